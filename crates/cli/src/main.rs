@@ -1,0 +1,2 @@
+//! The spanferry command: arguments, configuration, rendering and exit codes.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pure heart of Spanferry: values, schemas, positions, ordering, progress and the boundary traits.

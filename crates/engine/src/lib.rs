@@ -1,0 +1,1 @@
+//! Runs a migration: supervises snapshot, capture, apply and verify over the traits of core.

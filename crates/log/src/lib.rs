@@ -1,0 +1,1 @@
+//! The durable change log: append-only segments of raw source events on local disk.

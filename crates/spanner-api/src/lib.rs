@@ -1,0 +1,1 @@
+//! Generated Spanner gRPC stubs, client and server.

@@ -1,0 +1,2 @@
+//! The doors to demo, tests, benchmarks and soak runs.
+fn main() {}
