@@ -1,1 +1,17 @@
 //! Pure heart of Spanferry: values, schemas, positions, ordering, progress and the boundary traits.
+
+pub mod change_log;
+pub mod charset;
+pub mod code;
+pub mod encode;
+pub mod failure;
+pub mod finding;
+pub mod plan;
+pub mod position;
+pub mod rows;
+pub mod scalar;
+pub mod schema;
+pub mod source;
+pub mod target;
+pub mod target_schema;
+pub mod wire;

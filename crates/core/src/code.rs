@@ -1,0 +1,183 @@
+//! The register of error and finding codes: append-only, one line a code, the source of `docs/reference/errors.md`.
+
+use std::fmt;
+
+/// How a process ends when an error with this code is what ended it (see `docs/reference/exit-codes.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Exit {
+    /// 1: an invariant of Spanferry itself broke.
+    Bug,
+    /// 2: usage: unknown option, unreadable configuration, wrong pair of state and target, second process.
+    Usage,
+    /// 3: refused by what `check` finds at the start.
+    Refused,
+    /// 4: finished or interrupted while something is set aside or differs.
+    SetAside,
+    /// 5: source, target or disk failed beyond the retry budget.
+    Failed,
+    /// 130: interrupted by the operator, resumable.
+    Interrupted,
+}
+
+impl Exit {
+    /// The process exit status.
+    pub fn status(self) -> u8 {
+        match self {
+            Exit::Bug => 1,
+            Exit::Usage => 2,
+            Exit::Refused => 3,
+            Exit::SetAside => 4,
+            Exit::Failed => 5,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+/// One entry of the register: a number that never changes its meaning.
+#[derive(Clone, Copy)]
+pub struct Code {
+    number: u16,
+    title: &'static str,
+    explanation: &'static str,
+    exit: Exit,
+}
+
+impl Code {
+    /// The four digits behind `SF-`.
+    pub fn number(self) -> u16 {
+        self.number
+    }
+
+    /// What it means, in one lower-case fragment.
+    pub fn title(self) -> &'static str {
+        self.title
+    }
+
+    /// What an operator does about it, in sentences.
+    pub fn explanation(self) -> &'static str {
+        self.explanation
+    }
+
+    /// The exit status of a process ended by it.
+    pub fn exit(self) -> Exit {
+        self.exit
+    }
+
+    /// The code written `SF-1234` or `1234`, if it is registered.
+    pub fn parse(text: &str) -> Option<Code> {
+        let digits = text.strip_prefix("SF-").unwrap_or(text);
+        let number: u16 = digits.parse().ok()?;
+        ALL.iter().copied().find(|code| code.number == number)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SF-{:04}", self.number)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for Code {}
+impl PartialOrd for Code {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Code {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.number.cmp(&other.number)
+    }
+}
+impl std::hash::Hash for Code {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $number:literal, $exit:ident, $title:literal, $explanation:literal;)*) => {
+        $(#[doc = $title] pub const $name: Code = Code { number: $number, title: $title, explanation: $explanation, exit: Exit::$exit };)*
+        /// Every code, by number.
+        pub const ALL: &[Code] = &[$($name),*];
+    };
+}
+
+codes! {
+    // 10xx usage and the pair of state and target
+    USAGE = 1001, Usage, "wrong command line or configuration", "Correct the named option; `spanferry help` lists them all.";
+    STATE_LOCKED = 1002, Usage, "another process uses this state directory", "Wait for it to end, or name another directory with `--state-dir`.";
+    STATE_FOREIGN = 1003, Usage, "state directory, source and target do not belong together", "Use the state directory of this migration, or a new empty one for a new target.";
+    STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Bring back the state directory named when the migration began, or run `spanferry end` to give the migration up.";
+    // 20xx what `check` finds at the source
+    SOURCE_UNREACHABLE = 2001, Refused, "the source cannot be reached", "Check host, port, firewall and that the server listens there.";
+    SOURCE_LOGIN = 2002, Refused, "the source refuses the login", "Check user and password; the password is taken from `SPANFERRY_SOURCE_PASSWORD`, a file, a prompt or the URL.";
+    SOURCE_PRIVILEGE = 2003, Refused, "the source account lacks a privilege", "Run the GRANT statement shown, as an administrator.";
+    SOURCE_SETTING = 2004, Refused, "a setting of the source makes an exact migration impossible", "Run the statement shown at the source, then start again.";
+    SOURCE_TLS = 2005, Refused, "the TLS connection to the source failed", "Name the CA with `ssl-ca`, use `ssl-mode=VERIFY_CA` for certificates without names, or correct the certificate.";
+    SOURCE_SCHEMA = 2006, Refused, "the source schema does not exist or is not visible", "Check the schema's name in the source URL and the account's privileges on it.";
+    SOURCE_TABLE_UNSUPPORTED = 2007, Refused, "a table cannot be carried by this release", "Leave it out with `--exclude`, or change it as the text says.";
+    SOURCE_RETENTION = 2008, Refused, "the source may forget its binary log before the load ends", "Raise the retention with the statement shown.";
+    SOURCE_NOTICE = 2009, Refused, "a setting of the source is worth knowing", "Nothing needs to be done.";
+    SOURCE_SERVER_ID = 2010, Refused, "the server id is in use by another replica of the source", "Choose another with `--server-id`.";
+    // 30xx target
+    TARGET_UNREACHABLE = 3001, Refused, "the target cannot be reached", "Check the endpoint, `SPANNER_EMULATOR_HOST`, routes and firewall.";
+    TARGET_LOGIN = 3002, Refused, "the target refuses the credentials", "Set application default credentials of an account with the role `roles/spanner.databaseAdmin`.";
+    TARGET_MISSING = 3003, Refused, "the target database does not exist", "Create it, or add `--create-database --dialect googlesql`.";
+    TARGET_NOT_EMPTY = 3004, Refused, "the target is not empty", "Name an empty database, or drop the tables listed.";
+    TARGET_LIMIT = 3005, Refused, "the schema exceeds a limit of Spanner", "Change or leave out the object named.";
+    TARGET_FAILED = 3006, Failed, "the target failed beyond the retry budget", "Look at the cause; run the same command again to resume.";
+    TARGET_FENCED = 3007, Failed, "another process has taken over this migration", "Find the other process; run the same command again only when it has ended.";
+    TARGET_DDL = 3008, Failed, "the target refuses a DDL statement", "Look at the statement and the reason shown.";
+    // 40xx schema and values
+    VALUE_REFUSED = 4001, SetAside, "a value has no exact form at the target", "Correct the value at the source, or leave the table out; then `spanferry resync TABLE`.";
+    TYPE_REFUSED = 4002, Refused, "a column type has no exact form at the target", "Leave the table out with `--exclude`.";
+    KEY_NOT_INJECTIVE = 4003, Refused, "two source keys could become one target key", "Leave the table out with `--exclude`, or change the key's type.";
+    LEFT_OUT = 4004, SetAside, "a schema object is not carried", "Create it at the target by hand after the migration, if it is needed.";
+    CONVERTED = 4005, SetAside, "a schema object is carried in another form", "Check that the application agrees.";
+    CONSTRAINT_LEFT_OUT = 4006, SetAside, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
+    // 50xx the stream
+    DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Run `spanferry resync TABLE` to load the group anew with its present schema.";
+    EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then `spanferry resync TABLE`.";
+    CHANGE_REJECTED = 5003, SetAside, "the target rejects a change", "Look at the reason, correct it, then `spanferry resync TABLE`.";
+    SCHEMA_MISMATCH = 5004, SetAside, "the stream's schema of a table is not the one the migration began with", "Run `spanferry resync TABLE`.";
+    TABLE_CREATED = 5005, SetAside, "a table that the selection matches was created at the source", "Load it with `spanferry resync TABLE`, or leave it out with `--exclude`.";
+    POSITION_PURGED = 5006, Failed, "the source has forgotten the position", "The changes since then are lost at the source: begin again with an empty target, and raise the retention first.";
+    HISTORY_CHANGED = 5007, Refused, "the source is not the one the migration began with", "Point the URL at a server that has all transactions already captured.";
+    SOURCE_FAILED = 5008, Failed, "the source failed beyond the retry budget", "Look at the cause; run the same command again to resume.";
+    SOURCE_AHEAD = 5009, Failed, "the source has moved on", "Stop the writes, drain with `spanferry migrate --stop-when caught-up`, and verify again.";
+    DIFFERENT = 5010, SetAside, "source and target differ", "Look at the keys listed; `spanferry resync TABLE` loads a table anew.";
+    SNAPSHOT_LOST = 5011, Failed, "the snapshot was lost", "It is opened anew by itself; run the same command again if it ended.";
+    // 60xx change log and state
+    LOG_CORRUPT = 6001, Failed, "the change log is damaged", "Move the state directory's `log` folder away and run the same command: changes are fetched again while the source still has them.";
+    LOG_BUDGET = 6002, Failed, "the change log is at its budget", "Give it more space with `--log-budget`, or let apply catch up.";
+    DISK_FAILED = 6003, Failed, "the disk refuses to write", "Free space or repair the disk, then run the same command again.";
+    INTERRUPTED = 6004, Interrupted, "interrupted by the operator", "Run the same command again to resume.";
+    BUG = 9001, Bug, "an invariant of Spanferry broke", "Please report it, with the run's log file.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_and_parse_back() {
+        for pair in ALL.windows(2) {
+            assert!(pair[0].number() < pair[1].number(), "{} before {}", pair[0], pair[1]);
+        }
+        for code in ALL {
+            assert_eq!(Code::parse(&code.to_string()), Some(*code));
+        }
+        assert_eq!(Code::parse("SF-0"), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! Failures at the boundaries: classified where they are born, with a code, the object, the cause and the next command.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use crate::code::{self, Code};
+
+/// What may be done after a failure. Decided where it happens, never guessed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing happened; the same call may be made again, not before `after` if it is given.
+    Retry {
+        /// Delay asked for by the server.
+        after: Option<Duration>,
+    },
+    /// It may or may not have happened: look before judging.
+    Ambiguous,
+    /// Belongs to one table: its group stops, the others flow.
+    StopTable,
+    /// The migration ends, resumable.
+    StopMigration,
+    /// An invariant broke.
+    Bug,
+}
+
+/// A failed operation.
+#[derive(Debug)]
+pub struct Failure {
+    /// Register entry.
+    pub code: Code,
+    /// What may be done.
+    pub class: Class,
+    /// The object it happened to: a table, file, host or statement; never a value of a row.
+    pub object: String,
+    /// What happened, as a lower-case fragment, without its cause.
+    pub message: String,
+    /// The next command, if it is more precise than the code's own explanation.
+    pub hint: Option<String>,
+    /// The cause.
+    pub cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure without a cause or hint.
+    pub fn new(code: Code, class: Class, object: impl Into<String>, message: impl Into<String>) -> Failure {
+        Failure { code, class, object: object.into(), message: message.into(), hint: None, cause: None }
+    }
+
+    /// A broken invariant.
+    pub fn bug(object: impl Into<String>, message: impl Into<String>) -> Failure {
+        Failure::new(code::BUG, Class::Bug, object, message)
+    }
+
+    /// The same failure with its cause.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Failure {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// The same failure with a hint of its own.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The hint to print: its own, or the code's explanation.
+    pub fn next_step(&self) -> &str {
+        self.hint.as_deref().unwrap_or(self.code.explanation())
+    }
+
+    /// Whether the same call may simply be made again.
+    pub fn is_retry(&self) -> bool {
+        matches!(self.class, Class::Retry { .. })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.object.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.object, self.message)
+        }
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+    }
+}

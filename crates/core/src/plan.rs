@@ -1,0 +1,98 @@
+//! Table plans: per table and schema version, how each source column becomes a target column.
+
+use std::sync::Arc;
+
+use crate::encode::{ColumnPlan, Refusal};
+use crate::scalar::Scalar;
+use crate::schema::{QualifiedName, SourceTable};
+use crate::target_schema::TargetTable;
+
+/// A migrated table, by its place in the migration's list of tables (ordered by name, fixed for the whole migration).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub u32);
+
+/// A group of tables tied by foreign keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u32);
+
+/// Everything needed to read, convert and write one table.
+#[derive(Debug, Clone)]
+pub struct TablePlan {
+    /// Its identity within the migration.
+    pub id: TableId,
+    /// Its group.
+    pub group: GroupId,
+    /// The source table it was made from: the schema that every range and every table map must still have.
+    pub source: Arc<SourceTable>,
+    /// The target table it writes to; `target.columns[i]` receives `columns[i]`.
+    pub target: TargetTable,
+    /// The migrated columns, in source order.
+    pub columns: Vec<ColumnPlan>,
+    /// Key columns in key order, as indexes into `columns`.
+    pub key: Vec<usize>,
+}
+
+impl TablePlan {
+    /// Name at the source.
+    pub fn name(&self) -> &QualifiedName {
+        &self.source.name
+    }
+
+    /// Index into `source.columns` of the migrated column `index`.
+    pub fn source_index(&self, index: usize) -> usize {
+        self.columns[index].source_index
+    }
+}
+
+/// A cell that was refused: which column, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedCell {
+    /// Index into the plan's columns.
+    pub column: usize,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// Encodes one row at a time and remembers where each cell lies, so that its key can be taken from it.
+#[derive(Debug, Default)]
+pub struct RowEncoder {
+    row: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl RowEncoder {
+    /// An encoder with no row.
+    pub fn new() -> RowEncoder {
+        RowEncoder::default()
+    }
+
+    /// Begins a new row.
+    pub fn begin(&mut self) {
+        self.row.clear();
+        self.ends.clear();
+    }
+
+    /// Encodes the next column of the plan.
+    pub fn cell(&mut self, plan: &TablePlan, scalar: Scalar<'_>) -> Result<(), RefusedCell> {
+        let column = self.ends.len();
+        plan.columns[column]
+            .encode(scalar, &mut self.row)
+            .map_err(|refusal| RefusedCell { column, refusal })?;
+        self.ends.push(self.row.len());
+        Ok(())
+    }
+
+    /// The whole row as `ListValue` payload, once every column is encoded.
+    pub fn row(&self) -> &[u8] {
+        &self.row
+    }
+
+    /// Writes the row's key as `ListValue` payload into `key`.
+    pub fn key_into(&self, plan: &TablePlan, key: &mut Vec<u8>) {
+        key.clear();
+        for column in &plan.key {
+            let start = if *column == 0 { 0 } else { self.ends[column - 1] };
+            key.extend_from_slice(&self.row[start..self.ends[*column]]);
+        }
+    }
+}

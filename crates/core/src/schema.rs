@@ -1,0 +1,269 @@
+//! The source's schema as read from its catalog, in terms that every MySQL-family server shares.
+
+use std::fmt;
+
+use crate::charset::Charset;
+
+/// Schema and table name of the source, as the server writes them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QualifiedName {
+    /// Schema (MySQL: database).
+    pub schema: String,
+    /// Table.
+    pub table: String,
+}
+
+impl fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// Everything read from the source's catalog in one go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    /// Base tables of the migrated schema, by name.
+    pub tables: Vec<SourceTable>,
+    /// Objects that are listed as findings but not carried: views, routines, events, sequences, with their kind.
+    pub other_objects: Vec<OtherObject>,
+}
+
+/// A schema object that is not a base table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherObject {
+    /// `view`, `routine`, `event`, `sequence`, …
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// One base table of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTable {
+    /// Schema and name.
+    pub name: QualifiedName,
+    /// Storage engine, as the server names it.
+    pub engine: String,
+    /// MariaDB `WITH SYSTEM VERSIONING`.
+    pub system_versioned: bool,
+    /// Columns in their order at the source; every column the binlog carries, generated ones included.
+    pub columns: Vec<SourceColumn>,
+    /// Indexes into `columns`, in key order; empty if there is no primary key.
+    pub primary_key: Vec<usize>,
+    /// Secondary indexes, by name.
+    pub indexes: Vec<SourceIndex>,
+    /// Foreign keys declared on this table, by name.
+    pub foreign_keys: Vec<SourceForeignKey>,
+    /// CHECK constraints: name and text.
+    pub checks: Vec<(String, String)>,
+    /// Triggers: name and timing, such as `AFTER INSERT`.
+    pub triggers: Vec<(String, String)>,
+    /// The server's own estimate.
+    pub rows_estimate: u64,
+    /// The server's own estimate of the data's bytes, indexes not counted.
+    pub bytes_estimate: u64,
+}
+
+/// One column of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceColumn {
+    /// Name as the server writes it.
+    pub name: String,
+    /// Type with everything that decides its values.
+    pub ty: SourceType,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+    /// Default expression's text, if any.
+    pub default: Option<String>,
+    /// `ON UPDATE CURRENT_TIMESTAMP`.
+    pub on_update: bool,
+    /// Generation expression's text, if generated.
+    pub generated: Option<String>,
+    /// Whether a generated column is stored (virtual columns are in the binlog too, unless the server leaves them out).
+    pub generated_stored: bool,
+    /// AUTO_INCREMENT.
+    pub auto_increment: bool,
+}
+
+/// The type of a source column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceType {
+    /// TINYINT to BIGINT.
+    Integer {
+        /// 8, 16, 24, 32 or 64.
+        bits: u8,
+        /// UNSIGNED or ZEROFILL.
+        unsigned: bool,
+    },
+    /// DECIMAL(precision, scale).
+    Decimal {
+        /// Digits in all, up to 65.
+        precision: u8,
+        /// Digits behind the point, up to 38.
+        scale: u8,
+    },
+    /// FLOAT (4 bytes).
+    Float,
+    /// DOUBLE.
+    Double,
+    /// BIT(n).
+    Bit {
+        /// 1 to 64.
+        bits: u8,
+    },
+    /// CHAR(n), VARCHAR(n).
+    Varchar {
+        /// Declared length in characters.
+        characters: u32,
+        /// How its bytes are to be read.
+        charset: Charset,
+        /// Collation's name: it decides equality and order at the source.
+        collation: String,
+    },
+    /// TINYTEXT to LONGTEXT.
+    Text {
+        /// How its bytes are to be read.
+        charset: Charset,
+        /// Collation's name.
+        collation: String,
+    },
+    /// BINARY(n): fixed width; the binlog strips trailing zero bytes, which must be put back.
+    Binary {
+        /// Declared width in bytes.
+        bytes: u32,
+    },
+    /// VARBINARY(n).
+    Varbinary {
+        /// Declared maximum in bytes.
+        bytes: u32,
+    },
+    /// TINYBLOB to LONGBLOB.
+    Blob {
+        /// 255, 65,535, 16,777,215 or 4,294,967,295.
+        bytes_max: u32,
+    },
+    /// ENUM with its labels in order (index 1 first).
+    Enum {
+        /// Labels, decoded to UTF-8.
+        labels: Vec<String>,
+        /// The column's charset, in which the snapshot's bytes arrive.
+        charset: Charset,
+    },
+    /// SET with its labels in order (bit 0 first).
+    Set {
+        /// Labels, decoded to UTF-8.
+        labels: Vec<String>,
+        /// The column's charset, in which the snapshot's bytes arrive.
+        charset: Charset,
+    },
+    /// MySQL's binary JSON.
+    Json,
+    /// MariaDB's JSON: LONGTEXT with a `json_valid` check; the text is the value.
+    JsonText,
+    /// DATE.
+    Date,
+    /// DATETIME(f).
+    DateTime {
+        /// Fraction digits, 0 to 6.
+        fraction: u8,
+    },
+    /// TIMESTAMP(f).
+    Timestamp {
+        /// Fraction digits, 0 to 6.
+        fraction: u8,
+    },
+    /// TIME(f).
+    Time {
+        /// Fraction digits, 0 to 6.
+        fraction: u8,
+    },
+    /// YEAR.
+    Year,
+    /// Any spatial type: 4 bytes of SRID, then WKB.
+    Geometry,
+    /// MySQL's or MariaDB's VECTOR(n): little-endian 4-byte floats.
+    Vector {
+        /// Number of elements.
+        dimensions: u32,
+    },
+    /// MariaDB UUID.
+    Uuid,
+    /// MariaDB INET4.
+    Inet4,
+    /// MariaDB INET6.
+    Inet6,
+    /// Anything else, with the text the server gives: refused by name.
+    Unknown {
+        /// `COLUMN_TYPE` of the catalog.
+        text: String,
+    },
+}
+
+/// One secondary index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceIndex {
+    /// Name, unique within its table only.
+    pub name: String,
+    /// UNIQUE.
+    pub unique: bool,
+    /// `BTREE`, `FULLTEXT`, `SPATIAL`, …
+    pub kind: String,
+    /// Its parts in order.
+    pub parts: Vec<IndexPart>,
+}
+
+/// One part of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexPart {
+    /// A column, perhaps only its first bytes or characters.
+    Column {
+        /// Index into the table's columns.
+        column: usize,
+        /// DESC.
+        descending: bool,
+        /// Length of the prefix, if it is one.
+        prefix: Option<u32>,
+    },
+    /// An expression (functional index), with its text.
+    Expression {
+        /// The expression as the server writes it.
+        text: String,
+    },
+}
+
+/// What a foreign key does to children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForeignKeyAction {
+    /// RESTRICT or NO ACTION.
+    NoAction,
+    /// CASCADE.
+    Cascade,
+    /// SET NULL.
+    SetNull,
+    /// SET DEFAULT.
+    SetDefault,
+}
+
+/// One foreign key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceForeignKey {
+    /// Constraint name.
+    pub name: String,
+    /// Indexes into the child's columns.
+    pub columns: Vec<usize>,
+    /// The referenced table.
+    pub parent: QualifiedName,
+    /// Names of the referenced columns, in the same order.
+    pub parent_columns: Vec<String>,
+    /// ON DELETE.
+    pub on_delete: ForeignKeyAction,
+    /// ON UPDATE.
+    pub on_update: ForeignKeyAction,
+}
+
+impl SourceTable {
+    /// The index of a column by its name; MySQL's column names are case-insensitive.
+    pub fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,218 @@
+//! The boundary to a source database: its schema, its snapshots and its changes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::change_log::Piece;
+use crate::failure::Failure;
+use crate::finding::Finding;
+use crate::plan::{RefusedCell, TableId, TablePlan};
+use crate::position::{Position, TransactionId};
+use crate::rows::RowBatch;
+use crate::schema::Catalog;
+
+/// Reads the source's schema and settings.
+///
+/// Nothing here changes the source. Every call may be repeated; a `Retry` failure means that the connection broke and a
+/// later call opens a new one. Cancellation: safe.
+pub trait SchemaSource: Send + Sync + 'static {
+    /// The catalog of the migrated schema, all base tables of it.
+    fn catalog(&self) -> impl Future<Output = Result<Catalog, Failure>> + Send;
+
+    /// Everything that catalog, variables and privileges show, all at once, for the tables that are to be migrated.
+    /// A failure means only that the check itself could not be made (no route, no login).
+    fn check(&self, request: &CheckRequest) -> impl Future<Output = Result<Vec<Finding>, Failure>> + Send;
+
+    /// Where the source's history stands now: everything committed before the call is contained.
+    fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
+
+    /// Text that names the source's history for a person: server UUID or domain and server id, version, host.
+    fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;
+}
+
+/// What `SchemaSource::check` looks at.
+#[derive(Debug, Clone, Default)]
+pub struct CheckRequest {
+    /// Names of the selected tables.
+    pub tables: Vec<String>,
+    /// How long the load is estimated to take.
+    pub load_estimate: Duration,
+    /// The replica id that capture will use.
+    pub server_id: u32,
+    /// Number of sessions that the snapshot will open.
+    pub sessions: usize,
+}
+
+/// How a snapshot's sessions are brought to one point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOff {
+    /// A global read lock for the moment in which the sessions open.
+    GlobalLock,
+    /// `LOCK TABLES … READ` for that moment.
+    TableLocks,
+    /// No lock: `low` and `high` differ.
+    NoLock,
+}
+
+/// An open snapshot: sessions that each see one consistent state, between `low` and `high`.
+#[derive(Debug)]
+pub struct Snapshot<S> {
+    /// A position that every session has surely passed.
+    pub low: Position,
+    /// A position that no session can have passed.
+    pub high: Position,
+    /// The sessions.
+    pub sessions: Vec<S>,
+    /// How it was made.
+    pub hand_off: HandOff,
+    /// How long writers were held up.
+    pub locked_for: Duration,
+}
+
+/// Opens snapshots.
+pub trait SnapshotSource: Send + Sync + 'static {
+    /// Its sessions.
+    type Session: SnapshotSession;
+
+    /// Opens `sessions` sessions with consistent snapshots over `tables`.
+    ///
+    /// The catalog is read before and after they open, and must equal the plans' `source`; otherwise the failure is
+    /// `SCHEMA_MISMATCH` with class `StopTable` and the table as object. Waits for locks are bounded and retried inside;
+    /// where lock and privilege are missing, or `lock` is false, the sessions open without any lock.
+    /// Cancellation: dropping the future releases every lock and session.
+    fn open(
+        &self,
+        tables: &[Arc<TablePlan>],
+        sessions: usize,
+        lock: bool,
+    ) -> impl Future<Output = Result<Snapshot<Self::Session>, Failure>> + Send;
+}
+
+/// A key of the source, as text that only the source understands: it is stored, handed back, never compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boundary(pub String);
+
+/// A key interval of one table: above `after`, up to and including `up_to`. `None` is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The table.
+    pub table: TableId,
+    /// Lower end, exclusive.
+    pub after: Option<Boundary>,
+    /// Upper end, inclusive.
+    pub up_to: Option<Boundary>,
+}
+
+/// A row that was refused while reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// The row's key as the source prints it, for findings only (mode 0600), never for logs.
+    pub key: String,
+    /// Column and reason.
+    pub cell: RefusedCell,
+}
+
+/// What `SnapshotSession::read` brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadStatus {
+    /// The range goes on.
+    More,
+    /// The range is read to its end.
+    End,
+}
+
+/// Rows of one call of `read`.
+#[derive(Debug, Default)]
+pub struct SnapshotRows {
+    /// Converted rows, in key order.
+    pub rows: RowBatch,
+    /// Refused ones. The range reads on.
+    pub refused: Vec<RefusedRow>,
+}
+
+/// One session with a consistent snapshot. Used by one worker at a time.
+///
+/// A lost connection, a lost snapshot (error 1412) or a table whose definition has changed is a failure with code
+/// `SNAPSHOT_LOST` (class `Retry`) or `SCHEMA_MISMATCH` (class `StopTable`): it never looks like the end of a range.
+pub trait SnapshotSession: Send + 'static {
+    /// The key that lies `rows` rows above `after` in the server's own order, or `None` if fewer rows follow.
+    fn boundary(
+        &mut self,
+        plan: &TablePlan,
+        after: Option<&Boundary>,
+        rows: u64,
+    ) -> impl Future<Output = Result<Option<Boundary>, Failure>> + Send;
+
+    /// Begins to read a range. `read` must then be called until `End`, or the session dropped.
+    fn begin(&mut self, plan: &Arc<TablePlan>, range: &Range) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Clears `into` and fills it with the next rows: until `bytes_max` encoded bytes or `rows_max` rows are reached, at least one row unless the range ends.
+    /// With `End` the table's metadata lock has been given back.
+    ///
+    /// Cancellation: not safe; drop the session.
+    fn read(
+        &mut self,
+        into: &mut SnapshotRows,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<ReadStatus, Failure>> + Send;
+}
+
+/// Captures changes.
+pub trait ChangeSource: Send + Sync + 'static {
+    /// An open stream.
+    type Stream: ChangeStream;
+    /// Decodes what the stream brought.
+    type Decoder: ChangeDecoder;
+
+    /// Opens the stream of every transaction that is not contained in `after`.
+    ///
+    /// The source's executed set must contain all of `after`, else the failure is `HISTORY_CHANGED`; a position that the
+    /// source has purged is `POSITION_PURGED`; both are of class `StopMigration`.
+    fn open(&self, after: &Position) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;
+
+    /// A decoder for the given tables, indexed by `TableId`. It knows no I/O.
+    fn decoder(&self, tables: &[Arc<TablePlan>]) -> Self::Decoder;
+}
+
+/// An open stream of raw transactions.
+pub trait ChangeStream: Send + 'static {
+    /// Waits for at least one piece and appends what has arrived to `pieces`, at most about `bytes_max` bytes.
+    ///
+    /// Every event's checksum was verified. Pieces of one transaction follow one another; a transaction's pieces carry its
+    /// `transaction` id. A failure of class `Retry` means that the stream is lost: open a new one after the position of the
+    /// last complete transaction, and abandon the incomplete one. Silence is bounded: heartbeats are expected, and a source
+    /// that has vanished is a `Retry` failure, not a wait for ever.
+    /// Returns with no piece when only a heartbeat came. Cancellation: safe; nothing received is lost.
+    fn next(&mut self, pieces: &mut Vec<Piece>, bytes_max: usize) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What a decoder hands on, in the order of the source.
+pub trait ChangeSink {
+    /// The row with this key now has this content. Both are `ListValue` payloads.
+    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]);
+
+    /// The row with this key is gone.
+    fn delete(&mut self, table: TableId, key: &[u8]);
+
+    /// The table's group must stop at this transaction: a DDL, an event that does not carry the whole change, a refused value.
+    fn stop(&mut self, table: TableId, finding: Finding);
+
+    /// Something worth telling that changes no row: a harmless DDL, a table created.
+    fn notice(&mut self, finding: Finding);
+}
+
+/// Turns raw pieces into changes. Pure: the same pieces give the same changes.
+///
+/// It keeps no state across transactions but caches, so that a reader may start at any transaction.
+pub trait ChangeDecoder: Send + 'static {
+    /// The identity of a piece's transaction. A text that is none is a failure of class `StopMigration`.
+    fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure>;
+
+    /// Decodes the next piece of a transaction; pieces come in order, the first with `number` 0.
+    ///
+    /// What concerns one table is told to `sink.stop`; a failure is returned only for what concerns the stream as a whole
+    /// (class `StopMigration`).
+    fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure>;
+}

@@ -1,0 +1,100 @@
+//! The target's schema as we create and check it, for both Spanner dialects.
+
+use std::fmt;
+
+/// Spanner's SQL dialect of a database, fixed at its creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// GoogleSQL.
+    GoogleSql,
+    /// PostgreSQL.
+    PostgreSql,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialect::GoogleSql => "googlesql",
+            Dialect::PostgreSql => "postgresql",
+        })
+    }
+}
+
+/// A column type of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetType {
+    /// INT64, bigint.
+    Int64,
+    /// FLOAT32, real.
+    Float32,
+    /// FLOAT64, double precision.
+    Float64,
+    /// NUMERIC, numeric.
+    Numeric,
+    /// STRING(n) or STRING(MAX); varchar(n) or text.
+    String(Option<u32>),
+    /// BYTES(n) or BYTES(MAX); bytea (whose limit is not declared).
+    Bytes(Option<u32>),
+    /// DATE.
+    Date,
+    /// TIMESTAMP, timestamptz.
+    Timestamp,
+    /// JSON, jsonb.
+    Json,
+    /// ARRAY<FLOAT32>(vector_length=>n), real[].
+    Float32Array(Option<u32>),
+    /// UUID.
+    Uuid,
+}
+
+/// One column of a target table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetColumn {
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub ty: TargetType,
+    /// NOT NULL.
+    pub not_null: bool,
+}
+
+/// One table of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetTable {
+    /// Name.
+    pub name: String,
+    /// Columns in order.
+    pub columns: Vec<TargetColumn>,
+    /// Primary key, as indexes into `columns`, in key order.
+    pub primary_key: Vec<usize>,
+    /// Secondary indexes, created after the data.
+    pub indexes: Vec<TargetIndex>,
+    /// Foreign keys, created after the data, NO ACTION.
+    pub foreign_keys: Vec<TargetForeignKey>,
+}
+
+/// One secondary index of the target; names are unique within the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetIndex {
+    /// Name.
+    pub name: String,
+    /// UNIQUE.
+    pub unique: bool,
+    /// NULL_FILTERED, or `WHERE … IS NOT NULL` in the PostgreSQL dialect.
+    pub null_filtered: bool,
+    /// Column index and whether descending.
+    pub columns: Vec<(usize, bool)>,
+}
+
+/// One foreign key of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetForeignKey {
+    /// Name, unique within the database.
+    pub name: String,
+    /// Child columns, as indexes into the table's columns.
+    pub columns: Vec<usize>,
+    /// Referenced table.
+    pub parent: String,
+    /// Referenced columns' names.
+    pub parent_columns: Vec<String>,
+}
