@@ -38,6 +38,17 @@ impl TablePlan {
         &self.source.name
     }
 
+    /// What one upserted row counts against Spanner's limit of mutations per commit: a written column is one, an index entry
+    /// that may be removed and written anew is two.
+    pub fn mutations_per_upsert(&self) -> usize {
+        self.columns.len() + 2 * self.target.indexes.len()
+    }
+
+    /// What one deleted row counts: itself and its index entries.
+    pub fn mutations_per_delete(&self) -> usize {
+        1 + self.target.indexes.len()
+    }
+
     /// Index into `source.columns` of the migrated column `index`.
     pub fn source_index(&self, index: usize) -> usize {
         self.columns[index].source_index

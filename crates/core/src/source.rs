@@ -188,10 +188,13 @@ pub trait ChangeStream: Send + 'static {
     fn next(&mut self, pieces: &mut Vec<Piece>, bytes_max: usize) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// What a decoder hands on, in the order of the source.
+/// What a decoder hands on, in the order of the source. One call is one change: a point at which a huge transaction may be cut.
 pub trait ChangeSink {
     /// The row with this key now has this content. Both are `ListValue` payloads.
     fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]);
+
+    /// One change moved a row from `old_key` to `key`, where it now has this content.
+    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]);
 
     /// The row with this key is gone.
     fn delete(&mut self, table: TableId, key: &[u8]);

@@ -47,10 +47,10 @@ pub struct Epoch(pub u64);
 pub struct FenceKey {
     /// The owner's term.
     pub epoch: Epoch,
-    /// `Apply` and `CatchUp`: the sequence up to which the lane is durable. `Load` and `Control`: a commit counter.
+    /// `Apply`: the sequence up to which the lane is durable. Other lanes: a commit counter. It never falls within an epoch.
     pub sequence: Sequence,
-    /// Pieces of the *next* transaction that are already applied: 0, except inside a transaction too large for one commit.
-    pub piece: u32,
+    /// Changes of the *next* transaction that are already applied: 0, except inside a transaction too large for one commit.
+    pub piece: u64,
 }
 
 /// A lane's fence row.
@@ -58,7 +58,7 @@ pub struct FenceKey {
 pub struct FenceRow {
     /// Its key.
     pub key: FenceKey,
-    /// `Apply` and `CatchUp`: the full source position at `key.sequence`; empty for the other lanes.
+    /// `Apply`: the full source position at `key.sequence`; empty for the other lanes.
     pub position: String,
 }
 

@@ -1,0 +1,439 @@
+//! Windows: consecutive source transactions folded into one commit, one final mutation a key.
+//!
+//! ```text
+//!   change ─► staged (this transaction, in order) ──end──► folded (whole transactions) ──full or log's end──► Window
+//!                      └─ too large for one commit: cut between changes, in order ──────────────────────────► Window (torn)
+//! ```
+//!
+//! A transaction is staged as it is decoded and joins the fold only at its end, so that a window never holds half of one,
+//! unless the transaction alone exceeds what one commit may hold.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+
+use crate::change_log::Sequence;
+use crate::finding::Finding;
+use crate::plan::{GroupId, TableId, TablePlan};
+use crate::position::{Position, PositionError, TransactionId};
+use crate::rows::RowBatch;
+use crate::source::ChangeSink;
+use crate::target::{MutationKind, TableMutations};
+
+/// How large a window may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// A window of several transactions is closed at this many bytes: commits of a few megabytes are what Spanner takes best.
+    pub bytes_best: usize,
+    /// One transaction may take this many bytes before it is cut: bounded by our memory, below Spanner's 100 MiB.
+    pub bytes_max: usize,
+    /// Spanner's limit of mutations in a commit, less the control rows that travel along.
+    pub mutations_max: usize,
+}
+
+impl WindowLimits {
+    /// The limits for the real service.
+    pub const SPANNER: WindowLimits =
+        WindowLimits { bytes_best: 2 << 20, bytes_max: 20 << 20, mutations_max: 79_000 };
+}
+
+/// A group that must stop at a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// The group.
+    pub group: GroupId,
+    /// The transaction at which it stops: nothing of it or after it is applied to the group.
+    pub sequence: Sequence,
+    /// That transaction's identity.
+    pub transaction: String,
+    /// Why.
+    pub finding: Finding,
+}
+
+/// A folded window, ready to be committed.
+#[derive(Debug)]
+pub struct Window {
+    /// The last transaction that is wholly in it or before it.
+    pub sequence: Sequence,
+    /// Changes of the transaction after `sequence` that are in it or before it: more than 0 only for a cut transaction.
+    pub piece: u64,
+    /// The source position at `sequence`.
+    pub position: Position,
+    /// Transactions that ended in it.
+    pub transactions: u64,
+    /// Changes before folding.
+    pub changes: u64,
+    /// Mutations: deletes first.
+    pub data: Vec<TableMutations>,
+    /// Groups that stop within it.
+    pub stops: Vec<Stop>,
+    /// When the source committed its last transaction, microseconds since 1970; 0 if unknown.
+    pub committed_at_us: u64,
+}
+
+/// Whether a stream applies a table's changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableFilter {
+    /// Not at all: it is not part of the stream, or its group has stopped.
+    Ignore,
+    /// All changes of transactions that are not contained in `after`.
+    Apply {
+        /// The table's `low`; `None` once the stream has passed it.
+        after: Option<Position>,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    table: TableId,
+    hash: u64,
+    key: (usize, usize),
+    /// Empty and `delete` for a deletion.
+    row: (usize, usize),
+    delete: bool,
+    /// The first operation of a change: a cut may lie before it.
+    starts_change: bool,
+}
+
+/// Folds the changes of a stream into windows.
+#[derive(Debug)]
+pub struct WindowBuilder {
+    tables: Vec<Arc<TablePlan>>,
+    filters: Vec<TableFilter>,
+    limits: WindowLimits,
+    hasher: DefaultHashBuilder,
+
+    arena: Vec<u8>,
+    index: HashTable<usize>,
+    folded: Vec<Operation>,
+    folded_mutations: usize,
+
+    staged: Vec<Operation>,
+    staged_from: usize,
+    staged_mutations: usize,
+
+    position: Position,
+    sequence: Sequence,
+    piece: u64,
+    transactions: u64,
+    changes: u64,
+    committed_at_us: u64,
+    stops: Vec<Stop>,
+    notices: Vec<Finding>,
+
+    current: Option<Current>,
+    ready: VecDeque<Window>,
+}
+
+#[derive(Debug)]
+struct Current {
+    sequence: Sequence,
+    id: TransactionId,
+    /// Changes still to be passed over, because an earlier commit holds them.
+    skip: u64,
+    seen: u64,
+    /// Whether it was contained in the stream's own position.
+    known: bool,
+    /// Per table: whether its changes count in this transaction.
+    applies: Vec<bool>,
+}
+
+impl WindowBuilder {
+    /// A builder for a stream that stands at `position`, with `piece` changes of the transaction after `sequence` applied.
+    pub fn new(
+        tables: &[Arc<TablePlan>],
+        limits: WindowLimits,
+        position: Position,
+        sequence: Sequence,
+        piece: u64,
+    ) -> WindowBuilder {
+        WindowBuilder {
+            tables: tables.to_vec(),
+            filters: vec![TableFilter::Ignore; tables.len()],
+            limits,
+            hasher: DefaultHashBuilder::default(),
+            arena: Vec::new(),
+            index: HashTable::new(),
+            folded: Vec::new(),
+            folded_mutations: 0,
+            staged: Vec::new(),
+            staged_from: 0,
+            staged_mutations: 0,
+            position,
+            sequence,
+            piece,
+            transactions: 0,
+            changes: 0,
+            committed_at_us: 0,
+            stops: Vec::new(),
+            notices: Vec::new(),
+            current: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Says how a table takes part from the next transaction on.
+    pub fn set_filter(&mut self, table: TableId, filter: TableFilter) {
+        self.filters[table.0 as usize] = filter;
+    }
+
+    /// The position of the last whole transaction that was taken in.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The last whole transaction that was taken in.
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// Begins a transaction. Its changes follow through `ChangeSink`, then `end`.
+    pub fn begin(&mut self, sequence: Sequence, id: TransactionId) -> Result<(), PositionError> {
+        debug_assert!(self.current.is_none(), "the last transaction has ended");
+        let known = self.position.contains(&id)?;
+        let mut applies = Vec::with_capacity(self.filters.len());
+        for filter in &self.filters {
+            applies.push(match filter {
+                TableFilter::Ignore => false,
+                TableFilter::Apply { after: None } => !known,
+                TableFilter::Apply { after: Some(low) } => !known && !low.contains(&id)?,
+            });
+        }
+        let skip = std::mem::take(&mut self.piece);
+        self.current = Some(Current { sequence, id, skip, seen: 0, known, applies });
+        Ok(())
+    }
+
+    /// Whether the open transaction can bring any change: its body need not be decoded otherwise.
+    pub fn wants_changes(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.applies.iter().any(|applies| *applies))
+    }
+
+    /// Ends the transaction that `begin` opened.
+    pub fn end(&mut self, committed_at_us: u64) -> Result<(), PositionError> {
+        let current = self.current.take().expect("begin comes before end");
+        if self.must_close_before_staged() {
+            self.close();
+        }
+        self.fold_staged();
+        if !current.known {
+            self.position.advance(&current.id)?;
+        }
+        self.sequence = current.sequence;
+        self.transactions += 1;
+        self.committed_at_us = committed_at_us.max(self.committed_at_us);
+        self.drop_passed_filters();
+        if self.arena.len() >= self.limits.bytes_best || self.folded_mutations >= self.limits.mutations_max {
+            self.close();
+        }
+        Ok(())
+    }
+
+    /// Takes the next finished window, if there is one.
+    pub fn take_ready(&mut self) -> Option<Window> {
+        self.ready.pop_front()
+    }
+
+    /// Closes the window with what it holds, if it holds any whole transaction, and takes it.
+    pub fn take_now(&mut self) -> Option<Window> {
+        debug_assert!(self.current.is_none(), "only between transactions");
+        if self.ready.is_empty() && self.transactions > 0 {
+            self.close();
+        }
+        self.ready.pop_front()
+    }
+
+    /// Whether the open window holds data or a stop, or only moves the position on.
+    pub fn has_data(&self) -> bool {
+        !self.folded.is_empty() || !self.stops.is_empty()
+    }
+
+    /// Takes what was told by `ChangeSink::notice`.
+    pub fn take_notices(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn must_close_before_staged(&self) -> bool {
+        let bytes = self.arena.len();
+        self.transactions > 0
+            && (bytes > self.limits.bytes_best || self.folded_mutations + self.staged_mutations > self.limits.mutations_max)
+    }
+
+    fn drop_passed_filters(&mut self) {
+        for filter in &mut self.filters {
+            if let TableFilter::Apply { after } = filter
+                && after.as_ref().is_some_and(|low| self.position.contains_all(low).unwrap_or(false))
+            {
+                *after = None;
+            }
+        }
+    }
+
+    fn counts(&mut self, table: TableId) -> bool {
+        let current = self.current.as_mut().expect("changes come between begin and end");
+        current.seen += 1;
+        current.seen > current.skip && current.applies[table.0 as usize]
+    }
+
+    fn stage(&mut self, table: TableId, key: &[u8], row: Option<&[u8]>, starts_change: bool) {
+        let plan = &self.tables[table.0 as usize];
+        let key_start = self.arena.len();
+        self.arena.extend_from_slice(key);
+        let row_start = self.arena.len();
+        self.arena.extend_from_slice(row.unwrap_or_default());
+        self.staged_mutations +=
+            if row.is_some() { plan.mutations_per_upsert() } else { plan.mutations_per_delete() };
+        self.staged.push(Operation {
+            table,
+            hash: self.hasher.hash_one((table.0, key)),
+            key: (key_start, row_start),
+            row: (row_start, self.arena.len()),
+            delete: row.is_none(),
+            starts_change,
+        });
+    }
+
+    /// Before a change is staged: makes room when the transaction alone outgrows one commit.
+    fn make_room(&mut self, bytes: usize, mutations: usize) {
+        let staged_bytes = self.arena.len() - self.staged_from;
+        if self.staged.is_empty()
+            || (staged_bytes + bytes <= self.limits.bytes_max
+                && self.staged_mutations + mutations <= self.limits.mutations_max)
+        {
+            return;
+        }
+        if self.transactions > 0 || !self.folded.is_empty() {
+            self.close();
+        }
+        self.fold_staged();
+        self.piece = self.current.as_ref().expect("within a transaction").seen - 1;
+        self.close();
+        self.piece = 0;
+    }
+
+    fn fold_staged(&mut self) {
+        for at in 0..self.staged.len() {
+            let operation = self.staged[at];
+            self.changes += u64::from(operation.starts_change);
+            let (arena, folded) = (&self.arena, &mut self.folded);
+            let key = &arena[operation.key.0..operation.key.1];
+            let same = |slot: &usize| {
+                let known: &Operation = &folded[*slot];
+                known.hash == operation.hash
+                    && known.table == operation.table
+                    && &arena[known.key.0..known.key.1] == key
+            };
+            if let Some(slot) = self.index.find(operation.hash, same).copied() {
+                self.folded_mutations -= cost(&self.tables, &folded[slot]);
+                folded[slot] = operation;
+            } else {
+                self.index.insert_unique(operation.hash, folded.len(), |slot| folded[*slot].hash);
+                folded.push(operation);
+            }
+            self.folded_mutations += cost(&self.tables, &operation);
+        }
+        self.staged.clear();
+        self.staged_mutations = 0;
+        self.staged_from = self.arena.len();
+    }
+
+    /// Moves the folded part into a finished window; staged operations stay.
+    fn close(&mut self) {
+        let window = Window {
+            sequence: self.sequence,
+            piece: self.piece,
+            position: self.position.clone(),
+            transactions: std::mem::take(&mut self.transactions),
+            changes: std::mem::take(&mut self.changes),
+            data: self.collect(),
+            stops: std::mem::take(&mut self.stops),
+            committed_at_us: self.committed_at_us,
+        };
+        self.ready.push_back(window);
+        self.folded.clear();
+        self.index.clear();
+        self.folded_mutations = 0;
+        let removed = self.staged_from;
+        self.arena.drain(..removed);
+        self.staged_from = 0;
+        for operation in &mut self.staged {
+            operation.key = (operation.key.0 - removed, operation.key.1 - removed);
+            operation.row = (operation.row.0 - removed, operation.row.1 - removed);
+        }
+    }
+
+    fn collect(&self) -> Vec<TableMutations> {
+        let mut runs: BTreeMap<(bool, TableId), RowBatch> = BTreeMap::new();
+        for operation in &self.folded {
+            let (start, end) = if operation.delete { operation.key } else { operation.row };
+            runs.entry((!operation.delete, operation.table)).or_default().push(&self.arena[start..end]);
+        }
+        runs.into_iter()
+            .map(|((upsert, table), rows)| TableMutations {
+                table: Arc::clone(&self.tables[table.0 as usize]),
+                kind: if upsert { MutationKind::Upsert } else { MutationKind::Delete },
+                rows,
+            })
+            .collect()
+    }
+}
+
+fn cost(tables: &[Arc<TablePlan>], operation: &Operation) -> usize {
+    let plan = &tables[operation.table.0 as usize];
+    if operation.delete { plan.mutations_per_delete() } else { plan.mutations_per_upsert() }
+}
+
+impl ChangeSink for WindowBuilder {
+    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
+        if self.counts(table) {
+            self.make_room(key.len() + row.len(), self.tables[table.0 as usize].mutations_per_upsert());
+            self.stage(table, key, Some(row), true);
+        }
+    }
+
+    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
+        if self.counts(table) {
+            let plan = &self.tables[table.0 as usize];
+            let mutations = plan.mutations_per_upsert() + plan.mutations_per_delete();
+            self.make_room(old_key.len() + key.len() + row.len(), mutations);
+            self.stage(table, old_key, None, true);
+            self.stage(table, key, Some(row), false);
+        }
+    }
+
+    fn delete(&mut self, table: TableId, key: &[u8]) {
+        if self.counts(table) {
+            self.make_room(key.len(), self.tables[table.0 as usize].mutations_per_delete());
+            self.stage(table, key, None, true);
+        }
+    }
+
+    fn stop(&mut self, table: TableId, finding: Finding) {
+        let current = self.current.as_mut().expect("stops come between begin and end");
+        if !current.applies[table.0 as usize] {
+            return;
+        }
+        let group = self.tables[table.0 as usize].group;
+        for plan in self.tables.iter().filter(|plan| plan.group == group) {
+            current.applies[plan.id.0 as usize] = false;
+            self.filters[plan.id.0 as usize] = TableFilter::Ignore;
+        }
+        let (sequence, transaction) = (current.sequence, current.id.to_string());
+        let tables = &self.tables;
+        let removed: usize = self
+            .staged
+            .iter()
+            .filter(|operation| tables[operation.table.0 as usize].group == group)
+            .map(|operation| cost(tables, operation))
+            .sum();
+        self.staged.retain(|operation| tables[operation.table.0 as usize].group != group);
+        self.staged_mutations -= removed;
+        self.stops.push(Stop { group, sequence, transaction, finding });
+    }
+
+    fn notice(&mut self, finding: Finding) {
+        self.notices.push(finding);
+    }
+}
