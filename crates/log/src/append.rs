@@ -1,0 +1,179 @@
+//! The writer for asynchronous callers: numbers pieces, counts the position, syncs on the blocking pool.
+
+use std::sync::Arc;
+
+use spanferry_core::change_log::{ChangeLogWriter, Piece, Sequence};
+use spanferry_core::failure::Failure;
+use spanferry_core::position::{Position, TransactionId};
+use tokio::task::spawn_blocking;
+
+use crate::block::{PieceParts, Place};
+use crate::core::Core;
+use crate::encoder::Appended;
+use crate::error::LogError;
+use crate::log::{End, SharedEnd, WriterClaim, lock_end};
+use crate::position::{advance, parse_transaction};
+
+/// The one writer of a `DiskLog`.
+///
+/// A failed call other than for space makes every later one fail in the same way. A dropped `append` took all its pieces
+/// or none, a dropped `sync` goes on in the background: take a new writer, which discards what is not durable.
+pub struct DiskLogWriter {
+    core: Arc<Core>,
+    end: SharedEnd,
+    /// Position of all complete transactions that were appended.
+    position: Position,
+    failed: Option<LogError>,
+    _claim: WriterClaim,
+}
+
+impl DiskLogWriter {
+    /// Goes on at a position.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        end: SharedEnd,
+        claim: WriterClaim,
+        position: Position,
+    ) -> DiskLogWriter {
+        DiskLogWriter {
+            core,
+            end,
+            position,
+            failed: None,
+            _claim: claim,
+        }
+    }
+
+    async fn take(&mut self, pieces: &mut [Piece]) -> Result<(), LogError> {
+        let steps = self.steps(pieces)?;
+        let first = self.encode(pieces, &steps).await?;
+        for id in steps.iter().flatten() {
+            advance(&mut self.position, id)?;
+        }
+        number(pieces, first);
+        Ok(())
+    }
+
+    /// The transaction that ends with each piece; all of them can follow the position.
+    fn steps(&self, pieces: &[Piece]) -> Result<Vec<Option<TransactionId>>, LogError> {
+        let mut position = self.position.clone();
+        let mut steps = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let id = if piece.last {
+                Some(parse_transaction(&piece.transaction, &position)?)
+            } else {
+                None
+            };
+            if let Some(id) = &id {
+                advance(&mut position, id)?;
+            }
+            steps.push(id);
+        }
+        Ok(steps)
+    }
+
+    /// Takes the pieces into memory, after a sync if too much waits there.
+    async fn encode(&mut self, pieces: &[Piece], steps: &[Option<TransactionId>]) -> Result<Place, LogError> {
+        let parts: Vec<PieceParts<'_>> = pieces.iter().map(parts).collect();
+        loop {
+            let appended = self.core.append(&parts, |index| {
+                let mut position = self.position.clone();
+                for id in steps[..index].iter().flatten() {
+                    advance(&mut position, id).expect("every step was tried before");
+                }
+                position.to_string().into_bytes()
+            })?;
+            match appended {
+                Appended::From(place) => return Ok(place),
+                Appended::SyncFirst => self.make_durable().await?,
+            }
+        }
+    }
+
+    /// Syncs on the blocking pool.
+    async fn make_durable(&self) -> Result<(), LogError> {
+        let core = Arc::clone(&self.core);
+        match spawn_blocking(move || core.sync()).await {
+            Ok(result) => result?,
+            Err(error) => {
+                return Err(self
+                    .core
+                    .poison(LogError::poisoned(format!("a sync ended early: {error}"))));
+            }
+        }
+        let complete_below = self.core.mark().complete_below;
+        *lock_end(&self.end) = End {
+            complete_below,
+            position: self.position.clone(),
+        };
+        Ok(())
+    }
+
+    /// Every later call fails like the first one that did not fail for space.
+    fn keep<T>(&mut self, result: Result<T, LogError>) -> Result<T, Failure> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                if !error.is_space() {
+                    self.failed = Some(error.clone());
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        match &self.failed {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ChangeLogWriter for DiskLogWriter {
+    async fn append(&mut self, pieces: &mut [Piece]) -> Result<(), Failure> {
+        self.check()?;
+        let result = self.take(pieces).await;
+        self.keep(result)
+    }
+
+    async fn abandon(&mut self) -> Result<(), Failure> {
+        self.check()?;
+        let result = self.core.abandon().map(drop);
+        self.keep(result)
+    }
+
+    async fn sync(&mut self) -> Result<Sequence, Failure> {
+        self.check()?;
+        let result = self.make_durable().await;
+        self.keep(result)?;
+        Ok(Sequence(self.core.last_complete(self.core.mark().complete_below)))
+    }
+}
+
+fn parts(piece: &Piece) -> PieceParts<'_> {
+    PieceParts {
+        kind: piece.kind,
+        last: piece.last,
+        committed_at_us: piece.committed_at_us,
+        transaction: &piece.transaction,
+        body: &piece.body,
+    }
+}
+
+/// Writes the places into pieces that were taken from `first` on.
+fn number(pieces: &mut [Piece], first: Place) {
+    let mut place = first;
+    for piece in pieces {
+        piece.sequence = Sequence(place.sequence);
+        piece.number = place.piece;
+        place = if piece.last {
+            Place::start(place.sequence + 1)
+        } else {
+            Place {
+                sequence: place.sequence,
+                piece: place.piece + 1,
+            }
+        };
+    }
+}

@@ -1,0 +1,506 @@
+//! The log without a runtime: appending, syncing, trimming and look-ups, all blocking.
+//!
+//! Locks are taken in the order writer, encoder, catalog; the encoder's is never held during a file operation, so
+//! pieces are taken while a sync runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use spanferry_core::change_log::{LogUsage, Sequence};
+use tokio::sync::watch;
+
+use crate::block::{PieceParts, Place};
+use crate::encoder::{Appended, Encoder, EncoderStart};
+use crate::error::LogError;
+use crate::files::{Files, LOCK_NAME};
+use crate::recovery::{Recovered, SegmentInfo, recover};
+use crate::segment::{LogId, MAX_CONTEXT_BYTES, SegmentHeader, create_segment, segment_name, temporary_name};
+use crate::writer::{Durable, Writer, error_chain};
+
+/// How far readers may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// First sequence that is not complete and durable.
+    pub(crate) complete_below: u64,
+    /// The last durable segment.
+    pub(crate) segment: u64,
+    /// Its durable length.
+    pub(crate) bytes: u64,
+    /// Whether the mark can still move.
+    pub(crate) state: State,
+}
+
+/// Whether the log takes pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It does.
+    Open,
+    /// Not since a failure.
+    Poisoned,
+    /// It was closed or dropped.
+    Closed,
+}
+
+/// Sizes that the caller chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Length at which a segment takes no further transaction.
+    pub(crate) segment_bytes: u64,
+    /// Byte budget of the whole log.
+    pub(crate) budget_bytes: u64,
+    /// Length at which a block takes no further piece, at most `BLOCK_TARGET_BYTES`.
+    pub(crate) block_bytes: usize,
+}
+
+/// What a decoder needs to start at a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentContext {
+    /// The segment.
+    pub(crate) segment: u64,
+    /// The first transaction the context is good for: read from here on to reach any later one of the segment.
+    pub(crate) first_sequence: u64,
+    /// The bytes given when the segment was opened.
+    pub(crate) context: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Catalog {
+    segments: BTreeMap<u64, SegmentInfo>,
+    abandoned: BTreeSet<u64>,
+}
+
+/// The log. All methods block, and may be called from many threads.
+pub(crate) struct Core {
+    files: Arc<dyn Files>,
+    log_id: LogId,
+    source: String,
+    writer: Mutex<Writer>,
+    encoder: Mutex<Encoder>,
+    catalog: Mutex<Catalog>,
+    mark: watch::Sender<Mark>,
+    poison: OnceLock<LogError>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .expect("nobody panics while holding a lock of the log")
+}
+
+impl Core {
+    /// Creates a log in an empty directory.
+    pub(crate) fn create(
+        files: Arc<dyn Files>,
+        log_id: LogId,
+        source: &str,
+        context: Vec<u8>,
+        limits: Limits,
+    ) -> Result<Core, LogError> {
+        if recover(files.as_ref())?.is_some() {
+            return Err(LogError::AlreadyExists {
+                directory: files.path(""),
+            });
+        }
+        for (part, bytes) in [
+            ("the source identity", source.len()),
+            ("the context", context.len()),
+        ] {
+            if bytes > MAX_CONTEXT_BYTES {
+                return Err(LogError::TooLarge {
+                    part,
+                    bytes: bytes as u64,
+                    limit: MAX_CONTEXT_BYTES as u64,
+                });
+            }
+        }
+        let header = SegmentHeader {
+            log_id,
+            number: 0,
+            first_sequence: FIRST_SEQUENCE,
+            previous_bytes: 0,
+            previous_abandoned: Vec::new(),
+            source: source.to_owned(),
+            context,
+        };
+        drop(create_segment(files.as_ref(), &header)?);
+        Core::open(files, limits)
+    }
+
+    /// Opens an existing log. A torn transaction at its end is abandoned; if the disk is too full for the marker, it is
+    /// written with the next sync.
+    pub(crate) fn open(files: Arc<dyn Files>, limits: Limits) -> Result<Core, LogError> {
+        let directory = files.path("");
+        let Some(recovered) = recover(files.as_ref())? else {
+            return Err(LogError::NotFound { directory });
+        };
+        let core = Core::from_recovered(files, recovered, limits);
+        core.abandon_torn()?;
+        Ok(core)
+    }
+
+    fn from_recovered(files: Arc<dyn Files>, recovered: Recovered, limits: Limits) -> Core {
+        let Recovered {
+            log_id,
+            source,
+            segments,
+            abandoned,
+            file,
+            segment,
+            next,
+        } = recovered;
+        let bytes = segments[&segment].bytes;
+        let catalog = Catalog { segments, abandoned };
+        let start = catalog.encoder_start(log_id, &source, segment, next);
+        let mark = Mark {
+            complete_below: next.sequence,
+            segment,
+            bytes,
+            state: State::Open,
+        };
+        let writer = Writer::new(
+            Arc::clone(&files),
+            file,
+            segment,
+            log_id.checksum_seed(),
+            (bytes, next),
+        );
+        Core {
+            files,
+            log_id,
+            source,
+            writer: Mutex::new(writer),
+            encoder: Mutex::new(Encoder::new(start, limits)),
+            catalog: Mutex::new(catalog),
+            mark: watch::Sender::new(mark),
+            poison: OnceLock::new(),
+        }
+    }
+
+    /// Forgets what was taken and is not durable, and abandons a transaction that is durable in part: the log is as after
+    /// a crash and a new opening.
+    pub(crate) fn discard(&self) -> Result<(), LogError> {
+        let mut writer = lock(&self.writer);
+        self.check_poison()?;
+        writer.discard().map_err(|error| self.note(error))?;
+        let start =
+            lock(&self.catalog).encoder_start(self.log_id, &self.source, writer.segment(), writer.next());
+        let mut encoder = lock(&self.encoder);
+        *encoder = Encoder::new(start, encoder.limits());
+        drop((encoder, writer));
+        self.abandon_torn()
+    }
+
+    /// Ends an open transaction; on a full disk the marker waits for the next sync.
+    fn abandon_torn(&self) -> Result<(), LogError> {
+        if self.abandon()?.is_none() {
+            return Ok(());
+        }
+        match self.sync() {
+            Err(error) if error.is_space() => {
+                tracing::warn!(%error, "the end of a torn transaction is marked with the next sync");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Identity.
+    pub(crate) fn log_id(&self) -> LogId {
+        self.log_id
+    }
+
+    /// Source identity.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The directory.
+    pub(crate) fn files(&self) -> &dyn Files {
+        self.files.as_ref()
+    }
+
+    /// A view of the mark that can be awaited.
+    pub(crate) fn watch(&self) -> watch::Receiver<Mark> {
+        self.mark.subscribe()
+    }
+
+    /// Takes pieces into memory, all or none. `context` is asked with the index of a piece that opens a new segment.
+    pub(crate) fn append(
+        &self,
+        pieces: &[PieceParts<'_>],
+        context: impl FnMut(usize) -> Vec<u8>,
+    ) -> Result<Appended, LogError> {
+        self.check_poison()?;
+        lock(&self.encoder).append(pieces, context)
+    }
+
+    /// Ends the open sequence, if there is one, with a marker; the sequence.
+    pub(crate) fn abandon(&self) -> Result<Option<u64>, LogError> {
+        self.check_poison()?;
+        Ok(lock(&self.encoder).abandon())
+    }
+
+    /// Makes everything durable that was taken before the call. `DiskFull`: repeat it when space is back.
+    pub(crate) fn sync(&self) -> Result<(), LogError> {
+        let mut writer = lock(&self.writer);
+        self.check_poison()?;
+        writer.enqueue(lock(&self.encoder).take_pending());
+        writer
+            .flush(|durable| self.publish(durable))
+            .map_err(|error| self.note(error))
+    }
+
+    /// Keeps a failure other than a full disk as the reason why nothing works any more.
+    fn note(&self, error: LogError) -> LogError {
+        if error.is_space() {
+            return error;
+        }
+        let poison = match error {
+            LogError::Poisoned { cause } => LogError::Poisoned { cause },
+            error => LogError::poisoned(error_chain(&error)),
+        };
+        self.poison(poison)
+    }
+
+    /// Takes no more pieces from now on; the first reason is kept.
+    pub(crate) fn poison(&self, reason: LogError) -> LogError {
+        let kept = self.poison.get_or_init(|| reason).clone();
+        self.set_state(State::Poisoned);
+        kept
+    }
+
+    /// The reason, if it takes no more pieces.
+    pub(crate) fn check_poison(&self) -> Result<(), LogError> {
+        match self.poison.get() {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells waiting readers that nothing more will come.
+    pub(crate) fn set_state(&self, state: State) {
+        self.mark.send_modify(|mark| mark.state = state);
+    }
+
+    fn publish(&self, durable: Durable) {
+        let mut catalog = lock(&self.catalog);
+        match durable {
+            Durable::Blocks {
+                segment,
+                bytes,
+                added,
+                complete_below,
+                abandoned,
+            } => {
+                catalog.abandoned.extend(abandoned);
+                if let Some(info) = catalog.segments.get_mut(&segment) {
+                    info.bytes = bytes;
+                }
+                drop(catalog);
+                lock(&self.encoder).synced(added);
+                self.mark.send_modify(|mark| {
+                    (mark.bytes, mark.complete_below) = (bytes, complete_below);
+                });
+            }
+            Durable::Segment { number, info } => {
+                catalog.segments.insert(number, info);
+                drop(catalog);
+                lock(&self.encoder).synced(info.bytes);
+                self.mark
+                    .send_modify(|mark| (mark.segment, mark.bytes) = (number, info.bytes));
+            }
+        }
+    }
+
+    /// Removes segments all of whose sequences are below `sequence`, oldest first, never the last one; how many bytes.
+    pub(crate) fn trim(&self, sequence: u64) -> Result<u64, LogError> {
+        let _writer = lock(&self.writer);
+        let removable = lock(&self.catalog).removable(sequence);
+        let mut removed = 0;
+        for (number, bytes) in &removable {
+            let name = segment_name(*number);
+            self.files
+                .remove(&name)
+                .map_err(|error| LogError::from_io("removed", &self.files.path(&name), error))?;
+            lock(&self.catalog).remove(*number);
+            lock(&self.encoder).removed(*bytes);
+            removed += bytes;
+        }
+        if !removable.is_empty() {
+            let directory = self.files.path("");
+            self.files
+                .sync_directory()
+                .map_err(|error| LogError::from_io("synced", &directory, error))?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the whole log, oldest segment first: what a crash leaves is a trimmed log, never a rewound one.
+    pub(crate) fn erase(&self) -> Result<(), LogError> {
+        let writer = lock(&self.writer);
+        drop(self.poison(LogError::poisoned("the change log was erased")));
+        let numbers: Vec<u64> = lock(&self.catalog).segments.keys().copied().collect();
+        let pending = numbers.last().map(|last| temporary_name(last + 1));
+        let removed = numbers
+            .iter()
+            .map(|number| segment_name(*number))
+            .chain([LOCK_NAME.to_owned()])
+            .chain(pending);
+        for name in removed {
+            match self.files.remove(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(LogError::from_io("removed", &self.files.path(&name), error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let directory = self.files.path("");
+        self.files
+            .sync_directory()
+            .map_err(|error| LogError::from_io("synced", &directory, error))?;
+        drop(writer);
+        Ok(())
+    }
+
+    /// Bytes, budget and ends.
+    pub(crate) fn usage(&self) -> LogUsage {
+        let (bytes, budget_bytes) = {
+            let encoder = lock(&self.encoder);
+            (encoder.log_bytes(), encoder.limits().budget_bytes)
+        };
+        let durable = Sequence(self.last_complete(self.mark().complete_below));
+        LogUsage {
+            bytes,
+            budget_bytes,
+            oldest: Sequence(self.oldest()),
+            durable,
+        }
+    }
+
+    /// Bytes of all segments without those that wait for a sync.
+    #[cfg(test)]
+    pub(crate) fn durable_bytes(&self) -> u64 {
+        lock(&self.catalog).segments.values().map(|info| info.bytes).sum()
+    }
+
+    /// How far readers may go now.
+    pub(crate) fn mark(&self) -> Mark {
+        *self.mark.borrow()
+    }
+
+    /// The last sequence below `below` that is not abandoned; 0 if there is none.
+    pub(crate) fn last_complete(&self, below: u64) -> u64 {
+        let catalog = lock(&self.catalog);
+        let mut sequence = below.saturating_sub(1);
+        while sequence > 0 && catalog.abandoned.contains(&sequence) {
+            sequence -= 1;
+        }
+        sequence
+    }
+
+    /// Changes the budget from now on.
+    pub(crate) fn set_budget_bytes(&self, budget_bytes: u64) {
+        lock(&self.encoder).set_budget_bytes(budget_bytes);
+    }
+
+    /// The segment that holds a sequence, or will hold it if it is the next.
+    pub(crate) fn segment_of(&self, sequence: u64) -> Result<(u64, SegmentInfo), LogError> {
+        let next = self.mark().complete_below;
+        if sequence > next {
+            return Err(LogError::NotYet { sequence, next });
+        }
+        let catalog = lock(&self.catalog);
+        let found = catalog
+            .segments
+            .iter()
+            .rev()
+            .find(|(_, info)| info.first_sequence <= sequence);
+        let oldest = catalog.oldest();
+        found
+            .map(|(number, info)| (*number, *info))
+            .ok_or(LogError::Trimmed { sequence, oldest })
+    }
+
+    /// A segment by its number; `None` if it was trimmed or is not there yet.
+    pub(crate) fn segment_info(&self, number: u64) -> Option<SegmentInfo> {
+        lock(&self.catalog).segments.get(&number).copied()
+    }
+
+    /// The oldest sequence that is kept.
+    pub(crate) fn oldest(&self) -> u64 {
+        lock(&self.catalog).oldest()
+    }
+
+    /// Whether a sequence is abandoned.
+    pub(crate) fn is_abandoned(&self, sequence: u64) -> bool {
+        lock(&self.catalog).abandoned.contains(&sequence)
+    }
+
+    /// The context of the segment that holds a sequence.
+    pub(crate) fn context(&self, sequence: u64) -> Result<SegmentContext, LogError> {
+        let (number, info) = self.segment_of(sequence)?;
+        let path = self.files.path(&segment_name(number));
+        let file = self
+            .files
+            .open(&segment_name(number))
+            .map_err(|error| match error.kind() {
+                // Trimmed between the look-up and now.
+                std::io::ErrorKind::NotFound => LogError::Trimmed {
+                    sequence,
+                    oldest: self.oldest(),
+                },
+                _ => LogError::from_io("opened", &path, error),
+            })?;
+        let header = SegmentHeader::read(self.files.as_ref(), file.as_ref(), number)?;
+        Ok(SegmentContext {
+            segment: number,
+            first_sequence: info.first_sequence,
+            context: header.context,
+        })
+    }
+}
+
+/// Sequences start at 1, so that 0 can mean "nothing yet" in a fence row.
+pub(crate) const FIRST_SEQUENCE: u64 = 1;
+
+impl Catalog {
+    fn oldest(&self) -> u64 {
+        self.segments
+            .values()
+            .next()
+            .map_or(FIRST_SEQUENCE, |info| info.first_sequence)
+    }
+
+    /// Segments whose successor begins at or below `sequence`.
+    fn removable(&self, sequence: u64) -> Vec<(u64, u64)> {
+        let successors = self.segments.values().skip(1);
+        let old = self
+            .segments
+            .iter()
+            .zip(successors)
+            .take_while(|(_, next)| next.first_sequence <= sequence);
+        old.map(|((number, info), _)| (*number, info.bytes)).collect()
+    }
+
+    /// Abandoned sequences of the segment removed last are kept: the last complete one may lie before them.
+    fn remove(&mut self, number: u64) {
+        if let Some(info) = self.segments.remove(&number) {
+            self.abandoned = self.abandoned.split_off(&info.first_sequence);
+        }
+    }
+
+    /// An encoder that goes on behind what is durable.
+    fn encoder_start(&self, log_id: LogId, source: &str, segment: u64, next: Place) -> EncoderStart {
+        let last = self.segments[&segment];
+        EncoderStart {
+            log_id,
+            source: source.to_owned(),
+            segment,
+            offset: last.bytes,
+            segment_used: last.bytes > last.header_bytes,
+            abandoned: self.abandoned.range(last.first_sequence..).copied().collect(),
+            next,
+            log_bytes: self.segments.values().map(|info| info.bytes).sum(),
+        }
+    }
+}

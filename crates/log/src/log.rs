@@ -1,0 +1,266 @@
+//! `ChangeLog` on local disk: the blocking core behind the runtime's blocking pool.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use spanferry_core::change_log::{self, ChangeLog, LogUsage, Sequence};
+use spanferry_core::failure::Failure;
+use spanferry_core::position::Position;
+use tokio::task::spawn_blocking;
+
+use crate::append::DiskLogWriter;
+use crate::block::BLOCK_TARGET_BYTES;
+use crate::core::{Core, Limits, State};
+use crate::error::LogError;
+use crate::files::Directory;
+use crate::position::position_before;
+use crate::reader::DiskLogReader;
+use crate::segment::LogId;
+
+/// Length at which a segment takes no further transaction (one that has begun still ends in it).
+pub const DEFAULT_SEGMENT_BYTES: u64 = 256 << 20;
+
+/// Sizes of a log, chosen anew at each opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Length at which a segment takes no further transaction.
+    pub segment_bytes: u64,
+    /// How many bytes all segments together may have.
+    pub budget_bytes: u64,
+}
+
+impl Default for LogOptions {
+    /// Segments of `DEFAULT_SEGMENT_BYTES`, no budget.
+    fn default() -> LogOptions {
+        LogOptions {
+            segment_bytes: DEFAULT_SEGMENT_BYTES,
+            budget_bytes: u64::MAX,
+        }
+    }
+}
+
+impl From<LogOptions> for Limits {
+    fn from(options: LogOptions) -> Limits {
+        Limits {
+            segment_bytes: options.segment_bytes,
+            budget_bytes: options.budget_bytes,
+            block_bytes: BLOCK_TARGET_BYTES,
+        }
+    }
+}
+
+/// The change log on local disk.
+///
+/// **Order.** Pieces have the order of the `append` calls. One transaction is open at a time; a new segment begins only
+/// between two transactions, so a huge transaction makes a huge segment.
+///
+/// **Durability.** `append` only takes pieces into memory; at most 16 MiB wait there, then it syncs by itself.
+/// Everything taken before a call of `sync` is durable when it returns, with one fsync for all of it.
+///
+/// **Full disk or budget.** `append` takes all its pieces or none, `sync` keeps what it could not write; either call may
+/// be made again when there is room.
+///
+/// **Other failures** of a write or fsync poison the log: nothing is taken any more, and readers get the reason once they
+/// have read what is durable. Opening it again reads the files anew.
+///
+/// **Taking the writer** discards what an earlier writer left unsynced, so ask `end` after it, not before.
+///
+/// **Closing.** Dropping the log ends waiting readers. The directory stays locked until the log, its writer, its readers
+/// and calls of theirs that were cancelled are gone.
+pub struct DiskLog {
+    core: Arc<Core>,
+    end: SharedEnd,
+    writing: Arc<AtomicBool>,
+}
+
+/// The position at a durable mark, so that it need not be counted again.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// The mark.
+    pub(crate) complete_below: u64,
+    /// The position of everything before it.
+    pub(crate) position: Position,
+}
+
+/// The last known end.
+pub(crate) type SharedEnd = Arc<Mutex<End>>;
+
+/// Locks the end; nothing can panic meanwhile.
+pub(crate) fn lock_end(end: &SharedEnd) -> MutexGuard<'_, End> {
+    end.lock()
+        .expect("nobody panics while holding the end of the log")
+}
+
+impl DiskLog {
+    /// Creates a log in a directory (made with mode 0700) that holds none. `source` names the source for a person,
+    /// `position` is where it begins.
+    pub async fn create(
+        directory: &Path,
+        source: &str,
+        position: &Position,
+        options: LogOptions,
+    ) -> Result<DiskLog, LogError> {
+        let (directory, source, context) = (directory.to_owned(), source.to_owned(), position.to_string());
+        blocking(move || {
+            let files = Arc::new(Directory::lock(&directory, true)?);
+            let log_id = LogId::random()
+                .map_err(|error| LogError::from_io("read", Path::new("/dev/urandom"), error))?;
+            DiskLog::new(Core::create(
+                files,
+                log_id,
+                &source,
+                context.into_bytes(),
+                options.into(),
+            )?)
+        })
+        .await
+    }
+
+    /// Opens the log in a directory. A torn tail is cut, a transaction without its last piece is abandoned.
+    pub async fn open(directory: &Path, options: LogOptions) -> Result<DiskLog, LogError> {
+        let directory = directory.to_owned();
+        blocking(move || {
+            let files = Arc::new(Directory::lock(&directory, false)?);
+            DiskLog::new(Core::open(files, options.into())?)
+        })
+        .await
+    }
+
+    /// Wraps a core; counts its end.
+    pub(crate) fn new(core: Core) -> Result<DiskLog, LogError> {
+        let core = Arc::new(core);
+        let complete_below = core.mark().complete_below;
+        let position = position_before(&core, complete_below)?;
+        let end = Arc::new(Mutex::new(End {
+            complete_below,
+            position,
+        }));
+        Ok(DiskLog {
+            core,
+            end,
+            writing: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    /// Name of the source, as given when the log was created.
+    pub fn source(&self) -> &str {
+        self.core.source()
+    }
+
+    /// Changes the byte budget from now on.
+    pub fn set_budget_bytes(&self, budget_bytes: u64) {
+        self.core.set_budget_bytes(budget_bytes);
+    }
+
+    /// Removes all files of the log; the empty directory stays. The writer and readers fail from now on.
+    ///
+    /// A crash on the way leaves a log that looks trimmed, never one that looks rewound.
+    pub async fn erase(self) -> Result<(), LogError> {
+        let core = Arc::clone(&self.core);
+        blocking(move || core.erase()).await
+    }
+
+    /// Sequence and position of the last complete durable transaction.
+    async fn known_end(&self) -> Result<(Sequence, Position), LogError> {
+        let (core, end) = (Arc::clone(&self.core), Arc::clone(&self.end));
+        blocking(move || {
+            let below = core.mark().complete_below;
+            let known = {
+                let end = lock_end(&end);
+                (end.complete_below == below).then(|| end.position.clone())
+            };
+            let position = match known {
+                Some(position) => position,
+                None => position_before(&core, below)?,
+            };
+            *lock_end(&end) = End {
+                complete_below: below,
+                position: position.clone(),
+            };
+            Ok((Sequence(core.last_complete(below)), position))
+        })
+        .await
+    }
+}
+
+impl Drop for DiskLog {
+    fn drop(&mut self) {
+        self.core.set_state(State::Closed);
+    }
+}
+
+impl ChangeLog for DiskLog {
+    type Writer = DiskLogWriter;
+    type Reader = DiskLogReader;
+
+    fn id(&self) -> change_log::LogId {
+        change_log::LogId(self.core.log_id().to_string())
+    }
+
+    async fn writer(&self) -> Result<DiskLogWriter, Failure> {
+        let claim = WriterClaim::take(&self.writing)?;
+        let core = Arc::clone(&self.core);
+        blocking(move || core.discard()).await?;
+        let (_, position) = self.known_end().await?;
+        Ok(DiskLogWriter::new(
+            Arc::clone(&self.core),
+            Arc::clone(&self.end),
+            claim,
+            position,
+        ))
+    }
+
+    async fn reader(&self, from: Sequence) -> Result<DiskLogReader, Failure> {
+        Ok(DiskLogReader::new(Arc::clone(&self.core), from.0.max(1))?)
+    }
+
+    async fn end(&self) -> Result<(Sequence, Position), Failure> {
+        Ok(self.known_end().await?)
+    }
+
+    async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
+        let core = Arc::clone(&self.core);
+        Ok(blocking(move || position_before(&core, at.0.max(1))).await?)
+    }
+
+    async fn trim(&self, below: Sequence) -> Result<(), Failure> {
+        let core = Arc::clone(&self.core);
+        blocking(move || core.trim(below.0)).await?;
+        Ok(())
+    }
+
+    fn usage(&self) -> LogUsage {
+        self.core.usage()
+    }
+}
+
+/// The right to be the one writer; given back when dropped.
+pub(crate) struct WriterClaim(Arc<AtomicBool>);
+
+impl WriterClaim {
+    fn take(writing: &Arc<AtomicBool>) -> Result<WriterClaim, LogError> {
+        if writing.swap(true, Ordering::AcqRel) {
+            return Err(LogError::SecondWriter);
+        }
+        Ok(WriterClaim(Arc::clone(writing)))
+    }
+}
+
+impl Drop for WriterClaim {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Runs on the blocking pool; a panic there becomes an error.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(LogError::poisoned(format!(
+            "a task of the change log ended early: {error}"
+        ))),
+    }
+}

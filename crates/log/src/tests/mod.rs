@@ -1,0 +1,60 @@
+//! Tests against simulated and real files.
+
+mod damage;
+mod faults;
+mod golden;
+mod model;
+mod sim;
+
+use std::sync::Arc;
+
+use spanferry_core::change_log::PieceKind;
+
+use crate::block::PieceParts;
+use crate::core::{Core, Limits};
+use crate::cursor::LogCursor;
+use crate::encoder::Appended;
+use crate::error::LogError;
+use crate::piece::PieceView;
+use crate::segment::LogId;
+
+/// Small, so that every case is met soon.
+const SMALL: Limits = Limits {
+    segment_bytes: 700,
+    budget_bytes: u64::MAX,
+    block_bytes: 200,
+};
+const ID: LogId = LogId([9; 16]);
+
+fn parts(body: &[u8], last: bool) -> PieceParts<'_> {
+    PieceParts {
+        kind: PieceKind::Transaction,
+        last,
+        committed_at_us: 5,
+        transaction: "0-1-1",
+        body,
+    }
+}
+
+/// Appends one piece; its sequence.
+fn append(core: &Core, body: &[u8], last: bool) -> Result<u64, LogError> {
+    match core.append(&[parts(body, last)], |_| b"mariadb:".to_vec())? {
+        Appended::From(place) => Ok(place.sequence),
+        Appended::SyncFirst => {
+            core.sync()?;
+            append(core, body, last)
+        }
+    }
+}
+
+/// Everything a reader sees from the oldest sequence on.
+fn read_all(core: &Arc<Core>) -> Result<Vec<PieceView>, LogError> {
+    let mut cursor = LogCursor::new(Arc::clone(core), core.oldest())?;
+    let mut pieces = Vec::new();
+    loop {
+        match cursor.read(core.mark())? {
+            chunk if chunk.is_empty() => return Ok(pieces),
+            chunk => pieces.extend(chunk),
+        }
+    }
+}

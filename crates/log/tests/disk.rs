@@ -1,0 +1,231 @@
+//! What is particular to the log on local disk: modes, lock, budget, erasure, large pieces, damage on real files.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use spanferry_core::change_log::{ChangeLog, ChangeLogReader, ChangeLogWriter, Piece, PieceKind, Sequence};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::position::Position;
+use spanferry_log::{DiskLog, LogError, LogOptions};
+
+use support::Scratch;
+
+fn piece(number: u64, body: Vec<u8>) -> Piece {
+    let (kind, transaction) = (PieceKind::Transaction, format!("0-1-{number}"));
+    Piece {
+        sequence: Sequence::ZERO,
+        number: 0,
+        last: true,
+        kind,
+        transaction,
+        committed_at_us: 0,
+        body,
+    }
+}
+
+async fn create(directory: &Path, options: LogOptions) -> Result<DiskLog, LogError> {
+    DiskLog::create(
+        directory,
+        "source",
+        &Position::parse("mariadb:").unwrap(),
+        options,
+    )
+    .await
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn files_are_private() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path()).unwrap();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let log = create(scratch.path(), LogOptions::default()).await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(scratch.path()), 0o700);
+    for name in names(scratch.path()) {
+        assert_eq!(mode(&scratch.path().join(name)), 0o600);
+    }
+    drop(log);
+}
+
+#[tokio::test]
+async fn a_second_opening_a_second_creation_and_a_missing_log_are_refused() {
+    let scratch = Scratch::new();
+    assert!(matches!(
+        DiskLog::open(scratch.path(), LogOptions::default()).await,
+        Err(LogError::NotFound { .. })
+    ));
+    let log = create(scratch.path(), LogOptions::default()).await.unwrap();
+    assert!(matches!(
+        DiskLog::open(scratch.path(), LogOptions::default()).await,
+        Err(LogError::Locked { .. })
+    ));
+    drop(log);
+    assert!(matches!(
+        create(scratch.path(), LogOptions::default()).await,
+        Err(LogError::AlreadyExists { .. })
+    ));
+    let log = DiskLog::open(scratch.path(), LogOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(log.source(), "source");
+}
+
+#[tokio::test]
+async fn the_budget_is_a_failure_to_be_repeated() {
+    let scratch = Scratch::new();
+    let options = LogOptions {
+        segment_bytes: 1000,
+        budget_bytes: 3000,
+    };
+    let log = create(scratch.path(), options).await.unwrap();
+    let mut writer = log.writer().await.unwrap();
+    let mut number = 1;
+    let failure: Failure = loop {
+        match writer.append(&mut [piece(number, vec![0; 900])]).await {
+            Ok(()) => number += 1,
+            Err(failure) => break failure,
+        }
+        writer.sync().await.unwrap();
+    };
+    assert_eq!(failure.code.number(), code::LOG_BUDGET.number());
+    assert_eq!(failure.class, Class::Retry { after: None });
+    log.trim(Sequence(number)).await.unwrap();
+    writer.append(&mut [piece(number, vec![0; 900])]).await.unwrap();
+    assert_eq!(writer.sync().await.unwrap(), Sequence(number));
+}
+
+#[tokio::test]
+async fn erasing_leaves_an_empty_directory() {
+    let scratch = Scratch::new();
+    let log = create(
+        scratch.path(),
+        LogOptions {
+            segment_bytes: 100,
+            ..LogOptions::default()
+        },
+    )
+    .await
+    .unwrap();
+    let mut writer = log.writer().await.unwrap();
+    for number in 1..=5 {
+        writer.append(&mut [piece(number, vec![0; 100])]).await.unwrap();
+    }
+    writer.sync().await.unwrap();
+    let mut reader = log.reader(Sequence(6)).await.unwrap();
+    log.erase().await.unwrap();
+    assert_eq!(names(scratch.path()), Vec::<String>::new());
+    reader.readable().await.unwrap_err();
+    writer.append(&mut [piece(6, Vec::new())]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn pieces_larger_than_any_buffer_go_through() {
+    let scratch = Scratch::new();
+    let log = create(
+        scratch.path(),
+        LogOptions {
+            segment_bytes: 8 << 20,
+            ..LogOptions::default()
+        },
+    )
+    .await
+    .unwrap();
+    let mut writer = log.writer().await.unwrap();
+    let sizes = [0, 1, (1 << 20) - 100, 1 << 20, 20 << 20, 3, (3 << 20) + 7];
+    for (number, size) in (1_u64..).zip(sizes) {
+        writer
+            .append(&mut [piece(number, vec![u8::try_from(number).unwrap(); size])])
+            .await
+            .unwrap();
+    }
+    writer.sync().await.unwrap();
+    drop((writer, log));
+    let log = DiskLog::open(scratch.path(), LogOptions::default())
+        .await
+        .unwrap();
+    let mut reader = log.reader(Sequence(1)).await.unwrap();
+    let mut found = Vec::new();
+    while found.len() < sizes.len() {
+        for view in reader.next_chunk().await.unwrap() {
+            assert!(view.body.iter().all(|byte| u64::from(*byte) == view.sequence));
+            found.push(view.body.len());
+        }
+    }
+    assert_eq!(found, sizes);
+}
+
+#[tokio::test]
+async fn dropping_the_log_ends_waiting_readers() {
+    let scratch = Scratch::new();
+    let log = create(scratch.path(), LogOptions::default()).await.unwrap();
+    let mut reader = log.reader(Sequence(1)).await.unwrap();
+    let waiting = tokio::spawn(async move { reader.readable().await.map_err(|failure| failure.to_string()) });
+    tokio::task::yield_now().await;
+    drop(log);
+    assert_eq!(
+        waiting.await.unwrap(),
+        Err("the change log was closed".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn damage_is_reported_with_file_offset_and_hint() {
+    let scratch = Scratch::new();
+    let log = create(
+        scratch.path(),
+        LogOptions {
+            segment_bytes: 100,
+            ..LogOptions::default()
+        },
+    )
+    .await
+    .unwrap();
+    let mut writer = log.writer().await.unwrap();
+    for number in 1..=3 {
+        writer.append(&mut [piece(number, vec![0; 100])]).await.unwrap();
+        writer.sync().await.unwrap();
+    }
+    drop((writer, log));
+    let name = names(scratch.path())[1].clone();
+    let path = scratch.path().join(&name);
+    let mut content = fs::read(&path).unwrap();
+    let header_bytes = u32::from_le_bytes(content[12..16].try_into().unwrap());
+    *content.last_mut().unwrap() ^= 1;
+    fs::write(&path, content).unwrap();
+    let log = DiskLog::open(scratch.path(), LogOptions::default())
+        .await
+        .unwrap();
+    let mut reader = log.reader(Sequence(1)).await.unwrap();
+    for _ in 0..2 {
+        let failure = loop {
+            match reader.try_next().await {
+                Ok(piece) => assert_eq!(piece.unwrap().sequence, Sequence(1)),
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!(failure.code.number(), code::LOG_CORRUPT.number());
+        let text = failure.to_string();
+        assert!(
+            text.contains(&name) && text.contains(&format!("at byte {header_bytes}:")),
+            "{text}"
+        );
+        assert!(
+            failure.next_step().contains("move the folder"),
+            "{}",
+            failure.next_step()
+        );
+    }
+}
