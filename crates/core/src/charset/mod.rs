@@ -1,8 +1,266 @@
-//! Server character sets (the decoder tables follow in this folder).
+//! Server character sets: which one a name or a collation id means, and the exact UTF-8 text of its bytes.
+//!
+//! The text is what `CONVERT(x USING utf8mb4)` of MySQL 9.7 and MariaDB 10.5, 10.11 and 11.8 yields. Bytes for which the
+//! servers write `?`, or which they call ill-formed, are refused. The tables come from those servers (see
+//! `charset-tables/README.md`); on every code that text can hold they agree, so there is no flag for the server.
+//! MariaDB alone decodes a lone surrogate of ucs2 or utf32, to bytes that are not UTF-8: refused.
+
+mod collations;
+mod grid;
+mod single_byte;
+mod tabled;
+#[cfg(test)]
+mod tests;
+mod unicode;
+
+use tabled::CodeTable;
 
 /// A character set of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Charset {
+    /// ARMSCII-8, Armenian.
+    Armscii8,
+    /// US ASCII: bytes from 0x80 are undecodable.
+    Ascii,
+    /// Big5, traditional Chinese.
+    Big5,
+    /// No character set: bytes. Decoding them takes them for `utf8mb4`, as the server's `CONVERT` does.
+    Binary,
+    /// Windows Central European.
+    Cp1250,
+    /// Windows Cyrillic.
+    Cp1251,
+    /// Windows Arabic.
+    Cp1256,
+    /// Windows Baltic.
+    Cp1257,
+    /// DOS West European.
+    Cp850,
+    /// DOS Central European.
+    Cp852,
+    /// DOS Russian.
+    Cp866,
+    /// Shift JIS as Windows has it.
+    Cp932,
+    /// DEC West European.
+    Dec8,
+    /// EUC Japanese as Windows has it (`ujis` with the characters of cp932).
+    Eucjpms,
+    /// EUC-KR, Korean, with the extension of Windows code page 949.
+    Euckr,
+    /// GB 18030, Chinese. MySQL only.
+    Gb18030,
+    /// GB 2312, simplified Chinese.
+    Gb2312,
+    /// GBK, simplified Chinese.
+    Gbk,
+    /// GEOSTD8, Georgian.
+    Geostd8,
+    /// ISO 8859-7, Greek.
+    Greek,
+    /// ISO 8859-8, Hebrew.
+    Hebrew,
+    /// HP West European.
+    Hp8,
+    /// DOS Kamenicky, Czech and Slovak.
+    Keybcs2,
+    /// KOI8-R, Russian.
+    Koi8r,
+    /// KOI8-U, Ukrainian.
+    Koi8u,
+    /// The server's latin1: Windows code page 1252, with its five holes decoded to U+0081, U+008D, U+008F, U+0090, U+009D.
+    Latin1,
+    /// ISO 8859-2, Central European.
+    Latin2,
+    /// ISO 8859-9, Turkish.
+    Latin5,
+    /// ISO 8859-13, Baltic.
+    Latin7,
+    /// Mac Central European.
+    Macce,
+    /// Mac West European.
+    Macroman,
+    /// Shift JIS.
+    Sjis,
+    /// Seven-bit Swedish: the only one here whose lower half is not ASCII.
+    Swe7,
+    /// TIS 620, Thai.
+    Tis620,
+    /// The Basic Multilingual Plane in two bytes, big-endian.
+    Ucs2,
+    /// EUC Japanese.
+    Ujis,
+    /// UTF-16, big-endian, with surrogate pairs.
+    Utf16,
+    /// UTF-16, little-endian, with surrogate pairs.
+    Utf16le,
+    /// UTF-32, big-endian.
+    Utf32,
+    /// UTF-8 of the Basic Multilingual Plane, up to three bytes a character; `utf8` to older servers.
+    Utf8mb3,
     /// UTF-8, up to four bytes a character.
     Utf8mb4,
+}
+
+/// Bytes that are no character of their character set; the server would show `?` or refuse them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes from offset {offset} on are no character of the character set")]
+pub struct UndecodableText {
+    /// Where the first undecodable character begins, in bytes from the start of the text.
+    pub offset: usize,
+}
+
+impl Charset {
+    /// Every character set of MySQL and MariaDB.
+    #[rustfmt::skip]
+    pub const ALL: [Self; 41] = [
+        Self::Armscii8, Self::Ascii, Self::Big5, Self::Binary, Self::Cp1250, Self::Cp1251, Self::Cp1256, Self::Cp1257,
+        Self::Cp850, Self::Cp852, Self::Cp866, Self::Cp932, Self::Dec8, Self::Eucjpms, Self::Euckr, Self::Gb18030,
+        Self::Gb2312, Self::Gbk, Self::Geostd8, Self::Greek, Self::Hebrew, Self::Hp8, Self::Keybcs2, Self::Koi8r,
+        Self::Koi8u, Self::Latin1, Self::Latin2, Self::Latin5, Self::Latin7, Self::Macce, Self::Macroman, Self::Sjis,
+        Self::Swe7, Self::Tis620, Self::Ucs2, Self::Ujis, Self::Utf16, Self::Utf16le, Self::Utf32, Self::Utf8mb3,
+        Self::Utf8mb4,
+    ];
+
+    /// The character set of that name, in any letter case; `utf8` means [`Charset::Utf8mb3`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("utf8") {
+            return Some(Self::Utf8mb3);
+        }
+        Self::ALL
+            .into_iter()
+            .find(|charset| charset.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The character set of a collation id, as the binary log's table map and result set metadata carry it.
+    /// No id means one character set to MySQL and another to MariaDB.
+    pub fn from_collation_id(id: u16) -> Option<Self> {
+        let ranges = collations::COLLATIONS;
+        let index = ranges.partition_point(|&(_, last, _)| last < id);
+        let &(first, _, charset) = ranges.get(index)?;
+        (first <= id).then_some(charset)
+    }
+
+    /// The name servers give it (`utf8mb3` also where an older server says `utf8`).
+    #[rustfmt::skip]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Armscii8 => "armscii8", Self::Ascii => "ascii", Self::Big5 => "big5", Self::Binary => "binary",
+            Self::Cp1250 => "cp1250", Self::Cp1251 => "cp1251", Self::Cp1256 => "cp1256", Self::Cp1257 => "cp1257",
+            Self::Cp850 => "cp850", Self::Cp852 => "cp852", Self::Cp866 => "cp866", Self::Cp932 => "cp932",
+            Self::Dec8 => "dec8", Self::Eucjpms => "eucjpms", Self::Euckr => "euckr", Self::Gb18030 => "gb18030",
+            Self::Gb2312 => "gb2312", Self::Gbk => "gbk", Self::Geostd8 => "geostd8", Self::Greek => "greek",
+            Self::Hebrew => "hebrew", Self::Hp8 => "hp8", Self::Keybcs2 => "keybcs2", Self::Koi8r => "koi8r",
+            Self::Koi8u => "koi8u", Self::Latin1 => "latin1", Self::Latin2 => "latin2", Self::Latin5 => "latin5",
+            Self::Latin7 => "latin7", Self::Macce => "macce", Self::Macroman => "macroman", Self::Sjis => "sjis",
+            Self::Swe7 => "swe7", Self::Tis620 => "tis620", Self::Ucs2 => "ucs2", Self::Ujis => "ujis",
+            Self::Utf16 => "utf16", Self::Utf16le => "utf16le", Self::Utf32 => "utf32", Self::Utf8mb3 => "utf8mb3",
+            Self::Utf8mb4 => "utf8mb4",
+        }
+    }
+
+    /// The most bytes one character takes (`maxlen` of `information_schema.character_sets`).
+    #[rustfmt::skip]
+    pub const fn bytes_per_character_max(self) -> usize {
+        match self {
+            Self::Gb18030 | Self::Utf16 | Self::Utf16le | Self::Utf32 | Self::Utf8mb4 => 4,
+            Self::Eucjpms | Self::Ujis | Self::Utf8mb3 => 3,
+            Self::Big5 | Self::Cp932 | Self::Euckr | Self::Gb2312 | Self::Gbk | Self::Sjis | Self::Ucs2 => 2,
+            Self::Armscii8 | Self::Ascii | Self::Binary | Self::Cp1250 | Self::Cp1251 | Self::Cp1256 | Self::Cp1257
+            | Self::Cp850 | Self::Cp852 | Self::Cp866 | Self::Dec8 | Self::Geostd8 | Self::Greek | Self::Hebrew
+            | Self::Hp8 | Self::Keybcs2 | Self::Koi8r | Self::Koi8u | Self::Latin1 | Self::Latin2 | Self::Latin5
+            | Self::Latin7 | Self::Macce | Self::Macroman | Self::Swe7 | Self::Tis620 => 1,
+        }
+    }
+
+    /// Whether no two different byte strings decode to the same text. Where they do, distinct keys of the source could
+    /// become one key of the target: armscii8 has six characters twice, sjis and ujis the backslash (ujis the tilde
+    /// too), cp932 and eucjpms the NEC and IBM duplicates.
+    #[rustfmt::skip]
+    pub const fn is_injective(self) -> bool {
+        match self {
+            Self::Armscii8 | Self::Cp932 | Self::Eucjpms | Self::Sjis | Self::Ujis => false,
+            Self::Ascii | Self::Big5 | Self::Binary | Self::Cp1250 | Self::Cp1251 | Self::Cp1256 | Self::Cp1257
+            | Self::Cp850 | Self::Cp852 | Self::Cp866 | Self::Dec8 | Self::Euckr | Self::Gb18030 | Self::Gb2312
+            | Self::Gbk | Self::Geostd8 | Self::Greek | Self::Hebrew | Self::Hp8 | Self::Keybcs2 | Self::Koi8r
+            | Self::Koi8u | Self::Latin1 | Self::Latin2 | Self::Latin5 | Self::Latin7 | Self::Macce | Self::Macroman
+            | Self::Swe7 | Self::Tis620 | Self::Ucs2 | Self::Utf16 | Self::Utf16le | Self::Utf32 | Self::Utf8mb3
+            | Self::Utf8mb4 => true,
+        }
+    }
+
+    /// The text of `bytes`, borrowed from them where they are that text already, otherwise from `scratch`, whose
+    /// content is replaced. Never a replacement character for what cannot be decoded.
+    pub fn decode<'a>(self, bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a str, UndecodableText> {
+        match Encoding::of(self) {
+            Encoding::Utf8 => unicode::utf8mb4(bytes),
+            Encoding::Utf8ThreeBytes => unicode::utf8mb3(bytes),
+            Encoding::Ascii => unicode::ascii(bytes),
+            Encoding::Ucs2 => unicode::ucs2(bytes, scratch),
+            Encoding::Utf16BigEndian => unicode::utf16(bytes, scratch, u16::from_be_bytes),
+            Encoding::Utf16LittleEndian => unicode::utf16(bytes, scratch, u16::from_le_bytes),
+            Encoding::Utf32 => unicode::utf32(bytes, scratch),
+            Encoding::Tabled(table) => table.decode(bytes, scratch),
+        }
+    }
+}
+
+/// How the bytes of a character set are read.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Utf8,
+    Utf8ThreeBytes,
+    Ascii,
+    Ucs2,
+    Utf16BigEndian,
+    Utf16LittleEndian,
+    Utf32,
+    Tabled(&'static CodeTable),
+}
+
+impl Encoding {
+    const fn of(charset: Charset) -> Self {
+        match charset {
+            Charset::Utf8mb4 | Charset::Binary => Self::Utf8,
+            Charset::Utf8mb3 => Self::Utf8ThreeBytes,
+            Charset::Ascii => Self::Ascii,
+            Charset::Ucs2 => Self::Ucs2,
+            Charset::Utf16 => Self::Utf16BigEndian,
+            Charset::Utf16le => Self::Utf16LittleEndian,
+            Charset::Utf32 => Self::Utf32,
+            Charset::Armscii8 => Self::Tabled(&tabled::ARMSCII8),
+            Charset::Big5 => Self::Tabled(&tabled::BIG5),
+            Charset::Cp1250 => Self::Tabled(&tabled::CP1250),
+            Charset::Cp1251 => Self::Tabled(&tabled::CP1251),
+            Charset::Cp1256 => Self::Tabled(&tabled::CP1256),
+            Charset::Cp1257 => Self::Tabled(&tabled::CP1257),
+            Charset::Cp850 => Self::Tabled(&tabled::CP850),
+            Charset::Cp852 => Self::Tabled(&tabled::CP852),
+            Charset::Cp866 => Self::Tabled(&tabled::CP866),
+            Charset::Cp932 => Self::Tabled(&tabled::CP932),
+            Charset::Dec8 => Self::Tabled(&tabled::DEC8),
+            Charset::Eucjpms => Self::Tabled(&tabled::EUCJPMS),
+            Charset::Euckr => Self::Tabled(&tabled::EUCKR),
+            Charset::Gb18030 => Self::Tabled(&tabled::GB18030),
+            Charset::Gb2312 => Self::Tabled(&tabled::GB2312),
+            Charset::Gbk => Self::Tabled(&tabled::GBK),
+            Charset::Geostd8 => Self::Tabled(&tabled::GEOSTD8),
+            Charset::Greek => Self::Tabled(&tabled::GREEK),
+            Charset::Hebrew => Self::Tabled(&tabled::HEBREW),
+            Charset::Hp8 => Self::Tabled(&tabled::HP8),
+            Charset::Keybcs2 => Self::Tabled(&tabled::KEYBCS2),
+            Charset::Koi8r => Self::Tabled(&tabled::KOI8R),
+            Charset::Koi8u => Self::Tabled(&tabled::KOI8U),
+            Charset::Latin1 => Self::Tabled(&tabled::LATIN1),
+            Charset::Latin2 => Self::Tabled(&tabled::LATIN2),
+            Charset::Latin5 => Self::Tabled(&tabled::LATIN5),
+            Charset::Latin7 => Self::Tabled(&tabled::LATIN7),
+            Charset::Macce => Self::Tabled(&tabled::MACCE),
+            Charset::Macroman => Self::Tabled(&tabled::MACROMAN),
+            Charset::Sjis => Self::Tabled(&tabled::SJIS),
+            Charset::Swe7 => Self::Tabled(&tabled::SWE7),
+            Charset::Tis620 => Self::Tabled(&tabled::TIS620),
+            Charset::Ujis => Self::Tabled(&tabled::UJIS),
+        }
+    }
 }
