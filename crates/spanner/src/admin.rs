@@ -66,18 +66,26 @@ impl Client {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         retry(|| async {
-            let request = self.request(message.clone(), key, Route::Any, CALL_DEADLINE).await?;
+            let request = self
+                .request(message.clone(), key, Route::Any, CALL_DEADLINE)
+                .await?;
             let answer = call(request).await;
-            answer.map(Response::into_inner).map_err(|status| self.error(object, &status))
+            answer
+                .map(Response::into_inner)
+                .map_err(|status| self.error(object, &status))
         })
         .await
     }
 
     /// The database's dialect. A missing database or instance is `Rejected` with `NOT_FOUND`.
     pub async fn dialect(&self) -> Result<Dialect, SpannerError> {
-        let message = GetDatabaseRequest { name: self.path().to_owned() };
+        let message = GetDatabaseRequest {
+            name: self.path().to_owned(),
+        };
         let call = |request| async { self.databases().get_database(request).await };
-        let database = self.admin("its dialect", message, ("name", self.path()), call).await?;
+        let database = self
+            .admin("its dialect", message, ("name", self.path()), call)
+            .await?;
         match database.database_dialect() {
             DatabaseDialect::Postgresql => Ok(Dialect::PostgreSql),
             // Databases older than the field do not name it.
@@ -88,17 +96,32 @@ impl Client {
     /// The instance; a missing one is `Rejected` with `NOT_FOUND`.
     pub async fn instance(&self) -> Result<InstanceInfo, SpannerError> {
         let name = self.name().instance_path();
-        let message = GetInstanceRequest { name: name.clone(), field_mask: None };
-        let call = |request| async { InstanceAdminClient::new(self.channel()).get_instance(request).await };
+        let message = GetInstanceRequest {
+            name: name.clone(),
+            field_mask: None,
+        };
+        let call = |request| async {
+            InstanceAdminClient::new(self.channel())
+                .get_instance(request)
+                .await
+        };
         let instance = self.admin("its instance", message, ("name", &name), call).await?;
-        Ok(InstanceInfo { config: instance.config, processing_units: instance.processing_units })
+        Ok(InstanceInfo {
+            config: instance.config,
+            processing_units: instance.processing_units,
+        })
     }
 
     /// The statements that would create the schema anew.
     pub async fn schema_statements(&self) -> Result<Vec<String>, SpannerError> {
-        let message = GetDatabaseDdlRequest { database: self.path().to_owned() };
+        let message = GetDatabaseDdlRequest {
+            database: self.path().to_owned(),
+        };
         let call = |request| async { self.databases().get_database_ddl(request).await };
-        Ok(self.admin("its schema", message, ("database", self.path()), call).await?.statements)
+        Ok(self
+            .admin("its schema", message, ("database", self.path()), call)
+            .await?
+            .statements)
     }
 
     /// Creates the database and waits for it. One that is there is `Rejected` with `ALREADY_EXISTS`, which may also be
@@ -106,7 +129,10 @@ impl Client {
     pub async fn create_database(&self, dialect: Dialect) -> Result<(), SpannerError> {
         let id = self.name().database();
         let (create_statement, dialect) = match dialect {
-            Dialect::GoogleSql => (format!("CREATE DATABASE `{id}`"), DatabaseDialect::GoogleStandardSql),
+            Dialect::GoogleSql => (
+                format!("CREATE DATABASE `{id}`"),
+                DatabaseDialect::GoogleStandardSql,
+            ),
             Dialect::PostgreSql => (format!("CREATE DATABASE \"{id}\""), DatabaseDialect::Postgresql),
         };
         let parent = self.name().instance_path();
@@ -117,15 +143,20 @@ impl Client {
             ..CreateDatabaseRequest::default()
         };
         let call = |request| async { self.databases().create_database(request).await };
-        let operation = self.admin("its creation", message, ("parent", &parent), call).await?;
+        let operation = self
+            .admin("its creation", message, ("parent", &parent), call)
+            .await?;
         self.finish("its creation", operation).await.map(|_| ())
     }
 
     /// Drops the database with everything in it; a missing one is no error.
     pub async fn drop_database(&self) -> Result<(), SpannerError> {
-        let message = DropDatabaseRequest { database: self.path().to_owned() };
+        let message = DropDatabaseRequest {
+            database: self.path().to_owned(),
+        };
         let call = |request| async { self.databases().drop_database(request).await };
-        self.admin("its removal", message, ("database", self.path()), call).await
+        self.admin("its removal", message, ("database", self.path()), call)
+            .await
     }
 
     /// Runs DDL statements as one batch and waits for its end, however long that takes.
@@ -138,7 +169,11 @@ impl Client {
         let mut attempt = 0_u32;
         loop {
             // A refused operation keeps its id, so each attempt after it needs one of its own.
-            let id = if attempt == 0 { operation_id.to_owned() } else { format!("{operation_id}_{attempt}") };
+            let id = if attempt == 0 {
+                operation_id.to_owned()
+            } else {
+                format!("{operation_id}_{attempt}")
+            };
             match self.update_ddl_once(&statements[applied..], &id).await {
                 Ok(()) => return Ok(()),
                 Err(mut error) => {
@@ -147,7 +182,10 @@ impl Client {
                     if !is_contention(&error.cause) {
                         return Err(error);
                     }
-                    backoff.wait(error.cause).await.map_err(|cause| DdlError { applied, cause })?;
+                    backoff
+                        .wait(error.cause)
+                        .await
+                        .map_err(|cause| DdlError { applied, cause })?;
                 }
             }
             attempt += 1;
@@ -172,8 +210,14 @@ impl Client {
             }
             Err(error) => return Err(unapplied(error)),
         };
-        let operation = self.finish_operation(OBJECT, operation).await.map_err(unapplied)?;
-        result(self, OBJECT, &operation).map_err(|cause| DdlError { applied: applied_statements(&operation), cause })
+        let operation = self
+            .finish_operation(OBJECT, operation)
+            .await
+            .map_err(unapplied)?;
+        result(self, OBJECT, &operation).map_err(|cause| DdlError {
+            applied: applied_statements(&operation),
+            cause,
+        })
     }
 
     async fn finish(&self, object: &str, operation: Operation) -> Result<Operation, SpannerError> {
@@ -182,7 +226,11 @@ impl Client {
     }
 
     /// Looks at an operation until it is done.
-    async fn finish_operation(&self, object: &str, mut operation: Operation) -> Result<Operation, SpannerError> {
+    async fn finish_operation(
+        &self,
+        object: &str,
+        mut operation: Operation,
+    ) -> Result<Operation, SpannerError> {
         let mut backoff = Backoff::new(Duration::MAX);
         while !operation.done {
             backoff.pause().await;
@@ -192,7 +240,9 @@ impl Client {
     }
 
     async fn operation(&self, object: &str, name: &str) -> Result<Operation, SpannerError> {
-        let message = GetOperationRequest { name: name.to_owned() };
+        let message = GetOperationRequest {
+            name: name.to_owned(),
+        };
         let call = |request| async { OperationsClient::new(self.channel()).get_operation(request).await };
         self.admin(object, message, ("name", name), call).await
     }

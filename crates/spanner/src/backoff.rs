@@ -25,7 +25,10 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Begins to count the budget.
     pub(crate) fn new(budget: Duration) -> Backoff {
-        Backoff { next: DELAY_MIN, deadline: Instant::now() + budget.min(BUDGET_MAX) }
+        Backoff {
+            next: DELAY_MIN,
+            deadline: Instant::now() + budget.min(BUDGET_MAX),
+        }
     }
 
     /// Waits as long as the server asks, or as its own turn says; gives the error back when the budget is used up.

@@ -27,8 +27,10 @@ pub(crate) fn open(endpoint: &Endpoint) -> Result<Vec<Channel>, SpannerError> {
         EndpointKind::Emulator => 1,
         EndpointKind::Service | EndpointKind::Plaintext => SERVICE_CHANNELS,
     };
-    let configured = configure(endpoint)
-        .map_err(|source| SpannerError::Transport { endpoint: endpoint.uri(), source })?;
+    let configured = configure(endpoint).map_err(|source| SpannerError::Transport {
+        endpoint: endpoint.uri(),
+        source,
+    })?;
     Ok((0..count).map(|_| configured.connect_lazy()).collect())
 }
 
@@ -43,9 +45,11 @@ fn configure(endpoint: &Endpoint) -> Result<TonicEndpoint, tonic::transport::Err
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     match endpoint.kind() {
-        EndpointKind::Service => {
-            configured.tls_config(ClientTlsConfig::new().with_native_roots().domain_name(endpoint.host()))
-        }
+        EndpointKind::Service => configured.tls_config(
+            ClientTlsConfig::new()
+                .with_native_roots()
+                .domain_name(endpoint.host()),
+        ),
         EndpointKind::Emulator | EndpointKind::Plaintext => Ok(configured),
     }
 }

@@ -25,11 +25,21 @@ pub(crate) struct RowAssembler {
 impl RowAssembler {
     /// For rows of `columns` values, at least one.
     pub(crate) fn new(columns: usize) -> RowAssembler {
-        RowAssembler { columns, row: Vec::new(), filled: 0, pending: None }
+        RowAssembler {
+            columns,
+            row: Vec::new(),
+            filled: 0,
+            pending: None,
+        }
     }
 
     /// Takes the values of one `PartialResultSet`; calls `row` with each whole row.
-    pub(crate) fn push(&mut self, values: &[Bytes], chunked: bool, mut row: impl FnMut(&[u8])) -> Result<(), Malformed> {
+    pub(crate) fn push(
+        &mut self,
+        values: &[Bytes],
+        chunked: bool,
+        mut row: impl FnMut(&[u8]),
+    ) -> Result<(), Malformed> {
         let Some((last, whole)) = values.split_last() else {
             return if chunked { Err(Malformed) } else { Ok(()) };
         };
@@ -97,7 +107,9 @@ fn merge(head: &[u8], tail: &[u8]) -> Result<Vec<u8>, Malformed> {
 
 /// Joins two `ListValue` payloads; the last element of the first and the first of the second are one if they are strings or lists.
 fn merge_lists(head: &[u8], tail: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let Some(start) = last_element(head)? else { return Ok(tail.to_vec()) };
+    let Some(start) = last_element(head)? else {
+        return Ok(tail.to_vec());
+    };
     if tail.is_empty() {
         return Ok(head.to_vec());
     }
@@ -136,7 +148,11 @@ fn body(value: &[u8]) -> Result<(u8, &[u8]), Malformed> {
         return Err(Malformed);
     }
     let (payload, rest) = wire::take_delimited(rest).map_err(|_| Malformed)?;
-    if rest.is_empty() { Ok((kind, payload)) } else { Err(Malformed) }
+    if rest.is_empty() {
+        Ok((kind, payload))
+    } else {
+        Err(Malformed)
+    }
 }
 
 #[cfg(test)]
@@ -148,15 +164,23 @@ mod tests {
     use super::*;
 
     fn text(text: &str) -> Value {
-        Value { kind: Some(Kind::StringValue(text.to_owned())) }
+        Value {
+            kind: Some(Kind::StringValue(text.to_owned())),
+        }
     }
 
     fn number(number: f64) -> Value {
-        Value { kind: Some(Kind::NumberValue(number)) }
+        Value {
+            kind: Some(Kind::NumberValue(number)),
+        }
     }
 
     fn list<const N: usize>(values: [Value; N]) -> Value {
-        Value { kind: Some(Kind::ListValue(ListValue { values: values.into() })) }
+        Value {
+            kind: Some(Kind::ListValue(ListValue {
+                values: values.into(),
+            })),
+        }
     }
 
     /// Feeds partial results (values, chunked) and returns the rows.
@@ -164,20 +188,37 @@ mod tests {
         let (mut rows, mut assembler) = (Vec::new(), RowAssembler::new(columns));
         for (values, chunked) in parts {
             let values: Vec<Bytes> = values.iter().map(|value| value.encode_to_vec().into()).collect();
-            assembler.push(&values, *chunked, |row| rows.push(ListValue::decode(row).unwrap().values))?;
+            assembler.push(&values, *chunked, |row| {
+                rows.push(ListValue::decode(row).unwrap().values)
+            })?;
         }
-        if assembler.is_at_row_end() { Ok(rows) } else { Err(Malformed) }
+        if assembler.is_at_row_end() {
+            Ok(rows)
+        } else {
+            Err(Malformed)
+        }
     }
 
     /// The examples of result_set.proto.
     #[test]
     fn documented_examples() {
         let check = |head: Value, tail: Value, expected: Value| {
-            assert_eq!(assemble(1, &[(&[head], true), (&[tail], false)]), Ok(vec![vec![expected]]));
+            assert_eq!(
+                assemble(1, &[(&[head], true), (&[tail], false)]),
+                Ok(vec![vec![expected]])
+            );
         };
         check(text("foo"), text("bar"), text("foobar"));
-        check(list([number(2.0), number(3.0)]), list([number(4.0)]), list([number(2.0), number(3.0), number(4.0)]));
-        check(list([text("a"), text("b")]), list([text("c"), text("d")]), list([text("a"), text("bc"), text("d")]));
+        check(
+            list([number(2.0), number(3.0)]),
+            list([number(4.0)]),
+            list([number(2.0), number(3.0), number(4.0)]),
+        );
+        check(
+            list([text("a"), text("b")]),
+            list([text("c"), text("d")]),
+            list([text("a"), text("bc"), text("d")]),
+        );
         check(
             list([text("a"), list([text("b"), text("c")])]),
             list([list([text("d")]), text("e")]),
@@ -185,23 +226,39 @@ mod tests {
         );
         check(list([]), list([text("x")]), list([text("x")]));
         check(list([text("x")]), list([]), list([text("x")]));
-        let parts: [(&[Value], bool); 3] =
-            [(&[text("Hello"), text("W")], true), (&[text("orl")], true), (&[text("d")], false)];
-        assert_eq!(assemble(1, &parts), Ok(vec![vec![text("Hello")], vec![text("World")]]));
+        let parts: [(&[Value], bool); 3] = [
+            (&[text("Hello"), text("W")], true),
+            (&[text("orl")], true),
+            (&[text("d")], false),
+        ];
+        assert_eq!(
+            assemble(1, &parts),
+            Ok(vec![vec![text("Hello")], vec![text("World")]])
+        );
     }
 
     #[test]
     fn rows_across_parts() {
-        let parts: [(&[Value], bool); 4] =
-            [(&[text("a"), number(1.0), text("b")], true), (&[text("c")], false), (&[], false), (&[number(2.0)], false)];
+        let parts: [(&[Value], bool); 4] = [
+            (&[text("a"), number(1.0), text("b")], true),
+            (&[text("c")], false),
+            (&[], false),
+            (&[number(2.0)], false),
+        ];
         let expected = vec![vec![text("a"), number(1.0)], vec![text("bc"), number(2.0)]];
         assert_eq!(assemble(2, &parts), Ok(expected));
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        assert_eq!(assemble(1, &[(&[number(1.0)], true), (&[number(2.0)], false)]), Err(Malformed));
-        assert_eq!(assemble(1, &[(&[text("a")], true), (&[number(2.0)], false)]), Err(Malformed));
+        assert_eq!(
+            assemble(1, &[(&[number(1.0)], true), (&[number(2.0)], false)]),
+            Err(Malformed)
+        );
+        assert_eq!(
+            assemble(1, &[(&[text("a")], true), (&[number(2.0)], false)]),
+            Err(Malformed)
+        );
         assert_eq!(assemble(2, &[(&[text("a")], false)]), Err(Malformed));
         assert_eq!(assemble(1, &[(&[text("a")], true)]), Err(Malformed));
         assert_eq!(assemble(1, &[(&[], true)]), Err(Malformed));

@@ -86,15 +86,30 @@ pub(crate) enum Route {
 
 impl Client {
     /// A client; connects at the first call. Credentials are looked for at once, which needs a tokio runtime.
-    pub fn new(name: DatabaseName, endpoint: Endpoint, options: ClientOptions) -> Result<Client, SpannerError> {
+    pub fn new(
+        name: DatabaseName,
+        endpoint: Endpoint,
+        options: ClientOptions,
+    ) -> Result<Client, SpannerError> {
         let credentials = match endpoint.kind() {
             EndpointKind::Service => CallCredentials::application_default()?,
             EndpointKind::Emulator | EndpointKind::Plaintext => CallCredentials::None,
         };
         let channels = channel::open(&endpoint)?;
         let (path, turn, session) = (name.path(), AtomicUsize::new(0), Mutex::new(None));
-        let inner = Inner { name, path, endpoint, options, credentials, channels, turn, session };
-        Ok(Client { inner: Arc::new(inner) })
+        let inner = Inner {
+            name,
+            path,
+            endpoint,
+            options,
+            credentials,
+            channels,
+            turn,
+            session,
+        };
+        Ok(Client {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The database.
@@ -148,9 +163,15 @@ impl Client {
         *request.metadata_mut() = MetadataMap::from_headers(headers);
         let metadata = request.metadata_mut();
         metadata.insert("google-cloud-resource-prefix", ascii(self.path()));
-        metadata.insert("x-goog-request-params", ascii(&format!("{key}={}", percent_encoded(value))));
+        metadata.insert(
+            "x-goog-request-params",
+            ascii(&format!("{key}={}", percent_encoded(value))),
+        );
         if route == Route::Leader {
-            metadata.insert("x-goog-spanner-route-to-leader", MetadataValue::from_static("true"));
+            metadata.insert(
+                "x-goog-spanner-route-to-leader",
+                MetadataValue::from_static("true"),
+            );
         }
         request.set_timeout(deadline);
         Ok(request)
@@ -181,7 +202,10 @@ impl Client {
             return Ok(Arc::clone(&open.name));
         }
         let name = self.create_session().await?;
-        *session = Some(OpenSession { name: Arc::clone(&name), opened: Instant::now() });
+        *session = Some(OpenSession {
+            name: Arc::clone(&name),
+            opened: Instant::now(),
+        });
         Ok(name)
     }
 
@@ -191,19 +215,36 @@ impl Client {
     }
 
     async fn create_session_once(&self) -> Result<Arc<str>, SpannerError> {
-        let session = Session { multiplexed: true, ..Session::default() };
-        let message = CreateSessionRequest { database: self.path().to_owned(), session: Some(session) };
-        let request = self.request(message, ("database", self.path()), Route::Leader, CALL_DEADLINE).await?;
+        let session = Session {
+            multiplexed: true,
+            ..Session::default()
+        };
+        let message = CreateSessionRequest {
+            database: self.path().to_owned(),
+            session: Some(session),
+        };
+        let request = self
+            .request(message, ("database", self.path()), Route::Leader, CALL_DEADLINE)
+            .await?;
         let answer = self.data().create_session(request).await;
-        let session = answer.map_err(|status| self.error("session", &status))?.into_inner();
+        let session = answer
+            .map_err(|status| self.error("session", &status))?
+            .into_inner();
         tracing::debug!(multiplexed = session.multiplexed, "session opened");
         Ok(session.name.into())
     }
 
     /// Ends a session of its own; a failure leaves it to the server's own clean-up.
     pub(crate) async fn delete_session(&self, name: &str) {
-        let message = DeleteSessionRequest { name: name.to_owned() };
-        let Ok(request) = self.request(message, ("name", name), Route::Any, CALL_DEADLINE).await else { return };
+        let message = DeleteSessionRequest {
+            name: name.to_owned(),
+        };
+        let Ok(request) = self
+            .request(message, ("name", name), Route::Any, CALL_DEADLINE)
+            .await
+        else {
+            return;
+        };
         if let Err(status) = self.data().delete_session(request).await {
             tracing::debug!(%status, "session not deleted");
         }

@@ -71,7 +71,9 @@ impl Mutations {
 
     /// No mutation, with room for `bytes`.
     pub fn with_capacity(bytes: usize) -> Mutations {
-        Mutations { bytes: Vec::with_capacity(bytes) }
+        Mutations {
+            bytes: Vec::with_capacity(bytes),
+        }
     }
 
     /// Bytes on the wire.
@@ -177,7 +179,8 @@ impl Client {
             ..TransactionOptions::default()
         };
         let transaction = commit_request::Transaction::SingleUseTransaction(single_use);
-        self.commit_in(object, &session, transaction, None, mutations).await
+        self.commit_in(object, &session, transaction, None, mutations)
+            .await
     }
 
     /// Commits in a given transaction; resends with the server's precommit token when it asks for that.
@@ -199,10 +202,15 @@ impl Client {
         };
         let mutations = Bytes::from(mutations.bytes);
         for _ in 0..TOKEN_ROUNDS_MAX {
-            let message = EncodedCommit { head: head.encode_to_vec(), mutations: mutations.clone() };
+            let message = EncodedCommit {
+                head: head.encode_to_vec(),
+                mutations: mutations.clone(),
+            };
             let response = self.send_commit(object, session, message).await?;
             match (response.multiplexed_session_retry, response.commit_timestamp) {
-                (Some(MultiplexedSessionRetry::PrecommitToken(token)), _) => head.precommit_token = Some(token),
+                (Some(MultiplexedSessionRetry::PrecommitToken(token)), _) => {
+                    head.precommit_token = Some(token)
+                }
                 (None, Some(at)) => return Ok(Committed { at }),
                 (None, None) => break,
             }
@@ -221,7 +229,9 @@ impl Client {
         session: &str,
         message: EncodedCommit,
     ) -> Result<CommitResponse, SpannerError> {
-        let request = self.request(message, ("session", session), Route::Leader, COMMIT_DEADLINE).await?;
+        let request = self
+            .request(message, ("session", session), Route::Leader, COMMIT_DEADLINE)
+            .await?;
         let mut grpc = Grpc::new(self.channel())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -232,7 +242,10 @@ impl Client {
             message: error.to_string(),
             retry_delay: None,
         })?;
-        match grpc.unary(request, PathAndQuery::from_static(COMMIT_PATH), CommitCodec).await {
+        match grpc
+            .unary(request, PathAndQuery::from_static(COMMIT_PATH), CommitCodec)
+            .await
+        {
             Ok(response) => Ok(response.into_inner()),
             Err(status) => Err(self.session_error(object, session, &status).await),
         }
@@ -289,7 +302,9 @@ impl Decoder for CommitCodec {
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<CommitResponse>, Status> {
         let decoded = CommitResponse::decode(source);
-        decoded.map(Some).map_err(|error| Status::internal(format!("malformed commit response: {error}")))
+        decoded
+            .map(Some)
+            .map_err(|error| Status::internal(format!("malformed commit response: {error}")))
     }
 }
 
@@ -302,7 +317,11 @@ mod tests {
 
     fn decoded(mutations: &Mutations) -> Vec<Operation> {
         let request = CommitRequest::decode(mutations.bytes.as_slice()).unwrap();
-        request.mutations.into_iter().map(|mutation| mutation.operation.unwrap()).collect()
+        request
+            .mutations
+            .into_iter()
+            .map(|mutation| mutation.operation.unwrap())
+            .collect()
     }
 
     fn batch(rows: &[&[u8]]) -> RowBatch {
@@ -324,7 +343,10 @@ mod tests {
             mutations.write(kind, "w", ["x", "y"], &rows);
         }
         let delete = |table: &str, key_set| {
-            Operation::Delete(Delete { table: table.to_owned(), key_set: Some(key_set) })
+            Operation::Delete(Delete {
+                table: table.to_owned(),
+                key_set: Some(key_set),
+            })
         };
         let range = KeyRange {
             start_key_type: Some(key_range::StartKeyType::StartClosed(Bytes::from_static(b"pre"))),
@@ -337,9 +359,27 @@ mod tests {
         };
         let keys = vec![Bytes::from_static(b"k1"), Bytes::from_static(b"k2")];
         let expected = [
-            delete("d", KeySet { keys, ..KeySet::default() }),
-            delete("p", KeySet { ranges: vec![range], ..KeySet::default() }),
-            delete("a", KeySet { all: true, ..KeySet::default() }),
+            delete(
+                "d",
+                KeySet {
+                    keys,
+                    ..KeySet::default()
+                },
+            ),
+            delete(
+                "p",
+                KeySet {
+                    ranges: vec![range],
+                    ..KeySet::default()
+                },
+            ),
+            delete(
+                "a",
+                KeySet {
+                    all: true,
+                    ..KeySet::default()
+                },
+            ),
             Operation::Insert(write.clone()),
             Operation::Update(write.clone()),
             Operation::InsertOrUpdate(write),

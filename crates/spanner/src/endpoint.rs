@@ -59,9 +59,17 @@ impl Endpoint {
         match &choice.emulator_host {
             Some(text) => {
                 let (host, port) = split(text.strip_prefix("http://").unwrap_or(text), 9010)?;
-                Ok(Endpoint { host, port, kind: EndpointKind::Emulator })
+                Ok(Endpoint {
+                    host,
+                    port,
+                    kind: EndpointKind::Emulator,
+                })
             }
-            None => Ok(Endpoint { host: SERVICE.to_owned(), port: SERVICE_PORT, kind: EndpointKind::Service }),
+            None => Ok(Endpoint {
+                host: SERVICE.to_owned(),
+                port: SERVICE_PORT,
+                kind: EndpointKind::Service,
+            }),
         }
     }
 
@@ -100,10 +108,18 @@ fn explicit(text: &str, allow_plaintext: bool) -> Result<Endpoint, EndpointError
         if !allow_plaintext && !is_loopback(&host) {
             return Err(EndpointError::Plaintext(host));
         }
-        return Ok(Endpoint { host, port, kind: EndpointKind::Plaintext });
+        return Ok(Endpoint {
+            host,
+            port,
+            kind: EndpointKind::Plaintext,
+        });
     }
     let (host, port) = split(text.strip_prefix("https://").unwrap_or(text), SERVICE_PORT)?;
-    Ok(Endpoint { host, port, kind: EndpointKind::Service })
+    Ok(Endpoint {
+        host,
+        port,
+        kind: EndpointKind::Service,
+    })
 }
 
 fn split(text: &str, default_port: u16) -> Result<(String, u16), EndpointError> {
@@ -111,10 +127,14 @@ fn split(text: &str, default_port: u16) -> Result<(String, u16), EndpointError> 
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
         Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(malformed)?)),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        None => text
+            .split_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port))),
     };
     let port = port.map_or(Ok(default_port), |port| port.parse().map_err(|_| malformed()))?;
-    let plain = host.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_'));
+    let plain = host
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_'));
     if host.is_empty() || !(plain || host.parse::<IpAddr>().is_ok()) {
         return Err(malformed());
     }
@@ -130,7 +150,11 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(emulator: Option<&str>, endpoint: Option<&str>, expected: Result<(&str, EndpointKind), EndpointError>) {
+    fn check(
+        emulator: Option<&str>,
+        endpoint: Option<&str>,
+        expected: Result<(&str, EndpointKind), EndpointError>,
+    ) {
         let choice = EndpointChoice {
             emulator_host: emulator.map(str::to_owned),
             endpoint: endpoint.map(str::to_owned),
@@ -144,12 +168,32 @@ mod tests {
     fn choices() {
         use EndpointKind::{Emulator, Plaintext, Service};
         check(None, None, Ok(("https://spanner.googleapis.com:443", Service)));
-        check(Some("localhost:9010"), None, Ok(("http://localhost:9010", Emulator)));
+        check(
+            Some("localhost:9010"),
+            None,
+            Ok(("http://localhost:9010", Emulator)),
+        );
         check(Some("[::1]:9010"), None, Ok(("http://[::1]:9010", Emulator)));
-        check(Some("x:1"), Some("http://127.0.0.1:99"), Ok(("http://127.0.0.1:99", Plaintext)));
-        check(None, Some("spanner.me-central2.rep.googleapis.com"), Ok(("https://spanner.me-central2.rep.googleapis.com:443", Service)));
-        check(None, Some("http://10.0.0.1:99"), Err(EndpointError::Plaintext("10.0.0.1".to_owned())));
+        check(
+            Some("x:1"),
+            Some("http://127.0.0.1:99"),
+            Ok(("http://127.0.0.1:99", Plaintext)),
+        );
+        check(
+            None,
+            Some("spanner.me-central2.rep.googleapis.com"),
+            Ok(("https://spanner.me-central2.rep.googleapis.com:443", Service)),
+        );
+        check(
+            None,
+            Some("http://10.0.0.1:99"),
+            Err(EndpointError::Plaintext("10.0.0.1".to_owned())),
+        );
         check(None, Some("a b"), Err(EndpointError::Malformed("a b".to_owned())));
-        check(Some("host:port"), None, Err(EndpointError::Malformed("host:port".to_owned())));
+        check(
+            Some("host:port"),
+            None,
+            Err(EndpointError::Malformed("host:port".to_owned())),
+        );
     }
 }

@@ -100,29 +100,56 @@ impl SpannerError {
         let message = message(status);
         let details = Details::of(status);
         match status.code() {
-            Code::Aborted => SpannerError::Aborted { object, message, retry_delay: details.retry_delay },
+            Code::Aborted => SpannerError::Aborted {
+                object,
+                message,
+                retry_delay: details.retry_delay,
+            },
             Code::DeadlineExceeded | Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal => {
-                SpannerError::Unanswered { object, code: status.code(), message, retry_delay: details.retry_delay }
+                SpannerError::Unanswered {
+                    object,
+                    code: status.code(),
+                    message,
+                    retry_delay: details.retry_delay,
+                }
             }
-            Code::ResourceExhausted => SpannerError::Exhausted { object, message, retry_delay: details.retry_delay },
+            Code::ResourceExhausted => SpannerError::Exhausted {
+                object,
+                message,
+                retry_delay: details.retry_delay,
+            },
             Code::NotFound if details.session || message.starts_with("Session not found") => {
                 SpannerError::SessionLost { object, message }
             }
-            Code::Unauthenticated | Code::PermissionDenied => SpannerError::Denied { object, message, passing: false },
+            Code::Unauthenticated | Code::PermissionDenied => SpannerError::Denied {
+                object,
+                message,
+                passing: false,
+            },
             Code::InvalidArgument
             | Code::NotFound
             | Code::AlreadyExists
             | Code::FailedPrecondition
             | Code::OutOfRange
             | Code::Unimplemented
-            | Code::DataLoss => SpannerError::Rejected { object, code: status.code(), message },
-            Code::Ok => SpannerError::Malformed { object, expected: "an error" },
+            | Code::DataLoss => SpannerError::Rejected {
+                object,
+                code: status.code(),
+                message,
+            },
+            Code::Ok => SpannerError::Malformed {
+                object,
+                expected: "an error",
+            },
         }
     }
 
     /// An answer that lacks something.
     pub(crate) fn malformed(object: impl Into<String>, expected: &'static str) -> SpannerError {
-        SpannerError::Malformed { object: object.into(), expected }
+        SpannerError::Malformed {
+            object: object.into(),
+            expected,
+        }
     }
 
     /// Whether a call without effects, or whose effects repeat harmlessly, may be made again as it is.
@@ -197,7 +224,9 @@ impl Details {
     /// Details that do not parse are as good as none: the status code alone decides then.
     fn of(status: &Status) -> Details {
         let mut details = Details::default();
-        let Ok(parsed) = rpc::Status::decode(status.details()) else { return details };
+        let Ok(parsed) = rpc::Status::decode(status.details()) else {
+            return details;
+        };
         for detail in parsed.details {
             match detail.type_url.rsplit('/').next() {
                 Some("google.rpc.RetryInfo") => {
@@ -222,12 +251,19 @@ mod tests {
     use super::*;
 
     fn status(code: Code, message: &str, details: Vec<Any>) -> Status {
-        let details = rpc::Status { code: code as i32, message: message.to_owned(), details };
+        let details = rpc::Status {
+            code: code as i32,
+            message: message.to_owned(),
+            details,
+        };
         Status::with_details(code, message, details.encode_to_vec().into())
     }
 
     fn any(name: &str, message: &impl Message) -> Any {
-        Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
+        Any {
+            type_url: format!("type.googleapis.com/{name}"),
+            value: message.encode_to_vec(),
+        }
     }
 
     #[track_caller]
@@ -247,19 +283,48 @@ mod tests {
 
     #[test]
     fn classes() {
-        let delay = prost_types::Duration { seconds: 0, nanos: 20_000_000 };
-        let retry = any("google.rpc.RetryInfo", &rpc::RetryInfo { retry_delay: Some(delay) });
+        let delay = prost_types::Duration {
+            seconds: 0,
+            nanos: 20_000_000,
+        };
+        let retry = any(
+            "google.rpc.RetryInfo",
+            &rpc::RetryInfo {
+                retry_delay: Some(delay),
+            },
+        );
         let resource_type = "type.googleapis.com/google.spanner.v1.Session".to_owned();
-        let session = any("google.rpc.ResourceInfo", &rpc::ResourceInfo { resource_type, ..Default::default() });
-        check(&status(Code::Aborted, "x", vec![retry.clone()]), "aborted Some(20ms)");
+        let session = any(
+            "google.rpc.ResourceInfo",
+            &rpc::ResourceInfo {
+                resource_type,
+                ..Default::default()
+            },
+        );
+        check(
+            &status(Code::Aborted, "x", vec![retry.clone()]),
+            "aborted Some(20ms)",
+        );
         check(&Status::aborted("x"), "aborted None");
-        check(&status(Code::ResourceExhausted, "x", vec![retry]), "exhausted Some(20ms)");
+        check(
+            &status(Code::ResourceExhausted, "x", vec![retry]),
+            "exhausted Some(20ms)",
+        );
         check(&status(Code::NotFound, "gone", vec![session]), "session lost");
-        check(&Status::not_found("Session not found: projects/p"), "session lost");
-        check(&Status::not_found("Row [1] in table t is missing"), "rejected NotFound");
+        check(
+            &Status::not_found("Session not found: projects/p"),
+            "session lost",
+        );
+        check(
+            &Status::not_found("Row [1] in table t is missing"),
+            "rejected NotFound",
+        );
         check(&Status::permission_denied("x"), "denied");
         check(&Status::unavailable("x"), "unanswered Unavailable");
         check(&Status::cancelled("x"), "unanswered Cancelled");
-        check(&Status::with_details(Code::Aborted, "x", bytes::Bytes::from_static(b"\xff")), "aborted None");
+        check(
+            &Status::with_details(Code::Aborted, "x", bytes::Bytes::from_static(b"\xff")),
+            "aborted None",
+        );
     }
 }

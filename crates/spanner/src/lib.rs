@@ -2,13 +2,21 @@
 
 pub mod admin;
 mod backoff;
+mod catalog;
 mod channel;
 mod chunk;
 pub mod client;
 pub mod commit;
+pub mod control;
 mod credentials;
+pub mod ddl;
 pub mod endpoint;
 pub mod error;
+mod failure;
 pub mod name;
 pub mod read;
+mod row;
+pub mod target;
 pub mod transaction;
+
+pub use target::SpannerTarget;

@@ -52,17 +52,30 @@ impl FromStr for DatabaseName {
 
     /// Takes the URL, or the bare resource path as other Google tools write it.
     fn from_str(text: &str) -> Result<DatabaseName, MalformedUrl> {
-        let malformed = || MalformedUrl { found: text.to_owned() };
+        let malformed = || MalformedUrl {
+            found: text.to_owned(),
+        };
         let path = text.strip_prefix(SCHEME).unwrap_or(text);
         let parts: Vec<&str> = path.split('/').collect();
         let ["projects", project, "instances", instance, "databases", database] = parts[..] else {
             return Err(malformed());
         };
-        let ids = [(project, project_character as fn(char) -> bool), (instance, id_character), (database, id_character)];
-        if ids.iter().any(|(id, allowed)| id.is_empty() || !id.chars().all(allowed)) {
+        let ids = [
+            (project, project_character as fn(char) -> bool),
+            (instance, id_character),
+            (database, id_character),
+        ];
+        if ids
+            .iter()
+            .any(|(id, allowed)| id.is_empty() || !id.chars().all(allowed))
+        {
             return Err(malformed());
         }
-        Ok(DatabaseName { project: project.to_owned(), instance: instance.to_owned(), database: database.to_owned() })
+        Ok(DatabaseName {
+            project: project.to_owned(),
+            instance: instance.to_owned(),
+            database: database.to_owned(),
+        })
     }
 }
 
@@ -93,9 +106,18 @@ mod tests {
 
     #[test]
     fn urls_and_paths() {
-        check("spanner://projects/p/instances/i/databases/d", Some("projects/p/instances/i/databases/d"));
-        check("projects/p/instances/i/databases/d-1_x", Some("projects/p/instances/i/databases/d-1_x"));
-        check("spanner://projects/a.com:p/instances/i/databases/d", Some("projects/a.com:p/instances/i/databases/d"));
+        check(
+            "spanner://projects/p/instances/i/databases/d",
+            Some("projects/p/instances/i/databases/d"),
+        );
+        check(
+            "projects/p/instances/i/databases/d-1_x",
+            Some("projects/p/instances/i/databases/d-1_x"),
+        );
+        check(
+            "spanner://projects/a.com:p/instances/i/databases/d",
+            Some("projects/a.com:p/instances/i/databases/d"),
+        );
         check("spanner://projects/p/instances/i", None);
         check("spanner://projects/p/instances/i/databases/d/", None);
         check("spanner://projects/p/instances//databases/d", None);

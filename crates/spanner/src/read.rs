@@ -63,14 +63,29 @@ impl Read {
     /// A read of all given columns of a table by its primary key.
     pub fn new<'a>(table: &str, columns: impl IntoIterator<Item = &'a str>, keys: Keys) -> Read {
         let columns = columns.into_iter().map(str::to_owned).collect();
-        Read { table: table.to_owned(), index: String::new(), columns, keys, limit: 0 }
+        Read {
+            table: table.to_owned(),
+            index: String::new(),
+            columns,
+            keys,
+            limit: 0,
+        }
     }
 
     fn request(&self) -> ReadRequest {
         let key_set = match &self.keys {
-            Keys::All => KeySet { all: true, ..KeySet::default() },
-            Keys::List(keys) => KeySet { keys: keys.clone(), ..KeySet::default() },
-            Keys::Ranges(ranges) => KeySet { ranges: ranges.clone(), ..KeySet::default() },
+            Keys::All => KeySet {
+                all: true,
+                ..KeySet::default()
+            },
+            Keys::List(keys) => KeySet {
+                keys: keys.clone(),
+                ..KeySet::default()
+            },
+            Keys::Ranges(ranges) => KeySet {
+                ranges: ranges.clone(),
+                ..KeySet::default()
+            },
         };
         ReadRequest {
             table: self.table.clone(),
@@ -116,10 +131,19 @@ impl Client {
     pub async fn read(&self, object: &str, read: &Read, at: ReadAt) -> Result<RowStream, SpannerError> {
         let selector = transaction_selector::Selector::SingleUse(read_only(at));
         let mut request = read.request();
-        request.transaction = Some(TransactionSelector { selector: Some(selector) });
+        request.transaction = Some(TransactionSelector {
+            selector: Some(selector),
+        });
         let session = self.session().await?;
         let columns = Some(read.columns.len());
-        let mut stream = RowStream::new(self, object, session, Route::Any, Request::Read(Box::new(request)), columns);
+        let mut stream = RowStream::new(
+            self,
+            object,
+            session,
+            Route::Any,
+            Request::Read(Box::new(request)),
+            columns,
+        );
         stream.first().await?;
         Ok(stream)
     }
@@ -134,7 +158,9 @@ impl Client {
     ) -> Result<RowStream, SpannerError> {
         let selector = transaction_selector::Selector::Id(transaction.clone());
         let mut request = read.request();
-        request.transaction = Some(TransactionSelector { selector: Some(selector) });
+        request.transaction = Some(TransactionSelector {
+            selector: Some(selector),
+        });
         let columns = Some(read.columns.len());
         let request = Request::Read(Box::new(request));
         let mut stream = RowStream::new(self, object, Arc::clone(session), Route::Leader, request, columns);
@@ -147,12 +173,21 @@ impl Client {
     pub async fn query(&self, object: &str, sql: &str) -> Result<RowStream, SpannerError> {
         let selector = transaction_selector::Selector::SingleUse(read_only(ReadAt::Strong));
         let request = ExecuteSqlRequest {
-            transaction: Some(TransactionSelector { selector: Some(selector) }),
+            transaction: Some(TransactionSelector {
+                selector: Some(selector),
+            }),
             sql: sql.to_owned(),
             ..ExecuteSqlRequest::default()
         };
         let session = self.session().await?;
-        let mut stream = RowStream::new(self, object, session, Route::Any, Request::Query(Box::new(request)), None);
+        let mut stream = RowStream::new(
+            self,
+            object,
+            session,
+            Route::Any,
+            Request::Query(Box::new(request)),
+            None,
+        );
         stream.first().await?;
         Ok(stream)
     }
@@ -163,8 +198,14 @@ fn read_only(at: ReadAt) -> TransactionOptions {
         ReadAt::Strong => TimestampBound::Strong(true),
         ReadAt::Exact(timestamp) => TimestampBound::ReadTimestamp(timestamp),
     };
-    let mode = Mode::ReadOnly(ReadOnly { return_read_timestamp: true, timestamp_bound: Some(bound) });
-    TransactionOptions { mode: Some(mode), ..TransactionOptions::default() }
+    let mode = Mode::ReadOnly(ReadOnly {
+        return_read_timestamp: true,
+        timestamp_bound: Some(bound),
+    });
+    TransactionOptions {
+        mode: Some(mode),
+        ..TransactionOptions::default()
+    }
 }
 
 impl RowStream {
@@ -266,7 +307,10 @@ impl RowStream {
         };
         match timeout(STREAM_IDLE_DEADLINE, stream.message()).await {
             Ok(Ok(part)) => Ok(part),
-            Ok(Err(status)) => Err(self.client.session_error(&self.object, &self.session, &status).await),
+            Ok(Err(status)) => Err(self
+                .client
+                .session_error(&self.object, &self.session, &status)
+                .await),
             Err(_) => {
                 let status = Status::deadline_exceeded("the result stream stalled");
                 Err(self.client.error(&self.object, &status))
@@ -286,7 +330,10 @@ impl RowStream {
                 (message.session, message.resume_token) = (session, self.token.clone());
                 message.request_options = options;
                 let key = ("session", &*self.session);
-                let request = self.client.request(message, key, self.route, STREAM_DEADLINE).await?;
+                let request = self
+                    .client
+                    .request(message, key, self.route, STREAM_DEADLINE)
+                    .await?;
                 timeout(STREAM_IDLE_DEADLINE, self.client.data().streaming_read(request)).await
             }
             Request::Query(request) => {
@@ -294,25 +341,40 @@ impl RowStream {
                 (message.session, message.resume_token) = (session, self.token.clone());
                 message.request_options = options;
                 let key = ("session", &*self.session);
-                let request = self.client.request(message, key, self.route, STREAM_DEADLINE).await?;
-                timeout(STREAM_IDLE_DEADLINE, self.client.data().execute_streaming_sql(request)).await
+                let request = self
+                    .client
+                    .request(message, key, self.route, STREAM_DEADLINE)
+                    .await?;
+                timeout(
+                    STREAM_IDLE_DEADLINE,
+                    self.client.data().execute_streaming_sql(request),
+                )
+                .await
             }
         };
         let stalled = |_| Err(Status::deadline_exceeded("no answer to the read"));
         match answer.unwrap_or_else(stalled) {
             Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(self.client.session_error(&self.object, &self.session, &status).await),
+            Err(status) => Err(self
+                .client
+                .session_error(&self.object, &self.session, &status)
+                .await),
         }
     }
 
     fn take(&mut self, mut part: PartialResultSet) -> Result<(), SpannerError> {
         if let Some(metadata) = part.metadata.take() {
             self.columns = self.columns.or(metadata.row_type.map(|row| row.fields.len()));
-            let begun = metadata.transaction.and_then(|transaction| transaction.read_timestamp);
+            let begun = metadata
+                .transaction
+                .and_then(|transaction| transaction.read_timestamp);
             self.read_timestamp = self.read_timestamp.or(begun);
         }
         if let Some(token) = part.precommit_token.take() {
-            let newer = self.precommit.as_ref().is_none_or(|known| known.seq_num < token.seq_num);
+            let newer = self
+                .precommit
+                .as_ref()
+                .is_none_or(|known| known.seq_num < token.seq_num);
             self.precommit = if newer { Some(token) } else { self.precommit.take() };
         }
         let token = std::mem::take(&mut part.resume_token);
@@ -333,7 +395,11 @@ impl RowStream {
     fn finish(&mut self) -> Result<(), SpannerError> {
         self.release()?;
         self.finished = true;
-        if self.assembler.as_ref().is_some_and(|assembler| !assembler.is_at_row_end()) {
+        if self
+            .assembler
+            .as_ref()
+            .is_some_and(|assembler| !assembler.is_at_row_end())
+        {
             return Err(self.malformed("whole rows"));
         }
         Ok(())
@@ -351,8 +417,9 @@ impl RowStream {
             };
             let assembler = self.assembler.get_or_insert_with(|| RowAssembler::new(columns));
             let rows = &mut self.rows;
-            let pushed =
-                assembler.push(&part.values, part.chunked_value, |row| rows.push_back(Bytes::copy_from_slice(row)));
+            let pushed = assembler.push(&part.values, part.chunked_value, |row| {
+                rows.push_back(Bytes::copy_from_slice(row))
+            });
             pushed.map_err(|_| self.malformed("chunks of one value that fit together"))?;
         }
         Ok(())

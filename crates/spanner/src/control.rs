@@ -1,0 +1,321 @@
+//! The control tables `spanferry_…`: their definitions, and their rows to and from the wire.
+
+use bytes::Bytes;
+use spanferry_core::change_log::Sequence;
+use spanferry_core::rows::RowBatch;
+use spanferry_core::target::{
+    ControlChange, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase, TableRow,
+};
+use spanferry_core::target_schema::{TargetColumn, TargetTable, TargetType};
+
+use crate::commit::{Mutations, WriteKind};
+use crate::row::{Cell, Cells, MalformedRow, payload, single};
+
+/// What the names of all control tables begin with.
+pub const PREFIX: &str = "spanferry_";
+/// Holds one row: the migration.
+pub const MIGRATION: &str = "spanferry_migration";
+/// Holds a row for each table of the migration.
+pub const TABLES: &str = "spanferry_table";
+/// Holds a row for each finished range.
+pub const RANGES: &str = "spanferry_range";
+/// Holds a row for each lane.
+pub const FENCES: &str = "spanferry_fence";
+
+/// The key of the one row of `spanferry_migration`.
+const SINGLETON: u64 = 1;
+
+pub(crate) const MIGRATION_COLUMNS: [&str; 9] = [
+    "singleton",
+    "id",
+    "epoch",
+    "log_id",
+    "source",
+    "start_position",
+    "mapping",
+    "version",
+    "owner",
+];
+pub(crate) const TABLE_COLUMNS: [&str; 7] = [
+    "table_name",
+    "phase",
+    "low",
+    "high",
+    "rows_loaded",
+    "definition",
+    "reason",
+];
+pub(crate) const RANGE_COLUMNS: [&str; 5] = ["table_name", "number", "after_key", "up_to_key", "row_count"];
+pub(crate) const FENCE_COLUMNS: [&str; 7] = [
+    "migration",
+    "stream",
+    "lane",
+    "epoch",
+    "sequence",
+    "piece",
+    "position",
+];
+const FENCE_KEY_LENGTH: usize = 6;
+
+/// The definitions of all control tables.
+pub fn definitions() -> [TargetTable; 4] {
+    let (text, name, number) = (
+        TargetType::String(None),
+        TargetType::String(Some(256)),
+        TargetType::Int64,
+    );
+    [
+        definition(
+            MIGRATION,
+            &MIGRATION_COLUMNS,
+            1,
+            &[number, name, number, name, text, text, text, number, name],
+            &[],
+        ),
+        definition(
+            TABLES,
+            &TABLE_COLUMNS,
+            1,
+            &[name, name, text, text, number, text, text],
+            &[],
+        ),
+        definition(
+            RANGES,
+            &RANGE_COLUMNS,
+            2,
+            &[name, number, text, text, number],
+            &[2, 3],
+        ),
+        definition(
+            FENCES,
+            &FENCE_COLUMNS,
+            FENCE_KEY_LENGTH,
+            &[name, name, number, number, number, number, text],
+            &[],
+        ),
+    ]
+}
+
+fn definition(
+    name: &str,
+    columns: &[&str],
+    key: usize,
+    types: &[TargetType],
+    nullable: &[usize],
+) -> TargetTable {
+    let columns = columns
+        .iter()
+        .zip(types)
+        .enumerate()
+        .map(|(index, (column, ty))| TargetColumn {
+            name: (*column).to_owned(),
+            ty: *ty,
+            not_null: !nullable.contains(&index),
+        });
+    TargetTable {
+        name: name.to_owned(),
+        columns: columns.collect(),
+        primary_key: (0..key).collect(),
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+    }
+}
+
+/// The migration's row with the process that wrote it, by which an owner knows its own row from a rival's equal one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnedMigration {
+    pub(crate) migration: MigrationRow,
+    pub(crate) owner: String,
+}
+
+/// The key of the migration's row.
+pub(crate) fn migration_key() -> Bytes {
+    payload(&[Cell::Number(SINGLETON)]).into()
+}
+
+/// Appends the migration's row.
+pub(crate) fn write_migration(mutations: &mut Mutations, migration: &MigrationRow, owner: &str) {
+    let row = single(&[
+        Cell::Number(SINGLETON),
+        Cell::Text(&migration.id),
+        Cell::Number(migration.epoch.0),
+        Cell::Text(&migration.log_id),
+        Cell::Text(&migration.source),
+        Cell::Text(&migration.start_position),
+        Cell::Text(&migration.mapping),
+        Cell::Number(migration.version.into()),
+        Cell::Text(owner),
+    ]);
+    mutations.write(WriteKind::Upsert, MIGRATION, MIGRATION_COLUMNS, &row);
+}
+
+/// Reads the migration's row.
+pub(crate) fn read_migration(row: &[u8]) -> Result<OwnedMigration, MalformedRow> {
+    let cells = &mut Cells::new(row);
+    cells.number()?;
+    let migration = MigrationRow {
+        id: cells.string()?,
+        epoch: Epoch(cells.number()?),
+        log_id: cells.string()?,
+        source: cells.string()?,
+        start_position: cells.string()?,
+        mapping: cells.string()?,
+        version: cells.small_number()?,
+    };
+    Ok(OwnedMigration {
+        migration,
+        owner: cells.string()?,
+    })
+}
+
+/// Appends a change of control state.
+pub(crate) fn write_change(mutations: &mut Mutations, change: &ControlChange) {
+    match change {
+        ControlChange::Table(row) => {
+            mutations.write(WriteKind::Upsert, TABLES, TABLE_COLUMNS, &table_row(row))
+        }
+        ControlChange::Range(row) => {
+            mutations.write(WriteKind::Upsert, RANGES, RANGE_COLUMNS, &range_row(row))
+        }
+        ControlChange::ForgetRanges(table) => mutations.delete_prefix(RANGES, &payload(&[Cell::Text(table)])),
+    }
+}
+
+fn table_row(row: &TableRow) -> RowBatch {
+    single(&[
+        Cell::Text(&row.table),
+        Cell::Text(row.phase.word()),
+        Cell::Text(&row.low),
+        Cell::Text(&row.high),
+        Cell::Number(row.rows_loaded),
+        Cell::Text(&row.definition),
+        Cell::Text(&row.reason),
+    ])
+}
+
+/// Reads a table's row.
+pub(crate) fn read_table(row: &[u8]) -> Result<TableRow, MalformedRow> {
+    let cells = &mut Cells::new(row);
+    Ok(TableRow {
+        table: cells.string()?,
+        phase: TablePhase::parse(cells.text()?).ok_or(MalformedRow::phase())?,
+        low: cells.string()?,
+        high: cells.string()?,
+        rows_loaded: cells.number()?,
+        definition: cells.string()?,
+        reason: cells.string()?,
+    })
+}
+
+fn range_row(row: &RangeRow) -> RowBatch {
+    single(&[
+        Cell::Text(&row.table),
+        Cell::Number(row.number),
+        Cell::Optional(row.after.as_deref()),
+        Cell::Optional(row.up_to.as_deref()),
+        Cell::Number(row.rows),
+    ])
+}
+
+/// Reads a finished range's row.
+pub(crate) fn read_range(row: &[u8]) -> Result<RangeRow, MalformedRow> {
+    let cells = &mut Cells::new(row);
+    Ok(RangeRow {
+        table: cells.string()?,
+        number: cells.number()?,
+        after: cells.optional_text()?.map(str::to_owned),
+        up_to: cells.optional_text()?.map(str::to_owned),
+        rows: cells.number()?,
+    })
+}
+
+/// Appends the compare-and-set of a lane: the previous row must be there, and the next takes its place.
+///
+/// `Update` fails with NOT_FOUND if the row is not there, `Insert` with ALREADY_EXISTS if the next one is: a repeat, a late
+/// duplicate and a commit of a dead process fail as a whole.
+pub(crate) fn write_fence(
+    mutations: &mut Mutations,
+    migration: &str,
+    lane: Lane,
+    previous: FenceKey,
+    next: &FenceRow,
+) {
+    let touched = FenceRow {
+        key: previous,
+        position: String::new(),
+    };
+    mutations.write(
+        WriteKind::Update,
+        FENCES,
+        FENCE_COLUMNS,
+        &single(&fence_row(migration, lane, &touched)),
+    );
+    mutations.delete(
+        FENCES,
+        &single(&fence_row(migration, lane, &touched)[..FENCE_KEY_LENGTH]),
+    );
+    insert_fence(mutations, migration, lane, next);
+}
+
+/// Appends a lane's row, which must not be there.
+pub(crate) fn insert_fence(mutations: &mut Mutations, migration: &str, lane: Lane, row: &FenceRow) {
+    mutations.write(
+        WriteKind::Insert,
+        FENCES,
+        FENCE_COLUMNS,
+        &single(&fence_row(migration, lane, row)),
+    );
+}
+
+fn fence_row<'a>(migration: &'a str, lane: Lane, row: &'a FenceRow) -> [Cell<'a>; FENCE_COLUMNS.len()] {
+    let (stream, number) = lane.parts();
+    [
+        Cell::Text(migration),
+        Cell::Text(stream),
+        Cell::Number(number.into()),
+        Cell::Number(row.key.epoch.0),
+        Cell::Number(row.key.sequence.0),
+        Cell::Number(row.key.piece),
+        Cell::Text(&row.position),
+    ]
+}
+
+/// What the keys of a lane's rows begin with.
+pub(crate) fn fence_prefix(migration: &str, lane: Lane) -> Bytes {
+    let (stream, number) = lane.parts();
+    payload(&[
+        Cell::Text(migration),
+        Cell::Text(stream),
+        Cell::Number(number.into()),
+    ])
+    .into()
+}
+
+/// A fence row as stored: the migration it belongs to, its lane's parts, the row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredFence {
+    pub(crate) migration: String,
+    pub(crate) lane: (String, u32),
+    pub(crate) row: FenceRow,
+}
+
+/// Reads a lane's row.
+pub(crate) fn read_fence(row: &[u8]) -> Result<StoredFence, MalformedRow> {
+    let cells = &mut Cells::new(row);
+    let migration = cells.string()?;
+    let lane = (cells.string()?, cells.small_number()?);
+    let (epoch, sequence) = (Epoch(cells.number()?), Sequence(cells.number()?));
+    let key = FenceKey {
+        epoch,
+        sequence,
+        piece: cells.number()?,
+    };
+    Ok(StoredFence {
+        migration,
+        lane,
+        row: FenceRow {
+            key,
+            position: cells.string()?,
+        },
+    })
+}

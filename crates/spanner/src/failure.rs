@@ -1,0 +1,202 @@
+//! From the client's errors to the failures and commit errors of the boundary.
+
+use spanferry_core::code::{self, Code};
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::target::{CommitError, Rejection};
+
+use crate::error::SpannerError;
+use crate::row::MalformedRow;
+
+/// The failure of a call whose retries are used up, or that no retry helps: the migration stops and can be resumed.
+pub(crate) fn failure(error: SpannerError) -> Failure {
+    let (code, message) = judge(&error);
+    Failure::new(code, Class::StopMigration, "", message).caused_by(error)
+}
+
+/// The same at the start, where no answer means that the target cannot be reached at all.
+pub(crate) fn first_failure(error: SpannerError) -> Failure {
+    let silent = matches!(error, SpannerError::Unanswered { .. });
+    let failure = failure(error);
+    if silent {
+        Failure {
+            code: code::TARGET_UNREACHABLE,
+            message: "no answer".to_owned(),
+            ..failure
+        }
+    } else {
+        failure
+    }
+}
+
+/// A control row that is not as its definition says.
+pub(crate) fn malformed(table: &str, error: MalformedRow) -> Failure {
+    let message = "a control row is not as Spanferry writes it";
+    Failure::new(
+        code::TARGET_FAILED,
+        Class::StopMigration,
+        format!("table {table}"),
+        message,
+    )
+    .caused_by(error)
+}
+
+fn judge(error: &SpannerError) -> (Code, &'static str) {
+    match error {
+        SpannerError::Aborted { .. } => (code::TARGET_FAILED, "a transaction was aborted again and again"),
+        SpannerError::Unanswered { .. } => {
+            (code::TARGET_FAILED, "no definite answer within the retry budget")
+        }
+        SpannerError::Exhausted { .. } => (
+            code::TARGET_FAILED,
+            "the target has no room within the retry budget",
+        ),
+        SpannerError::SessionLost { .. } => (code::TARGET_FAILED, "the session was lost again and again"),
+        SpannerError::Rejected {
+            code: tonic::Code::NotFound,
+            message,
+            ..
+        } if is_missing(message) => (
+            code::TARGET_MISSING,
+            "the database or its instance does not exist",
+        ),
+        SpannerError::Rejected { .. } => (code::TARGET_FAILED, "the call was rejected"),
+        SpannerError::Denied { .. } => (code::TARGET_LOGIN, "access denied"),
+        SpannerError::Malformed { .. } => (code::TARGET_FAILED, "an answer is not as the protocol says"),
+        SpannerError::Endpoint(_) => (code::USAGE, "the target's endpoint cannot be used"),
+        SpannerError::Transport { .. } => (code::TARGET_UNREACHABLE, "the connection cannot be configured"),
+    }
+}
+
+fn is_missing(message: &str) -> bool {
+    message.starts_with("Database not found") || message.starts_with("Instance not found")
+}
+
+/// What became of one commit, exhaustively; nothing that is unknown counts as an answer.
+pub(crate) fn commit_error(error: SpannerError) -> CommitError {
+    let rejected = |status: &str, message: String, too_large, transient| {
+        CommitError::Rejected(Rejection {
+            status: status.to_owned(),
+            message,
+            too_large,
+            transient,
+        })
+    };
+    match error {
+        SpannerError::Aborted { retry_delay, .. } => CommitError::Aborted {
+            retry_after: retry_delay,
+        },
+        SpannerError::Unanswered { .. } => {
+            let message = "no definite answer to a commit";
+            CommitError::Ambiguous(
+                Failure::new(code::TARGET_FAILED, Class::Ambiguous, "", message).caused_by(error),
+            )
+        }
+        SpannerError::Exhausted { message, .. } => {
+            let too_large = is_too_large(&message);
+            rejected("RESOURCE_EXHAUSTED", message, too_large, !too_large)
+        }
+        SpannerError::SessionLost { message, .. } => rejected("NOT_FOUND", message, false, true),
+        SpannerError::Rejected { code, message, .. } => {
+            let too_large = is_too_large(&message);
+            rejected(status_name(code), message, too_large, false)
+        }
+        SpannerError::Denied { message, .. } => rejected("PERMISSION_DENIED", message, false, true),
+        SpannerError::Malformed { .. } | SpannerError::Endpoint(_) | SpannerError::Transport { .. } => {
+            rejected("INTERNAL", error.to_string(), false, true)
+        }
+    }
+}
+
+/// Whether a commit as a whole was too large, as Spanner, the emulator and gRPC say it; a cell that is too large is another matter.
+fn is_too_large(message: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "too many mutations",
+        "transaction size",
+        "commit size",
+        "larger than max",
+        "message length too large",
+        "request payload size",
+    ];
+    let message = message.to_ascii_lowercase();
+    WORDS.iter().any(|words| message.contains(words))
+}
+
+/// The status as gRPC writes it.
+pub(crate) fn status_name(code: tonic::Code) -> &'static str {
+    match code {
+        tonic::Code::Ok => "OK",
+        tonic::Code::Cancelled => "CANCELLED",
+        tonic::Code::Unknown => "UNKNOWN",
+        tonic::Code::InvalidArgument => "INVALID_ARGUMENT",
+        tonic::Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        tonic::Code::NotFound => "NOT_FOUND",
+        tonic::Code::AlreadyExists => "ALREADY_EXISTS",
+        tonic::Code::PermissionDenied => "PERMISSION_DENIED",
+        tonic::Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        tonic::Code::FailedPrecondition => "FAILED_PRECONDITION",
+        tonic::Code::Aborted => "ABORTED",
+        tonic::Code::OutOfRange => "OUT_OF_RANGE",
+        tonic::Code::Unimplemented => "UNIMPLEMENTED",
+        tonic::Code::Internal => "INTERNAL",
+        tonic::Code::Unavailable => "UNAVAILABLE",
+        tonic::Code::DataLoss => "DATA_LOSS",
+        tonic::Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(status: &Status, expected: &str) {
+        let shape = match commit_error(SpannerError::new("t", status)) {
+            CommitError::Aborted { .. } => "aborted".to_owned(),
+            CommitError::Ambiguous(failure) => format!("ambiguous {:?}", failure.class),
+            CommitError::Rejected(rejection) => {
+                format!(
+                    "{} large {} transient {}",
+                    rejection.status, rejection.too_large, rejection.transient
+                )
+            }
+        };
+        assert_eq!(shape, expected);
+    }
+
+    #[test]
+    fn commit_outcomes() {
+        check(&Status::aborted("x"), "aborted");
+        for status in [
+            Status::unavailable("x"),
+            Status::deadline_exceeded("x"),
+            Status::cancelled("x"),
+        ] {
+            check(&status, "ambiguous Ambiguous");
+        }
+        check(&Status::unknown("x"), "ambiguous Ambiguous");
+        check(&Status::internal("x"), "ambiguous Ambiguous");
+        check(
+            &Status::not_found("Row missing"),
+            "NOT_FOUND large false transient false",
+        );
+        check(
+            &Status::not_found("Session not found: x"),
+            "NOT_FOUND large false transient true",
+        );
+        check(
+            &Status::resource_exhausted("quota"),
+            "RESOURCE_EXHAUSTED large false transient true",
+        );
+        let large =
+            Status::resource_exhausted("SERVER: Received message larger than max (115343360 vs. 104857600)");
+        check(&large, "RESOURCE_EXHAUSTED large true transient false");
+        let many =
+            Status::invalid_argument("The transaction contains too many mutations. Insert and update …");
+        check(&many, "INVALID_ARGUMENT large true transient false");
+        let cell =
+            Status::failed_precondition("New value exceeds the maximum size limit for this column: t.c");
+        check(&cell, "FAILED_PRECONDITION large false transient false");
+    }
+}
