@@ -110,21 +110,18 @@ impl DiskLogWriter {
     }
 
     /// Every later call fails like the first one that did not fail for space.
-    fn keep<T>(&mut self, result: Result<T, LogError>) -> Result<T, Failure> {
-        match result {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                if !error.is_space() {
-                    self.failed = Some(error.clone());
-                }
-                Err(error.into())
-            }
+    fn keep<T>(&mut self, result: Result<T, LogError>) -> Result<T, LogError> {
+        if let Err(error) = &result
+            && !error.is_space()
+        {
+            self.failed = Some(error.clone());
         }
+        result
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), LogError> {
         match &self.failed {
-            Some(error) => Err(error.clone().into()),
+            Some(error) => Err(error.clone()),
             None => Ok(()),
         }
     }
@@ -134,13 +131,13 @@ impl ChangeLogWriter for DiskLogWriter {
     async fn append(&mut self, pieces: &mut [Piece]) -> Result<(), Failure> {
         self.check()?;
         let result = self.take(pieces).await;
-        self.keep(result)
+        Ok(self.keep(result)?)
     }
 
     async fn abandon(&mut self) -> Result<(), Failure> {
         self.check()?;
         let result = self.core.abandon().map(drop);
-        self.keep(result)
+        Ok(self.keep(result)?)
     }
 
     async fn sync(&mut self) -> Result<Sequence, Failure> {

@@ -211,7 +211,7 @@ pub(crate) fn decode_pieces(header: &BlockHeader, payload: &Bytes) -> Result<Vec
             return Err(format!("it holds {found:?} where {expected:?} belongs"));
         }
         expected = Place::after(&piece).ok_or("its numbers overflow")?;
-        at += PIECE_HEADER_BYTES + piece.transaction.as_bytes().len() + piece.body.len();
+        at += PIECE_HEADER_BYTES + piece.transaction.len() + piece.body.len();
         pieces.push(piece);
     }
     if pieces.is_empty() || pieces.len() as u64 != u64::from(header.pieces) {

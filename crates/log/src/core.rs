@@ -1,20 +1,20 @@
-//! The log without a runtime: appending, syncing, trimming and look-ups, all blocking.
+//! The log without a runtime: appending, syncing, trimming, look-ups; all blocking.
 //!
 //! Locks are taken in the order writer, encoder, catalog; the encoder's is never held during a file operation, so
 //! pieces are taken while a sync runs.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use spanferry_core::change_log::{LogUsage, Sequence};
 use tokio::sync::watch;
 
-use crate::block::{PieceParts, Place};
-use crate::encoder::{Appended, Encoder, EncoderStart};
+use crate::block::PieceParts;
+use crate::catalog::Catalog;
+use crate::encoder::{Appended, Encoder};
 use crate::error::LogError;
 use crate::files::{Files, LOCK_NAME};
-use crate::recovery::{Recovered, SegmentInfo, recover};
-use crate::segment::{LogId, MAX_CONTEXT_BYTES, SegmentHeader, create_segment, segment_name, temporary_name};
+use crate::recovery::SegmentInfo;
+use crate::segment::{LogId, SegmentHeader, segment_name, temporary_name};
 use crate::writer::{Durable, Writer, error_chain};
 
 /// How far readers may go.
@@ -43,6 +43,7 @@ pub(crate) enum State {
 
 /// Sizes that the caller chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs to the name of a size")]
 pub(crate) struct Limits {
     /// Length at which a segment takes no further transaction.
     pub(crate) segment_bytes: u64,
@@ -63,22 +64,24 @@ pub(crate) struct SegmentContext {
     pub(crate) context: Vec<u8>,
 }
 
-#[derive(Debug)]
-struct Catalog {
-    segments: BTreeMap<u64, SegmentInfo>,
-    abandoned: BTreeSet<u64>,
-}
-
 /// The log. All methods block, and may be called from many threads.
 pub(crate) struct Core {
-    files: Arc<dyn Files>,
-    log_id: LogId,
-    source: String,
-    writer: Mutex<Writer>,
-    encoder: Mutex<Encoder>,
-    catalog: Mutex<Catalog>,
-    mark: watch::Sender<Mark>,
-    poison: OnceLock<LogError>,
+    /// The directory.
+    pub(crate) files: Arc<dyn Files>,
+    /// Identity.
+    pub(crate) log_id: LogId,
+    /// Name of the source.
+    pub(crate) source: String,
+    /// The writing side.
+    pub(crate) writer: Mutex<Writer>,
+    /// The appending side.
+    pub(crate) encoder: Mutex<Encoder>,
+    /// What is durable.
+    pub(crate) catalog: Mutex<Catalog>,
+    /// How far readers may go.
+    pub(crate) mark: watch::Sender<Mark>,
+    /// Why nothing is taken any more.
+    pub(crate) poison: OnceLock<LogError>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,94 +91,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Core {
-    /// Creates a log in an empty directory.
-    pub(crate) fn create(
-        files: Arc<dyn Files>,
-        log_id: LogId,
-        source: &str,
-        context: Vec<u8>,
-        limits: Limits,
-    ) -> Result<Core, LogError> {
-        if recover(files.as_ref())?.is_some() {
-            return Err(LogError::AlreadyExists {
-                directory: files.path(""),
-            });
-        }
-        for (part, bytes) in [
-            ("the source identity", source.len()),
-            ("the context", context.len()),
-        ] {
-            if bytes > MAX_CONTEXT_BYTES {
-                return Err(LogError::TooLarge {
-                    part,
-                    bytes: bytes as u64,
-                    limit: MAX_CONTEXT_BYTES as u64,
-                });
-            }
-        }
-        let header = SegmentHeader {
-            log_id,
-            number: 0,
-            first_sequence: FIRST_SEQUENCE,
-            previous_bytes: 0,
-            previous_abandoned: Vec::new(),
-            source: source.to_owned(),
-            context,
-        };
-        drop(create_segment(files.as_ref(), &header)?);
-        Core::open(files, limits)
-    }
-
-    /// Opens an existing log. A torn transaction at its end is abandoned; if the disk is too full for the marker, it is
-    /// written with the next sync.
-    pub(crate) fn open(files: Arc<dyn Files>, limits: Limits) -> Result<Core, LogError> {
-        let directory = files.path("");
-        let Some(recovered) = recover(files.as_ref())? else {
-            return Err(LogError::NotFound { directory });
-        };
-        let core = Core::from_recovered(files, recovered, limits);
-        core.abandon_torn()?;
-        Ok(core)
-    }
-
-    fn from_recovered(files: Arc<dyn Files>, recovered: Recovered, limits: Limits) -> Core {
-        let Recovered {
-            log_id,
-            source,
-            segments,
-            abandoned,
-            file,
-            segment,
-            next,
-        } = recovered;
-        let bytes = segments[&segment].bytes;
-        let catalog = Catalog { segments, abandoned };
-        let start = catalog.encoder_start(log_id, &source, segment, next);
-        let mark = Mark {
-            complete_below: next.sequence,
-            segment,
-            bytes,
-            state: State::Open,
-        };
-        let writer = Writer::new(
-            Arc::clone(&files),
-            file,
-            segment,
-            log_id.checksum_seed(),
-            (bytes, next),
-        );
-        Core {
-            files,
-            log_id,
-            source,
-            writer: Mutex::new(writer),
-            encoder: Mutex::new(Encoder::new(start, limits)),
-            catalog: Mutex::new(catalog),
-            mark: watch::Sender::new(mark),
-            poison: OnceLock::new(),
-        }
-    }
-
     /// Forgets what was taken and is not durable, and abandons a transaction that is durable in part: the log is as after
     /// a crash and a new opening.
     pub(crate) fn discard(&self) -> Result<(), LogError> {
@@ -191,7 +106,7 @@ impl Core {
     }
 
     /// Ends an open transaction; on a full disk the marker waits for the next sync.
-    fn abandon_torn(&self) -> Result<(), LogError> {
+    pub(crate) fn abandon_torn(&self) -> Result<(), LogError> {
         if self.abandon()?.is_none() {
             return Ok(());
         }
@@ -457,50 +372,5 @@ impl Core {
             first_sequence: info.first_sequence,
             context: header.context,
         })
-    }
-}
-
-/// Sequences start at 1, so that 0 can mean "nothing yet" in a fence row.
-pub(crate) const FIRST_SEQUENCE: u64 = 1;
-
-impl Catalog {
-    fn oldest(&self) -> u64 {
-        self.segments
-            .values()
-            .next()
-            .map_or(FIRST_SEQUENCE, |info| info.first_sequence)
-    }
-
-    /// Segments whose successor begins at or below `sequence`.
-    fn removable(&self, sequence: u64) -> Vec<(u64, u64)> {
-        let successors = self.segments.values().skip(1);
-        let old = self
-            .segments
-            .iter()
-            .zip(successors)
-            .take_while(|(_, next)| next.first_sequence <= sequence);
-        old.map(|((number, info), _)| (*number, info.bytes)).collect()
-    }
-
-    /// Abandoned sequences of the segment removed last are kept: the last complete one may lie before them.
-    fn remove(&mut self, number: u64) {
-        if let Some(info) = self.segments.remove(&number) {
-            self.abandoned = self.abandoned.split_off(&info.first_sequence);
-        }
-    }
-
-    /// An encoder that goes on behind what is durable.
-    fn encoder_start(&self, log_id: LogId, source: &str, segment: u64, next: Place) -> EncoderStart {
-        let last = self.segments[&segment];
-        EncoderStart {
-            log_id,
-            source: source.to_owned(),
-            segment,
-            offset: last.bytes,
-            segment_used: last.bytes > last.header_bytes,
-            abandoned: self.abandoned.range(last.first_sequence..).copied().collect(),
-            next,
-            log_bytes: self.segments.values().map(|info| info.bytes).sum(),
-        }
     }
 }

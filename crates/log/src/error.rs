@@ -203,9 +203,12 @@ impl From<LogError> for Failure {
             LogError::Poisoned { .. } | LogError::Io { .. } => {
                 (code::DISK_FAILED, Class::StopMigration, None)
             }
-            LogError::Corrupt { .. } | LogError::OutOfOrder { .. } | LogError::SegmentMissing { .. } => {
-                (code::LOG_CORRUPT, Class::StopMigration, Some(REPAIR_HINT))
-            }
+            LogError::Corrupt { .. }
+            | LogError::OutOfOrder { .. }
+            | LogError::SegmentMissing { .. }
+            | LogError::NotFound { .. }
+            | LogError::Trimmed { .. }
+            | LogError::NotYet { .. } => (code::LOG_CORRUPT, Class::StopMigration, Some(REPAIR_HINT)),
             LogError::UnsupportedVersion { .. } => (
                 code::LOG_CORRUPT,
                 Class::StopMigration,
@@ -216,9 +219,6 @@ impl From<LogError> for Failure {
                 Class::StopMigration,
                 Some("end the other process, or wait for it"),
             ),
-            LogError::NotFound { .. } | LogError::Trimmed { .. } | LogError::NotYet { .. } => {
-                (code::LOG_CORRUPT, Class::StopMigration, Some(REPAIR_HINT))
-            }
             LogError::AlreadyExists { .. }
             | LogError::Closed
             | LogError::SecondWriter

@@ -96,7 +96,7 @@ impl Directory {
 fn narrow_mode(path: &Path) -> Result<(), LogError> {
     let failed = |action| move |error| LogError::from_io(action, path, error);
     let mode = fs::metadata(path).map_err(failed("read"))?.permissions().mode();
-    if mode & 0o077 == 0 {
+    if mode & DIRECTORY_MODE == mode & 0o777 {
         return Ok(());
     }
     fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE)).map_err(failed("made private"))

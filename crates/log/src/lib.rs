@@ -2,12 +2,14 @@
 
 mod append;
 mod block;
+mod catalog;
 mod core;
 mod cursor;
 mod encoder;
 mod error;
 mod files;
 mod log;
+mod opening;
 mod piece;
 mod position;
 mod reader;

@@ -26,12 +26,15 @@ pub struct DiskLogReader {
     ready: VecDeque<PieceView>,
 }
 
+/// What comes back from the blocking pool.
+type Read = (Box<LogCursor>, Result<Vec<PieceView>, LogError>);
+
 /// Where the cursor is.
 enum Task {
     /// Here.
     Idle(Box<LogCursor>),
     /// On the blocking pool.
-    Running(JoinHandle<(Box<LogCursor>, Result<Vec<PieceView>, LogError>)>),
+    Running(JoinHandle<Read>),
     /// Lost to a panic.
     Lost,
 }

@@ -182,14 +182,14 @@ impl SegmentHeader {
 
     /// The inverse of `encode`; the lengths were checked against the file.
     fn decode(encoded: &[u8]) -> Result<SegmentHeader, &'static str> {
-        let (content, checksum) = encoded.split_at(encoded.len() - CHECKSUM_BYTES);
-        if crc32fast::hash(content) != u32_at(checksum, 0) {
+        let (covered, checksum) = encoded.split_at(encoded.len() - CHECKSUM_BYTES);
+        if crc32fast::hash(covered) != u32_at(checksum, 0) {
             return Err("the checksum of its header does not match");
         }
-        let abandoned_bytes = u64::from(u32_at(content, 56)) * 8;
-        let source_bytes = u64::from(u32_at(content, 60));
-        let context_bytes = u64::from(u32_at(content, 64));
-        let variable = &content[FIXED_BYTES..];
+        let abandoned_bytes = u64::from(u32_at(covered, 56)) * 8;
+        let source_bytes = u64::from(u32_at(covered, 60));
+        let context_bytes = u64::from(u32_at(covered, 64));
+        let variable = &covered[FIXED_BYTES..];
         if abandoned_bytes + source_bytes + context_bytes != variable.len() as u64 {
             return Err("the lengths in its header do not add up");
         }
@@ -197,10 +197,10 @@ impl SegmentHeader {
         let (abandoned, rest) = variable.split_at(split(abandoned_bytes)?);
         let (source, context) = rest.split_at(split(source_bytes)?);
         Ok(SegmentHeader {
-            log_id: LogId(content[16..32].try_into().expect("16 bytes")),
-            number: u64_at(content, 32),
-            first_sequence: u64_at(content, 40),
-            previous_bytes: u64_at(content, 48),
+            log_id: LogId(covered[16..32].try_into().expect("16 bytes")),
+            number: u64_at(covered, 32),
+            first_sequence: u64_at(covered, 40),
+            previous_bytes: u64_at(covered, 48),
             previous_abandoned: abandoned.chunks_exact(8).map(|bytes| u64_at(bytes, 0)).collect(),
             source: str::from_utf8(source)
                 .map_err(|_| "the source identity is not UTF-8")?

@@ -1,6 +1,8 @@
 //! What every `ChangeLog` must do. The checks are generic over `Provider`, to be moved into the test kit; the disk log is
 //! their first subject.
 
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 mod support;
 
 use std::future::Future;

@@ -1,5 +1,7 @@
 //! What is particular to the log on local disk: modes, lock, budget, erasure, large pieces, damage on real files.
 
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 mod support;
 
 use std::fs;

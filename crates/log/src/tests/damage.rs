@@ -151,7 +151,7 @@ fn a_valid_block_out_of_order_is_an_error() {
         Err(LogError::OutOfOrder { .. })
     ));
     disk.damage(&name, |content| {
-        content.copy_within(start..start + block, start + block)
+        content.copy_within(start..start + block, start + block);
     });
     assert!(matches!(open_and_read(&disk), Err(LogError::OutOfOrder { .. })));
 }

@@ -204,9 +204,10 @@ impl Run {
         }
         self.advance();
         let _lost = self.appended.split_off(&self.complete_below);
-        if self.core.abandon().is_ok_and(|open| open.is_some()) {
-            panic!("nothing is open after a restart");
-        }
+        assert!(
+            !self.core.abandon().is_ok_and(|open| open.is_some()),
+            "nothing is open after a restart"
+        );
         // A marker that waits for room will take the next sequence.
         if self.core.usage().bytes > self.core.durable_bytes() {
             self.appended.insert(self.complete_below, None);

@@ -1,0 +1,104 @@
+//! Creating and opening a log.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::watch;
+
+use crate::catalog::{Catalog, FIRST_SEQUENCE};
+use crate::core::{Core, Limits, Mark, State};
+use crate::encoder::Encoder;
+use crate::error::LogError;
+use crate::files::Files;
+use crate::recovery::{Recovered, recover};
+use crate::segment::{LogId, MAX_CONTEXT_BYTES, SegmentHeader, create_segment};
+use crate::writer::Writer;
+
+impl Core {
+    /// Creates a log in an empty directory.
+    pub(crate) fn create(
+        files: Arc<dyn Files>,
+        log_id: LogId,
+        source: &str,
+        context: Vec<u8>,
+        limits: Limits,
+    ) -> Result<Core, LogError> {
+        if recover(files.as_ref())?.is_some() {
+            return Err(LogError::AlreadyExists {
+                directory: files.path(""),
+            });
+        }
+        for (part, bytes) in [
+            ("the source identity", source.len()),
+            ("the context", context.len()),
+        ] {
+            if bytes > MAX_CONTEXT_BYTES {
+                return Err(LogError::TooLarge {
+                    part,
+                    bytes: bytes as u64,
+                    limit: MAX_CONTEXT_BYTES as u64,
+                });
+            }
+        }
+        let header = SegmentHeader {
+            log_id,
+            number: 0,
+            first_sequence: FIRST_SEQUENCE,
+            previous_bytes: 0,
+            previous_abandoned: Vec::new(),
+            source: source.to_owned(),
+            context,
+        };
+        drop(create_segment(files.as_ref(), &header)?);
+        Core::open(files, limits)
+    }
+
+    /// Opens an existing log. A torn transaction at its end is abandoned; if the disk is too full for the marker, it is
+    /// written with the next sync.
+    pub(crate) fn open(files: Arc<dyn Files>, limits: Limits) -> Result<Core, LogError> {
+        let directory = files.path("");
+        let Some(recovered) = recover(files.as_ref())? else {
+            return Err(LogError::NotFound { directory });
+        };
+        let core = Core::from_recovered(files, recovered, limits);
+        core.abandon_torn()?;
+        Ok(core)
+    }
+
+    fn from_recovered(files: Arc<dyn Files>, recovered: Recovered, limits: Limits) -> Core {
+        let Recovered {
+            log_id,
+            source,
+            segments,
+            abandoned,
+            file,
+            segment,
+            next,
+        } = recovered;
+        let bytes = segments[&segment].bytes;
+        let catalog = Catalog { segments, abandoned };
+        let start = catalog.encoder_start(log_id, &source, segment, next);
+        let mark = Mark {
+            complete_below: next.sequence,
+            segment,
+            bytes,
+            state: State::Open,
+        };
+        let writer = Writer::new(
+            Arc::clone(&files),
+            file,
+            segment,
+            log_id.checksum_seed(),
+            (bytes, next),
+        );
+        Core {
+            files,
+            log_id,
+            source,
+            writer: Mutex::new(writer),
+            encoder: Mutex::new(Encoder::new(start, limits)),
+            catalog: Mutex::new(catalog),
+            mark: watch::Sender::new(mark),
+            poison: OnceLock::new(),
+        }
+    }
+}
