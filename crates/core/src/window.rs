@@ -201,7 +201,7 @@ impl WindowBuilder {
                 TableFilter::Apply { after: Some(low) } => !known && !low.contains(&id)?,
             });
         }
-        let skip = std::mem::take(&mut self.piece);
+        let skip = if known { 0 } else { std::mem::take(&mut self.piece) };
         self.current = Some(Current { sequence, id, skip, seen: 0, known, applies });
         Ok(())
     }
@@ -248,6 +248,11 @@ impl WindowBuilder {
     /// Whether the open window holds data or a stop, or only moves the position on.
     pub fn has_data(&self) -> bool {
         !self.folded.is_empty() || !self.stops.is_empty()
+    }
+
+    /// Whether it holds any whole transaction, data or not.
+    pub fn is_pending(&self) -> bool {
+        self.transactions > 0 || !self.ready.is_empty()
     }
 
     /// Takes what was told by `ChangeSink::notice`.

@@ -1,1 +1,16 @@
 //! Runs a migration: supervises snapshot, capture, apply and verify over the traits of core.
+//!
+//! Generic over the boundary traits; it imports no connector, prints nothing and knows no wall clock but tokio's timer, so that a
+//! simulation in virtual time runs the very same code.
+
+pub mod apply;
+pub mod capture;
+pub mod constraint;
+pub mod lane;
+pub mod load;
+pub mod migrate;
+pub mod prepare;
+pub mod progress;
+pub mod registry;
+pub mod stop;
+pub mod verify;

@@ -1,0 +1,420 @@
+//! Apply: the change log into the target, window by window; loaded tables catch up in batches and join the main stream.
+//!
+//! One task owns both streams and works on one at a time: while a batch catches up, the main stream stands still at a window
+//! boundary `W`; the batch joins exactly there, and is made durable as joined before `W + 1` is applied
+//! (docs/design/hand-off.md, steps 9 to 12).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::{ChangeLog, ChangeLogReader, Piece, PieceKind, Sequence};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::position::{Position, PositionError};
+use spanferry_core::source::{ChangeDecoder, ChangeSource};
+use spanferry_core::target::{ControlChange, FenceKey, FenceRow, Rejection, TablePhase, Target};
+use spanferry_core::window::{TableFilter, Window, WindowBuilder, WindowLimits};
+use tokio::time::Instant;
+
+use crate::lane::{FencedLane, LaneError, LaneShared};
+use crate::registry::Registry;
+
+/// How long the watermark may stay behind transactions that change no migrated row.
+const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the apply task works with.
+pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
+    source: Arc<S>,
+    log: Arc<L>,
+    registry: Arc<Registry>,
+    shared: LaneShared<T>,
+    limits: WindowLimits,
+    main: FencedLane<T>,
+    catch_up: FencedLane<T>,
+    /// The position at the main stream's watermark.
+    position: Position,
+    /// Told after every commit of the main stream.
+    reached: tokio::sync::watch::Sender<Position>,
+    /// When the watermark last moved up to what had been read.
+    advanced_at: Instant,
+}
+
+/// How the main stream stands after a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// There is more in the log.
+    More,
+    /// The log's end is reached and everything with data is committed.
+    Idle,
+}
+
+/// A stream being read: the log's reader, the decoder and the fold.
+struct Stream<L: ChangeLog, D> {
+    reader: L::Reader,
+    decoder: D,
+    builder: WindowBuilder,
+    /// Whether a transaction has begun whose last piece has not been taken yet.
+    open: bool,
+}
+
+impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
+    /// An apply task at the main stream's fence `main.key()`, which stands at `position`.
+    #[expect(clippy::too_many_arguments, reason = "each is one boundary of the pipeline, named where it is wired")]
+    pub fn new(
+        source: Arc<S>,
+        log: Arc<L>,
+        registry: Arc<Registry>,
+        shared: LaneShared<T>,
+        limits: WindowLimits,
+        main: FencedLane<T>,
+        catch_up: FencedLane<T>,
+        position: Position,
+    ) -> Apply<S, L, T> {
+        let reached = tokio::sync::watch::Sender::new(position.clone());
+        Apply { source, log, registry, shared, limits, main, catch_up, position, reached, advanced_at: Instant::now() }
+    }
+
+    /// The position that the main stream has reached, told after every commit.
+    pub fn reached(&self) -> tokio::sync::watch::Receiver<Position> {
+        self.reached.subscribe()
+    }
+
+    /// Applies until told to stop.
+    ///
+    /// A request to stop is followed between commits: everything that was sent is settled.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        let mut changed = self.registry.subscribe();
+        loop {
+            let mut stream = self.open_main().await?;
+            loop {
+                if self.shared.stop.is_requested() {
+                    return Ok(());
+                }
+                // A cut transaction must be whole first: its pieces passed without the tables that are to join.
+                let ready = self.registry.in_phase(TablePhase::Loaded);
+                let outcome = if ready.is_empty() || self.main.key().piece > 0 {
+                    self.round(&mut stream).await
+                } else {
+                    self.catch_up_and_join(&mut stream, &ready).await.map(|()| Round::More)
+                };
+                match outcome {
+                    Ok(Round::More) => {}
+                    Ok(Round::Idle) => {
+                        tokio::select! {
+                            biased;
+                            () = self.shared.stop.requested() => return Ok(()),
+                            _changed = changed.changed() => {}
+                            readable = stream.reader.readable() => readable?,
+                            () = tokio::time::sleep(ADVANCE_INTERVAL), if stream.builder.is_pending() => {}
+                        }
+                    }
+                    Err(LaneError::Failed(failure)) => return Err(failure),
+                    Err(LaneError::Rejected(rejection, _)) => {
+                        self.resolve_rejection(&rejection).await?;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open_main(&mut self) -> Result<Stream<L, S::Decoder>, Failure> {
+        let key = self.main.key();
+        let mut stream = self.stream(key.sequence, key.piece, self.position.clone()).await?;
+        for plan in self.registry.plans() {
+            let state = self.registry.state(plan.id);
+            if matches!(state.row.phase, TablePhase::Joined | TablePhase::Constrained) {
+                stream.builder.set_filter(plan.id, TableFilter::Apply { after: state.low });
+            }
+        }
+        Ok(stream)
+    }
+
+    async fn stream(
+        &self,
+        sequence: Sequence,
+        piece: u64,
+        position: Position,
+    ) -> Result<Stream<L, S::Decoder>, Failure> {
+        let plans = self.registry.plans();
+        Ok(Stream {
+            reader: self.log.reader(sequence.next()).await?,
+            decoder: self.source.decoder(plans),
+            builder: WindowBuilder::new(plans, self.limits, position, sequence, piece),
+            open: false,
+        })
+    }
+
+    /// Reads until a window is finished or the log's end is reached, and commits what there is.
+    async fn round(&mut self, stream: &mut Stream<L, S::Decoder>) -> Result<Round, LaneError> {
+        loop {
+            let piece = stream.reader.try_next().await?;
+            let at_end = piece.is_none();
+            if let Some(piece) = piece {
+                stream.take(&piece)?;
+            }
+            self.tell(&mut stream.builder);
+            while let Some(window) = stream.builder.take_ready() {
+                self.commit(window).await?;
+            }
+            if stream.open {
+                continue;
+            }
+            let due = self.advanced_at.elapsed() >= ADVANCE_INTERVAL;
+            if due || (at_end && stream.builder.has_data()) {
+                self.flush(stream).await?;
+            }
+            if at_end {
+                return Ok(Round::Idle);
+            }
+            if due || self.registry.has_phase(TablePhase::Loaded) || self.shared.stop.is_requested() {
+                return Ok(Round::More);
+            }
+        }
+    }
+
+    /// Commits what the fold holds; the watermark then stands at the last transaction that was read.
+    async fn flush(&mut self, stream: &mut Stream<L, S::Decoder>) -> Result<(), LaneError> {
+        while let Some(window) = stream.builder.take_now() {
+            self.commit(window).await?;
+        }
+        self.advanced_at = Instant::now();
+        Ok(())
+    }
+
+    async fn catch_up_and_join(
+        &mut self,
+        stream: &mut Stream<L, S::Decoder>,
+        ready: &[TableId],
+    ) -> Result<(), LaneError> {
+        self.flush(stream).await?;
+        assert_eq!(self.main.key().sequence, stream.builder.sequence(), "a batch joins where the main stream stands");
+        self.catch_up_batch(ready).await?;
+        self.join(stream, ready);
+        Ok(())
+    }
+
+    fn tell(&self, builder: &mut WindowBuilder) {
+        for finding in builder.take_notices() {
+            tracing::info!(code = %finding.code, subject = %finding.subject, text = finding.text, "in the stream");
+            self.shared.progress.find(finding);
+        }
+    }
+
+    /// Commits one window of the main stream, its stops included.
+    async fn commit(&mut self, window: Window) -> Result<(), LaneError> {
+        let key = FenceKey { epoch: self.main.key().epoch, sequence: window.sequence, piece: window.piece };
+        let control = self.stop_rows(&window);
+        let next = FenceRow { key, position: window.position.to_string() };
+        self.main.commit(next, window.data, control.clone()).await?;
+        self.settle(&window.stops, &control);
+        self.position = window.position;
+        self.reached.send_replace(self.position.clone());
+        self.shared.progress.update(|state| {
+            state.applied_sequence = window.sequence.0;
+            state.applied_transactions += window.transactions;
+            state.applied_changes += window.changes;
+            state.applied_at_us = state.applied_at_us.max(window.committed_at_us);
+            state.position = self.position.to_string();
+        });
+        Ok(())
+    }
+
+    fn stop_rows(&self, window: &Window) -> Vec<ControlChange> {
+        window
+            .stops
+            .iter()
+            .flat_map(|stop| {
+                let mut finding = stop.finding.clone();
+                finding.text = format!("{} (transaction {})", finding.text, stop.transaction);
+                self.registry.stop_rows(stop.group, &finding)
+            })
+            .collect()
+    }
+
+    fn settle(&self, stops: &[spanferry_core::window::Stop], control: &[ControlChange]) {
+        if stops.is_empty() {
+            return;
+        }
+        self.registry.adopt(control);
+        for stop in stops {
+            tracing::error!(code = %stop.finding.code, subject = %stop.finding.subject, transaction = stop.transaction,
+                "a group stops");
+            self.shared.progress.find(stop.finding.clone());
+        }
+    }
+
+    /// Applies everything between the tables' `low` and the main stream's watermark to a batch of loaded tables.
+    async fn catch_up_batch(&mut self, batch: &[TableId]) -> Result<(), Failure> {
+        let end = self.main.key().sequence;
+        let oldest = self.log.usage().oldest;
+        let first = Sequence(oldest.0.max(1));
+        let position = self.log.position_before(first).await?;
+        let mut stream = self.stream(Sequence(first.0 - 1), 0, position).await?;
+        for table in batch {
+            let after = self.registry.state(*table).low;
+            stream.builder.set_filter(*table, TableFilter::Apply { after });
+        }
+        while stream.builder.sequence() < end {
+            if self.shared.stop.is_requested() {
+                return Ok(());
+            }
+            match stream.reader.try_next().await? {
+                Some(piece) if piece.sequence > end => break,
+                Some(piece) => stream.take(&piece)?,
+                None => break,
+            }
+            drop(stream.builder.take_notices());
+            while let Some(window) = stream.builder.take_ready() {
+                self.commit_catch_up(window).await?;
+            }
+        }
+        if let Some(window) = stream.builder.take_now() {
+            self.commit_catch_up(window).await?;
+        }
+        let rows: Vec<_> = batch
+            .iter()
+            .filter(|table| self.registry.phase(**table) == TablePhase::Loaded)
+            .map(|table| ControlChange::Table(self.registry.row_with(*table, |row| row.phase = TablePhase::Joined)))
+            .collect();
+        self.catch_up.commit_counted(Vec::new(), rows.clone()).await.map_err(unexpected)?;
+        self.registry.adopt(&rows);
+        Ok(())
+    }
+
+    async fn commit_catch_up(&mut self, window: Window) -> Result<(), Failure> {
+        let control = self.stop_rows(&window);
+        if window.data.is_empty() && control.is_empty() {
+            return Ok(());
+        }
+        match self.catch_up.commit_counted(window.data, control.clone()).await {
+            Ok(_) => {
+                self.settle(&window.stops, &control);
+                Ok(())
+            }
+            Err(LaneError::Failed(failure)) => Err(failure),
+            Err(LaneError::Rejected(rejection, commit)) => {
+                // Nothing binds these tables yet, so a rejection concerns a row as such: every group in the commit stops.
+                let mut groups: Vec<GroupId> = commit.data.iter().map(|data| data.table.group).collect();
+                groups.dedup();
+                self.stop_groups(&groups, &rejection, "while catching up").await
+            }
+        }
+    }
+
+    /// Lets a batch that has caught up take part in the main stream from its next transaction on.
+    fn join(&self, stream: &mut Stream<L, S::Decoder>, batch: &[TableId]) {
+        for table in batch {
+            let state = self.registry.state(*table);
+            if state.row.phase == TablePhase::Joined {
+                stream.builder.set_filter(*table, TableFilter::Apply { after: state.low });
+            }
+        }
+    }
+
+    /// A window was rejected: goes on one transaction at a time, and stops the groups of the one that is rejected again.
+    async fn resolve_rejection(&mut self, rejection: &Rejection) -> Result<(), Failure> {
+        tracing::warn!(status = rejection.status, "a window is rejected; going on one transaction at a time");
+        let limits = self.limits;
+        let divide = if rejection.too_large { 8 } else { 1 };
+        self.limits = WindowLimits {
+            bytes_best: 1,
+            bytes_max: (limits.bytes_max / divide).max(1),
+            mutations_max: (limits.mutations_max / divide).max(1),
+        };
+        let result = self.one_by_one().await;
+        self.limits = limits;
+        result
+    }
+
+    async fn one_by_one(&mut self) -> Result<(), Failure> {
+        let mut stream = self.open_main().await?;
+        let began = self.main.key().sequence;
+        loop {
+            if self.shared.stop.is_requested() || self.main.key().sequence.0 >= began.0 + SINGLE_TRANSACTIONS {
+                return Ok(());
+            }
+            let Some(piece) = stream.reader.try_next().await? else { return Ok(()) };
+            stream.take(&piece)?;
+            self.tell(&mut stream.builder);
+            while let Some(window) = stream.builder.take_ready() {
+                match self.commit(window).await {
+                    Ok(()) => {}
+                    Err(LaneError::Failed(failure)) => return Err(failure),
+                    Err(LaneError::Rejected(rejection, commit)) => {
+                        let mut groups: Vec<GroupId> = commit.data.iter().map(|data| data.table.group).collect();
+                        groups.sort_unstable();
+                        groups.dedup();
+                        let transaction = format!("at sequence {}", commit.next.key.sequence);
+                        return self.stop_groups(&groups, &rejection, &transaction).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops groups on the catch-up lane, without moving the main stream: it then reads the same transaction without them.
+    async fn stop_groups(&mut self, groups: &[GroupId], rejection: &Rejection, at: &str) -> Result<(), Failure> {
+        if groups.is_empty() {
+            let text = format!("the target rejects a commit without data: {}", rejection.status);
+            return Err(Failure::bug("fence", text).caused_by(rejection.clone()));
+        }
+        for group in groups {
+            let table = first_of(&self.registry, *group).name().table.clone();
+            let text = format!("the target rejects a change {at}: {}: {}", rejection.status, rejection.message);
+            let finding = Finding::new(code::CHANGE_REJECTED, Severity::Blocking, Subject::table(table.clone()), text)
+                .remedy(format!("spanferry resync {table}"));
+            let rows = self.registry.stop_rows(*group, &finding);
+            self.catch_up.commit_counted(Vec::new(), rows.clone()).await.map_err(unexpected)?;
+            self.registry.adopt(&rows);
+            tracing::error!(code = %finding.code, subject = %finding.subject, "a group stops");
+            self.shared.progress.find(finding);
+        }
+        Ok(())
+    }
+}
+
+/// Transactions applied one at a time after a rejected window, before windows are folded again.
+const SINGLE_TRANSACTIONS: u64 = 10_000;
+
+fn first_of(registry: &Registry, group: GroupId) -> Arc<TablePlan> {
+    let first = registry.group(group).next();
+    Arc::clone(first.expect("a group has at least one table"))
+}
+
+fn unexpected(error: LaneError) -> Failure {
+    match error {
+        LaneError::Failed(failure) => failure,
+        LaneError::Rejected(rejection, _) => {
+            Failure::new(code::TARGET_FAILED, Class::StopMigration, "control tables", "the target rejects control rows")
+                .caused_by(rejection)
+        }
+    }
+}
+
+fn misplaced(error: PositionError) -> Failure {
+    Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "change stream", "the source's history does not go on")
+        .caused_by(error)
+}
+
+impl<L: ChangeLog, D: ChangeDecoder> Stream<L, D> {
+    /// Takes one piece into the fold.
+    fn take(&mut self, piece: &Piece) -> Result<(), Failure> {
+        if piece.kind == PieceKind::Abandoned {
+            return Ok(());
+        }
+        if piece.number == 0 {
+            let id = self.decoder.transaction(piece)?;
+            self.builder.begin(piece.sequence, id).map_err(misplaced)?;
+            self.open = true;
+        }
+        self.decoder.decode(piece, &mut self.builder)?;
+        if piece.last {
+            self.builder.end(piece.committed_at_us).map_err(misplaced)?;
+            self.open = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! Capture: the source's stream into the change log, never waiting for apply.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, Piece, Sequence};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::position::Position;
+use spanferry_core::source::{ChangeSource, ChangeStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::lane::Backoff;
+use crate::progress::Progress;
+use crate::stop::StopSignal;
+
+/// Bytes taken from the stream at once, and so about what one fsync covers.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Batches that may wait for the disk: one being written, one being filled.
+const BATCHES_MAX: usize = 2;
+/// How long the source may be out of reach before the migration ends, resumable.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// How often a full log is tried again.
+const BUDGET_PAUSE: Duration = Duration::from_secs(2);
+
+enum Job {
+    Append(Vec<Piece>),
+    /// The stream broke: abandon what is incomplete, and answer where the log ends.
+    Resume(oneshot::Sender<Result<(Sequence, Position), Failure>>),
+}
+
+/// Captures until told to stop. Ends with an error only for what another attempt cannot mend, or beyond patience.
+pub async fn capture<S: ChangeSource, L: ChangeLog>(
+    source: Arc<S>,
+    log: Arc<L>,
+    stop: StopSignal,
+    progress: Arc<Progress>,
+) -> Result<(), Failure> {
+    let (jobs, queue) = mpsc::channel(BATCHES_MAX);
+    let receive = receive(source, jobs, stop.clone(), Arc::clone(&progress));
+    let append = append(log, queue, stop, progress);
+    let (received, appended) = tokio::join!(receive, append);
+    // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
+    appended.and(received)
+}
+
+async fn receive<S: ChangeSource>(
+    source: Arc<S>,
+    jobs: mpsc::Sender<Job>,
+    stop: StopSignal,
+    progress: Arc<Progress>,
+) -> Result<(), Failure> {
+    let mut backoff = Backoff::default();
+    loop {
+        let (answer, end) = oneshot::channel();
+        if jobs.send(Job::Resume(answer)).await.is_err() {
+            return Ok(());
+        }
+        let Ok(end) = end.await else { return Ok(()) };
+        let (_, position) = end?;
+        let (lasted, failure) = match follow(source.as_ref(), &position, &jobs, &stop).await {
+            Ok(()) => return Ok(()),
+            Err(lost) => lost,
+        };
+        if !failure.is_retry() {
+            return Err(failure);
+        }
+        if lasted {
+            backoff = Backoff::default();
+        }
+        if backoff.elapsed() > SOURCE_PATIENCE {
+            let text = "the change stream could not be opened for 15 minutes";
+            return Err(Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text).caused_by(failure));
+        }
+        tracing::warn!(%failure, "the change stream is lost; opening it again");
+        progress.update(|state| state.throttled = Some(format!("source lost: {failure}")));
+        if !stop.pause(backoff.delay(None)).await {
+            return Ok(());
+        }
+    }
+}
+
+/// Follows one stream until told to stop; on failure, whether anything had arrived.
+async fn follow<S: ChangeSource>(
+    source: &S,
+    position: &Position,
+    jobs: &mpsc::Sender<Job>,
+    stop: &StopSignal,
+) -> Result<(), (bool, Failure)> {
+    let mut stream = tokio::select! {
+        biased;
+        () = stop.requested() => return Ok(()),
+        opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
+    };
+    let mut arrived = false;
+    loop {
+        let mut pieces = Vec::new();
+        tokio::select! {
+            biased;
+            () = stop.requested() => return Ok(()),
+            next = stream.next(&mut pieces, BATCH_BYTES_MAX) => next.map_err(|failure| (arrived, failure))?,
+        }
+        arrived = true;
+        if !pieces.is_empty() && jobs.send(Job::Append(pieces)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn append<L: ChangeLog>(
+    log: Arc<L>,
+    mut queue: mpsc::Receiver<Job>,
+    stop: StopSignal,
+    progress: Arc<Progress>,
+) -> Result<(), Failure> {
+    let mut writer = log.writer().await?;
+    while let Some(job) = queue.recv().await {
+        match job {
+            Job::Resume(answer) => {
+                writer.abandon().await?;
+                writer.sync().await?;
+                // The receiver waits for this answer unless it was cancelled.
+                let _unwanted = answer.send(log.end().await);
+            }
+            Job::Append(mut pieces) => {
+                if !append_patiently(&mut writer, &mut pieces, &stop, &progress).await? {
+                    return Ok(());
+                }
+                let durable = writer.sync().await?;
+                count(&progress, log.as_ref(), &pieces, durable);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Appends, waiting while the log is at its budget or the disk full; false if told to stop meanwhile.
+async fn append_patiently<W: ChangeLogWriter>(
+    writer: &mut W,
+    pieces: &mut [Piece],
+    stop: &StopSignal,
+    progress: &Progress,
+) -> Result<bool, Failure> {
+    loop {
+        match writer.append(pieces).await {
+            Ok(()) => return Ok(true),
+            Err(failure) if failure.is_retry() => {
+                tracing::error!(%failure, "capture waits");
+                progress.update(|state| state.throttled = Some(format!("capture waits: {failure}")));
+                if !stop.pause(BUDGET_PAUSE).await {
+                    return Ok(false);
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn count<L: ChangeLog>(progress: &Progress, log: &L, pieces: &[Piece], durable: Sequence) {
+    let usage = log.usage();
+    progress.update(|state| {
+        for piece in pieces {
+            state.captured_bytes += piece.body.len() as u64;
+            state.captured_transactions += u64::from(piece.last);
+            state.captured_at_us = state.captured_at_us.max(piece.committed_at_us);
+        }
+        state.captured_sequence = durable.0;
+        state.log_bytes = usage.bytes;
+        state.log_budget_bytes = usage.budget_bytes;
+        state.throttled = None;
+    });
+}
+
+/// Waits until `deadline` or a request to stop.
+pub(crate) async fn until(deadline: Instant) {
+    tokio::time::sleep_until(deadline).await;
+}

@@ -1,0 +1,200 @@
+//! A fenced lane: one commit in flight, repeated until its outcome is certain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::Sequence;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::fence::{Verdict, judge};
+use spanferry_core::target::{
+    CommitError, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations, Target,
+};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::progress::Progress;
+use crate::stop::StopSignal;
+
+/// The first delay before a commit is sent again when the target names none; it doubles up to `BACKOFF_MAX`.
+const BACKOFF_FIRST: Duration = Duration::from_millis(2);
+/// The longest such delay.
+const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// How long a target may fail to answer before the migration ends, resumable.
+pub const TARGET_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// Doubling delays between attempts.
+#[derive(Debug)]
+pub struct Backoff {
+    next: Duration,
+    since: Instant,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff { next: BACKOFF_FIRST, since: Instant::now() }
+    }
+}
+
+impl Backoff {
+    /// The delay before the next attempt: the server's own if it named one.
+    pub fn delay(&mut self, asked: Option<Duration>) -> Duration {
+        let own = self.next;
+        self.next = (self.next * 2).min(BACKOFF_MAX);
+        asked.unwrap_or(own)
+    }
+
+    /// How long attempts have been failing.
+    pub fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+/// Why a lane could not commit.
+#[derive(Debug)]
+pub enum LaneError {
+    /// The target rejects the data for good; nothing of it happened. The commit is handed back.
+    Rejected(Rejection, Box<FencedCommit>),
+    /// The lane is lost, the target is gone beyond patience, or the operator interrupts.
+    Failed(Failure),
+}
+
+impl From<Failure> for LaneError {
+    fn from(failure: Failure) -> Self {
+        LaneError::Failed(failure)
+    }
+}
+
+/// What lanes of one process share.
+#[derive(Debug)]
+pub struct LaneShared<T> {
+    /// The target.
+    pub target: Arc<T>,
+    /// As many permits as commits may be in flight at the target.
+    pub gate: Arc<Semaphore>,
+    /// The request to stop.
+    pub stop: StopSignal,
+    /// Counters.
+    pub progress: Arc<Progress>,
+}
+
+impl<T> Clone for LaneShared<T> {
+    fn clone(&self) -> Self {
+        LaneShared {
+            target: Arc::clone(&self.target),
+            gate: Arc::clone(&self.gate),
+            stop: self.stop.clone(),
+            progress: Arc::clone(&self.progress),
+        }
+    }
+}
+
+/// One lane, owned by one task.
+#[derive(Debug)]
+pub struct FencedLane<T> {
+    shared: LaneShared<T>,
+    lane: Lane,
+    key: FenceKey,
+}
+
+impl<T: Target> FencedLane<T> {
+    /// A lane whose fence row has `key`, as `begin_epoch` wrote it.
+    pub fn new(shared: LaneShared<T>, lane: Lane, key: FenceKey) -> FencedLane<T> {
+        FencedLane { shared, lane, key }
+    }
+
+    /// The lane's present fence key.
+    pub fn key(&self) -> FenceKey {
+        self.key
+    }
+
+    /// Commits on a lane that counts its commits. Returns the data for reuse of its memory.
+    pub async fn commit_counted(
+        &mut self,
+        data: Vec<TableMutations>,
+        control: Vec<ControlChange>,
+    ) -> Result<Vec<TableMutations>, LaneError> {
+        let key = FenceKey { sequence: Sequence(self.key.sequence.0 + 1), ..self.key };
+        self.commit(FenceRow { key, position: String::new() }, data, control).await
+    }
+
+    /// Commits until the outcome is certain (docs/design/fence.md). Returns the data for reuse of its memory.
+    ///
+    /// Cancellation: not safe; the lane is then unusable until the next epoch.
+    pub async fn commit(
+        &mut self,
+        next: FenceRow,
+        data: Vec<TableMutations>,
+        control: Vec<ControlChange>,
+    ) -> Result<Vec<TableMutations>, LaneError> {
+        let commit = FencedCommit { lane: self.lane, previous: self.key, next, data, control };
+        let mut backoff = Backoff::default();
+        loop {
+            match self.send(&commit).await {
+                Ok(()) => break,
+                Err(CommitError::Aborted { retry_after }) => {
+                    self.shared.progress.count_aborted();
+                    self.wait(&mut backoff, retry_after, None).await?;
+                }
+                Err(CommitError::Ambiguous(cause)) => match self.look(&commit, &mut backoff).await? {
+                    Verdict::Applied => break,
+                    Verdict::NotApplied => self.wait(&mut backoff, None, Some(cause)).await?,
+                    Verdict::Fenced => return Err(self.fenced().into()),
+                },
+                Err(CommitError::Rejected(rejection)) => match self.look(&commit, &mut backoff).await? {
+                    Verdict::Applied => break,
+                    Verdict::NotApplied if rejection.transient => {
+                        let cause = Failure::new(code::TARGET_FAILED, Class::Retry { after: None }, "", rejection.message);
+                        self.wait(&mut backoff, None, Some(cause)).await?;
+                    }
+                    Verdict::NotApplied => return Err(LaneError::Rejected(rejection, Box::new(commit))),
+                    Verdict::Fenced => return Err(self.fenced().into()),
+                },
+            }
+        }
+        self.key = commit.next.key;
+        Ok(commit.data)
+    }
+
+    async fn send(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+        let _permit = self.shared.gate.acquire().await.expect("the gate is never closed");
+        self.shared.target.commit(commit).await
+    }
+
+    /// Reads the fence row until it can be read.
+    async fn look(&self, commit: &FencedCommit, backoff: &mut Backoff) -> Result<Verdict, Failure> {
+        loop {
+            match self.shared.target.read_fence(self.lane).await {
+                Ok(found) => return Ok(judge(commit.previous, commit.next.key, found.map(|row| row.key))),
+                Err(failure) if failure.is_retry() => self.wait(backoff, None, Some(failure)).await?,
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn wait(
+        &self,
+        backoff: &mut Backoff,
+        asked: Option<Duration>,
+        cause: Option<Failure>,
+    ) -> Result<(), Failure> {
+        if let Some(cause) = cause
+            && backoff.elapsed() > TARGET_PATIENCE
+        {
+            let text = "no commit succeeded for 15 minutes";
+            return Err(Failure::new(code::TARGET_FAILED, Class::StopMigration, "target", text).caused_by(cause));
+        }
+        if self.shared.stop.pause(backoff.delay(asked)).await { Ok(()) } else { Err(interrupted()) }
+    }
+
+    fn fenced(&self) -> Failure {
+        let (stream, number) = self.lane.parts();
+        let text = format!("lane `{stream}` {number} belongs to another process");
+        Failure::new(code::TARGET_FENCED, Class::StopMigration, "fence", text)
+    }
+}
+
+/// The failure that ends a task which was told to stop.
+pub fn interrupted() -> Failure {
+    Failure::new(code::INTERRUPTED, Class::StopMigration, "", "interrupted; the same command resumes")
+}

@@ -1,0 +1,289 @@
+//! The supervisor: starts capture, load, apply and constraints, watches them, and says how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::ChangeLog;
+use spanferry_core::code::{self, Exit};
+use spanferry_core::failure::Failure;
+use spanferry_core::position::Position;
+use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
+use spanferry_core::target::{ControlChange, Target};
+use spanferry_core::window::WindowLimits;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use crate::apply::Apply;
+use crate::capture::capture;
+use crate::constraint;
+use crate::lane::{FencedLane, LaneError, LaneShared};
+use crate::load::load;
+use crate::prepare::Prepared;
+use crate::progress::Progress;
+use crate::registry::Registry;
+use crate::stop::StopSignal;
+
+/// How often the source is asked where it stands, to tell whether apply has caught up.
+const SOURCE_ASK_INTERVAL: Duration = Duration::from_secs(3);
+/// How often a stopped group is called to mind.
+const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The lane of control state, shared by load, constraints and resync.
+#[derive(Debug)]
+pub struct ControlLane<T> {
+    lane: Mutex<FencedLane<T>>,
+    progress: Arc<Progress>,
+}
+
+impl<T: Target> ControlLane<T> {
+    /// A control lane.
+    pub fn new(lane: FencedLane<T>, progress: Arc<Progress>) -> ControlLane<T> {
+        ControlLane { lane: Mutex::new(lane), progress }
+    }
+
+    /// Makes rows durable, then known to the registry.
+    pub async fn record(&self, rows: Vec<ControlChange>, registry: &Registry) -> Result<(), Failure> {
+        let mut lane = self.lane.lock().await;
+        match lane.commit_counted(Vec::new(), rows.clone()).await {
+            Ok(_) => {
+                registry.adopt(&rows);
+                Ok(())
+            }
+            Err(LaneError::Failed(failure)) => Err(failure),
+            Err(LaneError::Rejected(rejection, _)) => {
+                Err(Failure::bug("control tables", "the target rejects control rows").caused_by(rejection))
+            }
+        }
+    }
+
+    /// The migration's counters.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+}
+
+/// When a migration ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopWhen {
+    /// Never: it follows the changes until interrupted.
+    Interrupted,
+    /// Once the position that the source had when every group was complete is applied.
+    CaughtUp,
+}
+
+/// How a migration ended, if it did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether the operator ended it before its stop condition.
+    pub interrupted: bool,
+    /// Tables whose group has stopped, with the reason.
+    pub stopped: Vec<(String, String)>,
+    /// The position that was applied.
+    pub position: String,
+}
+
+impl Outcome {
+    /// The exit status it stands for: what is set aside outranks an interruption.
+    pub fn exit_status(&self) -> u8 {
+        if !self.stopped.is_empty() {
+            Exit::SetAside.status()
+        } else if self.interrupted {
+            Exit::Interrupted.status()
+        } else {
+            0
+        }
+    }
+}
+
+/// Everything a running migration works with.
+pub struct Migration<S, L, T> {
+    /// The source.
+    pub source: Arc<S>,
+    /// What `prepare` made.
+    pub prepared: Prepared<L, T>,
+    /// The request to stop, given by the operator.
+    pub interrupt: StopSignal,
+    /// Counters.
+    pub progress: Arc<Progress>,
+    /// When to end.
+    pub stop_when: StopWhen,
+    /// Whether locks may be taken for the hand-off.
+    pub lock: bool,
+    /// Bounds of windows.
+    pub limits: WindowLimits,
+}
+
+impl<S, L, T> Migration<S, L, T>
+where
+    S: SchemaSource + SnapshotSource + ChangeSource,
+    L: ChangeLog,
+    T: Target,
+{
+    /// Runs to its end. A failure is resumable unless its code says otherwise.
+    ///
+    /// Cancellation: as a crash; the next start resumes.
+    pub async fn run(self) -> Result<Outcome, Failure> {
+        let Migration { source, prepared, interrupt, progress, stop_when, lock, limits } = self;
+        let Prepared { log, registry, shared, control, main, catch_up, load_lanes, ranges, position, dialect } = prepared;
+        let stop = shared.stop.clone();
+        let apply = Apply::new(
+            Arc::clone(&source),
+            Arc::clone(&log),
+            Arc::clone(&registry),
+            shared.clone(),
+            limits,
+            main,
+            catch_up,
+            position,
+        );
+        let reached = apply.reached();
+        progress.update(|state| state.phase = "running".into());
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(capture(Arc::clone(&source), Arc::clone(&log), stop.clone(), Arc::clone(&progress)));
+        tasks.spawn(apply.run());
+        tasks.spawn(constraint::build(
+            Arc::clone(&registry),
+            Arc::clone(&control),
+            shared.clone(),
+            dialect,
+            reached.clone(),
+        ));
+        let loading = load(Arc::clone(&source), Arc::clone(&registry), control, shared, load_lanes, ranges, lock);
+        tasks.spawn(async move { loading.await.map(drop) });
+        let watcher = Watcher { source, registry: Arc::clone(&registry), stop: stop.clone(), reached, progress };
+        tasks.spawn(watcher.clone().run(stop_when));
+        tasks.spawn(forward(interrupt.clone(), stop.clone()));
+
+        let failure = settle(tasks, &stop).await;
+        match failure {
+            Some(failure) if failure.code != code::INTERRUPTED => Err(failure),
+            Some(_) | None => Ok(watcher.outcome(interrupt.is_requested() && !watcher.is_drained())),
+        }
+    }
+}
+
+/// Waits for every task; the first failure asks the others to stop and is returned.
+async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &StopSignal) -> Option<Failure> {
+    let mut first: Option<Failure> = None;
+    while let Some(joined) = tasks.join_next().await {
+        let ended = joined.unwrap_or_else(|cause| Err(Failure::bug("task", "a task ended by itself").caused_by(cause)));
+        if let Err(failure) = ended {
+            stop.request();
+            if first.as_ref().is_none_or(|known| known.code == code::INTERRUPTED) {
+                first = Some(failure);
+            }
+        }
+    }
+    first
+}
+
+async fn forward(interrupt: StopSignal, stop: StopSignal) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        () = stop.requested() => {}
+        () = interrupt.requested() => stop.request(),
+    }
+    Ok(())
+}
+
+/// Tells whether apply has caught up, and ends the migration at its stop condition.
+struct Watcher<S> {
+    source: Arc<S>,
+    registry: Arc<Registry>,
+    stop: StopSignal,
+    reached: watch::Receiver<Position>,
+    progress: Arc<Progress>,
+}
+
+impl<S> Clone for Watcher<S> {
+    fn clone(&self) -> Self {
+        Watcher {
+            source: Arc::clone(&self.source),
+            registry: Arc::clone(&self.registry),
+            stop: self.stop.clone(),
+            reached: self.reached.clone(),
+            progress: Arc::clone(&self.progress),
+        }
+    }
+}
+
+impl<S: SchemaSource> Watcher<S> {
+    async fn run(mut self, stop_when: StopWhen) -> Result<(), Failure> {
+        let mut changed = self.registry.subscribe();
+        let mut warned = tokio::time::Instant::now();
+        loop {
+            if self.registry.all_stopped() {
+                tracing::error!("every group has stopped; nothing flows any more");
+                self.stop.request();
+                return Ok(());
+            }
+            if self.stop.is_requested() {
+                return Ok(());
+            }
+            if warned.elapsed() >= STOPPED_WARN_INTERVAL {
+                self.warn_of_stopped();
+                warned = tokio::time::Instant::now();
+            }
+            if !self.registry.all_constrained() {
+                tokio::select! {
+                    biased;
+                    () = self.stop.requested() => return Ok(()),
+                    _changed = changed.changed() => {}
+                    () = tokio::time::sleep(STOPPED_WARN_INTERVAL) => {}
+                }
+                continue;
+            }
+            match self.source.position().await {
+                Ok(position) if self.wait_for(&position, stop_when).await => {
+                    self.progress.update(|state| state.caught_up = true);
+                    if stop_when == StopWhen::CaughtUp {
+                        self.progress.update(|state| state.phase = "drained".into());
+                        self.stop.request();
+                        return Ok(());
+                    }
+                }
+                Ok(_) => self.progress.update(|state| state.caught_up = false),
+                Err(failure) if failure.is_retry() => tracing::warn!(%failure, "the source does not say where it stands"),
+                Err(failure) => return Err(failure),
+            }
+            if !self.stop.pause(SOURCE_ASK_INTERVAL).await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until apply has reached a position. Without a stop condition only for a while, so that the source is asked anew.
+    async fn wait_for(&mut self, position: &Position, stop_when: StopWhen) -> bool {
+        let mut reached = self.reached.clone();
+        let there = reached.wait_for(|at| at.contains_all(position).unwrap_or(false));
+        tokio::select! {
+            biased;
+            () = self.stop.requested() => false,
+            there = there => there.is_ok(),
+            () = tokio::time::sleep(SOURCE_ASK_INTERVAL), if stop_when == StopWhen::Interrupted => false,
+        }
+    }
+
+    fn warn_of_stopped(&self) {
+        for (table, reason) in self.stopped() {
+            tracing::warn!(table, reason, "this table has stopped; `spanferry resync` loads it anew");
+        }
+    }
+
+    fn stopped(&self) -> Vec<(String, String)> {
+        let states = self.registry.plans().iter().map(|plan| self.registry.state(plan.id).row);
+        states
+            .filter(|row| row.phase == spanferry_core::target::TablePhase::Stopped)
+            .map(|row| (row.table, row.reason))
+            .collect()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.progress.snapshot().phase == "drained"
+    }
+
+    fn outcome(&self, interrupted: bool) -> Outcome {
+        Outcome { interrupted, stopped: self.stopped(), position: self.reached.borrow().to_string() }
+    }
+}

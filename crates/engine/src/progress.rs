@@ -1,0 +1,126 @@
+//! Counters that tell where the migration stands; written by tasks, read by whoever shows them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use spanferry_core::finding::Finding;
+use spanferry_core::plan::TableId;
+use spanferry_core::target::TablePhase;
+
+/// Findings kept for the report; more are only counted.
+pub const FINDINGS_MAX: usize = 10_000;
+
+/// Where one table stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableProgress {
+    /// Source name.
+    pub name: String,
+    /// Phase.
+    pub phase: TablePhase,
+    /// The source's own estimate.
+    pub rows_estimate: u64,
+    /// Rows written by the load, also of unfinished ranges.
+    pub rows_loaded: u64,
+    /// Encoded bytes written by the load.
+    pub bytes_loaded: u64,
+    /// Number of its group.
+    pub group: u32,
+    /// Why it stopped, if it has.
+    pub stopped: Option<String>,
+}
+
+/// A copy of all counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Tables by id.
+    pub tables: Vec<TableProgress>,
+    /// What the migration is doing, in a word or two.
+    pub phase: String,
+    /// Transactions captured since this process started.
+    pub captured_transactions: u64,
+    /// Bytes captured since this process started.
+    pub captured_bytes: u64,
+    /// Last sequence that is durable in the change log.
+    pub captured_sequence: u64,
+    /// Last sequence that is durable at the target.
+    pub applied_sequence: u64,
+    /// Transactions applied since this process started.
+    pub applied_transactions: u64,
+    /// Changes applied since this process started, before folding.
+    pub applied_changes: u64,
+    /// When the source committed what was last captured, microseconds since 1970.
+    pub captured_at_us: u64,
+    /// When the source committed what was last applied, microseconds since 1970.
+    pub applied_at_us: u64,
+    /// Bytes of the change log on disk.
+    pub log_bytes: u64,
+    /// Most bytes it may take.
+    pub log_budget_bytes: u64,
+    /// Commits that the target gave up and that were sent again.
+    pub aborted: u64,
+    /// Why capture or apply wait, if they do.
+    pub throttled: Option<String>,
+    /// The position that apply has reached.
+    pub position: String,
+    /// Whether apply has reached where the source stood when it was last asked.
+    pub caught_up: bool,
+    /// How the last snapshot was made and how long writers were held up.
+    pub hand_off: Option<String>,
+    /// Findings since the start.
+    pub findings: Vec<Finding>,
+    /// Findings that were only counted.
+    pub findings_more: u64,
+}
+
+/// Shared counters. Bounded: tables and `FINDINGS_MAX` findings.
+#[derive(Debug, Default)]
+pub struct Progress {
+    state: Mutex<Snapshot>,
+    aborted: AtomicU64,
+}
+
+impl Progress {
+    /// Counters for these tables.
+    pub fn new(tables: Vec<TableProgress>) -> Progress {
+        Progress {
+            state: Mutex::new(Snapshot { tables, phase: "starting".into(), ..Snapshot::default() }),
+            aborted: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes the counters; `change` must be quick.
+    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.state.lock().expect("no task panics while it counts"));
+    }
+
+    /// Changes one table's counters.
+    pub fn update_table(&self, table: TableId, change: impl FnOnce(&mut TableProgress)) {
+        self.update(|state| change(&mut state.tables[table.0 as usize]));
+    }
+
+    /// A copy.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut copy = self.state.lock().expect("no task panics while it counts").clone();
+        copy.aborted = self.aborted.load(Ordering::Relaxed);
+        copy
+    }
+
+    /// Adds a finding to the report.
+    pub fn find(&self, finding: Finding) {
+        self.update(|state| {
+            if state.findings.contains(&finding) {
+                return;
+            }
+            if state.findings.len() < FINDINGS_MAX {
+                state.findings.push(finding);
+            } else {
+                state.findings_more += 1;
+            }
+        });
+    }
+
+    /// Counts a commit that must be sent again.
+    pub fn count_aborted(&self) {
+        self.aborted.fetch_add(1, Ordering::Relaxed);
+    }
+}
