@@ -1,6 +1,6 @@
 //! Measures append and sync, and reading back: `cargo run --release -p spanferry-log --example log_bench [DIRECTORY]`.
 //!
-//! Each line: 300-byte records (ten to a piece of a transaction of its own), so many bytes for each sync.
+//! Each line: transactions of one piece with a body of so many bytes, so many bytes of bodies for each sync.
 
 use std::error::Error;
 use std::io::{Write, stdout};
@@ -11,9 +11,8 @@ use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, Piece, PieceKind, S
 use spanferry_core::position::Position;
 use spanferry_log::{DiskLog, LogOptions};
 
-const RECORD_BYTES: usize = 300;
-const RECORDS_PER_PIECE: usize = 10;
-const PIECE_BYTES: usize = RECORD_BYTES * RECORDS_PER_PIECE;
+/// Bodies of a tiny and of a usual small transaction.
+const BODY_BYTES: [usize; 2] = [300, 3000];
 
 /// Bytes for each sync, and how many syncs.
 const CASES: [(usize, usize); 3] = [(30_000, 3000), (300_000, 1500), (3_000_000, 300)];
@@ -23,16 +22,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let base = std::env::args_os()
         .nth(1)
         .map_or_else(std::env::temp_dir, PathBuf::from);
-    for (bytes, syncs) in CASES {
+    for (body_bytes, (bytes, syncs)) in BODY_BYTES
+        .into_iter()
+        .flat_map(|body| CASES.map(|case| (body, case)))
+    {
         let directory = base.join(format!("spanferry-log-bench-{}", std::process::id()));
-        let line = measure(&directory, bytes, syncs).await;
+        let line = measure(&directory, body_bytes, bytes, syncs).await;
         std::fs::remove_dir_all(&directory)?;
         writeln!(stdout(), "{}", line?)?;
     }
     Ok(())
 }
 
-async fn measure(directory: &Path, bytes: usize, syncs: usize) -> Result<String, Box<dyn Error>> {
+async fn measure(
+    directory: &Path,
+    body_bytes: usize,
+    bytes: usize,
+    syncs: usize,
+) -> Result<String, Box<dyn Error>> {
     let log = DiskLog::create(
         directory,
         "bench",
@@ -43,7 +50,7 @@ async fn measure(directory: &Path, bytes: usize, syncs: usize) -> Result<String,
     let mut writer = log.writer().await?;
     let begun = Instant::now();
     let mut transaction = 0;
-    let mut pieces: Vec<Piece> = vec![new_piece(); bytes / PIECE_BYTES];
+    let mut pieces: Vec<Piece> = vec![new_piece(body_bytes); bytes / body_bytes];
     for _ in 0..syncs {
         for piece in &mut pieces {
             transaction += 1;
@@ -61,19 +68,19 @@ async fn measure(directory: &Path, bytes: usize, syncs: usize) -> Result<String,
     }
     let seconds = begun.elapsed().as_secs_f64();
     let megabytes = as_float(bytes * syncs) / 1e6;
-    let records = megabytes / as_float(RECORD_BYTES);
+    let transactions = megabytes / as_float(body_bytes);
     Ok(format!(
-        "{:>5} KB per sync: {:>6.0} syncs/s {:>6.0} MB/s {:>5.2}M records/s; read back {:>6.0} MB/s {:>5.2}M records/s",
+        "{body_bytes:>4} B {:>5} KB per sync: {:>6.0} syncs/s {:>6.0} MB/s {:>5.2}M transactions/s; read back {:>6.0} MB/s {:>5.2}M transactions/s",
         bytes / 1000,
         as_float(syncs) / written,
         megabytes / written,
-        records / written,
+        transactions / written,
         megabytes / seconds,
-        records / seconds,
+        transactions / seconds,
     ))
 }
 
-fn new_piece() -> Piece {
+fn new_piece(body_bytes: usize) -> Piece {
     Piece {
         sequence: Sequence::ZERO,
         number: 0,
@@ -81,7 +88,7 @@ fn new_piece() -> Piece {
         kind: PieceKind::Transaction,
         transaction: String::new(),
         committed_at_us: 0,
-        body: vec![0x5a; PIECE_BYTES],
+        body: vec![0x5a; body_bytes],
     }
 }
 

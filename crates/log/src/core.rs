@@ -259,8 +259,8 @@ impl Core {
         let removed = numbers
             .iter()
             .map(|number| segment_name(*number))
-            .chain([LOCK_NAME.to_owned()])
-            .chain(pending);
+            .chain(pending)
+            .chain([LOCK_NAME.to_owned()]);
         for name in removed {
             match self.files.remove(&name) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

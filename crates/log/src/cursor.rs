@@ -44,7 +44,13 @@ impl LogCursor {
                 Some(segment) => segment,
                 None => self.open_first()?,
             };
-            let limit = self.limit(segment.at.segment, mark)?;
+            let Some(limit) = self.limit(segment.at.segment, mark) else {
+                // Trimmed. If it was read to its end, reading goes on in the one that is now the oldest.
+                if self.deliver_from.sequence < self.core.oldest() {
+                    return Err(self.trimmed());
+                }
+                continue;
+            };
             if segment.at.offset >= limit {
                 self.segment = Some(self.open_next(segment.at)?);
                 continue;
@@ -60,15 +66,14 @@ impl LogCursor {
         Ok(Vec::new())
     }
 
-    /// Durable length of a segment. One that is gone from the catalog was trimmed while it was being read.
-    fn limit(&self, segment: u64, mark: Mark) -> Result<u64, LogError> {
-        if segment == mark.segment {
-            return Ok(mark.bytes);
-        }
-        match self.core.segment_info(segment) {
-            Some(info) => Ok(info.bytes),
-            None => Err(self.trimmed()),
-        }
+    /// Durable length of a segment; `None` if it was trimmed.
+    fn limit(&self, segment: u64, mark: Mark) -> Option<u64> {
+        let info = self.core.segment_info(segment)?;
+        Some(if segment == mark.segment {
+            mark.bytes
+        } else {
+            info.bytes
+        })
     }
 
     fn trimmed(&self) -> LogError {

@@ -206,7 +206,6 @@ impl From<LogError> for Failure {
             LogError::Corrupt { .. }
             | LogError::OutOfOrder { .. }
             | LogError::SegmentMissing { .. }
-            | LogError::NotFound { .. }
             | LogError::Trimmed { .. }
             | LogError::NotYet { .. } => (code::LOG_CORRUPT, Class::StopMigration, Some(REPAIR_HINT)),
             LogError::UnsupportedVersion { .. } => (
@@ -214,11 +213,8 @@ impl From<LogError> for Failure {
                 Class::StopMigration,
                 Some("run the newer version that wrote it"),
             ),
-            LogError::Locked { .. } => (
-                code::DISK_FAILED,
-                Class::StopMigration,
-                Some("end the other process, or wait for it"),
-            ),
+            LogError::Locked { .. } => (code::STATE_LOCKED, Class::StopMigration, None),
+            LogError::NotFound { .. } => (code::STATE_LOST, Class::StopMigration, None),
             LogError::AlreadyExists { .. }
             | LogError::Closed
             | LogError::SecondWriter

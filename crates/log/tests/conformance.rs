@@ -334,6 +334,34 @@ pub async fn check_concurrent_readers<P: Provider>(provider: &P) {
     }
 }
 
+/// A dropped `sync` loses or repeats nothing if capture goes on where a new writer finds the end.
+pub async fn check_cancelled_sync<P: Provider>(provider: &P) {
+    let log = provider.create(&start()).await;
+    for _ in 0..60 {
+        let mut writer = log.writer().await.unwrap();
+        let (Sequence(reached), position) = log.end().await.unwrap();
+        assert_eq!(position.to_string(), format!("mariadb:0-1-{}", 100 + reached));
+        let body = (reached + 1).to_le_bytes();
+        writer
+            .append(&mut [piece(reached + 1, &body, true)])
+            .await
+            .unwrap();
+        let dropped = is_pending(writer.sync()).await;
+        assert!(dropped || log.usage().durable == Sequence(reached + 1));
+    }
+    drop(log.writer().await.unwrap());
+    let reached = log.end().await.unwrap().0;
+    let bodies: Vec<_> = visible(&log, 1)
+        .await
+        .into_iter()
+        .map(|(sequence, .., body)| (sequence, body))
+        .collect();
+    let expected: Vec<_> = (1..=reached.0)
+        .map(|sequence| (sequence, sequence.to_le_bytes().to_vec()))
+        .collect();
+    assert_eq!(bodies, expected);
+}
+
 /// The disk log with small segments.
 struct Disk {
     scratch: Scratch,
@@ -393,5 +421,6 @@ mod disk {
         failed_writer => check_failed_writer,
         trim => check_trim,
         concurrent_readers => check_concurrent_readers,
+        cancelled_sync => check_cancelled_sync,
     }
 }

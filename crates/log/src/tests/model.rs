@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use super::sim::SimDisk;
 use super::{ID, SMALL, append, read_all};
 use crate::core::Core;
+use crate::cursor::LogCursor;
 use crate::error::LogError;
+use crate::piece::PieceView;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -41,6 +43,23 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// The bodies of one transaction.
 type Bodies = Vec<Vec<u8>>;
 
+/// A piece as (sequence, number, last, body).
+type Plain = (u64, usize, bool, Vec<u8>);
+
+fn plain(pieces: &[PieceView]) -> Vec<Plain> {
+    pieces
+        .iter()
+        .map(|piece| {
+            (
+                piece.sequence,
+                piece.number as usize,
+                piece.last,
+                piece.body.to_vec(),
+            )
+        })
+        .collect()
+}
+
 /// What the log must be.
 struct Run {
     disk: SimDisk,
@@ -51,12 +70,17 @@ struct Run {
     open: Option<(u64, Bodies)>,
     complete_below: u64,
     counter: u64,
+    /// A reader that goes on where it was.
+    follower: LogCursor,
+    /// It has seen everything below.
+    followed_below: u64,
 }
 
 impl Run {
     fn new() -> Run {
         let disk = SimDisk::default();
         let core = Arc::new(Core::create(disk.files(), ID, "source", b"mariadb:".to_vec(), SMALL).unwrap());
+        let follower = LogCursor::new(Arc::clone(&core), 1).unwrap();
         Run {
             disk,
             core,
@@ -64,6 +88,8 @@ impl Run {
             open: None,
             complete_below: 1,
             counter: 0,
+            follower,
+            followed_below: 1,
         }
     }
 
@@ -186,6 +212,8 @@ impl Run {
             }
         };
         self.core = Arc::new(core);
+        self.follower = LogCursor::new(Arc::clone(&self.core), self.complete_below).unwrap();
+        self.followed_below = self.complete_below;
         self.lose_undurable();
     }
 
@@ -218,19 +246,33 @@ impl Run {
     fn check(&mut self) {
         self.advance();
         let oldest = self.core.oldest();
+        assert_eq!(plain(&read_all(&self.core).unwrap()), self.expected(oldest));
+        self.follow();
+    }
+
+    /// A reader that was there before sees what is new, once.
+    fn follow(&mut self) {
+        let from = self.followed_below.max(self.core.oldest());
+        let mut pieces = Vec::new();
+        loop {
+            match self.follower.read(self.core.mark()).unwrap() {
+                chunk if chunk.is_empty() => break,
+                chunk => pieces.extend(chunk),
+            }
+        }
+        assert_eq!(plain(&pieces), self.expected(from));
+        self.followed_below = self.complete_below;
+    }
+
+    fn expected(&self, from: u64) -> Vec<Plain> {
         let mut expected = Vec::new();
-        for (sequence, bodies) in self.appended.range(oldest..self.complete_below) {
+        for (sequence, bodies) in self.appended.range(from..self.complete_below) {
             let Some(bodies) = bodies else { continue };
             for (number, body) in bodies.iter().enumerate() {
                 expected.push((*sequence, number, number + 1 == bodies.len(), body.clone()));
             }
         }
-        let pieces = read_all(&self.core).unwrap();
-        let found: Vec<_> = pieces
-            .iter()
-            .map(|p| (p.sequence, p.number as usize, p.last, p.body.to_vec()))
-            .collect();
-        assert_eq!(found, expected);
+        expected
     }
 
     /// The faults end: everything that was taken becomes durable, and survives a crash.
