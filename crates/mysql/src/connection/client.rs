@@ -1,0 +1,283 @@
+//! The connection itself: opening, commands, raw packets.
+
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::handshake;
+use super::packet::PacketStream;
+use super::result::{ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowStream, RowView};
+use super::server::Server;
+use super::wire::Cursor;
+use crate::error::MysqlError;
+use crate::options::Options;
+
+/// Idle time after which the kernel asks whether the peer is still there, and the time between its questions.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Unanswered questions after which the peer counts as gone.
+const KEEPALIVE_RETRIES: u32 = 4;
+/// Unacknowledged data older than this means that the peer is gone.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(75);
+
+const COM_QUERY: u8 = 0x03;
+const COM_PING: u8 = 0x0e;
+
+/// What every session pins: nothing of the server's or the account's own settings may change what we read.
+const SESSION: &str =
+    "SET SESSION sql_mode = '', time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 3600";
+
+/// An open, authenticated connection. One conversation at a time.
+///
+/// Cancellation: `read_packet` is safe. Dropping any other call in the middle leaves an answer unread; the next query notices
+/// (`Protocol`), so such a connection should be dropped.
+#[derive(Debug)]
+pub struct Connection {
+    stream: PacketStream,
+    server: Server,
+    id: u32,
+    /// Columns of the result whose rows are still to be read.
+    reading: Option<usize>,
+    /// A command was sent whose answer has not been read.
+    pending: bool,
+}
+
+impl Connection {
+    /// Connects, encrypts as `ssl-mode` demands, logs in, pins the session. Bounded by `connect_timeout`.
+    pub async fn open(options: &Options) -> Result<Connection, MysqlError> {
+        let limit = options.connect_timeout;
+        let late = || MysqlError::Timeout {
+            operation: "connecting to",
+            address: options.address(),
+            after: limit,
+        };
+        let mut connection = timeout(limit, Connection::establish(options))
+            .await
+            .map_err(|_| late())??;
+        connection.execute(SESSION).await?;
+        Ok(connection)
+    }
+
+    async fn establish(options: &Options) -> Result<Connection, MysqlError> {
+        let failed = |source| MysqlError::Io {
+            operation: "connecting to",
+            address: options.address(),
+            source,
+        };
+        let socket = TcpStream::connect((options.host.as_str(), options.port))
+            .await
+            .map_err(failed)?;
+        guard_against_silence(&socket).map_err(failed)?;
+        let stream = PacketStream::new(socket, options.address(), options.read_timeout);
+        let (stream, server, id) = handshake::log_in(stream, options).await?;
+        Ok(Connection {
+            stream,
+            server,
+            id,
+            reading: None,
+            pending: false,
+        })
+    }
+
+    /// Which server this is.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The server's number of this connection, as `KILL` takes it.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Whether the conversation is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.stream.is_encrypted()
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        self.stream.address()
+    }
+
+    /// Changes how long silence is borne while an answer is awaited.
+    pub fn set_read_timeout(&mut self, limit: Duration) {
+        self.stream.read_timeout = limit;
+    }
+
+    /// Sends a command packet: its number, then its arguments. The answer is read with `read_packet`.
+    pub async fn send_command(&mut self, command: &[u8]) -> Result<(), MysqlError> {
+        if self.reading.is_some() || self.pending {
+            return Err(MysqlError::Protocol {
+                expected: "the whole answer to be read before the next command",
+            });
+        }
+        self.stream.restart();
+        self.stream.write(command).await
+    }
+
+    /// The next raw packet, as it came: OK, error and end-of-data packets included. Cancellation: safe.
+    pub async fn read_packet(&mut self) -> Result<&[u8], MysqlError> {
+        let range = self.stream.read().await?;
+        Ok(self.stream.bytes(range))
+    }
+
+    /// Like `read_packet`, but an error packet becomes `MysqlError::Server`. Cancellation: safe.
+    pub async fn read_answer(&mut self) -> Result<&[u8], MysqlError> {
+        let range = self.stream.read().await?;
+        let packet = self.stream.bytes(range);
+        if packet.first() == Some(&0xff) {
+            Err(server_error(packet))
+        } else {
+            Ok(packet)
+        }
+    }
+
+    /// Asks whether the server is still there.
+    pub async fn ping(&mut self) -> Result<(), MysqlError> {
+        self.send_command(&[COM_PING]).await?;
+        self.read_answer().await.map(|_| ())
+    }
+
+    /// Ends another connection of the same account (or any, with the privilege).
+    pub async fn kill(&mut self, id: u32) -> Result<(), MysqlError> {
+        self.execute(&format!("KILL CONNECTION {id}")).await
+    }
+
+    /// Runs a statement and drops what it returns.
+    pub async fn execute(&mut self, sql: &str) -> Result<(), MysqlError> {
+        if self.begin_query(sql).await?.is_some() {
+            while self.next_row().await?.is_some() {}
+        }
+        Ok(())
+    }
+
+    /// Runs a statement and returns all its rows, at most `RESULT_BYTES_MAX` bytes of them.
+    pub async fn query(&mut self, sql: &str) -> Result<ResultSet, MysqlError> {
+        let columns = self.begin_query(sql).await?.unwrap_or_default();
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        if self.reading.is_some() {
+            while let Some(row) = self.next_row().await? {
+                bytes += row.bytes().len();
+                if bytes > RESULT_BYTES_MAX {
+                    return Err(MysqlError::Protocol {
+                        expected: "a control query's result of at most 256 MiB",
+                    });
+                }
+                rows.push(ResultRow::new(row)?);
+            }
+        }
+        Ok(ResultSet { columns, rows })
+    }
+
+    /// Runs a statement and streams its rows.
+    pub async fn query_stream(&mut self, sql: &str) -> Result<RowStream<'_>, MysqlError> {
+        let columns = self.begin_query(sql).await?.unwrap_or_default();
+        Ok(RowStream::new(self, columns))
+    }
+
+    /// Sends a statement and reads its column definitions; `None` if it returns no rows. Its rows are read with `next_row`
+    /// until that returns `None`; only then may the next command be sent.
+    pub async fn begin_query(&mut self, sql: &str) -> Result<Option<Vec<ColumnDefinition>>, MysqlError> {
+        let mut command = Vec::with_capacity(sql.len() + 1);
+        command.push(COM_QUERY);
+        command.extend_from_slice(sql.as_bytes());
+        self.send_command(&command).await?;
+        self.pending = true;
+        let head = self.read_answer().await;
+        let count = match head {
+            Ok([0, ..]) => None,
+            Ok(head) => Some(Cursor::new(head).length()?.ok_or(MysqlError::Protocol {
+                expected: "a column count",
+            })?),
+            Err(error) => {
+                self.pending = !matches!(error, MysqlError::Server { .. });
+                return Err(error);
+            }
+        };
+        let Some(count) = count else {
+            self.pending = false;
+            return Ok(None);
+        };
+        let mut columns = Vec::new();
+        for _ in 0..count {
+            columns.push(ColumnDefinition::parse(self.read_answer().await?)?);
+        }
+        if !is_end(self.read_answer().await?) {
+            return Err(MysqlError::Protocol {
+                expected: "the end of the column definitions",
+            });
+        }
+        self.pending = false;
+        self.reading = Some(columns.len());
+        Ok(Some(columns))
+    }
+
+    /// The next row of the statement begun with `begin_query`, or `None` at its proper end. A connection that dies or an error
+    /// in the middle is an error, never an end.
+    pub async fn next_row(&mut self) -> Result<Option<RowView<'_>>, MysqlError> {
+        let Some(columns) = self.reading else {
+            return Err(MysqlError::Protocol {
+                expected: "a statement whose rows are being read",
+            });
+        };
+        let range = self.stream.read().await?;
+        let packet = self.stream.bytes(range.clone());
+        if packet.first() == Some(&0xff) {
+            self.reading = None;
+            return Err(server_error(packet));
+        }
+        if is_end(packet) {
+            let status = Cursor::new(&packet[1..]).integer(4).unwrap_or(0) >> 16;
+            self.reading = None;
+            if status & 0x0008 != 0 {
+                return Err(MysqlError::Protocol {
+                    expected: "one result only",
+                });
+            }
+            return Ok(None);
+        }
+        Ok(Some(RowView::new(self.stream.bytes(range), columns)))
+    }
+}
+
+/// An end-of-data packet: a row that begins with 0xfe is longer, because it stands for a length of more than 16 MB.
+fn is_end(packet: &[u8]) -> bool {
+    packet.first() == Some(&0xfe) && packet.len() < 9
+}
+
+/// Reads an error packet (0xff, number, `#`, SQLSTATE, text).
+pub(super) fn server_error(packet: &[u8]) -> MysqlError {
+    let mut cursor = Cursor::new(packet);
+    let head = cursor.take(1).and_then(|_| cursor.integer(2));
+    let Ok(code) = head else {
+        return MysqlError::Protocol {
+            expected: "an error packet",
+        };
+    };
+    let text = cursor.rest();
+    let (sqlstate, message) = match text.strip_prefix(b"#") {
+        Some(text) if text.len() >= 5 => text.split_at(5),
+        _ => (b"HY000".as_slice(), text),
+    };
+    let owned = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    MysqlError::Server {
+        code: u16::try_from(code).unwrap_or(u16::MAX),
+        sqlstate: owned(sqlstate),
+        message: owned(message),
+    }
+}
+
+fn guard_against_silence(socket: &TcpStream) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE)
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! One asynchronous connection to a MySQL or MariaDB server, shared by control queries, snapshot reads and the binlog.
+
+mod auth;
+mod client;
+mod handshake;
+mod packet;
+mod result;
+mod server;
+mod tls;
+mod wire;
+
+pub use client::Connection;
+pub use packet::{PACKET_BYTES_MAX, PHYSICAL_BYTES_MAX};
+pub use result::{Cells, ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowStream, RowView};
+pub use server::{Flavor, Server};

@@ -1,0 +1,166 @@
+//! What can go wrong between us and a MySQL or MariaDB server, classified where it happens.
+
+use std::io;
+use std::time::Duration;
+
+use spanferry_core::code::{self, Code};
+use spanferry_core::failure::{Class, Failure};
+
+/// A failed operation on a connection. Never holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum MysqlError {
+    /// The address cannot be reached, or the socket broke.
+    #[error("{operation} {address} failed")]
+    Io {
+        /// `connecting to`, `reading from` or `writing to`.
+        operation: &'static str,
+        /// `host:port`.
+        address: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing came in time: the server is stalled, or gone without a word.
+    #[error("{operation} {address} brought nothing for {} s", after.as_secs())]
+    Timeout {
+        /// As in `Io`.
+        operation: &'static str,
+        /// `host:port`.
+        address: String,
+        /// How long it was waited.
+        after: Duration,
+    },
+    /// The server closed the connection in the middle of a conversation.
+    #[error("{address} closed the connection")]
+    Closed {
+        /// `host:port`.
+        address: String,
+    },
+    /// TLS could not be established as `ssl-mode` demands.
+    #[error("TLS with {address}: {reason}")]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The account needs a login method that this client does not have.
+    #[error(
+        "the account uses the authentication plugin `{plugin}`, expected caching_sha2_password or mysql_native_password"
+    )]
+    AuthPlugin {
+        /// The plugin's name as the server gives it.
+        plugin: String,
+    },
+    /// The server answered with an error.
+    #[error("server error {code} ({sqlstate}): {message}")]
+    Server {
+        /// Error number, as the server's manual lists it.
+        code: u16,
+        /// Five characters.
+        sqlstate: String,
+        /// The server's own text.
+        message: String,
+    },
+    /// Bytes that the protocol does not allow.
+    #[error("expected {expected} from the server")]
+    Protocol {
+        /// What should have come.
+        expected: &'static str,
+    },
+    /// Options or URL that make no sense.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Server errors after which the same call may be made again (error numbers: MySQL error reference, MariaDB error codes).
+const RETRYABLE: &[u16] = &[
+    1040, // too many connections
+    1053, // shutdown in progress
+    1129, // host blocked for now
+    1152, 1158, 1159, 1160, 1161, // aborted connection, network read and write
+    1203, 1226, // connection limits of the user
+    1205, 1213, // lock wait timeout, deadlock
+    1317, // query interrupted
+    1927, // MariaDB: connection was killed
+    3024, 1969, // statement timeout
+    4031, // disconnected for inactivity
+];
+
+/// Server errors that mean a missing privilege.
+const DENIED: &[u16] = &[1044, 1142, 1143, 1227, 1370, 3879];
+
+impl MysqlError {
+    /// The server's error number, if it is a server error.
+    pub fn server_code(&self) -> Option<u16> {
+        match self {
+            MysqlError::Server { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Whether the server says that a privilege is missing.
+    pub fn is_denied(&self) -> bool {
+        self.server_code().is_some_and(|code| DENIED.contains(&code))
+    }
+
+    /// Whether the connection is of no more use.
+    pub fn is_connection_lost(&self) -> bool {
+        match self {
+            MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
+            MysqlError::Protocol { .. } | MysqlError::Tls { .. } | MysqlError::AuthPlugin { .. } => true,
+            MysqlError::Server { code, .. } => matches!(code, 1053 | 1152..=1161 | 1927 | 4031),
+            MysqlError::Usage(_) => false,
+        }
+    }
+
+    /// Whether the same call may simply be made again (on a new connection if this one is lost).
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
+            MysqlError::Server { code, .. } => RETRYABLE.contains(code),
+            MysqlError::Protocol { .. }
+            | MysqlError::Tls { .. }
+            | MysqlError::AuthPlugin { .. }
+            | MysqlError::Usage(_) => false,
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            MysqlError::Io {
+                operation: "connecting to",
+                ..
+            }
+            | MysqlError::Timeout {
+                operation: "connecting to",
+                ..
+            } => code::SOURCE_UNREACHABLE,
+            MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => {
+                code::SOURCE_FAILED
+            }
+            MysqlError::Protocol { .. } => code::SOURCE_FAILED,
+            MysqlError::Tls { .. } => code::SOURCE_TLS,
+            MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN,
+            MysqlError::Server {
+                code: 1045 | 1698 | 1862 | 1820 | 3118,
+                ..
+            } => code::SOURCE_LOGIN,
+            MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
+            MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
+            MysqlError::Server { .. } => code::SOURCE_FAILED,
+            MysqlError::Usage(_) => code::USAGE,
+        }
+    }
+
+    /// The failure at a boundary of the core; `object` names what it happened to.
+    pub fn into_failure(self, object: impl Into<String>) -> Failure {
+        let class = if self.is_retryable() {
+            Class::Retry { after: None }
+        } else {
+            Class::StopMigration
+        };
+        let code = self.code();
+        Failure::new(code, class, object, code.title()).caused_by(self)
+    }
+}

@@ -1,0 +1,191 @@
+//! The connection against real servers: logins, TLS, huge packets, dying and silent servers.
+
+mod support;
+
+use std::time::Duration;
+
+use spanferry_mysql::connection::Connection;
+use spanferry_mysql::{MysqlError, Options};
+use support::Server;
+
+async fn greeting(options: &Options) -> Result<(bool, String), MysqlError> {
+    let mut connection = Connection::open(options).await?;
+    connection.ping().await?;
+    let user = connection
+        .query("SELECT CURRENT_USER()")
+        .await?
+        .first_text()
+        .expect("a row");
+    Ok((connection.is_encrypted(), user))
+}
+
+#[tokio::test]
+async fn mysql_logins_and_tls() {
+    let server = Server::mysql("");
+    server
+        .run("CREATE USER 'fresh'@'%' IDENTIFIED BY 'p@:/%ä'; CREATE USER 'empty'@'%';\nCREATE USER 'tls'@'%' IDENTIFIED BY 't' REQUIRE SSL".replace("; ", ";\n").as_str())
+        .await;
+    let ca = server.folder().join("tls/ca.pem").display().to_string();
+    let password = "p%40%3A%2F%25%C3%A4";
+    // full by RSA, then fast from the server's cache, then full and fast under TLS
+    for (query, encrypted) in [
+        ("ssl-mode=DISABLED".to_owned(), false),
+        ("ssl-mode=DISABLED".to_owned(), false),
+        (String::new(), true),
+        (format!("ssl-mode=VERIFY_IDENTITY&ssl-ca={ca}"), true),
+        (format!("ssl-mode=VERIFY_CA&ssl-ca={ca}"), true),
+    ] {
+        let found = greeting(&server.options("fresh", password, "", &query))
+            .await
+            .expect(&query);
+        assert_eq!(found, (encrypted, "fresh@%".to_owned()), "{query}");
+    }
+    server.connect().await.execute("FLUSH PRIVILEGES").await.unwrap();
+    assert!(
+        greeting(&server.options("fresh", password, "", "ssl-mode=REQUIRED"))
+            .await
+            .unwrap()
+            .0
+    );
+    assert!(
+        greeting(&server.options("empty", "", "", "ssl-mode=DISABLED"))
+            .await
+            .is_ok()
+    );
+    assert!(greeting(&server.options("tls", "t", "", "")).await.is_ok());
+    for (user, password, schema, query, code) in [
+        ("fresh", "wrong-s3cret", "", "", Some(1045)),
+        ("fresh", "wrong-s3cret", "", "ssl-mode=DISABLED", Some(1045)),
+        ("tls", "t", "", "ssl-mode=DISABLED", Some(1045)),
+        ("admin", "admin", "absent", "", Some(1049)),
+        ("admin", "admin", "", "ssl-mode=VERIFY_IDENTITY", None),
+    ] {
+        let error = greeting(&server.options(user, password, schema, query))
+            .await
+            .expect_err(user);
+        assert_eq!(error.server_code(), code, "{error}");
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_without_names_passes_verify_ca_only() {
+    let server = Server::mysql_with_own_certificate();
+    let ca = server.folder().join("data/ca.pem").display().to_string();
+    let with = |mode: &str| server.options("admin", "admin", "", &format!("ssl-mode={mode}&ssl-ca={ca}"));
+    assert!(greeting(&with("VERIFY_CA")).await.expect("the chain is right").0);
+    assert!(matches!(
+        greeting(&with("VERIFY_IDENTITY")).await,
+        Err(MysqlError::Tls { .. })
+    ));
+}
+
+#[tokio::test]
+async fn mariadb_logins() {
+    let server = Server::mariadb("");
+    for query in ["ssl-mode=DISABLED", "ssl-mode=REQUIRED"] {
+        let found = greeting(&server.options("admin", "admin", "", query))
+            .await
+            .expect(query);
+        assert_eq!(found, (query.ends_with("REQUIRED"), "admin@%".to_owned()));
+    }
+    assert!(server.connect().await.server().is_mariadb());
+}
+
+#[tokio::test]
+async fn packets_beyond_sixteen_megabytes() {
+    let server = Server::mysql("");
+    let mut connection = server.connect().await;
+    for length in [
+        16_777_210_usize,
+        16_777_211,
+        16_777_214,
+        16_777_215,
+        16_777_216,
+        40_000_000,
+    ] {
+        let mut rows = connection
+            .query_stream(&format!(
+                "SELECT REPEAT('x', {length}), 'after' UNION ALL SELECT 'b', NULL"
+            ))
+            .await
+            .unwrap();
+        let cells: Vec<_> = rows
+            .next()
+            .await
+            .unwrap()
+            .unwrap()
+            .cells()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(
+            (cells[0].unwrap().len(), cells[1]),
+            (length, Some(b"after".as_slice()))
+        );
+        assert!(cells[0].unwrap().iter().all(|byte| *byte == b'x'));
+        let cells: Vec<_> = rows
+            .next()
+            .await
+            .unwrap()
+            .unwrap()
+            .cells()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(cells, [Some(b"b".as_slice()), None]);
+        assert!(rows.next().await.unwrap().is_none());
+        let sent = connection
+            .query(&format!("SELECT LENGTH('{}')", "y".repeat(length)))
+            .await
+            .unwrap();
+        assert_eq!(sent.rows[0].number(0), Some(length as u64));
+    }
+}
+
+#[tokio::test]
+async fn a_dying_or_silent_server_is_an_error_never_an_end() {
+    let server = Server::mysql("");
+    let mut other = server.connect().await;
+    let mut reader = server.connect().await;
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i, REPEAT('x', 900) FROM n";
+    reader
+        .execute("SET cte_max_recursion_depth = 2000000")
+        .await
+        .unwrap();
+    let id = reader.id();
+    let mut rows = reader.query_stream(sql).await.unwrap();
+    rows.next().await.unwrap().expect("a first row");
+    other.kill(id).await.unwrap();
+    let error = loop {
+        match rows.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream ended as if it were whole"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_retryable(), "{error:?}");
+
+    let mut silent = server.connect().await;
+    silent.set_read_timeout(Duration::from_millis(300));
+    server.command("pause");
+    let error = silent
+        .query("SELECT 1")
+        .await
+        .expect_err("a paused server says nothing");
+    assert!(matches!(error, MysqlError::Timeout { .. }));
+    let mut late = server.admin("");
+    late.connect_timeout = Duration::from_millis(300);
+    let error = Connection::open(&late)
+        .await
+        .expect_err("a paused server does not greet");
+    assert!(
+        matches!(
+            error,
+            MysqlError::Timeout {
+                operation: "connecting to",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    server.command("resume");
+}

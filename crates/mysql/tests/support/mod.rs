@@ -1,0 +1,134 @@
+//! Real servers for the tests of this crate: started on a free port in a short folder, brought down even on panic.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use spanferry_mysql::Options;
+use spanferry_mysql::connection::Connection;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Options that keep a test's MySQL small.
+pub(crate) const SMALL_MYSQL: &str =
+    "--performance-schema=OFF --innodb-buffer-pool-size=64M --innodb-redo-log-capacity=16M";
+
+/// A running server; dropped, it goes down and its folder with it.
+pub(crate) struct Server {
+    folder: PathBuf,
+    script: PathBuf,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    pub(crate) fn mysql(arguments: &str) -> Server {
+        Server::start(
+            "mysql.sh",
+            &[("MYSQL_ARGS", format!("{SMALL_MYSQL} {arguments}"))],
+        )
+    }
+
+    pub(crate) fn mysql_with_own_certificate() -> Server {
+        Server::start(
+            "mysql.sh",
+            &[
+                ("MYSQL_ARGS", SMALL_MYSQL.to_owned()),
+                ("MYSQL_TLS", "auto".to_owned()),
+            ],
+        )
+    }
+
+    pub(crate) fn mariadb(arguments: &str) -> Server {
+        Server::start("mariadb.sh", &[("MARIADB_ARGS", arguments.to_owned())])
+    }
+
+    pub(crate) fn both() -> [Server; 2] {
+        [
+            Server::mysql(""),
+            Server::mariadb("--gtid-strict-mode=1 --binlog-row-metadata=FULL"),
+        ]
+    }
+
+    fn start(script: &str, environment: &[(&str, String)]) -> Server {
+        let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../services");
+        let script = services.join(script);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(format!("/tmp/sfm{}-{number}", std::process::id()));
+        let mut command = Command::new(&script);
+        command
+            .args(["up", "0"])
+            .arg(&folder)
+            .envs(environment.iter().map(|(name, value)| (*name, value)));
+        let output = command.output().expect("the service script runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let port = std::fs::read_to_string(folder.join("port")).expect("the script writes the port");
+        Server {
+            port: port.trim().parse().expect("a port"),
+            folder,
+            script,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn command(&self, verb: &str) {
+        let status = Command::new(&self.script)
+            .arg(verb)
+            .arg(&self.folder)
+            .status()
+            .expect("the script runs");
+        assert!(status.success(), "{verb}");
+    }
+
+    /// Options for an account; `query` are URL parameters.
+    pub(crate) fn options(&self, user: &str, password: &str, schema: &str, query: &str) -> Options {
+        Options::parse(&format!(
+            "mysql://{user}:{password}@127.0.0.1:{}/{schema}?{query}",
+            self.port
+        ))
+        .expect("a URL")
+    }
+
+    pub(crate) fn admin(&self, schema: &str) -> Options {
+        self.options("admin", "admin", schema, "")
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        Connection::open(&self.admin("")).await.expect("admin logs in")
+    }
+
+    /// Runs statements separated by `;` at line ends.
+    pub(crate) async fn run(&self, sql: &str) -> Connection {
+        let mut connection = self.connect().await;
+        for statement in sql
+            .split(";\n")
+            .map(str::trim)
+            .filter(|statement| !statement.is_empty())
+        {
+            if let Err(error) = connection.execute(statement).await {
+                panic!("{error}: {statement}");
+            }
+        }
+        connection
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(
+            Command::new(&self.script)
+                .arg("resume")
+                .arg(&self.folder)
+                .output(),
+        );
+        drop(Command::new(&self.script).arg("down").arg(&self.folder).output());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
