@@ -1,1 +1,10 @@
 //! Test kit: real servers, interposer, fault proxy, workload generator, reference model and conformance suites.
+//!
+//! Nothing here is part of the shipped program. Servers are started by the scripts of the folder `services`, each in a
+//! directory and on a port of its own, and end with the value that stands for them.
+
+pub mod proxy;
+pub mod random;
+pub mod scenario;
+pub mod server;
+pub mod workload;

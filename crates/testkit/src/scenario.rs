@@ -1,0 +1,1 @@
+//! Random operations on few keys, with a model that knows the state they must lead to.
