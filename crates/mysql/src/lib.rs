@@ -1,9 +1,15 @@
 //! MySQL and MariaDB as a source: catalog, preflight, snapshot and binlog.
 
+mod catalog;
 pub mod connection;
 pub mod error;
 pub mod options;
+mod preflight;
+mod snapshot;
+mod source;
 mod sql;
 
 pub use error::MysqlError;
 pub use options::{Options, SslMode};
+pub use snapshot::MysqlSession;
+pub use source::MysqlSource;

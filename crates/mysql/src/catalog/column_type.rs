@@ -1,0 +1,240 @@
+//! `COLUMN_TYPE` texts of information_schema, parsed exactly.
+
+use spanferry_core::charset::Charset;
+use spanferry_core::schema::SourceType;
+
+/// What the catalog says about a column's type.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TypeText<'a> {
+    /// `DATA_TYPE`, such as `int`.
+    pub(super) data_type: &'a str,
+    /// `COLUMN_TYPE`, such as `int(10) unsigned`.
+    pub(super) column_type: &'a str,
+    /// `CHARACTER_SET_NAME`, if it has one.
+    pub(super) charset: Option<&'a str>,
+    /// `COLLATION_NAME`, if it has one.
+    pub(super) collation: Option<&'a str>,
+    /// `CHARACTER_MAXIMUM_LENGTH`.
+    pub(super) characters: Option<u64>,
+    /// MariaDB: the column has a `json_valid` check.
+    pub(super) json_checked: bool,
+}
+
+/// The type, `Unknown` with its text if any part of it is not understood.
+pub(super) fn parse(text: TypeText<'_>) -> SourceType {
+    known(text).unwrap_or_else(|| SourceType::Unknown {
+        text: text.column_type.to_owned(),
+    })
+}
+
+fn known(text: TypeText<'_>) -> Option<SourceType> {
+    let attributes = text
+        .column_type
+        .rsplit_once(')')
+        .map_or(text.column_type, |(_, attributes)| attributes);
+    let unsigned = attributes.contains("unsigned") || attributes.contains("zerofill");
+    let integer = |bits| Some(SourceType::Integer { bits, unsigned });
+    let fraction = || {
+        numbers(text.column_type).map(|list| u8::try_from(list.first().copied().unwrap_or(0)).unwrap_or(0))
+    };
+    Some(match text.data_type.to_ascii_lowercase().as_str() {
+        "tinyint" => return integer(8),
+        "smallint" => return integer(16),
+        "mediumint" => return integer(24),
+        "int" => return integer(32),
+        "bigint" => return integer(64),
+        "decimal" => match numbers(text.column_type)?.as_slice() {
+            [precision, scale] => SourceType::Decimal {
+                precision: u8::try_from(*precision).ok()?,
+                scale: u8::try_from(*scale).ok()?,
+            },
+            _ => return None,
+        },
+        "float" => SourceType::Float,
+        "double" => SourceType::Double,
+        "bit" => SourceType::Bit {
+            bits: u8::try_from(*numbers(text.column_type)?.first()?).ok()?,
+        },
+        "char" | "varchar" => SourceType::Varchar {
+            characters: u32::try_from(text.characters?).ok()?,
+            charset: Charset::from_name(text.charset?)?,
+            collation: text.collation?.to_owned(),
+        },
+        "longtext" if text.json_checked => SourceType::JsonText,
+        "tinytext" | "text" | "mediumtext" | "longtext" => SourceType::Text {
+            charset: Charset::from_name(text.charset?)?,
+            collation: text.collation?.to_owned(),
+        },
+        "binary" => SourceType::Binary {
+            bytes: u32::try_from(text.characters?).ok()?,
+        },
+        "varbinary" => SourceType::Varbinary {
+            bytes: u32::try_from(text.characters?).ok()?,
+        },
+        "tinyblob" => SourceType::Blob { bytes_max: 255 },
+        "blob" => SourceType::Blob { bytes_max: 65_535 },
+        "mediumblob" => SourceType::Blob {
+            bytes_max: 16_777_215,
+        },
+        "longblob" => SourceType::Blob { bytes_max: u32::MAX },
+        "enum" => SourceType::Enum {
+            labels: labels(text.column_type)?,
+            charset: label_charset(text)?,
+        },
+        "set" => SourceType::Set {
+            labels: labels(text.column_type)?,
+            charset: label_charset(text)?,
+        },
+        "json" => SourceType::Json,
+        "date" => SourceType::Date,
+        "datetime" => SourceType::DateTime {
+            fraction: fraction()?,
+        },
+        "timestamp" => SourceType::Timestamp {
+            fraction: fraction()?,
+        },
+        "time" => SourceType::Time {
+            fraction: fraction()?,
+        },
+        "year" => SourceType::Year,
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+        | "multipolygon" | "geomcollection" | "geometrycollection" => SourceType::Geometry,
+        "vector" => SourceType::Vector {
+            dimensions: *numbers(text.column_type)?.first()?,
+        },
+        "uuid" => SourceType::Uuid,
+        "inet4" => SourceType::Inet4,
+        "inet6" => SourceType::Inet6,
+        _ => return None,
+    })
+}
+
+/// MySQL names no character set for a binary ENUM or SET, MariaDB names `binary`.
+fn label_charset(text: TypeText<'_>) -> Option<Charset> {
+    Charset::from_name(text.charset.unwrap_or("binary"))
+}
+
+/// The numbers in the parentheses, none if there are no parentheses.
+fn numbers(text: &str) -> Option<Vec<u32>> {
+    let Some((_, rest)) = text.split_once('(') else {
+        return Some(Vec::new());
+    };
+    let (inside, _) = rest.split_once(')')?;
+    inside
+        .split(',')
+        .map(|number| number.trim().parse().ok())
+        .collect()
+}
+
+/// The labels of `enum('a','b')`: quotes are doubled; backslash, newline, carriage return, zero byte and Ctrl-Z follow a backslash.
+fn labels(text: &str) -> Option<Vec<String>> {
+    let mut rest = text.split_once('(')?.1;
+    let mut labels = Vec::new();
+    loop {
+        let mut label = String::new();
+        let mut letters = rest.strip_prefix('\'')?.char_indices();
+        let end = loop {
+            match letters.next()? {
+                (_, '\'') if letters.as_str().starts_with('\'') => {
+                    letters.next();
+                    label.push('\'');
+                }
+                (at, '\'') => break at + 2,
+                (_, '\\') => label.push(match letters.next()?.1 {
+                    'n' => '\n',
+                    'r' => '\r',
+                    '0' => '\0',
+                    'Z' => '\u{1a}',
+                    't' => '\t',
+                    other => other,
+                }),
+                (_, other) => label.push(other),
+            }
+        };
+        labels.push(label);
+        rest = &rest[end..];
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return rest.starts_with(')').then_some(labels),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(column_type: &str, expected: Option<SourceType>) {
+        let data_type = column_type.split(['(', ' ']).next().unwrap();
+        let text = TypeText {
+            data_type,
+            column_type,
+            charset: Some("latin1"),
+            collation: Some("latin1_bin"),
+            characters: Some(7),
+            json_checked: false,
+        };
+        let expected = expected.unwrap_or(SourceType::Unknown {
+            text: column_type.to_owned(),
+        });
+        assert_eq!(parse(text), expected, "{column_type}");
+    }
+
+    #[test]
+    fn types() {
+        check(
+            "int",
+            Some(SourceType::Integer {
+                bits: 32,
+                unsigned: false,
+            }),
+        );
+        check(
+            "int(5) unsigned zerofill",
+            Some(SourceType::Integer {
+                bits: 32,
+                unsigned: true,
+            }),
+        );
+        check(
+            "bigint(20) unsigned",
+            Some(SourceType::Integer {
+                bits: 64,
+                unsigned: true,
+            }),
+        );
+        check(
+            "decimal(65,30)",
+            Some(SourceType::Decimal {
+                precision: 65,
+                scale: 30,
+            }),
+        );
+        check("datetime", Some(SourceType::DateTime { fraction: 0 }));
+        check("time(6)", Some(SourceType::Time { fraction: 6 }));
+        check("bit(64)", Some(SourceType::Bit { bits: 64 }));
+        let compressed = "varchar(7) /*M!100301 COMPRESSED*/";
+        check(
+            compressed,
+            Some(SourceType::Varchar {
+                characters: 7,
+                charset: Charset::Latin1,
+                collation: "latin1_bin".to_owned(),
+            }),
+        );
+        check("xmltype", None);
+        let labels = |labels: &[&str]| {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            Some(SourceType::Enum {
+                labels,
+                charset: Charset::Latin1,
+            })
+        };
+        check(
+            r"enum('x''y','b\\c','d\ne','f,g','é','')",
+            labels(&["x'y", "b\\c", "d\ne", "f,g", "é", ""]),
+        );
+        check("enum('''','(',')')", labels(&["'", "(", ")"]));
+        check("enum('unsigned)", None);
+    }
+}

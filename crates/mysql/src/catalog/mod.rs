@@ -1,0 +1,6 @@
+//! The source's schema, read from information_schema.
+
+mod column_type;
+mod read;
+
+pub(crate) use read::{read, same_definition};

@@ -1,0 +1,309 @@
+//! Reads tables, columns, keys and everything else in a fixed number of queries, whatever the number of tables.
+
+use std::collections::BTreeMap;
+
+use spanferry_core::schema::{
+    Catalog, ForeignKeyAction, IndexPart, OtherObject, QualifiedName, SourceColumn, SourceForeignKey,
+    SourceIndex, SourceTable,
+};
+
+use super::column_type::{self, TypeText};
+use crate::connection::{Connection, ResultRow};
+use crate::error::MysqlError;
+use crate::sql;
+
+/// Reads the catalog of one schema.
+pub(crate) async fn read(connection: &mut Connection, schema: &str) -> Result<Catalog, MysqlError> {
+    prepare(connection).await?;
+    let mut reader = Reader {
+        connection,
+        schema,
+        tables: BTreeMap::new(),
+        other_objects: Vec::new(),
+    };
+    reader.tables().await?;
+    let checks = reader.checks().await?;
+    reader.columns(&checks).await?;
+    reader.indexes().await?;
+    reader.foreign_keys().await?;
+    reader.triggers().await?;
+    reader.routines_and_events().await?;
+    for (table, name, clause) in checks {
+        if let Some(table) = reader.tables.get_mut(&table) {
+            table.checks.push((name, clause));
+        }
+    }
+    Ok(Catalog {
+        tables: reader.tables.into_values().collect(),
+        other_objects: reader.other_objects,
+    })
+}
+
+/// Whether rows of both have the same form: estimates, secondary indexes, triggers and constraints do not count.
+pub(crate) fn same_definition(left: &SourceTable, right: &SourceTable) -> bool {
+    left.name == right.name
+        && left.engine == right.engine
+        && left.system_versioned == right.system_versioned
+        && left.columns == right.columns
+        && left.primary_key == right.primary_key
+}
+
+/// Settings that only some servers have: fresh estimates, generated invisible primary keys shown. A server without them is
+/// one that needs none.
+async fn prepare(connection: &mut Connection) -> Result<(), MysqlError> {
+    if connection.server().is_mariadb() {
+        return Ok(());
+    }
+    for statement in [
+        "SET SESSION information_schema_stats_expiry = 0",
+        "SET SESSION show_gipk_in_create_table_and_information_schema = ON",
+    ] {
+        match connection.execute(statement).await {
+            Err(MysqlError::Server { code: 1193, .. }) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    connection: &'a mut Connection,
+    schema: &'a str,
+    tables: BTreeMap<String, SourceTable>,
+    other_objects: Vec<OtherObject>,
+}
+
+impl Reader<'_> {
+    async fn rows(&mut self, sql: &str) -> Result<Vec<ResultRow>, MysqlError> {
+        let sql = sql.replace("$schema", &sql::text(self.schema));
+        Ok(self.connection.query(&sql).await?.rows)
+    }
+
+    async fn tables(&mut self) -> Result<(), MysqlError> {
+        let sql = "SELECT table_name, table_type, engine, table_rows, data_length FROM information_schema.tables \
+                   WHERE table_schema = $schema";
+        for row in self.rows(sql).await? {
+            let (name, kind) = (row.text_or_empty(0), row.text_or_empty(1));
+            match kind.as_str() {
+                "BASE TABLE" | "SYSTEM VERSIONED" => {
+                    self.tables
+                        .insert(name.clone(), new_table(self.schema, name, &row));
+                }
+                "TEMPORARY" | "TEMPORARY TABLE" => {}
+                other => self.other_objects.push(OtherObject {
+                    kind: other.to_ascii_lowercase(),
+                    name,
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// CHECK constraints as (table, name, clause).
+    async fn checks(&mut self) -> Result<Vec<(String, String, String)>, MysqlError> {
+        // MySQL lacks the table's name in check_constraints; MariaDB lacks column checks in table_constraints.
+        let sql = if self.connection.server().is_mariadb() {
+            "SELECT table_name, constraint_name, check_clause FROM information_schema.check_constraints \
+             WHERE constraint_schema = $schema ORDER BY table_name, constraint_name"
+        } else {
+            "SELECT t.table_name, c.constraint_name, c.check_clause FROM information_schema.check_constraints c \
+             JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema \
+             AND t.constraint_name = c.constraint_name AND t.constraint_type = 'CHECK' \
+             WHERE c.constraint_schema = $schema ORDER BY t.table_name, c.constraint_name"
+        };
+        let rows = self.rows(sql).await?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.text_or_empty(0), row.text_or_empty(1), row.text_or_empty(2)))
+            .collect())
+    }
+
+    async fn columns(&mut self, checks: &[(String, String, String)]) -> Result<(), MysqlError> {
+        let sql = "SELECT table_name, column_name, data_type, column_type, character_set_name, collation_name, \
+                   character_maximum_length, is_nullable, column_default, extra, generation_expression \
+                   FROM information_schema.columns WHERE table_schema = $schema ORDER BY table_name, ordinal_position";
+        let mariadb = self.connection.server().is_mariadb();
+        for row in self.rows(sql).await? {
+            let (table, name) = (row.text_or_empty(0), row.text_or_empty(1));
+            let clause = format!("json_valid({})", sql::identifier(&name));
+            let json_checked = mariadb
+                && checks
+                    .iter()
+                    .any(|(of, _, text)| *of == table && text.eq_ignore_ascii_case(&clause));
+            if let Some(table) = self.tables.get_mut(&table) {
+                table.columns.push(column(name, &row, json_checked));
+            }
+        }
+        Ok(())
+    }
+
+    async fn indexes(&mut self) -> Result<(), MysqlError> {
+        let expression = if self.connection.server().is_mariadb() {
+            "NULL"
+        } else {
+            "expression"
+        };
+        let sql = format!(
+            "SELECT table_name, index_name, non_unique, column_name, collation, sub_part, index_type, {expression} \
+             FROM information_schema.statistics WHERE table_schema = $schema ORDER BY table_name, index_name, seq_in_index"
+        );
+        for row in self.rows(&sql).await? {
+            if let Some(table) = self.tables.get_mut(&row.text_or_empty(0)) {
+                index_part(table, &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn foreign_keys(&mut self) -> Result<(), MysqlError> {
+        let sql = "SELECT k.table_name, k.constraint_name, k.column_name, k.referenced_table_schema, \
+                   k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule \
+                   FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r \
+                   ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name \
+                   AND r.table_name = k.table_name \
+                   WHERE k.table_schema = $schema AND k.referenced_table_name IS NOT NULL \
+                   ORDER BY k.table_name, k.constraint_name, k.ordinal_position";
+        for row in self.rows(sql).await? {
+            if let Some(table) = self.tables.get_mut(&row.text_or_empty(0)) {
+                foreign_key_part(table, &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn triggers(&mut self) -> Result<(), MysqlError> {
+        let sql = "SELECT event_object_table, trigger_name, action_timing, event_manipulation \
+                   FROM information_schema.triggers WHERE event_object_schema = $schema ORDER BY trigger_name";
+        for row in self.rows(sql).await? {
+            if let Some(table) = self.tables.get_mut(&row.text_or_empty(0)) {
+                table.triggers.push((
+                    row.text_or_empty(1),
+                    format!("{} {}", row.text_or_empty(2), row.text_or_empty(3)),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn routines_and_events(&mut self) -> Result<(), MysqlError> {
+        let sql = "SELECT LOWER(routine_type), routine_name FROM information_schema.routines WHERE routine_schema = $schema \
+                   UNION ALL SELECT 'event', event_name FROM information_schema.events WHERE event_schema = $schema";
+        for row in self.rows(sql).await? {
+            self.other_objects.push(OtherObject {
+                kind: row.text_or_empty(0),
+                name: row.text_or_empty(1),
+            });
+        }
+        self.other_objects
+            .sort_by(|left, right| (&left.kind, &left.name).cmp(&(&right.kind, &right.name)));
+        Ok(())
+    }
+}
+
+fn new_table(schema: &str, name: String, row: &ResultRow) -> SourceTable {
+    SourceTable {
+        name: QualifiedName {
+            schema: schema.to_owned(),
+            table: name,
+        },
+        engine: row.text_or_empty(2),
+        system_versioned: row.bytes(1) == Some(b"SYSTEM VERSIONED"),
+        columns: Vec::new(),
+        primary_key: Vec::new(),
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+        triggers: Vec::new(),
+        rows_estimate: row.number(3).unwrap_or(0),
+        bytes_estimate: row.number(4).unwrap_or(0),
+    }
+}
+
+fn column(name: String, row: &ResultRow, json_checked: bool) -> SourceColumn {
+    let (data_type, column_type) = (row.text_or_empty(2), row.text_or_empty(3));
+    let (charset, collation) = (row.text(4), row.text(5));
+    let ty = column_type::parse(TypeText {
+        data_type: &data_type,
+        column_type: &column_type,
+        charset: charset.as_deref(),
+        collation: collation.as_deref(),
+        characters: row.number(6),
+        json_checked,
+    });
+    let extra = row.text_or_empty(9).to_ascii_lowercase();
+    SourceColumn {
+        name,
+        ty,
+        nullable: row.bytes(7) == Some(b"YES"),
+        default: row.text(8),
+        on_update: extra.contains("on update"),
+        generated: row.text(10).filter(|text| !text.is_empty()),
+        generated_stored: extra.contains("stored generated") || extra.contains("persistent"),
+        auto_increment: extra.contains("auto_increment"),
+    }
+}
+
+const CHANGED: MysqlError = MysqlError::Protocol {
+    expected: "a catalog that does not change while it is read",
+};
+
+fn index_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), MysqlError> {
+    let name = row.text_or_empty(1);
+    let part = match row.text(3) {
+        Some(column) => IndexPart::Column {
+            column: table.column_index(&column).ok_or(CHANGED)?,
+            descending: row.bytes(4) == Some(b"D"),
+            prefix: row.number(5).and_then(|prefix| u32::try_from(prefix).ok()),
+        },
+        None => IndexPart::Expression {
+            text: row.text_or_empty(7),
+        },
+    };
+    if name == "PRIMARY" {
+        if let IndexPart::Column { column, .. } = part {
+            table.primary_key.push(column);
+        }
+        return Ok(());
+    }
+    match table.indexes.last_mut() {
+        Some(index) if index.name == name => index.parts.push(part),
+        _ => table.indexes.push(SourceIndex {
+            name,
+            unique: row.number(2) == Some(0),
+            kind: row.text_or_empty(6),
+            parts: vec![part],
+        }),
+    }
+    Ok(())
+}
+
+fn foreign_key_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), MysqlError> {
+    let (name, column) = (row.text_or_empty(1), row.text_or_empty(2));
+    let column = table.column_index(&column).ok_or(CHANGED)?;
+    if table.foreign_keys.last().is_none_or(|key| key.name != name) {
+        table.foreign_keys.push(SourceForeignKey {
+            name,
+            columns: Vec::new(),
+            parent: QualifiedName {
+                schema: row.text_or_empty(3),
+                table: row.text_or_empty(4),
+            },
+            parent_columns: Vec::new(),
+            on_delete: action(row, 6),
+            on_update: action(row, 7),
+        });
+    }
+    let key = table.foreign_keys.last_mut().expect("one was just pushed");
+    key.columns.push(column);
+    key.parent_columns.push(row.text_or_empty(5));
+    Ok(())
+}
+
+fn action(row: &ResultRow, index: usize) -> ForeignKeyAction {
+    match row.bytes(index) {
+        Some(b"CASCADE") => ForeignKeyAction::Cascade,
+        Some(b"SET NULL") => ForeignKeyAction::SetNull,
+        Some(b"SET DEFAULT") => ForeignKeyAction::SetDefault,
+        _ => ForeignKeyAction::NoAction,
+    }
+}

@@ -1,0 +1,61 @@
+//! Foreign keys whose cascades change migrated rows without a trace in the binary log.
+
+use spanferry_core::code;
+use spanferry_core::finding::{Severity, Subject};
+
+use super::Check;
+use crate::error::MysqlError;
+use crate::sql;
+
+impl Check<'_> {
+    /// A cascade changes the child: it matters when the child is migrated, wherever the parent lives.
+    pub(super) async fn cascades(&mut self) -> Result<(), MysqlError> {
+        if self.cascades_are_logged().await? || self.request.tables.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT r.table_name, r.constraint_name, r.unique_constraint_schema, r.referenced_table_name, r.delete_rule, \
+             r.update_rule FROM information_schema.referential_constraints r WHERE r.constraint_schema = {} \
+             AND (r.delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR r.update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))",
+            sql::text(&self.options.schema)
+        );
+        for row in self.connection.query(&sql).await?.rows {
+            let (table, name) = (row.text_or_empty(0), row.text_or_empty(1));
+            if !self.request.tables.contains(&table) {
+                continue;
+            }
+            let text = format!(
+                "foreign key to {}.{} ON DELETE {} ON UPDATE {}: the server does not log what it changes here",
+                row.text_or_empty(2),
+                row.text_or_empty(3),
+                row.text_or_empty(4),
+                row.text_or_empty(5)
+            );
+            let remedy = format!(
+                "ALTER TABLE {}.{} DROP FOREIGN KEY {}; then add it again with ON DELETE RESTRICT ON UPDATE RESTRICT",
+                sql::identifier(&self.options.schema),
+                sql::identifier(&table),
+                sql::identifier(&name)
+            );
+            self.find(
+                code::SOURCE_TABLE_UNSUPPORTED,
+                Severity::Blocking,
+                Subject::part(&table, &name),
+                text,
+                Some(remedy),
+            );
+        }
+        Ok(())
+    }
+
+    /// MySQL 9.7 and later without `innodb_native_foreign_keys` write cascades as rows of their own (SERVERS 2.6).
+    async fn cascades_are_logged(&mut self) -> Result<bool, MysqlError> {
+        if self.connection.server().is_mariadb() {
+            return Ok(false);
+        }
+        let found = self
+            .rows_if_allowed("SELECT @@GLOBAL.innodb_native_foreign_keys")
+            .await?;
+        Ok(found.and_then(|rows| rows.first().and_then(|row| row.number(0))) == Some(0))
+    }
+}

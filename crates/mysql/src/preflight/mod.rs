@@ -1,0 +1,128 @@
+//! `check`: everything that catalog, variables and privileges of the source show, all at once.
+
+mod cascade;
+mod privilege;
+mod setting;
+mod table;
+
+use spanferry_core::code::{self, Code};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::Catalog;
+use spanferry_core::source::CheckRequest;
+
+use crate::catalog;
+use crate::connection::{Connection, ResultRow};
+use crate::error::MysqlError;
+use crate::options::Options;
+
+/// Collects the findings of one check.
+struct Check<'a> {
+    connection: &'a mut Connection,
+    options: &'a Options,
+    request: &'a CheckRequest,
+    catalog: Catalog,
+    findings: Vec<Finding>,
+}
+
+/// Looks at everything. An error means only that the check itself could not be made.
+pub(crate) async fn check(
+    connection: &mut Connection,
+    options: &Options,
+    request: &CheckRequest,
+) -> Result<Vec<Finding>, MysqlError> {
+    let catalog = catalog::read(connection, &options.schema).await?;
+    let mut check = Check {
+        connection,
+        options,
+        request,
+        catalog,
+        findings: Vec::new(),
+    };
+    check.server_and_schema();
+    check.settings().await?;
+    check.privileges().await?;
+    check.tables();
+    check.cascades().await?;
+    let mut findings = check.findings;
+    findings.sort_by(|left, right| {
+        right
+            .severity
+            .cmp(&left.severity)
+            .then_with(|| left.subject.cmp(&right.subject))
+    });
+    Ok(findings)
+}
+
+impl Check<'_> {
+    fn server_and_schema(&mut self) {
+        let server = self.connection.server().clone();
+        let oldest = if server.is_mariadb() {
+            (10, 5, 0)
+        } else {
+            (8, 0, 0)
+        };
+        if server.version < oldest {
+            let text = format!("the server is {server}; expected MySQL 8.0 or MariaDB 10.5, or later");
+            self.find(
+                code::SOURCE_SETTING,
+                Severity::Blocking,
+                Subject::whole(),
+                text,
+                None,
+            );
+        }
+        if !self.connection.is_encrypted() {
+            let text = "the connection to the source is not encrypted".to_owned();
+            let remedy = "add `ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE` to the source URL";
+            self.find(
+                code::SOURCE_NOTICE,
+                Severity::Notice,
+                Subject::whole(),
+                text,
+                Some(remedy.to_owned()),
+            );
+        }
+        for table in &self.request.tables {
+            if !self.catalog.tables.iter().any(|known| known.name.table == *table) {
+                let text = "the table does not exist or the account may not see it".to_owned();
+                let remedy = format!(
+                    "GRANT SELECT ON {}.* TO CURRENT_USER",
+                    crate::sql::identifier(&self.options.schema)
+                );
+                self.findings.push(
+                    Finding::new(
+                        code::SOURCE_SCHEMA,
+                        Severity::Blocking,
+                        Subject::table(table),
+                        text,
+                    )
+                    .remedy(remedy),
+                );
+            }
+        }
+    }
+
+    fn find(
+        &mut self,
+        code: Code,
+        severity: Severity,
+        subject: Subject,
+        text: String,
+        remedy: Option<String>,
+    ) {
+        let finding = Finding::new(code, severity, subject, text);
+        self.findings.push(match remedy {
+            Some(remedy) => finding.remedy(remedy),
+            None => finding,
+        });
+    }
+
+    /// Rows of a query that the account may not be allowed to make, or that this server does not know: `None` then.
+    async fn rows_if_allowed(&mut self, sql: &str) -> Result<Option<Vec<ResultRow>>, MysqlError> {
+        match self.connection.query(sql).await {
+            Ok(found) => Ok(Some(found.rows)),
+            Err(error @ MysqlError::Server { .. }) if !error.is_retryable() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Server variables: is everything in the binary log, in full, and for long enough?
+
+use std::collections::BTreeMap;
+
+use spanferry_core::code;
+use spanferry_core::finding::{Severity, Subject};
+
+use super::Check;
+use crate::error::MysqlError;
+
+/// A variable that must have one of these values.
+struct Demand {
+    name: &'static str,
+    /// Accepted values; the first one is what the remedy sets.
+    accepted: &'static [&'static str],
+    /// Why.
+    reason: &'static str,
+    /// Whether it can be set while the server runs.
+    dynamic: bool,
+}
+
+const fn demand(
+    name: &'static str,
+    accepted: &'static [&'static str],
+    reason: &'static str,
+    dynamic: bool,
+) -> Demand {
+    Demand {
+        name,
+        accepted,
+        reason,
+        dynamic,
+    }
+}
+
+const BOTH: &[Demand] = &[
+    demand(
+        "log_bin",
+        &["ON", "1"],
+        "without the binary log no change is seen",
+        false,
+    ),
+    demand(
+        "binlog_format",
+        &["ROW"],
+        "other formats carry statements, not rows",
+        true,
+    ),
+    demand(
+        "binlog_row_image",
+        &["FULL"],
+        "partial images do not carry the whole row",
+        true,
+    ),
+    demand(
+        "binlog_row_metadata",
+        &["FULL"],
+        "without it a schema change behind the stream cannot be told from data",
+        true,
+    ),
+];
+
+const MYSQL: &[Demand] = &[
+    demand("gtid_mode", &["ON"], "positions are GTID sets", true),
+    demand(
+        "enforce_gtid_consistency",
+        &["ON", "1"],
+        "positions are GTID sets",
+        true,
+    ),
+    demand(
+        "binlog_row_value_options",
+        &[""],
+        "partial JSON updates do not carry the whole value",
+        true,
+    ),
+    demand(
+        "binlog_transaction_compression",
+        &["OFF", "0"],
+        "compressed transactions are not read by this release",
+        true,
+    ),
+];
+
+const MARIADB: &[Demand] = &[
+    demand(
+        "gtid_strict_mode",
+        &["ON", "1"],
+        "sequence numbers must rise within a domain",
+        true,
+    ),
+    demand(
+        "log_bin_compress",
+        &["OFF", "0"],
+        "compressed events are not read by this release",
+        true,
+    ),
+];
+
+impl Check<'_> {
+    pub(super) async fn settings(&mut self) -> Result<(), MysqlError> {
+        let mut variables = BTreeMap::new();
+        for row in self.connection.query("SHOW GLOBAL VARIABLES").await?.rows {
+            variables.insert(row.text_or_empty(0).to_ascii_lowercase(), row.text_or_empty(1));
+        }
+        let own = if self.connection.server().is_mariadb() {
+            MARIADB
+        } else {
+            MYSQL
+        };
+        for demand in BOTH.iter().chain(own) {
+            self.demanded(demand, &variables);
+        }
+        self.retention(&variables);
+        self.notices(&variables);
+        self.filters().await?;
+        self.replica(&variables).await?;
+        self.replicas_of_source(&variables).await?;
+        self.prepared().await
+    }
+
+    fn demanded(&mut self, demand: &Demand, variables: &BTreeMap<String, String>) {
+        // A variable that the server does not have cannot be set wrong: 9.x drops `binlog_format` some day.
+        let Some(value) = variables.get(demand.name) else {
+            return;
+        };
+        if demand
+            .accepted
+            .iter()
+            .any(|accepted| accepted.eq_ignore_ascii_case(value))
+        {
+            return;
+        }
+        let (name, wanted) = (demand.name, demand.accepted[0]);
+        let remedy = match (demand.dynamic, name) {
+            (_, "gtid_mode") => {
+                "SET GLOBAL enforce_gtid_consistency = ON; SET GLOBAL gtid_mode = OFF_PERMISSIVE; \
+                                 SET GLOBAL gtid_mode = ON_PERMISSIVE; SET GLOBAL gtid_mode = ON"
+                    .to_owned()
+            }
+            (true, "binlog_row_value_options") => "SET GLOBAL binlog_row_value_options = ''".to_owned(),
+            (true, _) => format!("SET GLOBAL {name} = {wanted}"),
+            (false, _) => format!("start the server with `{name} = {wanted}`"),
+        };
+        let text = format!("`{name}` is `{value}`, expected `{wanted}`: {}", demand.reason);
+        self.find(
+            code::SOURCE_SETTING,
+            Severity::Blocking,
+            Subject::whole(),
+            text,
+            Some(remedy),
+        );
+    }
+
+    /// Twice the estimated load, and a day at least.
+    fn retention(&mut self, variables: &BTreeMap<String, String>) {
+        const DAY: u64 = 86_400;
+        let number = |name: &str| {
+            variables
+                .get(name)
+                .and_then(|text| text.parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "days and seconds of a setting"
+        )]
+        let kept = number("binlog_expire_logs_seconds").max(number("expire_logs_days") * 86_400.0) as u64;
+        let needed = (self.request.load_estimate.as_secs() * 2).max(DAY);
+        if kept == 0 || kept >= needed {
+            return;
+        }
+        let severity = if kept < self.request.load_estimate.as_secs() {
+            Severity::Blocking
+        } else {
+            Severity::Warning
+        };
+        let remedy = if variables.contains_key("binlog_expire_logs_seconds") {
+            format!("SET GLOBAL binlog_expire_logs_seconds = {needed}")
+        } else {
+            format!("SET GLOBAL expire_logs_days = {}", needed.div_ceil(DAY))
+        };
+        let text = format!(
+            "the binary log is kept for {kept} s, the load is estimated to take {} s",
+            needed / 2
+        );
+        self.find(
+            code::SOURCE_RETENTION,
+            severity,
+            Subject::whole(),
+            text,
+            Some(remedy),
+        );
+    }
+
+    fn notices(&mut self, variables: &BTreeMap<String, String>) {
+        let notices = [
+            (
+                "sync_binlog",
+                "1",
+                "after a crash of the source's machine the binary log may lack transactions that the source has, or the other way round",
+                "SET GLOBAL sync_binlog = 1",
+            ),
+            (
+                "innodb_flush_log_at_trx_commit",
+                "1",
+                "after a crash of the source's machine committed transactions may be gone that were already captured",
+                "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
+            ),
+        ];
+        for (name, wanted, reason, remedy) in notices {
+            if let Some(value) = variables.get(name).filter(|value| value.as_str() != wanted) {
+                let text = format!("`{name}` is {value}: {reason}");
+                self.find(
+                    code::SOURCE_NOTICE,
+                    Severity::Notice,
+                    Subject::whole(),
+                    text,
+                    Some(remedy.to_owned()),
+                );
+            }
+        }
+        let modes = variables.get("sql_mode").map_or("", String::as_str);
+        let strict = modes
+            .split(',')
+            .any(|mode| mode == "STRICT_TRANS_TABLES" || mode == "STRICT_ALL_TABLES");
+        let lax: Vec<_> = ["NO_ZERO_DATE", "NO_ZERO_IN_DATE"]
+            .into_iter()
+            .filter(|mode| !modes.contains(mode))
+            .collect();
+        if !strict || !lax.is_empty() {
+            let text = format!(
+                "`sql_mode` is `{modes}`: zero dates and cut values may be in the data; zero dates are refused row by row"
+            );
+            self.find(
+                code::SOURCE_NOTICE,
+                Severity::Notice,
+                Subject::whole(),
+                text,
+                None,
+            );
+        }
+    }
+
+    async fn filters(&mut self) -> Result<(), MysqlError> {
+        // MariaDB and MySQL up to 8.3 say SHOW MASTER STATUS, MySQL from 8.2 on SHOW BINARY LOG STATUS.
+        let mut found = None;
+        for statement in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
+            if found.is_none() {
+                found = self.rows_if_allowed(statement).await?;
+            }
+        }
+        let schema = &self.options.schema;
+        let names = |text: String| {
+            text.split(',')
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect::<Vec<_>>()
+        };
+        let Some(row) = found.unwrap_or_default().into_iter().next() else {
+            return Ok(());
+        };
+        let (only, never) = (names(row.text_or_empty(2)), names(row.text_or_empty(3)));
+        let hidden = (!only.is_empty() && !only.contains(schema)) || never.contains(schema);
+        // With row format the filter looks at the changed table's schema, so a list that contains ours does no harm.
+        if hidden {
+            let text = format!(
+                "`binlog_do_db` or `binlog_ignore_db` keeps changes of schema `{schema}` out of the binary log"
+            );
+            let remedy = "start the server without `binlog_do_db` and `binlog_ignore_db`".to_owned();
+            self.find(
+                code::SOURCE_SETTING,
+                Severity::Blocking,
+                Subject::whole(),
+                text,
+                Some(remedy),
+            );
+        }
+        Ok(())
+    }
+
+    /// A replica as source must write what it replicates into its own binary log.
+    async fn replica(&mut self, variables: &BTreeMap<String, String>) -> Result<(), MysqlError> {
+        let mut state = None;
+        for statement in [
+            "SHOW REPLICA STATUS",
+            "SHOW ALL SLAVES STATUS",
+            "SHOW SLAVE STATUS",
+        ] {
+            if state.is_none() {
+                state = self.rows_if_allowed(statement).await?;
+            }
+        }
+        let logs = ["log_replica_updates", "log_slave_updates"]
+            .iter()
+            .find_map(|name| variables.get(*name).map(|value| (*name, value)));
+        let Some((name, value)) = logs.filter(|(_, value)| !value.eq_ignore_ascii_case("ON")) else {
+            return Ok(());
+        };
+        let (severity, text) = match state {
+            Some(rows) if rows.is_empty() => return Ok(()),
+            Some(_) => (
+                Severity::Blocking,
+                format!(
+                    "the source is a replica and `{name}` is {value}: replicated changes are not in its binary log"
+                ),
+            ),
+            None => (
+                Severity::Warning,
+                format!(
+                    "`{name}` is {value}: if the source is a replica, replicated changes are not in its binary log"
+                ),
+            ),
+        };
+        self.find(
+            code::SOURCE_SETTING,
+            severity,
+            Subject::whole(),
+            text,
+            Some(format!("start the server with `{name} = ON`")),
+        );
+        Ok(())
+    }
+
+    async fn replicas_of_source(&mut self, variables: &BTreeMap<String, String>) -> Result<(), MysqlError> {
+        let ours = self.request.server_id.to_string();
+        let remedy = || Some("choose another number with `--server-id`".to_owned());
+        if variables.get("server_id").is_some_and(|id| *id == ours) {
+            let text = format!("server id {ours} is the source's own");
+            self.find(
+                code::SOURCE_SERVER_ID,
+                Severity::Blocking,
+                Subject::whole(),
+                text,
+                remedy(),
+            );
+        }
+        let mut hosts = None;
+        for statement in ["SHOW REPLICAS", "SHOW REPLICA HOSTS", "SHOW SLAVE HOSTS"] {
+            if hosts.is_none() {
+                hosts = self.rows_if_allowed(statement).await?;
+            }
+        }
+        match hosts {
+            Some(rows) if rows.iter().any(|row| row.text_or_empty(0) == ours) => {
+                let text = format!("another replica of the source has server id {ours}");
+                self.find(
+                    code::SOURCE_SERVER_ID,
+                    Severity::Blocking,
+                    Subject::whole(),
+                    text,
+                    remedy(),
+                );
+            }
+            Some(_) => {}
+            None => {
+                let text = format!("whether server id {ours} is free could not be seen");
+                self.find(
+                    code::SOURCE_NOTICE,
+                    Severity::Notice,
+                    Subject::whole(),
+                    text,
+                    None,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn prepared(&mut self) -> Result<(), MysqlError> {
+        match self.rows_if_allowed("XA RECOVER").await? {
+            Some(rows) if !rows.is_empty() => {
+                let text = format!(
+                    "{} prepared XA transactions are open: they are in the binary log and in no snapshot",
+                    rows.len()
+                );
+                let remedy = "XA RECOVER; then XA COMMIT or XA ROLLBACK each of them".to_owned();
+                self.find(
+                    code::SOURCE_SETTING,
+                    Severity::Blocking,
+                    Subject::whole(),
+                    text,
+                    Some(remedy),
+                );
+            }
+            Some(_) => {}
+            None => {
+                let text =
+                    "prepared XA transactions could not be listed; the source must have none".to_owned();
+                let remedy = "GRANT XA_RECOVER_ADMIN ON *.* TO CURRENT_USER".to_owned();
+                self.find(
+                    code::SOURCE_NOTICE,
+                    Severity::Notice,
+                    Subject::whole(),
+                    text,
+                    Some(remedy),
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! Keys as SQL: boundaries are made, compared and ordered by the server only.
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::schema::{IndexPart, SourceColumn, SourceType};
+use spanferry_core::source::Boundary;
+
+use crate::connection::ResultRow;
+use crate::sql;
+
+/// The key columns of a plan, in key order.
+pub(super) fn columns(plan: &TablePlan) -> impl Iterator<Item = &SourceColumn> {
+    plan.key
+        .iter()
+        .map(|column| &plan.source.columns[plan.source_index(*column)])
+}
+
+/// `FROM table FORCE INDEX (key)`, so that ranges are walked in the key's own index.
+pub(super) fn from(plan: &TablePlan) -> String {
+    let name = plan.name();
+    let mut text = format!(
+        "FROM {}.{}",
+        sql::identifier(&name.schema),
+        sql::identifier(&name.table)
+    );
+    let key: Vec<usize> = plan.key.iter().map(|column| plan.source_index(*column)).collect();
+    if key == plan.source.primary_key {
+        text.push_str(" FORCE INDEX (PRIMARY)");
+    } else if let Some(index) = plan
+        .source
+        .indexes
+        .iter()
+        .find(|index| index.unique && covers(&index.parts, &key))
+    {
+        text.push_str(&format!(" FORCE INDEX ({})", sql::identifier(&index.name)));
+    }
+    text
+}
+
+fn covers(parts: &[IndexPart], key: &[usize]) -> bool {
+    parts.len() == key.len()
+        && parts.iter().zip(key).all(|(part, key)| match part {
+            IndexPart::Column { column, prefix, .. } => column == key && prefix.is_none(),
+            IndexPart::Expression { .. } => false,
+        })
+}
+
+/// `ORDER BY` of the key.
+pub(super) fn order(plan: &TablePlan) -> String {
+    let columns: Vec<_> = columns(plan)
+        .map(|column| sql::identifier(&column.name))
+        .collect();
+    format!("ORDER BY {}", columns.join(", "))
+}
+
+/// What a boundary query selects: ENUM, SET and BIT by number, everything else as it is.
+pub(super) fn selection(plan: &TablePlan) -> String {
+    let expressions: Vec<_> = columns(plan)
+        .map(|column| {
+            let name = sql::identifier(&column.name);
+            if is_numbered(&column.ty) {
+                format!("{name} + 0")
+            } else {
+                name
+            }
+        })
+        .collect();
+    expressions.join(", ")
+}
+
+fn is_numbered(ty: &SourceType) -> bool {
+    matches!(
+        ty,
+        SourceType::Enum { .. } | SourceType::Set { .. } | SourceType::Bit { .. }
+    )
+}
+
+/// A boundary from a row of a boundary query: each key cell in hexadecimal.
+pub(super) fn boundary(plan: &TablePlan, row: &ResultRow) -> Result<Boundary, Failure> {
+    let mut cells = Vec::with_capacity(plan.key.len());
+    for index in 0..plan.key.len() {
+        let cell = row
+            .bytes(index)
+            .ok_or_else(|| Failure::bug(plan.name().to_string(), "a key column is NULL"))?;
+        cells.push(sql::hex(cell));
+    }
+    Ok(Boundary(cells.join(",")))
+}
+
+/// `WHERE` with what lies above `after` and up to `up_to`; empty for an open range.
+pub(super) fn condition(
+    plan: &TablePlan,
+    after: Option<&Boundary>,
+    up_to: Option<&Boundary>,
+) -> Result<String, Failure> {
+    let mut parts = Vec::new();
+    if let Some(after) = after {
+        parts.push(compare(plan, after, ">", ">")?);
+    }
+    if let Some(up_to) = up_to {
+        parts.push(compare(plan, up_to, "<", "<=")?);
+    }
+    Ok(if parts.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {}", parts.join(" AND "))
+    })
+}
+
+/// `(a > x OR (a = x AND (b > y OR (b = y AND c > z))))`: the form of which both servers' optimizers make index ranges.
+fn compare(plan: &TablePlan, boundary: &Boundary, operator: &str, last: &str) -> Result<String, Failure> {
+    let cells: Vec<&str> = boundary.0.split(',').collect();
+    if cells.len() != plan.key.len() {
+        return Err(wrong(plan));
+    }
+    let mut text = String::new();
+    for (column, cell) in columns(plan).zip(cells).collect::<Vec<_>>().into_iter().rev() {
+        let (name, value) = (sql::identifier(&column.name), literal(plan, column, cell)?);
+        text = if text.is_empty() {
+            format!("({name} {last} {value})")
+        } else {
+            format!("({name} {operator} {value} OR ({name} = {value} AND {text}))")
+        };
+    }
+    Ok(text)
+}
+
+fn wrong(plan: &TablePlan) -> Failure {
+    Failure::new(
+        code::STATE_FOREIGN,
+        Class::StopMigration,
+        plan.name().to_string(),
+        "a stored range boundary is not one of this table",
+    )
+}
+
+/// A key cell as a literal that compares with its column exactly as the column's own values do.
+fn literal(plan: &TablePlan, column: &SourceColumn, cell: &str) -> Result<String, Failure> {
+    if cell.len() % 2 != 0 || !cell.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong(plan));
+    }
+    let plain = |allowed: &str| {
+        let bytes = cell.as_bytes().chunks(2).map(|pair| {
+            let digit = |byte: u8| {
+                char::from(byte)
+                    .to_digit(16)
+                    .and_then(|digit| u8::try_from(digit).ok())
+            };
+            Some(char::from(digit(pair[0])? << 4 | digit(pair[1])?))
+        });
+        let text: Option<String> = bytes.collect();
+        text.filter(|text| {
+            !text.is_empty()
+                && text
+                    .chars()
+                    .all(|letter| letter.is_ascii_digit() || allowed.contains(letter))
+        })
+        .ok_or_else(|| wrong(plan))
+    };
+    match &column.ty {
+        SourceType::Integer { .. } | SourceType::Year => plain("-"),
+        SourceType::Enum { .. } | SourceType::Set { .. } | SourceType::Bit { .. } => plain(""),
+        SourceType::Decimal { .. } => plain("-."),
+        SourceType::Date
+        | SourceType::DateTime { .. }
+        | SourceType::Timestamp { .. }
+        | SourceType::Time { .. } => Ok(format!("'{}'", plain("-:. ")?)),
+        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => {
+            Ok(format!("'{}'", plain("-:.abcdefABCDEF")?))
+        }
+        SourceType::Varchar {
+            charset, collation, ..
+        }
+        | SourceType::Text { charset, collation } => {
+            Ok(format!("_{} X'{cell}' COLLATE {collation}", charset.name()))
+        }
+        SourceType::Binary { .. } | SourceType::Varbinary { .. } | SourceType::Blob { .. } => {
+            Ok(format!("X'{cell}'"))
+        }
+        SourceType::Float
+        | SourceType::Double
+        | SourceType::Json
+        | SourceType::JsonText
+        | SourceType::Geometry
+        | SourceType::Vector { .. }
+        | SourceType::Unknown { .. } => Err(Failure::new(
+            code::KEY_NOT_INJECTIVE,
+            Class::StopTable,
+            format!("{}.{}", plan.name(), column.name),
+            "the type of this key column cannot be read in ranges",
+        )),
+    }
+}

@@ -1,0 +1,280 @@
+//! The hand-off: brings all sessions to known positions, under a lock as short as possible or under none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::position::{MariadbGtids, Position};
+use spanferry_core::source::{HandOff, Snapshot, SnapshotSource};
+
+use super::session::MysqlSession;
+use crate::catalog;
+use crate::connection::Connection;
+use crate::error::MysqlError;
+use crate::source::{MysqlSource, position, unreadable};
+use crate::sql;
+
+/// Seconds for which a lock may be waited for; while a global read lock waits, MySQL blocks every new statement on the tables.
+const LOCK_WAIT_SECONDS: u32 = 2;
+/// How often a lock is tried before the next weaker hand-off is taken.
+const LOCK_ATTEMPTS: u32 = 5;
+/// Time for the source to breathe between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_millis(500);
+
+impl SnapshotSource for MysqlSource {
+    type Session = MysqlSession;
+
+    async fn open(
+        &self,
+        tables: &[Arc<TablePlan>],
+        sessions: usize,
+        lock: bool,
+    ) -> Result<Snapshot<MysqlSession>, Failure> {
+        let mut control = self.connect().await.map_err(|error| self.failure(error))?;
+        expect_no_prepared(&mut control)
+            .await
+            .map_err(|error| self.failure(error))??;
+        expect_tables(self, &mut control, tables).await?;
+        let mut connections = Vec::with_capacity(sessions);
+        for _ in 0..sessions.max(1) {
+            let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+            pin(&mut connection).await.map_err(|error| self.failure(error))?;
+            connections.push(connection);
+        }
+        let mut locker = self.connect().await.map_err(|error| self.failure(error))?;
+        let begun = Instant::now();
+        let (hand_off, held_from) = acquire(&mut locker, tables, lock)
+            .await
+            .map_err(|error| self.failure(error))?;
+        let (low, high) = self.begin_all(&mut control, &mut connections, hand_off).await?;
+        let mut locked_for = Duration::ZERO;
+        if hand_off != HandOff::NoLock {
+            locker
+                .execute("UNLOCK TABLES")
+                .await
+                .map_err(|error| self.failure(error))?;
+            locked_for = held_from.elapsed();
+        }
+        expect_tables(self, &mut control, tables).await?;
+        let (total_ms, locked_ms) = (begun.elapsed().as_millis(), locked_for.as_millis());
+        tracing::info!(
+            ?hand_off,
+            locked_ms,
+            total_ms,
+            sessions = connections.len(),
+            "snapshot opened"
+        );
+        let sessions = connections.into_iter().map(MysqlSession::new).collect();
+        Ok(Snapshot {
+            low,
+            high,
+            sessions,
+            hand_off,
+            locked_for,
+        })
+    }
+}
+
+impl MysqlSource {
+    /// Begins the snapshot in every session and returns `low` and `high`.
+    async fn begin_all(
+        &self,
+        control: &mut Connection,
+        connections: &mut [Connection],
+        hand_off: HandOff,
+    ) -> Result<(Position, Position), Failure> {
+        let low = self.position_now(control).await?;
+        let mut own = Vec::new();
+        let tell_own = control.server().is_mariadb() && hand_off != HandOff::GlobalLock;
+        for connection in connections.iter_mut() {
+            let begun = connection
+                .execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+                .await;
+            begun.map_err(|error| self.failure(error))?;
+            if tell_own {
+                own.push(
+                    snapshot_coordinates(connection)
+                        .await
+                        .map_err(|error| self.failure(error))?,
+                );
+            }
+        }
+        if !tell_own {
+            let high = self.position_now(control).await?;
+            return Ok((low, high));
+        }
+        let mut ends: Option<(MariadbGtids, MariadbGtids)> = None;
+        own.dedup();
+        for (file, offset) in own {
+            let found = gtids_at(control, &file, &offset)
+                .await
+                .map_err(|error| self.failure(error))?;
+            let found = MariadbGtids::parse(&found).map_err(|error| unreadable(self.options(), error))?;
+            ends = Some(match ends {
+                None => (found.clone(), found),
+                Some((low, high)) => (low.combine(&found, false), high.combine(&found, true)),
+            });
+        }
+        let (low, high) = ends.expect("there is at least one session");
+        Ok((Position::Mariadb(low), Position::Mariadb(high)))
+    }
+
+    async fn position_now(&self, control: &mut Connection) -> Result<Position, Failure> {
+        let found = position(control).await.map_err(|error| self.failure(error))?;
+        found.map_err(|error| unreadable(self.options(), error))
+    }
+}
+
+/// Pins what changes values, and what would end a long read.
+async fn pin(connection: &mut Connection) -> Result<(), MysqlError> {
+    let own = if connection.server().is_mariadb() {
+        "max_statement_time = 0"
+    } else {
+        "max_execution_time = 0"
+    };
+    connection
+        .execute(&format!(
+            "SET SESSION {own}, character_set_results = binary, sql_select_limit = DEFAULT, lock_wait_timeout = {LOCK_WAIT_SECONDS}"
+        ))
+        .await?;
+    connection
+        .execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        .await?;
+    if connection.server().is_mariadb() {
+        // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN, `check` says so.
+        match connection.execute("SET SESSION sql_log_bin = 0").await {
+            Err(error) if !error.is_denied() => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes the strongest lock that the account and the load of the source allow.
+async fn acquire(
+    locker: &mut Connection,
+    tables: &[Arc<TablePlan>],
+    lock: bool,
+) -> Result<(HandOff, Instant), MysqlError> {
+    if !lock || tables.is_empty() {
+        return Ok((HandOff::NoLock, Instant::now()));
+    }
+    locker
+        .execute(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}"))
+        .await?;
+    let names: Vec<_> = tables
+        .iter()
+        .map(|plan| {
+            format!(
+                "{}.{} READ",
+                sql::identifier(&plan.name().schema),
+                sql::identifier(&plan.name().table)
+            )
+        })
+        .collect();
+    let table_locks = format!("LOCK TABLES {}", names.join(", "));
+    for (hand_off, statement) in [
+        (HandOff::GlobalLock, "FLUSH TABLES WITH READ LOCK"),
+        (HandOff::TableLocks, table_locks.as_str()),
+    ] {
+        if let Some(held_from) = try_lock(locker, statement).await? {
+            return Ok((hand_off, held_from));
+        }
+    }
+    tracing::warn!("no read lock could be taken; the snapshot's sessions open without one");
+    Ok((HandOff::NoLock, Instant::now()))
+}
+
+/// Tries one lock; `None` if the privilege is missing or the source is too busy.
+async fn try_lock(locker: &mut Connection, statement: &str) -> Result<Option<Instant>, MysqlError> {
+    const LOCK_WAIT_TIMEOUT: u16 = 1205;
+    for attempt in 1..=LOCK_ATTEMPTS {
+        let from = Instant::now();
+        match locker.execute(statement).await {
+            Ok(()) => return Ok(Some(from)),
+            Err(error) if error.is_denied() => return Ok(None),
+            Err(error) if error.server_code() == Some(LOCK_WAIT_TIMEOUT) => {
+                tracing::warn!(
+                    attempt,
+                    "the source is busy; the read lock was given up and is tried again"
+                );
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// MariaDB: file and offset of this session's own snapshot.
+async fn snapshot_coordinates(connection: &mut Connection) -> Result<(String, String), MysqlError> {
+    let found = connection.query("SHOW STATUS LIKE 'Binlog_snapshot_%'").await?;
+    let value = |name: &str| {
+        let row = found
+            .rows
+            .iter()
+            .find(|row| row.text_or_empty(0).eq_ignore_ascii_case(name));
+        row.and_then(|row| row.text(1)).filter(|text| !text.is_empty())
+    };
+    match (value("Binlog_snapshot_file"), value("Binlog_snapshot_position")) {
+        (Some(file), Some(offset)) if offset.bytes().all(|byte| byte.is_ascii_digit()) => Ok((file, offset)),
+        _ => Err(MysqlError::Protocol {
+            expected: "`Binlog_snapshot_file` and `Binlog_snapshot_position`",
+        }),
+    }
+}
+
+async fn gtids_at(control: &mut Connection, file: &str, offset: &str) -> Result<String, MysqlError> {
+    let found = control
+        .query(&format!("SELECT BINLOG_GTID_POS({}, {offset})", sql::text(file)))
+        .await?;
+    found.first_text().ok_or(MysqlError::Protocol {
+        expected: "a GTID position for the snapshot's file and offset",
+    })
+}
+
+/// A prepared XA transaction is in the binary log before `low` and in no snapshot: it must end first.
+async fn expect_no_prepared(control: &mut Connection) -> Result<Result<(), Failure>, MysqlError> {
+    match control.query("XA RECOVER").await {
+        Ok(found) if !found.rows.is_empty() => Ok(Err(Failure::new(
+            code::SOURCE_SETTING,
+            Class::Retry {
+                after: Some(Duration::from_secs(1)),
+            },
+            control.address(),
+            format!("{} prepared XA transactions are open", found.rows.len()),
+        )
+        .hint("End them with `XA COMMIT` or `XA ROLLBACK`; `XA RECOVER` lists them."))),
+        Ok(_) => Ok(Ok(())),
+        Err(error) if error.is_denied() || error.server_code() == Some(1401) => Ok(Ok(())),
+        Err(error) => Err(error),
+    }
+}
+
+/// The catalog must still be the one that the plans were made from.
+async fn expect_tables(
+    source: &MysqlSource,
+    control: &mut Connection,
+    tables: &[Arc<TablePlan>],
+) -> Result<(), Failure> {
+    let read = catalog::read(control, &source.options().schema).await;
+    let now = read.map_err(|error| source.failure(error))?;
+    for plan in tables {
+        let same = now
+            .tables
+            .iter()
+            .any(|table| catalog::same_definition(table, &plan.source));
+        if !same {
+            let text = "its definition is not the one the migration began with";
+            return Err(Failure::new(
+                code::SCHEMA_MISMATCH,
+                Class::StopTable,
+                plan.name().to_string(),
+                text,
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Cells of the text protocol as scalars, without allocating.
+
+use spanferry_core::encode::Refusal;
+use spanferry_core::scalar::{Date, DateTime, Scalar, Time};
+use spanferry_core::schema::SourceType;
+
+/// Reads a cell. `scratch` takes text that is not UTF-8 already.
+pub(super) fn scalar<'a>(
+    ty: &SourceType,
+    cell: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Result<Scalar<'a>, Refusal> {
+    Ok(match ty {
+        SourceType::Integer { .. } => Scalar::Digits(without_leading_zeros(cell)),
+        SourceType::Decimal { .. } => Scalar::Decimal(without_leading_zeros(cell)),
+        SourceType::Float => Scalar::Float32(float32(cell)?),
+        SourceType::Double => Scalar::Float64(float(cell)?),
+        SourceType::Bit { bits } => Scalar::Bytes(full_width(cell, usize::from(bits.div_ceil(8)), scratch)),
+        SourceType::Varchar { charset, .. }
+        | SourceType::Text { charset, .. }
+        | SourceType::Enum { charset, .. }
+        | SourceType::Set { charset, .. } => {
+            let text = charset.decode(cell, scratch);
+            Scalar::Text(text.map_err(|error| Refusal::Undecodable {
+                charset: charset.name(),
+                offset: error.offset,
+            })?)
+        }
+        SourceType::Binary { .. }
+        | SourceType::Varbinary { .. }
+        | SourceType::Blob { .. }
+        | SourceType::Geometry
+        | SourceType::Vector { .. } => Scalar::Bytes(cell),
+        SourceType::Json | SourceType::JsonText => Scalar::Json(utf8(cell)?),
+        SourceType::Date => Scalar::Date(date(cell).ok_or(Refusal::Form { expected: "date" })?),
+        SourceType::DateTime { .. } | SourceType::Timestamp { .. } => {
+            Scalar::DateTime(date_time(cell).ok_or(Refusal::Form {
+                expected: "date with time",
+            })?)
+        }
+        SourceType::Time { .. } => Scalar::Time(time(cell).ok_or(Refusal::Form { expected: "time" })?),
+        SourceType::Year => {
+            Scalar::Signed(i64::from(digits(cell).ok_or(Refusal::Form { expected: "year" })?))
+        }
+        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => Scalar::Text(utf8(cell)?),
+        SourceType::Unknown { .. } => {
+            return Err(Refusal::Form {
+                expected: "known type",
+            });
+        }
+    })
+}
+
+/// ZEROFILL's zeros are stripped; one digit before the point stays.
+fn without_leading_zeros(cell: &[u8]) -> &[u8] {
+    let zeros = cell.iter().take_while(|byte| **byte == b'0').count();
+    match cell.get(zeros) {
+        Some(byte) if byte.is_ascii_digit() => &cell[zeros..],
+        _ => &cell[zeros.saturating_sub(1)..],
+    }
+}
+
+/// The column is selected as `f * 1e0`, whose text is the shortest that gives the same double: exact for every FLOAT.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the double is one that came from a float; anything else is refused"
+)]
+fn float32(cell: &[u8]) -> Result<f32, Refusal> {
+    let wide = float(cell)?;
+    let narrow = wide as f32;
+    if f64::from(narrow).to_bits() == wide.to_bits() {
+        Ok(narrow)
+    } else {
+        Err(Refusal::Form {
+            expected: "4-byte float",
+        })
+    }
+}
+
+fn float(cell: &[u8]) -> Result<f64, Refusal> {
+    let text = utf8(cell)?;
+    let value: f64 = text.parse().map_err(|_| Refusal::Form { expected: "number" })?;
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(Refusal::Form {
+            expected: "finite number",
+        })
+    }
+}
+
+fn utf8(cell: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(cell).map_err(|error| Refusal::Undecodable {
+        charset: "utf8mb4",
+        offset: error.valid_up_to(),
+    })
+}
+
+fn full_width<'a>(cell: &'a [u8], width: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    if cell.len() >= width {
+        return cell;
+    }
+    scratch.clear();
+    scratch.resize(width - cell.len(), 0);
+    scratch.extend_from_slice(cell);
+    scratch
+}
+
+fn digits(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 9 {
+        return None;
+    }
+    text.iter().try_fold(0, |value, byte| {
+        byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0'))
+    })
+}
+
+fn small(text: &[u8]) -> Option<u8> {
+    digits(text).and_then(|number| u8::try_from(number).ok())
+}
+
+fn date(text: &[u8]) -> Option<Date> {
+    match text {
+        [year @ .., b'-', m1, m2, b'-', d1, d2] if year.len() == 4 => Some(Date {
+            year: u16::try_from(digits(year)?).ok()?,
+            month: small(&[*m1, *m2])?,
+            day: small(&[*d1, *d2])?,
+        }),
+        _ => None,
+    }
+}
+
+/// Seconds and their fraction: `SS` or `SS.ffffff`.
+fn seconds(text: &[u8]) -> Option<(u8, u32)> {
+    let (whole, fraction) = text.split_at_checked(2)?;
+    let microseconds = match fraction {
+        [] => 0,
+        [b'.', fraction @ ..] if fraction.len() <= 6 => {
+            digits(fraction)? * 10_u32.pow(6 - u32::try_from(fraction.len()).ok()?)
+        }
+        _ => return None,
+    };
+    Some((small(whole)?, microseconds))
+}
+
+fn date_time(text: &[u8]) -> Option<DateTime> {
+    let (day, rest) = text.split_at_checked(10)?;
+    match rest {
+        [b' ', h1, h2, b':', m1, m2, b':', rest @ ..] => {
+            let (second, microsecond) = seconds(rest)?;
+            let (hour, minute) = (small(&[*h1, *h2])?, small(&[*m1, *m2])?);
+            Some(DateTime {
+                date: date(day)?,
+                hour,
+                minute,
+                second,
+                microsecond,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn time(text: &[u8]) -> Option<Time> {
+    let (negative, text) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let (hours, rest) = text.split_at(colon);
+    match rest {
+        [b':', m1, m2, b':', rest @ ..] => {
+            let (seconds, microseconds) = seconds(rest)?;
+            let hours = u16::try_from(digits(hours)?).ok()?;
+            Some(Time {
+                negative,
+                hours,
+                minutes: small(&[*m1, *m2])?,
+                seconds,
+                microseconds,
+            })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ty: &SourceType, cell: &str, expected: Option<Scalar<'_>>) {
+        let mut scratch = Vec::new();
+        assert_eq!(scalar(ty, cell.as_bytes(), &mut scratch).ok(), expected, "{cell}");
+    }
+
+    #[test]
+    fn cells() {
+        let day = |year, month, day| Date { year, month, day };
+        check(
+            &SourceType::Integer {
+                bits: 32,
+                unsigned: true,
+            },
+            "00005",
+            Some(Scalar::Digits(b"5")),
+        );
+        check(
+            &SourceType::Integer {
+                bits: 32,
+                unsigned: true,
+            },
+            "00000",
+            Some(Scalar::Digits(b"0")),
+        );
+        check(
+            &SourceType::Integer {
+                bits: 32,
+                unsigned: false,
+            },
+            "-7",
+            Some(Scalar::Digits(b"-7")),
+        );
+        check(
+            &SourceType::Decimal {
+                precision: 5,
+                scale: 2,
+            },
+            "000.50",
+            Some(Scalar::Decimal(b"0.50")),
+        );
+        check(
+            &SourceType::Float,
+            "0.10000000149011612",
+            Some(Scalar::Float32(0.1)),
+        );
+        check(&SourceType::Float, "0.1", None);
+        check(&SourceType::Double, "5e-324", Some(Scalar::Float64(5e-324)));
+        check(&SourceType::Bit { bits: 10 }, "A", Some(Scalar::Bytes(b"\0A")));
+        check(&SourceType::Date, "0000-00-00", Some(Scalar::Date(day(0, 0, 0))));
+        check(&SourceType::Date, "2024-2-29", None);
+        let moment = DateTime {
+            date: day(2024, 2, 29),
+            hour: 23,
+            minute: 59,
+            second: 58,
+            microsecond: 5,
+        };
+        check(
+            &SourceType::DateTime { fraction: 6 },
+            "2024-02-29 23:59:58.000005",
+            Some(Scalar::DateTime(moment)),
+        );
+        let span = Time {
+            negative: true,
+            hours: 838,
+            minutes: 59,
+            seconds: 59,
+            microseconds: 500_000,
+        };
+        check(
+            &SourceType::Time { fraction: 1 },
+            "-838:59:59.5",
+            Some(Scalar::Time(span)),
+        );
+        check(&SourceType::Time { fraction: 0 }, "12:00", None);
+        check(&SourceType::Year, "0000", Some(Scalar::Signed(0)));
+    }
+}

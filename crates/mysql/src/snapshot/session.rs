@@ -1,0 +1,321 @@
+//! One snapshot session: boundaries and ranges.
+
+use std::sync::Arc;
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::{RefusedCell, TablePlan};
+use spanferry_core::schema::SourceType;
+use spanferry_core::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
+
+use super::key;
+use super::scalar::scalar;
+use crate::connection::{ColumnDefinition, Connection, RowView};
+use crate::error::MysqlError;
+use crate::sql;
+
+const SAVEPOINT: &str = "SAVEPOINT spanferry";
+/// Gives the table's metadata lock back (MySQL; MariaDB only in a session with `sql_log_bin = 0`).
+const RELEASE: &str = "ROLLBACK TO SAVEPOINT spanferry";
+
+/// A connection inside `START TRANSACTION WITH CONSISTENT SNAPSHOT`.
+#[derive(Debug)]
+pub struct MysqlSession {
+    connection: Connection,
+    reading: Option<Arc<TablePlan>>,
+    scratch: Vec<u8>,
+}
+
+impl MysqlSession {
+    /// Takes over a connection whose snapshot is open.
+    pub(super) fn new(connection: Connection) -> MysqlSession {
+        MysqlSession {
+            connection,
+            reading: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The server's number of this session, as `KILL` takes it.
+    pub fn connection_id(&self) -> u32 {
+        self.connection.id()
+    }
+
+    /// The server's own count of warnings, status and the like for this session: a control query inside the snapshot.
+    pub async fn query(&mut self, sql: &str) -> Result<crate::connection::ResultSet, Failure> {
+        let address = self.connection.address().to_owned();
+        self.connection
+            .query(sql)
+            .await
+            .map_err(|error| failure(error, address))
+    }
+}
+
+impl SnapshotSession for MysqlSession {
+    async fn boundary(
+        &mut self,
+        plan: &TablePlan,
+        after: Option<&Boundary>,
+        rows: u64,
+    ) -> Result<Option<Boundary>, Failure> {
+        let sql = format!(
+            "SELECT {} {} {} {} LIMIT 1 OFFSET {}",
+            key::selection(plan),
+            key::from(plan),
+            key::condition(plan, after, None)?,
+            key::order(plan),
+            rows.saturating_sub(1),
+        );
+        let table = plan.name().to_string();
+        let result = async {
+            self.connection.execute(SAVEPOINT).await?;
+            let found = self.connection.query(&sql).await?;
+            self.connection.execute(RELEASE).await?;
+            Ok(found)
+        };
+        let found = result.await.map_err(|error| failure(error, table))?;
+        found.rows.first().map(|row| key::boundary(plan, row)).transpose()
+    }
+
+    async fn begin(&mut self, plan: &Arc<TablePlan>, range: &Range) -> Result<(), Failure> {
+        let table = || plan.name().to_string();
+        if self.reading.is_some() {
+            return Err(Failure::bug(
+                table(),
+                "a range is begun before the last one ended",
+            ));
+        }
+        let sql = format!(
+            "SELECT {} {} {} {}",
+            selection(plan),
+            key::from(plan),
+            key::condition(plan, range.after.as_ref(), range.up_to.as_ref())?,
+            key::order(plan),
+        );
+        self.connection
+            .execute(SAVEPOINT)
+            .await
+            .map_err(|error| failure(error, table()))?;
+        let columns = self
+            .connection
+            .begin_query(&sql)
+            .await
+            .map_err(|error| failure(error, table()))?;
+        expect_columns(plan, &columns.unwrap_or_default())?;
+        self.reading = Some(Arc::clone(plan));
+        Ok(())
+    }
+
+    async fn read(
+        &mut self,
+        into: &mut SnapshotRows,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<ReadStatus, Failure> {
+        into.rows.clear();
+        into.refused.clear();
+        let Some(plan) = self.reading.clone() else {
+            return Ok(ReadStatus::End);
+        };
+        loop {
+            let row = self.connection.next_row().await;
+            let Some(row) = row.map_err(|error| failure(error, plan.name().to_string()))? else {
+                break;
+            };
+            convert(&plan, row, into, &mut self.scratch)
+                .map_err(|error| failure(error, plan.name().to_string()))?;
+            if into.rows.len() + into.refused.len() >= rows_max || into.rows.byte_len() >= bytes_max {
+                return Ok(ReadStatus::More);
+            }
+        }
+        self.reading = None;
+        self.connection
+            .execute(RELEASE)
+            .await
+            .map_err(|error| failure(error, plan.name().to_string()))?;
+        Ok(ReadStatus::End)
+    }
+}
+
+/// What a range selects: floating point multiplied by one, which both servers print as the shortest text of the same
+/// double, whereas FLOAT prints 6 digits and FLOAT(m,d) is cut; everything else as it is.
+fn selection(plan: &TablePlan) -> String {
+    let mut text = String::new();
+    for column in &plan.columns {
+        let source = &plan.source.columns[column.source_index];
+        let name = sql::identifier(&source.name);
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        match source.ty {
+            SourceType::Float | SourceType::Double => text.push_str(&format!("{name} * 1e0 AS {name}")),
+            _ => text.push_str(&name),
+        }
+    }
+    text
+}
+
+/// Converts one row; a refused one is set aside with its key.
+fn convert(
+    plan: &TablePlan,
+    row: RowView<'_>,
+    into: &mut SnapshotRows,
+    scratch: &mut Vec<u8>,
+) -> Result<(), MysqlError> {
+    into.rows.begin_row();
+    let mut refused = None;
+    for (index, cell) in row.cells().enumerate() {
+        let cell = cell?;
+        if refused.is_some() {
+            continue;
+        }
+        let Some(column) = plan.columns.get(index) else {
+            return Err(MysqlError::Protocol {
+                expected: "as many cells as columns",
+            });
+        };
+        let ty = &plan.source.columns[column.source_index].ty;
+        let value = match cell {
+            None => Ok(spanferry_core::scalar::Scalar::Null),
+            Some(cell) => scalar(ty, cell, scratch),
+        };
+        let result = value.and_then(|value| column.encode(value, into.rows.row()));
+        refused = result.err().map(|refusal| RefusedCell {
+            column: index,
+            refusal,
+        });
+    }
+    match refused {
+        None => into.rows.end_row(),
+        Some(cell) => {
+            into.rows.abandon_row();
+            into.refused.push(RefusedRow {
+                key: printed_key(plan, row)?,
+                cell,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The key for a finding: text as text, bytes in hexadecimal.
+fn printed_key(plan: &TablePlan, row: RowView<'_>) -> Result<String, MysqlError> {
+    let cells: Vec<_> = row.cells().collect::<Result<_, _>>()?;
+    let mut scratch = Vec::new();
+    let mut parts = Vec::with_capacity(plan.key.len());
+    for column in &plan.key {
+        let cell = cells.get(*column).copied().flatten().unwrap_or_default();
+        let ty = &plan.source.columns[plan.source_index(*column)].ty;
+        parts.push(match ty {
+            SourceType::Binary { .. }
+            | SourceType::Varbinary { .. }
+            | SourceType::Blob { .. }
+            | SourceType::Bit { .. } => {
+                format!("0x{}", sql::hex(cell))
+            }
+            SourceType::Varchar { charset, .. }
+            | SourceType::Text { charset, .. }
+            | SourceType::Enum { charset, .. }
+            | SourceType::Set { charset, .. } => charset
+                .decode(cell, &mut scratch)
+                .map_or_else(|_| format!("0x{}", sql::hex(cell)), str::to_owned),
+            _ => String::from_utf8_lossy(cell).into_owned(),
+        });
+    }
+    Ok(parts.join(", "))
+}
+
+/// The result's columns must be those of the plan: a table altered behind the snapshot is read silently by both servers in
+/// some cases (SERVERS 2.5).
+fn expect_columns(plan: &TablePlan, columns: &[ColumnDefinition]) -> Result<(), Failure> {
+    let mismatch = |part: &str| {
+        let object = if part.is_empty() {
+            plan.name().to_string()
+        } else {
+            format!("{}.{part}", plan.name())
+        };
+        Failure::new(
+            code::SCHEMA_MISMATCH,
+            Class::StopTable,
+            object,
+            "its definition has changed since the migration began",
+        )
+    };
+    if columns.len() != plan.columns.len() {
+        return Err(mismatch(""));
+    }
+    for (column, planned) in columns.iter().zip(&plan.columns) {
+        let source = &plan.source.columns[planned.source_index];
+        if !column.name.eq_ignore_ascii_case(&source.name) || !has_type(column, &source.ty) {
+            return Err(mismatch(&source.name));
+        }
+    }
+    Ok(())
+}
+
+/// Field type numbers of the protocol (MySQL's `enum_field_types`).
+fn has_type(column: &ColumnDefinition, ty: &SourceType) -> bool {
+    const UNSIGNED: u16 = 32;
+    const ENUM: u16 = 256;
+    const SET: u16 = 2048;
+    let kind = column.kind;
+    let text = matches!(kind, 15 | 249..=254);
+    match ty {
+        SourceType::Integer { bits, unsigned } => {
+            let expected = match bits {
+                8 => 1,
+                16 => 2,
+                24 => 9,
+                32 => 3,
+                _ => 8,
+            };
+            kind == expected && (column.flags & UNSIGNED != 0) == *unsigned
+        }
+        SourceType::Decimal { scale, .. } => kind == 246 && column.decimals == *scale,
+        SourceType::Float | SourceType::Double => kind == 5,
+        SourceType::Bit { .. } => kind == 16,
+        SourceType::Varchar { .. } | SourceType::Varbinary { .. } => text && column.flags & (ENUM | SET) == 0,
+        SourceType::Binary { bytes } => text && column.length == *bytes,
+        SourceType::Text { .. } | SourceType::Blob { .. } | SourceType::JsonText => matches!(kind, 249..=252),
+        SourceType::Enum { .. } => kind == 247 || column.flags & ENUM != 0,
+        SourceType::Set { .. } => kind == 248 || column.flags & SET != 0,
+        SourceType::Json => kind == 245,
+        SourceType::Date => matches!(kind, 10 | 14),
+        SourceType::DateTime { fraction } => matches!(kind, 12 | 18) && column.decimals == *fraction,
+        SourceType::Timestamp { fraction } => matches!(kind, 7 | 17) && column.decimals == *fraction,
+        SourceType::Time { fraction } => matches!(kind, 11 | 19) && column.decimals == *fraction,
+        SourceType::Year => kind == 13,
+        SourceType::Geometry => kind == 255,
+        SourceType::Vector { .. } => matches!(kind, 242 | 249..=254 | 15),
+        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => text,
+        SourceType::Unknown { .. } => false,
+    }
+}
+
+/// The failure of a session: a lost snapshot is opened anew, a changed table stops, anything else is as the error says.
+fn failure(error: MysqlError, object: String) -> Failure {
+    const UNKNOWN_COLUMN: u16 = 1054;
+    const UNKNOWN_TABLE: u16 = 1146;
+    const UNKNOWN_KEY: u16 = 1176;
+    const TABLE_CHANGED: u16 = 1412;
+    let lost =
+        error.is_connection_lost() || error.is_retryable() || error.server_code() == Some(TABLE_CHANGED);
+    if lost {
+        let class = Class::Retry { after: None };
+        return Failure::new(
+            code::SNAPSHOT_LOST,
+            class,
+            object,
+            "the snapshot was lost while reading",
+        )
+        .caused_by(error);
+    }
+    if matches!(
+        error.server_code(),
+        Some(UNKNOWN_COLUMN | UNKNOWN_TABLE | UNKNOWN_KEY)
+    ) {
+        let text = "its definition has changed since the migration began";
+        return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, object, text).caused_by(error);
+    }
+    error.into_failure(object)
+}

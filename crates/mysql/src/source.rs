@@ -1,0 +1,131 @@
+//! The source as the engine sees it: options plus the schema, opening connections as they are needed.
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::Finding;
+use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
+use spanferry_core::schema::Catalog;
+use spanferry_core::source::{CheckRequest, SchemaSource};
+
+use crate::connection::Connection;
+use crate::error::MysqlError;
+use crate::options::Options;
+use crate::{catalog, preflight};
+
+/// A MySQL or MariaDB server and the schema that is migrated. Holds no connection: each operation opens its own.
+#[derive(Debug, Clone)]
+pub struct MysqlSource {
+    options: Options,
+    server_id: u32,
+}
+
+impl MysqlSource {
+    /// A source; `server_id` is the replica id that capture uses. The options must name a schema.
+    pub fn new(options: Options, server_id: u32) -> Result<MysqlSource, MysqlError> {
+        if options.schema.is_empty() {
+            return Err(MysqlError::Usage(
+                "expected a schema after `/` in the source URL".to_owned(),
+            ));
+        }
+        Ok(MysqlSource { options, server_id })
+    }
+
+    /// How it connects.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The replica id that capture uses.
+    pub fn server_id(&self) -> u32 {
+        self.server_id
+    }
+
+    /// A new connection.
+    pub async fn connect(&self) -> Result<Connection, MysqlError> {
+        Connection::open(&self.options).await
+    }
+
+    /// A failure that names this server.
+    pub(crate) fn failure(&self, error: MysqlError) -> Failure {
+        error.into_failure(self.options.address())
+    }
+}
+
+impl SchemaSource for MysqlSource {
+    async fn catalog(&self) -> Result<Catalog, Failure> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        catalog::read(&mut connection, &self.options.schema)
+            .await
+            .map_err(|error| self.failure(error))
+    }
+
+    async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        preflight::check(&mut connection, &self.options, request)
+            .await
+            .map_err(|error| self.failure(error))
+    }
+
+    async fn position(&self) -> Result<Position, Failure> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        position(&mut connection)
+            .await
+            .map_err(|error| self.failure(error))?
+            .map_err(|error| unreadable(&self.options, error))
+    }
+
+    async fn identity(&self) -> Result<String, Failure> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        identity(&mut connection)
+            .await
+            .map_err(|error| self.failure(error))
+    }
+}
+
+/// The end of the server's history: everything committed before the call is contained.
+pub(crate) async fn position(
+    connection: &mut Connection,
+) -> Result<Result<Position, PositionError>, MysqlError> {
+    if connection.server().is_mariadb() {
+        // Not gtid_binlog_pos alone: a replica without log_slave_updates would seem to stand still; `check` refuses it.
+        let text = connection
+            .query("SELECT @@GLOBAL.gtid_binlog_pos")
+            .await?
+            .first_text()
+            .unwrap_or_default();
+        Ok(MariadbGtids::parse(&text).map(Position::Mariadb))
+    } else {
+        let text = connection
+            .query("SELECT @@GLOBAL.gtid_executed")
+            .await?
+            .first_text()
+            .unwrap_or_default();
+        Ok(GtidSet::parse(&text).map(Position::Mysql))
+    }
+}
+
+/// A position text of the server that this release cannot read.
+pub(crate) fn unreadable(options: &Options, error: PositionError) -> Failure {
+    Failure::new(
+        code::SOURCE_FAILED,
+        Class::StopMigration,
+        options.address(),
+        "the server's position cannot be read",
+    )
+    .caused_by(error)
+}
+
+async fn identity(connection: &mut Connection) -> Result<String, MysqlError> {
+    let mariadb = connection.server().is_mariadb();
+    let sql = if mariadb {
+        "SELECT CONCAT('domain ', @@gtid_domain_id, ', server ', @@server_id)"
+    } else {
+        "SELECT @@server_uuid"
+    };
+    let text = connection.query(sql).await?.first_text().unwrap_or_default();
+    Ok(format!(
+        "{text} ({}, {})",
+        connection.server(),
+        connection.address()
+    ))
+}
