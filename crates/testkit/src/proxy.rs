@@ -194,9 +194,8 @@ async fn relay(
     while !(up.ended && down.ended) {
         let switch = watcher.borrow_and_update().clone();
         match switch.fault {
-            Fault::None => {}
             Fault::CutAfter(_) if switch.is_cut() => return Ending::Closed,
-            Fault::CutAfter(_) => {}
+            Fault::None | Fault::CutAfter(_) => {}
             Fault::Reset => return Ending::Reset,
             Fault::HalfOpen => return Ending::HalfOpen,
             Fault::Stall => {

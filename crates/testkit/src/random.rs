@@ -1,5 +1,21 @@
 //! A small seeded generator of pseudo-random numbers, so that a seed replays a run exactly on every machine.
 
+/// Environment variable that gives the random tests another seed than the one they always run with.
+pub const SEED_VARIABLE: &str = "SPANFERRY_SEED";
+
+/// The seed of a random test: that of [`SEED_VARIABLE`] if it is set, else `default`.
+///
+/// # Panics
+/// When the variable is not a number: a typing error must not pass for a soak run.
+pub fn seed(default: u64) -> u64 {
+    match std::env::var(SEED_VARIABLE) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{SEED_VARIABLE}=`{text}`, expected a number")),
+        Err(_) => default,
+    }
+}
+
 /// SplitMix64: one word of state, equal results for equal seeds, good enough for test data (never for secrets).
 #[derive(Debug, Clone)]
 pub struct Random {

@@ -1,5 +1,7 @@
 //! The servers of the test kit live, die and come back as their documentation says.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::time::{Duration, Instant};
 
 use spanferry_testkit::server::{Dialect, Emulator, Engine, Server, ServerOptions};

@@ -1,5 +1,7 @@
 //! The shop's rows and its application run on the real servers.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::time::{Duration, Instant};
 
 use spanferry_testkit::server::{Engine, Server};

@@ -1,0 +1,337 @@
+//! `cargo xtask demo`: a web shop moves to Spanner while its application writes, and survives a kill on the way.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use mysql_async::Pool;
+use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
+use spanferry_testkit::workload::{self, Load, LoadOptions, Rows};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use crate::TaskError;
+use crate::cargo::{cargo, emulator_missing, service, succeeds, workspace};
+use crate::migration::{Spanferry, interrupt};
+
+/// The schema at the source and the database at the target.
+const SCHEMA: &str = "shop";
+/// Percent of the rows after whose load the migrating process is killed.
+const KILL_PERCENT: u64 = 35;
+/// Transactions a second of the application: a steady load that leaves the emulator, which commits one transaction at a
+/// time, room to catch up.
+const TRANSACTIONS_PER_SECOND: u32 = 120;
+/// Longest wait for any one state; the whole takes a fraction of it, so this only ends a run that hangs.
+const WAIT_MAX: Duration = Duration::from_secs(240);
+/// Longest wait for an orderly stop.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The server to migrate from.
+    #[arg(long, value_enum, default_value_t = SourceKind::Mysql)]
+    source: SourceKind,
+    /// About how many rows the shop starts with.
+    #[arg(long, default_value_t = 300_000, value_name = "N")]
+    rows: u64,
+    /// Leave the servers running at the end, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// The servers that a demo can start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SourceKind {
+    /// MySQL 8 or later: an installed one, or fetched.
+    Mysql,
+    /// MariaDB of this machine's own release.
+    Mariadb,
+}
+
+/// The whole demo; whatever was started is ended when this returns, also after Ctrl-C.
+pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| TaskError::Run {
+            program: "tokio".into(),
+            source,
+        })?;
+    runtime.block_on(async {
+        let failed = |source| TaskError::Run {
+            program: "signal handler".into(),
+            source,
+        };
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
+        // Dropping the demo's future drops its children, servers and folder.
+        tokio::select! {
+            biased;
+            _ = interrupts.recv() => Err(TaskError::Interrupted),
+            _ = terminations.recv() => Err(TaskError::Interrupted),
+            outcome = demo(options) => outcome,
+        }
+    })
+}
+
+async fn demo(options: &Options) -> Result<(), TaskError> {
+    let emulator_found = find_emulator().await?;
+    say("building spanferry");
+    let program = build()?;
+    let started = Instant::now();
+    let emulator = match emulator_found {
+        Some(attached) => attached,
+        None => Emulator::start().map_err(|error| failed("starting the emulator", &error))?,
+    };
+    say(&format!("Spanner emulator at {}", emulator.host_port()));
+    let server = start_source(options.source)?;
+
+    let scratch = Scratch::new()?;
+    let rows = Rows::about(options.rows);
+    let pool = fill(&server, &rows).await?;
+    let load_options = LoadOptions {
+        connections: 4,
+        transactions_per_second: Some(TRANSACTIONS_PER_SECOND),
+        seed: 1,
+    };
+    let load = Load::start(&pool, &rows, &load_options);
+    say(&format!(
+        "the shop's application writes from now on, {TRANSACTIONS_PER_SECOND} transactions a second"
+    ));
+
+    let spanferry = Spanferry {
+        program: scratch.copy(&program)?,
+        source: server.url(SCHEMA),
+        password: server.password().to_owned(),
+        target: format!(
+            "spanner://{}",
+            emulator.database(&format!("{SCHEMA}-{}", std::process::id()))
+        ),
+        emulator: emulator.host_port().to_owned(),
+        state: scratch.path.join("state"),
+    };
+    let outcome = migrate(&spanferry, &rows, load).await;
+    if let Err(error) = outcome {
+        scratch.keep();
+        return Err(error);
+    }
+    say(&format!("done in {} s", started.elapsed().as_secs()));
+    if options.keep {
+        say(&format!(
+            "source {} (password {}), target {}",
+            spanferry.source, spanferry.password, spanferry.target
+        ));
+        say(&format!(
+            "SPANNER_EMULATOR_HOST={}; Ctrl-C ends both",
+            spanferry.emulator
+        ));
+        println!("verify: equal");
+        return std::future::pending().await;
+    }
+    // A connection that the server closes first is no concern any more.
+    drop(pool.disconnect().await);
+    drop((server, emulator, scratch));
+    println!("verify: equal");
+    Ok(())
+}
+
+/// From the first start of `migrate` to a verified end.
+async fn migrate(spanferry: &Spanferry, rows: &Rows, load: Load) -> Result<(), TaskError> {
+    say(&format!("migrating live: {}", spanferry.migrate_text()));
+    let mut first = spanferry.migrate()?;
+    let threshold = rows.total() * KILL_PERCENT / 100;
+    let middle = format!("{threshold} rows were loaded");
+    let status = spanferry
+        .wait(&mut first, &middle, WAIT_MAX, |status| {
+            status.rows_loaded >= threshold
+        })
+        .await?;
+    first.kill().await.map_err(|source| TaskError::Run {
+        program: "kill".into(),
+        source,
+    })?;
+    say(&format!(
+        "killed the migrating process (SIGKILL) after {} loaded rows",
+        status.rows_loaded
+    ));
+
+    say("the same command line resumes");
+    let mut second = spanferry.migrate()?;
+    spanferry
+        .wait(&mut second, "the migration had caught up", WAIT_MAX, |status| {
+            status.caught_up
+        })
+        .await?;
+    say("caught up while the application writes; stopping the application");
+    let report = load
+        .stop()
+        .await
+        .map_err(|error| failed("the application's writes", &error))?;
+    say(&format!(
+        "the application committed {} transactions, rolled back {}, repeated {} after deadlocks, had {} refused",
+        report.committed, report.rolled_back, report.retried, report.refused
+    ));
+    let ended = interrupt(&mut second, STOP_MAX).await?;
+    expect_code("`migrate` after Ctrl-C", ended, 130)?;
+
+    say("draining: spanferry migrate … --stop-when caught-up");
+    expect_code("`migrate --stop-when caught-up`", spanferry.drain().await?, 0)?;
+    say("comparing every row and column: spanferry verify");
+    let (status, text) = spanferry.verify().await?;
+    for line in text.lines().filter(|line| *line != "verify: equal") {
+        println!("{line}");
+    }
+    expect_code("`verify`", status, 0)
+}
+
+fn expect_code(what: &str, status: std::process::ExitStatus, code: i32) -> Result<(), TaskError> {
+    if status.code() == Some(code) {
+        return Ok(());
+    }
+    Err(TaskError::Failed(format!(
+        "{what} ended with {status}, expected exit code {code}"
+    )))
+}
+
+/// A running emulator, or none when one is here to be started. Exit code 3 when there is neither.
+async fn find_emulator() -> Result<Option<Emulator>, TaskError> {
+    if let Some(address) = std::env::var("SPANNER_EMULATOR_HOST")
+        .ok()
+        .filter(|address| !address.is_empty())
+    {
+        match Emulator::attach(&address).await {
+            Ok(emulator) => return Ok(Some(emulator)),
+            Err(error) => say(&format!(
+                "SPANNER_EMULATOR_HOST is set, but {error}; looking for an installed one"
+            )),
+        }
+    }
+    let found = succeeds(service("spanner.sh").arg("install").stderr(Stdio::null()))?;
+    if found { Ok(None) } else { Err(emulator_missing()) }
+}
+
+/// Builds the program and names its file. Our own crates are optimised; the others are shared with the test builds, which
+/// optimise them too, so that a clean build compiles them once.
+fn build() -> Result<PathBuf, TaskError> {
+    let built = succeeds(cargo().args([
+        "build",
+        "--package",
+        "spanferry",
+        "--config",
+        "profile.dev.opt-level=2",
+    ]))?;
+    if !built {
+        return Err(TaskError::Failed("spanferry does not build, see above".into()));
+    }
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    Ok(target.join("debug/spanferry"))
+}
+
+/// The source: what was asked for, or MariaDB where MySQL cannot be had.
+fn start_source(kind: SourceKind) -> Result<Server, TaskError> {
+    if kind == SourceKind::Mysql {
+        say("starting MySQL (an installed one of version 8 or later, else fetched from Debian)");
+        // An installed server may be confined to its own folders (AppArmor); the fetched one is not.
+        for installed in [true, false] {
+            let flag = if installed { "1" } else { "0" };
+            if succeeds(
+                service("mysql.sh")
+                    .arg("install")
+                    .env("MYSQL_INSTALLED", flag)
+                    .stdout(Stdio::null()),
+            )? {
+                let options = ServerOptions {
+                    installed,
+                    ..ServerOptions::default()
+                };
+                return Server::start_with(Engine::MySql, &options)
+                    .map_err(|error| failed("starting MySQL", &error));
+            }
+        }
+        say("MySQL cannot be had on this machine: MariaDB takes its place");
+    }
+    say("starting MariaDB");
+    Server::start(Engine::MariaDb).map_err(|error| failed("starting MariaDB", &error))
+}
+
+async fn fill(server: &Server, rows: &Rows) -> Result<Pool, TaskError> {
+    say(&format!(
+        "source {}: creating a web shop of 14 tables and {} rows",
+        server.url(SCHEMA),
+        rows.total()
+    ));
+    let began = Instant::now();
+    let lost = |error: mysql_async::Error| failed("filling the shop", &error);
+    workload::create(&server.pool(None), SCHEMA).await.map_err(lost)?;
+    let pool = server.pool(Some(SCHEMA));
+    workload::fill(&pool, rows, 1).await.map_err(lost)?;
+    say(&format!("filled in {:.1} s", began.elapsed().as_secs_f32()));
+    Ok(pool)
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> TaskError {
+    let mut text = format!("{what}: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    TaskError::Failed(text)
+}
+
+fn say(text: &str) {
+    println!("==> {text}");
+}
+
+/// A temporary folder, removed when dropped unless something went wrong.
+struct Scratch {
+    path: PathBuf,
+    kept: std::cell::Cell<bool>,
+}
+
+impl Scratch {
+    fn new() -> Result<Self, TaskError> {
+        let path = std::env::temp_dir().join(format!("spanferry-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(|source| TaskError::Run {
+            program: path.display().to_string(),
+            source,
+        })?;
+        Ok(Self {
+            path,
+            kept: std::cell::Cell::new(false),
+        })
+    }
+
+    /// A copy of the program, so that a build beside us does not replace it on the way.
+    fn copy(&self, program: &Path) -> Result<PathBuf, TaskError> {
+        let copy = self.path.join("spanferry");
+        std::fs::copy(program, &copy).map_err(|source| TaskError::Run {
+            program: program.display().to_string(),
+            source,
+        })?;
+        Ok(copy)
+    }
+
+    /// Leaves the folder for a person to look at.
+    fn keep(&self) {
+        self.kept.set(true);
+        say(&format!(
+            "the state directory is left for you in {}",
+            self.path.join("state").display()
+        ));
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.kept.get() {
+            // What is left of a temporary folder is the system's to clear.
+            drop(std::fs::remove_dir_all(&self.path));
+        }
+    }
+}
