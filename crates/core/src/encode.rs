@@ -124,7 +124,473 @@ impl ColumnPlan {
     }
 }
 
+/// Longest STRING: 2,621,440 characters and 10 MiB (Spanner documentation, "Quotas & limits").
+pub const STRING_CHARACTERS_MAX: u32 = 2_621_440;
+/// Longest cell of any type.
+pub const CELL_BYTES_MAX: u32 = 10 << 20;
+/// Digits of GoogleSQL NUMERIC before and behind the point.
+const NUMERIC_DIGITS: (usize, usize) = (29, 9);
+/// Digits of PostgreSQL numeric in Spanner before and behind the point.
+const PG_NUMERIC_DIGITS: (usize, usize) = (131_072, 16_383);
+
 fn encode_value(encoding: Encoding, scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let _ = (encoding, scalar, out);
-    Err(Refusal::Form { expected: "value" })
+    match encoding {
+        Encoding::Int64 => int64(scalar, out),
+        Encoding::Float32 => float32(scalar, out),
+        Encoding::Float64 => float64(scalar, out),
+        Encoding::Numeric => numeric(scalar, NUMERIC_DIGITS, out),
+        Encoding::PgNumeric => numeric(scalar, PG_NUMERIC_DIGITS, out),
+        Encoding::String { characters_max } => string(scalar, characters_max, out),
+        Encoding::Bytes { bytes_max } => bytes(scalar, bytes_max, out),
+        Encoding::Date => date(scalar, out),
+        Encoding::Timestamp => timestamp(scalar, out),
+        Encoding::Json { arbitrary_numbers } => json(scalar, arbitrary_numbers, out),
+        Encoding::Float32Array => float32_array(scalar, out),
+    }
+}
+
+fn form<T>(expected: &'static str) -> Result<T, Refusal> {
+    Err(Refusal::Form { expected })
+}
+
+/// Digits of an integer, at most 20 with its sign.
+struct Digits {
+    buffer: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    fn of(negative: bool, mut magnitude: u64) -> Digits {
+        let mut digits = Digits { buffer: [0; 20], start: 20 };
+        loop {
+            digits.push((magnitude % 10) as u8 + b'0');
+            magnitude /= 10;
+            if magnitude == 0 {
+                break;
+            }
+        }
+        if negative {
+            digits.push(b'-');
+        }
+        digits
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.start -= 1;
+        self.buffer[self.start] = byte;
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+}
+
+fn int64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    match scalar {
+        Scalar::Signed(value) => wire::put_string(out, Digits::of(value < 0, value.unsigned_abs()).as_bytes()),
+        Scalar::Unsigned(value) if i64::try_from(value).is_ok() => {
+            wire::put_string(out, Digits::of(false, value).as_bytes());
+        }
+        Scalar::Unsigned(_) => return Err(Refusal::IntegerRange),
+        Scalar::Digits(text) => {
+            // Up to 18 digits fit whatever they are; beyond that they are reckoned.
+            if text.len() > 18 {
+                let text = std::str::from_utf8(text).map_err(|_| Refusal::Form { expected: "integer" })?;
+                text.parse::<i64>().map_err(|_| Refusal::IntegerRange)?;
+            }
+            if !is_integer(text) {
+                return form("integer");
+            }
+            wire::put_string(out, text);
+        }
+        _ => return form("integer"),
+    }
+    Ok(())
+}
+
+fn is_integer(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits[0] != b'0')
+}
+
+fn float32(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Scalar::Float32(value) = scalar else { return form("4-byte float") };
+    put_float(out, f64::from(value));
+    Ok(())
+}
+
+fn float64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    match scalar {
+        Scalar::Float64(value) => put_float(out, value),
+        Scalar::Float32(value) => put_float(out, f64::from(value)),
+        _ => return form("8-byte float"),
+    }
+    Ok(())
+}
+
+/// Numbers travel as such, what JSON's numbers cannot hold as a word (Spanner documentation, `TypeCode.FLOAT64`).
+fn put_float(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() {
+        wire::put_number(out, value);
+    } else if value.is_nan() {
+        wire::put_string(out, b"NaN");
+    } else if value > 0.0 {
+        wire::put_string(out, b"Infinity");
+    } else {
+        wire::put_string(out, b"-Infinity");
+    }
+}
+
+fn numeric(scalar: Scalar<'_>, limits: (usize, usize), out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let digits;
+    let text = match scalar {
+        Scalar::Decimal(text) | Scalar::Digits(text) => text,
+        Scalar::Signed(value) => {
+            digits = Digits::of(value < 0, value.unsigned_abs());
+            digits.as_bytes()
+        }
+        Scalar::Unsigned(value) => {
+            digits = Digits::of(false, value);
+            digits.as_bytes()
+        }
+        _ => return form("decimal"),
+    };
+    let decimal = PlainDecimal::read(text).ok_or(Refusal::Form { expected: "decimal" })?;
+    if decimal.whole.len() > limits.0 || decimal.fraction.len() > limits.1 {
+        return Err(Refusal::NumericRange);
+    }
+    let length = decimal.length();
+    wire::put_string_head(out, length);
+    decimal.write(out);
+    Ok(())
+}
+
+/// The canonical text of a decimal: no leading zeros but one before the point, no trailing zeros, no negative zero.
+pub(crate) struct PlainDecimal<'a> {
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+}
+
+impl<'a> PlainDecimal<'a> {
+    /// Reads `[-]digits[.digits]`.
+    pub(crate) fn read(text: &'a [u8]) -> Option<PlainDecimal<'a>> {
+        let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+        let (whole, fraction) = match unsigned.iter().position(|byte| *byte == b'.') {
+            Some(point) => (&unsigned[..point], &unsigned[point + 1..]),
+            None => (unsigned, &[][..]),
+        };
+        if whole.is_empty() && fraction.is_empty() || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+            return None;
+        }
+        let zeros = whole.iter().take_while(|digit| **digit == b'0').count();
+        let kept = fraction.len() - fraction.iter().rev().take_while(|digit| **digit == b'0').count();
+        let (whole, fraction) = (&whole[zeros..], &fraction[..kept]);
+        let negative = unsigned.len() < text.len() && !(whole.is_empty() && fraction.is_empty());
+        Some(PlainDecimal { negative, whole, fraction })
+    }
+
+    fn length(&self) -> usize {
+        let point = if self.fraction.is_empty() { 0 } else { 1 + self.fraction.len() };
+        usize::from(self.negative) + self.whole.len().max(1) + point
+    }
+
+    /// Appends the canonical text.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        if self.negative {
+            out.push(b'-');
+        }
+        out.extend_from_slice(if self.whole.is_empty() { b"0" } else { self.whole });
+        if !self.fraction.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(self.fraction);
+        }
+    }
+}
+
+fn string(scalar: Scalar<'_>, characters_max: u32, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    match scalar {
+        Scalar::Text(text) | Scalar::Json(text) => {
+            // A text of so few bytes cannot have too many characters.
+            let limit = characters_max as usize;
+            if text.len() > limit && text.chars().count() > limit {
+                return Err(Refusal::TooLong { limit: u64::from(characters_max) });
+            }
+            check_bytes(text.len(), CELL_BYTES_MAX)?;
+            wire::put_string(out, text.as_bytes());
+        }
+        Scalar::Decimal(text) | Scalar::Digits(text) if text.is_ascii() => wire::put_string(out, text),
+        Scalar::Signed(value) => wire::put_string(out, Digits::of(value < 0, value.unsigned_abs()).as_bytes()),
+        Scalar::Unsigned(value) => wire::put_string(out, Digits::of(false, value).as_bytes()),
+        Scalar::Time(time) => put_time(out, time),
+        _ => return form("text"),
+    }
+    Ok(())
+}
+
+fn check_bytes(length: usize, limit: u32) -> Result<(), Refusal> {
+    if length > limit as usize { Err(Refusal::TooLong { limit: u64::from(limit) }) } else { Ok(()) }
+}
+
+/// `[-]HH:MM:SS`, three digits for hours from 100 on, and all six digits of a fraction that is not zero: a form that does
+/// not depend on the column's declared digits, so that text and binary values agree.
+fn put_time(out: &mut Vec<u8>, time: crate::scalar::Time) {
+    let mut text = Short::default();
+    if time.negative {
+        text.push(b'-');
+    }
+    if time.hours >= 100 {
+        text.digits(u32::from(time.hours), 3);
+    } else {
+        text.digits(u32::from(time.hours), 2);
+    }
+    text.push(b':');
+    text.digits(u32::from(time.minutes), 2);
+    text.push(b':');
+    text.digits(u32::from(time.seconds), 2);
+    if time.microseconds != 0 {
+        text.push(b'.');
+        text.digits(time.microseconds, 6);
+    }
+    wire::put_string(out, text.as_bytes());
+}
+
+/// A short text put together on the stack.
+#[derive(Default)]
+struct Short {
+    buffer: [u8; 32],
+    length: usize,
+}
+
+impl Short {
+    fn push(&mut self, byte: u8) {
+        self.buffer[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn digits(&mut self, mut value: u32, width: usize) {
+        for at in (self.length..self.length + width).rev() {
+            self.buffer[at] = (value % 10) as u8 + b'0';
+            value /= 10;
+        }
+        self.length += width;
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn bytes(scalar: Scalar<'_>, bytes_max: u32, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Scalar::Bytes(bytes) = scalar else { return form("bytes") };
+    check_bytes(bytes.len(), bytes_max.min(CELL_BYTES_MAX))?;
+    wire::put_string_head(out, bytes.len().div_ceil(3) * 4);
+    let mut groups = bytes.chunks_exact(3);
+    for group in &mut groups {
+        let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
+        out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), sextet(bits, 6), sextet(bits, 0)]);
+    }
+    match *groups.remainder() {
+        [a] => {
+            let bits = u32::from(a) << 16;
+            out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), b'=', b'=']);
+        }
+        [a, b] => {
+            let bits = u32::from(a) << 16 | u32::from(b) << 8;
+            out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), sextet(bits, 6), b'=']);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn sextet(bits: u32, shift: u32) -> u8 {
+    BASE64[(bits >> shift & 63) as usize]
+}
+
+fn date(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Scalar::Date(value) = scalar else { return form("date") };
+    let mut text = Short::default();
+    write_date(value, &mut text)?;
+    wire::put_string(out, text.as_bytes());
+    Ok(())
+}
+
+fn write_date(value: crate::scalar::Date, text: &mut Short) -> Result<(), Refusal> {
+    if value.month == 0 || value.day == 0 {
+        return Err(Refusal::ZeroDate);
+    }
+    if !(1..=9999).contains(&value.year) || value.month > 12 || value.day > days_in(value.year, value.month) {
+        return Err(Refusal::DateRange);
+    }
+    text.digits(u32::from(value.year), 4);
+    text.push(b'-');
+    text.digits(u32::from(value.month), 2);
+    text.push(b'-');
+    text.digits(u32::from(value.day), 2);
+    Ok(())
+}
+
+/// Days of a month in the calendar that both sides use for all years.
+fn days_in(year: u16, month: u8) -> u8 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// RFC 3339 in UTC; the fraction without trailing zeros, none if it is zero.
+fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Scalar::DateTime(value) = scalar else { return form("date with time") };
+    let mut text = Short::default();
+    write_date(value.date, &mut text)?;
+    if value.hour > 23 || value.minute > 59 || value.second > 59 || value.microsecond > 999_999 {
+        return Err(Refusal::DateRange);
+    }
+    text.push(b'T');
+    text.digits(u32::from(value.hour), 2);
+    text.push(b':');
+    text.digits(u32::from(value.minute), 2);
+    text.push(b':');
+    text.digits(u32::from(value.second), 2);
+    if value.microsecond != 0 {
+        let (mut fraction, mut width) = (value.microsecond, 6);
+        while fraction.is_multiple_of(10) {
+            fraction /= 10;
+            width -= 1;
+        }
+        text.push(b'.');
+        text.digits(fraction, width);
+    }
+    text.push(b'Z');
+    wire::put_string(out, text.as_bytes());
+    Ok(())
+}
+
+fn json(scalar: Scalar<'_>, arbitrary_numbers: bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let (Scalar::Json(text) | Scalar::Text(text)) = scalar else { return form("JSON") };
+    check_bytes(text.len(), CELL_BYTES_MAX)?;
+    let mut stored = String::with_capacity(text.len());
+    crate::json::write(text, crate::json::Form::Stored { arbitrary_numbers }, &mut stored)
+        .map_err(|reason| Refusal::Json { reason })?;
+    wire::put_string(out, stored.as_bytes());
+    Ok(())
+}
+
+fn float32_array(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Scalar::Bytes(bytes) = scalar else { return form("vector") };
+    let floats = bytes.chunks_exact(4);
+    if !floats.remainder().is_empty() {
+        return form("vector of 4-byte floats");
+    }
+    let list = wire::open_list(out);
+    for float in floats {
+        put_float(out, f64::from(f32::from_le_bytes([float[0], float[1], float[2], float[3]])));
+    }
+    wire::close_list(out, list);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scalar::{Date, DateTime, Time};
+    use crate::wire::{WireReader, WireValue};
+    use proptest::prelude::*;
+
+    fn encoded(encoding: Encoding, scalar: Scalar<'_>) -> Result<String, Refusal> {
+        let mut out = Vec::new();
+        ColumnPlan { source_index: 0, encoding, not_null: true }.encode(scalar, &mut out)?;
+        let values: Vec<_> = WireReader::new(&out).map(Result::unwrap).collect();
+        let [WireValue::String(text)] = values[..] else { panic!("expected one string, found {values:?}") };
+        Ok(String::from_utf8(text.to_vec()).unwrap())
+    }
+
+    fn check(encoding: Encoding, scalar: Scalar<'_>, expected: Result<&str, Refusal>) {
+        assert_eq!(encoded(encoding, scalar), expected.map(str::to_owned), "{scalar:?}");
+    }
+
+    #[test]
+    fn integers() {
+        check(Encoding::Int64, Scalar::Signed(i64::MIN), Ok("-9223372036854775808"));
+        check(Encoding::Int64, Scalar::Unsigned(u64::MAX), Err(Refusal::IntegerRange));
+        check(Encoding::Int64, Scalar::Unsigned(0), Ok("0"));
+        check(Encoding::Int64, Scalar::Digits(b"9223372036854775807"), Ok("9223372036854775807"));
+        check(Encoding::Int64, Scalar::Digits(b"9223372036854775808"), Err(Refusal::IntegerRange));
+        check(Encoding::Int64, Scalar::Digits(b"-9223372036854775808"), Ok("-9223372036854775808"));
+        check(Encoding::Int64, Scalar::Digits(b"1x"), form("integer"));
+        check(Encoding::Int64, Scalar::Digits(b"007"), form("integer"));
+    }
+
+    #[test]
+    fn decimals() {
+        check(Encoding::Numeric, Scalar::Decimal(b"-0.00"), Ok("0"));
+        check(Encoding::Numeric, Scalar::Decimal(b"0012.3400"), Ok("12.34"));
+        check(Encoding::Numeric, Scalar::Decimal(b"-.5"), Ok("-0.5"));
+        check(Encoding::Numeric, Scalar::Decimal(b"0.1234567890"), Ok("0.123456789"));
+        check(Encoding::Numeric, Scalar::Decimal(b"0.1234567891"), Err(Refusal::NumericRange));
+        check(Encoding::Numeric, Scalar::Decimal(b"100000000000000000000000000000"), Err(Refusal::NumericRange));
+        check(Encoding::PgNumeric, Scalar::Decimal(b"0.1234567891"), Ok("0.1234567891"));
+        check(Encoding::Numeric, Scalar::Unsigned(u64::MAX), Ok("18446744073709551615"));
+        check(Encoding::String { characters_max: 70 }, Scalar::Decimal(b"1.50"), Ok("1.50"));
+        for bad in [&b""[..], b"-", b".", b"1e5", b"1.2.3"] {
+            check(Encoding::Numeric, Scalar::Decimal(bad), form("decimal"));
+        }
+    }
+
+    #[test]
+    fn dates_and_times() {
+        let date = |year, month, day| Date { year, month, day };
+        check(Encoding::Date, Scalar::Date(date(1, 1, 1)), Ok("0001-01-01"));
+        check(Encoding::Date, Scalar::Date(date(0, 0, 0)), Err(Refusal::ZeroDate));
+        check(Encoding::Date, Scalar::Date(date(2024, 5, 0)), Err(Refusal::ZeroDate));
+        check(Encoding::Date, Scalar::Date(date(0, 1, 1)), Err(Refusal::DateRange));
+        check(Encoding::Date, Scalar::Date(date(2023, 2, 29)), Err(Refusal::DateRange));
+        check(Encoding::Date, Scalar::Date(date(2024, 2, 29)), Ok("2024-02-29"));
+        let at = |microsecond| DateTime { date: date(2038, 1, 19), hour: 3, minute: 14, second: 8, microsecond };
+        check(Encoding::Timestamp, Scalar::DateTime(at(0)), Ok("2038-01-19T03:14:08Z"));
+        check(Encoding::Timestamp, Scalar::DateTime(at(5)), Ok("2038-01-19T03:14:08.000005Z"));
+        check(Encoding::Timestamp, Scalar::DateTime(at(120_000)), Ok("2038-01-19T03:14:08.12Z"));
+        let time = |negative, hours, microseconds| Time { negative, hours, minutes: 5, seconds: 9, microseconds };
+        let text = Encoding::String { characters_max: 18 };
+        check(text, Scalar::Time(time(true, 838, 0)), Ok("-838:05:09"));
+        check(text, Scalar::Time(time(false, 0, 5)), Ok("00:05:09.000005"));
+    }
+
+    #[test]
+    fn text_and_bytes_have_limits() {
+        let three = Encoding::String { characters_max: 3 };
+        check(three, Scalar::Text("äöü"), Ok("äöü"));
+        check(three, Scalar::Text("abcd"), Err(Refusal::TooLong { limit: 3 }));
+        check(three, Scalar::Text("a\0b"), Ok("a\0b"));
+        let bytes = Encoding::Bytes { bytes_max: 4 };
+        check(bytes, Scalar::Bytes(b"\0\x01\xff"), Ok("AAH/"));
+        check(bytes, Scalar::Bytes(b"\xfb\xff\0\0"), Ok("+/8AAA=="));
+        check(bytes, Scalar::Bytes(b"12345"), Err(Refusal::TooLong { limit: 4 }));
+        check(Encoding::Json { arbitrary_numbers: false }, Scalar::Json("{\"b\": 1, \"a\": 2}"), Ok("{\"a\":2,\"b\":1}"));
+    }
+
+    proptest! {
+        #[test]
+        fn integers_equal_the_plain_way(value: i64, unsigned: u64) {
+            let text = value.to_string();
+            prop_assert_eq!(encoded(Encoding::Int64, Scalar::Signed(value)), Ok(text.clone()));
+            prop_assert_eq!(encoded(Encoding::Int64, Scalar::Digits(text.as_bytes())), Ok(text));
+            prop_assert_eq!(encoded(Encoding::Numeric, Scalar::Unsigned(unsigned)), Ok(unsigned.to_string()));
+        }
+
+        #[test]
+        fn a_refusal_leaves_no_trace(text in ".{0,8}", start in prop::collection::vec(any::<u8>(), 0..9)) {
+            let mut out = start.clone();
+            let plan = ColumnPlan { source_index: 0, encoding: Encoding::Json { arbitrary_numbers: false }, not_null: false };
+            if plan.encode(Scalar::Json(&text), &mut out).is_err() {
+                prop_assert_eq!(out, start);
+            }
+        }
+    }
 }

@@ -1,12 +1,19 @@
 //! Pure heart of Spanferry: values, schemas, positions, ordering, progress and the boundary traits.
 
 pub mod change_log;
+pub mod canonical;
 pub mod charset;
 pub mod code;
+pub mod ddl;
 pub mod encode;
 pub mod failure;
 pub mod fence;
 pub mod finding;
+pub mod groups;
+pub mod json;
+pub mod mapping;
+mod mapping_index;
+pub mod names;
 pub mod plan;
 pub mod position;
 pub mod rows;

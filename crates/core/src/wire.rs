@@ -76,6 +76,14 @@ pub fn put_string_head(out: &mut Vec<u8>, length: usize) {
     put_varint(out, length as u64);
 }
 
+/// Opens a string element whose length is not known yet; returns what `close_list` takes.
+pub fn open_string(out: &mut Vec<u8>) -> (usize, usize) {
+    out.push(TAG_LIST_VALUES);
+    let outer = open_length(out);
+    out.push(TAG_STRING);
+    (outer, open_length(out))
+}
+
 /// Opens a list (ARRAY) element; returns what `close_list` takes.
 pub fn open_list(out: &mut Vec<u8>) -> (usize, usize) {
     out.push(TAG_LIST_VALUES);
@@ -84,7 +92,7 @@ pub fn open_list(out: &mut Vec<u8>) -> (usize, usize) {
     (outer, open_length(out))
 }
 
-/// Closes a list opened by `open_list`.
+/// Closes what `open_list` or `open_string` opened.
 pub fn close_list(out: &mut [u8], (outer, inner): (usize, usize)) {
     close_length(out, inner);
     close_length(out, outer);
