@@ -1,0 +1,298 @@
+//! The decode plan of one table under one definition: the table map checked against the migration's schema, column by column.
+
+use spanferry_core::charset::Charset;
+use spanferry_core::encode::Refusal;
+use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
+use spanferry_core::schema::{SourceColumn, SourceType};
+
+use super::event::{Cursor, Malformed};
+use super::rows::bit;
+use super::table_map::{Definition, MappedColumn, column_type as t};
+use super::value::{Layout, Meaning, Scratch, ValueError};
+
+/// The collation id of bytes.
+const BINARY: u16 = 63;
+
+/// How one column of the image is read.
+#[derive(Debug)]
+struct Reader {
+    layout: Layout,
+    /// Index into the plan's columns, and meaning; `None` for a column that is not migrated.
+    migrated: Option<(usize, Meaning)>,
+    /// Place in the key, if it belongs to it.
+    key_place: Option<usize>,
+}
+
+/// Reads the images of one table.
+#[derive(Debug)]
+pub(crate) struct ImageReader {
+    readers: Vec<Reader>,
+    null_bytes: usize,
+    key_columns: usize,
+}
+
+/// Why an image could not be turned into a row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ImageError {
+    /// Its bytes are not what the table map says.
+    Malformed(Malformed),
+    /// A cell is refused.
+    Refused(RefusedCell),
+}
+
+impl From<Malformed> for ImageError {
+    fn from(error: Malformed) -> Self {
+        ImageError::Malformed(error)
+    }
+}
+
+/// Memory for the encoded key of an image before.
+#[derive(Debug, Default)]
+pub(crate) struct KeyEncoder {
+    cells: Vec<u8>,
+    places: Vec<(usize, usize)>,
+}
+
+impl ImageReader {
+    /// Checks the definition against the plan's source schema; the error says what differs.
+    pub(crate) fn compile(plan: &TablePlan, definition: &Definition) -> Result<ImageReader, String> {
+        let source = &plan.source;
+        if definition.columns.iter().any(|column| column.name.is_none()) {
+            return Err("the table map names no columns: the source needs `SET GLOBAL binlog_row_metadata = FULL`".into());
+        }
+        if definition.columns.len() != source.columns.len() {
+            let (now, then) = (definition.columns.len(), source.columns.len());
+            return Err(format!("it has {now} columns in the binary log, {then} in the schema the migration began with"));
+        }
+        check_primary_key(plan, definition)?;
+        let mut readers = Vec::with_capacity(source.columns.len());
+        let mut next = 0;
+        for (index, (mapped, column)) in definition.columns.iter().zip(&source.columns).enumerate() {
+            let name = &column.name;
+            check_name(mapped, column)?;
+            let layout = Layout::of(mapped).map_err(|reason| format!("column `{name}`: {reason}"))?;
+            let meaning = meaning(mapped, &column.ty).ok_or_else(|| {
+                let (ty, meta) = (mapped.ty, mapped.meta);
+                format!("column `{name}` has another type in the binary log (type {ty}, {meta}) than when the migration began")
+            })?;
+            let migrated = plan.columns.get(next).filter(|column| column.source_index == index).map(|_| (next, meaning));
+            let key_place = migrated.as_ref().and_then(|(at, _)| plan.key.iter().position(|key| key == at));
+            next += usize::from(migrated.is_some());
+            readers.push(Reader { layout, migrated, key_place });
+        }
+        if next != plan.columns.len() {
+            return Err("its plan does not follow the source's column order".into());
+        }
+        Ok(ImageReader { null_bytes: source.columns.len().div_ceil(8), readers, key_columns: plan.key.len() })
+    }
+
+    /// Encodes the next full image as a row.
+    pub(crate) fn row(
+        &self,
+        plan: &TablePlan,
+        images: &mut Cursor<'_>,
+        scratch: &mut Scratch,
+        encoder: &mut RowEncoder,
+    ) -> Result<(), ImageError> {
+        use spanferry_core::scalar::Scalar;
+        let nulls = images.take(self.null_bytes)?;
+        encoder.begin();
+        let mut refused = None;
+        for (index, reader) in self.readers.iter().enumerate() {
+            let value = if bit(nulls, index) { None } else { Some(reader.layout.take(images)?) };
+            let Some((column, meaning)) = &reader.migrated else { continue };
+            if refused.is_some() {
+                continue;
+            }
+            let scalar = match value {
+                None => Ok(Scalar::Null),
+                Some(bytes) => meaning.scalar(bytes, scratch),
+            };
+            refused = match scalar {
+                Ok(scalar) => encoder.cell(plan, scalar).err(),
+                Err(ValueError::Refused(refusal)) => Some(RefusedCell { column: *column, refusal }),
+                Err(ValueError::Malformed(error)) => return Err(error.into()),
+            };
+        }
+        // The image was read to its end, so that the next one can be.
+        refused.map_or(Ok(()), |cell| Err(ImageError::Refused(cell)))
+    }
+
+    /// Encodes the key of the next full image into `key`; the other columns are stepped over.
+    pub(crate) fn key(
+        &self,
+        plan: &TablePlan,
+        images: &mut Cursor<'_>,
+        scratch: &mut Scratch,
+        encoder: &mut KeyEncoder,
+        key: &mut Vec<u8>,
+    ) -> Result<(), ImageError> {
+        use spanferry_core::scalar::Scalar;
+        let nulls = images.take(self.null_bytes)?;
+        encoder.cells.clear();
+        encoder.places.clear();
+        encoder.places.resize(self.key_columns, (0, 0));
+        let mut refused = None;
+        for (index, reader) in self.readers.iter().enumerate() {
+            let value = if bit(nulls, index) { None } else { Some(reader.layout.take(images)?) };
+            let (Some((column, meaning)), Some(place)) = (&reader.migrated, reader.key_place) else { continue };
+            let start = encoder.cells.len();
+            let scalar = match value {
+                None => Ok(Scalar::Null),
+                Some(bytes) => meaning.scalar(bytes, scratch),
+            };
+            let result: Result<(), Refusal> = match scalar {
+                Ok(scalar) => plan.columns[*column].encode(scalar, &mut encoder.cells),
+                Err(ValueError::Refused(refusal)) => Err(refusal),
+                Err(ValueError::Malformed(error)) => return Err(error.into()),
+            };
+            if let Err(refusal) = result {
+                refused.get_or_insert(RefusedCell { column: *column, refusal });
+            }
+            encoder.places[place] = (start, encoder.cells.len());
+        }
+        key.clear();
+        for (start, end) in &encoder.places {
+            key.extend_from_slice(&encoder.cells[*start..*end]);
+        }
+        refused.map_or(Ok(()), |cell| Err(ImageError::Refused(cell)))
+    }
+}
+
+fn check_name(mapped: &MappedColumn, column: &SourceColumn) -> Result<(), String> {
+    let (now, then) = (mapped.name.as_deref().unwrap_or(""), &column.name);
+    if now != then && now.to_lowercase() != then.to_lowercase() {
+        return Err(format!("column `{then}` is `{now}` in the binary log"));
+    }
+    if mapped.nullable != column.nullable {
+        let word = if mapped.nullable { "allows" } else { "forbids" };
+        return Err(format!("column `{then}` {word} NULL in the binary log, unlike when the migration began"));
+    }
+    Ok(())
+}
+
+fn check_primary_key(plan: &TablePlan, definition: &Definition) -> Result<(), String> {
+    let now: Vec<usize> = definition.primary_key.iter().map(|(column, _)| *column).collect();
+    if now == plan.source.primary_key {
+        return Ok(());
+    }
+    Err("its primary key in the binary log is not the one the migration began with".into())
+}
+
+/// What a column's values mean, if the table map's type is the one the schema says.
+fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
+    let meta = usize::from(mapped.meta);
+    let is = |types: &[u8]| types.contains(&mapped.ty).then_some(());
+    let when = |condition: bool| condition.then_some(());
+    let fraction_is = |fraction: u8| when(meta == usize::from(fraction));
+    const BLOBS: &[u8] = &[t::BLOB, t::TINY_BLOB, t::MEDIUM_BLOB, t::LONG_BLOB, t::MARIADB_BLOB_COMPRESSED];
+    let compressed = matches!(mapped.ty, t::MARIADB_BLOB_COMPRESSED | t::MARIADB_VARCHAR_COMPRESSED);
+    let text = |charset: Charset| {
+        when(mapped.collation.and_then(Charset::from_collation_id) == Some(charset))?;
+        Some(if compressed { Meaning::CompressedText(charset) } else { Meaning::Text(charset) })
+    };
+    let bytes = |width: usize| {
+        when(mapped.collation.is_none_or(|collation| collation == BINARY))?;
+        Some(if compressed { Meaning::CompressedBytes } else { Meaning::Bytes { width } })
+    };
+    match ty {
+        SourceType::Integer { bits, unsigned } => {
+            let wanted = match bits {
+                8 => t::TINY,
+                16 => t::SHORT,
+                24 => t::INT24,
+                32 => t::LONG,
+                _ => t::LONGLONG,
+            };
+            when(mapped.ty == wanted && mapped.unsigned == Some(*unsigned))?;
+            Some(Meaning::Integer { unsigned: *unsigned })
+        }
+        SourceType::Decimal { precision, scale } => {
+            is(&[t::NEWDECIMAL])?;
+            let (precision, scale) = (usize::from(*precision), usize::from(*scale));
+            when(meta == precision | scale << 8)?;
+            Some(Meaning::Decimal { precision, scale })
+        }
+        SourceType::Float => is(&[t::FLOAT]).map(|()| Meaning::Float32),
+        SourceType::Double => is(&[t::DOUBLE]).map(|()| Meaning::Float64),
+        SourceType::Bit { bits } => {
+            when(mapped.ty == t::BIT && meta == usize::from(*bits))?;
+            Some(Meaning::Bits)
+        }
+        SourceType::Varchar { characters, charset, .. } => {
+            is(&[t::VARCHAR, t::VAR_STRING, t::STRING, t::MARIADB_VARCHAR_COMPRESSED])?;
+            let width = usize::try_from(*characters).ok()?.checked_mul(charset.bytes_per_character_max())?;
+            when(compressed || width == meta)?;
+            text(*charset)
+        }
+        SourceType::Text { charset, .. } => is(BLOBS).and_then(|()| text(*charset)),
+        SourceType::Binary { bytes: width } => {
+            let width = usize::try_from(*width).ok()?;
+            when(mapped.ty == t::STRING && width == meta)?;
+            bytes(width)
+        }
+        SourceType::Varbinary { bytes: width } => {
+            is(&[t::VARCHAR, t::VAR_STRING, t::MARIADB_VARCHAR_COMPRESSED])?;
+            when(compressed || usize::try_from(*width) == Ok(meta))?;
+            bytes(0)
+        }
+        SourceType::Blob { .. } => is(BLOBS).and_then(|()| bytes(0)),
+        SourceType::Enum { labels, charset } => {
+            is(&[t::ENUM])?;
+            labels_agree(mapped, labels, *charset)?;
+            Some(Meaning::Enum(labels.clone()))
+        }
+        SourceType::Set { labels, charset } => {
+            is(&[t::SET])?;
+            labels_agree(mapped, labels, *charset)?;
+            Some(Meaning::Set(labels.clone()))
+        }
+        SourceType::Json => is(&[t::JSON]).map(|()| Meaning::Json),
+        SourceType::JsonText => {
+            is(&[t::BLOB, t::TINY_BLOB, t::MEDIUM_BLOB, t::LONG_BLOB])?;
+            Some(Meaning::JsonText(mapped.collation.and_then(Charset::from_collation_id)?))
+        }
+        SourceType::Date => is(&[t::DATE, t::NEWDATE]).map(|()| Meaning::Date),
+        SourceType::DateTime { fraction } => {
+            is(&[t::DATETIME2])?;
+            fraction_is(*fraction).map(|()| Meaning::DateTime { fraction: meta })
+        }
+        SourceType::Timestamp { fraction } => {
+            is(&[t::TIMESTAMP2])?;
+            fraction_is(*fraction).map(|()| Meaning::Timestamp { fraction: meta })
+        }
+        SourceType::Time { fraction } => {
+            is(&[t::TIME2])?;
+            fraction_is(*fraction).map(|()| Meaning::Time { fraction: meta })
+        }
+        SourceType::Year => is(&[t::YEAR]).map(|()| Meaning::Year),
+        SourceType::Geometry => is(&[t::GEOMETRY]).map(|()| Meaning::Bytes { width: 0 }),
+        SourceType::Vector { dimensions } => {
+            let width = usize::try_from(*dimensions).ok()?.checked_mul(4)?;
+            let same = match mapped.ty {
+                t::VECTOR => mapped.dimensions.is_none_or(|found| found == *dimensions),
+                t::VARCHAR => width == meta,
+                _ => false,
+            };
+            when(same).map(|()| Meaning::Bytes { width: 0 })
+        }
+        SourceType::Uuid => fixed(mapped, 16).map(|()| Meaning::Uuid),
+        SourceType::Inet4 => fixed(mapped, 4).map(|()| Meaning::Inet4),
+        SourceType::Inet6 => fixed(mapped, 16).map(|()| Meaning::Inet6),
+        // Not migrated: only its width matters.
+        SourceType::Unknown { .. } => Some(Meaning::Bytes { width: 0 }),
+    }
+}
+
+fn fixed(mapped: &MappedColumn, width: u16) -> Option<()> {
+    (mapped.ty == t::STRING && mapped.meta == width).then_some(())
+}
+
+fn labels_agree(mapped: &MappedColumn, labels: &[String], charset: Charset) -> Option<()> {
+    let found = mapped.labels.as_ref()?;
+    let mut scratch = Vec::new();
+    let charset = mapped.collation.and_then(Charset::from_collation_id).unwrap_or(charset);
+    let same = found.len() == labels.len()
+        && found.iter().zip(labels).all(|(bytes, label)| charset.decode(bytes, &mut scratch) == Ok(label.as_str()));
+    same.then_some(())
+}

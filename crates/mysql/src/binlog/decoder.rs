@@ -1,0 +1,443 @@
+//! The decoder: pieces of raw events into changes, stops and notices. Pure; it keeps only what one transaction needs, and caches.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use spanferry_core::change_log::{Piece, PieceKind};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
+use spanferry_core::position::TransactionId;
+use spanferry_core::source::{ChangeDecoder, ChangeSink};
+
+use super::columns::{ImageError, ImageReader, KeyEncoder};
+use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
+use super::query::{Kind, Named, QueryEvent, Statement};
+use super::rows::{Change, RowsEvent, change};
+use super::table_map::{Definition, TableMapHead};
+use super::value::Scratch;
+
+/// Table definitions kept compiled; a definition changes only by DDL, so this is far above what is needed.
+const DEFINITIONS_MAX: usize = 16_384;
+
+/// The table id of the rows event that only ends a statement.
+const DUMMY_TABLE: u64 = 0x00ff_ffff;
+
+/// What the decoder must know about the source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DecoderOptions {
+    /// Whether table and schema names differ only by more than letter case (`lower_case_table_names` is not 0).
+    pub names_ignore_case: bool,
+}
+
+/// Decodes the pieces of `BinlogStream`.
+#[derive(Debug)]
+pub struct BinlogDecoder {
+    options: DecoderOptions,
+    plans: Vec<Arc<TablePlan>>,
+    by_name: HashMap<Vec<u8>, usize>,
+    schemas: BTreeSet<String>,
+    /// Per table, the compiled reader of each definition seen, or what about it does not fit.
+    compiled: HashMap<(usize, Vec<u8>), Compiled>,
+    transaction: Transaction,
+    scratch: Scratch,
+    encoder: RowEncoder,
+    key_encoder: KeyEncoder,
+    key: Vec<u8>,
+    old_key: Vec<u8>,
+}
+
+type Compiled = Result<Arc<ImageReader>, Arc<str>>;
+
+/// What is known within one transaction.
+#[derive(Debug, Default)]
+struct Transaction {
+    /// Table id of the binlog to the plan's index and its reader; `None` for a table that is not migrated.
+    tables: HashMap<u64, Option<(usize, Compiled)>>,
+    /// Plans whose rows were seen.
+    changed: BTreeSet<usize>,
+    /// Plans that were told to stop.
+    stopped: BTreeSet<usize>,
+    /// Its rows count only if a later XA COMMIT says so.
+    xa: bool,
+}
+
+impl BinlogDecoder {
+    /// A decoder for these tables.
+    pub fn new(tables: &[Arc<TablePlan>], options: DecoderOptions) -> BinlogDecoder {
+        let mut decoder = BinlogDecoder {
+            options,
+            plans: tables.to_vec(),
+            by_name: HashMap::new(),
+            schemas: BTreeSet::new(),
+            compiled: HashMap::new(),
+            transaction: Transaction::default(),
+            scratch: Scratch::default(),
+            encoder: RowEncoder::new(),
+            key_encoder: KeyEncoder::default(),
+            key: Vec::new(),
+            old_key: Vec::new(),
+        };
+        for (index, plan) in tables.iter().enumerate() {
+            let name = plan.name();
+            decoder.by_name.insert(decoder.lookup_key(name.schema.as_bytes(), name.table.as_bytes()), index);
+            decoder.schemas.insert(name.schema.clone());
+        }
+        decoder
+    }
+
+    fn lookup_key(&self, schema: &[u8], table: &[u8]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(schema.len() + table.len() + 1);
+        key.extend_from_slice(schema);
+        key.push(0);
+        key.extend_from_slice(table);
+        if self.options.names_ignore_case {
+            return String::from_utf8_lossy(&key).to_lowercase().into_bytes();
+        }
+        key
+    }
+
+    fn event(&mut self, event: &Event<'_>, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
+        let number = event.header.kind;
+        match number {
+            kind::TABLE_MAP => self.table_map(event.body, sink),
+            kind::QUERY => self.query(event.body, sink),
+            kind::PARTIAL_UPDATE_ROWS => self.unreadable_rows(
+                event.body,
+                "rows changed in part (PARTIAL_UPDATE_ROWS): a session has `binlog_row_value_options = PARTIAL_JSON`, expected ''",
+                sink,
+            ),
+            _ if kind::MARIADB_COMPRESSED_ROWS.contains(&number) => self.unreadable_rows(
+                event.body,
+                "compressed rows: the source has `log_bin_compress = ON`, expected OFF",
+                sink,
+            ),
+            kind::TRANSACTION_PAYLOAD => self.stop_all(
+                "a compressed transaction: a session has `binlog_transaction_compression = ON`, expected OFF",
+                sink,
+            ),
+            kind::MARIADB_QUERY_COMPRESSED => self.stop_all(
+                "a compressed statement: the source has `log_bin_compress = ON`, expected OFF",
+                sink,
+            ),
+            kind::XA_PREPARE => {
+                self.transaction.xa = true;
+                self.stop_changed("rows of an XA transaction, which may still be rolled back", sink);
+            }
+            kind::INCIDENT => self.stop_all("an INCIDENT event: the source's log may lack changes", sink),
+            kind::MARIADB_GTID => {
+                let flags = event.body.get(12).copied().unwrap_or(0);
+                // FL_PREPARED_XA; a completed one (128) is told by its XA COMMIT or XA ROLLBACK.
+                self.transaction.xa |= flags & 64 != 0;
+            }
+            kind::GTID
+            | kind::GTID_TAGGED
+            | kind::ANONYMOUS_GTID
+            | kind::XID
+            | kind::STOP
+            | kind::ROTATE
+            | kind::FORMAT_DESCRIPTION
+            | kind::HEARTBEAT
+            | kind::HEARTBEAT_V2
+            | kind::IGNORABLE
+            | kind::ROWS_QUERY
+            | kind::PREVIOUS_GTIDS
+            | kind::TRANSACTION_CONTEXT
+            | kind::VIEW_CHANGE
+            | kind::MARIADB_ANNOTATE_ROWS
+            | kind::MARIADB_CHECKPOINT
+            | kind::MARIADB_GTID_LIST
+            | kind::MARIADB_START_ENCRYPTION => {}
+            // Settings of the statement behind them, which is judged by itself.
+            kind::INTVAR | kind::RAND | kind::USER_VAR => {}
+            _ => match change(number) {
+                Some((change, version_2)) => self.rows(event.body, change, version_2, sink),
+                None if event.header.flags & FLAG_IGNORABLE != 0 => {}
+                None => self.stop_all(&format!("an event of type {number}, which is not known"), sink),
+            },
+        }
+        Ok(())
+    }
+
+    fn table_map(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
+        let head = match TableMapHead::parse(body) {
+            Ok(head) => head,
+            Err(error) => return self.stop_all(&error.to_string(), sink),
+        };
+        let Some(index) = self.by_name.get(&self.lookup_key(head.schema, head.table)).copied() else {
+            self.transaction.tables.insert(head.table_id, None);
+            return;
+        };
+        let compiled = self.compiled(index, head.definition);
+        self.transaction.tables.insert(head.table_id, Some((index, compiled)));
+    }
+
+    /// The reader of a definition, from the cache or compiled now.
+    fn compiled(&mut self, index: usize, definition: &[u8]) -> Compiled {
+        let key = (index, definition.to_vec());
+        if let Some(known) = self.compiled.get(&key) {
+            return known.clone();
+        }
+        let compiled = Definition::parse(definition)
+            .map_err(|error| error.to_string())
+            .and_then(|definition| ImageReader::compile(&self.plans[index], &definition));
+        let compiled: Compiled = compiled.map(Arc::new).map_err(Arc::from);
+        if self.compiled.len() >= DEFINITIONS_MAX {
+            self.compiled.clear();
+        }
+        self.compiled.insert(key, compiled.clone());
+        compiled
+    }
+
+    fn rows(&mut self, body: &[u8], change: Change, version_2: bool, sink: &mut dyn ChangeSink) {
+        let event = match RowsEvent::parse(body, change, version_2) {
+            Ok(event) => event,
+            Err(error) => return self.stop_all(&error.to_string(), sink),
+        };
+        let (index, compiled) = match self.transaction.tables.get(&event.table_id) {
+            Some(Some((index, compiled))) => (*index, compiled.clone()),
+            Some(None) => return,
+            None if event.table_id == DUMMY_TABLE && event.images.is_empty() => return,
+            None => return self.stop_all("rows without a table map", sink),
+        };
+        self.transaction.changed.insert(index);
+        if self.transaction.stopped.contains(&index) {
+            return;
+        }
+        if self.transaction.xa {
+            let text = "rows of an XA transaction, which may still be rolled back";
+            return self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
+        }
+        let reader = match compiled {
+            Ok(reader) => reader,
+            Err(text) => return self.stop(index, code::SCHEMA_MISMATCH, &text, None, sink),
+        };
+        if event.columns != self.plans[index].source.columns.len() {
+            let text = "rows with another number of columns than their table map";
+            return self.stop(index, code::SCHEMA_MISMATCH, text, None, sink);
+        }
+        if !event.is_full() {
+            let text = "rows that lack columns: a session has another `binlog_row_image`, expected FULL";
+            return self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
+        }
+        match self.images(index, &reader, &event, sink) {
+            Ok(()) => {}
+            Err(ImageError::Malformed(error)) => {
+                self.stop(index, code::EVENT_UNSUPPORTED, &error.to_string(), None, sink);
+            }
+            Err(ImageError::Refused(cell)) => self.stop_refused(index, &cell, sink),
+        }
+    }
+
+    fn images(
+        &mut self,
+        index: usize,
+        reader: &ImageReader,
+        event: &RowsEvent<'_>,
+        sink: &mut dyn ChangeSink,
+    ) -> Result<(), ImageError> {
+        let plan = Arc::clone(&self.plans[index]);
+        let mut images = Cursor::new(event.images);
+        while !images.is_empty() {
+            if event.change != Change::Insert {
+                let (scratch, encoder) = (&mut self.scratch, &mut self.key_encoder);
+                reader.key(&plan, &mut images, scratch, encoder, &mut self.old_key)?;
+            }
+            if event.change == Change::Delete {
+                sink.delete(plan.id, &self.old_key);
+                continue;
+            }
+            reader.row(&plan, &mut images, &mut self.scratch, &mut self.encoder)?;
+            self.encoder.key_into(&plan, &mut self.key);
+            if event.change == Change::Update && self.key != self.old_key {
+                sink.relocate(plan.id, &self.old_key, &self.key, self.encoder.row());
+            } else {
+                sink.upsert(plan.id, &self.key, self.encoder.row());
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows in a form that is not read: stops the table, or all if it is not known.
+    fn unreadable_rows(&mut self, body: &[u8], text: &str, sink: &mut dyn ChangeSink) {
+        let table = Cursor::new(body).uint(6).ok().and_then(|id| self.transaction.tables.get(&id));
+        match table.map(|entry| entry.as_ref().map(|(index, _)| *index)) {
+            Some(Some(index)) => self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink),
+            Some(None) => {}
+            None => self.stop_all(text, sink),
+        }
+    }
+
+    fn query(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
+        let query = match QueryEvent::parse(body) {
+            Ok(query) => query,
+            Err(error) => return self.stop_all(&error.to_string(), sink),
+        };
+        if matches!(query.text.as_deref(), Some("BEGIN" | "COMMIT")) {
+            return;
+        }
+        let statement = query.statement();
+        let title = &statement.title;
+        match statement.kind {
+            Kind::Begin | Kind::Commit | Kind::Nothing => {}
+            Kind::Rollback => {
+                self.stop_changed("rows taken back by a logged ROLLBACK: the transaction mixes engines", sink);
+            }
+            Kind::Harmless => self.harmless(&query, &statement, sink),
+            Kind::CreateTable => {
+                self.stop_named(&query, &statement, sink);
+                self.created(&query, &statement.tables, sink);
+            }
+            Kind::CreateTableIfAbsent => self.created(&query, &statement.tables, sink),
+            Kind::ChangeTable => {
+                self.stop_named(&query, &statement, sink);
+                if title.starts_with("RENAME") {
+                    let targets: Vec<Named> = statement.tables.iter().skip(1).step_by(2).cloned().collect();
+                    self.created(&query, &targets, sink);
+                }
+            }
+            Kind::ChangeSchema => {
+                if self.is_schema(statement.schema.as_deref().unwrap_or(&query.schema)) {
+                    self.stop_all_with(code::DDL_SEEN, &format!("{title} on the migrated schema"), sink);
+                }
+            }
+            Kind::ChangeRows if self.touches(&query, &statement) => self.stop_all(
+                &format!("a change logged as statement ({title}): a session has another `binlog_format`, expected ROW"),
+                sink,
+            ),
+            Kind::Xa => self.transaction.xa = true,
+            Kind::XaCommit => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
+            Kind::Unknown if self.touches(&query, &statement) => {
+                self.stop_all_with(code::DDL_SEEN, &format!("a statement that is not recognised ({title})"), sink);
+            }
+            Kind::ChangeRows | Kind::Unknown => {}
+        }
+    }
+
+    fn harmless(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
+        let title = &statement.title;
+        for index in self.named(query, &statement.tables) {
+            let subject = Subject::table(self.plans[index].name().table.clone());
+            sink.notice(Finding::new(code::DDL_SEEN, Severity::Notice, subject, format!("{title}, which changes no rows")));
+        }
+        if statement.tables.is_empty() && self.is_schema(&query.schema) {
+            let text = format!("{title}, which changes no rows");
+            sink.notice(Finding::new(code::DDL_SEEN, Severity::Notice, Subject::whole(), text));
+        }
+    }
+
+    /// Tells of tables created in a migrated schema.
+    fn created(&mut self, query: &QueryEvent, tables: &[Named], sink: &mut dyn ChangeSink) {
+        for named in tables {
+            let schema = named.schema.as_deref().unwrap_or(&query.schema);
+            if self.is_schema(schema) && self.named(query, std::slice::from_ref(named)).is_empty() {
+                let subject = Subject::table(named.table.clone());
+                sink.notice(Finding::new(code::TABLE_CREATED, Severity::Warning, subject, "a table was created at the source"));
+            }
+        }
+    }
+
+    /// Stops the migrated tables that a statement names.
+    fn stop_named(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
+        let title = &statement.title;
+        for index in self.named(query, &statement.tables) {
+            self.stop(index, code::DDL_SEEN, &format!("{title} at the source"), None, sink);
+        }
+    }
+
+    /// Plans of the tables named, in any letter case.
+    fn named(&self, query: &QueryEvent, tables: &[Named]) -> BTreeSet<usize> {
+        let same = |left: &str, right: &str| left == right || left.to_lowercase() == right.to_lowercase();
+        let mut found = BTreeSet::new();
+        for named in tables {
+            let schema = named.schema.as_deref().unwrap_or(&query.schema);
+            for (index, plan) in self.plans.iter().enumerate() {
+                if same(&plan.name().schema, schema) && same(&plan.name().table, &named.table) {
+                    found.insert(index);
+                }
+            }
+        }
+        found
+    }
+
+    fn is_schema(&self, name: &str) -> bool {
+        self.schemas.iter().any(|schema| schema == name || schema.to_lowercase() == name.to_lowercase())
+    }
+
+    /// Whether a statement that cannot be followed may change migrated tables.
+    fn touches(&self, query: &QueryEvent, statement: &Statement) -> bool {
+        query.text.is_none()
+            || self.is_schema(&query.schema)
+            || query.changed_schemas.iter().flatten().any(|schema| self.is_schema(schema))
+            || statement.mentioned.iter().any(|name| self.is_schema(name))
+    }
+
+    fn stop_all(&mut self, text: &str, sink: &mut dyn ChangeSink) {
+        self.stop_all_with(code::EVENT_UNSUPPORTED, text, sink);
+    }
+
+    fn stop_all_with(&mut self, code: code::Code, text: &str, sink: &mut dyn ChangeSink) {
+        for index in 0..self.plans.len() {
+            self.stop(index, code, text, None, sink);
+        }
+    }
+
+    fn stop_changed(&mut self, text: &str, sink: &mut dyn ChangeSink) {
+        for index in self.transaction.changed.clone() {
+            self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
+        }
+    }
+
+    fn stop_refused(&mut self, index: usize, cell: &RefusedCell, sink: &mut dyn ChangeSink) {
+        let plan = &self.plans[index];
+        let column = plan.source.columns[plan.source_index(cell.column)].name.clone();
+        let text = format!("a changed row holds {}", cell.refusal);
+        self.stop(index, code::VALUE_REFUSED, &text, Some(column), sink);
+    }
+
+    /// Stops one table, once a transaction.
+    fn stop(&mut self, index: usize, code: code::Code, text: &str, part: Option<String>, sink: &mut dyn ChangeSink) {
+        if !self.transaction.stopped.insert(index) {
+            return;
+        }
+        let plan = &self.plans[index];
+        let table = plan.name().table.clone();
+        let remedy = format!("spanferry resync {table}");
+        let subject = Subject { table: Some(table), part };
+        sink.stop(plan.id, Finding::new(code, Severity::Blocking, subject, text).remedy(remedy));
+    }
+
+    /// The tables it decodes, by index.
+    pub fn tables(&self) -> impl Iterator<Item = TableId> {
+        self.plans.iter().map(|plan| plan.id)
+    }
+}
+
+impl ChangeDecoder for BinlogDecoder {
+    fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure> {
+        TransactionId::parse(&piece.transaction).ok_or_else(|| {
+            let message = "expected a transaction's identity such as `uuid:number` or `domain-server-number`";
+            Failure::new(code::LOG_CORRUPT, Class::StopMigration, piece.transaction.clone(), message)
+        })
+    }
+
+    fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
+        if piece.number == 0 {
+            self.transaction = Transaction::default();
+        }
+        match piece.kind {
+            PieceKind::Transaction => {}
+            PieceKind::Abandoned => return Ok(()),
+        }
+        let mut run = piece.body.as_slice();
+        let broken = |error: Malformed| {
+            let object = format!("transaction {}", piece.transaction);
+            Failure::new(code::LOG_CORRUPT, Class::StopMigration, object, "its events cannot be told apart").caused_by(error)
+        };
+        while let Some(event) = next_event(&mut run).map_err(broken)? {
+            self.event(&event, sink)?;
+        }
+        Ok(())
+    }
+}
