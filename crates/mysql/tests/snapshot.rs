@@ -1,0 +1,409 @@
+//! Catalog, check and snapshot against real servers.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::code;
+use spanferry_core::encode::{ColumnPlan, Encoding};
+use spanferry_core::finding::{Finding, Severity};
+use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::schema::{SourceTable, SourceType};
+use spanferry_core::source::{
+    CheckRequest, HandOff, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
+};
+use spanferry_core::target_schema::TargetTable;
+use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_mysql::{MysqlSession, MysqlSource};
+use support::Server;
+
+const KEYS: &str = "CREATE DATABASE k CHARACTER SET utf8mb4;
+USE k;
+CREATE TABLE signed (a BIGINT PRIMARY KEY);
+INSERT INTO signed VALUES (-9223372036854775808),(-1),(0),(1),(9223372036854775806),(9223372036854775807);
+CREATE TABLE wide (a BIGINT UNSIGNED PRIMARY KEY);
+INSERT INTO wide VALUES (0),(1),(9223372036854775807),(9223372036854775808),(18446744073709551614),(18446744073709551615);
+CREATE TABLE decimals (a DECIMAL(30,10) PRIMARY KEY);
+INSERT INTO decimals VALUES (-12345678901234567890.0000000001),(-0.5),(0),(0.0000000001),(99999999999999999999.9999999999);
+CREATE TABLE folded (a VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY);
+INSERT INTO folded VALUES (''),('a''b'),('B'),('c\\\\d'),('é'),('ß'),('Z'),('日本');
+CREATE TABLE latin (a VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci PRIMARY KEY);
+INSERT INTO latin VALUES ('a'),('Ä'),('Å'),('z'),('ö');
+CREATE TABLE wide_text (a VARCHAR(20) CHARACTER SET utf16 COLLATE utf16_general_ci PRIMARY KEY);
+INSERT INTO wide_text VALUES ('a'),('é'),('z'),('日');
+CREATE TABLE old_text (a VARCHAR(20) CHARACTER SET utf8 PRIMARY KEY);
+INSERT INTO old_text VALUES ('a'),('é'),('z');
+CREATE TABLE bytes (a BINARY(4) PRIMARY KEY);
+INSERT INTO bytes VALUES (X'00000000'),(X'00000001'),(X'01000000'),(X'0100'),(X'FF00FF00'),(X'FFFFFFFF') ON DUPLICATE KEY UPDATE a = a;
+CREATE TABLE loose (a VARBINARY(4) PRIMARY KEY);
+INSERT INTO loose VALUES (X''),(X'00'),(X'0000'),(X'01'),(X'0100'),(X'FF');
+CREATE TABLE days (a DATE PRIMARY KEY);
+INSERT INTO days VALUES ('1000-01-01'),('1969-12-31'),('2024-02-29'),('9999-12-31');
+CREATE TABLE moments (a DATETIME(6) PRIMARY KEY);
+INSERT INTO moments VALUES ('1999-12-31 23:59:59.999999'),('2000-01-01 00:00:00.000001'),('2024-06-01 12:00:00');
+CREATE TABLE spans (a TIME(3) PRIMARY KEY);
+INSERT INTO spans VALUES ('-838:59:59'),('-00:00:00.001'),('00:00:00'),('00:00:00.001'),('838:59:59');
+CREATE TABLE labels (a ENUM('z','a','m') PRIMARY KEY);
+INSERT INTO labels VALUES ('z'),('a'),('m');
+CREATE TABLE bits (a BIT(64) PRIMARY KEY);
+INSERT INTO bits VALUES (0),(1),(9223372036854775808),(18446744073709551615);
+CREATE TABLE pair (a INT, b VARCHAR(10), c INT, v INT, PRIMARY KEY (a, b, c));
+INSERT INTO pair VALUES (1,'x',1,0),(1,'x',2,0),(1,'x',3,0),(1,'y',-1,0),(1,'y',0,0),(2,'',5,0),(2,'a',4,0);
+CREATE TABLE uniq (v INT, a INT NOT NULL, UNIQUE KEY u (a));
+INSERT INTO uniq VALUES (1,10),(2,20),(3,30)";
+
+fn encoding(ty: &SourceType) -> Encoding {
+    match ty {
+        SourceType::Integer {
+            bits: 64,
+            unsigned: true,
+        }
+        | SourceType::Decimal { .. } => Encoding::PgNumeric,
+        SourceType::Integer { .. } | SourceType::Year => Encoding::Int64,
+        SourceType::Float => Encoding::Float32,
+        SourceType::Double => Encoding::Float64,
+        SourceType::Bit { .. }
+        | SourceType::Binary { .. }
+        | SourceType::Varbinary { .. }
+        | SourceType::Blob { .. }
+        | SourceType::Geometry => Encoding::Bytes { bytes_max: 1 << 20 },
+        SourceType::Date => Encoding::Date,
+        SourceType::DateTime { .. } | SourceType::Timestamp { .. } => Encoding::Timestamp,
+        SourceType::Json | SourceType::JsonText => Encoding::Json {
+            arbitrary_numbers: true,
+        },
+        _ => Encoding::String {
+            characters_max: 1 << 20,
+        },
+    }
+}
+
+fn plan(table: &SourceTable, id: u32) -> Arc<TablePlan> {
+    let columns = table.columns.iter().enumerate();
+    let columns = columns
+        .map(|(source_index, column)| ColumnPlan {
+            source_index,
+            encoding: encoding(&column.ty),
+            not_null: false,
+        })
+        .collect();
+    let key = if table.primary_key.is_empty() {
+        vec![1]
+    } else {
+        table.primary_key.clone()
+    };
+    let target = TargetTable {
+        name: table.name.table.clone(),
+        columns: Vec::new(),
+        primary_key: key.clone(),
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+    };
+    Arc::new(TablePlan {
+        id: TableId(id),
+        group: GroupId(0),
+        source: Arc::new(table.clone()),
+        target,
+        columns,
+        key,
+    })
+}
+
+async fn plans(source: &MysqlSource) -> Vec<Arc<TablePlan>> {
+    let catalog = source.catalog().await.expect("a catalog");
+    catalog
+        .tables
+        .iter()
+        .zip(0..)
+        .map(|(table, id)| plan(table, id))
+        .collect()
+}
+
+async fn read(session: &mut MysqlSession, plan: &Arc<TablePlan>, range: &Range) -> Vec<Vec<u8>> {
+    session.begin(plan, range).await.expect("a range");
+    let (mut rows, mut all) = (SnapshotRows::default(), Vec::new());
+    loop {
+        let status = session.read(&mut rows, 2, 1 << 20).await.expect("rows");
+        assert!(rows.refused.is_empty(), "{:?}", rows.refused);
+        all.extend(rows.rows.payloads().map(<[u8]>::to_vec));
+        if status == ReadStatus::End {
+            return all;
+        }
+    }
+}
+
+fn whole(plan: &TablePlan) -> Range {
+    Range {
+        table: plan.id,
+        after: None,
+        up_to: None,
+    }
+}
+
+#[tokio::test]
+async fn ranges_cover_every_key_type_once_and_in_order() {
+    for server in Server::both() {
+        drop(server.run(KEYS).await);
+        let source = MysqlSource::new(server.admin("k"), 4242).unwrap();
+        let plans = plans(&source).await;
+        assert_eq!(plans.len(), 16);
+        let mut snapshot = source.open(&plans, 2, true).await.expect("a snapshot");
+        assert_eq!(
+            (snapshot.hand_off, &snapshot.low),
+            (HandOff::GlobalLock, &snapshot.high)
+        );
+        let session = &mut snapshot.sessions[1];
+        for plan in &plans {
+            let expected = read(session, plan, &whole(plan)).await;
+            assert!(!expected.is_empty(), "{}", plan.name());
+            for step in [1, 2, 3] {
+                let (mut found, mut after) = (Vec::new(), None);
+                loop {
+                    let up_to = session
+                        .boundary(plan, after.as_ref(), step)
+                        .await
+                        .expect("a boundary");
+                    let range = Range {
+                        table: plan.id,
+                        after,
+                        up_to: up_to.clone(),
+                    };
+                    let rows = read(session, plan, &range).await;
+                    assert!(
+                        up_to.is_none() || rows.len() as u64 == step,
+                        "{} step {step}",
+                        plan.name()
+                    );
+                    found.extend(rows);
+                    if up_to.is_none() {
+                        break;
+                    }
+                    after = up_to;
+                }
+                assert_eq!(found, expected, "{} step {step}", plan.name());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn types_and_values_are_exact() {
+    for server in Server::both() {
+        drop(
+            server
+                .run(
+                    "CREATE DATABASE v CHARACTER SET utf8mb4;
+USE v;
+CREATE TABLE t (id INT(5) UNSIGNED ZEROFILL PRIMARY KEY, e ENUM('x''y','b\\\\c','d\\ne','é') CHARACTER SET latin1, s SET('é','b') CHARACTER SET utf16, f FLOAT, d DOUBLE, b BIT(10), j JSON, y YEAR, l TEXT CHARACTER SET latin1, m TIMESTAMP(3) NULL, g INT AS (id + 1) STORED, w INT AS (id + 2) VIRTUAL);
+SET time_zone = '+05:00';
+INSERT INTO t (id, e, s, f, d, b, j, y, l, m) VALUES (7, 'x''y', 'é,b', 0.1, 0.30000000000000004, 513, '{\"a\": 1.50}', 0, 'é', '2024-01-01 05:00:00.005'), (8, 'é', '', 16777216, -0e0, 1, '[]', 2155, '', NULL)",
+                )
+                .await,
+        );
+        let source = MysqlSource::new(server.admin("v"), 4242).unwrap();
+        let plans = plans(&source).await;
+        let source_columns = &plans[0].source.columns;
+        let SourceType::Enum { labels, .. } = &source_columns[1].ty else {
+            panic!("expected an ENUM")
+        };
+        assert_eq!(labels, &["x'y", "b\\c", "d\ne", "é"]);
+        assert!(matches!(
+            source_columns[6].ty,
+            SourceType::Json | SourceType::JsonText
+        ));
+        assert!(source_columns[10].generated_stored && source_columns[11].generated.is_some());
+        let mut snapshot = source.open(&plans, 1, true).await.expect("a snapshot");
+        let rows = read(&mut snapshot.sessions[0], &plans[0], &whole(&plans[0])).await;
+        let first: Vec<_> = WireReader::new(&rows[0]).map(Result::unwrap).collect();
+        let text = |text: &'static str| WireValue::String(text.as_bytes());
+        assert_eq!(first[..3], [text("7"), text("x'y"), text("é,b")]);
+        assert_eq!(
+            first[3..5],
+            [
+                WireValue::Number(f64::from(0.1_f32)),
+                WireValue::Number(0.300_000_000_000_000_04)
+            ]
+        );
+        assert_eq!(
+            (first[5], first[7], first[8]),
+            (text("AgE="), text("0"), text("é"))
+        );
+        assert_eq!(first[10..], [text("8"), text("9")]);
+        let WireValue::String(moment) = first[9] else {
+            panic!("expected a TIMESTAMP")
+        };
+        assert!(
+            moment.starts_with(b"2024-01-01T00:00:00.005"),
+            "{}",
+            String::from_utf8_lossy(moment)
+        );
+    }
+}
+
+#[tokio::test]
+async fn hand_offs_without_privileges_and_lost_sessions() {
+    for server in Server::both() {
+        let mariadb = server.connect().await.server().is_mariadb();
+        let mut admin = server
+            .run(
+                "CREATE DATABASE h;
+USE h;
+CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(900));
+INSERT INTO t VALUES (1,'a'),(2,'b');
+CREATE USER 'low'@'%' IDENTIFIED BY 'low';
+GRANT SELECT ON h.* TO 'low'@'%';
+CREATE USER 'mid'@'%' IDENTIFIED BY 'mid';
+GRANT SELECT, LOCK TABLES ON h.* TO 'mid'@'%'",
+            )
+            .await;
+        for (user, lock, expected) in [
+            ("admin", true, HandOff::GlobalLock),
+            ("admin", false, HandOff::NoLock),
+            ("mid", true, HandOff::TableLocks),
+            ("low", true, HandOff::NoLock),
+        ] {
+            let source = MysqlSource::new(server.options(user, user, "h", ""), 4242).unwrap();
+            let plans = plans(&source).await;
+            let mut snapshot = source.open(&plans, 3, lock).await.expect(user);
+            assert_eq!(snapshot.hand_off, expected, "{user}");
+            assert_eq!(snapshot.low, snapshot.high, "nothing was written meanwhile");
+            assert_eq!(
+                snapshot.high,
+                source.position().await.expect("a position"),
+                "mariadb {mariadb}, {user}"
+            );
+            admin
+                .execute("INSERT INTO h.t VALUES (99, 'later')")
+                .await
+                .expect("no lock is left");
+            for session in &mut snapshot.sessions {
+                assert_eq!(read(session, &plans[0], &whole(&plans[0])).await.len(), 2);
+            }
+            admin.execute("DELETE FROM h.t WHERE id = 99").await.unwrap();
+        }
+        // The metadata lock is given back after a range, and a changed table is never read as if it had not changed.
+        let source = MysqlSource::new(server.admin("h"), 4242).unwrap();
+        let old = plans(&source).await;
+        let mut snapshot = source.open(&old, 2, true).await.unwrap();
+        let plans = old.clone();
+        read(&mut snapshot.sessions[0], &plans[0], &whole(&plans[0])).await;
+        admin.execute("SET lock_wait_timeout = 5").await.unwrap();
+        admin
+            .execute("ALTER TABLE h.t MODIFY id BIGINT NOT NULL")
+            .await
+            .expect("the range gave its lock back");
+        let error = snapshot.sessions[0]
+            .begin(&plans[0], &whole(&plans[0]))
+            .await
+            .expect_err("the table changed");
+        assert!(
+            error.code == code::SNAPSHOT_LOST || error.code == code::SCHEMA_MISMATCH,
+            "{error:?}"
+        );
+        let error = source.open(&old, 1, true).await.expect_err("the catalog changed");
+        assert_eq!(error.code, code::SCHEMA_MISMATCH);
+
+        // KILLER 26
+        admin.execute("SET SESSION sql_log_bin = 0").await.unwrap();
+        for chunk in 0..20 {
+            let rows: Vec<_> = (0..1000)
+                .map(|row| format!("({}, REPEAT('x', 900))", 1000 + chunk * 1000 + row))
+                .collect();
+            admin
+                .execute(&format!("INSERT INTO h.t VALUES {}", rows.join(",")))
+                .await
+                .unwrap();
+        }
+        let plans = self::plans(&source).await;
+        let mut snapshot = source.open(&plans, 1, true).await.unwrap();
+        let session = &mut snapshot.sessions[0];
+        session.begin(&plans[0], &whole(&plans[0])).await.unwrap();
+        let mut rows = SnapshotRows::default();
+        session.read(&mut rows, 10, 1 << 20).await.unwrap();
+        admin.kill(session.connection_id()).await.unwrap();
+        let error = loop {
+            match session.read(&mut rows, 1000, 1 << 20).await {
+                Ok(ReadStatus::More) => {}
+                Ok(ReadStatus::End) => panic!("a killed session ended its range as if it were whole"),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.code == code::SNAPSHOT_LOST && error.is_retry(), "{error:?}");
+    }
+}
+
+fn blocking(findings: &[Finding]) -> Vec<String> {
+    let blocking = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Blocking);
+    blocking
+        .map(|finding| format!("{} {}", finding.code, finding.subject))
+        .collect()
+}
+
+#[tokio::test]
+async fn check_names_everything_at_once() {
+    for server in Server::both() {
+        let mut admin = server
+            .run(
+                "CREATE DATABASE c;
+USE c;
+CREATE TABLE good (id INT PRIMARY KEY);
+CREATE TABLE child (id INT PRIMARY KEY, p INT, CONSTRAINT fk FOREIGN KEY (p) REFERENCES good (id) ON DELETE CASCADE);
+CREATE TABLE nokey (v INT);
+CREATE TABLE floating (f FLOAT PRIMARY KEY);
+CREATE TABLE plain (id INT PRIMARY KEY) ENGINE = MyISAM;
+CREATE USER 'low'@'%' IDENTIFIED BY 'low';
+GRANT SELECT ON c.* TO 'low'@'%'",
+            )
+            .await;
+        let mariadb = admin.server().is_mariadb();
+        let names = ["absent", "child", "floating", "good", "nokey", "plain"];
+        let request = |tables: &[&str], server_id| CheckRequest {
+            tables: tables.iter().map(|name| (*name).to_owned()).collect(),
+            load_estimate: Duration::from_secs(3600),
+            server_id,
+            sessions: 2,
+        };
+        let source = MysqlSource::new(server.admin("c"), 4242).unwrap();
+        let findings = source.check(&request(&["good"], 4242)).await.unwrap();
+        assert_eq!(blocking(&findings), [""; 0], "{findings:?}");
+        let mut expected = vec![
+            "SF-2006 absent",
+            "SF-4003 floating.f",
+            "SF-2007 nokey",
+            "SF-2007 plain",
+        ];
+        if mariadb {
+            expected.insert(1, "SF-2007 child.fk");
+        }
+        assert_eq!(
+            blocking(&source.check(&request(&names, 4242)).await.unwrap()),
+            expected
+        );
+        let own = source
+            .check(&request(&["good"], u32::from(server.port)))
+            .await
+            .unwrap();
+        assert_eq!(blocking(&own), ["SF-2010 "]);
+
+        admin
+            .execute("SET GLOBAL binlog_row_image = MINIMAL")
+            .await
+            .unwrap();
+        admin.execute("XA START 'x'").await.unwrap();
+        admin.execute("INSERT INTO c.good VALUES (1)").await.unwrap();
+        admin.execute("XA END 'x'").await.unwrap();
+        admin.execute("XA PREPARE 'x'").await.unwrap();
+        let findings = source.check(&request(&["good"], 4242)).await.unwrap();
+        assert_eq!(blocking(&findings), ["SF-2004 ", "SF-2004 "], "{findings:?}");
+        let low = MysqlSource::new(server.options("low", "low", "c", ""), 4242).unwrap();
+        let findings = low.check(&request(&["good"], 4242)).await.unwrap();
+        let granted = |finding: &Finding| {
+            finding.remedy.as_deref() == Some("GRANT REPLICATION SLAVE ON *.* TO 'low'@'%'")
+        };
+        assert!(findings.iter().any(granted), "{findings:?}");
+        admin.execute("XA ROLLBACK 'x'").await.unwrap();
+    }
+}
