@@ -22,6 +22,7 @@ use crate::backoff::{Backoff, retry};
 use crate::channel::MESSAGE_BYTES_MAX;
 use crate::client::{CALL_DEADLINE, Client, Route};
 use crate::error::SpannerError;
+use crate::row::Cells;
 
 /// How long DDL that is refused because of other work on the database is tried again.
 const DDL_CONTENTION_BUDGET: Duration = Duration::from_secs(120);
@@ -88,8 +89,24 @@ impl Client {
             .await?;
         match database.database_dialect() {
             DatabaseDialect::Postgresql => Ok(Dialect::PostgreSql),
-            // Databases older than the field do not name it.
-            DatabaseDialect::GoogleStandardSql | DatabaseDialect::Unspecified => Ok(Dialect::GoogleSql),
+            DatabaseDialect::GoogleStandardSql => Ok(Dialect::GoogleSql),
+            DatabaseDialect::Unspecified => self.dialect_option().await,
+        }
+    }
+
+    /// The dialect as the database itself says; the emulator's admin service does not tell it.
+    async fn dialect_option(&self) -> Result<Dialect, SpannerError> {
+        let sql = "SELECT option_value FROM information_schema.database_options WHERE option_name = 'database_dialect'";
+        let rows = self.query("its dialect", sql).await?.collect().await?;
+        let option = rows.first().and_then(|row| Cells::new(row).text().ok());
+        match option {
+            Some("POSTGRESQL") => Ok(Dialect::PostgreSql),
+            // Databases older than the option do not have it.
+            Some("GOOGLE_STANDARD_SQL") | None => Ok(Dialect::GoogleSql),
+            Some(_) => Err(SpannerError::malformed(
+                self.object("its dialect"),
+                "GOOGLE_STANDARD_SQL or POSTGRESQL",
+            )),
         }
     }
 

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use spanferry_core::target_schema::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
 
 use crate::client::Client;
-use crate::ddl;
 use crate::error::SpannerError;
 use crate::row::{Cells, MalformedRow};
+use crate::type_name::parse_type;
 
 /// What the database holds.
 #[derive(Debug, Default)]
@@ -45,12 +45,11 @@ impl Client {
              AND table_schema IN ('', 'public') AND table_name LIKE '{prefix}%' ORDER BY table_name"
         );
         let rows = self.rows(&sql).await?;
-        self.each(&rows, |cells| cells.string()).map(|names| {
-            names
-                .into_iter()
-                .filter(|name| name.starts_with(prefix))
-                .collect()
-        })
+        let names = self.each(&rows, |cells| Ok(cells.text()?.to_owned()))?;
+        Ok(names
+            .into_iter()
+            .filter(|name| name.starts_with(prefix))
+            .collect())
     }
 
     /// Reads the whole schema.
@@ -143,16 +142,15 @@ impl Client {
             };
             found.misfit = found.misfit.take().or(misfit);
             found.probe.get_or_insert_with(|| name.clone());
-            match ddl::parse_type(dialect, &type_text) {
-                Some(ty) => found.table.columns.push(TargetColumn {
+            if let Some(ty) = parse_type(dialect, &type_text) {
+                found.table.columns.push(TargetColumn {
                     name,
                     ty,
                     not_null: !nullable,
-                }),
-                None => {
-                    let reason = format!("column `{name}` has the type {type_text}");
-                    found.misfit.get_or_insert(reason);
-                }
+                });
+            } else {
+                let reason = format!("column `{name}` has the type {type_text}");
+                found.misfit.get_or_insert(reason);
             }
         }
         Ok(())
@@ -275,6 +273,10 @@ impl Client {
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are columns of INFORMATION_SCHEMA"
+)]
 struct IndexPart {
     table: String,
     index: String,

@@ -53,3 +53,17 @@ fn configure(endpoint: &Endpoint) -> Result<TonicEndpoint, tonic::transport::Err
         EndpointKind::Emulator | EndpointKind::Plaintext => Ok(configured),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::endpoint::EndpointChoice;
+
+    use super::*;
+
+    /// Nothing is connected yet: this shows that the TLS configuration, its provider and the system's roots are in order.
+    #[tokio::test]
+    async fn the_service_is_reached_over_tls() {
+        let endpoint = Endpoint::choose(&EndpointChoice::default()).unwrap();
+        assert_eq!(open(&endpoint).unwrap().len(), SERVICE_CHANNELS);
+    }
+}

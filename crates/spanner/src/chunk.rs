@@ -189,7 +189,7 @@ mod tests {
         for (values, chunked) in parts {
             let values: Vec<Bytes> = values.iter().map(|value| value.encode_to_vec().into()).collect();
             assembler.push(&values, *chunked, |row| {
-                rows.push(ListValue::decode(row).unwrap().values)
+                rows.push(ListValue::decode(row).unwrap().values);
             })?;
         }
         if assembler.is_at_row_end() {

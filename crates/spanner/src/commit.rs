@@ -209,7 +209,7 @@ impl Client {
             let response = self.send_commit(object, session, message).await?;
             match (response.multiplexed_session_retry, response.commit_timestamp) {
                 (Some(MultiplexedSessionRetry::PrecommitToken(token)), _) => {
-                    head.precommit_token = Some(token)
+                    head.precommit_token = Some(token);
                 }
                 (None, Some(at)) => return Ok(Committed { at }),
                 (None, None) => break,
@@ -326,7 +326,9 @@ mod tests {
 
     fn batch(rows: &[&[u8]]) -> RowBatch {
         let mut batch = RowBatch::new();
-        rows.iter().for_each(|row| batch.push(row));
+        for row in rows {
+            batch.push(row);
+        }
         batch
     }
 

@@ -172,10 +172,10 @@ pub(crate) fn read_migration(row: &[u8]) -> Result<OwnedMigration, MalformedRow>
 pub(crate) fn write_change(mutations: &mut Mutations, change: &ControlChange) {
     match change {
         ControlChange::Table(row) => {
-            mutations.write(WriteKind::Upsert, TABLES, TABLE_COLUMNS, &table_row(row))
+            mutations.write(WriteKind::Upsert, TABLES, TABLE_COLUMNS, &table_row(row));
         }
         ControlChange::Range(row) => {
-            mutations.write(WriteKind::Upsert, RANGES, RANGE_COLUMNS, &range_row(row))
+            mutations.write(WriteKind::Upsert, RANGES, RANGE_COLUMNS, &range_row(row));
         }
         ControlChange::ForgetRanges(table) => mutations.delete_prefix(RANGES, &payload(&[Cell::Text(table)])),
     }

@@ -9,7 +9,6 @@ pub mod client;
 pub mod commit;
 pub mod control;
 mod credentials;
-pub mod ddl;
 pub mod endpoint;
 pub mod error;
 mod failure;
@@ -18,5 +17,6 @@ pub mod read;
 mod row;
 pub mod target;
 pub mod transaction;
+mod type_name;
 
 pub use target::SpannerTarget;

@@ -298,13 +298,10 @@ impl RowStream {
     }
 
     async fn part(&mut self) -> Result<Option<PartialResultSet>, SpannerError> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => {
-                let opened = self.open().await?;
-                self.stream.insert(opened)
-            }
-        };
+        if self.stream.is_none() {
+            self.stream = Some(self.open().await?);
+        }
+        let stream = self.stream.as_mut().expect("it was just opened, or was open");
         match timeout(STREAM_IDLE_DEADLINE, stream.message()).await {
             Ok(Ok(part)) => Ok(part),
             Ok(Err(status)) => Err(self
@@ -418,7 +415,7 @@ impl RowStream {
             let assembler = self.assembler.get_or_insert_with(|| RowAssembler::new(columns));
             let rows = &mut self.rows;
             let pushed = assembler.push(&part.values, part.chunked_value, |row| {
-                rows.push_back(Bytes::copy_from_slice(row))
+                rows.push_back(Bytes::copy_from_slice(row));
             });
             pushed.map_err(|_| self.malformed("chunks of one value that fit together"))?;
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use bytes::Bytes;
 use prost_types::Timestamp;
 use spanferry_core::code;
+use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::rows::RowBatch;
@@ -26,7 +27,6 @@ use crate::control::{
     self, FENCE_COLUMNS, FENCES, MIGRATION, MIGRATION_COLUMNS, OwnedMigration, PREFIX, RANGE_COLUMNS, RANGES,
     StoredFence, TABLE_COLUMNS, TABLES,
 };
-use crate::ddl;
 use crate::endpoint::{Endpoint, EndpointChoice};
 use crate::error::SpannerError;
 use crate::failure::{commit_error, failure, first_failure, malformed};
@@ -159,12 +159,12 @@ impl SpannerTarget {
 
     /// Runs a batch; where the server refuses it before it names a statement, one statement at a time finds that one.
     async fn run_batch(&self, statements: &[String]) -> Result<(), (usize, SpannerError)> {
-        let refused = match self.client.update_ddl(statements, &operation_id()).await {
+        let (applied, refusal) = match self.client.update_ddl(statements, &operation_id()).await {
             Ok(()) => return Ok(()),
             Err(DdlError { applied, cause }) => (applied, cause),
         };
-        if !matches!(refused, (0, SpannerError::Rejected { .. })) || statements.len() == 1 {
-            return Err(refused);
+        if applied > 0 || refusal.rejection().is_none() || statements.len() == 1 {
+            return Err((applied, refusal));
         }
         for (index, statement) in statements.iter().enumerate() {
             let run = self
@@ -343,7 +343,7 @@ impl Target for SpannerTarget {
         let missing = control::definitions()
             .into_iter()
             .filter(|table| !present.contains(&table.name));
-        let statements: Vec<String> = missing.map(|table| ddl::create_table(dialect, &table)).collect();
+        let statements: Vec<String> = missing.map(|table| ddl::create_table(&table, dialect)).collect();
         self.run_ddl(&statements).await
     }
 
@@ -422,7 +422,7 @@ impl Target for SpannerTarget {
         let ours = control::definitions()
             .into_iter()
             .filter(|table| present.contains(&table.name));
-        let statements: Vec<String> = ours.map(|table| ddl::drop_table(dialect, &table.name)).collect();
+        let statements: Vec<String> = ours.map(|table| ddl::drop_table(&table, dialect)).collect();
         self.run_ddl(&statements).await
     }
 

@@ -9,14 +9,14 @@ use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
 
 /// The emulator as started by the service scripts.
-pub struct Emulator {
+pub(crate) struct Emulator {
     directory: PathBuf,
     address: String,
 }
 
 impl Emulator {
     /// Starts one on a free port.
-    pub fn start() -> Emulator {
+    pub(crate) fn start() -> Emulator {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("sfs-{}-{number}", std::process::id()));
@@ -29,12 +29,14 @@ impl Emulator {
         let address = url
             .strip_prefix("spanner://")
             .and_then(|url| url.split('/').next());
-        emulator.address = address.expect("spanner://HOST:PORT/…").to_owned();
+        address
+            .expect("spanner://HOST:PORT/…")
+            .clone_into(&mut emulator.address);
         emulator
     }
 
     /// A client of a database in it, which need not exist.
-    pub fn client(&self, database: &str) -> Client {
+    pub(crate) fn client(&self, database: &str) -> Client {
         let name = format!("spanner://projects/test/instances/test/databases/{database}")
             .parse()
             .unwrap();
@@ -50,7 +52,7 @@ impl Emulator {
         dead_code,
         reason = "not every test binary that includes this module needs it"
     )]
-    pub async fn database(&self, database: &str, dialect: Dialect, statements: &[&str]) -> Client {
+    pub(crate) async fn database(&self, database: &str, dialect: Dialect, statements: &[&str]) -> Client {
         let client = self.client(database);
         client.create_database(dialect).await.unwrap();
         let statements: Vec<String> = statements
@@ -68,7 +70,7 @@ impl Emulator {
         dead_code,
         reason = "not every test binary that includes this module needs it"
     )]
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.script("pause", &[]);
     }
 
@@ -77,7 +79,7 @@ impl Emulator {
         dead_code,
         reason = "not every test binary that includes this module needs it"
     )]
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.script("resume", &[]);
     }
 
