@@ -1,2 +1,85 @@
 //! The spanferry command: arguments, configuration, rendering and exit codes.
-fn main() {}
+
+mod args;
+mod command;
+mod json;
+mod monitor;
+mod rates;
+mod render;
+mod run_file;
+mod run_log;
+mod session;
+mod settings;
+mod source;
+mod state_dir;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use spanferry_core::code::Exit;
+use spanferry_core::failure::Failure;
+
+use crate::args::{Cli, Output, Verb};
+use crate::settings::Settings;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            render::tell(&render::failure(&Failure::bug("runtime", "cannot be started").caused_by(cause)));
+            return ExitCode::from(Exit::Bug.status());
+        }
+    };
+    let output = output_of(&cli.verb);
+    match runtime.block_on(run(cli.verb)) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            if output == Output::Json {
+                render::say(&json::failure(&failure).to_string());
+            } else {
+                render::tell(&render::failure(&failure));
+            }
+            ExitCode::from(failure.code.exit().status())
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // Help and version are asked for; a closed pipe while printing them is no error.
+    let _closed = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Exit::Usage.status()),
+    }
+}
+
+fn output_of(verb: &Verb) -> Output {
+    match verb {
+        Verb::Check(common) | Verb::Status(common) | Verb::Verify(common) => common.output,
+        Verb::Migrate(args) => args.common.output,
+        Verb::Resync(args) => args.common.output,
+        Verb::End(args) => args.common.output,
+        Verb::Explain { .. } => None,
+    }
+    .unwrap_or_default()
+}
+
+async fn run(verb: Verb) -> Result<u8, Failure> {
+    match verb {
+        Verb::Check(common) => command::check::run(&Settings::load(&common)?).await,
+        Verb::Migrate(args) => command::migrate::run(&Settings::load(&args.common)?, &args).await,
+        Verb::Status(common) => command::status::run(&Settings::load(&common)?),
+        Verb::Verify(common) => command::verify::run(&Settings::load(&common)?).await,
+        Verb::Resync(args) => command::resync::run(&Settings::load(&args.common)?, &args).await,
+        Verb::End(args) => command::end::run(&Settings::load(&args.common)?, &args).await,
+        Verb::Explain { code } => command::explain::run(code.as_deref()),
+    }
+}

@@ -9,7 +9,6 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, ChangeStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use crate::lane::Backoff;
 use crate::progress::Progress;
@@ -170,9 +169,4 @@ fn count<L: ChangeLog>(progress: &Progress, log: &L, pieces: &[Piece], durable: 
         state.log_budget_bytes = usage.budget_bytes;
         state.throttled = None;
     });
-}
-
-/// Waits until `deadline` or a request to stop.
-pub(crate) async fn until(deadline: Instant) {
-    tokio::time::sleep_until(deadline).await;
 }

@@ -12,5 +12,6 @@ pub mod migrate;
 pub mod prepare;
 pub mod progress;
 pub mod registry;
+pub mod resync;
 pub mod stop;
 pub mod verify;

@@ -11,7 +11,8 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::source::{Boundary, Range, ReadStatus, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_core::position::Position;
+use spanferry_core::source::{Boundary, Range, ReadStatus, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource};
 use spanferry_core::target::{ControlChange, MutationKind, RangeRow, TableMutations, TablePhase, Target};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -65,7 +66,7 @@ impl TableLoad {
         for row in ranges.range((table.clone(), 0)..=(table, u64::MAX)).map(|(_, row)| row) {
             if row.after != after {
                 let up_to = Some(row.after.clone().map(Boundary));
-                waiting.push(Work { number, after: after.map(Boundary), up_to });
+                waiting.push(Work { number, after: after.take().map(Boundary), up_to });
             }
             number = row.number + 1;
             after.clone_from(&row.up_to);
@@ -115,9 +116,12 @@ pub async fn load<S: SnapshotSource, T: Target>(
         };
         let failure = match opened {
             Ok(snapshot) => {
-                let attempt = begin(&registry, &control, &shared, &tables, &snapshot, &ranges).await?;
+                let Snapshot { low, high, sessions, hand_off, locked_for } = snapshot;
+                let text = format!("{hand_off:?}, writers held up for {} ms", locked_for.as_millis());
+                shared.progress.update(|state| state.hand_off = Some(text));
+                let attempt = begin(&registry, &control, &shared, &tables, (&low, &high), &ranges).await?;
                 let before = ranges.len();
-                let result = run(&attempt, lanes, snapshot.sessions).await?;
+                let result = run(&attempt, lanes, sessions).await?;
                 lanes = result.lanes;
                 ranges = attempt.ranges.lock().expect("no worker panics while it holds the ranges").clone();
                 if ranges.len() > before {
@@ -155,26 +159,24 @@ fn to_load(registry: &Registry) -> Vec<Arc<TablePlan>> {
 }
 
 /// Makes `low` (once) and `high` durable, then prepares the work.
-async fn begin<T: Target, E>(
+async fn begin<T: Target>(
     registry: &Arc<Registry>,
     control: &Arc<ControlLane<T>>,
     shared: &LaneShared<T>,
     tables: &[Arc<TablePlan>],
-    snapshot: &spanferry_core::source::Snapshot<E>,
+    (low, high): (&Position, &Position),
     ranges: &BTreeMap<(String, u64), RangeRow>,
 ) -> Result<Arc<Attempt<T>>, Failure> {
     let rows = tables.iter().map(|plan| {
         ControlChange::Table(registry.row_with(plan.id, |row| {
             if row.low.is_empty() {
-                row.low = snapshot.low.to_string();
+                row.low = low.to_string();
             }
-            row.high = snapshot.high.to_string();
+            row.high = high.to_string();
             row.phase = TablePhase::Loading;
         }))
     });
     control.record(rows.collect(), registry).await?;
-    let text = format!("{:?}, writers held up for {} ms", snapshot.hand_off, snapshot.locked_for.as_millis());
-    shared.progress.update(|state| state.hand_off = Some(text));
     let mut loads: Vec<TableLoad> = tables.iter().map(|plan| TableLoad::new(Arc::clone(plan), ranges)).collect();
     loads.sort_by_key(|load| std::cmp::Reverse(load.plan.source.bytes_estimate));
     Ok(Arc::new(Attempt {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::apply::Apply;
 use crate::capture::capture;
 use crate::constraint;
-use crate::lane::{FencedLane, LaneError, LaneShared};
+use crate::lane::{FencedLane, LaneError};
 use crate::load::load;
 use crate::prepare::Prepared;
 use crate::progress::Progress;

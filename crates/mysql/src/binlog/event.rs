@@ -7,7 +7,7 @@ use thiserror::Error;
 /// Bytes that are not what the format says. Parsers of this folder return it instead of panicking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("malformed binlog event: {0}")]
-pub struct Malformed(pub &'static str);
+pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// Reads little-endian fields from a slice, never past its end.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,34 @@
+//! `spanferry end`: the control tables are dropped and the change log erased.
+
+use spanferry_core::failure::Failure;
+use spanferry_core::target::Target;
+
+use crate::args::EndArgs;
+use crate::render;
+use crate::run_file::RunFile;
+use crate::session::connect_target;
+use crate::settings::{Settings, usage};
+use crate::state_dir::StateDir;
+
+/// Ends a migration for good, after asking.
+pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failure> {
+    let mut settings = settings.clone();
+    if settings.target.is_none() {
+        settings.find_target(RunFile::read(&settings.state_dir)?)?;
+    }
+    let target = connect_target(&settings)?;
+    let question = format!(
+        "This drops the `spanferry_` tables of `{}` and erases the change log in `{}`; data tables stay. \
+         The migration cannot be resumed afterwards.",
+        settings.target_text(),
+        settings.state_dir.display()
+    );
+    if !args.yes && !render::confirm(&question, "end") {
+        return Err(usage("end", "not confirmed: type `end`, or give `--yes`"));
+    }
+    let state = StateDir::lock(&settings.state_dir)?;
+    target.drop_control().await?;
+    state.erase()?;
+    render::say("end: control tables dropped, change log erased");
+    Ok(0)
+}

@@ -1,0 +1,25 @@
+//! `spanferry explain`: the register of codes.
+
+use spanferry_core::code::{ALL, Code};
+use spanferry_core::failure::Failure;
+
+use crate::render;
+use crate::settings::usage;
+
+/// Prints one code or all.
+pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {
+    match code {
+        None => {
+            for code in ALL {
+                render::say(&format!("{code}  {}", code.title()));
+            }
+        }
+        Some(text) => {
+            let code = Code::parse(text).ok_or_else(|| usage(text, "expected a known code such as `SF-2003`"))?;
+            render::say(&format!("{code}: {}", code.title()));
+            render::say(code.explanation());
+            render::say(&format!("exit status when it ends a command: {}", code.exit().status()));
+        }
+    }
+    Ok(0)
+}

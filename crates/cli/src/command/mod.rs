@@ -1,0 +1,9 @@
+//! The verbs, one file each.
+
+pub(crate) mod check;
+pub(crate) mod end;
+pub(crate) mod explain;
+pub(crate) mod migrate;
+pub(crate) mod resync;
+pub(crate) mod status;
+pub(crate) mod verify;

@@ -1,0 +1,50 @@
+//! `spanferry resync`: the group of a table is emptied at the target, so that the next `migrate` loads it anew.
+
+use std::sync::Arc;
+
+use spanferry_core::failure::Failure;
+use spanferry_core::plan::TablePlan;
+use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::resync::resync;
+
+use crate::args::ResyncArgs;
+use crate::command::migrate::renumber;
+use crate::render;
+use crate::run_file::source_name;
+use crate::session::Session;
+use crate::settings::{Settings, usage};
+use crate::state_dir::StateDir;
+
+/// Empties a group after asking. `migrate` must not be running.
+pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Failure> {
+    let session = Session::open(settings)?;
+    let state = StateDir::lock(&settings.state_dir)?;
+    let plan = session.plan(settings).await?;
+    let Some(control) = &plan.control else {
+        return Err(usage("resync", "the target holds no migration"));
+    };
+    let Some(table) = plan.plans.iter().find(|plan| plan.name().table == args.table) else {
+        return Err(usage(args.table.clone(), "expected a migrated table"));
+    };
+    let group: Vec<_> = plan.plans.iter().filter(|plan| plan.group == table.group).cloned().collect();
+    let names: Vec<&str> = group.iter().map(|plan| plan.name().table.as_str()).collect();
+    let question = format!("This empties at the target: {}.", names.join(", "));
+    if !args.yes && !render::confirm(&question, "resync") {
+        return Err(usage("resync", "not confirmed: type `resync`, or give `--yes`"));
+    }
+    let options = PrepareOptions {
+        new_migration_id: String::new(),
+        source_name: source_name(settings)?,
+        mapping: format!("{}/{}", settings.need_source()?.schema, plan.description.dialect),
+        workers: settings.source_connections,
+    };
+    let logs = state.logs(settings.log_budget);
+    let wanted = |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(&plan.name().table);
+    let mut all: Vec<_> = plan.plans.iter().filter(wanted).cloned().collect();
+    renumber(&mut all);
+    let (prepared, _progress) =
+        prepare(session.source.as_ref(), Arc::clone(&session.target), &logs, all, &options).await?;
+    resync(&prepared, table.group).await?;
+    render::say(&format!("resync: {} emptied; `spanferry migrate` loads them anew", names.join(", ")));
+    Ok(0)
+}

@@ -1,0 +1,133 @@
+//! What a person reads: failures, findings, verdicts, rates and times.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::time::Duration;
+
+use spanferry_core::failure::Failure;
+use spanferry_core::finding::{Finding, Severity};
+
+/// Writes a line to standard output; a reader that has gone away is no error.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // A closed pipe (`spanferry status | head`) must not end a migration.
+    let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Writes a line to standard error.
+pub(crate) fn tell(line: &str) {
+    let mut out = std::io::stderr().lock();
+    let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Whether standard error takes colours.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn paint(text: &str, code: &str) -> String {
+    if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// A failure as `error[SF-1234]: what`, its causes, and what to do.
+pub(crate) fn failure(failure: &Failure) -> String {
+    let mut text = format!("{}: {failure}", paint(&format!("error[{}]", failure.code), "1;31"));
+    let mut cause = std::error::Error::source(failure);
+    while let Some(known) = cause {
+        let line = known.to_string();
+        if !line.is_empty() {
+            let _written = write!(text, "\n  caused by: {line}");
+        }
+        cause = known.source();
+    }
+    let _written = write!(text, "\n  {}: {}", paint("hint", "1;36"), failure.next_step());
+    text
+}
+
+/// A finding with the statement that mends it.
+pub(crate) fn finding(finding: &Finding) -> String {
+    let (word, code) = match finding.severity {
+        Severity::Notice => ("notice", "36"),
+        Severity::Warning => ("warning", "33"),
+        Severity::Blocking => ("blocking", "1;31"),
+    };
+    let subject = finding.subject.to_string();
+    let place = if subject.is_empty() { String::new() } else { format!("`{subject}`: ") };
+    let mut text = format!("{}: {place}{}", paint(&format!("{word}[{}]", finding.code), code), finding.text);
+    if let Some(remedy) = &finding.remedy {
+        let _written = write!(text, "\n  fix: {remedy}");
+    }
+    text
+}
+
+/// A count with thousands separated.
+pub(crate) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the unit that suits them.
+pub(crate) fn bytes(value: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut whole, mut tenth, mut unit) = (value, 0, 0);
+    while whole >= 1024 && unit + 1 < UNITS.len() {
+        tenth = whole % 1024 * 10 / 1024;
+        whole /= 1024;
+        unit += 1;
+    }
+    if unit == 0 { format!("{whole} B") } else { format!("{whole}.{tenth} {}", UNITS[unit]) }
+}
+
+/// A time span, in its two largest units.
+pub(crate) fn span(value: Duration) -> String {
+    let seconds = value.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// Asks for a word on the terminal; false without one.
+pub(crate) fn confirm(question: &str, word: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    tell(&format!("{question} Type `{word}` to go on:"));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).is_ok() && line.trim() == word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spanferry_core::code;
+    use spanferry_core::failure::Class;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!((count(0), count(999), count(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!((bytes(1023), bytes(1536), bytes(5 << 30)), ("1023 B".into(), "1.5 KiB".into(), "5.0 GiB".into()));
+        let at = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!((at(59), at(61), at(3_700), at(90_000)), ("59s".into(), "1m01s".into(), "1h01m".into(), "1d01h".into()));
+    }
+
+    #[test]
+    fn a_failure_says_what_why_and_what_next() {
+        let cause = std::io::Error::other("connection refused");
+        let text = failure(&Failure::new(code::SOURCE_UNREACHABLE, Class::StopMigration, "db:3306", "cannot be reached").caused_by(cause));
+        assert_eq!(
+            text,
+            "error[SF-2001]: db:3306: cannot be reached\n  caused by: connection refused\n  \
+             hint: Check host, port, firewall and that the server listens there."
+        );
+    }
+}

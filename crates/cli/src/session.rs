@@ -1,0 +1,128 @@
+//! Putting a run together: connect both ends, read the schema, convert it, gather all findings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::mapping::{self, MappingOptions};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::schema::Catalog;
+use spanferry_core::source::{CheckRequest, SchemaSource};
+use spanferry_core::target::{ControlState, Target, TargetDescription};
+use spanferry_engine::prepare::check_empty;
+use spanferry_mysql::MysqlSource;
+use spanferry_spanner::SpannerTarget;
+use spanferry_spanner::client::{Client, ClientOptions};
+
+use crate::settings::Settings;
+use crate::source::default_server_id;
+
+/// Rows a second that a load is expected to make, for the check of the source's retention: cautious.
+const LOAD_ROWS_PER_SECOND: u64 = 10_000;
+
+/// Both ends, connected.
+pub(crate) struct Session {
+    pub(crate) source: Arc<MysqlSource>,
+    pub(crate) target: Arc<SpannerTarget>,
+}
+
+/// What is to be migrated, and everything that was found.
+pub(crate) struct Plan {
+    pub(crate) plans: Vec<Arc<TablePlan>>,
+    pub(crate) description: TargetDescription,
+    pub(crate) findings: Vec<Finding>,
+    /// The migration that the target holds already.
+    pub(crate) control: Option<ControlState>,
+    /// Rows by the source's own estimate.
+    pub(crate) rows_estimate: u64,
+}
+
+impl Session {
+    /// Names both ends; connections are made by the first calls.
+    pub(crate) fn open(settings: &Settings) -> Result<Session, Failure> {
+        let options = settings.need_source()?.clone();
+        let server_id = settings.server_id.unwrap_or_else(|| default_server_id(&options));
+        let address = options.address();
+        let source = MysqlSource::new(options, server_id).map_err(|error| error.into_failure(address))?;
+        Ok(Session { source: Arc::new(source), target: connect_target(settings)? })
+    }
+
+    /// Reads the schema, converts it and gathers what `check` finds at both ends.
+    pub(crate) async fn plan(&self, settings: &Settings) -> Result<Plan, Failure> {
+        let catalog = self.source.catalog().await?;
+        let selected: Vec<_> =
+            catalog.tables.iter().filter(|table| settings.selects(&table.name.table)).cloned().collect();
+        if selected.is_empty() {
+            let schema = &settings.need_source()?.schema;
+            let text = "no table of the schema is selected";
+            return Err(Failure::new(code::SOURCE_SCHEMA, Class::StopMigration, schema.clone(), text));
+        }
+        let description = self.describe(settings).await?;
+        let options = MappingOptions { dialect: description.dialect, uuid_supported: !description.emulator };
+        let rows_estimate = selected.iter().map(|table| table.rows_estimate).sum();
+        let request = CheckRequest {
+            tables: selected.iter().map(|table| table.name.table.clone()).collect(),
+            load_estimate: Duration::from_secs(rows_estimate / LOAD_ROWS_PER_SECOND),
+            server_id: self.source.server_id(),
+            sessions: settings.source_connections as usize,
+        };
+        let mut mapped = mapping::map(selected, &options);
+        let mut findings = self.source.check(&request).await?;
+        findings.append(&mut mapped.findings);
+        findings.extend(other_objects(&catalog));
+        let plans: Vec<Arc<TablePlan>> = mapped.plans.into_iter().map(Arc::new).collect();
+        let control = self.target.read_control().await?;
+        if control.is_none() {
+            findings.extend(check_empty(&plans, &description));
+        }
+        Ok(Plan { plans, description, findings, control, rows_estimate })
+    }
+
+    async fn describe(&self, settings: &Settings) -> Result<TargetDescription, Failure> {
+        match self.target.describe().await {
+            Err(failure) if failure.code == code::TARGET_MISSING && settings.create_database => {
+                let dialect = settings.dialect.ok_or_else(|| Failure::bug("settings", "a dialect was checked before"))?;
+                self.target.create_database(dialect).await?;
+                self.target.describe().await
+            }
+            described => described,
+        }
+    }
+}
+
+/// The target alone.
+pub(crate) fn connect_target(settings: &Settings) -> Result<Arc<SpannerTarget>, Failure> {
+    let name = settings.need_target()?.clone();
+    let client = Client::new(name, settings.endpoint.clone(), ClientOptions::default()).map_err(|cause| {
+        let text = "the credentials cannot be used";
+        Failure::new(code::TARGET_LOGIN, Class::StopMigration, settings.target_text(), text).caused_by(cause)
+    })?;
+    Ok(Arc::new(SpannerTarget::new(client)))
+}
+
+fn other_objects(catalog: &Catalog) -> Vec<Finding> {
+    let objects = catalog.other_objects.iter();
+    objects
+        .map(|object| {
+            let text = format!("the {} `{}` is not carried", object.kind, object.name);
+            Finding::new(code::LEFT_OUT, Severity::Warning, Subject::table(object.name.clone()), text)
+        })
+        .collect()
+}
+
+/// The blocking findings that nobody accepted. Only findings that lose something by the operator's choice can be accepted.
+pub(crate) fn blocking<'a>(findings: &'a [Finding], settings: &Settings) -> Vec<&'a Finding> {
+    let accepted = |finding: &Finding| settings.accept.iter().any(|acceptance| acceptance.covers(finding));
+    findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Blocking)
+        .filter(|finding| !(is_acceptable(finding) && accepted(finding)))
+        .collect()
+}
+
+/// A finding about exactness itself cannot be waved through; one about time and space can.
+fn is_acceptable(finding: &Finding) -> bool {
+    [code::SOURCE_RETENTION, code::SOURCE_NOTICE, code::LEFT_OUT, code::CONVERTED].contains(&finding.code)
+}

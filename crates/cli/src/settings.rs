@@ -1,0 +1,243 @@
+//! Settings: defaults, then the configuration file, then the command line; checked once, here.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::Acceptance;
+use spanferry_core::target_schema::Dialect;
+use spanferry_mysql::Options as SourceOptions;
+use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
+use spanferry_spanner::name::DatabaseName;
+
+use crate::args::{Common, DialectName, Output};
+use crate::run_file::RunFile;
+
+/// Names the source's password in the environment.
+const PASSWORD_VARIABLE: &str = "SPANFERRY_SOURCE_PASSWORD";
+/// Sessions of a snapshot unless the operator says otherwise: enough for one target node, bearable for a production source.
+const SOURCE_CONNECTIONS: u32 = 4;
+/// Most sessions of a snapshot.
+const SOURCE_CONNECTIONS_MAX: u32 = 64;
+/// The state directory unless the operator says otherwise.
+const STATE_DIR: &str = "spanferry-state";
+
+/// The configuration file: every name as on the command line, all optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    source: Option<String>,
+    source_password_file: Option<PathBuf>,
+    target: Option<String>,
+    target_endpoint: Option<String>,
+    #[serde(default)]
+    target_allow_plaintext: bool,
+    state_dir: Option<PathBuf>,
+    #[serde(default)]
+    include: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    #[serde(default)]
+    accept: Vec<String>,
+    dialect: Option<DialectName>,
+    #[serde(default)]
+    create_database: bool,
+    source_connections: Option<u32>,
+    server_id: Option<u32>,
+    #[serde(default)]
+    no_lock: bool,
+    log_budget: Option<u64>,
+    output: Option<Output>,
+}
+
+/// Everything a verb needs to know, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The source's URL without its password, if it is known.
+    pub(crate) source: Option<SourceOptions>,
+    /// The target, if it is known.
+    pub(crate) target: Option<DatabaseName>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) include: Vec<String>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) accept: Vec<Acceptance>,
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) create_database: bool,
+    pub(crate) source_connections: u32,
+    pub(crate) server_id: Option<u32>,
+    pub(crate) lock: bool,
+    pub(crate) log_budget: Option<u64>,
+    pub(crate) output: Output,
+}
+
+/// A usage failure.
+pub(crate) fn usage(object: impl Into<String>, message: impl Into<String>) -> Failure {
+    Failure::new(code::USAGE, Class::StopMigration, object, message)
+}
+
+impl Settings {
+    /// Settings of a command line with its configuration file and environment.
+    pub(crate) fn load(common: &Common) -> Result<Settings, Failure> {
+        let file = common.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let source = common.source.clone().or(file.source).map(|url| parse_source(&url)).transpose()?;
+        let target = common.target.clone().or(file.target).map(|url| parse_target(&url)).transpose()?;
+        let endpoint = Endpoint::choose(&EndpointChoice {
+            emulator_host: std::env::var(EMULATOR_VARIABLE).ok().filter(|host| !host.is_empty()),
+            endpoint: common.target_endpoint.clone().or(file.target_endpoint),
+            allow_plaintext: common.target_allow_plaintext || file.target_allow_plaintext,
+        })
+        .map_err(|cause| usage("--target-endpoint", cause.to_string()))?;
+        let source_connections = common.source_connections.or(file.source_connections).unwrap_or(SOURCE_CONNECTIONS);
+        if !(1..=SOURCE_CONNECTIONS_MAX).contains(&source_connections) {
+            return Err(usage("--source-connections", format!("expected 1 to {SOURCE_CONNECTIONS_MAX}")));
+        }
+        let dialect = common.dialect.or(file.dialect).map(|name| match name {
+            DialectName::Googlesql => Dialect::GoogleSql,
+            DialectName::Postgresql => Dialect::PostgreSql,
+        });
+        let create_database = common.create_database || file.create_database;
+        if create_database && dialect.is_none() {
+            return Err(usage("--create-database", "needs `--dialect googlesql` or `--dialect postgresql`"));
+        }
+        let mut settings = Settings {
+            source,
+            target,
+            endpoint,
+            state_dir: common.state_dir.clone().or(file.state_dir).unwrap_or_else(|| STATE_DIR.into()),
+            include: joined(&common.include, file.include),
+            exclude: joined(&common.exclude, file.exclude),
+            accept: parse_accept(&joined(&common.accept, file.accept))?,
+            dialect,
+            create_database,
+            source_connections,
+            server_id: common.server_id.or(file.server_id),
+            lock: !(common.no_lock || file.no_lock),
+            log_budget: common.log_budget.or(file.log_budget),
+            output: common.output.or(file.output).unwrap_or_default(),
+        };
+        settings.find_password(common.source_password_file.as_deref().or(file.source_password_file.as_deref()))?;
+        Ok(settings)
+    }
+
+    fn find_password(&mut self, file: Option<&Path>) -> Result<(), Failure> {
+        let Some(source) = &mut self.source else { return Ok(()) };
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file)
+                .map_err(|cause| usage(file.display().to_string(), "cannot be read").caused_by(cause))?;
+            text.trim_end_matches(['\r', '\n']).clone_into(&mut source.password);
+        } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
+            source.password = password;
+        }
+        Ok(())
+    }
+
+    /// The source, which this verb needs.
+    pub(crate) fn need_source(&self) -> Result<&SourceOptions, Failure> {
+        self.source.as_ref().ok_or_else(|| usage("--source", "expected `mysql://user@host:port/schema`"))
+    }
+
+    /// The target, which this verb needs.
+    pub(crate) fn need_target(&self) -> Result<&DatabaseName, Failure> {
+        let form = "expected `spanner://projects/P/instances/I/databases/D`";
+        self.target.as_ref().ok_or_else(|| usage("--target", form))
+    }
+
+    /// Takes the target from what the state directory remembers.
+    pub(crate) fn find_target(&mut self, run: Option<RunFile>) -> Result<(), Failure> {
+        if let Some(run) = run {
+            self.target = Some(parse_target(&format!("spanner://{}", run.target))?);
+        }
+        Ok(())
+    }
+
+    /// The target as text.
+    pub(crate) fn target_text(&self) -> String {
+        self.target.as_ref().map(DatabaseName::path).unwrap_or_default()
+    }
+
+    /// Whether a table of the source is selected.
+    pub(crate) fn selects(&self, table: &str) -> bool {
+        let matches = |globs: &[String]| globs.iter().any(|glob| glob_matches(glob, table));
+        (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude)
+    }
+}
+
+fn read_file(path: &Path) -> Result<File, Failure> {
+    let object = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| usage(object.clone(), "the configuration cannot be read").caused_by(cause))?;
+    toml::from_str(&text).map_err(|cause| usage(object, "the configuration is not understood").caused_by(cause))
+}
+
+fn parse_source(url: &str) -> Result<SourceOptions, Failure> {
+    let options: SourceOptions = SourceOptions::parse(url).map_err(|cause| usage("--source", cause.to_string()))?;
+    if options.schema.is_empty() {
+        return Err(usage("--source", "expected `mysql://user@host:port/schema`, the schema is missing"));
+    }
+    Ok(options)
+}
+
+fn parse_target(url: &str) -> Result<DatabaseName, Failure> {
+    url.parse().map_err(|cause: spanferry_spanner::name::MalformedUrl| usage("--target", cause.to_string()))
+}
+
+fn joined(first: &[String], second: Vec<String>) -> Vec<String> {
+    first.iter().cloned().chain(second).collect()
+}
+
+fn parse_accept(texts: &[String]) -> Result<Vec<Acceptance>, Failure> {
+    let parse = |text: &String| {
+        let form = format!("expected a known code as `SF-1234[:table[.column]]`, found `{text}`");
+        Acceptance::parse(text).ok_or_else(|| usage("--accept", form))
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// `*` stands for any run of characters, `?` for one; letters match in their own case only.
+fn glob_matches(glob: &str, name: &str) -> bool {
+    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
+    let (mut at, mut from, mut star) = (0, 0, None);
+    while from < name.len() {
+        if at < glob.len() && glob[at] == '*' {
+            star = Some((at, from));
+            at += 1;
+        } else if at < glob.len() && (glob[at] == '?' || glob[at] == name[from]) {
+            at += 1;
+            from += 1;
+        } else if let Some((star_at, star_from)) = star {
+            star = Some((star_at, star_from + 1));
+            at = star_at + 1;
+            from = star_from + 1;
+        } else {
+            return false;
+        }
+    }
+    glob[at..].iter().all(|rest| *rest == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_whole_names() {
+        let check = |glob, name, expected| assert_eq!(glob_matches(glob, name), expected, "{glob} {name}");
+        check("orders", "orders", true);
+        check("orders", "orders_old", false);
+        check("*_old", "orders_old", true);
+        check("*a*b?", "xxaxxbab1", true);
+        check("*a*b?", "xxaxxbab", false);
+        check("", "", true);
+        check("?", "", false);
+        check("**", "anything", true);
+    }
+
+    #[test]
+    fn unknown_names_in_the_file_are_refused() {
+        toml::from_str::<File>("source = 'x'\ncreate-database = true").unwrap();
+        let error = toml::from_str::<File>("sorce = 'x'").unwrap_err().to_string();
+        assert!(error.contains("sorce") && error.contains("`source`"), "{error}");
+    }
+}

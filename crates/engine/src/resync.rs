@@ -1,0 +1,49 @@
+//! Resync: a group's tables are dropped and made anew at the target; the next run loads them with a new `low`.
+
+use spanferry_core::change_log::ChangeLog;
+use spanferry_core::ddl;
+use spanferry_core::failure::Failure;
+use spanferry_core::plan::GroupId;
+use spanferry_core::target::{ControlChange, TablePhase, Target};
+
+use crate::prepare::{Prepared, definition_of};
+
+/// Empties a group. Its tables must not be written by anybody else meanwhile: `prepared` owns the fence.
+///
+/// Order: the tables are recorded as stopped, then dropped and created, then recorded as pending without `low`. A crash in
+/// between leaves a stopped group, which is resynced again. Cancellation: as a crash.
+pub async fn resync<L: ChangeLog, T: Target>(prepared: &Prepared<L, T>, group: GroupId) -> Result<(), Failure> {
+    let registry = &prepared.registry;
+    let plans: Vec<_> = registry.group(group).cloned().collect();
+    let row = |plan: &spanferry_core::plan::TablePlan, phase| {
+        ControlChange::Table(registry.row_with(plan.id, |row| {
+            row.phase = phase;
+            row.reason = if phase == TablePhase::Stopped { "resync has begun".to_owned() } else { String::new() };
+            row.low.clear();
+            row.high.clear();
+            row.rows_loaded = 0;
+            row.definition = definition_of(plan);
+        }))
+    };
+    let mut rows: Vec<ControlChange> = plans.iter().map(|plan| row(plan, TablePhase::Stopped)).collect();
+    rows.extend(plans.iter().map(|plan| ControlChange::ForgetRanges(plan.name().table.clone())));
+    prepared.control.record(rows, registry).await?;
+
+    let target = &prepared.shared.target;
+    let existing = target.describe().await?;
+    let mut statements = Vec::new();
+    for plan in plans.iter().filter(|plan| existing.tables.contains_key(&plan.target.name)) {
+        let keys = plan.target.foreign_keys.iter().filter(|key| existing.foreign_keys.contains(&key.name));
+        statements.extend(keys.map(|key| ddl::drop_foreign_key(&plan.target, key, prepared.dialect)));
+    }
+    for plan in plans.iter().filter(|plan| existing.tables.contains_key(&plan.target.name)) {
+        let indexes = plan.target.indexes.iter().filter(|index| existing.indexes.contains(&index.name));
+        statements.extend(indexes.map(|index| ddl::drop_index(index, prepared.dialect)));
+        statements.push(ddl::drop_table(&plan.target, prepared.dialect));
+    }
+    statements.extend(plans.iter().map(|plan| ddl::create_table(&plan.target, prepared.dialect)));
+    target.run_ddl(&statements).await?;
+
+    let rows = plans.iter().map(|plan| row(plan, TablePhase::Pending)).collect();
+    prepared.control.record(rows, registry).await
+}
