@@ -6,6 +6,7 @@ use spanferry_core::code;
 use spanferry_core::finding::{Severity, Subject};
 
 use super::Check;
+use crate::binlog::REPLICA_HOST;
 use crate::error::MysqlError;
 
 /// A variable that must have one of these values.
@@ -343,7 +344,8 @@ impl Check<'_> {
             }
         }
         match hosts {
-            Some(rows) if rows.iter().any(|row| row.text_or_empty(0) == ours) => {
+            // The server may not have noticed yet that an earlier process of ours has gone; it gives way to the next one.
+            Some(rows) if rows.iter().any(|row| row.text_or_empty(0) == ours && row.text_or_empty(1) != REPLICA_HOST) => {
                 let text = format!("another replica of the source has server id {ours}");
                 self.find(
                     code::SOURCE_SERVER_ID,
