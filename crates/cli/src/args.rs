@@ -6,7 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Moves a live MySQL or MariaDB database into Google Cloud Spanner.
 #[derive(Debug, Parser)]
-#[command(name = "spanferry", version, about, max_term_width = 110, propagate_version = true)]
+#[command(
+    name = "spanferry",
+    version,
+    about,
+    max_term_width = 110,
+    propagate_version = true
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -34,7 +34,9 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => {
-            render::tell(&render::failure(&Failure::bug("runtime", "cannot be started").caused_by(cause)));
+            render::tell(&render::failure(
+                &Failure::bug("runtime", "cannot be started").caused_by(cause),
+            ));
             return ExitCode::from(Exit::Bug.status());
         }
     };

@@ -55,14 +55,16 @@ impl Monitor {
 
     fn look(&mut self, progress: &Progress, state: &StateDir, running: bool) {
         let snapshot = progress.snapshot();
-        let rates = self.meter.look(snapshot.clone());
+        let rates = self.meter.look(&snapshot);
         let status = json::status(&snapshot, &rates, running);
         if let Err(failure) = state.write("status.json", status.to_string().as_bytes()) {
             tracing::error!(%failure, "the status cannot be written");
         }
         self.show_findings(&snapshot);
         match (&mut self.bars, self.output) {
-            (_, Output::Json) => render::say(&serde_json::json!({"event": "progress", "status": status}).to_string()),
+            (_, Output::Json) => {
+                render::say(&serde_json::json!({"event": "progress", "status": status}).to_string());
+            }
             (Some(bars), Output::Text) => bars.show(&snapshot, &rates),
             (None, Output::Text) => self.show_line(&snapshot, &rates, running),
         }
@@ -103,7 +105,13 @@ impl Monitor {
 }
 
 fn phases(snapshot: &Snapshot) -> String {
-    let count = |phase| snapshot.tables.iter().filter(|table| table.phase == phase).count();
+    let count = |phase| {
+        snapshot
+            .tables
+            .iter()
+            .filter(|table| table.phase == phase)
+            .count()
+    };
     let all = [
         TablePhase::Pending,
         TablePhase::Loading,
@@ -123,14 +131,23 @@ fn phases(snapshot: &Snapshot) -> String {
 /// One line that says where everything stands.
 pub(crate) fn line(snapshot: &Snapshot, rates: &Rates) -> String {
     let loaded: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
-    let mut text = format!("tables: {} | load {} rows", phases(snapshot), render::count(loaded));
+    let mut text = format!(
+        "tables: {} | load {} rows",
+        phases(snapshot),
+        render::count(loaded)
+    );
     if rates.rows >= 1.0 {
         text += &format!(", {:.0} rows/s, {:.1} MB/s", rates.rows, rates.bytes / 1e6);
     }
     if let Some(eta) = rates.eta_seconds {
         text += &format!(", about {} left", render::span(Duration::from_secs(eta)));
     }
-    text += &format!(" | capture {:.0}/s, apply {:.0}/s, lag {}", rates.captured, rates.applied, render::count(rates.lag_transactions));
+    text += &format!(
+        " | capture {:.0}/s, apply {:.0}/s, lag {}",
+        rates.captured,
+        rates.applied,
+        render::count(rates.lag_transactions)
+    );
     if let Some(seconds) = rates.lag_seconds {
         text += &format!(" ({})", render::span(Duration::from_secs(seconds)));
     }
@@ -160,7 +177,11 @@ impl Bars {
     fn new() -> Bars {
         let all = MultiProgress::new();
         let stream = all.add(ProgressBar::no_length().with_style(style("{msg}")));
-        Bars { all, stream, tables: Vec::new() }
+        Bars {
+            all,
+            stream,
+            tables: Vec::new(),
+        }
     }
 
     fn print(&self, text: &str) {
@@ -188,7 +209,10 @@ impl Bars {
             let table = &snapshot.tables[*index];
             bar.set_length(table.rows_estimate.max(table.rows_loaded));
             bar.set_position(table.rows_loaded);
-            let eta = rates.table_eta(*index).map(|eta| render::span(Duration::from_secs(eta))).unwrap_or_default();
+            let eta = rates
+                .table_eta(*index)
+                .map(|eta| render::span(Duration::from_secs(eta)))
+                .unwrap_or_default();
             bar.set_message(format!("{:.0} rows/s {eta}", rates.table_rows(*index)));
         }
     }

@@ -56,15 +56,20 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// Takes one more look and tells the rates since the oldest one kept.
-    pub(crate) fn look(&mut self, now: Snapshot) -> Rates {
+    pub(crate) fn look(&mut self, now: &Snapshot) -> Rates {
         let at = Instant::now();
         let since = self.looks.front().cloned();
         self.looks.push_back((at, now.clone()));
         if self.looks.len() > LOOKS {
             self.looks.pop_front();
         }
-        let Some((then_at, then)) = since else { return Rates { lag_transactions: lag(&now), ..Rates::default() } };
-        rates(&then, &now, at - then_at)
+        let Some((then_at, then)) = since else {
+            return Rates {
+                lag_transactions: lag(now),
+                ..Rates::default()
+            };
+        };
+        rates(&then, now, at - then_at)
     }
 }
 
@@ -74,7 +79,11 @@ fn lag(now: &Snapshot) -> u64 {
 
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown, not reckoned with")]
 fn per_second(then: u64, now: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { now.saturating_sub(then) as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        now.saturating_sub(then) as f64 / seconds
+    } else {
+        0.0
+    }
 }
 
 #[expect(
@@ -103,7 +112,11 @@ fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
             (rate, loading.then(|| time_for(left, rate)).flatten())
         })
         .collect();
-    let rows = per_second(sum(then, |table| table.rows_loaded), sum(now, |table| table.rows_loaded), seconds);
+    let rows = per_second(
+        sum(then, |table| table.rows_loaded),
+        sum(now, |table| table.rows_loaded),
+        seconds,
+    );
     let left: u64 = now
         .tables
         .iter()
@@ -115,13 +128,21 @@ fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
     let behind = lag(now);
     Rates {
         rows,
-        bytes: per_second(sum(then, |table| table.bytes_loaded), sum(now, |table| table.bytes_loaded), seconds),
+        bytes: per_second(
+            sum(then, |table| table.bytes_loaded),
+            sum(now, |table| table.bytes_loaded),
+            seconds,
+        ),
         eta_seconds: if left > 0 { time_for(left, rows) } else { None },
         captured,
         applied,
         lag_transactions: behind,
         lag_seconds: (behind > 0 && now.applied_at_us > 0).then(|| age_seconds(now.applied_at_us)),
-        catch_up_seconds: if behind == 0 { Some(0) } else { time_for(behind, applied - captured) },
+        catch_up_seconds: if behind == 0 {
+            Some(0)
+        } else {
+            time_for(behind, applied - captured)
+        },
         tables,
     }
 }
@@ -150,7 +171,10 @@ mod tests {
 
     #[test]
     fn rates_span_the_time_between_looks() {
-        let then = Snapshot { tables: vec![table(100)], ..Snapshot::default() };
+        let then = Snapshot {
+            tables: vec![table(100)],
+            ..Snapshot::default()
+        };
         let now = Snapshot {
             tables: vec![table(300)],
             captured_transactions: 40,
@@ -160,8 +184,17 @@ mod tests {
             ..Snapshot::default()
         };
         let rates = rates(&then, &now, Duration::from_secs(2));
-        assert_eq!((rates.rows, rates.bytes, rates.eta_seconds), (100.0, 1_000.0, Some(7)));
-        assert_eq!((rates.table_rows(0), rates.table_eta(0), rates.table_eta(1)), (100.0, Some(7), None));
-        assert_eq!((rates.ratio(), rates.lag_transactions, rates.catch_up_seconds), (Some(1.5), 30, Some(3)));
+        assert_eq!(
+            (rates.rows, rates.bytes, rates.eta_seconds),
+            (100.0, 1_000.0, Some(7))
+        );
+        assert_eq!(
+            (rates.table_rows(0), rates.table_eta(0), rates.table_eta(1)),
+            (100.0, Some(7), None)
+        );
+        assert_eq!(
+            (rates.ratio(), rates.lag_transactions, rates.catch_up_seconds),
+            (Some(1.5), 30, Some(3))
+        );
     }
 }

@@ -26,12 +26,19 @@ fn colours() -> bool {
 }
 
 fn paint(text: &str, code: &str) -> String {
-    if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if colours() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// A failure as `error[SF-1234]: what`, its causes, and what to do.
 pub(crate) fn failure(failure: &Failure) -> String {
-    let mut text = format!("{}: {failure}", paint(&format!("error[{}]", failure.code), "1;31"));
+    let mut text = format!(
+        "{}: {failure}",
+        paint(&format!("error[{}]", failure.code), "1;31")
+    );
     let mut cause = std::error::Error::source(failure);
     while let Some(known) = cause {
         let line = known.to_string();
@@ -52,8 +59,16 @@ pub(crate) fn finding(finding: &Finding) -> String {
         Severity::Blocking => ("blocking", "1;31"),
     };
     let subject = finding.subject.to_string();
-    let place = if subject.is_empty() { String::new() } else { format!("`{subject}`: ") };
-    let mut text = format!("{}: {place}{}", paint(&format!("{word}[{}]", finding.code), code), finding.text);
+    let place = if subject.is_empty() {
+        String::new()
+    } else {
+        format!("`{subject}`: ")
+    };
+    let mut text = format!(
+        "{}: {place}{}",
+        paint(&format!("{word}[{}]", finding.code), code),
+        finding.text
+    );
     if let Some(remedy) = &finding.remedy {
         let _written = write!(text, "\n  fix: {remedy}");
     }
@@ -82,7 +97,11 @@ pub(crate) fn bytes(value: u64) -> String {
         whole /= 1024;
         unit += 1;
     }
-    if unit == 0 { format!("{whole} B") } else { format!("{whole}.{tenth} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{whole} B")
+    } else {
+        format!("{whole}.{tenth} {}", UNITS[unit])
+    }
 }
 
 /// A time span, in its two largest units.
@@ -114,16 +133,33 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!((count(0), count(999), count(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
-        assert_eq!((bytes(1023), bytes(1536), bytes(5 << 30)), ("1023 B".into(), "1.5 KiB".into(), "5.0 GiB".into()));
+        assert_eq!(
+            (count(0), count(999), count(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
+        assert_eq!(
+            (bytes(1023), bytes(1536), bytes(5 << 30)),
+            ("1023 B".into(), "1.5 KiB".into(), "5.0 GiB".into())
+        );
         let at = |seconds| span(Duration::from_secs(seconds));
-        assert_eq!((at(59), at(61), at(3_700), at(90_000)), ("59s".into(), "1m01s".into(), "1h01m".into(), "1d01h".into()));
+        assert_eq!(
+            (at(59), at(61), at(3_700), at(90_000)),
+            ("59s".into(), "1m01s".into(), "1h01m".into(), "1d01h".into())
+        );
     }
 
     #[test]
     fn a_failure_says_what_why_and_what_next() {
         let cause = std::io::Error::other("connection refused");
-        let text = failure(&Failure::new(code::SOURCE_UNREACHABLE, Class::StopMigration, "db:3306", "cannot be reached").caused_by(cause));
+        let text = failure(
+            &Failure::new(
+                code::SOURCE_UNREACHABLE,
+                Class::StopMigration,
+                "db:3306",
+                "cannot be reached",
+            )
+            .caused_by(cause),
+        );
         assert_eq!(
             text,
             "error[SF-2001]: db:3306: cannot be reached\n  caused by: connection refused\n  \

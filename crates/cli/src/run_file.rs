@@ -38,10 +38,18 @@ impl RunFile {
     /// Reads what a state directory remembers, if anything.
     pub(crate) fn read(directory: &Path) -> Result<Option<RunFile>, Failure> {
         let path = directory.join(NAME);
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            return Ok(None);
+        };
         serde_json::from_str(&text).map(Some).map_err(|cause| {
             let object = path.display().to_string();
-            Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, "is not of this release").caused_by(cause)
+            Failure::new(
+                code::STATE_FOREIGN,
+                Class::StopMigration,
+                object,
+                "is not of this release",
+            )
+            .caused_by(cause)
         })
     }
 
@@ -52,7 +60,12 @@ impl RunFile {
         {
             let text = format!("this state directory belongs to the target `{}`", known.target);
             let object = state.path().display().to_string();
-            return Err(Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, text));
+            return Err(Failure::new(
+                code::STATE_FOREIGN,
+                Class::StopMigration,
+                object,
+                text,
+            ));
         }
         let text = serde_json::to_vec_pretty(self)
             .map_err(|cause| Failure::bug(NAME, "cannot be written").caused_by(cause))?;

@@ -46,21 +46,36 @@ impl Session {
         let server_id = settings.server_id.unwrap_or_else(|| default_server_id(&options));
         let address = options.address();
         let source = MysqlSource::new(options, server_id).map_err(|error| error.into_failure(address))?;
-        Ok(Session { source: Arc::new(source), target: connect_target(settings)? })
+        Ok(Session {
+            source: Arc::new(source),
+            target: connect_target(settings)?,
+        })
     }
 
     /// Reads the schema, converts it and gathers what `check` finds at both ends.
     pub(crate) async fn plan(&self, settings: &Settings) -> Result<Plan, Failure> {
         let catalog = self.source.catalog().await?;
-        let selected: Vec<_> =
-            catalog.tables.iter().filter(|table| settings.selects(&table.name.table)).cloned().collect();
+        let selected: Vec<_> = catalog
+            .tables
+            .iter()
+            .filter(|table| settings.selects(&table.name.table))
+            .cloned()
+            .collect();
         if selected.is_empty() {
             let schema = &settings.need_source()?.schema;
             let text = "no table of the schema is selected";
-            return Err(Failure::new(code::SOURCE_SCHEMA, Class::StopMigration, schema.clone(), text));
+            return Err(Failure::new(
+                code::SOURCE_SCHEMA,
+                Class::StopMigration,
+                schema.clone(),
+                text,
+            ));
         }
         let description = self.describe(settings).await?;
-        let options = MappingOptions { dialect: description.dialect, uuid_supported: !description.emulator };
+        let options = MappingOptions {
+            dialect: description.dialect,
+            uuid_supported: !description.emulator,
+        };
         let rows_estimate = selected.iter().map(|table| table.rows_estimate).sum();
         let request = CheckRequest {
             tables: selected.iter().map(|table| table.name.table.clone()).collect(),
@@ -77,13 +92,21 @@ impl Session {
         if control.is_none() {
             findings.extend(check_empty(&plans, &description));
         }
-        Ok(Plan { plans, description, findings, control, rows_estimate })
+        Ok(Plan {
+            plans,
+            description,
+            findings,
+            control,
+            rows_estimate,
+        })
     }
 
     async fn describe(&self, settings: &Settings) -> Result<TargetDescription, Failure> {
         match self.target.describe().await {
             Err(failure) if failure.code == code::TARGET_MISSING && settings.create_database => {
-                let dialect = settings.dialect.ok_or_else(|| Failure::bug("settings", "a dialect was checked before"))?;
+                let dialect = settings
+                    .dialect
+                    .ok_or_else(|| Failure::bug("settings", "a dialect was checked before"))?;
                 self.target.create_database(dialect).await?;
                 self.target.describe().await
             }
@@ -97,7 +120,13 @@ pub(crate) fn connect_target(settings: &Settings) -> Result<Arc<SpannerTarget>, 
     let name = settings.need_target()?.clone();
     let client = Client::new(name, settings.endpoint.clone(), ClientOptions::default()).map_err(|cause| {
         let text = "the credentials cannot be used";
-        Failure::new(code::TARGET_LOGIN, Class::StopMigration, settings.target_text(), text).caused_by(cause)
+        Failure::new(
+            code::TARGET_LOGIN,
+            Class::StopMigration,
+            settings.target_text(),
+            text,
+        )
+        .caused_by(cause)
     })?;
     Ok(Arc::new(SpannerTarget::new(client)))
 }
@@ -107,14 +136,24 @@ fn other_objects(catalog: &Catalog) -> Vec<Finding> {
     objects
         .map(|object| {
             let text = format!("the {} `{}` is not carried", object.kind, object.name);
-            Finding::new(code::LEFT_OUT, Severity::Warning, Subject::table(object.name.clone()), text)
+            Finding::new(
+                code::LEFT_OUT,
+                Severity::Warning,
+                Subject::table(object.name.clone()),
+                text,
+            )
         })
         .collect()
 }
 
 /// The blocking findings that nobody accepted. Only findings that lose something by the operator's choice can be accepted.
 pub(crate) fn blocking<'a>(findings: &'a [Finding], settings: &Settings) -> Vec<&'a Finding> {
-    let accepted = |finding: &Finding| settings.accept.iter().any(|acceptance| acceptance.covers(finding));
+    let accepted = |finding: &Finding| {
+        settings
+            .accept
+            .iter()
+            .any(|acceptance| acceptance.covers(finding))
+    };
     findings
         .iter()
         .filter(|finding| finding.severity == Severity::Blocking)
@@ -124,5 +163,11 @@ pub(crate) fn blocking<'a>(findings: &'a [Finding], settings: &Settings) -> Vec<
 
 /// A finding about exactness itself cannot be waved through; one about time and space can.
 fn is_acceptable(finding: &Finding) -> bool {
-    [code::SOURCE_RETENTION, code::SOURCE_NOTICE, code::LEFT_OUT, code::CONVERTED].contains(&finding.code)
+    [
+        code::SOURCE_RETENTION,
+        code::SOURCE_NOTICE,
+        code::LEFT_OUT,
+        code::CONVERTED,
+    ]
+    .contains(&finding.code)
 }

@@ -80,18 +80,41 @@ pub(crate) fn usage(object: impl Into<String>, message: impl Into<String>) -> Fa
 impl Settings {
     /// Settings of a command line with its configuration file and environment.
     pub(crate) fn load(common: &Common) -> Result<Settings, Failure> {
-        let file = common.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
-        let source = common.source.clone().or(file.source).map(|url| parse_source(&url)).transpose()?;
-        let target = common.target.clone().or(file.target).map(|url| parse_target(&url)).transpose()?;
+        let file = common
+            .config
+            .as_deref()
+            .map(read_file)
+            .transpose()?
+            .unwrap_or_default();
+        let source = common
+            .source
+            .clone()
+            .or(file.source)
+            .map(|url| parse_source(&url))
+            .transpose()?;
+        let target = common
+            .target
+            .clone()
+            .or(file.target)
+            .map(|url| parse_target(&url))
+            .transpose()?;
         let endpoint = Endpoint::choose(&EndpointChoice {
-            emulator_host: std::env::var(EMULATOR_VARIABLE).ok().filter(|host| !host.is_empty()),
+            emulator_host: std::env::var(EMULATOR_VARIABLE)
+                .ok()
+                .filter(|host| !host.is_empty()),
             endpoint: common.target_endpoint.clone().or(file.target_endpoint),
             allow_plaintext: common.target_allow_plaintext || file.target_allow_plaintext,
         })
         .map_err(|cause| usage("--target-endpoint", cause.to_string()))?;
-        let source_connections = common.source_connections.or(file.source_connections).unwrap_or(SOURCE_CONNECTIONS);
+        let source_connections = common
+            .source_connections
+            .or(file.source_connections)
+            .unwrap_or(SOURCE_CONNECTIONS);
         if !(1..=SOURCE_CONNECTIONS_MAX).contains(&source_connections) {
-            return Err(usage("--source-connections", format!("expected 1 to {SOURCE_CONNECTIONS_MAX}")));
+            return Err(usage(
+                "--source-connections",
+                format!("expected 1 to {SOURCE_CONNECTIONS_MAX}"),
+            ));
         }
         let dialect = common.dialect.or(file.dialect).map(|name| match name {
             DialectName::Googlesql => Dialect::GoogleSql,
@@ -99,13 +122,20 @@ impl Settings {
         });
         let create_database = common.create_database || file.create_database;
         if create_database && dialect.is_none() {
-            return Err(usage("--create-database", "needs `--dialect googlesql` or `--dialect postgresql`"));
+            return Err(usage(
+                "--create-database",
+                "needs `--dialect googlesql` or `--dialect postgresql`",
+            ));
         }
         let mut settings = Settings {
             source,
             target,
             endpoint,
-            state_dir: common.state_dir.clone().or(file.state_dir).unwrap_or_else(|| STATE_DIR.into()),
+            state_dir: common
+                .state_dir
+                .clone()
+                .or(file.state_dir)
+                .unwrap_or_else(|| STATE_DIR.into()),
             include: joined(&common.include, file.include),
             exclude: joined(&common.exclude, file.exclude),
             accept: parse_accept(&joined(&common.accept, file.accept))?,
@@ -117,16 +147,24 @@ impl Settings {
             log_budget: common.log_budget.or(file.log_budget),
             output: common.output.or(file.output).unwrap_or_default(),
         };
-        settings.find_password(common.source_password_file.as_deref().or(file.source_password_file.as_deref()))?;
+        settings.find_password(
+            common
+                .source_password_file
+                .as_deref()
+                .or(file.source_password_file.as_deref()),
+        )?;
         Ok(settings)
     }
 
     fn find_password(&mut self, file: Option<&Path>) -> Result<(), Failure> {
-        let Some(source) = &mut self.source else { return Ok(()) };
+        let Some(source) = &mut self.source else {
+            return Ok(());
+        };
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .map_err(|cause| usage(file.display().to_string(), "cannot be read").caused_by(cause))?;
-            text.trim_end_matches(['\r', '\n']).clone_into(&mut source.password);
+            text.trim_end_matches(['\r', '\n'])
+                .clone_into(&mut source.password);
         } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
             source.password = password;
         }
@@ -135,7 +173,9 @@ impl Settings {
 
     /// The source, which this verb needs.
     pub(crate) fn need_source(&self) -> Result<&SourceOptions, Failure> {
-        self.source.as_ref().ok_or_else(|| usage("--source", "expected `mysql://user@host:port/schema`"))
+        self.source
+            .as_ref()
+            .ok_or_else(|| usage("--source", "expected `mysql://user@host:port/schema`"))
     }
 
     /// The target, which this verb needs.
@@ -168,19 +208,25 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let object = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|cause| usage(object.clone(), "the configuration cannot be read").caused_by(cause))?;
-    toml::from_str(&text).map_err(|cause| usage(object, "the configuration is not understood").caused_by(cause))
+    toml::from_str(&text)
+        .map_err(|cause| usage(object, "the configuration is not understood").caused_by(cause))
 }
 
 fn parse_source(url: &str) -> Result<SourceOptions, Failure> {
-    let options: SourceOptions = SourceOptions::parse(url).map_err(|cause| usage("--source", cause.to_string()))?;
+    let options: SourceOptions =
+        SourceOptions::parse(url).map_err(|cause| usage("--source", cause.to_string()))?;
     if options.schema.is_empty() {
-        return Err(usage("--source", "expected `mysql://user@host:port/schema`, the schema is missing"));
+        return Err(usage(
+            "--source",
+            "expected `mysql://user@host:port/schema`, the schema is missing",
+        ));
     }
     Ok(options)
 }
 
 fn parse_target(url: &str) -> Result<DatabaseName, Failure> {
-    url.parse().map_err(|cause: spanferry_spanner::name::MalformedUrl| usage("--target", cause.to_string()))
+    url.parse()
+        .map_err(|cause: spanferry_spanner::name::MalformedUrl| usage("--target", cause.to_string()))
 }
 
 fn joined(first: &[String], second: Vec<String>) -> Vec<String> {

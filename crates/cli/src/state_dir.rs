@@ -43,10 +43,18 @@ impl StateDir {
             .open(path.join("lock"))
             .map_err(|cause| failed("the state directory cannot be locked", cause))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(StateDir { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(StateDir {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let text = "another process is using this state directory";
-                Err(Failure::new(code::STATE_LOCKED, Class::StopMigration, object, text))
+                Err(Failure::new(
+                    code::STATE_LOCKED,
+                    Class::StopMigration,
+                    object,
+                    text,
+                ))
             }
             Err(cause) => Err(failed("the state directory cannot be locked", cause.into())),
         }
@@ -54,7 +62,9 @@ impl StateDir {
 
     /// Whether a process holds the lock of a directory.
     pub(crate) fn is_locked(path: &Path) -> bool {
-        let Ok(lock) = OpenOptions::new().write(true).open(path.join("lock")) else { return false };
+        let Ok(lock) = OpenOptions::new().write(true).open(path.join("lock")) else {
+            return false;
+        };
         flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
     }
 
@@ -68,42 +78,76 @@ impl StateDir {
         let target = self.path.join(name);
         let draft = self.path.join(format!("{name}.new"));
         let write = || -> std::io::Result<()> {
-            let mut file =
-                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .open(&draft)?;
             file.write_all(content)?;
             fs::rename(&draft, &target)
         };
         write().map_err(|cause| {
             let object = target.display().to_string();
-            Failure::new(code::DISK_FAILED, Class::StopMigration, object, "cannot be written").caused_by(cause)
+            Failure::new(
+                code::DISK_FAILED,
+                Class::StopMigration,
+                object,
+                "cannot be written",
+            )
+            .caused_by(cause)
         })
     }
 
     /// The run's log file, appended to, mode 0600.
     pub(crate) fn run_log(&self) -> Result<File, Failure> {
         let path = self.path.join("run.log");
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(|cause| {
-            let object = path.display().to_string();
-            Failure::new(code::DISK_FAILED, Class::StopMigration, object, "cannot be written").caused_by(cause)
-        })
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|cause| {
+                let object = path.display().to_string();
+                Failure::new(
+                    code::DISK_FAILED,
+                    Class::StopMigration,
+                    object,
+                    "cannot be written",
+                )
+                .caused_by(cause)
+            })
     }
 
     /// The change logs in it.
     pub(crate) fn logs(&self, budget: Option<u64>) -> Logs {
         let budget_bytes = budget.unwrap_or_else(|| self.default_budget());
-        Logs { path: self.path.join("log"), options: LogOptions { budget_bytes, ..LogOptions::default() } }
+        Logs {
+            path: self.path.join("log"),
+            options: LogOptions {
+                budget_bytes,
+                ..LogOptions::default()
+            },
+        }
     }
 
     fn default_budget(&self) -> u64 {
-        rustix::fs::statvfs(&self.path)
-            .map_or(u64::MAX, |space| space.f_bavail.saturating_mul(space.f_frsize) / 100 * BUDGET_PERCENT)
+        rustix::fs::statvfs(&self.path).map_or(u64::MAX, |space| {
+            space.f_bavail.saturating_mul(space.f_frsize) / 100 * BUDGET_PERCENT
+        })
     }
 
     /// Removes everything but the report.
     pub(crate) fn erase(&self) -> Result<(), Failure> {
         let failed = |cause: std::io::Error| {
             let object = self.path.display().to_string();
-            Failure::new(code::DISK_FAILED, Class::StopMigration, object, "cannot be erased").caused_by(cause)
+            Failure::new(
+                code::DISK_FAILED,
+                Class::StopMigration,
+                object,
+                "cannot be erased",
+            )
+            .caused_by(cause)
         };
         let log = self.path.join("log");
         if log.exists() {
@@ -131,21 +175,36 @@ impl LogStore for Logs {
 
     async fn open(&self) -> Result<Option<DiskLog>, Failure> {
         let segments = fs::read_dir(&self.path).map_or(0, |entries| {
-            entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("segment-")).count()
+            entries
+                .flatten()
+                .filter(|entry| entry.file_name().to_string_lossy().starts_with("segment-"))
+                .count()
         });
         if segments == 0 {
             return Ok(None);
         }
-        Ok(Some(DiskLog::open(&self.path, self.options).await.map_err(Failure::from)?))
+        Ok(Some(
+            DiskLog::open(&self.path, self.options)
+                .await
+                .map_err(Failure::from)?,
+        ))
     }
 
     async fn create(&self, start: &Position, source: &str) -> Result<DiskLog, Failure> {
         if self.path.exists() {
             fs::remove_dir_all(&self.path).map_err(|cause| {
                 let object = self.path.display().to_string();
-                Failure::new(code::DISK_FAILED, Class::StopMigration, object, "cannot be erased").caused_by(cause)
+                Failure::new(
+                    code::DISK_FAILED,
+                    Class::StopMigration,
+                    object,
+                    "cannot be erased",
+                )
+                .caused_by(cause)
             })?;
         }
-        Ok(DiskLog::create(&self.path, source, start, self.options).await.map_err(Failure::from)?)
+        DiskLog::create(&self.path, source, start, self.options)
+            .await
+            .map_err(Failure::from)
     }
 }

@@ -15,7 +15,10 @@ pub struct Canonicalizer {
 impl Canonicalizer {
     /// A canonicalizer for rows in the plan's column order.
     pub fn new(plan: &TablePlan) -> Canonicalizer {
-        Canonicalizer { encodings: plan.columns.iter().map(|column| column.encoding).collect(), key: plan.key.clone() }
+        Canonicalizer {
+            encodings: plan.columns.iter().map(|column| column.encoding).collect(),
+            key: plan.key.clone(),
+        }
     }
 
     /// Appends the canonical form of a row, given as `ListValue` payload.
@@ -24,7 +27,11 @@ impl Canonicalizer {
         for encoding in &self.encodings {
             put_canonical(*encoding, values.next().ok_or(MalformedWire)??, out)?;
         }
-        if values.next().is_some() { Err(MalformedWire) } else { Ok(()) }
+        if values.next().is_some() {
+            Err(MalformedWire)
+        } else {
+            Ok(())
+        }
     }
 
     /// Appends the key of a canonical row.
@@ -55,7 +62,9 @@ fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) ->
     match encoding {
         Encoding::Numeric | Encoding::PgNumeric => {
             let mut canonical = Vec::with_capacity(text.len());
-            PlainDecimal::read(text).ok_or(MalformedWire)?.write(&mut canonical);
+            PlainDecimal::read(text)
+                .ok_or(MalformedWire)?
+                .write(&mut canonical);
             wire::put_string(out, &canonical);
         }
         Encoding::Timestamp => wire::put_string(out, &trim_fraction(text)),
@@ -78,7 +87,9 @@ fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) ->
 
 /// `…:08.120000Z` and `…:08.12Z` are one time.
 fn trim_fraction(text: &[u8]) -> Vec<u8> {
-    let Some(body) = text.strip_suffix(b"Z") else { return text.to_vec() };
+    let Some(body) = text.strip_suffix(b"Z") else {
+        return text.to_vec();
+    };
     let mut end = body.len();
     if body.contains(&b'.') {
         while body[end - 1] == b'0' {
@@ -121,7 +132,9 @@ pub fn render(key: &[u8]) -> String {
     let values: Vec<serde_json::Value> = WireReader::new(key)
         .map(|value| match value {
             Ok(WireValue::Number(number)) => serde_json::json!(number),
-            Ok(WireValue::String(text)) => serde_json::Value::String(String::from_utf8_lossy(text).into_owned()),
+            Ok(WireValue::String(text)) => {
+                serde_json::Value::String(String::from_utf8_lossy(text).into_owned())
+            }
             Ok(WireValue::Bool(value)) => serde_json::Value::Bool(value),
             Ok(WireValue::Null | WireValue::List(_)) | Err(MalformedWire) => serde_json::Value::Null,
         })
@@ -136,20 +149,55 @@ mod tests {
     fn canonical(encoding: Encoding, text: &str) -> Vec<u8> {
         let (mut payload, mut out) = (Vec::new(), Vec::new());
         wire::put_string(&mut payload, text.as_bytes());
-        Canonicalizer { encodings: vec![encoding], key: vec![0] }.row(&payload, &mut out).unwrap();
+        Canonicalizer {
+            encodings: vec![encoding],
+            key: vec![0],
+        }
+        .row(&payload, &mut out)
+        .unwrap();
         out
     }
 
     #[test]
     fn spellings_of_one_value_agree() {
-        let check = |encoding, left, right| assert_eq!(canonical(encoding, left), canonical(encoding, right), "{left} {right}");
-        check(Encoding::Timestamp, "2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000000000Z");
-        check(Encoding::Timestamp, "2024-01-01T00:00:00.1Z", "2024-01-01T00:00:00.100Z");
-        check(Encoding::Timestamp, "2024-01-01T00:00:10Z", "2024-01-01T00:00:10Z");
+        let check = |encoding, left, right| {
+            assert_eq!(
+                canonical(encoding, left),
+                canonical(encoding, right),
+                "{left} {right}"
+            );
+        };
+        check(
+            Encoding::Timestamp,
+            "2024-01-01T00:00:00Z",
+            "2024-01-01T00:00:00.000000000Z",
+        );
+        check(
+            Encoding::Timestamp,
+            "2024-01-01T00:00:00.1Z",
+            "2024-01-01T00:00:00.100Z",
+        );
+        check(
+            Encoding::Timestamp,
+            "2024-01-01T00:00:10Z",
+            "2024-01-01T00:00:10Z",
+        );
         check(Encoding::Numeric, "1.5", "1.500");
-        check(Encoding::Json { arbitrary_numbers: false }, "{\"a\":1.0}", "{ \"a\": 1 }");
-        assert_ne!(canonical(Encoding::Timestamp, "2024-01-01T00:00:10Z"), canonical(Encoding::Timestamp, "2024-01-01T00:00:01Z"));
-        assert_ne!(canonical(Encoding::String { characters_max: 9 }, "1.5"), canonical(Encoding::String { characters_max: 9 }, "1.50"));
+        check(
+            Encoding::Json {
+                arbitrary_numbers: false,
+            },
+            "{\"a\":1.0}",
+            "{ \"a\": 1 }",
+        );
+        assert_ne!(
+            canonical(Encoding::Timestamp, "2024-01-01T00:00:10Z"),
+            canonical(Encoding::Timestamp, "2024-01-01T00:00:01Z")
+        );
+        assert_ne!(
+            canonical(Encoding::String { characters_max: 9 }, "1.5"),
+            canonical(Encoding::String { characters_max: 9 }, "1.50")
+        );
     }
 
     #[test]

@@ -173,7 +173,12 @@ mod tests {
     #[test]
     fn numbers_rise_and_parse_back() {
         for pair in ALL.windows(2) {
-            assert!(pair[0].number() < pair[1].number(), "{} before {}", pair[0], pair[1]);
+            assert!(
+                pair[0].number() < pair[1].number(),
+                "{} before {}",
+                pair[0],
+                pair[1]
+            );
         }
         for code in ALL {
             assert_eq!(Code::parse(&code.to_string()), Some(*code));

@@ -98,7 +98,9 @@ impl fmt::Display for Refusal {
             Refusal::TooLong { limit } => write!(f, "a value longer than {limit}"),
             Refusal::ZeroDate => f.write_str("a zero or partial date"),
             Refusal::DateRange => f.write_str("a date outside 0001-01-01 to 9999-12-31"),
-            Refusal::Undecodable { charset, offset } => write!(f, "bytes that are no {charset} text, at offset {offset}"),
+            Refusal::Undecodable { charset, offset } => {
+                write!(f, "bytes that are no {charset} text, at offset {offset}")
+            }
             Refusal::Json { reason } => write!(f, "JSON that the target would change: {reason}"),
             Refusal::Form { expected } => write!(f, "a value that is no {expected}"),
         }
@@ -161,7 +163,10 @@ struct Digits {
 
 impl Digits {
     fn of(negative: bool, mut magnitude: u64) -> Digits {
-        let mut digits = Digits { buffer: [0; 20], start: 20 };
+        let mut digits = Digits {
+            buffer: [0; 20],
+            start: 20,
+        };
         loop {
             digits.push((magnitude % 10) as u8 + b'0');
             magnitude /= 10;
@@ -187,7 +192,9 @@ impl Digits {
 
 fn int64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     match scalar {
-        Scalar::Signed(value) => wire::put_string(out, Digits::of(value < 0, value.unsigned_abs()).as_bytes()),
+        Scalar::Signed(value) => {
+            wire::put_string(out, Digits::of(value < 0, value.unsigned_abs()).as_bytes());
+        }
         Scalar::Unsigned(value) if i64::try_from(value).is_ok() => {
             wire::put_string(out, Digits::of(false, value).as_bytes());
         }
@@ -214,7 +221,9 @@ fn is_integer(text: &[u8]) -> bool {
 }
 
 fn float32(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let Scalar::Float32(value) = scalar else { return form("4-byte float") };
+    let Scalar::Float32(value) = scalar else {
+        return form("4-byte float");
+    };
     put_float(out, f64::from(value));
     Ok(())
 }
@@ -287,11 +296,19 @@ impl<'a> PlainDecimal<'a> {
         let kept = fraction.len() - fraction.iter().rev().take_while(|digit| **digit == b'0').count();
         let (whole, fraction) = (&whole[zeros..], &fraction[..kept]);
         let negative = unsigned.len() < text.len() && !(whole.is_empty() && fraction.is_empty());
-        Some(PlainDecimal { negative, whole, fraction })
+        Some(PlainDecimal {
+            negative,
+            whole,
+            fraction,
+        })
     }
 
     fn length(&self) -> usize {
-        let point = if self.fraction.is_empty() { 0 } else { 1 + self.fraction.len() };
+        let point = if self.fraction.is_empty() {
+            0
+        } else {
+            1 + self.fraction.len()
+        };
         usize::from(self.negative) + self.whole.len().max(1) + point
     }
 
@@ -314,13 +331,17 @@ fn string(scalar: Scalar<'_>, characters_max: u32, out: &mut Vec<u8>) -> Result<
             // A text of so few bytes cannot have too many characters.
             let limit = characters_max as usize;
             if text.len() > limit && text.chars().count() > limit {
-                return Err(Refusal::TooLong { limit: u64::from(characters_max) });
+                return Err(Refusal::TooLong {
+                    limit: u64::from(characters_max),
+                });
             }
             check_bytes(text.len(), CELL_BYTES_MAX)?;
             wire::put_string(out, text.as_bytes());
         }
         Scalar::Decimal(text) | Scalar::Digits(text) if text.is_ascii() => wire::put_string(out, text),
-        Scalar::Signed(value) => wire::put_string(out, Digits::of(value < 0, value.unsigned_abs()).as_bytes()),
+        Scalar::Signed(value) => {
+            wire::put_string(out, Digits::of(value < 0, value.unsigned_abs()).as_bytes());
+        }
         Scalar::Unsigned(value) => wire::put_string(out, Digits::of(false, value).as_bytes()),
         Scalar::Time(time) => put_time(out, time),
         _ => return form("text"),
@@ -329,7 +350,13 @@ fn string(scalar: Scalar<'_>, characters_max: u32, out: &mut Vec<u8>) -> Result<
 }
 
 fn check_bytes(length: usize, limit: u32) -> Result<(), Refusal> {
-    if length > limit as usize { Err(Refusal::TooLong { limit: u64::from(limit) }) } else { Ok(()) }
+    if length > limit as usize {
+        Err(Refusal::TooLong {
+            limit: u64::from(limit),
+        })
+    } else {
+        Ok(())
+    }
 }
 
 /// `[-]HH:MM:SS`, three digits for hours from 100 on, and all six digits of a fraction that is not zero: a form that does
@@ -384,13 +411,20 @@ impl Short {
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 fn bytes(scalar: Scalar<'_>, bytes_max: u32, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let Scalar::Bytes(bytes) = scalar else { return form("bytes") };
+    let Scalar::Bytes(bytes) = scalar else {
+        return form("bytes");
+    };
     check_bytes(bytes.len(), bytes_max.min(CELL_BYTES_MAX))?;
     wire::put_string_head(out, bytes.len().div_ceil(3) * 4);
     let mut groups = bytes.chunks_exact(3);
     for group in &mut groups {
         let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
-        out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), sextet(bits, 6), sextet(bits, 0)]);
+        out.extend_from_slice(&[
+            sextet(bits, 18),
+            sextet(bits, 12),
+            sextet(bits, 6),
+            sextet(bits, 0),
+        ]);
     }
     match *groups.remainder() {
         [a] => {
@@ -411,7 +445,9 @@ fn sextet(bits: u32, shift: u32) -> u8 {
 }
 
 fn date(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let Scalar::Date(value) = scalar else { return form("date") };
+    let Scalar::Date(value) = scalar else {
+        return form("date");
+    };
     let mut text = Short::default();
     write_date(value, &mut text)?;
     wire::put_string(out, text.as_bytes());
@@ -446,7 +482,9 @@ fn days_in(year: u16, month: u8) -> u8 {
 
 /// RFC 3339 in UTC; the fraction without trailing zeros, none if it is zero.
 fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let Scalar::DateTime(value) = scalar else { return form("date with time") };
+    let Scalar::DateTime(value) = scalar else {
+        return form("date with time");
+    };
     let mut text = Short::default();
     write_date(value.date, &mut text)?;
     if value.hour > 23 || value.minute > 59 || value.second > 59 || value.microsecond > 999_999 {
@@ -473,7 +511,9 @@ fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
 }
 
 fn json(scalar: Scalar<'_>, arbitrary_numbers: bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let (Scalar::Json(text) | Scalar::Text(text)) = scalar else { return form("JSON") };
+    let (Scalar::Json(text) | Scalar::Text(text)) = scalar else {
+        return form("JSON");
+    };
     check_bytes(text.len(), CELL_BYTES_MAX)?;
     let mut stored = String::with_capacity(text.len());
     crate::json::write(text, crate::json::Form::Stored { arbitrary_numbers }, &mut stored)
@@ -483,14 +523,19 @@ fn json(scalar: Scalar<'_>, arbitrary_numbers: bool, out: &mut Vec<u8>) -> Resul
 }
 
 fn float32_array(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let Scalar::Bytes(bytes) = scalar else { return form("vector") };
+    let Scalar::Bytes(bytes) = scalar else {
+        return form("vector");
+    };
     let floats = bytes.chunks_exact(4);
     if !floats.remainder().is_empty() {
         return form("vector of 4-byte floats");
     }
     let list = wire::open_list(out);
     for float in floats {
-        put_float(out, f64::from(f32::from_le_bytes([float[0], float[1], float[2], float[3]])));
+        put_float(
+            out,
+            f64::from(f32::from_le_bytes([float[0], float[1], float[2], float[3]])),
+        );
     }
     wire::close_list(out, list);
     Ok(())
@@ -505,24 +550,55 @@ mod tests {
 
     fn encoded(encoding: Encoding, scalar: Scalar<'_>) -> Result<String, Refusal> {
         let mut out = Vec::new();
-        ColumnPlan { source_index: 0, encoding, not_null: true }.encode(scalar, &mut out)?;
+        ColumnPlan {
+            source_index: 0,
+            encoding,
+            not_null: true,
+        }
+        .encode(scalar, &mut out)?;
         let values: Vec<_> = WireReader::new(&out).map(Result::unwrap).collect();
-        let [WireValue::String(text)] = values[..] else { panic!("expected one string, found {values:?}") };
+        let [WireValue::String(text)] = values[..] else {
+            panic!("expected one string, found {values:?}")
+        };
         Ok(String::from_utf8(text.to_vec()).unwrap())
     }
 
     fn check(encoding: Encoding, scalar: Scalar<'_>, expected: Result<&str, Refusal>) {
-        assert_eq!(encoded(encoding, scalar), expected.map(str::to_owned), "{scalar:?}");
+        assert_eq!(
+            encoded(encoding, scalar),
+            expected.map(str::to_owned),
+            "{scalar:?}"
+        );
     }
 
     #[test]
     fn integers() {
-        check(Encoding::Int64, Scalar::Signed(i64::MIN), Ok("-9223372036854775808"));
-        check(Encoding::Int64, Scalar::Unsigned(u64::MAX), Err(Refusal::IntegerRange));
+        check(
+            Encoding::Int64,
+            Scalar::Signed(i64::MIN),
+            Ok("-9223372036854775808"),
+        );
+        check(
+            Encoding::Int64,
+            Scalar::Unsigned(u64::MAX),
+            Err(Refusal::IntegerRange),
+        );
         check(Encoding::Int64, Scalar::Unsigned(0), Ok("0"));
-        check(Encoding::Int64, Scalar::Digits(b"9223372036854775807"), Ok("9223372036854775807"));
-        check(Encoding::Int64, Scalar::Digits(b"9223372036854775808"), Err(Refusal::IntegerRange));
-        check(Encoding::Int64, Scalar::Digits(b"-9223372036854775808"), Ok("-9223372036854775808"));
+        check(
+            Encoding::Int64,
+            Scalar::Digits(b"9223372036854775807"),
+            Ok("9223372036854775807"),
+        );
+        check(
+            Encoding::Int64,
+            Scalar::Digits(b"9223372036854775808"),
+            Err(Refusal::IntegerRange),
+        );
+        check(
+            Encoding::Int64,
+            Scalar::Digits(b"-9223372036854775808"),
+            Ok("-9223372036854775808"),
+        );
         check(Encoding::Int64, Scalar::Digits(b"1x"), form("integer"));
         check(Encoding::Int64, Scalar::Digits(b"007"), form("integer"));
     }
@@ -532,12 +608,36 @@ mod tests {
         check(Encoding::Numeric, Scalar::Decimal(b"-0.00"), Ok("0"));
         check(Encoding::Numeric, Scalar::Decimal(b"0012.3400"), Ok("12.34"));
         check(Encoding::Numeric, Scalar::Decimal(b"-.5"), Ok("-0.5"));
-        check(Encoding::Numeric, Scalar::Decimal(b"0.1234567890"), Ok("0.123456789"));
-        check(Encoding::Numeric, Scalar::Decimal(b"0.1234567891"), Err(Refusal::NumericRange));
-        check(Encoding::Numeric, Scalar::Decimal(b"100000000000000000000000000000"), Err(Refusal::NumericRange));
-        check(Encoding::PgNumeric, Scalar::Decimal(b"0.1234567891"), Ok("0.1234567891"));
-        check(Encoding::Numeric, Scalar::Unsigned(u64::MAX), Ok("18446744073709551615"));
-        check(Encoding::String { characters_max: 70 }, Scalar::Decimal(b"1.50"), Ok("1.50"));
+        check(
+            Encoding::Numeric,
+            Scalar::Decimal(b"0.1234567890"),
+            Ok("0.123456789"),
+        );
+        check(
+            Encoding::Numeric,
+            Scalar::Decimal(b"0.1234567891"),
+            Err(Refusal::NumericRange),
+        );
+        check(
+            Encoding::Numeric,
+            Scalar::Decimal(b"100000000000000000000000000000"),
+            Err(Refusal::NumericRange),
+        );
+        check(
+            Encoding::PgNumeric,
+            Scalar::Decimal(b"0.1234567891"),
+            Ok("0.1234567891"),
+        );
+        check(
+            Encoding::Numeric,
+            Scalar::Unsigned(u64::MAX),
+            Ok("18446744073709551615"),
+        );
+        check(
+            Encoding::String { characters_max: 70 },
+            Scalar::Decimal(b"1.50"),
+            Ok("1.50"),
+        );
         for bad in [&b""[..], b"-", b".", b"1e5", b"1.2.3"] {
             check(Encoding::Numeric, Scalar::Decimal(bad), form("decimal"));
         }
@@ -547,16 +647,56 @@ mod tests {
     fn dates_and_times() {
         let date = |year, month, day| Date { year, month, day };
         check(Encoding::Date, Scalar::Date(date(1, 1, 1)), Ok("0001-01-01"));
-        check(Encoding::Date, Scalar::Date(date(0, 0, 0)), Err(Refusal::ZeroDate));
-        check(Encoding::Date, Scalar::Date(date(2024, 5, 0)), Err(Refusal::ZeroDate));
-        check(Encoding::Date, Scalar::Date(date(0, 1, 1)), Err(Refusal::DateRange));
-        check(Encoding::Date, Scalar::Date(date(2023, 2, 29)), Err(Refusal::DateRange));
+        check(
+            Encoding::Date,
+            Scalar::Date(date(0, 0, 0)),
+            Err(Refusal::ZeroDate),
+        );
+        check(
+            Encoding::Date,
+            Scalar::Date(date(2024, 5, 0)),
+            Err(Refusal::ZeroDate),
+        );
+        check(
+            Encoding::Date,
+            Scalar::Date(date(0, 1, 1)),
+            Err(Refusal::DateRange),
+        );
+        check(
+            Encoding::Date,
+            Scalar::Date(date(2023, 2, 29)),
+            Err(Refusal::DateRange),
+        );
         check(Encoding::Date, Scalar::Date(date(2024, 2, 29)), Ok("2024-02-29"));
-        let at = |microsecond| DateTime { date: date(2038, 1, 19), hour: 3, minute: 14, second: 8, microsecond };
-        check(Encoding::Timestamp, Scalar::DateTime(at(0)), Ok("2038-01-19T03:14:08Z"));
-        check(Encoding::Timestamp, Scalar::DateTime(at(5)), Ok("2038-01-19T03:14:08.000005Z"));
-        check(Encoding::Timestamp, Scalar::DateTime(at(120_000)), Ok("2038-01-19T03:14:08.12Z"));
-        let time = |negative, hours, microseconds| Time { negative, hours, minutes: 5, seconds: 9, microseconds };
+        let at = |microsecond| DateTime {
+            date: date(2038, 1, 19),
+            hour: 3,
+            minute: 14,
+            second: 8,
+            microsecond,
+        };
+        check(
+            Encoding::Timestamp,
+            Scalar::DateTime(at(0)),
+            Ok("2038-01-19T03:14:08Z"),
+        );
+        check(
+            Encoding::Timestamp,
+            Scalar::DateTime(at(5)),
+            Ok("2038-01-19T03:14:08.000005Z"),
+        );
+        check(
+            Encoding::Timestamp,
+            Scalar::DateTime(at(120_000)),
+            Ok("2038-01-19T03:14:08.12Z"),
+        );
+        let time = |negative, hours, microseconds| Time {
+            negative,
+            hours,
+            minutes: 5,
+            seconds: 9,
+            microseconds,
+        };
         let text = Encoding::String { characters_max: 18 };
         check(text, Scalar::Time(time(true, 838, 0)), Ok("-838:05:09"));
         check(text, Scalar::Time(time(false, 0, 5)), Ok("00:05:09.000005"));
@@ -572,7 +712,13 @@ mod tests {
         check(bytes, Scalar::Bytes(b"\0\x01\xff"), Ok("AAH/"));
         check(bytes, Scalar::Bytes(b"\xfb\xff\0\0"), Ok("+/8AAA=="));
         check(bytes, Scalar::Bytes(b"12345"), Err(Refusal::TooLong { limit: 4 }));
-        check(Encoding::Json { arbitrary_numbers: false }, Scalar::Json("{\"b\": 1, \"a\": 2}"), Ok("{\"a\":2,\"b\":1}"));
+        check(
+            Encoding::Json {
+                arbitrary_numbers: false,
+            },
+            Scalar::Json("{\"b\": 1, \"a\": 2}"),
+            Ok("{\"a\":2,\"b\":1}"),
+        );
     }
 
     proptest! {

@@ -44,7 +44,14 @@ pub struct Failure {
 impl Failure {
     /// A failure without a cause or hint.
     pub fn new(code: Code, class: Class, object: impl Into<String>, message: impl Into<String>) -> Failure {
-        Failure { code, class, object: object.into(), message: message.into(), hint: None, cause: None }
+        Failure {
+            code,
+            class,
+            object: object.into(),
+            message: message.into(),
+            hint: None,
+            cause: None,
+        }
     }
 
     /// A broken invariant.
@@ -89,6 +96,8 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+        self.cause
+            .as_deref()
+            .map(|cause| cause as &(dyn StdError + 'static))
     }
 }

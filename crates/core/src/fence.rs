@@ -33,8 +33,13 @@ mod tests {
 
     #[test]
     fn only_the_two_own_keys_count() {
-        let key = |epoch, sequence, piece| FenceKey { epoch: Epoch(epoch), sequence: Sequence(sequence), piece };
-        let check = |found, expected| assert_eq!(judge(key(2, 5, 0), key(2, 9, 0), found), expected, "{found:?}");
+        let key = |epoch, sequence, piece| FenceKey {
+            epoch: Epoch(epoch),
+            sequence: Sequence(sequence),
+            piece,
+        };
+        let check =
+            |found, expected| assert_eq!(judge(key(2, 5, 0), key(2, 9, 0), found), expected, "{found:?}");
         check(Some(key(2, 9, 0)), Verdict::Applied);
         check(Some(key(2, 5, 0)), Verdict::NotApplied);
         check(Some(key(2, 5, 3)), Verdict::Fenced);

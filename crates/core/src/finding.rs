@@ -32,12 +32,18 @@ impl Subject {
 
     /// A table.
     pub fn table(table: impl Into<String>) -> Subject {
-        Subject { table: Some(table.into()), part: None }
+        Subject {
+            table: Some(table.into()),
+            part: None,
+        }
     }
 
     /// A column or other part of a table.
     pub fn part(table: impl Into<String>, part: impl Into<String>) -> Subject {
-        Subject { table: Some(table.into()), part: Some(part.into()) }
+        Subject {
+            table: Some(table.into()),
+            part: Some(part.into()),
+        }
     }
 }
 
@@ -70,7 +76,13 @@ pub struct Finding {
 impl Finding {
     /// A finding without a remedy.
     pub fn new(code: Code, severity: Severity, subject: Subject, text: impl Into<String>) -> Finding {
-        Finding { code, severity, subject, text: text.into(), remedy: None }
+        Finding {
+            code,
+            severity,
+            subject,
+            text: text.into(),
+            remedy: None,
+        }
     }
 
     /// The same finding with the statement that mends it.
@@ -95,7 +107,9 @@ pub struct Acceptance {
 impl Acceptance {
     /// Parses `SF-1234`, `SF-1234:table` or `SF-1234:table.column`.
     pub fn parse(text: &str) -> Option<Acceptance> {
-        let (code, object) = text.split_once(':').map_or((text, None), |(code, object)| (code, Some(object)));
+        let (code, object) = text
+            .split_once(':')
+            .map_or((text, None), |(code, object)| (code, Some(object)));
         let code = Code::parse(code)?;
         let (table, part) = match object {
             None => (None, None),
@@ -110,7 +124,13 @@ impl Acceptance {
     /// Whether it covers a finding.
     pub fn covers(&self, finding: &Finding) -> bool {
         self.code == finding.code
-            && self.table.as_ref().is_none_or(|table| finding.subject.table.as_ref() == Some(table))
-            && self.part.as_ref().is_none_or(|part| finding.subject.part.as_ref() == Some(part))
+            && self
+                .table
+                .as_ref()
+                .is_none_or(|table| finding.subject.table.as_ref() == Some(table))
+            && self
+                .part
+                .as_ref()
+                .is_none_or(|part| finding.subject.part.as_ref() == Some(part))
     }
 }

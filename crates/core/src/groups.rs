@@ -16,10 +16,13 @@ pub fn group_tables(plans: &mut [TablePlan]) {
     let mut numbers: Vec<usize> = Vec::new();
     for (index, plan) in plans.iter_mut().enumerate() {
         let root = root(&mut parent, index);
-        let number = numbers.iter().position(|known| *known == root).unwrap_or_else(|| {
-            numbers.push(root);
-            numbers.len() - 1
-        });
+        let number = numbers
+            .iter()
+            .position(|known| *known == root)
+            .unwrap_or_else(|| {
+                numbers.push(root);
+                numbers.len() - 1
+            });
         plan.group = GroupId(u32::try_from(number).expect("fewer groups than tables"));
     }
 }

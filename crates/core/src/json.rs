@@ -19,10 +19,17 @@ pub enum Form {
 
 /// Writes `text` in a form. On an error `out` holds a part of it.
 pub fn write(text: &str, form: Form, out: &mut String) -> Result<(), &'static str> {
-    let mut parser = Parser { rest: text.as_bytes(), form };
+    let mut parser = Parser {
+        rest: text.as_bytes(),
+        form,
+    };
     parser.value(0, out)?;
     parser.space();
-    if parser.rest.is_empty() { Ok(()) } else { Err("text after the end of the value") }
+    if parser.rest.is_empty() {
+        Ok(())
+    } else {
+        Err("text after the end of the value")
+    }
 }
 
 struct Parser<'a> {
@@ -135,11 +142,16 @@ impl Parser<'_> {
     }
 
     fn string(&mut self) -> Result<String, &'static str> {
-        let [b'"', rest @ ..] = self.rest else { return Err("no string where one is due") };
+        let [b'"', rest @ ..] = self.rest else {
+            return Err("no string where one is due");
+        };
         self.rest = rest;
         let mut bytes = Vec::new();
         loop {
-            let plain = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            let plain = self
+                .rest
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
             let plain = plain.ok_or("a string without its end")?;
             bytes.extend_from_slice(&self.rest[..plain]);
             let special = self.rest[plain];
@@ -156,7 +168,9 @@ impl Parser<'_> {
     }
 
     fn escape(&mut self) -> Result<char, &'static str> {
-        let [kind, rest @ ..] = self.rest else { return Err("a string without its end") };
+        let [kind, rest @ ..] = self.rest else {
+            return Err("a string without its end");
+        };
         self.rest = rest;
         Ok(match kind {
             b'"' => '"',
@@ -193,14 +207,20 @@ impl Parser<'_> {
         let (digits, rest) = self.rest.split_at_checked(4).ok_or("a string without its end")?;
         self.rest = rest;
         digits.iter().try_fold(0, |code, digit| {
-            let value = char::from(*digit).to_digit(16).ok_or("an unknown escape in a string")?;
+            let value = char::from(*digit)
+                .to_digit(16)
+                .ok_or("an unknown escape in a string")?;
             Ok(code << 4 | value)
         })
     }
 
     fn number(&mut self, out: &mut String) -> Result<(), &'static str> {
         let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
-        let end = self.rest.iter().position(|byte| !is_part(byte)).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .iter()
+            .position(|byte| !is_part(byte))
+            .unwrap_or(self.rest.len());
         let text = std::str::from_utf8(&self.rest[..end]).map_err(|_| "no number")?;
         self.rest = &self.rest[end..];
         let decimal = Decimal::parse(text).ok_or("no number")?;
@@ -243,10 +263,16 @@ impl Decimal {
         let digits = format!("{whole}{fraction}");
         let kept = digits.trim_end_matches('0');
         let dropped = i64::try_from(digits.len() - kept.len()).ok()?;
-        let exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(dropped)?;
+        let exponent = exponent
+            .checked_sub(i64::try_from(fraction.len()).ok()?)?
+            .checked_add(dropped)?;
         let digits = kept.trim_start_matches('0').to_owned();
         let is_zero = digits.is_empty();
-        Some(Decimal { negative: negative && !is_zero, digits, exponent: if is_zero { 0 } else { exponent } })
+        Some(Decimal {
+            negative: negative && !is_zero,
+            digits,
+            exponent: if is_zero { 0 } else { exponent },
+        })
     }
 
     fn write(&self, out: &mut String) {
@@ -261,7 +287,9 @@ impl Decimal {
         if text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok() {
             return true;
         }
-        let Ok(double) = text.parse::<f64>() else { return false };
+        let Ok(double) = text.parse::<f64>() else {
+            return false;
+        };
         double.is_finite() && Decimal::parse(&format!("{double:e}")).as_ref() == Some(self)
     }
 }
@@ -302,12 +330,17 @@ mod tests {
         check("-0.0", "0");
         check("100", "1E2");
         check(r#""\u00e9\ud83d\ude00\/""#, "\"é😀/\"");
-        assert_ne!(written("1", Form::Compared), written("1.0000000000000001", Form::Compared));
+        assert_ne!(
+            written("1", Form::Compared),
+            written("1.0000000000000001", Form::Compared)
+        );
     }
 
     #[test]
     fn what_the_target_would_change_is_refused() {
-        let spanner = Form::Stored { arbitrary_numbers: false };
+        let spanner = Form::Stored {
+            arbitrary_numbers: false,
+        };
         let check = |text, accepted| assert_eq!(written(text, spanner).is_ok(), accepted, "{text}");
         check("18446744073709551615", true);
         check("-9223372036854775808", true);
@@ -325,6 +358,14 @@ mod tests {
         let (deepest, too_deep) = ("[".repeat(81) + &"]".repeat(81), "[".repeat(82) + &"]".repeat(82));
         check(&deepest, true);
         check(&too_deep, false);
-        assert!(written("0.1234567890123456789", Form::Stored { arbitrary_numbers: true }).is_ok());
+        assert!(
+            written(
+                "0.1234567890123456789",
+                Form::Stored {
+                    arbitrary_numbers: true
+                }
+            )
+            .is_ok()
+        );
     }
 }

@@ -30,8 +30,16 @@ impl Names {
 
 /// Letters, digits and underscores, a letter first.
 fn legal(wanted: &str) -> String {
-    let mut name: String =
-        wanted.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+    let mut name: String = wanted
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '_'
+            }
+        })
+        .collect();
     if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
         name.insert_str(0, "x_");
     }

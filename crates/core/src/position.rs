@@ -22,7 +22,9 @@ impl ServerUuid {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 impl fmt::Display for ServerUuid {
@@ -72,7 +74,11 @@ impl TransactionId {
         if let Some((server, rest)) = text.split_once(':') {
             let server = ServerUuid::parse(server)?;
             let (tag, number) = rest.split_once(':').unwrap_or(("", rest));
-            return Some(TransactionId::Mysql { server, tag: tag.to_ascii_lowercase(), number: number.parse().ok()? });
+            return Some(TransactionId::Mysql {
+                server,
+                tag: tag.to_ascii_lowercase(),
+                number: number.parse().ok()?,
+            });
         }
         let mut parts = text.split('-');
         let id = TransactionId::Mariadb {
@@ -89,7 +95,11 @@ impl fmt::Display for TransactionId {
         match self {
             TransactionId::Mysql { server, tag, number } if tag.is_empty() => write!(f, "{server}:{number}"),
             TransactionId::Mysql { server, tag, number } => write!(f, "{server}:{tag}:{number}"),
-            TransactionId::Mariadb { domain, server, number } => write!(f, "{domain}-{server}-{number}"),
+            TransactionId::Mariadb {
+                domain,
+                server,
+                number,
+            } => write!(f, "{domain}-{server}-{number}"),
         }
     }
 }
@@ -173,17 +183,21 @@ impl GtidSet {
     /// Whether one number is in it.
     pub fn contains(&self, server: ServerUuid, tag: &str, number: u64) -> bool {
         // A lookup by a borrowed pair would need a key type of its own; the sets are few.
-        self.sets.iter().filter(|((uuid, name), _)| *uuid == server && name == tag).any(|(_, list)| {
-            let at = list.partition_point(|interval| interval.1 <= number);
-            list.get(at).is_some_and(|interval| interval.0 <= number)
-        })
+        self.sets
+            .iter()
+            .filter(|((uuid, name), _)| *uuid == server && name == tag)
+            .any(|(_, list)| {
+                let at = list.partition_point(|interval| interval.1 <= number);
+                list.get(at).is_some_and(|interval| interval.0 <= number)
+            })
     }
 
     /// Whether every number of `other` is in it.
     pub fn contains_all(&self, other: &GtidSet) -> bool {
         other.sets.iter().all(|(key, list)| {
             let own = self.sets.get(key).map_or(&[][..], Vec::as_slice);
-            list.iter().all(|(start, end)| own.iter().any(|(from, to)| from <= start && end <= to))
+            list.iter()
+                .all(|(start, end)| own.iter().any(|(from, to)| from <= start && end <= to))
         })
     }
 
@@ -202,8 +216,10 @@ impl GtidSet {
         for (key, list) in &self.sets {
             let known = other.sets.get(key).map_or(&[][..], Vec::as_slice);
             for (start, end) in list {
-                let overlap: u64 =
-                    known.iter().map(|(from, to)| to.min(end).saturating_sub(*from.max(start))).sum();
+                let overlap: u64 = known
+                    .iter()
+                    .map(|(from, to)| to.min(end).saturating_sub(*from.max(start)))
+                    .sum();
                 count += end - start - overlap;
             }
         }
@@ -212,7 +228,9 @@ impl GtidSet {
 
     /// Every (server, tag) with its half-open intervals, in order: what `COM_BINLOG_DUMP_GTID` sends.
     pub fn intervals(&self) -> impl Iterator<Item = (ServerUuid, &str, &[(u64, u64)])> {
-        self.sets.iter().map(|((server, tag), list)| (*server, tag.as_str(), list.as_slice()))
+        self.sets
+            .iter()
+            .map(|((server, tag), list)| (*server, tag.as_str(), list.as_slice()))
     }
 
     /// Whether it has no number at all.
@@ -255,10 +273,16 @@ impl MariadbGtids {
         let mut position = MariadbGtids::default();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             match TransactionId::parse(part) {
-                Some(TransactionId::Mariadb { domain, server, number }) => {
+                Some(TransactionId::Mariadb {
+                    domain,
+                    server,
+                    number,
+                }) => {
                     position.domains.insert(domain, (server, number));
                 }
-                Some(TransactionId::Mysql { .. }) | None => return Err(PositionError::Malformed(text.to_owned())),
+                Some(TransactionId::Mysql { .. }) | None => {
+                    return Err(PositionError::Malformed(text.to_owned()));
+                }
             }
         }
         Ok(position)
@@ -274,7 +298,10 @@ impl MariadbGtids {
     pub fn combine(&self, other: &MariadbGtids, higher: bool) -> MariadbGtids {
         let mut result = BTreeMap::new();
         for domain in self.domains.keys().chain(other.domains.keys()) {
-            let (own, theirs) = (self.domains.get(domain).copied(), other.domains.get(domain).copied());
+            let (own, theirs) = (
+                self.domains.get(domain).copied(),
+                other.domains.get(domain).copied(),
+            );
             let own_first = (self.sequence(*domain) <= other.sequence(*domain)) != higher;
             if let Some(entry) = if own_first { own } else { theirs } {
                 result.insert(*domain, entry);
@@ -324,9 +351,8 @@ impl Position {
             (Position::Mariadb(position), TransactionId::Mariadb { domain, number, .. }) => {
                 Ok(*number <= position.sequence(*domain))
             }
-            (Position::Mysql(_), TransactionId::Mariadb { .. }) | (Position::Mariadb(_), TransactionId::Mysql { .. }) => {
-                Err(PositionError::DifferentKinds)
-            }
+            (Position::Mysql(_), TransactionId::Mariadb { .. })
+            | (Position::Mariadb(_), TransactionId::Mysql { .. }) => Err(PositionError::DifferentKinds),
         }
     }
 
@@ -334,9 +360,10 @@ impl Position {
     pub fn contains_all(&self, other: &Position) -> Result<bool, PositionError> {
         match (self, other) {
             (Position::Mysql(own), Position::Mysql(theirs)) => Ok(own.contains_all(theirs)),
-            (Position::Mariadb(own), Position::Mariadb(theirs)) => {
-                Ok(theirs.domains.iter().all(|(domain, (_, number))| *number <= own.sequence(*domain)))
-            }
+            (Position::Mariadb(own), Position::Mariadb(theirs)) => Ok(theirs
+                .domains
+                .iter()
+                .all(|(domain, (_, number))| *number <= own.sequence(*domain))),
             (Position::Mysql(_), Position::Mariadb(_)) | (Position::Mariadb(_), Position::Mysql(_)) => {
                 Err(PositionError::DifferentKinds)
             }
@@ -350,17 +377,27 @@ impl Position {
                 set.insert(*server, tag, *number);
                 Ok(())
             }
-            (Position::Mariadb(position), TransactionId::Mariadb { domain, server, number }) => {
+            (
+                Position::Mariadb(position),
+                TransactionId::Mariadb {
+                    domain,
+                    server,
+                    number,
+                },
+            ) => {
                 let from = position.sequence(*domain);
                 if *number <= from {
-                    return Err(PositionError::Backwards { domain: *domain, from, to: *number });
+                    return Err(PositionError::Backwards {
+                        domain: *domain,
+                        from,
+                        to: *number,
+                    });
                 }
                 position.domains.insert(*domain, (*server, *number));
                 Ok(())
             }
-            (Position::Mysql(_), TransactionId::Mariadb { .. }) | (Position::Mariadb(_), TransactionId::Mysql { .. }) => {
-                Err(PositionError::DifferentKinds)
-            }
+            (Position::Mysql(_), TransactionId::Mariadb { .. })
+            | (Position::Mariadb(_), TransactionId::Mysql { .. }) => Err(PositionError::DifferentKinds),
         }
     }
 
@@ -398,11 +435,21 @@ mod tests {
 
     #[test]
     fn sets_print_as_the_server_does() {
-        let check = |input: &str, expected: &str| assert_eq!(GtidSet::parse(input).unwrap().to_string(), expected);
+        let check =
+            |input: &str, expected: &str| assert_eq!(GtidSet::parse(input).unwrap().to_string(), expected);
         check("", "");
         check(&format!("{}:1-3:5:4", A.to_uppercase()), &format!("{A}:1-5"));
-        check(&format!("{A}:9:1-3:Tag:7:5,\n{A}:4"), &format!("{A}:1-4:9,{A}:tag:5:7"));
-        for bad in ["x", "3e11fa47:1", &format!("{A}:0"), &format!("{A}:5-4"), &format!("{A}:1-")] {
+        check(
+            &format!("{A}:9:1-3:Tag:7:5,\n{A}:4"),
+            &format!("{A}:1-4:9,{A}:tag:5:7"),
+        );
+        for bad in [
+            "x",
+            "3e11fa47:1",
+            &format!("{A}:0"),
+            &format!("{A}:5-4"),
+            &format!("{A}:1-"),
+        ] {
             GtidSet::parse(bad).unwrap_err();
         }
     }
@@ -413,10 +460,20 @@ mod tests {
         let step = |text: &str| TransactionId::parse(text).unwrap();
         position.advance(&step("0-7-6")).unwrap();
         assert_eq!(position.to_string(), "mariadb:0-7-6,3-2-9");
-        assert_eq!(position.advance(&step("3-2-9")), Err(PositionError::Backwards { domain: 3, from: 9, to: 9 }));
+        assert_eq!(
+            position.advance(&step("3-2-9")),
+            Err(PositionError::Backwards {
+                domain: 3,
+                from: 9,
+                to: 9
+            })
+        );
         assert!(position.contains(&step("3-1-9")).unwrap());
         assert!(!position.contains(&step("4-1-1")).unwrap());
-        let (a, b) = (MariadbGtids::parse("0-1-5,1-1-9").unwrap(), MariadbGtids::parse("0-1-7").unwrap());
+        let (a, b) = (
+            MariadbGtids::parse("0-1-5,1-1-9").unwrap(),
+            MariadbGtids::parse("0-1-7").unwrap(),
+        );
         assert_eq!(a.combine(&b, false).to_string(), "0-1-5");
         assert_eq!(a.combine(&b, true).to_string(), "0-1-7,1-1-9");
     }

@@ -86,7 +86,9 @@ impl RowBatch {
     /// The rows' `ListValue` payloads, in order.
     pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start + HEAD..*end])
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.bytes[start + HEAD..*end])
     }
 }
 
@@ -105,6 +107,9 @@ mod tests {
         batch.end_row();
         assert_eq!(batch.payloads().collect::<Vec<_>>(), [b"one".as_slice(), b"two"]);
         let (tag, rest) = (batch.as_write_values()[0], &batch.as_write_values()[1..]);
-        assert_eq!((tag, wire::take_delimited(rest).unwrap().0), (TAG_WRITE_VALUES, b"one".as_slice()));
+        assert_eq!(
+            (tag, wire::take_delimited(rest).unwrap().0),
+            (TAG_WRITE_VALUES, b"one".as_slice())
+        );
     }
 }

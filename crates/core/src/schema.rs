@@ -264,6 +264,8 @@ pub struct SourceForeignKey {
 impl SourceTable {
     /// The index of a column by its name; MySQL's column names are case-insensitive.
     pub fn column_index(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
+        self.columns
+            .iter()
+            .position(|column| column.name.eq_ignore_ascii_case(name))
     }
 }

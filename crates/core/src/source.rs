@@ -145,7 +145,11 @@ pub trait SnapshotSession: Send + 'static {
     ) -> impl Future<Output = Result<Option<Boundary>, Failure>> + Send;
 
     /// Begins to read a range. `read` must then be called until `End`, or the session dropped.
-    fn begin(&mut self, plan: &Arc<TablePlan>, range: &Range) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn begin(
+        &mut self,
+        plan: &Arc<TablePlan>,
+        range: &Range,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Clears `into` and fills it with the next rows: until `bytes_max` encoded bytes or `rows_max` rows are reached, at least one row unless the range ends.
     /// With `End` the table's metadata lock has been given back.
@@ -185,7 +189,11 @@ pub trait ChangeStream: Send + 'static {
     /// last complete transaction, and abandon the incomplete one. Silence is bounded: heartbeats are expected, and a source
     /// that has vanished is a `Retry` failure, not a wait for ever.
     /// Returns with no piece when only a heartbeat came. Cancellation: safe; nothing received is lost.
-    fn next(&mut self, pieces: &mut Vec<Piece>, bytes_max: usize) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn next(
+        &mut self,
+        pieces: &mut Vec<Piece>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// What a decoder hands on, in the order of the source. One call is one change: a point at which a huge transaction may be cut.

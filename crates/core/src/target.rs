@@ -332,7 +332,11 @@ pub trait Target: Send + Sync + 'static {
 /// Rows of one table as the target holds them.
 pub trait TargetScan: Send + 'static {
     /// Clears `into` and fills it with the next rows as the target spells them, at most about `bytes_max` bytes (at least one row); false at the end.
-    fn next(&mut self, into: &mut RowBatch, bytes_max: usize) -> impl Future<Output = Result<bool, Failure>> + Send;
+    fn next(
+        &mut self,
+        into: &mut RowBatch,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
 }
 
 /// Reads a table's plan by its id.

@@ -35,8 +35,11 @@ pub struct WindowLimits {
 
 impl WindowLimits {
     /// The limits for the real service.
-    pub const SPANNER: WindowLimits =
-        WindowLimits { bytes_best: 2 << 20, bytes_max: 20 << 20, mutations_max: 79_000 };
+    pub const SPANNER: WindowLimits = WindowLimits {
+        bytes_best: 2 << 20,
+        bytes_max: 20 << 20,
+        mutations_max: 79_000,
+    };
 }
 
 /// A group that must stop at a transaction.
@@ -202,13 +205,22 @@ impl WindowBuilder {
             });
         }
         let skip = if known { 0 } else { std::mem::take(&mut self.piece) };
-        self.current = Some(Current { sequence, id, skip, seen: 0, known, applies });
+        self.current = Some(Current {
+            sequence,
+            id,
+            skip,
+            seen: 0,
+            known,
+            applies,
+        });
         Ok(())
     }
 
     /// Whether the open transaction can bring any change: its body need not be decoded otherwise.
     pub fn wants_changes(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.applies.iter().any(|applies| *applies))
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.applies.iter().any(|applies| *applies))
     }
 
     /// Ends the transaction that `begin` opened.
@@ -263,13 +275,16 @@ impl WindowBuilder {
     fn must_close_before_staged(&self) -> bool {
         let bytes = self.arena.len();
         self.transactions > 0
-            && (bytes > self.limits.bytes_best || self.folded_mutations + self.staged_mutations > self.limits.mutations_max)
+            && (bytes > self.limits.bytes_best
+                || self.folded_mutations + self.staged_mutations > self.limits.mutations_max)
     }
 
     fn drop_passed_filters(&mut self) {
         for filter in &mut self.filters {
             if let TableFilter::Apply { after } = filter
-                && after.as_ref().is_some_and(|low| self.position.contains_all(low).unwrap_or(false))
+                && after
+                    .as_ref()
+                    .is_some_and(|low| self.position.contains_all(low).unwrap_or(false))
             {
                 *after = None;
             }
@@ -288,8 +303,11 @@ impl WindowBuilder {
         self.arena.extend_from_slice(key);
         let row_start = self.arena.len();
         self.arena.extend_from_slice(row.unwrap_or_default());
-        self.staged_mutations +=
-            if row.is_some() { plan.mutations_per_upsert() } else { plan.mutations_per_delete() };
+        self.staged_mutations += if row.is_some() {
+            plan.mutations_per_upsert()
+        } else {
+            plan.mutations_per_delete()
+        };
         self.staged.push(Operation {
             table,
             hash: self.hasher.hash_one((table.0, key)),
@@ -334,7 +352,8 @@ impl WindowBuilder {
                 self.folded_mutations -= cost(&self.tables, &folded[slot]);
                 folded[slot] = operation;
             } else {
-                self.index.insert_unique(operation.hash, folded.len(), |slot| folded[*slot].hash);
+                self.index
+                    .insert_unique(operation.hash, folded.len(), |slot| folded[*slot].hash);
                 folded.push(operation);
             }
             self.folded_mutations += cost(&self.tables, &operation);
@@ -372,13 +391,23 @@ impl WindowBuilder {
     fn collect(&self) -> Vec<TableMutations> {
         let mut runs: BTreeMap<(bool, TableId), RowBatch> = BTreeMap::new();
         for operation in &self.folded {
-            let (start, end) = if operation.delete { operation.key } else { operation.row };
-            runs.entry((!operation.delete, operation.table)).or_default().push(&self.arena[start..end]);
+            let (start, end) = if operation.delete {
+                operation.key
+            } else {
+                operation.row
+            };
+            runs.entry((!operation.delete, operation.table))
+                .or_default()
+                .push(&self.arena[start..end]);
         }
         runs.into_iter()
             .map(|((upsert, table), rows)| TableMutations {
                 table: Arc::clone(&self.tables[table.0 as usize]),
-                kind: if upsert { MutationKind::Upsert } else { MutationKind::Delete },
+                kind: if upsert {
+                    MutationKind::Upsert
+                } else {
+                    MutationKind::Delete
+                },
                 rows,
             })
             .collect()
@@ -387,13 +416,20 @@ impl WindowBuilder {
 
 fn cost(tables: &[Arc<TablePlan>], operation: &Operation) -> usize {
     let plan = &tables[operation.table.0 as usize];
-    if operation.delete { plan.mutations_per_delete() } else { plan.mutations_per_upsert() }
+    if operation.delete {
+        plan.mutations_per_delete()
+    } else {
+        plan.mutations_per_upsert()
+    }
 }
 
 impl ChangeSink for WindowBuilder {
     fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
         if self.counts(table) {
-            self.make_room(key.len() + row.len(), self.tables[table.0 as usize].mutations_per_upsert());
+            self.make_room(
+                key.len() + row.len(),
+                self.tables[table.0 as usize].mutations_per_upsert(),
+            );
             self.stage(table, key, Some(row), true);
         }
     }
@@ -433,9 +469,15 @@ impl ChangeSink for WindowBuilder {
             .filter(|operation| tables[operation.table.0 as usize].group == group)
             .map(|operation| cost(tables, operation))
             .sum();
-        self.staged.retain(|operation| tables[operation.table.0 as usize].group != group);
+        self.staged
+            .retain(|operation| tables[operation.table.0 as usize].group != group);
         self.staged_mutations -= removed;
-        self.stops.push(Stop { group, sequence, transaction, finding });
+        self.stops.push(Stop {
+            group,
+            sequence,
+            transaction,
+            finding,
+        });
     }
 
     fn notice(&mut self, finding: Finding) {

@@ -4,6 +4,11 @@
 //! (`Write.values = 3`, `KeySet.keys = 1`). Lengths that are not known beforehand are written as padded varints, which both
 //! protobuf's C++ parser and prost accept.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "each byte takes the bits that its shift or mask leaves"
+)]
+
 /// Bytes of a padded length varint: enough for 2^28 - 1, beyond every cell, row and commit limit of Spanner.
 pub const PADDED_LENGTH: usize = 4;
 
@@ -37,7 +42,10 @@ pub fn open_length(out: &mut Vec<u8>) -> usize {
 /// Fills in the length opened at `start` (the value that `open_length` returned) with the bytes written since.
 pub fn close_length(out: &mut [u8], start: usize) {
     let length = out.len() - start;
-    assert!(length < 1 << 28, "a length of {length} bytes exceeds every limit checked before");
+    assert!(
+        length < 1 << 28,
+        "a length of {length} bytes exceeds every limit checked before"
+    );
     let at = start - PADDED_LENGTH;
     out[at] = (length & 0x7f) as u8 | 0x80;
     out[at + 1] = ((length >> 7) & 0x7f) as u8 | 0x80;
@@ -162,7 +170,10 @@ fn read_value(bytes: &[u8]) -> Result<WireValue<'_>, MalformedWire> {
         TAG_NULL => take_varint(rest).map(|_| WireValue::Null),
         TAG_BOOL => take_varint(rest).map(|(value, _)| WireValue::Bool(value != 0)),
         TAG_NUMBER => {
-            let bytes: [u8; 8] = rest.get(..8).and_then(|bytes| bytes.try_into().ok()).ok_or(MalformedWire)?;
+            let bytes: [u8; 8] = rest
+                .get(..8)
+                .and_then(|bytes| bytes.try_into().ok())
+                .ok_or(MalformedWire)?;
             Ok(WireValue::Number(f64::from_le_bytes(bytes)))
         }
         TAG_STRING => take_delimited(rest).map(|(text, _)| WireValue::String(text)),
@@ -209,16 +220,28 @@ mod tests {
         let (payload, rest) = take_delimited(&out).unwrap();
         assert!(rest.is_empty());
         let values: Vec<_> = WireReader::new(payload).map(Result::unwrap).collect();
-        assert_eq!(values[..3], [WireValue::Null, WireValue::Bool(true), WireValue::Number(-1.5)]);
+        assert_eq!(
+            values[..3],
+            [WireValue::Null, WireValue::Bool(true), WireValue::Number(-1.5)]
+        );
         assert_eq!(values[3], WireValue::String(&[b'x'; 200]));
-        let WireValue::List(inner) = values[4] else { panic!("expected a list") };
-        assert_eq!(WireReader::new(inner).collect::<Vec<_>>(), [Ok(WireValue::Number(2.0))]);
+        let WireValue::List(inner) = values[4] else {
+            panic!("expected a list")
+        };
+        assert_eq!(
+            WireReader::new(inner).collect::<Vec<_>>(),
+            [Ok(WireValue::Number(2.0))]
+        );
     }
 
     #[test]
     fn broken_bytes_end_with_an_error() {
         for bytes in [&[0x0a][..], &[0x0a, 5, 1], &[0x0b, 0], &[0x0a, 0], &[0xff; 12]] {
-            assert_eq!(WireReader::new(bytes).last(), Some(Err(MalformedWire)), "{bytes:?}");
+            assert_eq!(
+                WireReader::new(bytes).last(),
+                Some(Err(MalformedWire)),
+                "{bytes:?}"
+            );
         }
     }
 }

@@ -61,7 +61,10 @@ struct Stream<L: ChangeLog, D> {
 
 impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     /// An apply task at the main stream's fence `main.key()`, which stands at `position`.
-    #[expect(clippy::too_many_arguments, reason = "each is one boundary of the pipeline, named where it is wired")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one boundary of the pipeline, named where it is wired"
+    )]
     pub fn new(
         source: Arc<S>,
         log: Arc<L>,
@@ -73,7 +76,18 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         position: Position,
     ) -> Apply<S, L, T> {
         let reached = tokio::sync::watch::Sender::new(position.clone());
-        Apply { source, log, registry, shared, limits, main, catch_up, position, reached, advanced_at: Instant::now() }
+        Apply {
+            source,
+            log,
+            registry,
+            shared,
+            limits,
+            main,
+            catch_up,
+            position,
+            reached,
+            advanced_at: Instant::now(),
+        }
     }
 
     /// The position that the main stream has reached, told after every commit.
@@ -97,7 +111,9 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 let outcome = if ready.is_empty() || self.main.key().piece > 0 {
                     self.round(&mut stream).await
                 } else {
-                    self.catch_up_and_join(&mut stream, &ready).await.map(|()| Round::More)
+                    self.catch_up_and_join(&mut stream, &ready)
+                        .await
+                        .map(|()| Round::More)
                 };
                 match outcome {
                     Ok(Round::More) => {}
@@ -122,11 +138,15 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
 
     async fn open_main(&mut self) -> Result<Stream<L, S::Decoder>, Failure> {
         let key = self.main.key();
-        let mut stream = self.stream(key.sequence, key.piece, self.position.clone()).await?;
+        let mut stream = self
+            .stream(key.sequence, key.piece, self.position.clone())
+            .await?;
         for plan in self.registry.plans() {
             let state = self.registry.state(plan.id);
             if matches!(state.row.phase, TablePhase::Joined | TablePhase::Constrained) {
-                stream.builder.set_filter(plan.id, TableFilter::Apply { after: state.low });
+                stream
+                    .builder
+                    .set_filter(plan.id, TableFilter::Apply { after: state.low });
             }
         }
         Ok(stream)
@@ -190,7 +210,11 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         ready: &[TableId],
     ) -> Result<(), LaneError> {
         self.flush(stream).await?;
-        assert_eq!(self.main.key().sequence, stream.builder.sequence(), "a batch joins where the main stream stands");
+        assert_eq!(
+            self.main.key().sequence,
+            stream.builder.sequence(),
+            "a batch joins where the main stream stands"
+        );
         self.catch_up_batch(ready).await?;
         self.join(stream, ready);
         Ok(())
@@ -205,9 +229,16 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
 
     /// Commits one window of the main stream, its stops included.
     async fn commit(&mut self, window: Window) -> Result<(), LaneError> {
-        let key = FenceKey { epoch: self.main.key().epoch, sequence: window.sequence, piece: window.piece };
+        let key = FenceKey {
+            epoch: self.main.key().epoch,
+            sequence: window.sequence,
+            piece: window.piece,
+        };
         let control = self.stop_rows(&window);
-        let next = FenceRow { key, position: window.position.to_string() };
+        let next = FenceRow {
+            key,
+            position: window.position.to_string(),
+        };
         self.main.commit(next, window.data, control.clone()).await?;
         self.settle(&window.stops, &control);
         self.position = window.position;
@@ -277,9 +308,17 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         let rows: Vec<_> = batch
             .iter()
             .filter(|table| self.registry.phase(**table) == TablePhase::Loaded)
-            .map(|table| ControlChange::Table(self.registry.row_with(*table, |row| row.phase = TablePhase::Joined)))
+            .map(|table| {
+                ControlChange::Table(
+                    self.registry
+                        .row_with(*table, |row| row.phase = TablePhase::Joined),
+                )
+            })
             .collect();
-        self.catch_up.commit_counted(Vec::new(), rows.clone()).await.map_err(unexpected)?;
+        self.catch_up
+            .commit_counted(Vec::new(), rows.clone())
+            .await
+            .map_err(unexpected)?;
         self.registry.adopt(&rows);
         Ok(())
     }
@@ -309,14 +348,19 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         for table in batch {
             let state = self.registry.state(*table);
             if state.row.phase == TablePhase::Joined {
-                stream.builder.set_filter(*table, TableFilter::Apply { after: state.low });
+                stream
+                    .builder
+                    .set_filter(*table, TableFilter::Apply { after: state.low });
             }
         }
     }
 
     /// A window was rejected: goes on one transaction at a time, and stops the groups of the one that is rejected again.
     async fn resolve_rejection(&mut self, rejection: &Rejection) -> Result<(), Failure> {
-        tracing::warn!(status = rejection.status, "a window is rejected; going on one transaction at a time");
+        tracing::warn!(
+            status = rejection.status,
+            "a window is rejected; going on one transaction at a time"
+        );
         let limits = self.limits;
         let divide = if rejection.too_large { 8 } else { 1 };
         self.limits = WindowLimits {
@@ -333,10 +377,13 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         let mut stream = self.open_main().await?;
         let began = self.main.key().sequence;
         loop {
-            if self.shared.stop.is_requested() || self.main.key().sequence.0 >= began.0 + SINGLE_TRANSACTIONS {
+            if self.shared.stop.is_requested() || self.main.key().sequence.0 >= began.0 + SINGLE_TRANSACTIONS
+            {
                 return Ok(());
             }
-            let Some(piece) = stream.reader.try_next().await? else { return Ok(()) };
+            let Some(piece) = stream.reader.try_next().await? else {
+                return Ok(());
+            };
             stream.take(&piece)?;
             self.tell(&mut stream.builder);
             while let Some(window) = stream.builder.take_ready() {
@@ -344,7 +391,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                     Ok(()) => {}
                     Err(LaneError::Failed(failure)) => return Err(failure),
                     Err(LaneError::Rejected(rejection, commit)) => {
-                        let mut groups: Vec<GroupId> = commit.data.iter().map(|data| data.table.group).collect();
+                        let mut groups: Vec<GroupId> =
+                            commit.data.iter().map(|data| data.table.group).collect();
                         groups.sort_unstable();
                         groups.dedup();
                         let transaction = format!("at sequence {}", commit.next.key.sequence);
@@ -356,18 +404,34 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     }
 
     /// Stops groups on the catch-up lane, without moving the main stream: it then reads the same transaction without them.
-    async fn stop_groups(&mut self, groups: &[GroupId], rejection: &Rejection, at: &str) -> Result<(), Failure> {
+    async fn stop_groups(
+        &mut self,
+        groups: &[GroupId],
+        rejection: &Rejection,
+        at: &str,
+    ) -> Result<(), Failure> {
         if groups.is_empty() {
             let text = format!("the target rejects a commit without data: {}", rejection.status);
             return Err(Failure::bug("fence", text).caused_by(rejection.clone()));
         }
         for group in groups {
             let table = first_of(&self.registry, *group).name().table.clone();
-            let text = format!("the target rejects a change {at}: {}: {}", rejection.status, rejection.message);
-            let finding = Finding::new(code::CHANGE_REJECTED, Severity::Blocking, Subject::table(table.clone()), text)
-                .remedy(format!("spanferry resync {table}"));
+            let text = format!(
+                "the target rejects a change {at}: {}: {}",
+                rejection.status, rejection.message
+            );
+            let finding = Finding::new(
+                code::CHANGE_REJECTED,
+                Severity::Blocking,
+                Subject::table(table.clone()),
+                text,
+            )
+            .remedy(format!("spanferry resync {table}"));
             let rows = self.registry.stop_rows(*group, &finding);
-            self.catch_up.commit_counted(Vec::new(), rows.clone()).await.map_err(unexpected)?;
+            self.catch_up
+                .commit_counted(Vec::new(), rows.clone())
+                .await
+                .map_err(unexpected)?;
             self.registry.adopt(&rows);
             tracing::error!(code = %finding.code, subject = %finding.subject, "a group stops");
             self.shared.progress.find(finding);
@@ -387,16 +451,24 @@ fn first_of(registry: &Registry, group: GroupId) -> Arc<TablePlan> {
 fn unexpected(error: LaneError) -> Failure {
     match error {
         LaneError::Failed(failure) => failure,
-        LaneError::Rejected(rejection, _) => {
-            Failure::new(code::TARGET_FAILED, Class::StopMigration, "control tables", "the target rejects control rows")
-                .caused_by(rejection)
-        }
+        LaneError::Rejected(rejection, _) => Failure::new(
+            code::TARGET_FAILED,
+            Class::StopMigration,
+            "control tables",
+            "the target rejects control rows",
+        )
+        .caused_by(rejection),
     }
 }
 
 fn misplaced(error: PositionError) -> Failure {
-    Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "change stream", "the source's history does not go on")
-        .caused_by(error)
+    Failure::new(
+        code::HISTORY_CHANGED,
+        Class::StopMigration,
+        "change stream",
+        "the source's history does not go on",
+    )
+    .caused_by(error)
 }
 
 impl<L: ChangeLog, D: ChangeDecoder> Stream<L, D> {

@@ -70,7 +70,9 @@ async fn receive<S: ChangeSource>(
         }
         if backoff.elapsed() > SOURCE_PATIENCE {
             let text = "the change stream could not be opened for 15 minutes";
-            return Err(Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text).caused_by(failure));
+            return Err(
+                Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text).caused_by(failure),
+            );
         }
         tracing::warn!(%failure, "the change stream is lost; opening it again");
         progress.update(|state| state.throttled = Some(format!("source lost: {failure}")));

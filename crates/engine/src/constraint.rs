@@ -46,7 +46,9 @@ fn next_exact(registry: &Registry, position: &Position) -> Option<GroupId> {
     let exact = |plan: &Arc<TablePlan>| {
         let state = registry.state(plan.id);
         state.row.phase == TablePhase::Joined
-            && state.high.is_some_and(|high| position.contains_all(&high).unwrap_or(false))
+            && state
+                .high
+                .is_some_and(|high| position.contains_all(&high).unwrap_or(false))
     };
     let constrained = |plan: &Arc<TablePlan>| registry.phase(plan.id) == TablePhase::Constrained;
     registry
@@ -54,7 +56,11 @@ fn next_exact(registry: &Registry, position: &Position) -> Option<GroupId> {
         .iter()
         .filter(|plan| exact(plan))
         .map(|plan| plan.group)
-        .find(|group| registry.group(*group).all(|plan| exact(plan) || constrained(plan)))
+        .find(|group| {
+            registry
+                .group(*group)
+                .all(|plan| exact(plan) || constrained(plan))
+        })
 }
 
 async fn build_group<T: Target>(
@@ -65,13 +71,19 @@ async fn build_group<T: Target>(
     group: GroupId,
 ) -> Result<(), Failure> {
     let description = shared.target.describe().await?;
-    let indexes = registry.group(group).flat_map(|plan| index_statements(plan, dialect, &description));
-    let keys = registry.group(group).flat_map(|plan| foreign_key_statements(plan, dialect, &description));
+    let indexes = registry
+        .group(group)
+        .flat_map(|plan| index_statements(plan, dialect, &description));
+    let keys = registry
+        .group(group)
+        .flat_map(|plan| foreign_key_statements(plan, dialect, &description));
     let statements: Vec<(Arc<TablePlan>, String, String)> = indexes.chain(keys).collect();
     run(shared, statements).await?;
     let rows = registry
         .group(group)
-        .map(|plan| ControlChange::Table(registry.row_with(plan.id, |row| row.phase = TablePhase::Constrained)))
+        .map(|plan| {
+            ControlChange::Table(registry.row_with(plan.id, |row| row.phase = TablePhase::Constrained))
+        })
         .collect();
     control.record(rows, registry).await
 }
@@ -101,12 +113,20 @@ async fn run<T: Target>(
 }
 
 fn leave_out<T>(shared: &LaneShared<T>, plan: &TablePlan, name: &str, failure: &Failure) {
-    let cause = failure.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
-    let text = format!("left out, because the target refuses it: {}{cause}", failure.message);
+    let cause = failure
+        .cause
+        .as_ref()
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
+    let text = format!(
+        "left out, because the target refuses it: {}{cause}",
+        failure.message
+    );
     let subject = Subject::part(plan.name().table.clone(), name);
     tracing::warn!(table = plan.name().table, constraint = name, %failure, "a constraint is left out");
     shared.progress.find(
-        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text).remedy(failure.object.clone()),
+        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text)
+            .remedy(failure.object.clone()),
     );
 }
 
@@ -115,9 +135,19 @@ fn index_statements(
     dialect: Dialect,
     existing: &TargetDescription,
 ) -> Vec<(Arc<TablePlan>, String, String)> {
-    let missing = plan.target.indexes.iter().filter(|index| !existing.indexes.contains(&index.name));
+    let missing = plan
+        .target
+        .indexes
+        .iter()
+        .filter(|index| !existing.indexes.contains(&index.name));
     missing
-        .map(|index| (Arc::clone(plan), index.name.clone(), ddl::create_index(&plan.target, index, dialect)))
+        .map(|index| {
+            (
+                Arc::clone(plan),
+                index.name.clone(),
+                ddl::create_index(&plan.target, index, dialect),
+            )
+        })
         .collect()
 }
 
@@ -126,8 +156,18 @@ fn foreign_key_statements(
     dialect: Dialect,
     existing: &TargetDescription,
 ) -> Vec<(Arc<TablePlan>, String, String)> {
-    let missing = plan.target.foreign_keys.iter().filter(|key| !existing.foreign_keys.contains(&key.name));
+    let missing = plan
+        .target
+        .foreign_keys
+        .iter()
+        .filter(|key| !existing.foreign_keys.contains(&key.name));
     missing
-        .map(|key| (Arc::clone(plan), key.name.clone(), ddl::add_foreign_key(&plan.target, key, dialect)))
+        .map(|key| {
+            (
+                Arc::clone(plan),
+                key.name.clone(),
+                ddl::add_foreign_key(&plan.target, key, dialect),
+            )
+        })
         .collect()
 }

@@ -32,7 +32,10 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Backoff { next: BACKOFF_FIRST, since: Instant::now() }
+        Backoff {
+            next: BACKOFF_FIRST,
+            since: Instant::now(),
+        }
     }
 }
 
@@ -114,8 +117,19 @@ impl<T: Target> FencedLane<T> {
         data: Vec<TableMutations>,
         control: Vec<ControlChange>,
     ) -> Result<Vec<TableMutations>, LaneError> {
-        let key = FenceKey { sequence: Sequence(self.key.sequence.0 + 1), ..self.key };
-        self.commit(FenceRow { key, position: String::new() }, data, control).await
+        let key = FenceKey {
+            sequence: Sequence(self.key.sequence.0 + 1),
+            ..self.key
+        };
+        self.commit(
+            FenceRow {
+                key,
+                position: String::new(),
+            },
+            data,
+            control,
+        )
+        .await
     }
 
     /// Commits until the outcome is certain (docs/design/fence.md). Returns the data for reuse of its memory.
@@ -127,7 +141,13 @@ impl<T: Target> FencedLane<T> {
         data: Vec<TableMutations>,
         control: Vec<ControlChange>,
     ) -> Result<Vec<TableMutations>, LaneError> {
-        let commit = FencedCommit { lane: self.lane, previous: self.key, next, data, control };
+        let commit = FencedCommit {
+            lane: self.lane,
+            previous: self.key,
+            next,
+            data,
+            control,
+        };
         let mut backoff = Backoff::default();
         loop {
             match self.send(&commit).await {
@@ -144,7 +164,12 @@ impl<T: Target> FencedLane<T> {
                 Err(CommitError::Rejected(rejection)) => match self.look(&commit, &mut backoff).await? {
                     Verdict::Applied => break,
                     Verdict::NotApplied if rejection.transient => {
-                        let cause = Failure::new(code::TARGET_FAILED, Class::Retry { after: None }, "", rejection.message);
+                        let cause = Failure::new(
+                            code::TARGET_FAILED,
+                            Class::Retry { after: None },
+                            "",
+                            rejection.message,
+                        );
                         self.wait(&mut backoff, None, Some(cause)).await?;
                     }
                     Verdict::NotApplied => return Err(LaneError::Rejected(rejection, Box::new(commit))),
@@ -157,7 +182,12 @@ impl<T: Target> FencedLane<T> {
     }
 
     async fn send(&self, commit: &FencedCommit) -> Result<(), CommitError> {
-        let _permit = self.shared.gate.acquire().await.expect("the gate is never closed");
+        let _permit = self
+            .shared
+            .gate
+            .acquire()
+            .await
+            .expect("the gate is never closed");
         self.shared.target.commit(commit).await
     }
 
@@ -182,9 +212,15 @@ impl<T: Target> FencedLane<T> {
             && backoff.elapsed() > TARGET_PATIENCE
         {
             let text = "no commit succeeded for 15 minutes";
-            return Err(Failure::new(code::TARGET_FAILED, Class::StopMigration, "target", text).caused_by(cause));
+            return Err(
+                Failure::new(code::TARGET_FAILED, Class::StopMigration, "target", text).caused_by(cause),
+            );
         }
-        if self.shared.stop.pause(backoff.delay(asked)).await { Ok(()) } else { Err(interrupted()) }
+        if self.shared.stop.pause(backoff.delay(asked)).await {
+            Ok(())
+        } else {
+            Err(interrupted())
+        }
     }
 
     fn fenced(&self) -> Failure {
@@ -196,5 +232,10 @@ impl<T: Target> FencedLane<T> {
 
 /// The failure that ends a task which was told to stop.
 pub fn interrupted() -> Failure {
-    Failure::new(code::INTERRUPTED, Class::StopMigration, "", "interrupted; the same command resumes")
+    Failure::new(
+        code::INTERRUPTED,
+        Class::StopMigration,
+        "",
+        "interrupted; the same command resumes",
+    )
 }

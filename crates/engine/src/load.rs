@@ -12,7 +12,9 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::Position;
-use spanferry_core::source::{Boundary, Range, ReadStatus, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{
+    Boundary, Range, ReadStatus, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
+};
 use spanferry_core::target::{ControlChange, MutationKind, RangeRow, TableMutations, TablePhase, Target};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -63,20 +65,38 @@ impl TableLoad {
         let table = plan.name().table.clone();
         let mut waiting = Vec::new();
         let (mut number, mut after, mut open) = (0, None, true);
-        for row in ranges.range((table.clone(), 0)..=(table, u64::MAX)).map(|(_, row)| row) {
+        for row in ranges
+            .range((table.clone(), 0)..=(table, u64::MAX))
+            .map(|(_, row)| row)
+        {
             if row.after != after {
                 let up_to = Some(row.after.clone().map(Boundary));
-                waiting.push(Work { number, after: after.take().map(Boundary), up_to });
+                waiting.push(Work {
+                    number,
+                    after: after.take().map(Boundary),
+                    up_to,
+                });
             }
             number = row.number + 1;
             after.clone_from(&row.up_to);
             open = row.up_to.is_some();
         }
         if open {
-            waiting.push(Work { number, after: after.map(Boundary), up_to: None });
+            waiting.push(Work {
+                number,
+                after: after.map(Boundary),
+                up_to: None,
+            });
         }
         waiting.reverse();
-        TableLoad { plan, waiting, outstanding: 0, rows_per_range: RANGE_ROWS_FIRST, refused: 0, named: Vec::new() }
+        TableLoad {
+            plan,
+            waiting,
+            outstanding: 0,
+            rows_per_range: RANGE_ROWS_FIRST,
+            refused: 0,
+            named: Vec::new(),
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -116,14 +136,24 @@ pub async fn load<S: SnapshotSource, T: Target>(
         };
         let failure = match opened {
             Ok(snapshot) => {
-                let Snapshot { low, high, sessions, hand_off, locked_for } = snapshot;
+                let Snapshot {
+                    low,
+                    high,
+                    sessions,
+                    hand_off,
+                    locked_for,
+                } = snapshot;
                 let text = format!("{hand_off:?}, writers held up for {} ms", locked_for.as_millis());
                 shared.progress.update(|state| state.hand_off = Some(text));
                 let attempt = begin(&registry, &control, &shared, &tables, (&low, &high), &ranges).await?;
                 let before = ranges.len();
                 let result = run(&attempt, lanes, sessions).await?;
                 lanes = result.lanes;
-                ranges = attempt.ranges.lock().expect("no worker panics while it holds the ranges").clone();
+                ranges = attempt
+                    .ranges
+                    .lock()
+                    .expect("no worker panics while it holds the ranges")
+                    .clone();
                 if ranges.len() > before {
                     backoff = Backoff::default();
                 }
@@ -144,7 +174,10 @@ pub async fn load<S: SnapshotSource, T: Target>(
             }
             Some(failure) if failure.is_retry() => {
                 let text = "no snapshot could be read for 15 minutes";
-                return Err(Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text).caused_by(failure));
+                return Err(
+                    Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text)
+                        .caused_by(failure),
+                );
             }
             Some(failure) => return Err(failure),
         }
@@ -152,9 +185,8 @@ pub async fn load<S: SnapshotSource, T: Target>(
 }
 
 fn to_load(registry: &Registry) -> Vec<Arc<TablePlan>> {
-    let wanted = |plan: &&Arc<TablePlan>| {
-        matches!(registry.phase(plan.id), TablePhase::Pending | TablePhase::Loading)
-    };
+    let wanted =
+        |plan: &&Arc<TablePlan>| matches!(registry.phase(plan.id), TablePhase::Pending | TablePhase::Loading);
     registry.plans().iter().filter(wanted).map(Arc::clone).collect()
 }
 
@@ -177,7 +209,10 @@ async fn begin<T: Target>(
         }))
     });
     control.record(rows.collect(), registry).await?;
-    let mut loads: Vec<TableLoad> = tables.iter().map(|plan| TableLoad::new(Arc::clone(plan), ranges)).collect();
+    let mut loads: Vec<TableLoad> = tables
+        .iter()
+        .map(|plan| TableLoad::new(Arc::clone(plan), ranges))
+        .collect();
     loads.sort_by_key(|load| std::cmp::Reverse(load.plan.source.bytes_estimate));
     Ok(Arc::new(Attempt {
         tables: Mutex::new(loads),
@@ -200,7 +235,10 @@ async fn run<S: SnapshotSession, T: Target>(
     lanes: Vec<FencedLane<T>>,
     sessions: Vec<S>,
 ) -> Result<RunResult<T>, Failure> {
-    let mut result = RunResult { lanes: Vec::new(), lost: None };
+    let mut result = RunResult {
+        lanes: Vec::new(),
+        lost: None,
+    };
     let mut workers = JoinSet::new();
     let mut sessions = sessions.into_iter();
     for lane in lanes {
@@ -212,11 +250,14 @@ async fn run<S: SnapshotSession, T: Target>(
         }
     }
     while let Some(joined) = workers.join_next().await {
-        let (lane, ended) = joined.map_err(|cause| Failure::bug("load worker", "a task ended by itself").caused_by(cause))?;
+        let (lane, ended) =
+            joined.map_err(|cause| Failure::bug("load worker", "a task ended by itself").caused_by(cause))?;
         result.lanes.push(lane);
         match ended {
             Ok(()) => {}
-            Err(failure) if failure.is_retry() || failure.class == Class::StopTable => result.lost = Some(failure),
+            Err(failure) if failure.is_retry() || failure.class == Class::StopTable => {
+                result.lost = Some(failure);
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -242,7 +283,13 @@ struct RangeDone {
 
 impl<S: SnapshotSession, T: Target> Worker<S, T> {
     fn new(attempt: Arc<Attempt<T>>, lane: FencedLane<T>, session: S) -> Worker<S, T> {
-        Worker { attempt, lane, session, filling: SnapshotRows::default(), spare: SnapshotRows::default() }
+        Worker {
+            attempt,
+            lane,
+            session,
+            filling: SnapshotRows::default(),
+            spare: SnapshotRows::default(),
+        }
     }
 
     async fn run(mut self) -> (FencedLane<T>, Result<(), Failure>) {
@@ -282,14 +329,30 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
                 Err(failure) => return Err((work, failure)),
             },
         };
-        let range = Range { table, after: work.after.clone(), up_to: up_to.clone() };
+        let range = Range {
+            table,
+            after: work.after.clone(),
+            up_to: up_to.clone(),
+        };
         let began = Instant::now();
         match self.range(&plan, &range, work.number).await {
             Ok(done) => {
-                let rest = Work { up_to: Some(up_to), ..work };
-                self.attempt.finish(table, done, began.elapsed()).await.map_err(|failure| (rest, failure))
+                let rest = Work {
+                    up_to: Some(up_to),
+                    ..work
+                };
+                self.attempt
+                    .finish(table, done, began.elapsed())
+                    .await
+                    .map_err(|failure| (rest, failure))
             }
-            Err(failure) => Err((Work { up_to: Some(up_to), ..work }, failure)),
+            Err(failure) => Err((
+                Work {
+                    up_to: Some(up_to),
+                    ..work
+                },
+                failure,
+            )),
         }
     }
 
@@ -298,27 +361,53 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
         let rows = self.attempt.rows_per_range(plan.id);
         let boundary = self.session.boundary(plan, work.after.as_ref(), rows).await?;
         if boundary.is_some() {
-            self.attempt.leave_rest(plan.id, Work { number: work.number + 1, after: boundary.clone(), up_to: None });
+            self.attempt.leave_rest(
+                plan.id,
+                Work {
+                    number: work.number + 1,
+                    after: boundary.clone(),
+                    up_to: None,
+                },
+            );
         }
         Ok(boundary)
     }
 
     /// Reads a range and commits it; the next batch is read while the last one is on its way.
-    async fn range(&mut self, plan: &Arc<TablePlan>, range: &Range, number: u64) -> Result<RangeDone, Failure> {
-        let rows_max = COMMIT_ROWS_MAX.min(COMMIT_MUTATIONS_MAX / plan.mutations_per_upsert().max(1)).max(1);
-        let mut done = RangeDone { rows: 0, refused: 0, named: Vec::new() };
+    async fn range(
+        &mut self,
+        plan: &Arc<TablePlan>,
+        range: &Range,
+        number: u64,
+    ) -> Result<RangeDone, Failure> {
+        let rows_max = COMMIT_ROWS_MAX
+            .min(COMMIT_MUTATIONS_MAX / plan.mutations_per_upsert().max(1))
+            .max(1);
+        let mut done = RangeDone {
+            rows: 0,
+            refused: 0,
+            named: Vec::new(),
+        };
         self.session.begin(plan, range).await?;
-        let mut status = self.session.read(&mut self.filling, rows_max, COMMIT_BYTES_MAX).await?;
+        let mut status = self
+            .session
+            .read(&mut self.filling, rows_max, COMMIT_BYTES_MAX)
+            .await?;
         loop {
             self.note_refused(plan, &mut done);
             let batch = std::mem::take(&mut self.filling.rows);
             let (rows, bytes) = (batch.len() as u64, batch.byte_len() as u64);
             done.rows += rows;
-            let data = vec![TableMutations { table: Arc::clone(plan), kind: MutationKind::Upsert, rows: batch }];
+            let data = vec![TableMutations {
+                table: Arc::clone(plan),
+                kind: MutationKind::Upsert,
+                rows: batch,
+            }];
             if status == ReadStatus::End {
                 // A range with refused rows is not recorded: after a crash it must be read, and refused, again.
                 let row = (done.refused == 0).then(|| range_row(plan, range, number, done.rows));
-                self.commit(plan, data, row.into_iter().map(ControlChange::Range).collect()).await?;
+                self.commit(plan, data, row.into_iter().map(ControlChange::Range).collect())
+                    .await?;
                 self.attempt.loaded(plan.id, rows, bytes);
                 return Ok(done);
             }
@@ -340,9 +429,19 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
     ) -> Result<(), Failure> {
         let ranges: Vec<_> = control
             .iter()
-            .filter_map(|change| if let ControlChange::Range(row) = change { Some(row.clone()) } else { None })
+            .filter_map(|change| {
+                if let ControlChange::Range(row) = change {
+                    Some(row.clone())
+                } else {
+                    None
+                }
+            })
             .collect();
-        let mut data = self.lane.commit_counted(data, control).await.map_err(|error| rejected(plan, error))?;
+        let mut data = self
+            .lane
+            .commit_counted(data, control)
+            .await
+            .map_err(|error| rejected(plan, error))?;
         self.spare.rows = data.pop().map(|mutations| mutations.rows).unwrap_or_default();
         self.attempt.record(ranges);
         Ok(())
@@ -355,7 +454,12 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
                 let column = &plan.source.columns[plan.source_index(row.cell.column)].name;
                 let subject = Subject::part(plan.name().table.clone(), column.clone());
                 let text = format!("the row with key {} holds {}", row.key, row.cell.refusal);
-                done.named.push(Finding::new(code::VALUE_REFUSED, Severity::Blocking, subject, text));
+                done.named.push(Finding::new(
+                    code::VALUE_REFUSED,
+                    Severity::Blocking,
+                    subject,
+                    text,
+                ));
             }
         }
     }
@@ -376,21 +480,36 @@ fn rejected(plan: &TablePlan, error: LaneError) -> Failure {
         LaneError::Failed(failure) => failure,
         LaneError::Rejected(rejection, _) => {
             let text = format!("the target rejects rows of the snapshot: {}", rejection.status);
-            Failure::new(code::CHANGE_REJECTED, Class::StopTable, plan.name().table.clone(), text).caused_by(rejection)
+            Failure::new(
+                code::CHANGE_REJECTED,
+                Class::StopTable,
+                plan.name().table.clone(),
+                text,
+            )
+            .caused_by(rejection)
         }
     }
 }
 
 impl<T: Target> Attempt<T> {
     fn with<R>(&self, table: TableId, change: impl FnOnce(&mut TableLoad) -> R) -> R {
-        let mut tables = self.tables.lock().expect("no worker panics while it holds the work");
-        let load = tables.iter_mut().find(|load| load.plan.id == table).expect("the table is of this attempt");
+        let mut tables = self
+            .tables
+            .lock()
+            .expect("no worker panics while it holds the work");
+        let load = tables
+            .iter_mut()
+            .find(|load| load.plan.id == table)
+            .expect("the table is of this attempt");
         change(load)
     }
 
     /// The next piece of work, of the largest table that has any.
     fn take(&self) -> Option<(TableId, Work)> {
-        let mut tables = self.tables.lock().expect("no worker panics while it holds the work");
+        let mut tables = self
+            .tables
+            .lock()
+            .expect("no worker panics while it holds the work");
         for load in tables.iter_mut() {
             if self.registry.phase(load.plan.id) != TablePhase::Loading {
                 load.waiting.clear();
@@ -404,7 +523,10 @@ impl<T: Target> Attempt<T> {
     }
 
     fn is_over(&self) -> bool {
-        let tables = self.tables.lock().expect("no worker panics while it holds the work");
+        let tables = self
+            .tables
+            .lock()
+            .expect("no worker panics while it holds the work");
         tables.iter().all(TableLoad::is_done)
     }
 
@@ -432,13 +554,23 @@ impl<T: Target> Attempt<T> {
             let room = REFUSED_NAMED_MAX - load.named.len();
             load.named.extend(done.named.into_iter().take(room));
             let over = load.waiting.is_empty() && load.outstanding == 1;
-            (over, load.refused, if over { std::mem::take(&mut load.named) } else { Vec::new() })
+            (
+                over,
+                load.refused,
+                if over {
+                    std::mem::take(&mut load.named)
+                } else {
+                    Vec::new()
+                },
+            )
         });
         if over && refused > 0 {
             for finding in &named {
                 self.shared.progress.find(finding.clone());
             }
-            let text = format!("{refused} rows hold values that the target cannot hold; the first are in the findings");
+            let text = format!(
+                "{refused} rows hold values that the target cannot hold; the first are in the findings"
+            );
             let name = self.registry.plans()[table.0 as usize].name().table.clone();
             let failure = Failure::new(code::VALUE_REFUSED, Class::StopTable, name, text);
             stop_table(&self.registry, &self.control, &failure).await?;
@@ -447,7 +579,9 @@ impl<T: Target> Attempt<T> {
                 row.phase = TablePhase::Loaded;
                 row.rows_loaded = self.rows_recorded(&row.table);
             });
-            self.control.record(vec![ControlChange::Table(row)], &self.registry).await?;
+            self.control
+                .record(vec![ControlChange::Table(row)], &self.registry)
+                .await?;
         }
         self.with(table, |load| load.outstanding -= 1);
         self.registry.touch();
@@ -455,12 +589,21 @@ impl<T: Target> Attempt<T> {
     }
 
     fn rows_recorded(&self, table: &str) -> u64 {
-        let ranges = self.ranges.lock().expect("no worker panics while it holds the ranges");
-        ranges.range((table.to_owned(), 0)..=(table.to_owned(), u64::MAX)).map(|(_, row)| row.rows).sum()
+        let ranges = self
+            .ranges
+            .lock()
+            .expect("no worker panics while it holds the ranges");
+        ranges
+            .range((table.to_owned(), 0)..=(table.to_owned(), u64::MAX))
+            .map(|(_, row)| row.rows)
+            .sum()
     }
 
     fn record(&self, rows: Vec<RangeRow>) {
-        let mut ranges = self.ranges.lock().expect("no worker panics while it holds the ranges");
+        let mut ranges = self
+            .ranges
+            .lock()
+            .expect("no worker panics while it holds the ranges");
         ranges.extend(rows.into_iter().map(|row| ((row.table.clone(), row.number), row)));
     }
 
@@ -477,7 +620,9 @@ fn next_range_rows(planned: u64, rows: u64, took: Duration) -> u64 {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
     let target = u64::try_from(RANGE_TIME.as_micros()).unwrap_or(u64::MAX);
     let ideal = rows.max(1).saturating_mul(target) / micros;
-    ideal.clamp(planned / 4, planned.saturating_mul(4)).clamp(RANGE_ROWS.0, RANGE_ROWS.1)
+    ideal
+        .clamp(planned / 4, planned.saturating_mul(4))
+        .clamp(RANGE_ROWS.0, RANGE_ROWS.1)
 }
 
 /// Stops the group of the table that a failure names.
@@ -488,17 +633,31 @@ pub(crate) async fn stop_table<T: Target>(
 ) -> Result<(), Failure> {
     let named = |plan: &&Arc<TablePlan>| plan.name().table == failure.object;
     let Some(plan) = registry.plans().iter().find(named) else {
-        return Err(Failure::bug(failure.object.clone(), "a failure names a table that is not migrated"));
+        return Err(Failure::bug(
+            failure.object.clone(),
+            "a failure names a table that is not migrated",
+        ));
     };
     if registry.phase(plan.id) == TablePhase::Stopped {
         return Ok(());
     }
-    let cause = failure.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let cause = failure
+        .cause
+        .as_ref()
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
     let text = format!("{}{cause}", failure.message);
-    let finding = Finding::new(failure.code, Severity::Blocking, Subject::table(failure.object.clone()), text)
-        .remedy(format!("spanferry resync {}", failure.object));
+    let finding = Finding::new(
+        failure.code,
+        Severity::Blocking,
+        Subject::table(failure.object.clone()),
+        text,
+    )
+    .remedy(format!("spanferry resync {}", failure.object));
     tracing::error!(table = failure.object, code = %failure.code, "the group of this table stops");
-    control.record(registry.stop_rows(plan.group, &finding), registry).await?;
+    control
+        .record(registry.stop_rows(plan.group, &finding), registry)
+        .await?;
     control.progress().find(finding);
     Ok(())
 }
@@ -510,7 +669,10 @@ mod tests {
     #[test]
     fn ranges_grow_and_shrink_towards_their_time() {
         let check = |planned, rows, ms, expected| {
-            assert_eq!(next_range_rows(planned, rows, Duration::from_millis(ms)), expected);
+            assert_eq!(
+                next_range_rows(planned, rows, Duration::from_millis(ms)),
+                expected
+            );
         };
         check(20_000, 20_000, 2_000, 20_000);
         check(20_000, 20_000, 10, 80_000);

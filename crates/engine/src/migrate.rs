@@ -38,7 +38,10 @@ pub struct ControlLane<T> {
 impl<T: Target> ControlLane<T> {
     /// A control lane.
     pub fn new(lane: FencedLane<T>, progress: Arc<Progress>) -> ControlLane<T> {
-        ControlLane { lane: Mutex::new(lane), progress }
+        ControlLane {
+            lane: Mutex::new(lane),
+            progress,
+        }
     }
 
     /// Makes rows durable, then known to the registry.
@@ -123,8 +126,27 @@ where
     ///
     /// Cancellation: as a crash; the next start resumes.
     pub async fn run(self) -> Result<Outcome, Failure> {
-        let Migration { source, prepared, interrupt, progress, stop_when, lock, limits } = self;
-        let Prepared { log, registry, shared, control, main, catch_up, load_lanes, ranges, position, dialect } = prepared;
+        let Migration {
+            source,
+            prepared,
+            interrupt,
+            progress,
+            stop_when,
+            lock,
+            limits,
+        } = self;
+        let Prepared {
+            log,
+            registry,
+            shared,
+            control,
+            main,
+            catch_up,
+            load_lanes,
+            ranges,
+            position,
+            dialect,
+        } = prepared;
         let stop = shared.stop.clone();
         let apply = Apply::new(
             Arc::clone(&source),
@@ -140,7 +162,12 @@ where
         progress.update(|state| state.phase = "running".into());
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(capture(Arc::clone(&source), Arc::clone(&log), stop.clone(), Arc::clone(&progress)));
+        tasks.spawn(capture(
+            Arc::clone(&source),
+            Arc::clone(&log),
+            stop.clone(),
+            Arc::clone(&progress),
+        ));
         tasks.spawn(apply.run());
         tasks.spawn(constraint::build(
             Arc::clone(&registry),
@@ -149,9 +176,23 @@ where
             dialect,
             reached.clone(),
         ));
-        let loading = load(Arc::clone(&source), Arc::clone(&registry), control, shared, load_lanes, ranges, lock);
+        let loading = load(
+            Arc::clone(&source),
+            Arc::clone(&registry),
+            control,
+            shared,
+            load_lanes,
+            ranges,
+            lock,
+        );
         tasks.spawn(async move { loading.await.map(drop) });
-        let watcher = Watcher { source, registry: Arc::clone(&registry), stop: stop.clone(), reached, progress };
+        let watcher = Watcher {
+            source,
+            registry: Arc::clone(&registry),
+            stop: stop.clone(),
+            reached,
+            progress,
+        };
         tasks.spawn(watcher.clone().run(stop_when));
         tasks.spawn(forward(interrupt.clone(), stop.clone()));
 
@@ -167,7 +208,8 @@ where
 async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &StopSignal) -> Option<Failure> {
     let mut first: Option<Failure> = None;
     while let Some(joined) = tasks.join_next().await {
-        let ended = joined.unwrap_or_else(|cause| Err(Failure::bug("task", "a task ended by itself").caused_by(cause)));
+        let ended = joined
+            .unwrap_or_else(|cause| Err(Failure::bug("task", "a task ended by itself").caused_by(cause)));
         if let Err(failure) = ended {
             stop.request();
             if first.as_ref().is_none_or(|known| known.code == code::INTERRUPTED) {
@@ -244,7 +286,9 @@ impl<S: SchemaSource> Watcher<S> {
                     }
                 }
                 Ok(_) => self.progress.update(|state| state.caught_up = false),
-                Err(failure) if failure.is_retry() => tracing::warn!(%failure, "the source does not say where it stands"),
+                Err(failure) if failure.is_retry() => {
+                    tracing::warn!(%failure, "the source does not say where it stands");
+                }
                 Err(failure) => return Err(failure),
             }
             if !self.stop.pause(SOURCE_ASK_INTERVAL).await {
@@ -267,12 +311,20 @@ impl<S: SchemaSource> Watcher<S> {
 
     fn warn_of_stopped(&self) {
         for (table, reason) in self.stopped() {
-            tracing::warn!(table, reason, "this table has stopped; `spanferry resync` loads it anew");
+            tracing::warn!(
+                table,
+                reason,
+                "this table has stopped; `spanferry resync` loads it anew"
+            );
         }
     }
 
     fn stopped(&self) -> Vec<(String, String)> {
-        let states = self.registry.plans().iter().map(|plan| self.registry.state(plan.id).row);
+        let states = self
+            .registry
+            .plans()
+            .iter()
+            .map(|plan| self.registry.state(plan.id).row);
         states
             .filter(|row| row.phase == spanferry_core::target::TablePhase::Stopped)
             .map(|row| (row.table, row.reason))
@@ -284,6 +336,10 @@ impl<S: SchemaSource> Watcher<S> {
     }
 
     fn outcome(&self, interrupted: bool) -> Outcome {
-        Outcome { interrupted, stopped: self.stopped(), position: self.reached.borrow().to_string() }
+        Outcome {
+            interrupted,
+            stopped: self.stopped(),
+            position: self.reached.borrow().to_string(),
+        }
     }
 }

@@ -16,8 +16,8 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::SchemaSource;
 use spanferry_core::target::{
-    ControlChange, ControlState, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase, TableRow, Target,
-    TargetDescription,
+    ControlChange, ControlState, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase,
+    TableRow, Target, TargetDescription,
 };
 use spanferry_core::target_schema::Dialect;
 use tokio::sync::Semaphore;
@@ -40,7 +40,11 @@ pub trait LogStore: Send + Sync + 'static {
     fn open(&self) -> impl Future<Output = Result<Option<Self::Log>, Failure>> + Send;
 
     /// Erases what is there and creates a log whose first transaction comes after `start`.
-    fn create(&self, start: &Position, source: &str) -> impl Future<Output = Result<Self::Log, Failure>> + Send;
+    fn create(
+        &self,
+        start: &Position,
+        source: &str,
+    ) -> impl Future<Output = Result<Self::Log, Failure>> + Send;
 }
 
 /// A migration that is ready to run.
@@ -89,11 +93,21 @@ pub fn check_empty(plans: &[Arc<TablePlan>], description: &TargetDescription) ->
             None => Some("it is not one of the migrated tables".to_owned()),
             Some(_) if existing.has_rows => Some("it has rows".to_owned()),
             Some(plan) if existing.misfit.is_none() && fits(plan, existing) => None,
-            Some(_) => Some(existing.misfit.clone().unwrap_or_else(|| "its columns or key differ".to_owned())),
+            Some(_) => Some(
+                existing
+                    .misfit
+                    .clone()
+                    .unwrap_or_else(|| "its columns or key differ".to_owned()),
+            ),
         };
         if let Some(reason) = reason {
             let text = format!("the target has a table `{name}` already: {reason}");
-            findings.push(Finding::new(code::TARGET_NOT_EMPTY, Severity::Blocking, subject, text));
+            findings.push(Finding::new(
+                code::TARGET_NOT_EMPTY,
+                Severity::Blocking,
+                subject,
+                text,
+            ));
         }
     }
     findings
@@ -106,7 +120,11 @@ fn fits(plan: &TablePlan, existing: &spanferry_core::target::ExistingTable) -> b
 /// A fingerprint of a source table's definition: what values and keys depend on.
 pub fn definition_of(plan: &TablePlan) -> String {
     let source = &plan.source;
-    let columns: Vec<_> = source.columns.iter().map(|column| (&column.name, &column.ty, column.nullable)).collect();
+    let columns: Vec<_> = source
+        .columns
+        .iter()
+        .map(|column| (&column.name, &column.ty, column.nullable))
+        .collect();
     let text = format!("{columns:?} {:?} {:?}", source.primary_key, plan.target.columns);
     blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
 }
@@ -151,8 +169,12 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     options: &PrepareOptions,
     description: &TargetDescription,
 ) -> Result<Start<B::Log>, Failure> {
-    let missing = plans.iter().filter(|plan| !description.tables.contains_key(&plan.target.name));
-    let statements: Vec<String> = missing.map(|plan| ddl::create_table(&plan.target, description.dialect)).collect();
+    let missing = plans
+        .iter()
+        .filter(|plan| !description.tables.contains_key(&plan.target.name));
+    let statements: Vec<String> = missing
+        .map(|plan| ddl::create_table(&plan.target, description.dialect))
+        .collect();
     if !statements.is_empty() {
         target.run_ddl(&statements).await?;
     }
@@ -169,7 +191,9 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         version: CONTROL_VERSION,
     };
     let main = fence_row(Epoch(1), Sequence::ZERO, 0, &position);
-    target.begin_epoch(None, &migration, &fences(Epoch(1), &main, options.workers)).await?;
+    target
+        .begin_epoch(None, &migration, &fences(Epoch(1), &main, options.workers))
+        .await?;
     Ok(Start {
         log,
         epoch: Epoch(1),
@@ -190,7 +214,8 @@ async fn take_over<B: LogStore, T: Target>(
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
     let old = main_fence(&state)?;
-    let position = Position::parse(&old.position).map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
+    let position = Position::parse(&old.position)
+        .map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
     let mut findings = Vec::new();
     let (log, sequence, piece) = match own_log(logs, &state).await? {
         Some(log) => {
@@ -198,20 +223,55 @@ async fn take_over<B: LogStore, T: Target>(
             (log, old.key.sequence, old.key.piece)
         }
         None => {
-            let text = "the change log is not in the state directory: changes are fetched again from the source";
-            findings.push(Finding::new(code::STATE_LOST, Severity::Warning, Subject::whole(), text));
-            (new_log(logs, plans, &state, &position, options).await?, Sequence::ZERO, old.key.piece)
+            let text =
+                "the change log is not in the state directory: changes are fetched again from the source";
+            findings.push(Finding::new(
+                code::STATE_LOST,
+                Severity::Warning,
+                Subject::whole(),
+                text,
+            ));
+            (
+                new_log(logs, plans, &state, &position, options).await?,
+                Sequence::ZERO,
+                old.key.piece,
+            )
         }
     };
     let epoch = Epoch(state.migration.epoch.0 + 1);
-    let migration = MigrationRow { epoch, log_id: log.id().0, ..state.migration.clone() };
+    let migration = MigrationRow {
+        epoch,
+        log_id: log.id().0,
+        ..state.migration.clone()
+    };
     let main = fence_row(epoch, sequence, piece, &position);
-    target.begin_epoch(Some(&state.migration), &migration, &fences(epoch, &main, options.workers)).await?;
-    Ok(Start { log, epoch, main, position, tables: state.tables, ranges: state.ranges, findings })
+    target
+        .begin_epoch(
+            Some(&state.migration),
+            &migration,
+            &fences(epoch, &main, options.workers),
+        )
+        .await?;
+    Ok(Start {
+        log,
+        epoch,
+        main,
+        position,
+        tables: state.tables,
+        ranges: state.ranges,
+        findings,
+    })
 }
 
 fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), Failure> {
-    let refuse = |text: String| Err(Failure::new(code::STATE_FOREIGN, Class::StopMigration, "target", text));
+    let refuse = |text: String| {
+        Err(Failure::new(
+            code::STATE_FOREIGN,
+            Class::StopMigration,
+            "target",
+            text,
+        ))
+    };
     if state.migration.version != CONTROL_VERSION {
         return refuse(format!(
             "its control tables have version {}, this release knows version {CONTROL_VERSION}",
@@ -219,14 +279,21 @@ fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), 
         ));
     }
     if state.migration.mapping != options.mapping {
-        return refuse(format!("it holds the migration of another schema, `{}`", state.migration.source));
+        return refuse(format!(
+            "it holds the migration of another schema, `{}`",
+            state.migration.source
+        ));
     }
     Ok(())
 }
 
 fn main_fence(state: &ControlState) -> Result<FenceRow, Failure> {
     let (stream, lane) = Lane::Apply.parts();
-    state.fences.get(&(stream.to_owned(), lane)).cloned().ok_or_else(|| damaged("fence row of the main stream"))
+    state
+        .fences
+        .get(&(stream.to_owned(), lane))
+        .cloned()
+        .ok_or_else(|| damaged("fence row of the main stream"))
 }
 
 fn damaged(what: &str) -> Failure {
@@ -240,7 +307,12 @@ async fn own_log<B: LogStore>(logs: &B, state: &ControlState) -> Result<Option<B
         Some(log) if log.id() == LogId(state.migration.log_id.clone()) => Ok(Some(log)),
         Some(log) => {
             let text = format!("its change log {} belongs to another migration", log.id().0);
-            Err(Failure::new(code::STATE_FOREIGN, Class::StopMigration, "state directory", text))
+            Err(Failure::new(
+                code::STATE_FOREIGN,
+                Class::StopMigration,
+                "state directory",
+                text,
+            ))
         }
         None => Ok(None),
     }
@@ -250,16 +322,34 @@ async fn own_log<B: LogStore>(logs: &B, state: &ControlState) -> Result<Option<B
 async fn compare_log<L: ChangeLog>(log: &L, old: &FenceRow, position: &Position) -> Result<(), Failure> {
     let (end, _) = log.end().await?;
     if end < old.key.sequence {
-        let text = format!("the change log ends at {end}, the target has applied {}", old.key.sequence);
-        return Err(Failure::new(code::LOG_CORRUPT, Class::StopMigration, "change log", text));
+        let text = format!(
+            "the change log ends at {end}, the target has applied {}",
+            old.key.sequence
+        );
+        return Err(Failure::new(
+            code::LOG_CORRUPT,
+            Class::StopMigration,
+            "change log",
+            text,
+        ));
     }
     let held = log.position_before(old.key.sequence.next()).await?;
     // A log that was begun anew before the watermark's position repeats what is applied; it never lacks anything.
-    if held == *position || position.contains_all(&held).unwrap_or(false) && old.key.sequence == Sequence::ZERO {
+    if held == *position
+        || position.contains_all(&held).unwrap_or(false) && old.key.sequence == Sequence::ZERO
+    {
         return Ok(());
     }
-    let text = format!("at {} the change log holds another position than the target's fence", old.key.sequence);
-    Err(Failure::new(code::LOG_CORRUPT, Class::StopMigration, "change log", text))
+    let text = format!(
+        "at {} the change log holds another position than the target's fence",
+        old.key.sequence
+    );
+    Err(Failure::new(
+        code::LOG_CORRUPT,
+        Class::StopMigration,
+        "change log",
+        text,
+    ))
 }
 
 /// A new log for a known migration: from the watermark if every table takes part, else from the beginning.
@@ -272,22 +362,40 @@ async fn new_log<B: LogStore>(
 ) -> Result<B::Log, Failure> {
     let takes_part = |plan: &Arc<TablePlan>| {
         state.tables.get(&plan.name().table).is_some_and(|row| {
-            matches!(row.phase, TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped)
+            matches!(
+                row.phase,
+                TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped
+            )
         })
     };
     if plans.iter().all(takes_part) {
         return logs.create(position, &options.source_name).await;
     }
-    let start = Position::parse(&state.migration.start_position).map_err(|cause| damaged("start position").caused_by(cause))?;
+    let start = Position::parse(&state.migration.start_position)
+        .map_err(|cause| damaged("start position").caused_by(cause))?;
     logs.create(&start, &options.source_name).await
 }
 
 fn fence_row(epoch: Epoch, sequence: Sequence, piece: u64, position: &Position) -> FenceRow {
-    FenceRow { key: FenceKey { epoch, sequence, piece }, position: position.to_string() }
+    FenceRow {
+        key: FenceKey {
+            epoch,
+            sequence,
+            piece,
+        },
+        position: position.to_string(),
+    }
 }
 
 fn counter_row(epoch: Epoch) -> FenceRow {
-    FenceRow { key: FenceKey { epoch, sequence: Sequence::ZERO, piece: 0 }, position: String::new() }
+    FenceRow {
+        key: FenceKey {
+            epoch,
+            sequence: Sequence::ZERO,
+            piece: 0,
+        },
+        position: String::new(),
+    }
 }
 
 fn fences(epoch: Epoch, main: &FenceRow, workers: u32) -> Vec<(Lane, FenceRow)> {
@@ -307,16 +415,28 @@ async fn assemble<L: ChangeLog, T: Target>(
     options: &PrepareOptions,
     dialect: Dialect,
 ) -> Result<(Prepared<L, T>, Arc<Progress>), Failure> {
-    let progress = Arc::new(Progress::new(plans.iter().map(|plan| table_progress(plan, &start)).collect()));
+    let progress = Arc::new(Progress::new(
+        plans.iter().map(|plan| table_progress(plan, &start)).collect(),
+    ));
     for finding in start.findings {
         progress.find(finding);
     }
-    let gate = Arc::new(Semaphore::new(target.commits_in_flight_max().min(Semaphore::MAX_PERMITS)));
-    let shared = LaneShared { target, gate, stop: StopSignal::new(), progress: Arc::clone(&progress) };
+    let gate = Arc::new(Semaphore::new(
+        target.commits_in_flight_max().min(Semaphore::MAX_PERMITS),
+    ));
+    let shared = LaneShared {
+        target,
+        gate,
+        stop: StopSignal::new(),
+        progress: Arc::clone(&progress),
+    };
     let counter = counter_row(start.epoch).key;
     let lane = |lane| FencedLane::new(shared.clone(), lane, counter);
     let control = Arc::new(ControlLane::new(lane(Lane::Control), Arc::clone(&progress)));
-    let states = plans.iter().map(|plan| table_state(plan, &start.tables)).collect();
+    let states = plans
+        .iter()
+        .map(|plan| table_state(plan, &start.tables))
+        .collect();
     let registry = Arc::new(Registry::new(plans, states, Arc::clone(&progress)));
     record_new_and_changed(&registry, &control, &start.tables).await?;
     let prepared = Prepared {
@@ -325,7 +445,9 @@ async fn assemble<L: ChangeLog, T: Target>(
         control,
         main: FencedLane::new(shared.clone(), Lane::Apply, start.main.key),
         catch_up: lane(Lane::CatchUp),
-        load_lanes: (0..options.workers).map(|worker| lane(Lane::Load(worker))).collect(),
+        load_lanes: (0..options.workers)
+            .map(|worker| lane(Lane::Load(worker)))
+            .collect(),
         ranges: start.ranges,
         position: start.position,
         dialect,
@@ -344,22 +466,31 @@ fn table_progress<L>(plan: &TablePlan, start: &Start<L>) -> TableProgress {
         rows_loaded: ranges.map(|(_, range)| range.rows).sum(),
         bytes_loaded: 0,
         group: plan.group.0,
-        stopped: row.filter(|row| !row.reason.is_empty()).map(|row| row.reason.clone()),
+        stopped: row
+            .filter(|row| !row.reason.is_empty())
+            .map(|row| row.reason.clone()),
         name,
     }
 }
 
 fn table_state(plan: &TablePlan, known: &BTreeMap<String, TableRow>) -> TableState {
-    let row = known.get(&plan.name().table).cloned().unwrap_or_else(|| TableRow {
-        table: plan.name().table.clone(),
-        phase: TablePhase::Pending,
-        low: String::new(),
-        high: String::new(),
-        rows_loaded: 0,
-        definition: definition_of(plan),
-        reason: String::new(),
-    });
-    TableState { low: Position::parse(&row.low).ok(), high: Position::parse(&row.high).ok(), row }
+    let row = known
+        .get(&plan.name().table)
+        .cloned()
+        .unwrap_or_else(|| TableRow {
+            table: plan.name().table.clone(),
+            phase: TablePhase::Pending,
+            low: String::new(),
+            high: String::new(),
+            rows_loaded: 0,
+            definition: definition_of(plan),
+            reason: String::new(),
+        });
+    TableState {
+        low: Position::parse(&row.low).ok(),
+        high: Position::parse(&row.high).ok(),
+        row,
+    }
 }
 
 /// Records tables that are new, and stops the groups whose definition is no longer the recorded one.
@@ -375,12 +506,20 @@ async fn record_new_and_changed<T: Target>(
             rows.push(ControlChange::Table(row));
         } else if row.phase != TablePhase::Stopped && row.definition != definition_of(plan) {
             let text = "its definition at the source is no longer the one that the migration began with";
-            let finding =
-                Finding::new(code::SCHEMA_MISMATCH, Severity::Blocking, Subject::table(row.table.clone()), text)
-                    .remedy(format!("spanferry resync {}", row.table));
+            let finding = Finding::new(
+                code::SCHEMA_MISMATCH,
+                Severity::Blocking,
+                Subject::table(row.table.clone()),
+                text,
+            )
+            .remedy(format!("spanferry resync {}", row.table));
             rows.extend(registry.stop_rows(plan.group, &finding));
             control.progress().find(finding);
         }
     }
-    if rows.is_empty() { Ok(()) } else { control.record(rows, registry).await }
+    if rows.is_empty() {
+        Ok(())
+    } else {
+        control.record(rows, registry).await
+    }
 }

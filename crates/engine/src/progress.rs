@@ -83,7 +83,11 @@ impl Progress {
     /// Counters for these tables.
     pub fn new(tables: Vec<TableProgress>) -> Progress {
         Progress {
-            state: Mutex::new(Snapshot { tables, phase: "starting".into(), ..Snapshot::default() }),
+            state: Mutex::new(Snapshot {
+                tables,
+                phase: "starting".into(),
+                ..Snapshot::default()
+            }),
             aborted: AtomicU64::new(0),
         }
     }

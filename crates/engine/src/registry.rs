@@ -34,7 +34,12 @@ impl Registry {
     /// A registry of the plans with their recorded states, in the same order.
     pub fn new(plans: Vec<Arc<TablePlan>>, states: Vec<TableState>, progress: Arc<Progress>) -> Registry {
         assert_eq!(plans.len(), states.len(), "every plan has a state");
-        Registry { plans, states: Mutex::new(states), changed: watch::Sender::new(0), progress }
+        Registry {
+            plans,
+            states: Mutex::new(states),
+            changed: watch::Sender::new(0),
+            progress,
+        }
     }
 
     /// Wakes whoever waits for changes.
@@ -54,7 +59,10 @@ impl Registry {
 
     /// A copy of one table's state.
     pub fn state(&self, table: TableId) -> TableState {
-        self.states.lock().expect("no task panics while it holds the registry")[table.0 as usize].clone()
+        self.states
+            .lock()
+            .expect("no task panics while it holds the registry")[table.0 as usize]
+            .clone()
     }
 
     /// A table's phase.
@@ -64,12 +72,19 @@ impl Registry {
 
     /// The tables in a phase.
     pub fn in_phase(&self, phase: TablePhase) -> Vec<TableId> {
-        self.plans.iter().map(|plan| plan.id).filter(|id| self.phase(*id) == phase).collect()
+        self.plans
+            .iter()
+            .map(|plan| plan.id)
+            .filter(|id| self.phase(*id) == phase)
+            .collect()
     }
 
     /// Whether any table is in a phase.
     pub fn has_phase(&self, phase: TablePhase) -> bool {
-        let states = self.states.lock().expect("no task panics while it holds the registry");
+        let states = self
+            .states
+            .lock()
+            .expect("no task panics while it holds the registry");
         states.iter().any(|state| state.row.phase == phase)
     }
 
@@ -88,7 +103,10 @@ impl Registry {
     /// Takes over rows that have become durable.
     pub fn adopt(&self, rows: &[ControlChange]) {
         {
-            let mut states = self.states.lock().expect("no task panics while it holds the registry");
+            let mut states = self
+                .states
+                .lock()
+                .expect("no task panics while it holds the registry");
             for change in rows {
                 if let ControlChange::Table(row) = change
                     && let Some(at) = self.plans.iter().position(|plan| plan.name().table == row.table)
@@ -123,11 +141,15 @@ impl Registry {
 
     /// Whether every table has stopped.
     pub fn all_stopped(&self) -> bool {
-        self.plans.iter().all(|plan| self.phase(plan.id) == TablePhase::Stopped)
+        self.plans
+            .iter()
+            .all(|plan| self.phase(plan.id) == TablePhase::Stopped)
     }
 
     /// Whether every table that has not stopped is under constraints: nothing more is to be built.
     pub fn all_constrained(&self) -> bool {
-        self.plans.iter().all(|plan| matches!(self.phase(plan.id), TablePhase::Stopped | TablePhase::Constrained))
+        self.plans
+            .iter()
+            .all(|plan| matches!(self.phase(plan.id), TablePhase::Stopped | TablePhase::Constrained))
     }
 }

@@ -12,13 +12,20 @@ use crate::prepare::{Prepared, definition_of};
 ///
 /// Order: the tables are recorded as stopped, then dropped and created, then recorded as pending without `low`. A crash in
 /// between leaves a stopped group, which is resynced again. Cancellation: as a crash.
-pub async fn resync<L: ChangeLog, T: Target>(prepared: &Prepared<L, T>, group: GroupId) -> Result<(), Failure> {
+pub async fn resync<L: ChangeLog, T: Target>(
+    prepared: &Prepared<L, T>,
+    group: GroupId,
+) -> Result<(), Failure> {
     let registry = &prepared.registry;
     let plans: Vec<_> = registry.group(group).cloned().collect();
     let row = |plan: &spanferry_core::plan::TablePlan, phase| {
         ControlChange::Table(registry.row_with(plan.id, |row| {
             row.phase = phase;
-            row.reason = if phase == TablePhase::Stopped { "resync has begun".to_owned() } else { String::new() };
+            row.reason = if phase == TablePhase::Stopped {
+                "resync has begun".to_owned()
+            } else {
+                String::new()
+            };
             row.low.clear();
             row.high.clear();
             row.rows_loaded = 0;
@@ -26,22 +33,44 @@ pub async fn resync<L: ChangeLog, T: Target>(prepared: &Prepared<L, T>, group: G
         }))
     };
     let mut rows: Vec<ControlChange> = plans.iter().map(|plan| row(plan, TablePhase::Stopped)).collect();
-    rows.extend(plans.iter().map(|plan| ControlChange::ForgetRanges(plan.name().table.clone())));
+    rows.extend(
+        plans
+            .iter()
+            .map(|plan| ControlChange::ForgetRanges(plan.name().table.clone())),
+    );
     prepared.control.record(rows, registry).await?;
 
     let target = &prepared.shared.target;
     let existing = target.describe().await?;
     let mut statements = Vec::new();
-    for plan in plans.iter().filter(|plan| existing.tables.contains_key(&plan.target.name)) {
-        let keys = plan.target.foreign_keys.iter().filter(|key| existing.foreign_keys.contains(&key.name));
+    for plan in plans
+        .iter()
+        .filter(|plan| existing.tables.contains_key(&plan.target.name))
+    {
+        let keys = plan
+            .target
+            .foreign_keys
+            .iter()
+            .filter(|key| existing.foreign_keys.contains(&key.name));
         statements.extend(keys.map(|key| ddl::drop_foreign_key(&plan.target, key, prepared.dialect)));
     }
-    for plan in plans.iter().filter(|plan| existing.tables.contains_key(&plan.target.name)) {
-        let indexes = plan.target.indexes.iter().filter(|index| existing.indexes.contains(&index.name));
+    for plan in plans
+        .iter()
+        .filter(|plan| existing.tables.contains_key(&plan.target.name))
+    {
+        let indexes = plan
+            .target
+            .indexes
+            .iter()
+            .filter(|index| existing.indexes.contains(&index.name));
         statements.extend(indexes.map(|index| ddl::drop_index(index, prepared.dialect)));
         statements.push(ddl::drop_table(&plan.target, prepared.dialect));
     }
-    statements.extend(plans.iter().map(|plan| ddl::create_table(&plan.target, prepared.dialect)));
+    statements.extend(
+        plans
+            .iter()
+            .map(|plan| ddl::create_table(&plan.target, prepared.dialect)),
+    );
     target.run_ddl(&statements).await?;
 
     let rows = plans.iter().map(|plan| row(plan, TablePhase::Pending)).collect();

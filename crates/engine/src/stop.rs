@@ -17,7 +17,9 @@ impl Default for StopSignal {
 impl StopSignal {
     /// A signal that nobody has given yet.
     pub fn new() -> StopSignal {
-        StopSignal { sender: watch::Sender::new(false) }
+        StopSignal {
+            sender: watch::Sender::new(false),
+        }
     }
 
     /// Asks everybody to stop at the next clean point.

@@ -12,7 +12,9 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::source::{Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{
+    Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
+};
 use spanferry_core::target::{Target, TargetScan};
 
 /// Buckets a table's rows fall into: 96 KiB a side.
@@ -102,7 +104,13 @@ where
 async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Result<(), Failure> {
     let now = source.position().await?;
     let ahead = now.count_beyond(applied).map_err(|cause| {
-        Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "source", "it has another history").caused_by(cause)
+        Failure::new(
+            code::HISTORY_CHANGED,
+            Class::StopMigration,
+            "source",
+            "it has another history",
+        )
+        .caused_by(cause)
     })?;
     if ahead == 0 {
         return Ok(());
@@ -147,7 +155,14 @@ async fn verify_table<S: SnapshotSource, T: Target>(
     plan: &Arc<TablePlan>,
 ) -> Result<TableVerdict, Failure> {
     let (mut ours, mut theirs) = (Buckets::new(), Buckets::new());
-    read_both(source, target, plan, |key, row| ours.add(key, row), |key, row| theirs.add(key, row)).await?;
+    read_both(
+        source,
+        target,
+        plan,
+        |key, row| ours.add(key, row),
+        |key, row| theirs.add(key, row),
+    )
+    .await?;
     let mut verdict = TableVerdict {
         name: plan.name().table.clone(),
         rows_source: ours.rows(),
@@ -172,7 +187,10 @@ fn portions(differing: &[usize], ours: &Buckets, theirs: &Buckets) -> Vec<BTreeS
             held = 0;
         }
         held += rows;
-        result.last_mut().expect("the first bucket opens a portion").insert(*at);
+        result
+            .last_mut()
+            .expect("the first bucket opens a portion")
+            .insert(*at);
     }
     result
 }
@@ -190,7 +208,14 @@ async fn compare_rows<S: SnapshotSource, T: Target>(
             rows.insert(key.to_vec(), digest(row));
         }
     };
-    read_both(source, target, plan, |key, row| take(&mut ours, key, row), |key, row| take(&mut theirs, key, row)).await?;
+    read_both(
+        source,
+        target,
+        plan,
+        |key, row| take(&mut ours, key, row),
+        |key, row| take(&mut theirs, key, row),
+    )
+    .await?;
     for (key, row) in &ours {
         match theirs.get(key) {
             None => note(verdict, Kind::Missing, key),
@@ -211,7 +236,10 @@ fn note(verdict: &mut TableVerdict, kind: Kind, key: &[u8]) {
         Kind::Different => verdict.different += 1,
     }
     if verdict.keys.len() < KEYS_NAMED_MAX {
-        verdict.keys.push(DifferentKey { kind, key: spanferry_core::canonical::render(key) });
+        verdict.keys.push(DifferentKey {
+            kind,
+            key: spanferry_core::canonical::render(key),
+        });
     }
 }
 
@@ -223,7 +251,8 @@ async fn read_both<S: SnapshotSource, T: Target>(
     ours: impl FnMut(&[u8], &[u8]),
     theirs: impl FnMut(&[u8], &[u8]),
 ) -> Result<(), Failure> {
-    let (from_source, from_target) = tokio::join!(read_source(source, plan, ours), read_target(target, plan, theirs));
+    let (from_source, from_target) =
+        tokio::join!(read_source(source, plan, ours), read_target(target, plan, theirs));
     from_source?;
     from_target
 }
@@ -234,15 +263,32 @@ async fn read_source<S: SnapshotSource>(
     mut take: impl FnMut(&[u8], &[u8]),
 ) -> Result<(), Failure> {
     let mut snapshot = source.open(std::slice::from_ref(plan), 1, false).await?;
-    let session = snapshot.sessions.first_mut().ok_or_else(|| Failure::bug("snapshot", "one session was asked for"))?;
-    session.begin(plan, &Range { table: plan.id, after: None, up_to: None }).await?;
+    let session = snapshot
+        .sessions
+        .first_mut()
+        .ok_or_else(|| Failure::bug("snapshot", "one session was asked for"))?;
+    session
+        .begin(
+            plan,
+            &Range {
+                table: plan.id,
+                after: None,
+                up_to: None,
+            },
+        )
+        .await?;
     let mut rows = SnapshotRows::default();
     let mut canonical = CanonicalRows::new(plan);
     loop {
         let status = session.read(&mut rows, BATCH.0, BATCH.1).await?;
         if let Some(refused) = rows.refused.first() {
             let text = format!("the row with key {} holds {}", refused.key, refused.cell.refusal);
-            return Err(Failure::new(code::VALUE_REFUSED, Class::StopMigration, plan.name().table.clone(), text));
+            return Err(Failure::new(
+                code::VALUE_REFUSED,
+                Class::StopMigration,
+                plan.name().table.clone(),
+                text,
+            ));
         }
         canonical.each(&rows.rows, &mut take)?;
         if status == ReadStatus::End {
@@ -288,9 +334,16 @@ impl CanonicalRows {
             self.row.clear();
             self.key.clear();
             let read = self.canonicalizer.row(payload, &mut self.row);
-            read.and_then(|()| self.canonicalizer.key(&self.row, &mut self.key)).map_err(|cause| {
-                Failure::new(code::BUG, Class::Bug, self.table.clone(), "a row could not be read back").caused_by(cause)
-            })?;
+            read.and_then(|()| self.canonicalizer.key(&self.row, &mut self.key))
+                .map_err(|cause| {
+                    Failure::new(
+                        code::BUG,
+                        Class::Bug,
+                        self.table.clone(),
+                        "a row could not be read back",
+                    )
+                    .caused_by(cause)
+                })?;
             take(&self.key, &self.row);
         }
         Ok(())

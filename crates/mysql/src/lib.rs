@@ -1,7 +1,7 @@
 //! MySQL and MariaDB as a source: catalog, preflight, snapshot and binlog.
 
-mod catalog;
 pub mod binlog;
+mod catalog;
 pub mod connection;
 pub mod error;
 pub mod options;

@@ -21,7 +21,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = package.join("src/generated");
     let definitions = protox::compile(ROOTS, [package.join("protos")])?;
-    tonic_prost_build::configure().bytes(".").out_dir(&output).compile_fds(definitions)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .out_dir(&output)
+        .compile_fds(definitions)?;
     for name in OPTIONS_ONLY {
         fs::remove_file(output.join(name))?;
     }

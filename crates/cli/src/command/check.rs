@@ -22,7 +22,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     }
     let plan = session.plan(settings).await?;
     report(&plan, settings);
-    Ok(if blocking(&plan.findings, settings).is_empty() { 0 } else { Exit::Refused.status() })
+    Ok(if blocking(&plan.findings, settings).is_empty() {
+        0
+    } else {
+        Exit::Refused.status()
+    })
 }
 
 /// Prints all findings and a closing line.
@@ -31,15 +35,28 @@ pub(crate) fn report(plan: &Plan, settings: &Settings) {
     if settings.output == Output::Json {
         let findings: Vec<_> = plan.findings.iter().map(json::finding).collect();
         let tables: Vec<_> = plan.plans.iter().map(|plan| plan.name().table.clone()).collect();
-        render::say(&serde_json::json!({"ok": stopping == 0, "tables": tables, "findings": findings}).to_string());
+        render::say(
+            &serde_json::json!({"ok": stopping == 0, "tables": tables, "findings": findings}).to_string(),
+        );
         return;
     }
     let mut findings: Vec<_> = plan.findings.iter().collect();
-    findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.subject.clone(), finding.code));
+    findings.sort_by_key(|finding| {
+        (
+            std::cmp::Reverse(finding.severity),
+            finding.subject.clone(),
+            finding.code,
+        )
+    });
     for finding in &findings {
         render::say(&render::finding(finding));
     }
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let count = |severity| {
+        findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    };
     render::say(&format!(
         "check: {} tables, about {} rows; {} blocking, {} warnings, {} notices",
         plan.plans.len(),
@@ -59,6 +76,10 @@ fn connections(settings: &Settings) -> Result<(), Failure> {
         "  outbound TCP {}:{} to the source: schema, {sessions} sessions of snapshot and change stream",
         source.host, source.port
     ));
-    render::say(&format!("  outbound TCP {}:{} to Spanner: gRPC over HTTP/2", endpoint.host(), endpoint.port()));
+    render::say(&format!(
+        "  outbound TCP {}:{} to Spanner: gRPC over HTTP/2",
+        endpoint.host(),
+        endpoint.port()
+    ));
     Ok(())
 }

@@ -15,10 +15,14 @@ pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {
             }
         }
         Some(text) => {
-            let code = Code::parse(text).ok_or_else(|| usage(text, "expected a known code such as `SF-2003`"))?;
+            let code =
+                Code::parse(text).ok_or_else(|| usage(text, "expected a known code such as `SF-2003`"))?;
             render::say(&format!("{code}: {}", code.title()));
             render::say(code.explanation());
-            render::say(&format!("exit status when it ends a command: {}", code.exit().status()));
+            render::say(&format!(
+                "exit status when it ends a command: {}",
+                code.exit().status()
+            ));
         }
     }
     Ok(0)

@@ -75,8 +75,12 @@ async fn migrate(
         progress.find(finding);
     }
     let shown = StopSignal::new();
-    let watcher =
-        tokio::spawn(monitor::watch(Arc::clone(&progress), Arc::clone(state), settings.output, shown.clone()));
+    let watcher = tokio::spawn(monitor::watch(
+        Arc::clone(&progress),
+        Arc::clone(state),
+        settings.output,
+        shown.clone(),
+    ));
     let migration = Migration {
         source: Arc::clone(&session.source),
         prepared,
@@ -91,7 +95,9 @@ async fn migrate(
     };
     let ended = migration.run().await;
     shown.request();
-    watcher.await.map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
+    watcher
+        .await
+        .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
     let outcome = ended?;
     conclude(&outcome, &progress, settings, state)?;
     Ok(outcome.exit_status())
@@ -103,12 +109,20 @@ fn keep_to_known_tables(plan: &mut Plan) {
     if control.tables.is_empty() {
         return;
     }
-    let (known, new): (Vec<_>, Vec<_>) =
-        plan.plans.drain(..).partition(|table| control.tables.contains_key(&table.name().table));
+    let (known, new): (Vec<_>, Vec<_>) = plan
+        .plans
+        .drain(..)
+        .partition(|table| control.tables.contains_key(&table.name().table));
     for table in new {
         let name = table.name().table.clone();
-        let text = "it was created after the migration began and is not carried; leave it out with `--exclude`";
-        plan.findings.push(Finding::new(code::TABLE_CREATED, Severity::Warning, Subject::table(name), text));
+        let text =
+            "it was created after the migration began and is not carried; leave it out with `--exclude`";
+        plan.findings.push(Finding::new(
+            code::TABLE_CREATED,
+            Severity::Warning,
+            Subject::table(name),
+            text,
+        ));
     }
     plan.plans = known;
     renumber(&mut plan.plans);
@@ -142,27 +156,49 @@ async fn dry_run(session: &Session, settings: &Settings) -> Result<u8, Failure> 
         }
         render::say("dry run: nothing was written");
     }
-    Ok(if blocking(&plan.findings, settings).is_empty() { 0 } else { Exit::Refused.status() })
+    Ok(if blocking(&plan.findings, settings).is_empty() {
+        0
+    } else {
+        Exit::Refused.status()
+    })
 }
 
 fn statements(plan: &Plan, dialect: Dialect) -> Vec<String> {
     let tables = || plan.plans.iter().map(|plan| &plan.target);
     let mut statements: Vec<String> = tables().map(|table| ddl::create_table(table, dialect)).collect();
     for table in tables() {
-        statements.extend(table.indexes.iter().map(|index| ddl::create_index(table, index, dialect)));
+        statements.extend(
+            table
+                .indexes
+                .iter()
+                .map(|index| ddl::create_index(table, index, dialect)),
+        );
     }
     for table in tables() {
-        statements.extend(table.foreign_keys.iter().map(|key| ddl::add_foreign_key(table, key, dialect)));
+        statements.extend(
+            table
+                .foreign_keys
+                .iter()
+                .map(|key| ddl::add_foreign_key(table, key, dialect)),
+        );
     }
     statements
 }
 
 /// Says how it ended, and writes the report.
-fn conclude(outcome: &Outcome, progress: &Progress, settings: &Settings, state: &StateDir) -> Result<(), Failure> {
+fn conclude(
+    outcome: &Outcome,
+    progress: &Progress,
+    settings: &Settings,
+    state: &StateDir,
+) -> Result<(), Failure> {
     let snapshot = progress.snapshot();
     let findings: Vec<_> = snapshot.findings.iter().map(json::finding).collect();
-    let stopped: Vec<_> =
-        outcome.stopped.iter().map(|(table, reason)| serde_json::json!({"table": table, "reason": reason})).collect();
+    let stopped: Vec<_> = outcome
+        .stopped
+        .iter()
+        .map(|(table, reason)| serde_json::json!({"table": table, "reason": reason}))
+        .collect();
     let ended = serde_json::json!({"event": "end", "exit_status": outcome.exit_status(), "interrupted": outcome.interrupted,
         "position": outcome.position, "stopped": stopped, "findings": findings});
     state.write("report.json", ended.to_string().as_bytes())?;
@@ -174,7 +210,11 @@ fn conclude(outcome: &Outcome, progress: &Progress, settings: &Settings, state: 
         render::say(&format!("stopped: `{table}`: {reason}"));
     }
     let rows: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
-    let how = if outcome.interrupted { "interrupted; the same command resumes" } else { "ended" };
+    let how = if outcome.interrupted {
+        "interrupted; the same command resumes"
+    } else {
+        "ended"
+    };
     render::say(&format!(
         "migrate: {how}; {} rows loaded, {} transactions applied by this process; left out or changed: {} findings in `{}`",
         render::count(rows),
@@ -187,7 +227,8 @@ fn conclude(outcome: &Outcome, progress: &Progress, settings: &Settings, state: 
 
 /// SIGINT and SIGTERM ask for a clean stop; a second one ends the process at once, which is as safe as any crash.
 async fn listen(interrupt: StopSignal) {
-    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         tracing::error!("signals cannot be listened to; SIGINT ends the process at once");
         return;
     };
@@ -206,8 +247,13 @@ async fn listen(interrupt: StopSignal) {
 
 fn random_id() -> Result<String, Failure> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(|cause| {
-        Failure::new(code::DISK_FAILED, Class::StopMigration, "/proc/sys/kernel/random/uuid", "cannot be read")
-            .caused_by(cause)
+        Failure::new(
+            code::DISK_FAILED,
+            Class::StopMigration,
+            "/proc/sys/kernel/random/uuid",
+            "cannot be read",
+        )
+        .caused_by(cause)
     })?;
     Ok(id.trim().to_owned())
 }

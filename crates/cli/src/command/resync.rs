@@ -26,7 +26,12 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let Some(table) = plan.plans.iter().find(|plan| plan.name().table == args.table) else {
         return Err(usage(args.table.clone(), "expected a migrated table"));
     };
-    let group: Vec<_> = plan.plans.iter().filter(|plan| plan.group == table.group).cloned().collect();
+    let group: Vec<_> = plan
+        .plans
+        .iter()
+        .filter(|plan| plan.group == table.group)
+        .cloned()
+        .collect();
     let names: Vec<&str> = group.iter().map(|plan| plan.name().table.as_str()).collect();
     let question = format!("This empties at the target: {}.", names.join(", "));
     if !args.yes && !render::confirm(&question, "resync") {
@@ -39,12 +44,22 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         workers: settings.source_connections,
     };
     let logs = state.logs(settings.log_budget);
-    let wanted = |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(&plan.name().table);
+    let wanted =
+        |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(&plan.name().table);
     let mut all: Vec<_> = plan.plans.iter().filter(wanted).cloned().collect();
     renumber(&mut all);
-    let (prepared, _progress) =
-        prepare(session.source.as_ref(), Arc::clone(&session.target), &logs, all, &options).await?;
+    let (prepared, _progress) = prepare(
+        session.source.as_ref(),
+        Arc::clone(&session.target),
+        &logs,
+        all,
+        &options,
+    )
+    .await?;
     resync(&prepared, table.group).await?;
-    render::say(&format!("resync: {} emptied; `spanferry migrate` loads them anew", names.join(", ")));
+    render::say(&format!(
+        "resync: {} emptied; `spanferry migrate` loads them anew",
+        names.join(", ")
+    ));
     Ok(0)
 }

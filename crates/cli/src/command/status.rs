@@ -18,7 +18,13 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
         Failure::new(code::USAGE, Class::StopMigration, object.clone(), text).caused_by(cause)
     })?;
     let mut status: Value = serde_json::from_str(&text).map_err(|cause| {
-        Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, "its status is not of this release").caused_by(cause)
+        Failure::new(
+            code::STATE_FOREIGN,
+            Class::StopMigration,
+            object,
+            "its status is not of this release",
+        )
+        .caused_by(cause)
     })?;
     status["running"] = Value::Bool(StateDir::is_locked(directory));
     if settings.output == Output::Json {
@@ -33,8 +39,16 @@ fn print(status: &Value, run: Option<&RunFile>) {
     if let Some(run) = run {
         render::say(&format!("{} -> {}", run.source, run.target));
     }
-    let running = if status["running"] == true { "running" } else { "not running" };
-    let caught_up = if status["caught_up"] == true { ", caught up" } else { "" };
+    let running = if status["running"] == true {
+        "running"
+    } else {
+        "not running"
+    };
+    let caught_up = if status["caught_up"] == true {
+        ", caught up"
+    } else {
+        ""
+    };
     render::say(&format!("{running}, {}{caught_up}", text(&status["phase"])));
     if let Some(reason) = status["throttled"].as_str() {
         render::say(&format!("throttled: {reason}"));
@@ -60,7 +74,10 @@ fn print(status: &Value, run: Option<&RunFile>) {
         render::bytes(status["log"]["budget_bytes"].as_u64().unwrap_or(0))
     ));
     for table in status["tables"].as_array().into_iter().flatten() {
-        let stopped = table["stopped"].as_str().map(|reason| format!("  {reason}")).unwrap_or_default();
+        let stopped = table["stopped"]
+            .as_str()
+            .map(|reason| format!("  {reason}"))
+            .unwrap_or_default();
         render::say(&format!(
             "  {:<32} {:<12} {:>14} rows of about {}{}{stopped}",
             text(&table["name"]),
@@ -88,5 +105,12 @@ fn whole(value: &Value) -> String {
 
 fn eta(value: &Value, before: &str) -> String {
     let seconds = value.as_u64();
-    seconds.map(|seconds| format!("{before}{}", render::span(std::time::Duration::from_secs(seconds)))).unwrap_or_default()
+    seconds
+        .map(|seconds| {
+            format!(
+                "{before}{}",
+                render::span(std::time::Duration::from_secs(seconds))
+            )
+        })
+        .unwrap_or_default()
 }

@@ -20,28 +20,54 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let plan = session.plan(settings).await?;
     let control = plan.control.ok_or_else(|| {
         let text = "it holds no migration to verify";
-        Failure::new(code::STATE_FOREIGN, Class::StopMigration, settings.target_text(), text)
+        Failure::new(
+            code::STATE_FOREIGN,
+            Class::StopMigration,
+            settings.target_text(),
+            text,
+        )
     })?;
     let applied = applied(&control)?;
     let known = |table: &str| control.tables.contains_key(table);
-    let plans: Vec<_> = plan.plans.into_iter().filter(|plan| known(&plan.name().table)).collect();
+    let plans: Vec<_> = plan
+        .plans
+        .into_iter()
+        .filter(|plan| known(&plan.name().table))
+        .collect();
     let text_output = settings.output == Output::Text;
     let told = |verdict: &TableVerdict| {
         if text_output {
             show(verdict);
         }
     };
-    let verdicts = verify(session.source.as_ref(), session.target.as_ref(), &plans, &applied, told).await?;
+    let verdicts = verify(
+        session.source.as_ref(),
+        session.target.as_ref(),
+        &plans,
+        &applied,
+        told,
+    )
+    .await?;
     let equal = verdicts.iter().all(TableVerdict::is_equal);
-    let unfinished: Vec<&String> =
-        control.tables.values().filter(|row| row.phase != TablePhase::Constrained).map(|row| &row.table).collect();
+    let unfinished: Vec<&String> = control
+        .tables
+        .values()
+        .filter(|row| row.phase != TablePhase::Constrained)
+        .map(|row| &row.table)
+        .collect();
     if settings.output == Output::Json {
         render::say(&json::verdict(&verdicts).to_string());
     } else {
         for table in &unfinished {
-            render::say(&format!("note: `{table}` is not complete at the target; see `spanferry status`"));
+            render::say(&format!(
+                "note: `{table}` is not complete at the target; see `spanferry status`"
+            ));
         }
-        render::say(if equal { "verify: equal" } else { "verify: different" });
+        render::say(if equal {
+            "verify: equal"
+        } else {
+            "verify: different"
+        });
     }
     Ok(if equal { 0 } else { Exit::SetAside.status() })
 }
@@ -50,10 +76,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
 fn applied(control: &ControlState) -> Result<Position, Failure> {
     let (stream, lane) = Lane::Apply.parts();
     let row = control.fences.get(&(stream.to_owned(), lane));
-    row.and_then(|row| Position::parse(&row.position).ok()).ok_or_else(|| {
-        let text = "the fence row of the main stream is missing or unreadable";
-        Failure::new(code::STATE_FOREIGN, Class::StopMigration, "control tables", text)
-    })
+    row.and_then(|row| Position::parse(&row.position).ok())
+        .ok_or_else(|| {
+            let text = "the fence row of the main stream is missing or unreadable";
+            Failure::new(code::STATE_FOREIGN, Class::StopMigration, "control tables", text)
+        })
 }
 
 fn show(verdict: &TableVerdict) {
@@ -66,7 +93,10 @@ fn show(verdict: &TableVerdict) {
         if verdict.is_equal() {
             String::new()
         } else {
-            format!("; {} missing, {} extra, {} different", verdict.missing, verdict.extra, verdict.different)
+            format!(
+                "; {} missing, {} extra, {} different",
+                verdict.missing, verdict.extra, verdict.different
+            )
         }
     ));
     for key in verdict.keys.iter().take(KEYS_SHOWN_MAX) {

@@ -1,10 +1,6 @@
-//! The binary log of MySQL and MariaDB: a stream of raw transactions, and the pure decoder of what it brought.
-//!
-//! A piece's body is a run of raw events, from the transaction's GTID event on, each with its 19-byte header and without
-//! its checksum (verified on arrival; the size field in the header is corrected). Artificial events are left out.
+//! The binary log: its stream as raw transactions, and their decoding into changes.
 
-mod assemble;
-mod columns;
+mod compile;
 mod decoder;
 mod dump;
 mod event;
@@ -18,4 +14,5 @@ mod token;
 mod value;
 
 pub use decoder::BinlogDecoder;
+pub use dump::REPLICA_HOST;
 pub use stream::BinlogStream;

@@ -3,6 +3,11 @@
 //! Facts: MySQL internals manual, "Connection phase": HandshakeV10, SSLRequest, HandshakeResponse41, AuthSwitchRequest,
 //! AuthMoreData; MariaDB documentation, "Connecting".
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the number of bytes read or written bounds the value"
+)]
+
 use super::auth::{self, Plugin};
 use super::client::server_error;
 use super::packet::PacketStream;

@@ -3,6 +3,11 @@
 //! Facts: MySQL internals manual, "Protocol basics": 3 bytes of length, 1 byte of sequence; a payload of 2^24-1 bytes is
 //! continued by the next packet.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the number of bytes read or written bounds the value"
+)]
+
 use std::ops::Range;
 use std::time::Duration;
 

@@ -1,5 +1,10 @@
 //! Results of the text protocol: column definitions, borrowed rows, small owned sets.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the number of bytes read or written bounds the value"
+)]
+
 use std::ops::Range;
 
 use super::client::Connection;

@@ -1,5 +1,10 @@
 //! Integers and strings of the MySQL protocol (MySQL internals manual, "Basic data types").
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the number of bytes read or written bounds the value"
+)]
+
 use crate::error::MysqlError;
 
 /// Reads a packet from its beginning. Every call is an error, never a panic, beyond the packet's end.

@@ -59,7 +59,7 @@ impl Check<'_> {
             |(user, host)| format!("{}@{}", sql::text(user), sql::text(host)),
         );
         let mut grants = Vec::new();
-        for statement in grant_statements(mariadb, &self.active_roles(mariadb).await?) {
+        for statement in grant_statements(mariadb, &self.active_roles().await?) {
             let rows = self.rows_if_allowed(&statement).await?.unwrap_or_default();
             grants.extend(rows.iter().filter_map(|row| Grant::parse(&row.text_or_empty(0))));
         }
@@ -156,13 +156,11 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn active_roles(&mut self, mariadb: bool) -> Result<String, MysqlError> {
-        let statement = if mariadb {
-            "SELECT CURRENT_ROLE()"
-        } else {
-            "SELECT CURRENT_ROLE()"
-        };
-        let rows = self.rows_if_allowed(statement).await?.unwrap_or_default();
+    async fn active_roles(&mut self) -> Result<String, MysqlError> {
+        let rows = self
+            .rows_if_allowed("SELECT CURRENT_ROLE()")
+            .await?
+            .unwrap_or_default();
         Ok(rows
             .first()
             .and_then(|row| row.text(0))

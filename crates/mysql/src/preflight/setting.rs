@@ -345,7 +345,11 @@ impl Check<'_> {
         }
         match hosts {
             // The server may not have noticed yet that an earlier process of ours has gone; it gives way to the next one.
-            Some(rows) if rows.iter().any(|row| row.text_or_empty(0) == ours && row.text_or_empty(1) != REPLICA_HOST) => {
+            Some(rows)
+                if rows
+                    .iter()
+                    .any(|row| row.text_or_empty(0) == ours && row.text_or_empty(1) != REPLICA_HOST) =>
+            {
                 let text = format!("another replica of the source has server id {ours}");
                 self.find(
                     code::SOURCE_SERVER_ID,

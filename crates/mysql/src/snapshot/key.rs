@@ -137,7 +137,7 @@ fn wrong(plan: &TablePlan) -> Failure {
 
 /// A key cell as a literal that compares with its column exactly as the column's own values do.
 fn literal(plan: &TablePlan, column: &SourceColumn, cell: &str) -> Result<String, Failure> {
-    if cell.len() % 2 != 0 || !cell.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !cell.len().is_multiple_of(2) || !cell.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong(plan));
     }
     let plain = |allowed: &str| {
