@@ -34,6 +34,12 @@ pub struct WindowLimits {
 }
 
 impl WindowLimits {
+    /// The limits for the emulator, whose commits take time by the square of their rows when an index is unique.
+    pub const EMULATOR: WindowLimits = WindowLimits {
+        bytes_best: 512 << 10,
+        bytes_max: 20 << 20,
+        mutations_max: 8_000,
+    };
     /// The limits for the real service.
     pub const SPANNER: WindowLimits = WindowLimits {
         bytes_best: 2 << 20,

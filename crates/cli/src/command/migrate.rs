@@ -91,7 +91,11 @@ async fn migrate(
             None => StopWhen::Interrupted,
         },
         lock: settings.lock,
-        limits: WindowLimits::SPANNER,
+        limits: if session.target.client().is_emulator() {
+            WindowLimits::EMULATOR
+        } else {
+            WindowLimits::SPANNER
+        },
     };
     let ended = migration.run().await;
     shown.request();
@@ -207,7 +211,9 @@ fn conclude(
         return Ok(());
     }
     for (table, reason) in &outcome.stopped {
-        render::say(&format!("stopped: `{table}`: {reason}"));
+        render::say(&format!(
+            "stopped: `{table}`: {reason}\n  fix: spanferry resync {table}"
+        ));
     }
     let rows: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
     let how = if outcome.interrupted {

@@ -1,0 +1,113 @@
+//! Bad input: one clear message with code and hint, and the documented exit status.
+
+mod support;
+
+use spanferry_testkit::server::Engine;
+use support::{World, said};
+
+fn check(found: (i32, String), status: i32, words: &[&str]) {
+    assert_eq!(found.0, status, "{}", found.1);
+    for word in words {
+        assert!(found.1.contains(word), "`{word}` is missing in: {}", found.1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_input_is_refused_with_its_reason() {
+    let world = World::new(Engine::MySql, "CREATE TABLE t (id INT PRIMARY KEY);\n").await;
+    let run = |verb: &str, more: &[&str]| said(&world.run(verb, more));
+    check(run("migrate", &[]), 3, &["SF-3003", "hint"]);
+    check(
+        run("migrate", &["--sourse-connections", "2"]),
+        2,
+        &["--source-connections"],
+    );
+    check(
+        run("migrate", &["--create-database"]),
+        2,
+        &["SF-1001", "--dialect"],
+    );
+    let mut wrong = world.command("migrate", &[]);
+    check(
+        said(
+            &wrong
+                .env("SPANFERRY_SOURCE_PASSWORD", "s3cr3t-wrong")
+                .output()
+                .unwrap(),
+        ),
+        3,
+        &["SF-2002"],
+    );
+    let mut silent = world.command("check", &[]);
+    let text = said(
+        &silent
+            .env("SPANFERRY_SOURCE_PASSWORD", "s3cr3t-wrong")
+            .output()
+            .unwrap(),
+    )
+    .1;
+    assert!(!text.contains("s3cr3t"), "{text}");
+    check(run("check", &["--accept", "SF-1"]), 2, &["SF-1001"]);
+    check(run("status", &[]), 2, &["SF-1001"]);
+    check(
+        run("verify", &["--create-database", "--dialect", "googlesql"]),
+        2,
+        &["SF-1003"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_cannot_be_followed_is_refused() {
+    let arguments = [
+        "--gtid-mode=OFF",
+        "--enforce-gtid-consistency=OFF",
+        "--binlog-row-metadata=MINIMAL",
+    ];
+    let world = World::with_arguments(
+        Engine::MySql,
+        &arguments,
+        "CREATE TABLE t (v INT);
+         CREATE TABLE f (id FLOAT PRIMARY KEY);
+         CREATE TABLE m (id INT PRIMARY KEY) ENGINE=MyISAM;
+         ",
+    )
+    .await;
+    let found = said(&world.run("check", &["--create-database", "--dialect", "googlesql"]));
+    check(
+        found,
+        3,
+        &[
+            "gtid_mode",
+            "binlog_row_metadata",
+            "SET GLOBAL",
+            "`t`",
+            "`f.id`",
+            "MyISAM",
+        ],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_and_a_foreign_target_are_refused() {
+    let world = World::new(
+        Engine::MySql,
+        "CREATE TABLE t (id INT PRIMARY KEY);\nINSERT INTO t VALUES (1);\n",
+    )
+    .await;
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    check(world.drain(), 2, &["SF-1002"]);
+    assert_eq!(migrate.interrupt(), 130);
+    // A lost state directory is detected; the log is fetched again from the source.
+    std::fs::remove_dir_all(&world.state).unwrap();
+    world.sql("INSERT INTO t VALUES (2);\n").await;
+    world.expect_drained();
+    world.expect_equal();
+    // A source that lacks what was captured is refused.
+    world.sql("INSERT INTO t VALUES (3);\n").await;
+    check(world.verify(), 5, &["source is 1 transactions ahead"]);
+    let (status, text) = said(&world.run("end", &[]));
+    assert_eq!(status, 2, "{text}");
+    check(said(&world.run("end", &["--yes"])), 0, &["dropped"]);
+    check(said(&world.run("migrate", &[])), 3, &["SF-3004"]);
+}
