@@ -55,13 +55,19 @@ enum Boundary {
 
 impl Assembler {
     pub(crate) fn new(position: Position) -> Assembler {
-        Assembler { position, open: None, stray: Vec::new() }
+        Assembler {
+            position,
+            open: None,
+            stray: Vec::new(),
+        }
     }
 
     /// Takes one event without its checksum, and appends the pieces that are complete.
     pub(crate) fn event(&mut self, event: &[u8], pieces: &mut Vec<Piece>) -> Result<(), AssembleError> {
         let header = Header::parse(event)?;
-        let body = event.get(HEADER_BYTES..).ok_or(Malformed("an event shorter than its header"))?;
+        let body = event
+            .get(HEADER_BYTES..)
+            .ok_or(Malformed("an event shorter than its header"))?;
         if is_stream_event(&header) {
             return Ok(());
         }

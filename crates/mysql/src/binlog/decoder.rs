@@ -72,7 +72,9 @@ impl BinlogDecoder {
         };
         for (index, plan) in tables.iter().enumerate() {
             let name = plan.name();
-            decoder.by_name.insert(lookup_key(name.schema.as_bytes(), name.table.as_bytes()), index);
+            decoder
+                .by_name
+                .insert(lookup_key(name.schema.as_bytes(), name.table.as_bytes()), index);
             decoder.schemas.insert(name.schema.clone());
         }
         decoder
@@ -150,7 +152,9 @@ impl BinlogDecoder {
             return;
         };
         let compiled = self.compiled(index, head.definition);
-        self.transaction.tables.insert(head.table_id, Some((index, compiled)));
+        self.transaction
+            .tables
+            .insert(head.table_id, Some((index, compiled)));
     }
 
     /// The reader of a definition, from the cache or compiled now.
@@ -241,7 +245,10 @@ impl BinlogDecoder {
 
     /// Rows in a form that is not read: stops the table, or all if it is not known.
     fn unreadable_rows(&mut self, body: &[u8], text: &str, sink: &mut dyn ChangeSink) {
-        let table = Cursor::new(body).uint(6).ok().and_then(|id| self.transaction.tables.get(&id));
+        let table = Cursor::new(body)
+            .uint(6)
+            .ok()
+            .and_then(|id| self.transaction.tables.get(&id));
         match table.map(|entry| entry.as_ref().map(|(index, _)| *index)) {
             Some(Some(index)) => self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink),
             Some(None) => {}
@@ -299,11 +306,21 @@ impl BinlogDecoder {
         let title = &statement.title;
         for index in self.named(query, &statement.tables) {
             let subject = Subject::table(self.plans[index].name().table.clone());
-            sink.notice(Finding::new(code::DDL_SEEN, Severity::Notice, subject, format!("{title}, which changes no rows")));
+            sink.notice(Finding::new(
+                code::DDL_SEEN,
+                Severity::Notice,
+                subject,
+                format!("{title}, which changes no rows"),
+            ));
         }
         if statement.tables.is_empty() && self.is_schema(&query.schema) {
             let text = format!("{title}, which changes no rows");
-            sink.notice(Finding::new(code::DDL_SEEN, Severity::Notice, Subject::whole(), text));
+            sink.notice(Finding::new(
+                code::DDL_SEEN,
+                Severity::Notice,
+                Subject::whole(),
+                text,
+            ));
         }
     }
 
@@ -313,7 +330,12 @@ impl BinlogDecoder {
             let schema = named.schema.as_deref().unwrap_or(&query.schema);
             if self.is_schema(schema) && self.named(query, std::slice::from_ref(named)).is_empty() {
                 let subject = Subject::table(named.table.clone());
-                sink.notice(Finding::new(code::TABLE_CREATED, Severity::Warning, subject, "a table was created at the source"));
+                sink.notice(Finding::new(
+                    code::TABLE_CREATED,
+                    Severity::Warning,
+                    subject,
+                    "a table was created at the source",
+                ));
             }
         }
     }
@@ -322,7 +344,13 @@ impl BinlogDecoder {
     fn stop_named(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
         let title = &statement.title;
         for index in self.named(query, &statement.tables) {
-            self.stop(index, code::DDL_SEEN, &format!("{title} at the source"), None, sink);
+            self.stop(
+                index,
+                code::DDL_SEEN,
+                &format!("{title} at the source"),
+                None,
+                sink,
+            );
         }
     }
 
@@ -342,14 +370,20 @@ impl BinlogDecoder {
     }
 
     fn is_schema(&self, name: &str) -> bool {
-        self.schemas.iter().any(|schema| schema == name || schema.to_lowercase() == name.to_lowercase())
+        self.schemas
+            .iter()
+            .any(|schema| schema == name || schema.to_lowercase() == name.to_lowercase())
     }
 
     /// Whether a statement that cannot be followed may change migrated tables.
     fn touches(&self, query: &QueryEvent, statement: &Statement) -> bool {
         query.text.is_none()
             || self.is_schema(&query.schema)
-            || query.changed_schemas.iter().flatten().any(|schema| self.is_schema(schema))
+            || query
+                .changed_schemas
+                .iter()
+                .flatten()
+                .any(|schema| self.is_schema(schema))
             || statement.mentioned.iter().any(|name| self.is_schema(name))
     }
 
@@ -377,15 +411,28 @@ impl BinlogDecoder {
     }
 
     /// Stops one table, once a transaction.
-    fn stop(&mut self, index: usize, code: code::Code, text: &str, part: Option<String>, sink: &mut dyn ChangeSink) {
+    fn stop(
+        &mut self,
+        index: usize,
+        code: code::Code,
+        text: &str,
+        part: Option<String>,
+        sink: &mut dyn ChangeSink,
+    ) {
         if !self.transaction.stopped.insert(index) {
             return;
         }
         let plan = &self.plans[index];
         let table = plan.name().table.clone();
         let remedy = format!("spanferry resync {table}");
-        let subject = Subject { table: Some(table), part };
-        sink.stop(plan.id, Finding::new(code, Severity::Blocking, subject, text).remedy(remedy));
+        let subject = Subject {
+            table: Some(table),
+            part,
+        };
+        sink.stop(
+            plan.id,
+            Finding::new(code, Severity::Blocking, subject, text).remedy(remedy),
+        );
     }
 
     /// The tables it decodes, by index.
@@ -404,7 +451,12 @@ impl ChangeDecoder for BinlogDecoder {
     fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure> {
         TransactionId::parse(&piece.transaction).ok_or_else(|| {
             let message = "expected a transaction's identity such as `uuid:number` or `domain-server-number`";
-            Failure::new(code::LOG_CORRUPT, Class::StopMigration, piece.transaction.clone(), message)
+            Failure::new(
+                code::LOG_CORRUPT,
+                Class::StopMigration,
+                piece.transaction.clone(),
+                message,
+            )
         })
     }
 
@@ -419,7 +471,13 @@ impl ChangeDecoder for BinlogDecoder {
         let mut run = piece.body.as_slice();
         let broken = |error: Malformed| {
             let object = format!("transaction {}", piece.transaction);
-            Failure::new(code::LOG_CORRUPT, Class::StopMigration, object, "its events cannot be told apart").caused_by(error)
+            Failure::new(
+                code::LOG_CORRUPT,
+                Class::StopMigration,
+                object,
+                "its events cannot be told apart",
+            )
+            .caused_by(error)
         };
         while let Some(event) = next_event(&mut run).map_err(broken)? {
             self.event(&event, sink)?;

@@ -12,11 +12,16 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 /// Where the first event of every file begins.
 const FIRST_EVENT: u32 = 4;
 
-/// Makes the replica visible in `SHOW REPLICAS`: server id, empty host, user and password, port, rank, source id.
+/// The host that we register under, by which our own earlier connections are known in `SHOW REPLICAS`.
+pub(crate) const REPLICA_HOST: &str = "spanferry";
+
+/// Makes the replica visible in `SHOW REPLICAS`: server id, host, empty user and password, port, rank, source id.
 pub(crate) fn register(server_id: u32) -> Vec<u8> {
     let mut request = vec![COM_REGISTER_SLAVE];
     request.extend_from_slice(&server_id.to_le_bytes());
-    request.extend_from_slice(&[0; 3 + 2 + 4 + 4]);
+    request.push(u8::try_from(REPLICA_HOST.len()).expect("the host's name is short"));
+    request.extend_from_slice(REPLICA_HOST.as_bytes());
+    request.extend_from_slice(&[0; 2 + 2 + 4 + 4]);
     request
 }
 
@@ -75,12 +80,24 @@ pub(crate) fn failure(error: MysqlError, address: &str) -> Failure {
     if error.server_code() != Some(CANNOT_SEND) {
         return error.into_failure(address);
     }
-    let MysqlError::Server { message, .. } = &error else { return error.into_failure(address) };
+    let MysqlError::Server { message, .. } = &error else {
+        return error.into_failure(address);
+    };
     let text = message.to_ascii_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    let code = if says(&["purged", "could not find gtid state requested", "could not find first log file"]) {
+    let code = if says(&[
+        "purged",
+        "could not find gtid state requested",
+        "could not find first log file",
+    ]) {
         code::POSITION_PURGED
-    } else if says(&["not in the master's binlog", "more gtids", "diverged", "has more", "not in the source's binlog"]) {
+    } else if says(&[
+        "not in the master's binlog",
+        "more gtids",
+        "diverged",
+        "has more",
+        "not in the source's binlog",
+    ]) {
         code::HISTORY_CHANGED
     } else if says(&["same server_uuid/server_id", "same server_id", "same server_uuid"]) {
         code::SOURCE_SERVER_ID

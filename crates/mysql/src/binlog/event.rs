@@ -29,7 +29,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (head, tail) = self.bytes.split_at_checked(count).ok_or(Malformed("it ends too early"))?;
+        let (head, tail) = self
+            .bytes
+            .split_at_checked(count)
+            .ok_or(Malformed("it ends too early"))?;
         self.bytes = tail;
         Ok(head)
     }
@@ -92,12 +95,17 @@ impl<'a> Cursor<'a> {
 
 /// Up to eight bytes, the lowest first.
 pub(crate) fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |value, byte| (value << 8) | u64::from(*byte))
 }
 
 /// Up to eight bytes, the highest first.
 pub(crate) fn big_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |value, byte| (value << 8) | u64::from(*byte))
+    bytes
+        .iter()
+        .fold(0, |value, byte| (value << 8) | u64::from(*byte))
 }
 
 /// Event type numbers.
@@ -199,13 +207,18 @@ pub(crate) fn next_event<'a>(run: &mut &'a [u8]) -> Result<Option<Event<'a>>, Ma
     }
     let (event, rest) = run.split_at_checked(size).ok_or(Malformed("it ends too early"))?;
     *run = rest;
-    Ok(Some(Event { header, body: &event[HEADER_BYTES..] }))
+    Ok(Some(Event {
+        header,
+        body: &event[HEADER_BYTES..],
+    }))
 }
 
 /// Appends an event to a piece's body, its size corrected to what is appended (the checksum left out).
 pub(crate) fn append_event(piece: &mut Vec<u8>, event: &[u8]) -> Result<(), Malformed> {
     let size = u32::try_from(event.len()).map_err(|_| Malformed("an event above 4 GiB"))?;
-    let head = event.get(..HEADER_BYTES).ok_or(Malformed("an event shorter than its header"))?;
+    let head = event
+        .get(..HEADER_BYTES)
+        .ok_or(Malformed("an event shorter than its header"))?;
     piece.extend_from_slice(&head[..9]);
     piece.extend_from_slice(&size.to_le_bytes());
     piece.extend_from_slice(&event[13..]);
@@ -221,7 +234,10 @@ pub(crate) fn verified(event: &[u8], checksummed: bool) -> Result<&[u8], Malform
     if !checksummed {
         return Ok(event);
     }
-    let end = event.len().checked_sub(CHECKSUM_BYTES).filter(|end| *end >= HEADER_BYTES);
+    let end = event
+        .len()
+        .checked_sub(CHECKSUM_BYTES)
+        .filter(|end| *end >= HEADER_BYTES);
     let (content, checksum) = event.split_at(end.ok_or(Malformed("an event shorter than its header"))?);
     if u64::from(crc32fast::hash(content)) != little_endian(checksum) {
         return Err(Malformed("its checksum is wrong"));

@@ -23,7 +23,11 @@ pub(crate) fn parse_mysql(body: &[u8]) -> Result<GtidEvent, Malformed> {
     let server = uuid(cursor.take(16)?)?;
     let number = cursor.u64()?;
     Ok(GtidEvent {
-        id: TransactionId::Mysql { server, tag: String::new(), number },
+        id: TransactionId::Mysql {
+            server,
+            tag: String::new(),
+            number,
+        },
         committed_at_us: commit_time(cursor).unwrap_or(0),
         standalone: false,
         xa: false,
@@ -61,7 +65,8 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
             }
             1 => {
                 for byte in &mut server {
-                    *byte = u8::try_from(variable_uint(&mut cursor)?).map_err(|_| Malformed("a UUID byte above 255"))?;
+                    *byte = u8::try_from(variable_uint(&mut cursor)?)
+                        .map_err(|_| Malformed("a UUID byte above 255"))?;
                 }
             }
             2 => {
@@ -69,9 +74,12 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
                 number = u64::try_from(value).map_err(|_| Malformed("a transaction number below 0"))?;
             }
             3 => {
-                let length = usize::try_from(variable_uint(&mut cursor)?).map_err(|_| Malformed("a tag's length"))?;
+                let length =
+                    usize::try_from(variable_uint(&mut cursor)?).map_err(|_| Malformed("a tag's length"))?;
                 let bytes = cursor.take(length)?;
-                tag = std::str::from_utf8(bytes).map_err(|_| Malformed("a tag that is no text"))?.to_owned();
+                tag = std::str::from_utf8(bytes)
+                    .map_err(|_| Malformed("a tag that is no text"))?
+                    .to_owned();
             }
             // Logical clock: last committed, sequence number.
             4 | 5 => {
@@ -88,7 +96,11 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
         return Err(Malformed("a tagged GTID without its parts"));
     }
     Ok(GtidEvent {
-        id: TransactionId::Mysql { server: ServerUuid(server), tag, number },
+        id: TransactionId::Mysql {
+            server: ServerUuid(server),
+            tag,
+            number,
+        },
         committed_at_us,
         standalone: false,
         xa: false,
@@ -124,7 +136,11 @@ pub(crate) fn parse_mariadb(server: u32, timestamp: u32, body: &[u8]) -> Result<
     let domain = cursor.u32()?;
     let flags = cursor.u8()?;
     Ok(GtidEvent {
-        id: TransactionId::Mariadb { domain, server, number },
+        id: TransactionId::Mariadb {
+            domain,
+            server,
+            number,
+        },
         committed_at_us: u64::from(timestamp) * 1_000_000,
         standalone: flags & STANDALONE != 0,
         xa: flags & (PREPARED_XA | COMPLETED_XA) != 0,
@@ -132,5 +148,8 @@ pub(crate) fn parse_mariadb(server: u32, timestamp: u32, body: &[u8]) -> Result<
 }
 
 fn uuid(bytes: &[u8]) -> Result<ServerUuid, Malformed> {
-    bytes.try_into().map(ServerUuid).map_err(|_| Malformed("a UUID that is not of 16 bytes"))
+    bytes
+        .try_into()
+        .map(ServerUuid)
+        .map_err(|_| Malformed("a UUID that is not of 16 bytes"))
 }

@@ -42,12 +42,21 @@ struct Budget(usize);
 
 impl Budget {
     fn spend(&mut self, bytes: usize) -> Result<(), Malformed> {
-        self.0 = self.0.checked_sub(bytes).ok_or(Malformed("JSON whose parts overlap"))?;
+        self.0 = self
+            .0
+            .checked_sub(bytes)
+            .ok_or(Malformed("JSON whose parts overlap"))?;
         Ok(())
     }
 }
 
-fn value(ty: u8, bytes: &[u8], depth: usize, budget: &mut Budget, text: &mut String) -> Result<(), Malformed> {
+fn value(
+    ty: u8,
+    bytes: &[u8],
+    depth: usize,
+    budget: &mut Budget,
+    text: &mut String,
+) -> Result<(), Malformed> {
     let mut cursor = Cursor::new(bytes);
     match ty {
         SMALL_OBJECT => container(bytes, 2, true, depth, budget, text),
@@ -81,7 +90,8 @@ fn integer(value: impl std::fmt::Display, text: &mut String) -> Result<(), Malfo
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("writing to a String does not fail");
+    text.write_fmt(arguments)
+        .expect("writing to a String does not fail");
 }
 
 fn literal(value: u8, text: &mut String) -> Result<(), Malformed> {
@@ -108,19 +118,29 @@ fn data_length(cursor: &mut Cursor<'_>) -> Result<usize, Malformed> {
 }
 
 /// Object or array: count, size, key entries (object only), value entries, keys, values. Offsets count from here.
-fn container(bytes: &[u8], width: usize, object: bool, depth: usize, budget: &mut Budget, text: &mut String) -> Result<(), Malformed> {
+fn container(
+    bytes: &[u8],
+    width: usize,
+    object: bool,
+    depth: usize,
+    budget: &mut Budget,
+    text: &mut String,
+) -> Result<(), Malformed> {
     if depth >= DEPTH_MAX {
         return Err(Malformed("JSON deeper than the server allows"));
     }
     let mut cursor = Cursor::new(bytes);
     let count = cursor.length(width)?;
     let size = cursor.length(width)?;
-    let bytes = bytes.get(..size).ok_or(Malformed("a JSON container longer than its document"))?;
+    let bytes = bytes
+        .get(..size)
+        .ok_or(Malformed("a JSON container longer than its document"))?;
     let mut cursor = Cursor::new(bytes);
     cursor.take(2 * width)?;
     let key_entry = if object { width + 2 } else { 0 };
     let mut keys = Cursor::new(cursor.take(count.checked_mul(key_entry).ok_or(Malformed("a JSON count"))?)?);
-    let mut values = Cursor::new(cursor.take(count.checked_mul(width + 1).ok_or(Malformed("a JSON count"))?)?);
+    let mut values =
+        Cursor::new(cursor.take(count.checked_mul(width + 1).ok_or(Malformed("a JSON count"))?)?);
     text.push(if object { '{' } else { '[' });
     for index in 0..count {
         if index > 0 {
@@ -140,7 +160,14 @@ fn container(bytes: &[u8], width: usize, object: bool, depth: usize, budget: &mu
 }
 
 /// A value entry: type, then the value itself if it fits, else its offset.
-fn entry(bytes: &[u8], values: &mut Cursor<'_>, width: usize, depth: usize, budget: &mut Budget, text: &mut String) -> Result<(), Malformed> {
+fn entry(
+    bytes: &[u8],
+    values: &mut Cursor<'_>,
+    width: usize,
+    depth: usize,
+    budget: &mut Budget,
+    text: &mut String,
+) -> Result<(), Malformed> {
     let ty = values.u8()?;
     let inlined = matches!(ty, LITERAL | INT16 | UINT16) || (width == 4 && matches!(ty, INT32 | UINT32));
     let field = values.take(width)?;
@@ -149,7 +176,15 @@ fn entry(bytes: &[u8], values: &mut Cursor<'_>, width: usize, depth: usize, budg
         return value(ty, field, depth + 1, budget, text);
     }
     let offset = Cursor::new(field).length(width)?;
-    value(ty, bytes.get(offset..).ok_or(Malformed("a JSON value outside its container"))?, depth + 1, budget, text)
+    value(
+        ty,
+        bytes
+            .get(offset..)
+            .ok_or(Malformed("a JSON value outside its container"))?,
+        depth + 1,
+        budget,
+        text,
+    )
 }
 
 /// A string in quotes, escaped as `double_quote` does it.
@@ -187,7 +222,9 @@ fn quoted(bytes: &[u8], text: &mut String) -> Result<(), Malformed> {
 pub(crate) fn double(value: f64, text: &mut String) {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (sign, mantissa) = mantissa
+        .strip_prefix('-')
+        .map_or(("", mantissa), |rest| ("-", rest));
     let point = exponent.parse::<i32>().unwrap_or(0) + 1;
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     text.push_str(sign);
@@ -201,7 +238,10 @@ pub(crate) fn double(value: f64, text: &mut String) {
     } else if value == 0.0 {
         text.push_str("0.0");
     } else if point <= 0 {
-        push(text, format_args!("0.{:0<width$}{digits}", "", width = point.unsigned_abs() as usize));
+        push(
+            text,
+            format_args!("0.{:0<width$}{digits}", "", width = point.unsigned_abs() as usize),
+        );
     } else {
         let whole = point.unsigned_abs() as usize;
         if digits.len() <= whole {
@@ -224,7 +264,9 @@ fn opaque(mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
     let bytes = cursor.take(length)?;
     match ty {
         t::NEWDECIMAL => {
-            let (head, digits) = bytes.split_at_checked(2).ok_or(Malformed("a JSON decimal without its width"))?;
+            let (head, digits) = bytes
+                .split_at_checked(2)
+                .ok_or(Malformed("a JSON decimal without its width"))?;
             let mut out = Vec::new();
             value::decimal_text(digits, usize::from(head[0]), usize::from(head[1]), &mut out)?;
             text.extend(out.iter().map(|byte| char::from(*byte)));
@@ -235,10 +277,16 @@ fn opaque(mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
             let micros = u32::try_from(packed & 0xff_ffff).unwrap_or(0);
             let parts = value::datetime_parts(packed >> 24, micros)?;
             let date = parts.date;
-            push(text, format_args!("\"{:04}-{:02}-{:02}", date.year, date.month, date.day));
+            push(
+                text,
+                format_args!("\"{:04}-{:02}-{:02}", date.year, date.month, date.day),
+            );
             if ty != t::DATE {
                 let (hour, minute, second) = (parts.hour, parts.minute, parts.second);
-                push(text, format_args!(" {hour:02}:{minute:02}:{second:02}.{micros:06}"));
+                push(
+                    text,
+                    format_args!(" {hour:02}:{minute:02}:{second:02}.{micros:06}"),
+                );
             }
             text.push('"');
             Ok(())
@@ -250,7 +298,10 @@ fn opaque(mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
             let time = value::time_parts(packed < 0, size >> 24, micros)?;
             let sign = if time.negative { "-" } else { "" };
             let (hours, minutes, seconds) = (time.hours, time.minutes, time.seconds);
-            push(text, format_args!("\"{sign}{hours:02}:{minutes:02}:{seconds:02}.{micros:06}\""));
+            push(
+                text,
+                format_args!("\"{sign}{hours:02}:{minutes:02}:{seconds:02}.{micros:06}\""),
+            );
             Ok(())
         }
         _ => {
@@ -268,10 +319,16 @@ fn base64(bytes: &[u8], text: &mut String) {
         if index > 0 && index % 19 == 0 {
             text.push('\n');
         }
-        let value = (0..3).fold(0_usize, |value, place| value << 8 | group.get(place).map_or(0, |byte| usize::from(*byte)));
+        let value = (0..3).fold(0_usize, |value, place| {
+            value << 8 | group.get(place).map_or(0, |byte| usize::from(*byte))
+        });
         for place in 0..4 {
             let digit = value >> (18 - 6 * place) & 63;
-            text.push(if place <= group.len() { char::from(ALPHABET[digit]) } else { '=' });
+            text.push(if place <= group.len() {
+                char::from(ALPHABET[digit])
+            } else {
+                '='
+            });
         }
     }
 }

@@ -18,4 +18,5 @@ mod token;
 mod value;
 
 pub use decoder::BinlogDecoder;
+pub(crate) use dump::REPLICA_HOST;
 pub use stream::BinlogStream;

@@ -33,8 +33,13 @@ impl QueryEvent {
         let variables = cursor.take(variables_length)?;
         let schema = String::from_utf8_lossy(cursor.take(schema_length)?).into_owned();
         cursor.take(1)?;
-        let mut event =
-            QueryEvent { schema, text: None, changed_schemas: None, ansi_quotes: false, no_backslash: false };
+        let mut event = QueryEvent {
+            schema,
+            text: None,
+            changed_schemas: None,
+            ansi_quotes: false,
+            no_backslash: false,
+        };
         let mut charset = Some(Charset::Utf8mb4);
         // A variable that is not known ends the reading: what stands behind it is not needed for safety.
         drop(event.variables(Cursor::new(variables), &mut charset));
@@ -166,14 +171,26 @@ pub(crate) struct Statement {
 
 impl Statement {
     fn new(kind: Kind) -> Statement {
-        Statement { kind, tables: Vec::new(), schema: None, mentioned: Vec::new(), title: "a statement".to_owned() }
+        Statement {
+            kind,
+            tables: Vec::new(),
+            schema: None,
+            mentioned: Vec::new(),
+            title: "a statement".to_owned(),
+        }
     }
 
     /// Classifies a tokenised statement.
     pub(crate) fn of(tokens: &[Token]) -> Statement {
         let mut parser = Parser { tokens, at: 0 };
-        let mut statement = parser.statement().unwrap_or_else(|| Statement::new(Kind::Unknown));
-        statement.mentioned = tokens.iter().filter_map(Token::identifier).map(str::to_owned).collect();
+        let mut statement = parser
+            .statement()
+            .unwrap_or_else(|| Statement::new(Kind::Unknown));
+        statement.mentioned = tokens
+            .iter()
+            .filter_map(Token::identifier)
+            .map(str::to_owned)
+            .collect();
         let words = tokens.iter().map_while(|token| match token {
             Token::Word(word) => Some(word.to_ascii_uppercase()),
             Token::Quoted(_) | Token::Literal | Token::Symbol(_) => None,
@@ -188,8 +205,22 @@ impl Statement {
 
 /// What may stand behind CREATE, ALTER or DROP, how it is classified.
 const HARMLESS_OBJECTS: &[&str] = &[
-    "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "USER", "ROLE", "SERVER", "TABLESPACE", "SEQUENCE", "PACKAGE",
-    "UNDO", "LOGFILE", "RESOURCE", "REFERENCE", "LIBRARY",
+    "VIEW",
+    "TRIGGER",
+    "PROCEDURE",
+    "FUNCTION",
+    "EVENT",
+    "USER",
+    "ROLE",
+    "SERVER",
+    "TABLESPACE",
+    "SEQUENCE",
+    "PACKAGE",
+    "UNDO",
+    "LOGFILE",
+    "RESOURCE",
+    "REFERENCE",
+    "LIBRARY",
 ];
 
 struct Parser<'a> {
@@ -224,7 +255,9 @@ impl Parser<'_> {
     }
 
     fn word(&mut self) -> Option<String> {
-        let Some(Token::Word(word)) = self.peek() else { return None };
+        let Some(Token::Word(word)) = self.peek() else {
+            return None;
+        };
         let word = word.to_ascii_uppercase();
         self.at += 1;
         Some(word)
@@ -241,9 +274,15 @@ impl Parser<'_> {
         self.symbol('.');
         let first = self.identifier()?;
         if self.symbol('.') {
-            return Some(Named { schema: Some(first), table: self.identifier()? });
+            return Some(Named {
+                schema: Some(first),
+                table: self.identifier()?,
+            });
         }
-        Some(Named { schema: None, table: first })
+        Some(Named {
+            schema: None,
+            table: first,
+        })
     }
 
     fn tables(&mut self) -> Option<Vec<Named>> {
@@ -263,7 +302,11 @@ impl Parser<'_> {
             "COMMIT" => of(Kind::Commit),
             "ROLLBACK" => of(Kind::Rollback),
             "SAVEPOINT" | "RELEASE" | "LOCK" | "UNLOCK" => of(Kind::Nothing),
-            "XA" => of(if self.is("COMMIT") { Kind::XaCommit } else { Kind::Xa }),
+            "XA" => of(if self.is("COMMIT") {
+                Kind::XaCommit
+            } else {
+                Kind::Xa
+            }),
             "SET" | "GRANT" | "REVOKE" | "FLUSH" | "INSTALL" | "UNINSTALL" => of(Kind::Harmless),
             "ANALYZE" | "OPTIMIZE" | "CHECK" | "REPAIR" => self.maintenance(),
             "CREATE" => self.create(),
@@ -272,9 +315,13 @@ impl Parser<'_> {
             "RENAME" => self.rename(),
             "TRUNCATE" => {
                 self.accept("TABLE");
-                Some(Statement { tables: vec![self.table()?], ..Statement::new(Kind::ChangeTable) })
+                Some(Statement {
+                    tables: vec![self.table()?],
+                    ..Statement::new(Kind::ChangeTable)
+                })
             }
-            "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "CALL" | "DO" | "WITH" | "SELECT" | "VALUES" => of(Kind::ChangeRows),
+            "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "CALL" | "DO" | "WITH" | "SELECT"
+            | "VALUES" => of(Kind::ChangeRows),
             _ => of(Kind::Unknown),
         }
     }
@@ -284,7 +331,10 @@ impl Parser<'_> {
         if !self.accept_any(&["TABLE", "TABLES"]) {
             return None;
         }
-        Some(Statement { tables: self.tables()?, ..Statement::new(Kind::Harmless) })
+        Some(Statement {
+            tables: self.tables()?,
+            ..Statement::new(Kind::Harmless)
+        })
     }
 
     fn if_exists(&mut self) -> bool {
@@ -328,7 +378,10 @@ impl Parser<'_> {
                     () if conditional => Kind::CreateTableIfAbsent,
                     () => Kind::CreateTable,
                 };
-                Some(Statement { tables, ..Statement::new(kind) })
+                Some(Statement {
+                    tables,
+                    ..Statement::new(kind)
+                })
             }
             "INDEX" => self.index(said("REPLACE")),
             _ => Some(Statement::new(Kind::Harmless)),
@@ -338,28 +391,46 @@ impl Parser<'_> {
     /// `name … ON table`. Dropping the index named PRIMARY drops the primary key.
     fn index(&mut self, changes: bool) -> Option<Statement> {
         self.if_exists();
-        let primary = self.peek().and_then(Token::identifier).is_some_and(|name| name.eq_ignore_ascii_case("primary"));
+        let primary = self
+            .peek()
+            .and_then(Token::identifier)
+            .is_some_and(|name| name.eq_ignore_ascii_case("primary"));
         while !self.is("ON") {
             self.peek()?;
             self.at += 1;
         }
         self.at += 1;
-        let kind = if primary || changes { Kind::ChangeTable } else { Kind::Harmless };
-        Some(Statement { tables: vec![self.table()?], ..Statement::new(kind) })
+        let kind = if primary || changes {
+            Kind::ChangeTable
+        } else {
+            Kind::Harmless
+        };
+        Some(Statement {
+            tables: vec![self.table()?],
+            ..Statement::new(kind)
+        })
     }
 
     fn drop_object(&mut self) -> Option<Statement> {
         let (object, before) = self.object()?;
         match object.as_str() {
-            "TABLE" | "TABLES" if before.iter().any(|word| word == "TEMPORARY") => Some(Statement::new(Kind::Nothing)),
+            "TABLE" | "TABLES" if before.iter().any(|word| word == "TEMPORARY") => {
+                Some(Statement::new(Kind::Nothing))
+            }
             "TABLE" | "TABLES" => {
                 self.if_exists();
-                Some(Statement { tables: self.tables()?, ..Statement::new(Kind::ChangeTable) })
+                Some(Statement {
+                    tables: self.tables()?,
+                    ..Statement::new(Kind::ChangeTable)
+                })
             }
             "INDEX" => self.index(false),
             "DATABASE" | "SCHEMA" => {
                 self.if_exists();
-                Some(Statement { schema: self.identifier(), ..Statement::new(Kind::ChangeSchema) })
+                Some(Statement {
+                    schema: self.identifier(),
+                    ..Statement::new(Kind::ChangeSchema)
+                })
             }
             _ => Some(Statement::new(Kind::Harmless)),
         }
@@ -383,7 +454,10 @@ impl Parser<'_> {
             }
             tables.push(self.table()?);
             if !self.symbol(',') {
-                return Some(Statement { tables, ..Statement::new(Kind::ChangeTable) });
+                return Some(Statement {
+                    tables,
+                    ..Statement::new(Kind::ChangeTable)
+                });
             }
         }
     }
@@ -394,11 +468,22 @@ impl Parser<'_> {
             "TABLE" => {}
             "DATABASE" | "SCHEMA" => {
                 let named = self.peek().is_some_and(|token| matches!(token, Token::Quoted(_)))
-                    || !["CHARACTER", "CHARSET", "COLLATE", "DEFAULT", "ENCRYPTION", "READ", "COMMENT"]
-                        .iter()
-                        .any(|word| self.is(word));
+                    || ![
+                        "CHARACTER",
+                        "CHARSET",
+                        "COLLATE",
+                        "DEFAULT",
+                        "ENCRYPTION",
+                        "READ",
+                        "COMMENT",
+                    ]
+                    .iter()
+                    .any(|word| self.is(word));
                 let schema = if named { self.identifier() } else { None };
-                return Some(Statement { schema, ..Statement::new(Kind::ChangeSchema) });
+                return Some(Statement {
+                    schema,
+                    ..Statement::new(Kind::ChangeSchema)
+                });
             }
             _ => return Some(Statement::new(Kind::Harmless)),
         }
@@ -407,7 +492,14 @@ impl Parser<'_> {
         let ignore = before.iter().any(|word| word == "IGNORE");
         let harmless = !ignore && self.only_index_actions();
         tables.extend(self.other_tables());
-        Some(Statement { tables, ..Statement::new(if harmless { Kind::Harmless } else { Kind::ChangeTable }) })
+        Some(Statement {
+            tables,
+            ..Statement::new(if harmless {
+                Kind::Harmless
+            } else {
+                Kind::ChangeTable
+            })
+        })
     }
 
     /// Whether every action of an ALTER TABLE adds, drops or renames an index. Leaves the position where it is.
@@ -454,7 +546,9 @@ impl Parser<'_> {
 
 fn is_index_action(action: &[&Token]) -> bool {
     let word = |index: usize, words: &[&str]| {
-        action.get(index).is_some_and(|token| words.iter().any(|word| token.is_word(word)))
+        action
+            .get(index)
+            .is_some_and(|token| words.iter().any(|word| token.is_word(word)))
     };
     let named_primary = action
         .iter()
@@ -466,5 +560,6 @@ fn is_index_action(action: &[&Token]) -> bool {
     let index = |at| word(at, &["INDEX", "KEY"]);
     (word(0, &["ADD"]) && (index(1) || (word(1, &["UNIQUE", "FULLTEXT", "SPATIAL"]) && index(2))))
         || (word(0, &["DROP", "RENAME", "ALTER"]) && index(1))
-        || word(0, &["ALGORITHM", "LOCK", "WAIT", "NOWAIT"]) && !action.iter().any(|token| token.is_word("FORCE"))
+        || word(0, &["ALGORITHM", "LOCK", "WAIT", "NOWAIT"])
+            && !action.iter().any(|token| token.is_word("FORCE"))
 }

@@ -48,13 +48,28 @@ impl<'a> RowsEvent<'a> {
         if version_2 {
             // The extra data (NDB, partition ids) counts its own two length bytes.
             let length = usize::from(cursor.u16()?);
-            cursor.take(length.checked_sub(2).ok_or(Malformed("extra row data shorter than its length"))?)?;
+            cursor.take(
+                length
+                    .checked_sub(2)
+                    .ok_or(Malformed("extra row data shorter than its length"))?,
+            )?;
         }
         let columns = cursor.packed_length()?;
         let width = columns.div_ceil(8);
         let first_columns = cursor.take(width)?;
-        let second_columns = if change == Change::Update { cursor.take(width)? } else { &[] };
-        Ok(RowsEvent { table_id, change, columns, first_columns, second_columns, images: cursor.rest() })
+        let second_columns = if change == Change::Update {
+            cursor.take(width)?
+        } else {
+            &[]
+        };
+        Ok(RowsEvent {
+            table_id,
+            change,
+            columns,
+            first_columns,
+            second_columns,
+            images: cursor.rest(),
+        })
     }
 
     /// Whether every image carries every column.
@@ -70,5 +85,6 @@ fn all_set(bits: &[u8], count: usize) -> bool {
 
 /// Bit `index`, the lowest of each byte first.
 pub(crate) fn bit(bits: &[u8], index: usize) -> bool {
-    bits.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+    bits.get(index / 8)
+        .is_some_and(|byte| byte & (1 << (index % 8)) != 0)
 }

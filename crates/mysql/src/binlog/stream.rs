@@ -39,14 +39,27 @@ impl MysqlSource {
         let executed = executed.map_err(|error| unreadable(self.options(), error))?;
         match executed.contains_all(after) {
             Ok(true) => {}
-            Ok(false) => return Err(stop(code::HISTORY_CHANGED, "it lacks transactions that have been captured")),
-            Err(error) => return Err(stop(code::HISTORY_CHANGED, "it is another kind of server").caused_by(error)),
+            Ok(false) => {
+                return Err(stop(
+                    code::HISTORY_CHANGED,
+                    "it lacks transactions that have been captured",
+                ));
+            }
+            Err(error) => {
+                return Err(stop(code::HISTORY_CHANGED, "it is another kind of server").caused_by(error));
+            }
         }
         if let Position::Mysql(after) = after {
-            let purged = connection.query("SELECT @@GLOBAL.gtid_purged").await.map_err(|error| self.failure(error))?;
+            let purged = connection
+                .query("SELECT @@GLOBAL.gtid_purged")
+                .await
+                .map_err(|error| self.failure(error))?;
             let purged = GtidSet::parse(&purged.first_text().unwrap_or_default());
             if !after.contains_all(&purged.map_err(|error| unreadable(self.options(), error))?) {
-                return Err(stop(code::POSITION_PURGED, "it has purged transactions that were not captured"));
+                return Err(stop(
+                    code::POSITION_PURGED,
+                    "it has purged transactions that were not captured",
+                ));
             }
         }
         Ok(())
@@ -90,7 +103,9 @@ impl ChangeSource for MysqlSource {
     async fn open(&self, after: &Position) -> Result<BinlogStream, Failure> {
         let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
         self.verify_history(&mut connection, after).await?;
-        self.begin_dump(&mut connection, after).await.map_err(|error| self.failure(error))?;
+        self.begin_dump(&mut connection, after)
+            .await
+            .map_err(|error| self.failure(error))?;
         Ok(BinlogStream {
             address: self.options().address(),
             connection,
@@ -141,7 +156,13 @@ impl ChangeStream for BinlogStream {
                 Err(failure) => return Err(failure),
             }
             waiting = pieces.len() == given;
-            if !waiting && pieces[given..].iter().map(|piece| piece.body.len()).sum::<usize>() >= bytes_max {
+            if !waiting
+                && pieces[given..]
+                    .iter()
+                    .map(|piece| piece.body.len())
+                    .sum::<usize>()
+                    >= bytes_max
+            {
                 return Ok(());
             }
         }
@@ -171,7 +192,11 @@ impl BinlogStream {
     /// Reads one packet and takes it apart. Awaits only the packet; what follows is synchronous. Cancellation: safe.
     async fn receive(&mut self, pieces: &mut Vec<Piece>) -> Result<Arrived, Failure> {
         let address = &self.address;
-        let packet = self.connection.read_answer().await.map_err(|error| dump::failure(error, address))?;
+        let packet = self
+            .connection
+            .read_answer()
+            .await
+            .map_err(|error| dump::failure(error, address))?;
         let event = match packet {
             [0, event @ ..] => event,
             _ => return Err(lost(address, "the source ended the stream")),
@@ -182,28 +207,43 @@ impl BinlogStream {
             self.checksummed = Some(has_checksum(event).map_err(|error| damaged(address, error))?);
         }
         let Some(checksummed) = self.checksummed else {
-            if header.kind == kind::ROTATE || header.kind == kind::HEARTBEAT || header.kind == kind::HEARTBEAT_V2 {
+            if header.kind == kind::ROTATE
+                || header.kind == kind::HEARTBEAT
+                || header.kind == kind::HEARTBEAT_V2
+            {
                 return Ok(Arrived::Event);
             }
-            return Err(damaged(address, Malformed("events before the format description")));
+            return Err(damaged(
+                address,
+                Malformed("events before the format description"),
+            ));
         };
         if header.kind == kind::ROTATE && header.timestamp == 0 {
             return Ok(Arrived::Event);
         }
         let event = verified(event, checksummed).map_err(|error| damaged(address, error))?;
         let heartbeat = matches!(header.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        self.assembler.event(event, pieces).map_err(|error| assemble_failure(address, error))?;
+        self.assembler
+            .event(event, pieces)
+            .map_err(|error| assemble_failure(address, error))?;
         if heartbeat || matches!(header.kind, kind::GTID | kind::GTID_TAGGED | kind::MARIADB_GTID) {
             // From the first of them on the server is no longer looking for the position, and heartbeats are due.
             self.connection.set_read_timeout(SILENCE_MAX);
         }
-        Ok(if heartbeat { Arrived::Heartbeat } else { Arrived::Event })
+        Ok(if heartbeat {
+            Arrived::Heartbeat
+        } else {
+            Arrived::Event
+        })
     }
 }
 
 /// The algorithm byte of a format description stands in front of its own checksum: 1 is CRC32, 0 none.
 fn has_checksum(event: &[u8]) -> Result<bool, Malformed> {
-    let at = event.len().checked_sub(CHECKSUM_BYTES + 1).filter(|at| *at >= HEADER_BYTES);
+    let at = event
+        .len()
+        .checked_sub(CHECKSUM_BYTES + 1)
+        .filter(|at| *at >= HEADER_BYTES);
     match event[at.ok_or(Malformed("a format description that ends too early"))?] {
         0 => Ok(false),
         1 => Ok(true),
@@ -212,7 +252,12 @@ fn has_checksum(event: &[u8]) -> Result<bool, Malformed> {
 }
 
 fn lost(address: &str, message: &str) -> Failure {
-    Failure::new(code::SOURCE_FAILED, Class::Retry { after: None }, address, message)
+    Failure::new(
+        code::SOURCE_FAILED,
+        Class::Retry { after: None },
+        address,
+        message,
+    )
 }
 
 /// A damaged event may be whole when it is sent again.
@@ -228,7 +273,9 @@ fn assemble_failure(address: &str, error: AssembleError) -> Failure {
     };
     let failure = Failure::new(code, Class::StopMigration, address, code.title()).caused_by(error.clone());
     match error {
-        AssembleError::Anonymous => failure.hint("Set `gtid_mode = ON` and `enforce_gtid_consistency = ON` at the source."),
+        AssembleError::Anonymous => {
+            failure.hint("Set `gtid_mode = ON` and `enforce_gtid_consistency = ON` at the source.")
+        }
         AssembleError::Malformed(_) | AssembleError::Again(_) | AssembleError::Position(_) => failure,
     }
 }

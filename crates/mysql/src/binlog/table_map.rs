@@ -62,7 +62,12 @@ impl<'a> TableMapHead<'a> {
         cursor.take(2)?;
         let schema = name(&mut cursor)?;
         let table = name(&mut cursor)?;
-        Ok(TableMapHead { table_id, schema, table, definition: cursor.rest() })
+        Ok(TableMapHead {
+            table_id,
+            schema,
+            table,
+            definition: cursor.rest(),
+        })
     }
 }
 
@@ -141,7 +146,10 @@ impl Definition {
         for (index, column) in columns.iter_mut().enumerate() {
             column.nullable = nulls[index / 8] & (1 << (index % 8)) != 0;
         }
-        let mut definition = Definition { columns, primary_key: Vec::new() };
+        let mut definition = Definition {
+            columns,
+            primary_key: Vec::new(),
+        };
         while !cursor.is_empty() {
             let field = cursor.u8()?;
             let value = cursor.packed_bytes()?;
@@ -157,7 +165,8 @@ impl Definition {
             2 => self.default_charset(cursor, is_character),
             3 => self.column_charset(cursor, is_character),
             4 => self.columns.iter_mut().try_for_each(|column| {
-                let name = std::str::from_utf8(cursor.packed_bytes()?).map_err(|_| Malformed("a column name that is no UTF-8"))?;
+                let name = std::str::from_utf8(cursor.packed_bytes()?)
+                    .map_err(|_| Malformed("a column name that is no UTF-8"))?;
                 column.name = Some(name.to_owned());
                 Ok(())
             }),
@@ -193,7 +202,9 @@ impl Definition {
     fn signedness(&mut self, bits: &[u8]) -> Result<(), Malformed> {
         let numeric = self.columns.iter_mut().filter(|column| is_numeric(column.ty));
         for (index, column) in numeric.enumerate() {
-            let byte = bits.get(index / 8).ok_or(Malformed("signedness of too few columns"))?;
+            let byte = bits
+                .get(index / 8)
+                .ok_or(Malformed("signedness of too few columns"))?;
             column.unsigned = Some(byte & (0x80 >> (index % 8)) != 0);
         }
         Ok(())
@@ -201,13 +212,19 @@ impl Definition {
 
     fn default_charset(&mut self, mut cursor: Cursor<'_>, applies: fn(u8) -> bool) -> Result<(), Malformed> {
         let default = collation(&mut cursor)?;
-        let mut columns: Vec<&mut MappedColumn> = self.columns.iter_mut().filter(|column| applies(column.ty)).collect();
+        let mut columns: Vec<&mut MappedColumn> = self
+            .columns
+            .iter_mut()
+            .filter(|column| applies(column.ty))
+            .collect();
         for column in &mut columns {
             column.collation = Some(default);
         }
         while !cursor.is_empty() {
             let index = cursor.packed_length()?;
-            let column = columns.get_mut(index).ok_or(Malformed("charset of a column that does not exist"))?;
+            let column = columns
+                .get_mut(index)
+                .ok_or(Malformed("charset of a column that does not exist"))?;
             column.collation = Some(collation(&mut cursor)?);
         }
         Ok(())
@@ -232,8 +249,15 @@ impl Definition {
         })
     }
 
-    fn each(&mut self, ty: u8, set: impl FnMut(&mut MappedColumn) -> Result<(), Malformed>) -> Result<(), Malformed> {
-        self.columns.iter_mut().filter(|column| column.ty == ty).try_for_each(set)
+    fn each(
+        &mut self,
+        ty: u8,
+        set: impl FnMut(&mut MappedColumn) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.columns
+            .iter_mut()
+            .filter(|column| column.ty == ty)
+            .try_for_each(set)
     }
 }
 
@@ -245,12 +269,23 @@ fn collation(cursor: &mut Cursor<'_>) -> Result<u16, Malformed> {
 fn type_and_meta(ty: u8, metas: &mut Cursor<'_>) -> Result<(u8, u16), Malformed> {
     use column_type::{
         BIT, BLOB, DATETIME2, DOUBLE, ENUM, FLOAT, GEOMETRY, JSON, LONG_BLOB, MARIADB_BLOB_COMPRESSED,
-        MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, NEWDECIMAL, SET, STRING, TIME2, TIMESTAMP2, TINY_BLOB, VAR_STRING, VARCHAR,
-        VECTOR,
+        MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, NEWDECIMAL, SET, STRING, TIME2, TIMESTAMP2, TINY_BLOB,
+        VAR_STRING, VARCHAR, VECTOR,
     };
     match ty {
-        FLOAT | DOUBLE | TIMESTAMP2 | DATETIME2 | TIME2 | TINY_BLOB | MEDIUM_BLOB | LONG_BLOB | BLOB | GEOMETRY | JSON
-        | VECTOR | MARIADB_BLOB_COMPRESSED => Ok((ty, u16::from(metas.u8()?))),
+        FLOAT
+        | DOUBLE
+        | TIMESTAMP2
+        | DATETIME2
+        | TIME2
+        | TINY_BLOB
+        | MEDIUM_BLOB
+        | LONG_BLOB
+        | BLOB
+        | GEOMETRY
+        | JSON
+        | VECTOR
+        | MARIADB_BLOB_COMPRESSED => Ok((ty, u16::from(metas.u8()?))),
         VARCHAR | MARIADB_VARCHAR_COMPRESSED | NEWDECIMAL => Ok((ty, metas.u16()?)),
         BIT => {
             // Bits beyond whole bytes, then whole bytes.
@@ -263,7 +298,10 @@ fn type_and_meta(ty: u8, metas: &mut Cursor<'_>) -> Result<(u8, u16), Malformed>
             if high & 0x30 == 0x30 {
                 Ok((high, u16::from(low)))
             } else {
-                Ok((high | 0x30, u16::from(low) | (u16::from((high & 0x30) ^ 0x30) << 4)))
+                Ok((
+                    high | 0x30,
+                    u16::from(low) | (u16::from((high & 0x30) ^ 0x30) << 4),
+                ))
             }
         }
         _ => Ok((ty, 0)),
@@ -272,17 +310,27 @@ fn type_and_meta(ty: u8, metas: &mut Cursor<'_>) -> Result<(u8, u16), Malformed>
 
 fn is_numeric(ty: u8) -> bool {
     use column_type::{DOUBLE, FLOAT, INT24, LONG, LONGLONG, NEWDECIMAL, SHORT, TINY};
-    matches!(ty, TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE)
+    matches!(
+        ty,
+        TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE
+    )
 }
 
 fn is_character(ty: u8) -> bool {
     use column_type::{
-        BLOB, LONG_BLOB, MARIADB_BLOB_COMPRESSED, MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, STRING, TINY_BLOB, VAR_STRING,
-        VARCHAR,
+        BLOB, LONG_BLOB, MARIADB_BLOB_COMPRESSED, MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, STRING, TINY_BLOB,
+        VAR_STRING, VARCHAR,
     };
     matches!(
         ty,
-        STRING | VAR_STRING | VARCHAR | BLOB | TINY_BLOB | MEDIUM_BLOB | LONG_BLOB | MARIADB_BLOB_COMPRESSED
+        STRING
+            | VAR_STRING
+            | VARCHAR
+            | BLOB
+            | TINY_BLOB
+            | MEDIUM_BLOB
+            | LONG_BLOB
+            | MARIADB_BLOB_COMPRESSED
             | MARIADB_VARCHAR_COMPRESSED
     )
 }

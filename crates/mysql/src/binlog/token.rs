@@ -31,7 +31,12 @@ impl Token {
 /// The tokens of a statement. Comments are left out; what stands in executable comments (`/*!NNNNN … */`, `/*M!… */`)
 /// is taken as code, whatever its version.
 pub(crate) fn tokens(text: &str, ansi_quotes: bool, no_backslash: bool) -> Vec<Token> {
-    let mut scanner = Scanner { rest: text, ansi_quotes, no_backslash, tokens: Vec::new() };
+    let mut scanner = Scanner {
+        rest: text,
+        ansi_quotes,
+        no_backslash,
+        tokens: Vec::new(),
+    };
     while scanner.step() {}
     scanner.tokens
 }
@@ -46,7 +51,9 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     /// Takes one token, comment or run of spaces; false at the end.
     fn step(&mut self) -> bool {
-        let Some(first) = self.rest.chars().next() else { return false };
+        let Some(first) = self.rest.chars().next() else {
+            return false;
+        };
         match first {
             _ if first.is_whitespace() || first == '\0' => self.rest = &self.rest[first.len_utf8()..],
             '#' => self.skip_line(),
@@ -65,9 +72,11 @@ impl Scanner<'_> {
     }
 
     fn is_dash_comment(&self) -> bool {
-        self.rest
-            .strip_prefix("--")
-            .is_some_and(|tail| tail.chars().next().is_none_or(|next| next.is_whitespace() || next.is_control()))
+        self.rest.strip_prefix("--").is_some_and(|tail| {
+            tail.chars()
+                .next()
+                .is_none_or(|next| next.is_whitespace() || next.is_control())
+        })
     }
 
     fn skip_line(&mut self) {
@@ -85,7 +94,10 @@ impl Scanner<'_> {
     }
 
     fn word(&mut self) {
-        let end = self.rest.find(|character| !is_word(character)).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find(|character| !is_word(character))
+            .unwrap_or(self.rest.len());
         self.tokens.push(Token::Word(self.rest[..end].to_owned()));
         self.rest = &self.rest[end..];
     }
@@ -110,7 +122,11 @@ impl Scanner<'_> {
                 name.push(character);
             }
         }
-        self.tokens.push(if is_name { Token::Quoted(name) } else { Token::Literal });
+        self.tokens.push(if is_name {
+            Token::Quoted(name)
+        } else {
+            Token::Literal
+        });
         self.rest = &self.rest[end..];
     }
 }

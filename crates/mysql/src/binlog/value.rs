@@ -34,7 +34,9 @@ impl Layout {
             t::INT24 | t::DATE | t::NEWDATE => Layout::Fixed(3),
             t::LONG | t::FLOAT => Layout::Fixed(4),
             t::LONGLONG | t::DOUBLE => Layout::Fixed(8),
-            t::NEWDECIMAL => Layout::Fixed(decimal_bytes(meta & 0xff, meta >> 8).ok_or("a decimal of unknown width")?),
+            t::NEWDECIMAL => {
+                Layout::Fixed(decimal_bytes(meta & 0xff, meta >> 8).ok_or("a decimal of unknown width")?)
+            }
             t::BIT => Layout::Fixed(meta.div_ceil(8)),
             t::TIMESTAMP2 if meta <= 6 => Layout::Fixed(4 + meta.div_ceil(2)),
             t::DATETIME2 if meta <= 6 => Layout::Fixed(5 + meta.div_ceil(2)),
@@ -43,14 +45,22 @@ impl Layout {
             t::VARCHAR | t::VAR_STRING | t::STRING | t::MARIADB_VARCHAR_COMPRESSED => {
                 Layout::Prefixed(if meta > 255 { 2 } else { 1 })
             }
-            t::TINY_BLOB | t::MEDIUM_BLOB | t::LONG_BLOB | t::BLOB | t::GEOMETRY | t::JSON | t::VECTOR
+            t::TINY_BLOB
+            | t::MEDIUM_BLOB
+            | t::LONG_BLOB
+            | t::BLOB
+            | t::GEOMETRY
+            | t::JSON
+            | t::VECTOR
             | t::MARIADB_BLOB_COMPRESSED
                 if (1..=4).contains(&meta) =>
             {
                 Layout::Prefixed(meta)
             }
             t::TIMESTAMP_OLD | t::DATETIME_OLD | t::TIME_OLD => {
-                return Err("a temporal column in the format of before MySQL 5.6; rebuild the table with `ALTER TABLE … FORCE`");
+                return Err(
+                    "a temporal column in the format of before MySQL 5.6; rebuild the table with `ALTER TABLE … FORCE`",
+                );
             }
             _ => return Err("a column type that is not known"),
         })
@@ -71,18 +81,25 @@ impl Layout {
 /// What a value's bytes mean.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Meaning {
-    Integer { unsigned: bool },
+    Integer {
+        unsigned: bool,
+    },
     Year,
     Float32,
     Float64,
-    Decimal { precision: usize, scale: usize },
+    Decimal {
+        precision: usize,
+        scale: usize,
+    },
     /// BIT, big-endian.
     Bits,
     Text(Charset),
     /// MariaDB COMPRESSED text.
     CompressedText(Charset),
     /// Bytes; padded with zeros to a fixed width, where there is one.
-    Bytes { width: usize },
+    Bytes {
+        width: usize,
+    },
     /// MariaDB COMPRESSED bytes.
     CompressedBytes,
     Enum(Vec<String>),
@@ -91,9 +108,15 @@ pub(crate) enum Meaning {
     /// MariaDB's JSON is text.
     JsonText(Charset),
     Date,
-    DateTime { fraction: usize },
-    Timestamp { fraction: usize },
-    Time { fraction: usize },
+    DateTime {
+        fraction: usize,
+    },
+    Timestamp {
+        fraction: usize,
+    },
+    Time {
+        fraction: usize,
+    },
     Uuid,
     Inet4,
     Inet6,
@@ -124,13 +147,21 @@ impl From<Malformed> for ValueError {
 
 impl Meaning {
     /// The value as a scalar, borrowing from `bytes` or `scratch`.
-    pub(crate) fn scalar<'a>(&'a self, bytes: &'a [u8], scratch: &'a mut Scratch) -> Result<Scalar<'a>, ValueError> {
+    pub(crate) fn scalar<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Result<Scalar<'a>, ValueError> {
         Ok(match self {
             Meaning::Integer { unsigned: true } => Scalar::Unsigned(little_endian(bytes)),
             Meaning::Integer { unsigned: false } => Scalar::Signed(sign_extended(bytes)),
             Meaning::Year => Scalar::Signed(match little_endian(bytes) {
                 0 => 0,
-                year => 1900 + i64::from(u8::try_from(year).map_err(|_| Malformed("a YEAR of more than one byte"))?),
+                year => {
+                    1900 + i64::from(
+                        u8::try_from(year).map_err(|_| Malformed("a YEAR of more than one byte"))?,
+                    )
+                }
             }),
             Meaning::Float32 => Scalar::Float32(f32::from_le_bytes(array(bytes)?)),
             Meaning::Float64 => Scalar::Float64(f64::from_le_bytes(array(bytes)?)),
@@ -183,10 +214,15 @@ impl Meaning {
     /// MariaDB's UUID and INET types, as the server prints them. Trailing zeros may have been stripped.
     fn network_text(&self, bytes: &[u8], text: &mut String) -> Result<(), Malformed> {
         let mut full = [0_u8; 16];
-        full.get_mut(..bytes.len()).ok_or(Malformed("a fixed value above 16 bytes"))?.copy_from_slice(bytes);
+        full.get_mut(..bytes.len())
+            .ok_or(Malformed("a fixed value above 16 bytes"))?
+            .copy_from_slice(bytes);
         match self {
             Meaning::Uuid => uuid_text(&full, text),
-            Meaning::Inet4 => push(text, format_args!("{}.{}.{}.{}", full[0], full[1], full[2], full[3])),
+            Meaning::Inet4 => push(
+                text,
+                format_args!("{}.{}.{}.{}", full[0], full[1], full[2], full[3]),
+            ),
             _ => push(text, format_args!("{}", Inet6Text(Ipv6Addr::from(full)))),
         }
         Ok(())
@@ -194,17 +230,23 @@ impl Meaning {
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("writing to a String does not fail");
+    text.write_fmt(arguments)
+        .expect("writing to a String does not fail");
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Malformed> {
-    bytes.try_into().map_err(|_| Malformed("a value of unexpected width"))
+    bytes
+        .try_into()
+        .map_err(|_| Malformed("a value of unexpected width"))
 }
 
 fn decoded<'a>(charset: Charset, bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a str, ValueError> {
-    charset
-        .decode(bytes, scratch)
-        .map_err(|error| ValueError::Refused(Refusal::Undecodable { charset: charset.name(), offset: error.offset }))
+    charset.decode(bytes, scratch).map_err(|error| {
+        ValueError::Refused(Refusal::Undecodable {
+            charset: charset.name(),
+            offset: error.offset,
+        })
+    })
 }
 
 fn sign_extended(bytes: &[u8]) -> i64 {
@@ -216,16 +258,23 @@ fn sign_extended(bytes: &[u8]) -> i64 {
 }
 
 fn enum_label(index: u64, labels: &[String]) -> Result<&str, Malformed> {
-    let Some(below) = index.checked_sub(1) else { return Ok("") };
+    let Some(below) = index.checked_sub(1) else {
+        return Ok("");
+    };
     let label = usize::try_from(below).ok().and_then(|below| labels.get(below));
-    label.map(String::as_str).ok_or(Malformed("an ENUM index without a label"))
+    label
+        .map(String::as_str)
+        .ok_or(Malformed("an ENUM index without a label"))
 }
 
 fn set_text(bits: u64, labels: &[String], text: &mut String) -> Result<(), Malformed> {
     if labels.len() < 64 && bits >> labels.len() != 0 {
         return Err(Malformed("a SET bit without a label"));
     }
-    let chosen = labels.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1);
+    let chosen = labels
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| bits >> index & 1 == 1);
     for (place, (_, label)) in chosen.enumerate() {
         if place > 0 {
             text.push(',');
@@ -248,7 +297,12 @@ pub(crate) fn decimal_bytes(precision: usize, scale: usize) -> Option<usize> {
 }
 
 /// The text of a binary decimal (`bin2decimal`): no leading zeros but one before the point, all digits of the scale.
-pub(crate) fn decimal_text(bytes: &[u8], precision: usize, scale: usize, text: &mut Vec<u8>) -> Result<(), Malformed> {
+pub(crate) fn decimal_text(
+    bytes: &[u8],
+    precision: usize,
+    scale: usize,
+    text: &mut Vec<u8>,
+) -> Result<(), Malformed> {
     if decimal_bytes(precision, scale) != Some(bytes.len()) {
         return Err(Malformed("a decimal of unexpected width"));
     }
@@ -256,7 +310,10 @@ pub(crate) fn decimal_text(bytes: &[u8], precision: usize, scale: usize, text: &
     let mut digits = Vec::with_capacity(72);
     let whole = precision - scale;
     let mut at = 0;
-    let groups = [whole % 9].into_iter().chain(std::iter::repeat_n(9, whole / 9 + scale / 9)).chain([scale % 9]);
+    let groups = [whole % 9]
+        .into_iter()
+        .chain(std::iter::repeat_n(9, whole / 9 + scale / 9))
+        .chain([scale % 9]);
     for group in groups {
         let width = DIGIT_BYTES[group];
         let mut value = 0_u64;
@@ -280,7 +337,11 @@ pub(crate) fn decimal_text(bytes: &[u8], precision: usize, scale: usize, text: &
     }
     let (whole_digits, fraction) = digits.split_at(whole);
     let leading = whole_digits.iter().take_while(|digit| **digit == b'0').count();
-    text.extend_from_slice(if leading == whole { b"0" } else { &whole_digits[leading..] });
+    text.extend_from_slice(if leading == whole {
+        b"0"
+    } else {
+        &whole_digits[leading..]
+    });
     if scale > 0 {
         text.push(b'.');
         text.extend_from_slice(fraction);
@@ -295,7 +356,11 @@ fn small<T: TryFrom<u64>>(value: u64) -> Result<T, Malformed> {
 /// Three bytes: day in 5 bits, month in 4, year in the rest.
 fn date(packed: u64) -> Result<Date, Malformed> {
     let year: u16 = small(packed >> 9)?;
-    let date = Date { year, month: small(packed >> 5 & 15)?, day: small(packed & 31)? };
+    let date = Date {
+        year,
+        month: small(packed >> 5 & 15)?,
+        day: small(packed & 31)?,
+    };
     if year > 9999 || date.month > 12 {
         return Err(Malformed("a date out of range"));
     }
@@ -311,13 +376,18 @@ fn microseconds(bytes: &[u8], fraction: usize) -> Result<u32, Malformed> {
         2 => value.checked_mul(100),
         _ => Some(value),
     };
-    scaled.filter(|micros| *micros < 1_000_000).ok_or(Malformed("a fraction of a second out of range"))
+    scaled
+        .filter(|micros| *micros < 1_000_000)
+        .ok_or(Malformed("a fraction of a second out of range"))
 }
 
 /// Five bytes, big-endian, offset by 2^39: year * 13 + month, day, hour, minute, second; then the fraction.
 fn datetime2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malformed> {
     let mut cursor = Cursor::new(bytes);
-    let packed = cursor.uint_be(5)?.checked_sub(1 << 39).ok_or(Malformed("a negative DATETIME"))?;
+    let packed = cursor
+        .uint_be(5)?
+        .checked_sub(1 << 39)
+        .ok_or(Malformed("a negative DATETIME"))?;
     let microsecond = microseconds(cursor.rest(), fraction)?;
     datetime_parts(packed, microsecond)
 }
@@ -326,11 +396,21 @@ fn datetime2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malformed> {
 pub(crate) fn datetime_parts(packed: u64, microsecond: u32) -> Result<DateTime, Malformed> {
     let (year_month, day) = (packed >> 22, packed >> 17 & 31);
     let (hour, minute, second) = (packed >> 12 & 31, packed >> 6 & 63, packed & 63);
-    let date = Date { year: small(year_month / 13)?, month: small(year_month % 13)?, day: small(day)? };
+    let date = Date {
+        year: small(year_month / 13)?,
+        month: small(year_month % 13)?,
+        day: small(day)?,
+    };
     if date.year > 9999 || hour > 23 || minute > 59 || second > 59 {
         return Err(Malformed("a DATETIME out of range"));
     }
-    Ok(DateTime { date, hour: small(hour)?, minute: small(minute)?, second: small(second)?, microsecond })
+    Ok(DateTime {
+        date,
+        hour: small(hour)?,
+        minute: small(minute)?,
+        second: small(second)?,
+        microsecond,
+    })
 }
 
 /// Four bytes of seconds since 1970, big-endian, then the fraction. Zero is the zero date.
@@ -340,8 +420,18 @@ fn timestamp2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malformed> {
     let seconds = cursor.uint_be(4)?;
     let microsecond = microseconds(cursor.rest(), fraction)?;
     if seconds == 0 && microsecond == 0 {
-        let date = Date { year: 0, month: 0, day: 0 };
-        return Ok(DateTime { date, hour: 0, minute: 0, second: 0, microsecond: 0 });
+        let date = Date {
+            year: 0,
+            month: 0,
+            day: 0,
+        };
+        return Ok(DateTime {
+            date,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            microsecond: 0,
+        });
     }
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     Ok(DateTime {
@@ -361,9 +451,17 @@ fn civil(days: u64) -> Result<Date, Malformed> {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    Ok(Date { year: small(year)?, month: small(month)?, day: small(day)? })
+    Ok(Date {
+        year: small(year)?,
+        month: small(month)?,
+        day: small(day)?,
+    })
 }
 
 /// Three bytes and the fraction, big-endian, as one number offset by its half: the sign reaches into the fraction.
@@ -387,7 +485,13 @@ pub(crate) fn time_parts(negative: bool, packed: u64, microseconds: u32) -> Resu
         return Err(Malformed("a TIME out of range"));
     }
     let negative = negative && (packed != 0 || microseconds != 0);
-    Ok(Time { negative, hours: small(hours)?, minutes: small(minutes)?, seconds: small(seconds)?, microseconds })
+    Ok(Time {
+        negative,
+        hours: small(hours)?,
+        minutes: small(minutes)?,
+        seconds: small(seconds)?,
+        microseconds,
+    })
 }
 
 fn uuid_text(bytes: &[u8; 16], text: &mut String) {
@@ -414,5 +518,7 @@ fn inflate_column(bytes: &[u8], _into: &mut Vec<u8>) -> Result<(), ValueError> {
     if bytes.is_empty() {
         return Ok(());
     }
-    Err(ValueError::Refused(Refusal::Form { expected: "uncompressed value" }))
+    Err(ValueError::Refused(Refusal::Form {
+        expected: "uncompressed value",
+    }))
 }
