@@ -1,6 +1,6 @@
 //! The form in which equal rows are equal bytes, whether converted from the source or read back from the target.
 
-use crate::encode::{Encoding, PlainDecimal};
+use crate::encode::{Encoding, PlainDecimal, json_flavor};
 use crate::json::{self, Form};
 use crate::plan::TablePlan;
 use crate::wire::{self, MalformedWire, WireReader, WireValue};
@@ -15,7 +15,10 @@ pub struct Canonicalizer {
 impl Canonicalizer {
     /// A canonicalizer for rows in the plan's column order.
     pub fn new(plan: &TablePlan) -> Canonicalizer {
-        Canonicalizer { encodings: plan.columns.iter().map(|column| column.encoding).collect(), key: plan.key.clone() }
+        Canonicalizer {
+            encodings: plan.columns.iter().map(|column| column.encoding).collect(),
+            key: plan.key.clone(),
+        }
     }
 
     /// Appends the canonical form of a row, given as `ListValue` payload.
@@ -24,7 +27,11 @@ impl Canonicalizer {
         for encoding in &self.encodings {
             put_canonical(*encoding, values.next().ok_or(MalformedWire)??, out)?;
         }
-        if values.next().is_some() { Err(MalformedWire) } else { Ok(()) }
+        if values.next().is_some() {
+            Err(MalformedWire)
+        } else {
+            Ok(())
+        }
     }
 
     /// Appends the key of a canonical row.
@@ -37,60 +44,80 @@ impl Canonicalizer {
     }
 }
 
+/// A value that cannot be read as its type, which no source value becomes, stays as it is: rows that differ then differ.
 fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) -> Result<(), MalformedWire> {
-    let WireValue::String(text) = value else {
-        match (encoding, value) {
-            // A double that is a float read back, and a zero of either sign, which `=` takes for equal but bytes do not.
-            (Encoding::Float32Array, WireValue::List(inner)) => {
-                let list = wire::open_list(out);
-                for element in WireReader::new(inner) {
-                    put(element?, out);
-                }
-                wire::close_list(out, list);
+    match (encoding, value) {
+        (Encoding::Float32, WireValue::Number(number)) => wire::put_number(out, single(number)),
+        (Encoding::Float32Array { .. }, WireValue::List(elements)) => {
+            let list = wire::open_list(out);
+            for element in WireReader::new(elements) {
+                put_canonical(Encoding::Float32, element?, out)?;
             }
-            (_, other) => put(other, out),
+            wire::close_list(out, list);
         }
-        return Ok(());
-    };
-    match encoding {
-        Encoding::Numeric | Encoding::PgNumeric => {
-            let mut canonical = Vec::with_capacity(text.len());
-            PlainDecimal::read(text).ok_or(MalformedWire)?.write(&mut canonical);
-            wire::put_string(out, &canonical);
+        (Encoding::Numeric | Encoding::PgNumeric, WireValue::String(text)) => {
+            match PlainDecimal::read(text) {
+                Some(decimal) => {
+                    wire::put_string_head(out, decimal.length());
+                    decimal.write(out);
+                }
+                None => wire::put_string(out, text),
+            }
         }
-        Encoding::Timestamp => wire::put_string(out, &trim_fraction(text)),
-        Encoding::Json { .. } => {
-            let text = std::str::from_utf8(text).map_err(|_| MalformedWire)?;
-            let mut canonical = String::with_capacity(text.len());
-            json::write(text, Form::Compared, &mut canonical).map_err(|_| MalformedWire)?;
-            wire::put_string(out, canonical.as_bytes());
+        (Encoding::Timestamp, WireValue::String(text)) => put_trimmed(text, out),
+        (Encoding::Json { arbitrary_numbers }, WireValue::String(text)) => {
+            let start = out.len();
+            let opened = wire::open_string(out);
+            let readable = std::str::from_utf8(text).map_err(|_| MalformedWire)?;
+            if json::write(readable, json_flavor(arbitrary_numbers), Form::Compared, out).is_ok() {
+                wire::close_list(out, opened);
+            } else {
+                out.truncate(start);
+                wire::put_string(out, text);
+            }
         }
-        Encoding::Int64
-        | Encoding::Float32
-        | Encoding::Float64
-        | Encoding::String { .. }
-        | Encoding::Bytes { .. }
-        | Encoding::Date
-        | Encoding::Float32Array => wire::put_string(out, text),
+        (
+            Encoding::Int64
+            | Encoding::Float32
+            | Encoding::Float64
+            | Encoding::Numeric
+            | Encoding::PgNumeric
+            | Encoding::String { .. }
+            | Encoding::Bytes { .. }
+            | Encoding::Date
+            | Encoding::Timestamp
+            | Encoding::Json { .. }
+            | Encoding::Float32Array { .. }
+            | Encoding::Uuid,
+            other,
+        ) => put(other, out),
     }
     Ok(())
 }
 
+/// The double of the 4-byte float that was meant, should the target have printed it shorter than the double is.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "every 4-byte float comes back from its double, and from its shortest text"
+)]
+fn single(number: f64) -> f64 {
+    f64::from(number as f32)
+}
+
 /// `…:08.120000Z` and `…:08.12Z` are one time.
-fn trim_fraction(text: &[u8]) -> Vec<u8> {
-    let Some(body) = text.strip_suffix(b"Z") else { return text.to_vec() };
-    let mut end = body.len();
-    if body.contains(&b'.') {
-        while body[end - 1] == b'0' {
-            end -= 1;
-        }
-        if body[end - 1] == b'.' {
-            end -= 1;
-        }
-    }
-    let mut trimmed = body[..end].to_vec();
-    trimmed.push(b'Z');
-    trimmed
+fn put_trimmed(text: &[u8], out: &mut Vec<u8>) {
+    let (body, zone) = text
+        .split_last()
+        .map_or((text, &[][..]), |(_, body)| text.split_at(body.len()));
+    let kept = if zone == b"Z" && body.contains(&b'.') {
+        let body = &body[..body.len() - body.iter().rev().take_while(|digit| **digit == b'0').count()];
+        body.strip_suffix(b".").unwrap_or(body)
+    } else {
+        body
+    };
+    wire::put_string_head(out, kept.len() + zone.len());
+    out.extend_from_slice(kept);
+    out.extend_from_slice(zone);
 }
 
 fn put(value: WireValue<'_>, out: &mut Vec<u8>) {
@@ -121,7 +148,9 @@ pub fn render(key: &[u8]) -> String {
     let values: Vec<serde_json::Value> = WireReader::new(key)
         .map(|value| match value {
             Ok(WireValue::Number(number)) => serde_json::json!(number),
-            Ok(WireValue::String(text)) => serde_json::Value::String(String::from_utf8_lossy(text).into_owned()),
+            Ok(WireValue::String(text)) => {
+                serde_json::Value::String(String::from_utf8_lossy(text).into_owned())
+            }
             Ok(WireValue::Bool(value)) => serde_json::Value::Bool(value),
             Ok(WireValue::Null | WireValue::List(_)) | Err(MalformedWire) => serde_json::Value::Null,
         })
@@ -136,20 +165,55 @@ mod tests {
     fn canonical(encoding: Encoding, text: &str) -> Vec<u8> {
         let (mut payload, mut out) = (Vec::new(), Vec::new());
         wire::put_string(&mut payload, text.as_bytes());
-        Canonicalizer { encodings: vec![encoding], key: vec![0] }.row(&payload, &mut out).unwrap();
+        Canonicalizer {
+            encodings: vec![encoding],
+            key: vec![0],
+        }
+        .row(&payload, &mut out)
+        .unwrap();
         out
     }
 
     #[test]
     fn spellings_of_one_value_agree() {
-        let check = |encoding, left, right| assert_eq!(canonical(encoding, left), canonical(encoding, right), "{left} {right}");
-        check(Encoding::Timestamp, "2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000000000Z");
-        check(Encoding::Timestamp, "2024-01-01T00:00:00.1Z", "2024-01-01T00:00:00.100Z");
-        check(Encoding::Timestamp, "2024-01-01T00:00:10Z", "2024-01-01T00:00:10Z");
+        let check = |encoding, left, right| {
+            assert_eq!(
+                canonical(encoding, left),
+                canonical(encoding, right),
+                "{left} {right}"
+            )
+        };
+        check(
+            Encoding::Timestamp,
+            "2024-01-01T00:00:00Z",
+            "2024-01-01T00:00:00.000000000Z",
+        );
+        check(
+            Encoding::Timestamp,
+            "2024-01-01T00:00:00.1Z",
+            "2024-01-01T00:00:00.100Z",
+        );
+        check(
+            Encoding::Timestamp,
+            "2024-01-01T00:00:10Z",
+            "2024-01-01T00:00:10Z",
+        );
         check(Encoding::Numeric, "1.5", "1.500");
-        check(Encoding::Json { arbitrary_numbers: false }, "{\"a\":1.0}", "{ \"a\": 1 }");
-        assert_ne!(canonical(Encoding::Timestamp, "2024-01-01T00:00:10Z"), canonical(Encoding::Timestamp, "2024-01-01T00:00:01Z"));
-        assert_ne!(canonical(Encoding::String { characters_max: 9 }, "1.5"), canonical(Encoding::String { characters_max: 9 }, "1.50"));
+        check(
+            Encoding::Json {
+                arbitrary_numbers: false,
+            },
+            "{\"a\":1.0}",
+            "{ \"a\": 1 }",
+        );
+        assert_ne!(
+            canonical(Encoding::Timestamp, "2024-01-01T00:00:10Z"),
+            canonical(Encoding::Timestamp, "2024-01-01T00:00:01Z")
+        );
+        assert_ne!(
+            canonical(Encoding::String { characters_max: 9 }, "1.5"),
+            canonical(Encoding::String { characters_max: 9 }, "1.50")
+        );
     }
 
     #[test]

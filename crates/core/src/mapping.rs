@@ -47,19 +47,42 @@ pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
     tables.sort_by(|left, right| left.name.cmp(&right.name));
     let mut findings = Vec::new();
     if tables.len() > TABLES_MAX {
-        let text = format!("{} tables, Spanner takes {TABLES_MAX} in a database", tables.len());
-        findings.push(Finding::new(code::TARGET_LIMIT, Severity::Blocking, Subject::whole(), text));
+        let text = format!(
+            "{} tables, Spanner takes {TABLES_MAX} in a database",
+            tables.len()
+        );
+        findings.push(Finding::new(
+            code::TARGET_LIMIT,
+            Severity::Blocking,
+            Subject::whole(),
+            text,
+        ));
     }
     let joined = joined_columns(&tables);
     let mut names = Names::default();
     let mut plans = Vec::new();
     for table in tables {
-        let Some(key) = key_of(&table, &mut findings) else { continue };
+        let Some(key) = key_of(&table, &mut findings) else {
+            continue;
+        };
         let id = TableId(u32::try_from(plans.len()).expect("fewer tables than 2^32"));
-        let mut converter = Converter { table: &table, key: &key, joined: &joined, options, findings: &mut findings };
+        let mut converter = Converter {
+            table: &table,
+            key: &key,
+            joined: &joined,
+            options,
+            findings: &mut findings,
+        };
         let target = converter.table(&mut names);
         let columns = converter.columns();
-        plans.push(TablePlan { id, group: crate::plan::GroupId(0), source: Arc::new(table), target, columns, key });
+        plans.push(TablePlan {
+            id,
+            group: crate::plan::GroupId(0),
+            source: Arc::new(table),
+            target,
+            columns,
+            key,
+        });
     }
     convert_indexes(&mut plans, options.dialect, &mut names, &mut findings);
     convert_foreign_keys(&mut plans, &mut names, &mut findings);
@@ -72,8 +95,14 @@ fn joined_columns(tables: &[SourceTable]) -> BTreeSet<(QualifiedName, String)> {
     let mut joined = BTreeSet::new();
     for table in tables {
         for key in &table.foreign_keys {
-            let own = key.columns.iter().map(|column| (table.name.clone(), table.columns[*column].name.to_lowercase()));
-            let parents = key.parent_columns.iter().map(|column| (key.parent.clone(), column.to_lowercase()));
+            let own = key
+                .columns
+                .iter()
+                .map(|column| (table.name.clone(), table.columns[*column].name.to_lowercase()));
+            let parents = key
+                .parent_columns
+                .iter()
+                .map(|column| (key.parent.clone(), column.to_lowercase()));
             joined.extend(own.chain(parents));
         }
     }
@@ -86,7 +115,9 @@ fn key_of(table: &SourceTable, findings: &mut Vec<Finding>) -> Option<Vec<usize>
         return Some(table.primary_key.clone());
     }
     let whole_not_null = |part: &IndexPart| match part {
-        IndexPart::Column { column, prefix: None, .. } if !table.columns[*column].nullable => Some(*column),
+        IndexPart::Column {
+            column, prefix: None, ..
+        } if !table.columns[*column].nullable => Some(*column),
         IndexPart::Column { .. } | IndexPart::Expression { .. } => None,
     };
     let unique = table.indexes.iter().filter(|index| index.unique);
@@ -103,8 +134,14 @@ fn key_of(table: &SourceTable, findings: &mut Vec<Finding>) -> Option<Vec<usize>
         }
         None => {
             let text = "there is no primary key and no unique index over NOT NULL columns";
-            let remedy = format!("--exclude {}, or ALTER TABLE {} ADD PRIMARY KEY (…)", table.name.table, table.name.table);
-            findings.push(Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text).remedy(remedy));
+            let remedy = format!(
+                "--exclude {}, or ALTER TABLE {} ADD PRIMARY KEY (…)",
+                table.name.table, table.name.table
+            );
+            findings.push(
+                Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text)
+                    .remedy(remedy),
+            );
             None
         }
     }
@@ -124,7 +161,12 @@ impl Converter<'_> {
         let source = &self.table.name.table;
         let name = names.give(source);
         if &name != source {
-            self.find(code::CONVERTED, Severity::Warning, None, format!("it is named `{name}` at the target"));
+            self.find(
+                code::CONVERTED,
+                Severity::Warning,
+                None,
+                format!("it is named `{name}` at the target"),
+            );
         }
         if source.to_lowercase().starts_with("spanferry_") {
             let text = "names that begin with `spanferry_` are taken by the control tables".to_owned();
@@ -133,7 +175,9 @@ impl Converter<'_> {
         self.check_limits();
         self.tell_left_out();
         let mut column_names = Names::default();
-        let columns = (0..self.table.columns.len()).map(|index| self.column(index, &mut column_names)).collect();
+        let columns = (0..self.table.columns.len())
+            .map(|index| self.column(index, &mut column_names))
+            .collect();
         TargetTable {
             name,
             columns,
@@ -158,12 +202,21 @@ impl Converter<'_> {
         let column = &self.table.columns[index];
         let name = names.give(&column.name);
         if name != column.name {
-            self.find(code::CONVERTED, Severity::Warning, Some(&column.name), format!("it is named `{name}` at the target"));
+            self.find(
+                code::CONVERTED,
+                Severity::Warning,
+                Some(&column.name),
+                format!("it is named `{name}` at the target"),
+            );
         }
         self.check_type(index, column);
         self.tell_column(column);
         let not_null = !column.nullable || self.key.contains(&index);
-        TargetColumn { name, ty: self.convert(index).0, not_null }
+        TargetColumn {
+            name,
+            ty: self.convert(index).0,
+            not_null,
+        }
     }
 
     /// Type and encoding of a column.
@@ -174,26 +227,62 @@ impl Converter<'_> {
         let text = |characters: u32| {
             let characters = characters.max(1);
             if characters <= STRING_CHARACTERS_MAX {
-                (TargetType::String(Some(characters)), Encoding::String { characters_max: characters })
+                (
+                    TargetType::String(Some(characters)),
+                    Encoding::String {
+                        characters_max: characters,
+                    },
+                )
             } else {
-                (TargetType::String(None), Encoding::String { characters_max: STRING_CHARACTERS_MAX })
+                (
+                    TargetType::String(None),
+                    Encoding::String {
+                        characters_max: STRING_CHARACTERS_MAX,
+                    },
+                )
             }
         };
         let bytes = |most: u32| {
             if most < CELL_BYTES_MAX {
-                (TargetType::Bytes(Some(most.max(1))), Encoding::Bytes { bytes_max: most.max(1) })
+                (
+                    TargetType::Bytes(Some(most.max(1))),
+                    Encoding::Bytes {
+                        bytes_max: most.max(1),
+                    },
+                )
             } else {
-                (TargetType::Bytes(None), Encoding::Bytes { bytes_max: CELL_BYTES_MAX })
+                (
+                    TargetType::Bytes(None),
+                    Encoding::Bytes {
+                        bytes_max: CELL_BYTES_MAX,
+                    },
+                )
             }
         };
-        let unbounded = (TargetType::String(None), Encoding::String { characters_max: STRING_CHARACTERS_MAX });
-        let numeric = if postgres { Encoding::PgNumeric } else { Encoding::Numeric };
+        let unbounded = (
+            TargetType::String(None),
+            Encoding::String {
+                characters_max: STRING_CHARACTERS_MAX,
+            },
+        );
+        let numeric = if postgres {
+            Encoding::PgNumeric
+        } else {
+            Encoding::Numeric
+        };
         match &column.ty {
-            SourceType::Integer { bits: 64, unsigned: true } if !self.counts(index, column) => (TargetType::Numeric, numeric),
+            SourceType::Integer {
+                bits: 64,
+                unsigned: true,
+            } if !self.counts(index, column) => (TargetType::Numeric, numeric),
             SourceType::Integer { .. } | SourceType::Year => (TargetType::Int64, Encoding::Int64),
             SourceType::Decimal { precision, scale } => {
                 let fits = postgres || (*scale <= NUMERIC_DIGITS.1 && precision - scale <= NUMERIC_DIGITS.0);
-                if fits && !(postgres && is_key) { (TargetType::Numeric, numeric) } else { text(u32::from(*precision) + 3) }
+                if fits && !(postgres && is_key) {
+                    (TargetType::Numeric, numeric)
+                } else {
+                    text(u32::from(*precision) + 3)
+                }
             }
             SourceType::Float => (TargetType::Float32, Encoding::Float32),
             SourceType::Double => (TargetType::Float64, Encoding::Float64),
@@ -202,16 +291,30 @@ impl Converter<'_> {
             SourceType::Text { .. } | SourceType::Unknown { .. } => unbounded,
             SourceType::Binary { bytes: most } | SourceType::Varbinary { bytes: most } => bytes(*most),
             SourceType::Blob { bytes_max } => bytes(*bytes_max),
-            SourceType::Enum { labels, .. } => text(labels.iter().map(|label| characters(label)).max().unwrap_or(1)),
+            SourceType::Enum { labels, .. } => {
+                text(labels.iter().map(|label| characters(label)).max().unwrap_or(1))
+            }
             SourceType::Set { labels, .. } => text(labels.iter().map(|label| characters(label) + 1).sum()),
-            SourceType::Json | SourceType::JsonText => (TargetType::Json, Encoding::Json { arbitrary_numbers: postgres }),
+            SourceType::Json | SourceType::JsonText => (
+                TargetType::Json,
+                Encoding::Json {
+                    arbitrary_numbers: postgres,
+                },
+            ),
             SourceType::Date => (TargetType::Date, Encoding::Date),
-            SourceType::DateTime { .. } | SourceType::Timestamp { .. } => (TargetType::Timestamp, Encoding::Timestamp),
+            SourceType::DateTime { .. } | SourceType::Timestamp { .. } => {
+                (TargetType::Timestamp, Encoding::Timestamp)
+            }
             SourceType::Time { .. } => text(TIME_CHARACTERS),
             SourceType::Geometry => bytes(u32::MAX),
-            SourceType::Vector { dimensions } => (TargetType::Float32Array(Some(*dimensions)), Encoding::Float32Array),
-            SourceType::Uuid if self.options.uuid_supported => (TargetType::Uuid, Encoding::String { characters_max: 36 }),
-            SourceType::Uuid => text(36),
+            SourceType::Vector { dimensions } => (
+                TargetType::Float32Array(Some(*dimensions)),
+                Encoding::Float32Array {
+                    dimensions: Some(*dimensions),
+                },
+            ),
+            SourceType::Uuid if self.options.uuid_supported => (TargetType::Uuid, Encoding::Uuid),
+            SourceType::Uuid => (TargetType::String(Some(36)), Encoding::Uuid),
             SourceType::Inet4 => text(15),
             SourceType::Inet6 => text(45),
         }
@@ -220,15 +323,25 @@ impl Converter<'_> {
     /// Whether an unsigned 64-bit integer counts things: a key, joined by a foreign key, numbered by the server or indexed.
     fn counts(&self, index: usize, column: &SourceColumn) -> bool {
         let indexed = |part: &IndexPart| matches!(part, IndexPart::Column { column, .. } if *column == index);
-        let is_indexed = || self.table.indexes.iter().any(|known| known.parts.iter().any(indexed));
+        let is_indexed = || {
+            self.table
+                .indexes
+                .iter()
+                .any(|known| known.parts.iter().any(indexed))
+        };
         self.key.contains(&index)
             || column.auto_increment
-            || self.joined.contains(&(self.table.name.clone(), column.name.to_lowercase()))
+            || self
+                .joined
+                .contains(&(self.table.name.clone(), column.name.to_lowercase()))
             || (self.options.dialect == Dialect::PostgreSql && is_indexed())
     }
 
     fn find(&mut self, code: code::Code, severity: Severity, part: Option<&str>, text: String) {
-        let subject = Subject { table: Some(self.table.name.table.clone()), part: part.map(str::to_owned) };
+        let subject = Subject {
+            table: Some(self.table.name.table.clone()),
+            part: part.map(str::to_owned),
+        };
         self.findings.push(Finding::new(code, severity, subject, text));
     }
 
@@ -252,7 +365,12 @@ impl Converter<'_> {
         if self.key.contains(&index)
             && let Some(reason) = key_trouble(&column.ty)
         {
-            self.find(code::KEY_NOT_INJECTIVE, Severity::Blocking, Some(&column.name), reason.to_owned());
+            self.find(
+                code::KEY_NOT_INJECTIVE,
+                Severity::Blocking,
+                Some(&column.name),
+                reason.to_owned(),
+            );
         }
         if column.ty == SourceType::Uuid && !self.options.uuid_supported {
             let text = "UUID is carried as text, because this target has no such type".to_owned();
@@ -266,10 +384,20 @@ impl Converter<'_> {
             let text = format!("generated as `{expression}`; carried as a plain column with its values");
             self.find(code::CONVERTED, Severity::Warning, name, text);
         } else if let Some(default) = &column.default {
-            self.find(code::LEFT_OUT, Severity::Warning, name, format!("the default `{default}` is not carried"));
+            self.find(
+                code::LEFT_OUT,
+                Severity::Warning,
+                name,
+                format!("the default `{default}` is not carried"),
+            );
         }
         if column.on_update {
-            self.find(code::LEFT_OUT, Severity::Warning, name, "ON UPDATE CURRENT_TIMESTAMP is not carried".to_owned());
+            self.find(
+                code::LEFT_OUT,
+                Severity::Warning,
+                name,
+                "ON UPDATE CURRENT_TIMESTAMP is not carried".to_owned(),
+            );
         }
         if column.auto_increment {
             let text = "AUTO_INCREMENT is not carried; values are".to_owned();
@@ -279,10 +407,16 @@ impl Converter<'_> {
 
     fn tell_left_out(&mut self) {
         for (name, text) in &self.table.checks {
-            self.find(code::LEFT_OUT, Severity::Warning, Some(name), format!("the check `{text}` is not carried"));
+            self.find(
+                code::LEFT_OUT,
+                Severity::Warning,
+                Some(name),
+                format!("the check `{text}` is not carried"),
+            );
         }
         for (name, timing) in &self.table.triggers {
-            let text = format!("the trigger ({timing}) is not carried; the changes it makes at the source are");
+            let text =
+                format!("the trigger ({timing}) is not carried; the changes it makes at the source are");
             self.find(code::LEFT_OUT, Severity::Warning, Some(name), text);
         }
     }
