@@ -75,7 +75,7 @@ impl MysqlSource {
              @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
         );
         let request = match after {
-            Position::Mysql(set) => dump::request_mysql(self.server_id, set),
+            Position::Mysql(set) => dump::request_mysql(self.server_id(), set),
             Position::Mariadb(list) => {
                 settings.push_str(&mariadb_settings(list));
                 dump::request_mariadb(self.server_id())
