@@ -181,7 +181,7 @@ mod tests {
                 canonical(encoding, left),
                 canonical(encoding, right),
                 "{left} {right}"
-            )
+            );
         };
         check(
             Encoding::Timestamp,

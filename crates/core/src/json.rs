@@ -569,7 +569,7 @@ mod tests {
     #[test]
     fn stored_text_is_the_source_without_spaces() {
         let check = |text, expected: &str| {
-            assert_eq!(written(text, Flavor::Json, Form::Stored).as_deref(), Ok(expected))
+            assert_eq!(written(text, Flavor::Json, Form::Stored).as_deref(), Ok(expected));
         };
         check(
             r#" {"b": 1.50, "a" : [ true,null , {} ]} "#,

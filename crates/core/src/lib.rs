@@ -1,7 +1,7 @@
 //! Pure heart of Spanferry: values, schemas, positions, ordering, progress and the boundary traits.
 
-pub mod change_log;
 pub mod canonical;
+pub mod change_log;
 pub mod charset;
 pub mod code;
 pub mod ddl;
@@ -22,5 +22,6 @@ pub mod schema;
 pub mod source;
 pub mod target;
 pub mod target_schema;
+pub mod value;
 pub mod window;
 pub mod wire;
