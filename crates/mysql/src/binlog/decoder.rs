@@ -33,6 +33,8 @@ pub struct BinlogDecoder {
     /// Per table, the compiled reader of each definition seen, or what about it does not fit.
     compiled: HashMap<(usize, Vec<u8>), Compiled>,
     transaction: Transaction,
+    /// Whether the piece at hand is MariaDB's.
+    mariadb: bool,
     scratch: Scratch,
     encoder: RowEncoder,
     key_encoder: KeyEncoder,
@@ -64,6 +66,7 @@ impl BinlogDecoder {
             schemas: BTreeSet::from([schema.to_owned()]),
             compiled: HashMap::new(),
             transaction: Transaction::default(),
+            mariadb: false,
             scratch: Scratch::default(),
             encoder: RowEncoder::new(),
             key_encoder: KeyEncoder::default(),
@@ -163,7 +166,7 @@ impl BinlogDecoder {
         if let Some(known) = self.compiled.get(&key) {
             return known.clone();
         }
-        let compiled = Definition::parse(definition)
+        let compiled = Definition::parse(definition, self.mariadb)
             .map_err(|error| error.to_string())
             .and_then(|definition| ImageReader::compile(&self.plans[index], &definition));
         let compiled: Compiled = compiled.map(Arc::new).map_err(Arc::from);
@@ -468,6 +471,7 @@ impl ChangeDecoder for BinlogDecoder {
             PieceKind::Transaction => {}
             PieceKind::Abandoned => return Ok(()),
         }
+        self.mariadb = matches!(self.transaction(piece)?, TransactionId::Mariadb { .. });
         let mut run = piece.body.as_slice();
         let broken = |error: Malformed| {
             let object = format!("transaction {}", piece.transaction);
