@@ -24,7 +24,9 @@ fn run() -> Result<(), String> {
     let options = options(std::env::args().skip(1))?;
     let interposer = Interposer::start(options).map_err(|error| error.to_string())?;
     let mut out = std::io::stdout();
-    writeln!(out, "{}", interposer.address()).and_then(|()| out.flush()).map_err(|error| error.to_string())?;
+    writeln!(out, "{}", interposer.address())
+        .and_then(|()| out.flush())
+        .map_err(|error| error.to_string())?;
     loop {
         std::thread::park();
     }

@@ -30,9 +30,13 @@ pub(super) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usiz
     let lower = sql.to_ascii_lowercase();
     let select = lower.find("select ")? + "select ".len();
     let from = lower.find(" from information_schema.")?;
-    let view = lower[from + " from information_schema.".len()..].split_whitespace().next()?;
+    let view = lower[from + " from information_schema.".len()..]
+        .split_whitespace()
+        .next()?;
     let columns: Vec<&str> = lower.get(select..from)?.split(',').map(str::trim).collect();
-    let prefix = lower.split_once(" like '").and_then(|(_, rest)| rest.split('%').next());
+    let prefix = lower
+        .split_once(" like '")
+        .and_then(|(_, rest)| rest.split('%').next());
     let records = match view {
         "database_options" => vec![option(postgres)],
         "tables" => tables(schema, postgres, prefix),
@@ -57,7 +61,10 @@ fn project(record: &Record, columns: &[&str]) -> Vec<Bytes> {
             Some(Value::Null) | None => put_null(&mut out),
         }
     }
-    cells(&out).filter_map(Result::ok).map(Bytes::copy_from_slice).collect()
+    cells(&out)
+        .filter_map(Result::ok)
+        .map(Bytes::copy_from_slice)
+        .collect()
 }
 
 fn each(schema: &Schema, records: impl Fn(&Table) -> Vec<Record>) -> Vec<Record> {
@@ -65,7 +72,11 @@ fn each(schema: &Schema, records: impl Fn(&Table) -> Vec<Record>) -> Vec<Record>
 }
 
 fn truth(postgres: bool, truth: bool) -> Value {
-    if postgres { text(if truth { "YES" } else { "NO" }) } else { Value::Truth(truth) }
+    if postgres {
+        text(if truth { "YES" } else { "NO" })
+    } else {
+        Value::Truth(truth)
+    }
 }
 
 fn schema_name(postgres: bool) -> Value {
@@ -73,8 +84,15 @@ fn schema_name(postgres: bool) -> Value {
 }
 
 fn option(postgres: bool) -> Record {
-    let dialect = if postgres { "POSTGRESQL" } else { "GOOGLE_STANDARD_SQL" };
-    Record::from([("option_name", text("database_dialect")), ("option_value", text(dialect))])
+    let dialect = if postgres {
+        "POSTGRESQL"
+    } else {
+        "GOOGLE_STANDARD_SQL"
+    };
+    Record::from([
+        ("option_name", text("database_dialect")),
+        ("option_value", text(dialect)),
+    ])
 }
 
 fn tables(schema: &Schema, postgres: bool, prefix: Option<&str>) -> Vec<Record> {
@@ -99,7 +117,10 @@ fn columns_of(table: &Table, postgres: bool) -> Vec<Record> {
             ("column_name", text(&column.name)),
             ("spanner_type", text(column.ty.text(postgres))),
             ("is_nullable", text(if column.not_null { "NO" } else { "YES" })),
-            ("column_default", optional(column.has_default.then(|| "expression".to_owned()))),
+            (
+                "column_default",
+                optional(column.has_default.then(|| "expression".to_owned())),
+            ),
             ("is_generated", text("NEVER")),
         ])
     };
@@ -126,16 +147,28 @@ fn indexes(table: &Table, postgres: bool) -> Vec<Record> {
             ("index_type", text(kind)),
             ("is_unique", truth(postgres, unique)),
             ("is_null_filtered", truth(postgres, filtered)),
-            ("filter", optional((postgres && filtered).then(|| "IS NOT NULL".to_owned()))),
+            (
+                "filter",
+                optional((postgres && filtered).then(|| "IS NOT NULL".to_owned())),
+            ),
             ("column_name", text(column)),
             ("column_ordering", text(if descending { "DESC" } else { "ASC" })),
         ])
     };
     let key = table.key_names();
-    let key = key.iter().map(|column| record("PRIMARY_KEY", "PRIMARY_KEY", true, false, column, false));
+    let key = key
+        .iter()
+        .map(|column| record("PRIMARY_KEY", "PRIMARY_KEY", true, false, column, false));
     let own = table.indexes.iter().flat_map(|index| {
         index.columns.iter().map(|(column, descending)| {
-            record(&index.name, "INDEX", index.unique, index.null_filtered, column, *descending)
+            record(
+                &index.name,
+                "INDEX",
+                index.unique,
+                index.null_filtered,
+                column,
+                *descending,
+            )
         })
     });
     key.chain(own).collect()
@@ -147,7 +180,11 @@ fn referenced(schema: &Schema, parent: &str, columns: &[String]) -> String {
         let key = table.key_names();
         key.len() == columns.len() && columns.iter().all(|column| key.contains(column))
     });
-    if is_key { format!("PK_{parent}") } else { format!("IDX_{parent}_{}_U", columns.join("_")) }
+    if is_key {
+        format!("PK_{parent}")
+    } else {
+        format!("IDX_{parent}_{}_U", columns.join("_"))
+    }
 }
 
 fn foreign_keys(schema: &Schema, table: &Table, postgres: bool) -> Vec<Record> {
@@ -156,7 +193,10 @@ fn foreign_keys(schema: &Schema, table: &Table, postgres: bool) -> Vec<Record> {
             ("constraint_schema", schema_name(postgres)),
             ("constraint_name", text(&key.name)),
             ("unique_constraint_schema", schema_name(postgres)),
-            ("unique_constraint_name", text(referenced(schema, &key.parent, &key.parent_columns))),
+            (
+                "unique_constraint_name",
+                text(referenced(schema, &key.parent, &key.parent_columns)),
+            ),
         ])
     };
     table.foreign_keys.iter().map(record).collect()
@@ -170,13 +210,19 @@ fn key_usage(schema: &Schema, table: &Table, postgres: bool) -> Vec<Record> {
             ("table_schema", schema_name(postgres)),
             ("table_name", text(table)),
             ("column_name", text(column)),
-            ("position_in_unique_constraint", optional(position.map(|at| (at + 1).to_string()))),
+            (
+                "position_in_unique_constraint",
+                optional(position.map(|at| (at + 1).to_string())),
+            ),
         ])
     };
     let mut records = Vec::new();
     let primary = format!("PK_{}", table.name);
     let key = table.key_names();
-    records.extend(key.iter().map(|column| record(&primary, &table.name, column, None)));
+    records.extend(
+        key.iter()
+            .map(|column| record(&primary, &table.name, column, None)),
+    );
     for key in &table.foreign_keys {
         let unique = referenced(schema, &key.parent, &key.parent_columns);
         let order = match schema.table(&key.parent) {

@@ -36,13 +36,21 @@ pub(super) struct Tally {
 /// Checks all mutations of an encoded `CommitRequest`.
 pub(super) fn commit(schema: &Schema, message: &[u8], check: Check) -> Result<Tally, Refusal> {
     if message.len() > COMMIT_BYTES_MAX {
-        let message = format!("Commit size of {} bytes exceeds the maximum of 104857600 bytes.", message.len());
+        let message = format!(
+            "Commit size of {} bytes exceeds the maximum of 104857600 bytes.",
+            message.len()
+        );
         return Err(Refusal::broken(Rule::CommitBytes, Code::InvalidArgument, message));
     }
     let mut tally = Tally::default();
     for change in changes(message) {
         match change? {
-            Change::Write { kind, table, columns, body } => {
+            Change::Write {
+                kind,
+                table,
+                columns,
+                body,
+            } => {
                 let table = schema.table(table).ok_or_else(|| Refusal::unknown_table(table))?;
                 let write = Write::new(table, kind, &columns)?;
                 for row in rows(body) {
@@ -64,7 +72,11 @@ pub(super) fn commit(schema: &Schema, message: &[u8], check: Check) -> Result<Ta
              transaction generates. (Maximum number: {MUTATIONS_MAX}, found: {})",
             tally.mutations
         );
-        return Err(Refusal::broken(Rule::MutationCount, Code::InvalidArgument, message));
+        return Err(Refusal::broken(
+            Rule::MutationCount,
+            Code::InvalidArgument,
+            message,
+        ));
     }
     Ok(tally)
 }
@@ -91,7 +103,10 @@ fn delete(table: &Table, keys: &[u8], check: Check, tally: &mut Tally) -> Result
 }
 
 fn key_size(table: &Table, length: usize) -> Result<(), Refusal> {
-    let message = format!("Key for table {} is too large: size {length}, limit {KEY_BYTES_MAX}.", table.name);
+    let message = format!(
+        "Key for table {} is too large: size {length}, limit {KEY_BYTES_MAX}.",
+        table.name
+    );
     Err(Refusal::broken(Rule::KeySize, Code::InvalidArgument, message))
 }
 
@@ -122,8 +137,9 @@ impl<'a> Write<'a> {
     fn new(table: &'a Arc<Table>, kind: WriteKind, columns: &[&str]) -> Result<Write<'a>, Refusal> {
         let mut positions = Vec::with_capacity(columns.len());
         for column in columns {
-            let position =
-                table.position(column).ok_or_else(|| Refusal::unknown_column(&table.name, column))?;
+            let position = table
+                .position(column)
+                .ok_or_else(|| Refusal::unknown_column(&table.name, column))?;
             if positions.contains(&position) {
                 let message = format!("Multiple values for column {column}.");
                 return Err(Refusal::broken(Rule::ValueCount, Code::InvalidArgument, message));
@@ -132,16 +148,21 @@ impl<'a> Write<'a> {
         }
         if let Some(missing) = table.key.iter().find(|key| !positions.contains(key)) {
             let column = &table.columns[*missing].name;
-            let message = format!("Key column {column} of table {} is not in the mutation.", table.name);
+            let message = format!(
+                "Key column {column} of table {} is not in the mutation.",
+                table.name
+            );
             return Err(Refusal::broken(Rule::ValueCount, Code::InvalidArgument, message));
         }
         let whole_row = match kind {
             WriteKind::Insert | WriteKind::Upsert | WriteKind::Replace => true,
             WriteKind::Update => false,
         };
-        let left_out = table.columns.iter().enumerate().find(|(index, column)| {
-            column.not_null && !column.has_default && !positions.contains(index)
-        });
+        let left_out = table
+            .columns
+            .iter()
+            .enumerate()
+            .find(|(index, column)| column.not_null && !column.has_default && !positions.contains(index));
         if let (true, Some((_, column))) = (whole_row, left_out) {
             let message = format!(
                 "A new row in table {} does not specify a non-null value for NOT NULL column: {}",
@@ -155,7 +176,11 @@ impl<'a> Write<'a> {
             WriteKind::Replace => 2 * table.index_count(),
         };
         let cost = positions.len() as u64 + entries;
-        Ok(Write { table, positions, cost })
+        Ok(Write {
+            table,
+            positions,
+            cost,
+        })
     }
 
     fn row(&self, row: &[u8], check: Check) -> Result<(), Refusal> {
@@ -177,21 +202,23 @@ impl<'a> Write<'a> {
                 cell_form(self.table, column, cell)?;
             }
         }
-        if key_bytes > KEY_BYTES_MAX { key_size(self.table, key_bytes) } else { Ok(()) }
+        if key_bytes > KEY_BYTES_MAX {
+            key_size(self.table, key_bytes)
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// Reads an encoded `Value`.
 pub(super) fn value(cell: &[u8]) -> Result<WireValue<'_>, Refusal> {
-    let mut list = Vec::new();
     let value = match Fields(cell).next().transpose()? {
         Some((1, _)) => Some(WireValue::Null),
         Some((3, Field::Bytes(text))) => Some(WireValue::String(text)),
         Some((4, Field::Varint(truth))) => Some(WireValue::Bool(truth != 0)),
         Some((6, Field::Bytes(inner))) => Some(WireValue::List(inner)),
         Some((2, Field::Fixed)) => {
-            list.extend_from_slice(cell.get(1..9).unwrap_or_default());
-            let number: Option<[u8; 8]> = list.as_slice().try_into().ok();
+            let number: Option<[u8; 8]> = cell.get(1..9).and_then(|bytes| bytes.try_into().ok());
             number.map(|bytes| WireValue::Number(f64::from_le_bytes(bytes)))
         }
         Some(_) | None => None,
@@ -219,8 +246,15 @@ fn cell_form(table: &Table, column: &Column, cell: &[u8]) -> Result<(), Refusal>
         return Ok(());
     }
     let expected = column.ty.text(false);
-    let message = format!("Invalid value for column {} in table {}: Expected {expected}.", column.name, table.name);
-    Err(Refusal::broken(Rule::ValueForm, Code::FailedPrecondition, message))
+    let message = format!(
+        "Invalid value for column {} in table {}: Expected {expected}.",
+        column.name, table.name
+    );
+    Err(Refusal::broken(
+        Rule::ValueForm,
+        Code::FailedPrecondition,
+        message,
+    ))
 }
 
 /// The limit that the value exceeds.
@@ -229,7 +263,10 @@ fn size_limit(ty: &ColumnType, value: WireValue<'_>) -> Result<Option<usize>, Re
         return Ok(None);
     };
     let declared = |length: &Option<u64>, most: usize| {
-        length.and_then(|length| usize::try_from(length).ok()).unwrap_or(most).min(most)
+        length
+            .and_then(|length| usize::try_from(length).ok())
+            .unwrap_or(most)
+            .min(most)
     };
     Ok(match ty {
         ColumnType::String(length) => {
@@ -301,10 +338,15 @@ fn is_decimal(text: &str, whole_max: usize, fraction_max: usize) -> bool {
 }
 
 fn is_base64(bytes: &[u8]) -> bool {
-    let content = bytes.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
+    let content = bytes
+        .iter()
+        .rposition(|byte| *byte != b'=')
+        .map_or(0, |at| at + 1);
     bytes.len().is_multiple_of(4)
         && bytes.len() - content <= 2
-        && bytes[..content].iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && bytes[..content]
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
 fn is_date(text: &str) -> bool {
@@ -315,7 +357,8 @@ fn is_date(text: &str) -> bool {
     if (year.len(), month.len(), day.len()) != (4, 2, 2) {
         return false;
     }
-    let (Ok(year), Ok(month), Ok(day)) = (year.parse::<u32>(), month.parse::<u32>(), day.parse::<u32>()) else {
+    let (Ok(year), Ok(month), Ok(day)) = (year.parse::<u32>(), month.parse::<u32>(), day.parse::<u32>())
+    else {
         return false;
     };
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
@@ -359,7 +402,11 @@ mod tests {
             (ColumnType::Numeric, "-0.123456789", "0.1234567891"),
             (ColumnType::Bytes(None), "AQI=", "AQI"),
             (ColumnType::Date, "2024-02-29", "2023-02-29"),
-            (ColumnType::Timestamp, "2024-01-01T00:00:00.5Z", "2024-01-01 00:00:00"),
+            (
+                ColumnType::Timestamp,
+                "2024-01-01T00:00:00.5Z",
+                "2024-01-01 00:00:00",
+            ),
             (ColumnType::Uuid, "00000000-0000-0000-0000-00000000000a", "0"),
         ] {
             assert!(has_text_form(&ty, good), "{good}");

@@ -36,14 +36,21 @@ pub(super) fn apply(schema: &mut Schema, statement: &str) -> Result<(), Refusal>
 }
 
 fn duplicate(name: &str) -> Refusal {
-    Refusal::answer(Code::FailedPrecondition, format!("Duplicate name in schema: {name}."))
+    Refusal::answer(
+        Code::FailedPrecondition,
+        format!("Duplicate name in schema: {name}."),
+    )
 }
 
 fn create_table(schema: &mut Schema, sql: &mut Cursor<'_>) -> Result<(), Refusal> {
     let lenient = sql.take(&["IF", "NOT", "EXISTS"]);
     let mut table = Table::new(sql.name()?);
     if schema.has_name(&table.name) {
-        return if lenient { Ok(()) } else { Err(duplicate(&table.name)) };
+        return if lenient {
+            Ok(())
+        } else {
+            Err(duplicate(&table.name))
+        };
     }
     let mut key = Vec::new();
     sql.symbol('(')?;
@@ -80,7 +87,9 @@ fn create_table(schema: &mut Schema, sql: &mut Cursor<'_>) -> Result<(), Refusal
     }
     table.index_columns();
     for (name, _) in key {
-        let position = table.position(&name).ok_or_else(|| Refusal::unknown_column(&table.name, &name))?;
+        let position = table
+            .position(&name)
+            .ok_or_else(|| Refusal::unknown_column(&table.name, &name))?;
         table.key.push(position);
     }
     schema.tables.insert(table.name.clone(), Arc::new(table));
@@ -114,7 +123,12 @@ fn foreign_key(sql: &mut Cursor<'_>, name: String) -> Result<ForeignKey, Refusal
     }
     let parent = sql.name()?;
     let parent_columns = bare(sql.names()?);
-    Ok(ForeignKey { name, columns, parent, parent_columns })
+    Ok(ForeignKey {
+        name,
+        columns,
+        parent,
+        parent_columns,
+    })
 }
 
 /// A column's definition, and whether it is the primary key by itself.
@@ -127,7 +141,15 @@ fn column(sql: &mut Cursor<'_>) -> Result<(Column, bool), Refusal> {
         is_key |= sql.sees_all(&["PRIMARY", "KEY"]);
         has_default |= sql.sees("DEFAULT") || sql.sees("AS") || sql.sees("GENERATED");
     });
-    Ok((Column { name, ty, not_null: not_null || is_key, has_default }, is_key))
+    Ok((
+        Column {
+            name,
+            ty,
+            not_null: not_null || is_key,
+            has_default,
+        },
+        is_key,
+    ))
 }
 
 fn column_type(sql: &mut Cursor<'_>) -> Result<ColumnType, Refusal> {
@@ -168,7 +190,11 @@ fn column_type(sql: &mut Cursor<'_>) -> Result<ColumnType, Refusal> {
     };
     if sql.take_symbol('[') {
         sql.symbol(']')?;
-        let length = if sql.take(&["VECTOR", "LENGTH"]) { sql.word()?.parse().ok() } else { None };
+        let length = if sql.take(&["VECTOR", "LENGTH"]) {
+            sql.word()?.parse().ok()
+        } else {
+            None
+        };
         ty = ColumnType::Array(Box::new(ty), length);
     }
     Ok(ty)
@@ -208,17 +234,31 @@ fn create_index(
     }
     let table = sql.name()?;
     let columns = sql.names()?;
-    let stored = if sql.take(&["STORING"]) || sql.take(&["INCLUDE"]) { sql.names()? } else { Vec::new() };
+    let stored = if sql.take(&["STORING"]) || sql.take(&["INCLUDE"]) {
+        sql.names()?
+    } else {
+        Vec::new()
+    };
     let null_filtered = null_filtered || sql.sees("WHERE");
     if schema.has_name(&name) {
         return if lenient { Ok(()) } else { Err(duplicate(&name)) };
     }
-    let owner = schema.table_mut(&table).ok_or_else(|| Refusal::unknown_table(&table))?;
+    let owner = schema
+        .table_mut(&table)
+        .ok_or_else(|| Refusal::unknown_table(&table))?;
     for (column, _) in columns.iter().chain(&stored) {
-        owner.position(column).ok_or_else(|| Refusal::unknown_column(&table, column))?;
+        owner
+            .position(column)
+            .ok_or_else(|| Refusal::unknown_column(&table, column))?;
     }
     let stored = stored.into_iter().map(|(column, _)| column).collect();
-    owner.indexes.push(Index { name, unique, null_filtered, columns, stored });
+    owner.indexes.push(Index {
+        name,
+        unique,
+        null_filtered,
+        columns,
+        stored,
+    });
     Ok(())
 }
 
@@ -227,12 +267,19 @@ fn drop_index(schema: &mut Schema, sql: &mut Cursor<'_>) -> Result<(), Refusal> 
     let name = sql.name()?;
     match schema.index_owner(&name) {
         Some(owner) => {
-            let table = schema.table_mut(&owner).ok_or_else(|| Refusal::unknown_table(&owner))?;
-            table.indexes.retain(|index| !index.name.eq_ignore_ascii_case(&name));
+            let table = schema
+                .table_mut(&owner)
+                .ok_or_else(|| Refusal::unknown_table(&owner))?;
+            table
+                .indexes
+                .retain(|index| !index.name.eq_ignore_ascii_case(&name));
             Ok(())
         }
         None if lenient => Ok(()),
-        None => Err(Refusal::answer(Code::NotFound, format!("Index not found: {name}"))),
+        None => Err(Refusal::answer(
+            Code::NotFound,
+            format!("Index not found: {name}"),
+        )),
     }
 }
 
@@ -240,7 +287,11 @@ fn drop_table(schema: &mut Schema, sql: &mut Cursor<'_>) -> Result<(), Refusal> 
     let lenient = sql.take(&["IF", "EXISTS"]);
     let name = sql.name()?;
     let Some(table) = schema.table(&name).cloned() else {
-        return if lenient { Ok(()) } else { Err(Refusal::unknown_table(&name)) };
+        return if lenient {
+            Ok(())
+        } else {
+            Err(Refusal::unknown_table(&name))
+        };
     };
     let refuse = |what: &str| {
         let message = format!("Cannot drop table {name} with {what}.");
@@ -283,8 +334,12 @@ fn alter_table(schema: &mut Schema, sql: &mut Cursor<'_>) -> Result<(), Refusal>
     if sql.take(&["DROP", "CONSTRAINT"]) {
         let constraint = sql.name()?;
         let before = table.foreign_keys.len() + table.checks.len();
-        table.foreign_keys.retain(|key| !key.name.eq_ignore_ascii_case(&constraint));
-        table.checks.retain(|check| !check.eq_ignore_ascii_case(&constraint));
+        table
+            .foreign_keys
+            .retain(|key| !key.name.eq_ignore_ascii_case(&constraint));
+        table
+            .checks
+            .retain(|check| !check.eq_ignore_ascii_case(&constraint));
         if table.foreign_keys.len() + table.checks.len() == before {
             let message = format!("{constraint} is not a constraint in {name}");
             return Err(Refusal::answer(Code::NotFound, message));
@@ -301,7 +356,9 @@ fn check_foreign_key(schema: &Schema, table: &str, key: &ForeignKey) -> Result<(
     for (table, columns) in [(table, &key.columns), (&key.parent, &key.parent_columns)] {
         let found = schema.table(table).ok_or_else(|| Refusal::unknown_table(table))?;
         for column in columns {
-            found.position(column).ok_or_else(|| Refusal::unknown_column(table, column))?;
+            found
+                .position(column)
+                .ok_or_else(|| Refusal::unknown_column(table, column))?;
         }
     }
     Ok(())
@@ -323,8 +380,14 @@ mod tests {
             apply(&mut schema, statement).unwrap();
         }
         let (a, b) = (schema.table("A").unwrap(), schema.table("b").unwrap());
-        assert_eq!((a.columns[1].ty.clone(), a.key.clone()), (ColumnType::String(Some(20)), vec![0]));
-        assert_eq!(b.columns[2].ty, ColumnType::Array(Box::new(ColumnType::Float32), Some(3)));
+        assert_eq!(
+            (a.columns[1].ty.clone(), a.key.clone()),
+            (ColumnType::String(Some(20)), vec![0])
+        );
+        assert_eq!(
+            b.columns[2].ty,
+            ColumnType::Array(Box::new(ColumnType::Float32), Some(3))
+        );
         assert_eq!((a.index_count(), b.index_count()), (2, 1));
         assert!(apply(&mut schema, "DROP TABLE `a`").is_err());
         apply(&mut schema, "DROP INDEX `i`").unwrap();

@@ -75,7 +75,10 @@ impl FromStr for FaultRate {
 
 /// Parses a list of rates, separated by commas; the empty text has none.
 pub fn parse_rates(text: &str) -> Result<Vec<FaultRate>, MalformedFault> {
-    text.split(',').filter(|part| !part.trim().is_empty()).map(|part| part.trim().parse()).collect()
+    text.split(',')
+        .filter(|part| !part.trim().is_empty())
+        .map(|part| part.trim().parse())
+        .collect()
 }
 
 fn parse(text: &str) -> Option<FaultRate> {
@@ -84,7 +87,10 @@ fn parse(text: &str) -> Option<FaultRate> {
     let (probability, parameter) = value.split_once(':').map_or((value, None), |(p, x)| (p, Some(x)));
     let probability = probability.parse().ok().filter(|p| (0.0..=1.0).contains(p))?;
     let delay = match parameter {
-        Some(text) => text.strip_suffix("ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis),
+        Some(text) => text
+            .strip_suffix("ms")
+            .and_then(|ms| ms.parse().ok())
+            .map(Duration::from_millis),
         None => None,
     };
     let count = match parameter {
@@ -106,7 +112,11 @@ fn parse(text: &str) -> Option<FaultRate> {
         "retry-token" => Fault::RetryToken,
         _ => return None,
     };
-    Some(FaultRate { method: method.to_owned(), fault, probability })
+    Some(FaultRate {
+        method: method.to_owned(),
+        fault,
+        probability,
+    })
 }
 
 /// Decides what goes wrong. Changed at run time; equal seeds and equal order of calls give equal faults.
@@ -126,7 +136,14 @@ struct State {
 impl Faults {
     pub(super) fn new(seed: u64, rates: Vec<FaultRate>) -> Faults {
         let (random, once, injected) = (Random::new(seed), BTreeMap::new(), 0);
-        Faults { state: Mutex::new(State { random, rates, once, injected }) }
+        Faults {
+            state: Mutex::new(State {
+                random,
+                rates,
+                once,
+                injected,
+            }),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -145,7 +162,10 @@ impl Faults {
     pub fn once(&self, method: &str, fault: Fault) {
         let mut state = self.state();
         let queue = state.once.entry(method.to_owned()).or_default();
-        assert!(queue.len() < QUEUE_MAX, "too many one-shot faults wait for {method}");
+        assert!(
+            queue.len() < QUEUE_MAX,
+            "too many one-shot faults wait for {method}"
+        );
         queue.push_back(fault);
     }
 
@@ -160,7 +180,10 @@ impl Faults {
         let mut fault = state.once.get_mut(method).and_then(VecDeque::pop_front);
         if fault.is_none() {
             let State { random, rates, .. } = &mut *state;
-            for rate in rates.iter().filter(|rate| rate.method == ANY || rate.method == method) {
+            for rate in rates
+                .iter()
+                .filter(|rate| rate.method == ANY || rate.method == method)
+            {
                 let applies = method == COMMIT || !rate.fault.is_for_commits();
                 if applies && unit(random) < rate.probability {
                     fault = Some(rate.fault);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use spanferry_spanner_api::database_admin::database_admin_client::DatabaseAdminClient;
 use spanferry_spanner_api::database_admin::GetDatabaseDdlRequest;
+use spanferry_spanner_api::database_admin::database_admin_client::DatabaseAdminClient;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::StreamExt;
@@ -31,18 +31,32 @@ pub(super) struct Forward {
 impl Forward {
     /// Connects at the first call.
     pub(super) fn new(upstream: &str) -> Result<Forward, tonic::transport::Error> {
-        let channel = Endpoint::from_shared(format!("http://{upstream}"))?.tcp_nodelay(true).connect_lazy();
-        Ok(Forward { channel, schemas: Mutex::new(HashMap::new()) })
+        let channel = Endpoint::from_shared(format!("http://{upstream}"))?
+            .tcp_nodelay(true)
+            .connect_lazy();
+        Ok(Forward {
+            channel,
+            schemas: Mutex::new(HashMap::new()),
+        })
     }
 
     pub(super) async fn answer(&self, shared: &Shared, call: Call) -> Result<Messages, Status> {
-        let tally = if call.method() == "Commit" { Some(self.check(shared, &call).await?) } else { None };
-        let changes_schema =
-            matches!(call.method(), "UpdateDatabaseDdl" | "CreateDatabase" | "DropDatabase" | "GetOperation");
+        let tally = if call.method() == "Commit" {
+            Some(self.check(shared, &call).await?)
+        } else {
+            None
+        };
+        let changes_schema = matches!(
+            call.method(),
+            "UpdateDatabaseDdl" | "CreateDatabase" | "DropDatabase" | "GetOperation"
+        );
         let bytes = call.message.len();
         let answer = self.send(call).await;
         if changes_schema {
-            self.schemas.lock().expect("no holder of this lock panics").clear();
+            self.schemas
+                .lock()
+                .expect("no holder of this lock panics")
+                .clear();
         }
         let answer = answer?;
         if let Some(tally) = tally {
@@ -52,14 +66,18 @@ impl Forward {
     }
 
     async fn send(&self, call: Call) -> Result<Messages, Status> {
-        let path: PathAndQuery =
-            call.path.parse().map_err(|_| Status::unimplemented("no such method"))?;
+        let path: PathAndQuery = call
+            .path
+            .parse()
+            .map_err(|_| Status::unimplemented("no such method"))?;
         let mut request = Request::new(call.message);
         *request.metadata_mut() = call.metadata;
         let mut grpc = Grpc::new(self.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        grpc.ready()
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
         let mut stream = grpc.server_streaming(request, path, Raw).await?.into_inner();
         // The first message is waited for, so that a refusal is this call's answer and not the stream's.
         let first = stream.next().await;
@@ -81,7 +99,9 @@ impl Forward {
         match check::commit(&schema, &call.message, shared.check) {
             // It may be that the schema has just changed.
             Err(refusal) if matches!(refusal.rule, Some(Rule::UnknownTable | Rule::UnknownColumn)) => {
-                let schema = self.schema(text(database.as_bytes()).map_err(refuse)?, true).await?;
+                let schema = self
+                    .schema(text(database.as_bytes()).map_err(refuse)?, true)
+                    .await?;
                 check::commit(&schema, &call.message, shared.check).map_err(refuse)
             }
             checked => checked.map_err(refuse),
@@ -89,12 +109,21 @@ impl Forward {
     }
 
     async fn schema(&self, database: &str, fresh: bool) -> Result<Arc<Schema>, Status> {
-        let known = self.schemas.lock().expect("no holder of this lock panics").get(database).cloned();
+        let known = self
+            .schemas
+            .lock()
+            .expect("no holder of this lock panics")
+            .get(database)
+            .cloned();
         if let (Some(schema), false) = (known, fresh) {
             return Ok(schema);
         }
-        let request = GetDatabaseDdlRequest { database: database.to_owned() };
-        let answer = DatabaseAdminClient::new(self.channel.clone()).get_database_ddl(request).await?;
+        let request = GetDatabaseDdlRequest {
+            database: database.to_owned(),
+        };
+        let answer = DatabaseAdminClient::new(self.channel.clone())
+            .get_database_ddl(request)
+            .await?;
         let mut schema = Schema::default();
         for statement in answer.into_inner().statements {
             // The emulator has accepted it; what we do not understand is not checked.

@@ -19,16 +19,32 @@ impl Shared {
         let database = resource.split("/sessions/").next().unwrap_or_default();
         let header = |name: &str| call.metadata.get(name).and_then(|value| value.to_str().ok());
         let refuse = |message: String| {
-            Err(self.violations.refuse(Refusal::broken(Rule::RoutingHeader, Code::InvalidArgument, message)))
+            Err(self.violations.refuse(Refusal::broken(
+                Rule::RoutingHeader,
+                Code::InvalidArgument,
+                message,
+            )))
         };
         if header("google-cloud-resource-prefix") != Some(database) {
-            return refuse(format!("google-cloud-resource-prefix does not name {database}: {}", call.method()));
+            return refuse(format!(
+                "google-cloud-resource-prefix does not name {database}: {}",
+                call.method()
+            ));
         }
         let routed = header("x-goog-request-params").map(decoded).unwrap_or_default();
-        if !routed.split('&').any(|pair| pair.split_once('=').is_some_and(|(_, value)| value == resource)) {
-            return refuse(format!("x-goog-request-params does not name {resource}: {}", call.method()));
+        if !routed
+            .split('&')
+            .any(|pair| pair.split_once('=').is_some_and(|(_, value)| value == resource))
+        {
+            return refuse(format!(
+                "x-goog-request-params does not name {resource}: {}",
+                call.method()
+            ));
         }
-        let leader = matches!(call.method(), "Commit" | "BeginTransaction" | "Rollback" | "CreateSession");
+        let leader = matches!(
+            call.method(),
+            "Commit" | "BeginTransaction" | "Rollback" | "CreateSession"
+        );
         if leader && header("x-goog-spanner-route-to-leader") != Some("true") {
             let message = format!("x-goog-spanner-route-to-leader is missing: {}", call.method());
             self.violations.record(Rule::LeaderHeader, &message);

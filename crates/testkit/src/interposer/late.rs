@@ -29,7 +29,11 @@ impl Queue {
     pub(super) fn push(&self, after: u64, metadata: MetadataMap, message: Bytes) {
         let mut waiting = self.waiting();
         if waiting.len() < WAITING_MAX {
-            waiting.push(LateCommit { after: after.max(1), metadata, message });
+            waiting.push(LateCommit {
+                after: after.max(1),
+                metadata,
+                message,
+            });
         }
     }
 

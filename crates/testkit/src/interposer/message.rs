@@ -39,9 +39,13 @@ impl<'a> Fields<'a> {
     fn field(&mut self) -> Option<(u64, Field<'a>)> {
         let (tag, rest) = take_varint(self.0).ok()?;
         let (field, rest) = match tag & 7 {
-            0 => take_varint(rest).ok().map(|(value, rest)| (Field::Varint(value), rest))?,
+            0 => take_varint(rest)
+                .ok()
+                .map(|(value, rest)| (Field::Varint(value), rest))?,
             1 => (Field::Fixed, rest.get(8..)?),
-            2 => take_delimited(rest).ok().map(|(bytes, rest)| (Field::Bytes(bytes), rest))?,
+            2 => take_delimited(rest)
+                .ok()
+                .map(|(bytes, rest)| (Field::Bytes(bytes), rest))?,
             5 => (Field::Fixed, rest.get(4..)?),
             _ => return None,
         };
@@ -62,8 +66,16 @@ pub(super) enum WriteKind {
 /// One mutation.
 #[derive(Debug)]
 pub(super) enum Change<'a> {
-    Write { kind: WriteKind, table: &'a str, columns: Vec<&'a str>, body: &'a [u8] },
-    Delete { table: &'a str, keys: &'a [u8] },
+    Write {
+        kind: WriteKind,
+        table: &'a str,
+        columns: Vec<&'a str>,
+        body: &'a [u8],
+    },
+    Delete {
+        table: &'a str,
+        keys: &'a [u8],
+    },
 }
 
 /// The transaction of a commit.
@@ -89,7 +101,12 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Refusal> {
 
 /// Reads the head of a commit.
 pub(super) fn commit_head(message: &[u8]) -> Result<CommitHead<'_>, Refusal> {
-    let mut head = CommitHead { session: "", transaction: None, token: None, stats: false };
+    let mut head = CommitHead {
+        session: "",
+        transaction: None,
+        token: None,
+        stats: false,
+    };
     for field in Fields(message) {
         match field? {
             (1, Field::Bytes(bytes)) => head.session = text(bytes)?,
@@ -125,9 +142,8 @@ pub(super) fn changes(message: &[u8]) -> impl Iterator<Item = Result<Change<'_>,
 }
 
 fn change(mutation: &[u8]) -> Result<Change<'_>, Refusal> {
-    let (number, body) = match Fields(mutation).next() {
-        Some(Ok((number, Field::Bytes(body)))) => (number, body),
-        _ => return Err(Refusal::malformed()),
+    let Some(Ok((number, Field::Bytes(body)))) = Fields(mutation).next() else {
+        return Err(Refusal::malformed());
     };
     let kind = match number {
         1 => WriteKind::Insert,
@@ -147,7 +163,12 @@ fn change(mutation: &[u8]) -> Result<Change<'_>, Refusal> {
             _ => {}
         }
     }
-    Ok(Change::Write { kind, table, columns, body })
+    Ok(Change::Write {
+        kind,
+        table,
+        columns,
+        body,
+    })
 }
 
 fn delete(body: &[u8]) -> Result<Change<'_>, Refusal> {

@@ -64,7 +64,13 @@ impl Options {
     /// A free port of the loopback address, full checks, no faults.
     pub fn new(mode: Mode) -> Options {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Options { listen, mode, check: Check::Full, rates: Vec::new(), seed: 0 }
+        Options {
+            listen,
+            mode,
+            check: Check::Full,
+            rates: Vec::new(),
+            seed: 0,
+        }
     }
 }
 
@@ -102,8 +108,6 @@ enum Back {
     Null(Box<Null>),
     Forward(Box<Forward>),
 }
-
-
 
 /// A running interposer, on threads of its own; ends when dropped.
 #[derive(Debug)]
@@ -145,8 +149,15 @@ impl Interposer {
             back,
             late: late::Queue::default(),
         });
-        runtime.spawn(server::serve(TcpListener::from_std(listener)?, Arc::clone(&shared)));
-        Ok(Interposer { address, shared, runtime: Some(runtime) })
+        runtime.spawn(server::serve(
+            TcpListener::from_std(listener)?,
+            Arc::clone(&shared),
+        ));
+        Ok(Interposer {
+            address,
+            shared,
+            runtime: Some(runtime),
+        })
     }
 
     /// Where it listens.

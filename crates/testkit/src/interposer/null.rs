@@ -1,5 +1,8 @@
 //! The null mode: databases, sessions, transactions and kept rows in memory.
 
+mod admin;
+mod bounded;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,13 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use prost::Message;
 use spanferry_spanner_api::database_admin::{
-    CreateDatabaseRequest, Database as DatabaseMessage, DatabaseDialect, DropDatabaseRequest,
-    GetDatabaseDdlRequest, GetDatabaseDdlResponse, GetDatabaseRequest, UpdateDatabaseDdlMetadata,
-    UpdateDatabaseDdlRequest,
+    Database as DatabaseMessage, DropDatabaseRequest, GetDatabaseDdlRequest, GetDatabaseDdlResponse,
+    GetDatabaseRequest,
 };
 use spanferry_spanner_api::instance_admin::{GetInstanceRequest, Instance};
-use spanferry_spanner_api::longrunning::{GetOperationRequest, Operation, operation};
-use spanferry_spanner_api::rpc;
+use spanferry_spanner_api::longrunning::{GetOperationRequest, Operation};
 use spanferry_spanner_api::spanner::commit_response::CommitStats;
 use spanferry_spanner_api::spanner::transaction_options::{Mode, read_only::TimestampBound};
 use spanferry_spanner_api::spanner::transaction_selector::Selector;
@@ -30,11 +31,11 @@ use super::refusal::{Refusal, Rule, retryable};
 use super::schema::{Schema, Table};
 use super::server::{Call, Messages, single};
 use super::store::{Key, NULL, Row, Staged, Store};
-use super::{Shared, catalog, check, ddl};
+use super::{Shared, catalog, check};
+use admin::dialect;
+use bounded::Bounded;
 
 const CONTROL_PREFIX: &str = "spanferry_";
-/// Sessions, transactions and operations that are kept; the oldest go first.
-const KEPT_MAX: usize = 10_000;
 
 /// The server's memory.
 #[derive(Debug)]
@@ -51,30 +52,6 @@ struct State {
     operations: Bounded<Operation>,
     number: u64,
     clock: u64,
-}
-
-#[derive(Debug)]
-struct Bounded<T> {
-    entries: HashMap<Bytes, T>,
-    order: VecDeque<Bytes>,
-}
-
-impl<T> Default for Bounded<T> {
-    fn default() -> Self {
-        Bounded { entries: HashMap::new(), order: VecDeque::new() }
-    }
-}
-
-impl<T> Bounded<T> {
-    fn insert(&mut self, name: Bytes, entry: T) {
-        if self.order.len() == KEPT_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.entries.remove(&oldest);
-        }
-        self.order.push_back(name.clone());
-        self.entries.insert(name, entry);
-    }
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +99,9 @@ impl State {
     }
 
     fn database(&mut self, name: &str) -> Result<&mut Database, Refusal> {
-        self.databases.get_mut(name).ok_or_else(|| Refusal::no_database(name))
+        self.databases
+            .get_mut(name)
+            .ok_or_else(|| Refusal::no_database(name))
     }
 
     /// The session's database, and whether it is multiplexed.
@@ -152,12 +131,18 @@ impl State {
 fn token(id: &[u8], transaction: &mut Transaction) -> MultiplexedSessionPrecommitToken {
     transaction.sequence += 1;
     let text = format!("token {} {}", String::from_utf8_lossy(id), transaction.sequence);
-    MultiplexedSessionPrecommitToken { precommit_token: text.into(), seq_num: transaction.sequence }
+    MultiplexedSessionPrecommitToken {
+        precommit_token: text.into(),
+        seq_num: transaction.sequence,
+    }
 }
 
 impl Null {
     pub(super) fn new(keep_all: bool) -> Null {
-        Null { keep_all, state: Mutex::new(State::default()) }
+        Null {
+            keep_all,
+            state: Mutex::new(State::default()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -169,19 +154,22 @@ impl Null {
     }
 
     pub(super) fn expire_sessions(&self) {
-        self.state().sessions.entries.values_mut().for_each(|session| session.expired = true);
+        self.state()
+            .sessions
+            .entries
+            .values_mut()
+            .for_each(|session| session.expired = true);
     }
 
     /// A token that the commit must come back with, if it is one of a transaction.
     pub(super) fn retry_token(&self, message: &[u8]) -> Result<MultiplexedSessionPrecommitToken, Refusal> {
         let head = commit_head(message)?;
         match head.transaction {
-            Some(CommitIn::Id(id)) => {
-                Ok(token(id, self.state().transaction(head.session, id)?))
-            }
-            Some(CommitIn::SingleUse) | None => {
-                Ok(MultiplexedSessionPrecommitToken { precommit_token: "single".into(), seq_num: 1 })
-            }
+            Some(CommitIn::Id(id)) => Ok(token(id, self.state().transaction(head.session, id)?)),
+            Some(CommitIn::SingleUse) | None => Ok(MultiplexedSessionPrecommitToken {
+                precommit_token: "single".into(),
+                seq_num: 1,
+            }),
         }
     }
 
@@ -198,14 +186,21 @@ impl Null {
             "BeginTransaction" => self.begin(message).map(|answer| single(&answer)),
             "Rollback" => {
                 let request: RollbackRequest = decode(message)?;
-                self.state().transaction(&request.session, &request.transaction_id)?.ended = true;
+                self.state()
+                    .transaction(&request.session, &request.transaction_id)?
+                    .ended = true;
                 Ok(single(&()))
             }
             "StreamingRead" => self.read(message),
             "ExecuteStreamingSql" => self.query(message),
             "GetInstance" => {
                 let GetInstanceRequest { name, .. } = decode(message)?;
-                Ok(single(&Instance { name, processing_units: 1_000, node_count: 1, ..Instance::default() }))
+                Ok(single(&Instance {
+                    name,
+                    processing_units: 1_000,
+                    node_count: 1,
+                    ..Instance::default()
+                }))
             }
             "CreateDatabase" => self.create_database(message).map(|answer| single(&answer)),
             "DropDatabase" => {
@@ -218,20 +213,28 @@ impl Null {
                 let mut state = self.state();
                 let postgres = state.database(&request.name)?.postgres;
                 let database_dialect = dialect(postgres).into();
-                Ok(single(&DatabaseMessage { name: request.name, database_dialect, ..DatabaseMessage::default() }))
+                Ok(single(&DatabaseMessage {
+                    name: request.name,
+                    database_dialect,
+                    ..DatabaseMessage::default()
+                }))
             }
             "GetDatabaseDdl" => {
                 let request: GetDatabaseDdlRequest = decode(message)?;
                 let statements = self.state().database(&request.database)?.statements.clone();
-                Ok(single(&GetDatabaseDdlResponse { statements, ..GetDatabaseDdlResponse::default() }))
+                Ok(single(&GetDatabaseDdlResponse {
+                    statements,
+                    ..GetDatabaseDdlResponse::default()
+                }))
             }
             "UpdateDatabaseDdl" => self.update_ddl(message).map(|answer| single(&answer)),
             "GetOperation" => {
                 let request: GetOperationRequest = decode(message)?;
                 let state = self.state();
                 let found = state.operations.entries.get(request.name.as_bytes());
-                let missing = || Refusal::answer(Code::NotFound, format!("Operation not found: {}", request.name));
-                found.map(|operation| single(operation)).ok_or_else(missing)
+                let missing =
+                    || Refusal::answer(Code::NotFound, format!("Operation not found: {}", request.name));
+                found.map(single).ok_or_else(missing)
             }
             method => {
                 let message = format!("the null mode does not answer {method}");
@@ -246,25 +249,45 @@ impl Null {
         state.database(&request.database)?;
         let name = format!("{}/sessions/s{}", request.database, state.next());
         let multiplexed = request.session.is_some_and(|session| session.multiplexed);
-        state.sessions.insert(name.clone().into(), Session { multiplexed, expired: false });
-        Ok(SessionMessage { name, multiplexed, ..SessionMessage::default() })
+        state.sessions.insert(
+            name.clone().into(),
+            Session {
+                multiplexed,
+                expired: false,
+            },
+        );
+        Ok(SessionMessage {
+            name,
+            multiplexed,
+            ..SessionMessage::default()
+        })
     }
 
     fn begin(&self, message: &Bytes) -> Result<TransactionMessage, Refusal> {
         let request: BeginTransactionRequest = decode(message)?;
         let mut state = self.state();
         let (_, multiplexed) = state.session(&request.session)?;
-        if !matches!(request.options.and_then(|options| options.mode), Some(Mode::ReadWrite(_))) {
+        if !matches!(
+            request.options.and_then(|options| options.mode),
+            Some(Mode::ReadWrite(_))
+        ) {
             let message = "the null mode begins read-write transactions only";
             return Err(Refusal::broken(Rule::Unsupported, Code::Unimplemented, message));
         }
         let id = Bytes::from(format!("t{}", state.next()));
-        let mut transaction = Transaction { session: request.session, ..Transaction::default() };
+        let mut transaction = Transaction {
+            session: request.session,
+            ..Transaction::default()
+        };
         let precommit_token =
             (multiplexed && request.mutation_key.is_some()).then(|| token(&id, &mut transaction));
         transaction.used = precommit_token.is_some();
         state.transactions.insert(id.clone(), transaction);
-        Ok(TransactionMessage { id, precommit_token, ..TransactionMessage::default() })
+        Ok(TransactionMessage {
+            id,
+            precommit_token,
+            ..TransactionMessage::default()
+        })
     }
 
     fn read(&self, message: &Bytes) -> Result<Messages, Refusal> {
@@ -285,15 +308,26 @@ impl Null {
         let positions = positions(&table, &request.columns)?;
         let keys = request.key_set.unwrap_or_default();
         let kept = self.keeps(&table.name) && request.index.is_empty();
-        let found = if kept { database.store.read(&table, &keys, at)? } else { Vec::new() };
-        let mut answer = Answer { at, ..Answer::default() };
+        let found = if kept {
+            database.store.read(&table, &keys, at)?
+        } else {
+            Vec::new()
+        };
+        let mut answer = Answer {
+            at,
+            ..Answer::default()
+        };
         answer.columns = positions
             .iter()
             .map(|position| &table.columns[*position])
             .map(|column| (column.name.clone(), column.ty.wire()))
             .collect();
-        let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let cell = |row: &Row, position: usize| row.get(position).cloned().unwrap_or(Bytes::from_static(NULL));
+        let limit = usize::try_from(request.limit)
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(usize::MAX);
+        let cell =
+            |row: &Row, position: usize| row.get(position).cloned().unwrap_or(Bytes::from_static(NULL));
         let project = |row: &Row| positions.iter().map(|position| cell(row, *position)).collect();
         answer.rows = found.iter().take(limit).map(|(_, row)| project(row)).collect();
         if let Some(Selector::Id(id)) = selector {
@@ -315,8 +349,14 @@ impl Null {
             let message = format!("the null mode does not answer: {}", request.sql);
             return Err(Refusal::broken(Rule::Unsupported, Code::Unimplemented, message));
         };
-        let columns = (0..columns).map(|number| (format!("c{number}"), super::schema::ColumnType::Other.wire()));
-        let answer = Answer { columns: columns.collect(), rows, at, token: None };
+        let columns =
+            (0..columns).map(|number| (format!("c{number}"), super::schema::ColumnType::Other.wire()));
+        let answer = Answer {
+            columns: columns.collect(),
+            rows,
+            at,
+            token: None,
+        };
         Ok(answer.stream(resume(&request.resume_token)?.map_or(0, |(_, row)| row)))
     }
 
@@ -333,21 +373,35 @@ impl Null {
         if let Some(CommitIn::Id(id)) = head.transaction {
             let transaction = state.transaction(head.session, id)?;
             if let Some(at) = transaction.committed {
-                return Ok(CommitResponse { commit_timestamp: Some(timestamp(at)), ..CommitResponse::default() });
+                return Ok(CommitResponse {
+                    commit_timestamp: Some(timestamp(at)),
+                    ..CommitResponse::default()
+                });
             }
             check_token(transaction, multiplexed, head.token)?;
             let seen = std::mem::take(&mut transaction.seen);
             let database = state.database(&name)?;
             for (table, keys, rows) in seen {
-                let table = schema.table(&table).ok_or_else(|| Refusal::unknown_table(&table))?;
+                let table = schema
+                    .table(&table)
+                    .ok_or_else(|| Refusal::unknown_table(&table))?;
                 if database.store.read(table, &keys, u64::MAX)? != rows {
                     state.transaction(head.session, id)?.ended = true;
                     let delay = Some(std::time::Duration::from_millis(1));
-                    return Err(retryable(Code::Aborted, "Transaction was aborted: a row read has changed.", delay).into());
+                    return Err(retryable(
+                        Code::Aborted,
+                        "Transaction was aborted: a row read has changed.",
+                        delay,
+                    )
+                    .into());
                 }
             }
         } else if head.transaction.is_none() {
-            return Err(Refusal::broken(Rule::Malformed, Code::InvalidArgument, "No transaction in the commit."));
+            return Err(Refusal::broken(
+                Rule::Malformed,
+                Code::InvalidArgument,
+                "No transaction in the commit.",
+            ));
         }
         let database = state.database(&name)?;
         let mut staged = Staged::default();
@@ -367,109 +421,20 @@ impl Null {
         shared.count(tally.rows, message.len());
         let mutation_count = i64::try_from(tally.mutations).unwrap_or(i64::MAX);
         let commit_stats = head.stats.then_some(CommitStats { mutation_count });
-        Ok(CommitResponse { commit_timestamp: Some(timestamp(at)), commit_stats, ..CommitResponse::default() })
+        Ok(CommitResponse {
+            commit_timestamp: Some(timestamp(at)),
+            commit_stats,
+            ..CommitResponse::default()
+        })
     }
-
-    fn create_database(&self, message: &Bytes) -> Result<Operation, Refusal> {
-        let request: CreateDatabaseRequest = decode(message)?;
-        let id = request.create_statement.split_whitespace().last().unwrap_or_default();
-        let name = format!("{}/databases/{}", request.parent, id.trim_matches(['`', '"']));
-        let mut state = self.state();
-        if state.databases.contains_key(&name) {
-            return Err(Refusal::answer(Code::AlreadyExists, format!("Database already exists: {name}")));
-        }
-        let postgres = request.database_dialect() == DatabaseDialect::Postgresql;
-        let mut database = Database { postgres, ..Database::default() };
-        for statement in &request.extra_statements {
-            database.run(statement)?;
-        }
-        state.databases.insert(name.clone(), database);
-        let database_dialect = dialect(postgres).into();
-        let database = DatabaseMessage { name: name.clone(), database_dialect, ..DatabaseMessage::default() };
-        let response = prost_types::Any {
-            type_url: "type.googleapis.com/google.spanner.admin.database.v1.Database".to_owned(),
-            value: database.encode_to_vec(),
-        };
-        let operation = Operation {
-            name: format!("{name}/operations/_auto_{}", state.next()),
-            done: true,
-            result: Some(operation::Result::Response(response)),
-            metadata: None,
-        };
-        state.operations.insert(operation.name.clone().into(), operation.clone());
-        Ok(operation)
-    }
-
-    fn update_ddl(&self, message: &Bytes) -> Result<Operation, Refusal> {
-        let request: UpdateDatabaseDdlRequest = decode(message)?;
-        let mut state = self.state();
-        let id = match request.operation_id.as_str() {
-            "" => format!("_auto_{}", state.next()),
-            id => id.to_owned(),
-        };
-        let name = format!("{}/operations/{id}", request.database);
-        if state.operations.entries.contains_key(name.as_bytes()) {
-            return Err(Refusal::answer(Code::AlreadyExists, format!("Operation already exists: {name}")));
-        }
-        let at = timestamp(state.now());
-        let database = state.database(&request.database)?;
-        let mut applied = Vec::new();
-        let mut error = None;
-        for statement in &request.statements {
-            match database.run(statement) {
-                Ok(()) => applied.push(at),
-                Err(refusal) => {
-                    error = Some(refusal.status);
-                    break;
-                }
-            }
-        }
-        let metadata = UpdateDatabaseDdlMetadata {
-            database: request.database,
-            statements: request.statements,
-            commit_timestamps: applied,
-            ..UpdateDatabaseDdlMetadata::default()
-        };
-        let any = |kind: &str, value: Vec<u8>| prost_types::Any {
-            type_url: format!("type.googleapis.com/{kind}"),
-            value,
-        };
-        let result = match error {
-            Some(status) => operation::Result::Error(rpc::Status {
-                code: status.code().into(),
-                message: status.message().to_owned(),
-                details: Vec::new(),
-            }),
-            None => operation::Result::Response(any("google.protobuf.Empty", Vec::new())),
-        };
-        let kind = "google.spanner.admin.database.v1.UpdateDatabaseDdlMetadata";
-        let metadata = Some(any(kind, metadata.encode_to_vec()));
-        let operation = Operation { name, metadata, done: true, result: Some(result) };
-        state.operations.insert(operation.name.clone().into(), operation.clone());
-        Ok(operation)
-    }
-}
-
-impl Database {
-    fn run(&mut self, statement: &str) -> Result<(), Refusal> {
-        let before: Vec<String> = self.schema.tables.keys().cloned().collect();
-        let mut schema = Schema::clone(&self.schema);
-        ddl::apply(&mut schema, statement)?;
-        for table in before.iter().filter(|table| !schema.tables.contains_key(*table)) {
-            self.store.drop_table(table);
-        }
-        self.schema = Arc::new(schema);
-        self.statements.push(statement.to_owned());
-        Ok(())
-    }
-}
-
-fn dialect(postgres: bool) -> DatabaseDialect {
-    if postgres { DatabaseDialect::Postgresql } else { DatabaseDialect::GoogleStandardSql }
 }
 
 fn positions(table: &Table, columns: &[String]) -> Result<Vec<usize>, Refusal> {
-    let position = |column: &String| table.position(column).ok_or_else(|| Refusal::unknown_column(&table.name, column));
+    let position = |column: &String| {
+        table
+            .position(column)
+            .ok_or_else(|| Refusal::unknown_column(&table.name, column))
+    };
     columns.iter().map(position).collect()
 }
 
@@ -499,9 +464,17 @@ fn check_token(
     if !multiplexed {
         return Ok(());
     }
-    let refuse = |message: &str| Err(Refusal::broken(Rule::PrecommitToken, Code::FailedPrecondition, message));
+    let refuse = |message: &str| {
+        Err(Refusal::broken(
+            Rule::PrecommitToken,
+            Code::FailedPrecondition,
+            message,
+        ))
+    };
     if !transaction.used {
-        return refuse("A transaction of a multiplexed session that only writes needs a mutation key at its begin.");
+        return refuse(
+            "A transaction of a multiplexed session that only writes needs a mutation key at its begin.",
+        );
     }
     let expected = u64::try_from(transaction.sequence).unwrap_or(0);
     if token.is_none_or(|(_, sequence)| sequence != expected) {

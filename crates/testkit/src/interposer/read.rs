@@ -46,7 +46,9 @@ pub(super) fn resume(token: &[u8]) -> Result<Option<(u64, usize)>, Refusal> {
     if token.is_empty() {
         return Ok(None);
     }
-    let text = std::str::from_utf8(token).ok().and_then(|text| text.split_once(' '));
+    let text = std::str::from_utf8(token)
+        .ok()
+        .and_then(|text| text.split_once(' '));
     let parsed = text.and_then(|(at, row)| Some((at.parse().ok()?, row.parse().ok()?)));
     parsed.map(Some).ok_or_else(Refusal::malformed)
 }
@@ -54,9 +56,14 @@ pub(super) fn resume(token: &[u8]) -> Result<Option<(u64, usize)>, Refusal> {
 impl Answer {
     /// The parts from row `first` on.
     pub(super) fn stream(self, first: usize) -> Messages {
-        let fields = self.columns.into_iter().map(|(name, ty)| Field { name, r#type: Some(ty) });
+        let fields = self.columns.into_iter().map(|(name, ty)| Field {
+            name,
+            r#type: Some(ty),
+        });
         let metadata = ResultSetMetadata {
-            row_type: Some(StructType { fields: fields.collect() }),
+            row_type: Some(StructType {
+                fields: fields.collect(),
+            }),
             transaction: Some(Transaction {
                 read_timestamp: Some(timestamp(self.at)),
                 ..Transaction::default()

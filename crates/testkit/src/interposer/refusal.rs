@@ -67,16 +67,26 @@ pub(super) struct Refusal {
 impl Refusal {
     /// The client broke a rule.
     pub(super) fn broken(rule: Rule, code: Code, message: impl Into<String>) -> Refusal {
-        Refusal { status: Status::new(code, message), rule: Some(rule) }
+        Refusal {
+            status: Status::new(code, message),
+            rule: Some(rule),
+        }
     }
 
     /// An answer that a correct client can get.
     pub(super) fn answer(code: Code, message: impl Into<String>) -> Refusal {
-        Refusal { status: Status::new(code, message), rule: None }
+        Refusal {
+            status: Status::new(code, message),
+            rule: None,
+        }
     }
 
     pub(super) fn malformed() -> Refusal {
-        Refusal::broken(Rule::Malformed, Code::Internal, "Failed to parse the request message.")
+        Refusal::broken(
+            Rule::Malformed,
+            Code::Internal,
+            "Failed to parse the request message.",
+        )
     }
 
     pub(super) fn ddl_syntax(statement: &str) -> Refusal {
@@ -85,7 +95,11 @@ impl Refusal {
     }
 
     pub(super) fn unknown_table(table: &str) -> Refusal {
-        Refusal::broken(Rule::UnknownTable, Code::NotFound, format!("Table not found: {table}"))
+        Refusal::broken(
+            Rule::UnknownTable,
+            Code::NotFound,
+            format!("Table not found: {table}"),
+        )
     }
 
     pub(super) fn unknown_column(table: &str, column: &str) -> Refusal {
@@ -103,7 +117,10 @@ impl Refusal {
             ..rpc::ResourceInfo::default()
         };
         let status = detailed(Code::NotFound, &message, "google.rpc.ResourceInfo", &resource);
-        Refusal { status, rule: if known { None } else { Some(Rule::Session) } }
+        Refusal {
+            status,
+            rule: if known { None } else { Some(Rule::Session) },
+        }
     }
 
     pub(super) fn no_database(name: &str) -> Refusal {
@@ -123,7 +140,9 @@ pub(super) fn retryable(code: Code, message: &str, delay: Option<Duration>) -> S
         return Status::new(code, message);
     };
     let retry_delay = prost_types::Duration::try_from(delay).expect("a delay of this test kit fits");
-    let info = rpc::RetryInfo { retry_delay: Some(retry_delay) };
+    let info = rpc::RetryInfo {
+        retry_delay: Some(retry_delay),
+    };
     detailed(code, message, "google.rpc.RetryInfo", &info)
 }
 
@@ -132,7 +151,11 @@ fn detailed(code: Code, message: &str, kind: &str, detail: &impl Message) -> Sta
         type_url: format!("type.googleapis.com/{kind}"),
         value: detail.encode_to_vec(),
     };
-    let status = rpc::Status { code: code.into(), message: message.to_owned(), details: vec![detail] };
+    let status = rpc::Status {
+        code: code.into(),
+        message: message.to_owned(),
+        details: vec![detail],
+    };
     Status::with_details(code, message, status.encode_to_vec().into())
 }
 
@@ -149,7 +172,10 @@ impl Violations {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
         if kept.len() < VIOLATIONS_MAX {
-            kept.push(Violation { rule, message: message.to_owned() });
+            kept.push(Violation {
+                rule,
+                message: message.to_owned(),
+            });
         }
     }
 

@@ -191,12 +191,17 @@ impl Table {
     /// To be called after every change of the columns.
     pub(super) fn index_columns(&mut self) {
         let names = self.columns.iter().enumerate();
-        self.positions = names.map(|(index, column)| (column.name.to_ascii_lowercase(), index)).collect();
+        self.positions = names
+            .map(|(index, column)| (column.name.to_ascii_lowercase(), index))
+            .collect();
     }
 
     /// The key's column names.
     pub(super) fn key_names(&self) -> Vec<String> {
-        self.key.iter().map(|index| self.columns[*index].name.clone()).collect()
+        self.key
+            .iter()
+            .map(|index| self.columns[*index].name.clone())
+            .collect()
     }
 
     /// Secondary indexes, those behind foreign keys included.
@@ -211,7 +216,12 @@ impl Table {
                 .is_some_and(|position| written.contains(&position) && !self.key.contains(&position))
         };
         let own = self.indexes.iter().filter(|index| {
-            index.columns.iter().map(|(column, _)| column).chain(&index.stored).any(hits)
+            index
+                .columns
+                .iter()
+                .map(|(column, _)| column)
+                .chain(&index.stored)
+                .any(hits)
         });
         let backing = self.backing.iter().filter(|columns| columns.iter().any(hits));
         2 * (own.count() + backing.count()) as u64
@@ -228,7 +238,9 @@ impl Schema {
     /// The table as named, or by a name that differs in case.
     pub(super) fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables.get(name).or_else(|| {
-            self.tables.values().find(|table| table.name.eq_ignore_ascii_case(name))
+            self.tables
+                .values()
+                .find(|table| table.name.eq_ignore_ascii_case(name))
         })
     }
 
@@ -241,7 +253,10 @@ impl Schema {
     /// The table that holds an index of this name.
     pub(super) fn index_owner(&self, index: &str) -> Option<String> {
         let owns = |table: &&Arc<Table>| {
-            table.indexes.iter().any(|found| found.name.eq_ignore_ascii_case(index))
+            table
+                .indexes
+                .iter()
+                .any(|found| found.name.eq_ignore_ascii_case(index))
         };
         self.tables.values().find(owns).map(|table| table.name.clone())
     }
@@ -251,7 +266,10 @@ impl Schema {
         self.table(name).is_some()
             || self.index_owner(name).is_some()
             || self.tables.values().any(|table| {
-                table.foreign_keys.iter().any(|key| key.name.eq_ignore_ascii_case(name))
+                table
+                    .foreign_keys
+                    .iter()
+                    .any(|key| key.name.eq_ignore_ascii_case(name))
                     || table.checks.iter().any(|check| check.eq_ignore_ascii_case(name))
             })
     }

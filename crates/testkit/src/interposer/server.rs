@@ -10,9 +10,9 @@ use bytes::{Buf, BufMut, Bytes};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
 use spanferry_spanner_api::spanner::commit_response::MultiplexedSessionRetry;
 use spanferry_spanner_api::spanner::{CommitResponse, MultiplexedSessionPrecommitToken};
-use prost::Message;
 use tokio::net::TcpListener;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service, http, tokio_stream};
@@ -84,7 +84,15 @@ async fn answer(
     let mut grpc = tonic::server::Grpc::new(Raw)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    grpc.server_streaming(Handler { shared, connection, path }, request).await
+    grpc.server_streaming(
+        Handler {
+            shared,
+            connection,
+            path,
+        },
+        request,
+    )
+    .await
 }
 
 struct Handler {
@@ -103,7 +111,11 @@ impl Service<Request<Bytes>> for Handler {
     }
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let call = Call { path: self.path.clone(), metadata: request.metadata().clone(), message: request.into_inner() };
+        let call = Call {
+            path: self.path.clone(),
+            metadata: request.metadata().clone(),
+            message: request.into_inner(),
+        };
         let (shared, connection) = (Arc::clone(&self.shared), Arc::clone(&self.connection));
         Box::pin(async move { shared.faulty(&connection, call).await.map(Response::new) })
     }
@@ -140,7 +152,11 @@ async fn cut(connection: &StdStream) -> Status {
 impl Shared {
     async fn faulty(&self, connection: &StdStream, call: Call) -> Result<Messages, Status> {
         let data = call.service() == DATA_SERVICE;
-        let fault = if data { self.faults.draw(call.method()) } else { None };
+        let fault = if data {
+            self.faults.draw(call.method())
+        } else {
+            None
+        };
         let Some(fault) = fault else {
             return self.carry_out(call).await;
         };
@@ -151,9 +167,11 @@ impl Shared {
             }
             Fault::Aborted(delay) => Err(retryable(Code::Aborted, "Transaction was aborted.", delay)),
             Fault::Unavailable => Err(unavailable()),
-            Fault::Exhausted(delay) => {
-                Err(retryable(Code::ResourceExhausted, "The interposer injected this: no room.", delay))
-            }
+            Fault::Exhausted(delay) => Err(retryable(
+                Code::ResourceExhausted,
+                "The interposer injected this: no room.",
+                delay,
+            )),
             Fault::Drop => Err(cut(connection).await),
             Fault::LostReply(loss) => {
                 let answer = self.carry_out(call).await;
@@ -175,7 +193,9 @@ impl Shared {
             }
             Fault::AlreadyExists => {
                 drop(self.carry_out(call).await?);
-                Err(Status::already_exists("Row in table already exists (repeated by the interposer)"))
+                Err(Status::already_exists(
+                    "Row in table already exists (repeated by the interposer)",
+                ))
             }
             Fault::RetryToken => self.retry_token(&call),
         }
@@ -188,11 +208,17 @@ impl Shared {
                 .map_err(|refusal| self.violations.refuse(refusal))?,
             Back::Forward(_) => {
                 let precommit_token = Bytes::from_static(b"interposer");
-                MultiplexedSessionPrecommitToken { precommit_token, seq_num: i32::MAX }
+                MultiplexedSessionPrecommitToken {
+                    precommit_token,
+                    seq_num: i32::MAX,
+                }
             }
         };
         let retry = Some(MultiplexedSessionRetry::PrecommitToken(token));
-        Ok(single(&CommitResponse { multiplexed_session_retry: retry, ..CommitResponse::default() }))
+        Ok(single(&CommitResponse {
+            multiplexed_session_retry: retry,
+            ..CommitResponse::default()
+        }))
     }
 
     async fn carry_out(&self, call: Call) -> Result<Messages, Status> {
@@ -203,7 +229,14 @@ impl Shared {
                 let path = format!("/{DATA_SERVICE}/Commit");
                 let (metadata, message) = (late.metadata, late.message);
                 // Nobody waits for what becomes of it.
-                drop(self.once(Call { path, metadata, message }).await);
+                drop(
+                    self.once(Call {
+                        path,
+                        metadata,
+                        message,
+                    })
+                    .await,
+                );
             }
         }
         answer
@@ -214,7 +247,9 @@ impl Shared {
             self.check_headers(&call)?;
         }
         match &self.back {
-            Back::Null(null) => null.answer(self, &call).map_err(|refusal| self.violations.refuse(refusal)),
+            Back::Null(null) => null
+                .answer(self, &call)
+                .map_err(|refusal| self.violations.refuse(refusal)),
             Back::Forward(forward) => forward.answer(self, call).await,
         }
     }

@@ -27,7 +27,11 @@ impl<'a> Cursor<'a> {
     /// Cuts a statement; fails on an open quote.
     pub(super) fn new(statement: &'a str) -> Result<Cursor<'a>, Refusal> {
         let tokens = tokens(statement).ok_or_else(|| Refusal::ddl_syntax(statement))?;
-        Ok(Cursor { statement, tokens, at: 0 })
+        Ok(Cursor {
+            statement,
+            tokens,
+            at: 0,
+        })
     }
 
     /// The error of a statement that is not understood.
@@ -80,7 +84,11 @@ impl<'a> Cursor<'a> {
 
     /// Takes a symbol that must come next.
     pub(super) fn symbol(&mut self, symbol: char) -> Result<(), Refusal> {
-        if self.take_symbol(symbol) { Ok(()) } else { Err(self.syntax()) }
+        if self.take_symbol(symbol) {
+            Ok(())
+        } else {
+            Err(self.syntax())
+        }
     }
 
     /// Takes a name, quoted or not; `schema.name` is one name.
@@ -94,7 +102,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn part(&mut self) -> Result<String, Refusal> {
-        let (Some(Token::Word(name)) | Some(Token::Quoted(name))) = self.peek() else {
+        let Some(Token::Word(name) | Token::Quoted(name)) = self.peek() else {
             return Err(self.syntax());
         };
         let name = name.clone();
@@ -136,8 +144,7 @@ impl<'a> Cursor<'a> {
         while let Some(token) = self.peek() {
             match token {
                 Token::Symbol('(') => depth += 1,
-                Token::Symbol(')') if depth == 0 => return,
-                Token::Symbol(',') if depth == 0 => return,
+                Token::Symbol(')' | ',') if depth == 0 => return,
                 Token::Symbol(')') => depth -= 1,
                 Token::Symbol(_) | Token::Word(_) | Token::Quoted(_) | Token::Text(_) => {}
             }
@@ -158,7 +165,11 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
         } else if matches!(character, '`' | '"' | '\'') {
             rest.next();
             let content = quoted(&mut rest, character)?;
-            tokens.push(if character == '\'' { Token::Text(content) } else { Token::Quoted(content) });
+            tokens.push(if character == '\'' {
+                Token::Text(content)
+            } else {
+                Token::Quoted(content)
+            });
         } else if is_word(character) {
             let mut word = String::new();
             while let Some(character) = rest.next_if(|character| is_word(*character)) {
@@ -205,7 +216,10 @@ mod tests {
         assert!(!cursor.take(&["CREATE", "INDEX"]));
         assert!(cursor.take(&["CREATE", "TABLE"]));
         assert_eq!(cursor.name().unwrap(), "a`b");
-        assert_eq!(cursor.names().unwrap(), [("x\"y".to_owned(), true), ("z".to_owned(), false)]);
+        assert_eq!(
+            cursor.names().unwrap(),
+            [("x\"y".to_owned(), true), ("z".to_owned(), false)]
+        );
         assert!(Cursor::new("DROP TABLE `x").is_err());
     }
 }

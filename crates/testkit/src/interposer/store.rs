@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use spanferry_core::wire::WireValue;
-use spanferry_spanner_api::spanner::key_range::{EndKeyType, StartKeyType};
 use spanferry_spanner_api::spanner::KeySet;
+use spanferry_spanner_api::spanner::key_range::{EndKeyType, StartKeyType};
 use tonic::Code;
 
 use super::check::value;
@@ -72,17 +72,14 @@ fn part(cell: &[u8], number: bool) -> Result<Part, Refusal> {
 fn key(table: &Table, payload: &[u8]) -> Result<Key, Refusal> {
     let columns = table.key.iter().map(|index| &table.columns[*index]);
     let parts = cells(payload).zip(columns);
-    parts.map(|(cell, column)| part(cell?, column.ty == super::schema::ColumnType::Int64)).collect()
+    parts
+        .map(|(cell, column)| part(cell?, column.ty == super::schema::ColumnType::Int64))
+        .collect()
 }
 
 impl Store {
     /// The rows of a key set at a time, in key order, with all their columns.
-    pub(super) fn read(
-        &self,
-        table: &Table,
-        keys: &KeySet,
-        at: u64,
-    ) -> Result<Vec<(Key, Row)>, Refusal> {
+    pub(super) fn read(&self, table: &Table, keys: &KeySet, at: u64) -> Result<Vec<(Key, Row)>, Refusal> {
         if at < self.horizon {
             let message = "Read timestamp is older than what the interposer keeps.";
             return Err(Refusal::answer(Code::FailedPrecondition, message));
@@ -126,9 +123,19 @@ impl Store {
     }
 
     /// Carries out a mutation of a kept table against what is stored and staged.
-    pub(super) fn stage(&self, staged: &mut Staged, schema: &Schema, change: &Change<'_>) -> Result<(), Refusal> {
+    pub(super) fn stage(
+        &self,
+        staged: &mut Staged,
+        schema: &Schema,
+        change: &Change<'_>,
+    ) -> Result<(), Refusal> {
         match change {
-            Change::Write { kind, table, columns, body } => {
+            Change::Write {
+                kind,
+                table,
+                columns,
+                body,
+            } => {
                 let table = schema.table(table).ok_or_else(|| Refusal::unknown_table(table))?;
                 for row in rows(body) {
                     self.write(staged, table, *kind, columns, row?)?;
@@ -156,8 +163,9 @@ impl Store {
     ) -> Result<(), Refusal> {
         let mut row = vec![None; table.columns.len()];
         for (cell, column) in cells(payload).zip(columns) {
-            let position =
-                table.position(column).ok_or_else(|| Refusal::unknown_column(&table.name, column))?;
+            let position = table
+                .position(column)
+                .ok_or_else(|| Refusal::unknown_column(&table.name, column))?;
             row[position] = Some(Bytes::copy_from_slice(cell?));
         }
         let key = table.key.iter().map(|index| {
@@ -172,7 +180,10 @@ impl Store {
                 return Err(Refusal::answer(Code::AlreadyExists, message));
             }
             (WriteKind::Update, None) => {
-                let message = format!("Row {key:?} in table {} is missing. Row cannot be updated.", table.name);
+                let message = format!(
+                    "Row {key:?} in table {} is missing. Row cannot be updated.",
+                    table.name
+                );
                 return Err(Refusal::answer(Code::NotFound, message));
             }
             (WriteKind::Update | WriteKind::Upsert, Some(old)) => old,
@@ -180,7 +191,11 @@ impl Store {
                 vec![Bytes::from_static(NULL); table.columns.len()]
             }
         };
-        let row = row.into_iter().zip(base).map(|(new, old)| new.unwrap_or(old)).collect();
+        let row = row
+            .into_iter()
+            .zip(base)
+            .map(|(new, old)| new.unwrap_or(old))
+            .collect();
         staged.rows.insert((table.name.clone(), key), Some(row));
         Ok(())
     }
@@ -188,7 +203,12 @@ impl Store {
     /// Makes staged changes visible from `at` on.
     pub(super) fn apply(&mut self, staged: Staged, at: u64) {
         for ((table, key), row) in staged.rows {
-            let versions = self.tables.entry(table.clone()).or_default().entry(key.clone()).or_default();
+            let versions = self
+                .tables
+                .entry(table.clone())
+                .or_default()
+                .entry(key.clone())
+                .or_default();
             let supersedes = !versions.is_empty() || row.is_none();
             versions.push((at, row));
             if supersedes {
@@ -203,7 +223,9 @@ impl Store {
     }
 
     fn forget(&mut self, table: &str, key: &Key, before: u64) {
-        let Some(rows) = self.tables.get_mut(table) else { return };
+        let Some(rows) = self.tables.get_mut(table) else {
+            return;
+        };
         let Some(versions) = rows.get_mut(key) else { return };
         versions.retain(|(time, _)| *time >= before);
         if matches!(versions.as_slice(), [(_, None)]) {
@@ -230,7 +252,11 @@ struct Selection {
 
 impl Selection {
     fn new(table: &Table, keys: &KeySet) -> Result<Selection, Refusal> {
-        let listed = keys.keys.iter().map(|payload| key(table, payload)).collect::<Result<_, _>>()?;
+        let listed = keys
+            .keys
+            .iter()
+            .map(|payload| key(table, payload))
+            .collect::<Result<_, _>>()?;
         let mut ranges = Vec::new();
         for range in &keys.ranges {
             let start = match &range.start_key_type {
@@ -245,7 +271,11 @@ impl Selection {
             };
             ranges.push((start, end));
         }
-        Ok(Selection { all: keys.all, keys: listed, ranges })
+        Ok(Selection {
+            all: keys.all,
+            keys: listed,
+            ranges,
+        })
     }
 
     /// The ends of a range are prefixes: a closed one takes all keys that begin with it, an open one none of them.
