@@ -203,7 +203,7 @@ const MYSQL_ONLY: &str = "CREATE TABLE documents (id INT PRIMARY KEY, j JSON);
 CREATE TABLE vectors (id INT PRIMARY KEY, v VECTOR(3), g GEOMETRY, p POINT, gc INT AS (id * 2) STORED, gv VARCHAR(20) AS (CONCAT('v', id)) VIRTUAL, h INT INVISIBLE DEFAULT 9)";
 const MYSQL_ONLY_VALUES: &str = r#"INSERT INTO documents VALUES (1,'{"a": 1, "b": [true,false,null,"x\\"\\\\\\/\\b\\f\\n\\r\\t\\u0001\\u001fü😀"], "": {}, "long": {"z": 1, "aa": 2}}'),
  (2,'[0,-1,32767,-32768,32768,65535,65536,2147483647,-2147483648,4294967295,4294967296,9223372036854775807,-9223372036854775808,18446744073709551615]'),
- (3,'[1.0,0.1,-0.0,1e15,1e14,123456789012345.0,1234567890123456.0,1e16,1e-5,1e-14,1e-15,0.00001234,1.5e300,-2.5e-300,1e22,100.25,5e-324,1.7976931348623157e308,0.30000000000000004]'),
+ (3,'[1.0,0.1,-0.0,1e15,1e14,123456789012345.0,1234567890123456.0,1e16,1e-5,1e-14,1e-15,1.25e-15,1e-16,1.5e-16,0.00001234,1.5e300,-2.5e-300,1e22,100.25,5e-324,1.7976931348623157e308,0.30000000000000004]'),
  (4,'"text"'),(5,'null'),(6,'true'),(7,'-12.5'),(8,'[]'),(9,NULL);
 INSERT INTO documents VALUES (10, JSON_ARRAY(CAST(1.50 AS DECIMAL(10,3)), CAST(-12345678901234567890.123 AS DECIMAL(40,10)), DATE'2024-02-29', TIME'-837:59:59.000001', CAST('2024-02-29 01:02:03.5' AS DATETIME(6)), b'101', X'00FF41', 18446744073709551615)),
  (11, JSON_OBJECT('blob', CAST(REPEAT('x', 200) AS BINARY), 'time', CAST('00:00:01' AS TIME), 'dt', TIMESTAMP'2020-01-01 00:00:00')),
@@ -296,5 +296,99 @@ async fn what_is_not_whole_stops() {
             let found: Vec<_> = sink.notices.iter().map(|finding| finding.code).collect();
             assert_eq!(found, *notices, "mariadb {mariadb}: {sql}: {:?}", sink.notices);
         }
+    }
+}
+
+async fn failure_of(source: &MysqlSource, after: &str) -> code::Code {
+    let after = Position::parse(after).expect("a position");
+    capture(source, &after).await.expect_err("no stream").code
+}
+
+#[tokio::test]
+async fn positions_resume_or_are_refused() {
+    for server in Server::both() {
+        let mut admin = server.run("CREATE DATABASE p;\nUSE p;\nCREATE TABLE t (id INT PRIMARY KEY, v LONGTEXT);\nSET GLOBAL max_allowed_packet = 1073741824").await;
+        let mariadb = admin.server().is_mariadb();
+        let source = MysqlSource::new(server.admin("p"), 4246).unwrap();
+        let plans = plans(&source).await;
+        // A transaction in several pieces, one event above the bound of a piece, empty transactions and rotations between.
+        let before = source.position().await.unwrap();
+        let mut huge = server.run("USE p;\nSTART TRANSACTION").await;
+        for id in 0..40 {
+            let sql = format!("INSERT INTO t VALUES ({id}, REPEAT('{}', 100000))", id % 10);
+            huge.execute(&sql).await.unwrap();
+        }
+        huge.execute("INSERT INTO t VALUES (99, REPEAT('日', 1000000))").await.unwrap();
+        huge.execute("COMMIT").await.unwrap();
+        admin.execute("FLUSH BINARY LOGS").await.unwrap();
+        if !mariadb {
+            admin.execute("SET gtid_next = 'AUTOMATIC:some_tag'").await.unwrap();
+        }
+        admin.execute("INSERT INTO t VALUES (100, 'tagged')").await.unwrap();
+        admin.execute("INSERT INTO t VALUES (101, 'tagged')").await.unwrap();
+        let pieces = capture(&source, &before).await.unwrap();
+        assert!(pieces.len() > 6, "{}", pieces.len());
+        let sink = decode(&source, &plans, &before).await;
+        assert_same(&plans, &sink, &snapshot(&source, &plans).await);
+        // Every transaction's position is one to resume from.
+        let mut reached = before.clone();
+        for (at, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.last) {
+            let id = spanferry_core::position::TransactionId::parse(&piece.transaction).unwrap();
+            reached.advance(&id).unwrap();
+            assert_eq!(capture(&source, &reached).await.unwrap(), pieces[at + 1..], "{reached}");
+        }
+        // More than the source has; a history that is not its own; a purged one.
+        let end = source.position().await.unwrap().to_string();
+        let (more, foreign) = if mariadb {
+            (format!("{end},7-1-1"), end.replacen("0-", "0-9", 1))
+        } else {
+            (format!("{end},3e11fa47-71ca-11e1-9e33-c80aa9429562:1"), "mariadb:0-1-1".to_owned())
+        };
+        assert_eq!(failure_of(&source, &more).await, code::HISTORY_CHANGED);
+        if !mariadb {
+            assert_eq!(failure_of(&source, &foreign).await, code::HISTORY_CHANGED);
+        }
+        admin.execute("FLUSH BINARY LOGS").await.unwrap();
+        let logs = admin.query("SHOW BINARY LOGS").await.unwrap();
+        let last = logs.rows.last().and_then(|row| row.text(0)).expect("a file");
+        admin.execute(&format!("PURGE BINARY LOGS TO '{last}'")).await.unwrap();
+        admin.execute("INSERT INTO t VALUES (102, 'later')").await.unwrap();
+        assert_eq!(failure_of(&source, &before.to_string()).await, code::POSITION_PURGED, "mariadb {mariadb}");
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_keep_a_stream_and_silence_ends_it() {
+    for server in Server::both() {
+        let source = MysqlSource::new(server.admin("mysql"), 4247).unwrap();
+        let position = source.position().await.unwrap();
+        let mut stream = ChangeSource::open(&source, &position).await.unwrap();
+        let mut pieces = Vec::new();
+        for _ in 0..2 {
+            stream.next(&mut pieces, 1).await.expect("a heartbeat");
+            assert!(pieces.is_empty());
+        }
+        // Dropped calls lose nothing.
+        drop(server.run("CREATE DATABASE later").await);
+        while pieces.is_empty() {
+            let next = stream.next(&mut pieces, 1);
+            let limit = std::time::Duration::from_millis(1);
+            if let Ok(outcome) = tokio::time::timeout(limit, next).await {
+                outcome.expect("a stream");
+            }
+        }
+        assert!(pieces[0].last);
+        server.command("pause");
+        let failure = stream.next(&mut pieces, 1).await.expect_err("silence");
+        assert!(failure.is_retry(), "{failure:?}");
+        server.command("resume");
+        let mut stream = ChangeSource::open(&source, &position).await.unwrap();
+        pieces.clear();
+        while pieces.is_empty() {
+            stream.next(&mut pieces, 1).await.expect("a stream");
+        }
+        server.command("kill");
+        let failure = stream.next(&mut Vec::new(), 1).await.expect_err("a dead server");
+        assert!(failure.is_retry(), "{failure:?}");
     }
 }

@@ -8,12 +8,16 @@ mod columns;
 mod decoder;
 mod dump;
 mod event;
+#[cfg(test)]
+mod golden;
 mod gtid;
 mod json;
 mod query;
 mod rows;
 mod stream;
 mod table_map;
+#[cfg(test)]
+mod tests;
 mod token;
 mod value;
 
