@@ -26,9 +26,10 @@ pub fn type_name(ty: TargetType, dialect: Dialect) -> String {
         TargetType::Date => word("DATE", "date"),
         TargetType::Timestamp => word("TIMESTAMP", "timestamptz"),
         TargetType::Json => word("JSON", "jsonb"),
-        TargetType::Float32Array(Some(length)) => {
-            word(&format!("ARRAY<FLOAT32>(vector_length=>{length})"), "real[]")
-        }
+        TargetType::Float32Array(Some(length)) => word(
+            &format!("ARRAY<FLOAT32>(vector_length=>{length})"),
+            &format!("real[] VECTOR LENGTH {length}"),
+        ),
         TargetType::Float32Array(None) => word("ARRAY<FLOAT32>", "real[]"),
         TargetType::Uuid => word("UUID", "uuid"),
     }
@@ -41,17 +42,29 @@ pub fn create_table(table: &TargetTable, dialect: Dialect) -> String {
         .iter()
         .map(|column| {
             let not_null = if column.not_null { " NOT NULL" } else { "" };
-            format!("  {} {}{not_null}", quote(&column.name, dialect), type_name(column.ty, dialect))
+            format!(
+                "  {} {}{not_null}",
+                quote(&column.name, dialect),
+                type_name(column.ty, dialect)
+            )
         })
         .collect();
     let key = names(table, &table.primary_key, dialect);
     match dialect {
         Dialect::GoogleSql => {
-            format!("CREATE TABLE {} (\n{}\n) PRIMARY KEY ({key})", quote(&table.name, dialect), lines.join(",\n"))
+            format!(
+                "CREATE TABLE {} (\n{}\n) PRIMARY KEY ({key})",
+                quote(&table.name, dialect),
+                lines.join(",\n")
+            )
         }
         Dialect::PostgreSql => {
             lines.push(format!("  PRIMARY KEY ({key})"));
-            format!("CREATE TABLE {} (\n{}\n)", quote(&table.name, dialect), lines.join(",\n"))
+            format!(
+                "CREATE TABLE {} (\n{}\n)",
+                quote(&table.name, dialect),
+                lines.join(",\n")
+            )
         }
     }
 }
@@ -59,7 +72,11 @@ pub fn create_table(table: &TargetTable, dialect: Dialect) -> String {
 /// `CREATE INDEX` of one index of a table.
 pub fn create_index(table: &TargetTable, index: &TargetIndex, dialect: Dialect) -> String {
     let unique = if index.unique { "UNIQUE " } else { "" };
-    let filtered = if index.null_filtered && dialect == Dialect::GoogleSql { "NULL_FILTERED " } else { "" };
+    let filtered = if index.null_filtered && dialect == Dialect::GoogleSql {
+        "NULL_FILTERED "
+    } else {
+        ""
+    };
     let parts: Vec<String> = index
         .columns
         .iter()
@@ -75,16 +92,27 @@ pub fn create_index(table: &TargetTable, index: &TargetIndex, dialect: Dialect) 
         parts.join(", ")
     );
     if index.null_filtered && dialect == Dialect::PostgreSql {
-        let nullable = index.columns.iter().map(|(column, _)| &table.columns[*column]).filter(|column| !column.not_null);
-        let tests: Vec<String> = nullable.map(|column| format!("{} IS NOT NULL", quote(&column.name, dialect))).collect();
-        text += &format!(" WHERE {}", tests.join(" AND "));
+        let nullable = index
+            .columns
+            .iter()
+            .map(|(column, _)| &table.columns[*column])
+            .filter(|column| !column.not_null);
+        let tests: Vec<String> = nullable
+            .map(|column| format!("{} IS NOT NULL", quote(&column.name, dialect)))
+            .collect();
+        text.push_str(" WHERE ");
+        text.push_str(&tests.join(" AND "));
     }
     text
 }
 
 /// `ALTER TABLE … ADD CONSTRAINT … FOREIGN KEY`, without actions.
 pub fn add_foreign_key(table: &TargetTable, key: &TargetForeignKey, dialect: Dialect) -> String {
-    let parents: Vec<String> = key.parent_columns.iter().map(|column| quote(column, dialect)).collect();
+    let parents: Vec<String> = key
+        .parent_columns
+        .iter()
+        .map(|column| quote(column, dialect))
+        .collect();
     format!(
         "ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({})",
         quote(&table.name, dialect),
@@ -97,7 +125,11 @@ pub fn add_foreign_key(table: &TargetTable, key: &TargetForeignKey, dialect: Dia
 
 /// `ALTER TABLE … DROP CONSTRAINT`.
 pub fn drop_foreign_key(table: &TargetTable, key: &TargetForeignKey, dialect: Dialect) -> String {
-    format!("ALTER TABLE {} DROP CONSTRAINT {}", quote(&table.name, dialect), quote(&key.name, dialect))
+    format!(
+        "ALTER TABLE {} DROP CONSTRAINT {}",
+        quote(&table.name, dialect),
+        quote(&key.name, dialect)
+    )
 }
 
 /// `DROP INDEX`.
@@ -111,7 +143,10 @@ pub fn drop_table(table: &TargetTable, dialect: Dialect) -> String {
 }
 
 fn names(table: &TargetTable, columns: &[usize], dialect: Dialect) -> String {
-    let names: Vec<String> = columns.iter().map(|column| quote(&table.columns[*column].name, dialect)).collect();
+    let names: Vec<String> = columns
+        .iter()
+        .map(|column| quote(&table.columns[*column].name, dialect))
+        .collect();
     names.join(", ")
 }
 
@@ -122,8 +157,17 @@ mod tests {
 
     #[test]
     fn both_dialects() {
-        let column = |name: &str, ty, not_null| TargetColumn { name: name.into(), ty, not_null };
-        let index = TargetIndex { name: "t_i".into(), unique: true, null_filtered: true, columns: vec![(1, true), (0, false)] };
+        let column = |name: &str, ty, not_null| TargetColumn {
+            name: name.into(),
+            ty,
+            not_null,
+        };
+        let index = TargetIndex {
+            name: "t_i".into(),
+            unique: true,
+            null_filtered: true,
+            columns: vec![(1, true), (0, false)],
+        };
         let key = TargetForeignKey {
             name: "fk".into(),
             columns: vec![1],
@@ -142,18 +186,28 @@ mod tests {
             foreign_keys: Vec::new(),
         };
         let check = |dialect, expected: [&str; 3]| {
-            let made = [create_table(&table, dialect), create_index(&table, &index, dialect), add_foreign_key(&table, &key, dialect)];
+            let made = [
+                create_table(&table, dialect),
+                create_index(&table, &index, dialect),
+                add_foreign_key(&table, &key, dialect),
+            ];
             assert_eq!(made, expected);
         };
-        check(Dialect::GoogleSql, [
-            "CREATE TABLE `t` (\n  `id` INT64 NOT NULL,\n  `name` STRING(9),\n  `data` BYTES(3)\n) PRIMARY KEY (`id`)",
-            "CREATE UNIQUE NULL_FILTERED INDEX `t_i` ON `t` (`name` DESC, `id`)",
-            "ALTER TABLE `t` ADD CONSTRAINT `fk` FOREIGN KEY (`name`) REFERENCES `order` (`id`)",
-        ]);
-        check(Dialect::PostgreSql, [
-            "CREATE TABLE \"t\" (\n  \"id\" bigint NOT NULL,\n  \"name\" varchar(9),\n  \"data\" bytea,\n  PRIMARY KEY (\"id\")\n)",
-            "CREATE UNIQUE INDEX \"t_i\" ON \"t\" (\"name\" DESC, \"id\") WHERE \"name\" IS NOT NULL",
-            "ALTER TABLE \"t\" ADD CONSTRAINT \"fk\" FOREIGN KEY (\"name\") REFERENCES \"order\" (\"id\")",
-        ]);
+        check(
+            Dialect::GoogleSql,
+            [
+                "CREATE TABLE `t` (\n  `id` INT64 NOT NULL,\n  `name` STRING(9),\n  `data` BYTES(3)\n) PRIMARY KEY (`id`)",
+                "CREATE UNIQUE NULL_FILTERED INDEX `t_i` ON `t` (`name` DESC, `id`)",
+                "ALTER TABLE `t` ADD CONSTRAINT `fk` FOREIGN KEY (`name`) REFERENCES `order` (`id`)",
+            ],
+        );
+        check(
+            Dialect::PostgreSql,
+            [
+                "CREATE TABLE \"t\" (\n  \"id\" bigint NOT NULL,\n  \"name\" varchar(9),\n  \"data\" bytea,\n  PRIMARY KEY (\"id\")\n)",
+                "CREATE UNIQUE INDEX \"t_i\" ON \"t\" (\"name\" DESC, \"id\") WHERE \"name\" IS NOT NULL",
+                "ALTER TABLE \"t\" ADD CONSTRAINT \"fk\" FOREIGN KEY (\"name\") REFERENCES \"order\" (\"id\")",
+            ],
+        );
     }
 }

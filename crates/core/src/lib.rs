@@ -13,6 +13,7 @@ pub mod groups;
 pub mod json;
 pub mod mapping;
 mod mapping_index;
+mod mapping_type;
 pub mod names;
 pub mod plan;
 pub mod position;

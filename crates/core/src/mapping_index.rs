@@ -1,25 +1,42 @@
 //! The conversion of indexes and foreign keys, for tables whose columns are converted.
 
+use std::collections::BTreeSet;
+
 use crate::code;
 use crate::finding::{Finding, Severity, Subject};
+use crate::mapping_type::{folding_collation, key_trouble};
 use crate::names::Names;
 use crate::plan::TablePlan;
 use crate::schema::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceTable, SourceType};
 use crate::target_schema::{Dialect, TargetForeignKey, TargetIndex, TargetType};
 
+/// What becomes of an index over the first characters of a column.
+const PREFIX_NOTE: &str =
+    "an index over a prefix becomes one over the whole column, whose values may not exceed 8 KiB then";
 /// Most secondary indexes of a table.
 const INDEXES_MAX: usize = 128;
 
 /// Converts the indexes of all plans.
-pub(crate) fn convert_indexes(plans: &mut [TablePlan], dialect: Dialect, names: &mut Names, findings: &mut Vec<Finding>) {
+pub(crate) fn convert_indexes(
+    plans: &mut [TablePlan],
+    dialect: Dialect,
+    names: &mut Names,
+    findings: &mut Vec<Finding>,
+) {
     for plan in plans {
         let source = std::sync::Arc::clone(&plan.source);
         for index in &source.indexes {
             match convert_index(plan, index, dialect) {
-                Ok((mut converted, note)) => {
+                Ok((mut converted, notes)) => {
                     converted.name = names.give(&format!("{}_{}", plan.target.name, index.name));
-                    if let Some(note) = note {
-                        findings.push(finding(&source, &index.name, code::CONVERTED, Severity::Warning, note));
+                    for note in notes {
+                        findings.push(finding(
+                            &source,
+                            &index.name,
+                            code::CONVERTED,
+                            Severity::Warning,
+                            note,
+                        ));
                     }
                     plan.target.indexes.push(converted);
                 }
@@ -30,34 +47,64 @@ pub(crate) fn convert_indexes(plans: &mut [TablePlan], dialect: Dialect, names: 
             }
         }
         if plan.target.indexes.len() > INDEXES_MAX {
-            let text = format!("{} indexes, Spanner takes {INDEXES_MAX}", plan.target.indexes.len());
+            let text = format!(
+                "{} indexes, Spanner takes {INDEXES_MAX}",
+                plan.target.indexes.len()
+            );
             let subject = Subject::table(source.name.table.clone());
-            findings.push(Finding::new(code::TARGET_LIMIT, Severity::Blocking, subject, text));
+            findings.push(Finding::new(
+                code::TARGET_LIMIT,
+                Severity::Blocking,
+                subject,
+                text,
+            ));
         }
     }
 }
 
 fn finding(table: &SourceTable, part: &str, code: code::Code, severity: Severity, text: String) -> Finding {
-    Finding::new(code, severity, Subject::part(table.name.table.clone(), part), text)
+    Finding::new(
+        code,
+        severity,
+        Subject::part(table.name.table.clone(), part),
+        text,
+    )
 }
 
 type LeftOut = (Severity, String);
 
-fn convert_index(plan: &TablePlan, index: &SourceIndex, dialect: Dialect) -> Result<(TargetIndex, Option<String>), LeftOut> {
-    if matches!(index.kind.to_ascii_uppercase().as_str(), "FULLTEXT" | "SPATIAL" | "RTREE" | "VECTOR") {
+fn convert_index(
+    plan: &TablePlan,
+    index: &SourceIndex,
+    dialect: Dialect,
+) -> Result<(TargetIndex, Vec<String>), LeftOut> {
+    if matches!(
+        index.kind.to_ascii_uppercase().as_str(),
+        "FULLTEXT" | "SPATIAL" | "RTREE" | "VECTOR"
+    ) {
         return Err((Severity::Warning, format!("a {} index", index.kind)));
     }
     let mut columns = Vec::new();
-    let mut note = None;
+    let mut notes = BTreeSet::new();
     for part in &index.parts {
         match part {
-            IndexPart::Expression { text } => return Err((Severity::Warning, format!("it is over the expression `{text}`"))),
+            IndexPart::Expression { text } => {
+                return Err((Severity::Warning, format!("it is over the expression `{text}`")));
+            }
             IndexPart::Column { prefix: Some(_), .. } if index.unique => {
                 return Err((Severity::Warning, "unique over a prefix".to_owned()));
             }
-            IndexPart::Column { column, descending, prefix } => {
+            IndexPart::Column {
+                column,
+                descending,
+                prefix,
+            } => {
                 if prefix.is_some() {
-                    note = Some("an index over a prefix becomes one over the whole column".to_owned());
+                    notes.insert(PREFIX_NOTE.to_owned());
+                }
+                let trouble = key_trouble(&plan.source.columns[*column].ty).filter(|_| index.unique);
+                if let Some(reason) = trouble {
+                    return Err((Severity::Warning, format!("unique over {reason}")));
                 }
                 check_indexable(plan.target.columns[*column].ty, dialect)?;
                 columns.push((*column, *descending));
@@ -68,20 +115,39 @@ fn convert_index(plan: &TablePlan, index: &SourceIndex, dialect: Dialect) -> Res
     if key == plan.key && columns.iter().all(|(_, descending)| !descending) {
         return Err((Severity::Notice, "the primary key does the same".to_owned()));
     }
-    let nullable = columns.iter().any(|(column, _)| !plan.target.columns[*column].not_null);
+    let nullable = columns
+        .iter()
+        .any(|(column, _)| !plan.target.columns[*column].not_null);
     let null_filtered = index.unique && nullable;
-    if null_filtered {
-        note = Some("unique with nullable columns: rows with a NULL are left out of the index".to_owned());
+    let folds = |part: &(usize, bool)| folding_collation(&plan.source.columns[part.0].ty);
+    if let Some(collation) = columns.iter().find_map(folds).filter(|_| index.unique) {
+        notes.insert(format!(
+            "unique under the collation `{collation}` becomes unique in bytes, which is weaker"
+        ));
     }
-    Ok((TargetIndex { name: String::new(), unique: index.unique, null_filtered, columns }, note))
+    if null_filtered {
+        notes.insert("unique with nullable columns: rows with a NULL are left out of the index".to_owned());
+    }
+    Ok((
+        TargetIndex {
+            name: String::new(),
+            unique: index.unique,
+            null_filtered,
+            columns,
+        },
+        notes.into_iter().collect(),
+    ))
 }
 
 fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), LeftOut> {
     match ty {
-        TargetType::Json | TargetType::Float32Array(_) => Err((Severity::Warning, "a type that cannot be indexed".to_owned())),
-        TargetType::Numeric if dialect == Dialect::PostgreSql => {
-            Err((Severity::Warning, "numeric cannot be indexed in this dialect".to_owned()))
+        TargetType::Json | TargetType::Float32Array(_) => {
+            Err((Severity::Warning, "a type that cannot be indexed".to_owned()))
         }
+        TargetType::Numeric if dialect == Dialect::PostgreSql => Err((
+            Severity::Warning,
+            "numeric cannot be indexed in this dialect".to_owned(),
+        )),
         TargetType::Numeric
         | TargetType::Int64
         | TargetType::Float32
@@ -107,7 +173,13 @@ pub(crate) fn convert_foreign_keys(plans: &mut [TablePlan], names: &mut Names, f
                 }
                 Err(reason) => {
                     let text = format!("the foreign key is not carried: {reason}");
-                    findings.push(finding(&source, &key.name, code::LEFT_OUT, Severity::Warning, text));
+                    findings.push(finding(
+                        &source,
+                        &key.name,
+                        code::LEFT_OUT,
+                        Severity::Warning,
+                        text,
+                    ));
                 }
             }
         }
@@ -117,13 +189,24 @@ pub(crate) fn convert_foreign_keys(plans: &mut [TablePlan], names: &mut Names, f
 fn tell_actions(source: &SourceTable, key: &SourceForeignKey, findings: &mut Vec<Finding>) {
     for (event, action) in [("DELETE", key.on_delete), ("UPDATE", key.on_update)] {
         if action != ForeignKeyAction::NoAction {
-            let text = format!("ON {event} {action:?} is not carried: the foreign key has no action at the target");
-            findings.push(finding(source, &key.name, code::LEFT_OUT, Severity::Warning, text));
+            let text =
+                format!("ON {event} {action:?} is not carried: the foreign key has no action at the target");
+            findings.push(finding(
+                source,
+                &key.name,
+                code::LEFT_OUT,
+                Severity::Warning,
+                text,
+            ));
         }
     }
 }
 
-fn convert_foreign_key(plans: &[TablePlan], at: usize, key: &SourceForeignKey) -> Result<TargetForeignKey, String> {
+fn convert_foreign_key(
+    plans: &[TablePlan],
+    at: usize,
+    key: &SourceForeignKey,
+) -> Result<TargetForeignKey, String> {
     let child = &plans[at];
     let parent = plans
         .iter()
@@ -131,7 +214,10 @@ fn convert_foreign_key(plans: &[TablePlan], at: usize, key: &SourceForeignKey) -
         .ok_or_else(|| format!("the table `{}` is not migrated", key.parent))?;
     let mut parent_columns = Vec::new();
     for name in &key.parent_columns {
-        let column = parent.source.column_index(name).ok_or_else(|| format!("there is no column `{name}`"))?;
+        let column = parent
+            .source
+            .column_index(name)
+            .ok_or_else(|| format!("there is no column `{name}`"))?;
         parent_columns.push(column);
     }
     for (own, other) in key.columns.iter().zip(&parent_columns) {
@@ -149,34 +235,44 @@ fn convert_foreign_key(plans: &[TablePlan], at: usize, key: &SourceForeignKey) -
         name: String::new(),
         columns: key.columns.clone(),
         parent: parent.target.name.clone(),
-        parent_columns: parent_columns.iter().map(|column| parent.target.columns[*column].name.clone()).collect(),
+        parent_columns: parent_columns
+            .iter()
+            .map(|column| parent.target.columns[*column].name.clone())
+            .collect(),
     })
 }
 
 /// Text whose collation takes different bytes for equal would fail a foreign key that compares bytes.
 fn check_joined(ty: &SourceType) -> Result<(), String> {
-    match ty {
-        SourceType::Varchar { collation, .. } | SourceType::Text { collation, .. }
-            if collation != "binary" && collation != "utf8mb4_0900_bin" && !collation.ends_with("_nopad_bin") =>
-        {
-            Err(format!("text of the collation `{collation}` may be equal in other bytes"))
-        }
-        _ => Ok(()),
+    match folding_collation(ty) {
+        Some(collation) => Err(format!(
+            "text of the collation `{collation}` may be equal in other bytes"
+        )),
+        None => Ok(()),
     }
 }
 
 fn is_unique(parent: &TablePlan, columns: &[usize]) -> bool {
-    let same = |known: &[usize]| known.len() == columns.len() && known.iter().all(|column| columns.contains(column));
+    let same =
+        |known: &[usize]| known.len() == columns.len() && known.iter().all(|column| columns.contains(column));
     let whole = |index: &SourceIndex| -> Option<Vec<usize>> {
         index
             .parts
             .iter()
             .map(|part| match part {
-                IndexPart::Column { column, prefix: None, .. } => Some(*column),
+                IndexPart::Column {
+                    column, prefix: None, ..
+                } => Some(*column),
                 IndexPart::Column { .. } | IndexPart::Expression { .. } => None,
             })
             .collect()
     };
     same(&parent.key)
-        || parent.source.indexes.iter().filter(|index| index.unique).filter_map(whole).any(|known| same(&known))
+        || parent
+            .source
+            .indexes
+            .iter()
+            .filter(|index| index.unique)
+            .filter_map(whole)
+            .any(|known| same(&known))
 }
