@@ -109,7 +109,7 @@ impl fmt::Display for Refusal {
             Refusal::NumericRange => f.write_str("a decimal with more digits than the target holds"),
             Refusal::TooLong { limit } => write!(f, "a value longer than {limit}"),
             Refusal::ZeroDate => f.write_str("a zero or partial date"),
-            Refusal::DateRange => f.write_str("a date outside 0001-01-01 to 9999-12-31"),
+            Refusal::DateRange => f.write_str("a date that the calendar of 0001-01-01 to 9999-12-31 does not have"),
             Refusal::Undecodable { charset, offset } => {
                 write!(f, "bytes that are no {charset} text, at offset {offset}")
             }
