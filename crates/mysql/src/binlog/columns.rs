@@ -260,7 +260,10 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
                 32 => t::LONG,
                 _ => t::LONGLONG,
             };
-            when(mapped.ty == wanted && (mapped.unsigned == Some(*unsigned) || mapped.unsigned_beside_year == Some(*unsigned)))?;
+            when(
+                mapped.ty == wanted
+                    && (mapped.unsigned == Some(*unsigned) || mapped.unsigned_beside_year == Some(*unsigned)),
+            )?;
             Some(Meaning::Integer { unsigned: *unsigned })
         }
         SourceType::Decimal { precision, scale } => {

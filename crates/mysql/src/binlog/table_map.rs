@@ -220,7 +220,11 @@ impl Definition {
         Ok(())
     }
 
-    fn default_charset(&mut self, mut cursor: Cursor<'_>, applies: &dyn Fn(u8) -> bool) -> Result<(), Malformed> {
+    fn default_charset(
+        &mut self,
+        mut cursor: Cursor<'_>,
+        applies: &dyn Fn(u8) -> bool,
+    ) -> Result<(), Malformed> {
         let default = collation(&mut cursor)?;
         let mut columns: Vec<&mut MappedColumn> = self
             .columns
@@ -240,7 +244,11 @@ impl Definition {
         Ok(())
     }
 
-    fn column_charset(&mut self, mut cursor: Cursor<'_>, applies: &dyn Fn(u8) -> bool) -> Result<(), Malformed> {
+    fn column_charset(
+        &mut self,
+        mut cursor: Cursor<'_>,
+        applies: &dyn Fn(u8) -> bool,
+    ) -> Result<(), Malformed> {
         for column in self.columns.iter_mut().filter(|column| applies(column.ty)) {
             column.collation = Some(collation(&mut cursor)?);
         }
@@ -328,8 +336,8 @@ fn is_numeric(ty: u8) -> bool {
 
 fn is_character(ty: u8, mariadb: bool) -> bool {
     use column_type::{
-        BLOB, GEOMETRY, LONG_BLOB, MARIADB_BLOB_COMPRESSED, MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, STRING, TINY_BLOB,
-        VAR_STRING, VARCHAR, VECTOR,
+        BLOB, GEOMETRY, LONG_BLOB, MARIADB_BLOB_COMPRESSED, MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, STRING,
+        TINY_BLOB, VAR_STRING, VARCHAR, VECTOR,
     };
     matches!(
         ty,

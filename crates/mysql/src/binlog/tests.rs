@@ -18,7 +18,8 @@ use super::assemble::{AssembleError, Assembler};
 use super::decoder::BinlogDecoder;
 use super::event::{CHECKSUM_BYTES, append_event, next_event, verified};
 use super::golden::{
-    Golden, MARIADB_DELETE, MARIADB_INSERT, MARIADB_UPDATE, MYSQL_DELETE, MYSQL_INSERT, MYSQL_TAGGED, MYSQL_UPDATE,
+    Golden, MARIADB_DELETE, MARIADB_INSERT, MARIADB_UPDATE, MYSQL_DELETE, MYSQL_INSERT, MYSQL_TAGGED,
+    MYSQL_UPDATE,
 };
 use super::query::{Kind, Statement};
 use super::table_map::Definition;
@@ -26,7 +27,10 @@ use super::token::tokens;
 use super::{json, value};
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 fn piece(golden: &Golden) -> Piece {
@@ -46,13 +50,46 @@ fn golden_plan(json: bool) -> Arc<TablePlan> {
     let latin = || (vec!["a".to_owned(), "ä".to_owned()], Charset::Latin1);
     let (labels, charset) = latin();
     let types = [
-        ("id", SourceType::Integer { bits: 32, unsigned: true }, Encoding::Int64),
+        (
+            "id",
+            SourceType::Integer {
+                bits: 32,
+                unsigned: true,
+            },
+            Encoding::Int64,
+        ),
         ("y", SourceType::Year, Encoding::Int64),
-        ("b", SourceType::Binary { bytes: 4 }, Encoding::Bytes { bytes_max: 99 }),
-        ("c", SourceType::Varchar { characters: 20, charset, collation: String::new() }, TEXT),
+        (
+            "b",
+            SourceType::Binary { bytes: 4 },
+            Encoding::Bytes { bytes_max: 99 },
+        ),
+        (
+            "c",
+            SourceType::Varchar {
+                characters: 20,
+                charset,
+                collation: String::new(),
+            },
+            TEXT,
+        ),
         ("e", SourceType::Enum { labels, charset }, TEXT),
-        ("s", SourceType::Set { labels: vec!["x".into(), "y".into()], charset: Charset::Utf8mb4 }, TEXT),
-        ("d", SourceType::Decimal { precision: 12, scale: 3 }, Encoding::PgNumeric),
+        (
+            "s",
+            SourceType::Set {
+                labels: vec!["x".into(), "y".into()],
+                charset: Charset::Utf8mb4,
+            },
+            TEXT,
+        ),
+        (
+            "d",
+            SourceType::Decimal {
+                precision: 12,
+                scale: 3,
+            },
+            Encoding::PgNumeric,
+        ),
         ("t", SourceType::Time { fraction: 3 }, TEXT),
         ("dt", SourceType::DateTime { fraction: 6 }, Encoding::Timestamp),
         ("ts", SourceType::Timestamp { fraction: 0 }, Encoding::Timestamp),
@@ -61,18 +98,24 @@ fn golden_plan(json: bool) -> Arc<TablePlan> {
     ];
     const TEXT: Encoding = Encoding::String { characters_max: 99 };
     let types = &types[..if json { 12 } else { 11 }];
-    let columns = types.iter().enumerate().map(|(index, (name, ty, _))| SourceColumn {
-        name: (*name).to_owned(),
-        ty: ty.clone(),
-        nullable: index > 0,
-        default: None,
-        on_update: false,
-        generated: None,
-        generated_stored: false,
-        auto_increment: false,
-    });
+    let columns = types
+        .iter()
+        .enumerate()
+        .map(|(index, (name, ty, _))| SourceColumn {
+            name: (*name).to_owned(),
+            ty: ty.clone(),
+            nullable: index > 0,
+            default: None,
+            on_update: false,
+            generated: None,
+            generated_stored: false,
+            auto_increment: false,
+        });
     let source = SourceTable {
-        name: QualifiedName { schema: "g".into(), table: "t".into() },
+        name: QualifiedName {
+            schema: "g".into(),
+            table: "t".into(),
+        },
         engine: "InnoDB".into(),
         system_versioned: false,
         columns: columns.collect(),
@@ -85,7 +128,11 @@ fn golden_plan(json: bool) -> Arc<TablePlan> {
         bytes_estimate: 0,
     };
     let columns = types.iter().enumerate();
-    let columns = columns.map(|(source_index, (_, _, encoding))| ColumnPlan { source_index, encoding: *encoding, not_null: false });
+    let columns = columns.map(|(source_index, (_, _, encoding))| ColumnPlan {
+        source_index,
+        encoding: *encoding,
+        not_null: false,
+    });
     Arc::new(TablePlan {
         id: TableId(0),
         group: GroupId(0),
@@ -123,7 +170,12 @@ impl ChangeSink for Sink {
         self.changes.push(format!("upsert {} {}", shown(key), shown(row)));
     }
     fn relocate(&mut self, _: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
-        self.changes.push(format!("relocate {} {} {}", shown(old_key), shown(key), shown(row)));
+        self.changes.push(format!(
+            "relocate {} {} {}",
+            shown(old_key),
+            shown(key),
+            shown(row)
+        ));
     }
     fn delete(&mut self, _: TableId, key: &[u8]) {
         self.changes.push(format!("delete {}", shown(key)));
@@ -152,11 +204,23 @@ fn golden_transactions() {
         assert_eq!((sink.stops, sink.changes), (vec![], vec![expected]));
     };
     check(&MYSQL_INSERT, &with, format!("upsert 4294967295 {FIRST}|NULL"));
-    check(&MYSQL_UPDATE, &with, format!("relocate 4294967295 1 {SECOND}|NULL"));
-    check(&MYSQL_TAGGED, &with, format!("upsert 1 {SECOND}|{{\"a\": [1, -2.5, \"x\"]}}"));
+    check(
+        &MYSQL_UPDATE,
+        &with,
+        format!("relocate 4294967295 1 {SECOND}|NULL"),
+    );
+    check(
+        &MYSQL_TAGGED,
+        &with,
+        format!("upsert 1 {SECOND}|{{\"a\": [1, -2.5, \"x\"]}}"),
+    );
     check(&MYSQL_DELETE, &with, "delete 1".to_owned());
     check(&MARIADB_INSERT, &without, format!("upsert 4294967295 {FIRST}"));
-    check(&MARIADB_UPDATE, &without, format!("relocate 4294967295 1 {SECOND}"));
+    check(
+        &MARIADB_UPDATE,
+        &without,
+        format!("relocate 4294967295 1 {SECOND}"),
+    );
     check(&MARIADB_DELETE, &without, "delete 1".to_owned());
 }
 
@@ -172,13 +236,38 @@ fn another_schema_stops() {
         assert!(sink.changes.is_empty());
     };
     check(&|table| table.columns.swap(8, 9), "column `ts` is `dt`");
-    check(&|table| table.columns[0].ty = SourceType::Integer { bits: 32, unsigned: false }, "column `id`");
-    check(&|table| table.columns[3].nullable = false, "column `c` allows NULL");
+    check(
+        &|table| {
+            table.columns[0].ty = SourceType::Integer {
+                bits: 32,
+                unsigned: false,
+            }
+        },
+        "column `id`",
+    );
+    check(
+        &|table| table.columns[3].nullable = false,
+        "column `c` allows NULL",
+    );
     check(&|table| table.primary_key = vec![1], "primary key");
     check(&|table| drop(table.columns.pop()), "12 columns");
-    check(&|table| table.columns[2].ty = SourceType::Binary { bytes: 5 }, "column `b`");
-    check(&|table| table.columns[8].ty = SourceType::DateTime { fraction: 3 }, "column `dt`");
-    check(&|table| table.columns[4].ty = SourceType::Enum { labels: vec!["ä".into(), "a".into()], charset: Charset::Latin1 }, "column `e`");
+    check(
+        &|table| table.columns[2].ty = SourceType::Binary { bytes: 5 },
+        "column `b`",
+    );
+    check(
+        &|table| table.columns[8].ty = SourceType::DateTime { fraction: 3 },
+        "column `dt`",
+    );
+    check(
+        &|table| {
+            table.columns[4].ty = SourceType::Enum {
+                labels: vec!["ä".into(), "a".into()],
+                charset: Charset::Latin1,
+            }
+        },
+        "column `e`",
+    );
 }
 
 /// xorshift64: repeatable.
@@ -201,7 +290,14 @@ impl Random {
 fn damaged_bytes_never_panic() {
     let plan = golden_plan(true);
     let mut random = Random(0x5eed);
-    let goldens = [&MYSQL_INSERT, &MYSQL_UPDATE, &MYSQL_TAGGED, &MYSQL_DELETE, &MARIADB_INSERT, &MARIADB_UPDATE];
+    let goldens = [
+        &MYSQL_INSERT,
+        &MYSQL_UPDATE,
+        &MYSQL_TAGGED,
+        &MYSQL_DELETE,
+        &MARIADB_INSERT,
+        &MARIADB_UPDATE,
+    ];
     for round in 0..20_000 {
         let mut piece = piece(goldens[round % goldens.len()]);
         for _ in 0..=random.below(4) {
@@ -224,7 +320,10 @@ fn damaged_bytes_never_panic() {
             let _outcome = assembler.event(&whole, &mut pieces);
         }
         let noise: Vec<u8> = (0..random.below(120)).map(|_| random.byte()).collect();
-        let _outcome = (json::to_text(&noise, &mut String::new()), Definition::parse(&noise, true));
+        let _outcome = (
+            json::to_text(&noise, &mut String::new()),
+            Definition::parse(&noise, true),
+        );
         let text = String::from_utf8_lossy(&noise);
         let _statement = Statement::of(&tokens(&text, round % 2 == 0, round % 3 == 0));
     }
@@ -279,30 +378,87 @@ fn statements() {
         let found: Vec<String> = statement
             .tables
             .iter()
-            .map(|named| named.schema.as_ref().map_or(named.table.clone(), |schema| format!("{schema}.{}", named.table)))
+            .map(|named| {
+                named
+                    .schema
+                    .as_ref()
+                    .map_or(named.table.clone(), |schema| format!("{schema}.{}", named.table))
+            })
             .collect();
-        assert_eq!((statement.kind, found), (kind, tables.iter().map(ToString::to_string).collect()), "{sql}");
+        assert_eq!(
+            (statement.kind, found),
+            (kind, tables.iter().map(ToString::to_string).collect()),
+            "{sql}"
+        );
     };
-    check("/* c */ ALTER /*!40000 IGNORE */ TABLE `a``b`.`c d` ADD INDEX (x)", Kind::ChangeTable, &["a`b.c d"]);
-    check("ALTER TABLE t ADD KEY k (a, b), DROP INDEX j, ALGORITHM=INPLACE, LOCK=NONE", Kind::Harmless, &["t"]);
-    check("ALTER TABLE t ADD KEY k (a), ADD c INT", Kind::ChangeTable, &["t"]);
+    check(
+        "/* c */ ALTER /*!40000 IGNORE */ TABLE `a``b`.`c d` ADD INDEX (x)",
+        Kind::ChangeTable,
+        &["a`b.c d"],
+    );
+    check(
+        "ALTER TABLE t ADD KEY k (a, b), DROP INDEX j, ALGORITHM=INPLACE, LOCK=NONE",
+        Kind::Harmless,
+        &["t"],
+    );
+    check(
+        "ALTER TABLE t ADD KEY k (a), ADD c INT",
+        Kind::ChangeTable,
+        &["t"],
+    );
     check("ALTER TABLE t DROP INDEX `PRIMARY`", Kind::ChangeTable, &["t"]);
     check("ALTER TABLE t DROP PRIMARY KEY", Kind::ChangeTable, &["t"]);
     check("ALTER TABLE t", Kind::ChangeTable, &["t"]);
-    check("ALTER TABLE x EXCHANGE PARTITION p WITH TABLE s.t", Kind::ChangeTable, &["x", "s.t"]);
+    check(
+        "ALTER TABLE x EXCHANGE PARTITION p WITH TABLE s.t",
+        Kind::ChangeTable,
+        &["x", "s.t"],
+    );
     check("ALTER TABLE x RENAME TO t", Kind::ChangeTable, &["x", "t"]);
-    check("-- c\nDROP TABLE IF EXISTS a , `b` /* generated by server */", Kind::ChangeTable, &["a", "b"]);
+    check(
+        "-- c\nDROP TABLE IF EXISTS a , `b` /* generated by server */",
+        Kind::ChangeTable,
+        &["a", "b"],
+    );
     check("# c\nTRUNCATE t", Kind::ChangeTable, &["t"]);
-    check("RENAME TABLE a TO b, c TO d.e", Kind::ChangeTable, &["a", "b", "c", "d.e"]);
-    check("CREATE TABLE IF NOT EXISTS t (a INT)", Kind::CreateTableIfAbsent, &["t"]);
+    check(
+        "RENAME TABLE a TO b, c TO d.e",
+        Kind::ChangeTable,
+        &["a", "b", "c", "d.e"],
+    );
+    check(
+        "CREATE TABLE IF NOT EXISTS t (a INT)",
+        Kind::CreateTableIfAbsent,
+        &["t"],
+    );
     check("CREATE OR REPLACE TABLE t (a INT)", Kind::ChangeTable, &["t"]);
     check("CREATE TEMPORARY TABLE t (a INT)", Kind::Nothing, &[]);
-    check("CREATE UNIQUE INDEX i USING BTREE ON s.t (a)", Kind::Harmless, &["s.t"]);
-    check("CREATE DEFINER=`table`@`%` TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET @a = 1", Kind::Harmless, &[]);
-    check("CREATE ALGORITHM=MERGE DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1", Kind::Harmless, &[]);
+    check(
+        "CREATE UNIQUE INDEX i USING BTREE ON s.t (a)",
+        Kind::Harmless,
+        &["s.t"],
+    );
+    check(
+        "CREATE DEFINER=`table`@`%` TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
+        Kind::Harmless,
+        &[],
+    );
+    check(
+        "CREATE ALGORITHM=MERGE DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1",
+        Kind::Harmless,
+        &[],
+    );
     check("DROP DATABASE `s`", Kind::ChangeSchema, &[]);
-    check("INSERT INTO t VALUES ('a''b\\'; DROP TABLE x')", Kind::ChangeRows, &[]);
-    check("OPTIMIZE NO_WRITE_TO_BINLOG TABLE a, b.c", Kind::Harmless, &["a", "b.c"]);
+    check(
+        "INSERT INTO t VALUES ('a''b\\'; DROP TABLE x')",
+        Kind::ChangeRows,
+        &[],
+    );
+    check(
+        "OPTIMIZE NO_WRITE_TO_BINLOG TABLE a, b.c",
+        Kind::Harmless,
+        &["a", "b.c"],
+    );
     check("ROLLBACK TO `p`", Kind::Rollback, &[]);
     check("XA COMMIT X'01',X'',1", Kind::XaCommit, &[]);
     check("WAT", Kind::Unknown, &[]);
@@ -323,11 +479,20 @@ fn large_transactions_are_cut_between_events() {
     huge.resize(PIECE_BYTES_MAX / 3, 0);
     let mut assembler = Assembler::new(Position::parse("mysql:").unwrap());
     let mut pieces = Vec::new();
-    for event in [&events[0], &events[1], &events[2], &huge, &huge, &huge, &huge, &events[4]] {
+    for event in [
+        &events[0], &events[1], &events[2], &huge, &huge, &huge, &huge, &events[4],
+    ] {
         assembler.event(event, &mut pieces).unwrap();
     }
-    assert_eq!(pieces.iter().map(|piece| piece.last).collect::<Vec<_>>(), [false, true]);
-    assert!(pieces.iter().all(|piece| piece.body.len() <= PIECE_BYTES_MAX && piece.transaction == MYSQL_INSERT.0));
+    assert_eq!(
+        pieces.iter().map(|piece| piece.last).collect::<Vec<_>>(),
+        [false, true]
+    );
+    assert!(
+        pieces
+            .iter()
+            .all(|piece| piece.body.len() <= PIECE_BYTES_MAX && piece.transaction == MYSQL_INSERT.0)
+    );
     assert_eq!(pieces[0].committed_at_us, MYSQL_INSERT.1);
     let again = assembler.event(&events[0], &mut pieces).unwrap_err();
     assert_eq!(again, AssembleError::Again(MYSQL_INSERT.0.to_owned()));

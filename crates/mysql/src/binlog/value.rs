@@ -522,7 +522,10 @@ fn inet6_text(bytes: &[u8; 16], text: &mut String) {
             continue;
         }
         if index == 6 && dotted {
-            push(text, format_args!("{}.{}.{}.{}", bytes[12], bytes[13], bytes[14], bytes[15]));
+            push(
+                text,
+                format_args!("{}.{}.{}.{}", bytes[12], bytes[13], bytes[14], bytes[15]),
+            );
             return;
         }
         push(text, format_args!("{:x}", groups[index]));
@@ -542,6 +545,8 @@ fn inflate_column(bytes: &[u8], into: &mut Vec<u8>) -> Result<(), ValueError> {
             into.extend_from_slice(stored);
             Ok(())
         }
-        Some(_) => Err(ValueError::Refused(Refusal::Form { expected: "value stored without compression" })),
+        Some(_) => Err(ValueError::Refused(Refusal::Form {
+            expected: "value stored without compression",
+        })),
     }
 }
