@@ -1,5 +1,11 @@
 //! Bad input: one clear message with code and hint, and the documented exit status.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "a failed step is a failed test"
+)]
+
 mod support;
 
 use spanferry_testkit::server::Engine;

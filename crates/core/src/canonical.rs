@@ -1,6 +1,6 @@
 //! The form in which equal rows are equal bytes, whether converted from the source or read back from the target.
 
-use crate::encode::{Encoding, PlainDecimal};
+use crate::encode::{Encoding, PlainDecimal, json_flavor};
 use crate::json::{self, Form};
 use crate::plan::TablePlan;
 use crate::wire::{self, MalformedWire, WireReader, WireValue};
@@ -44,64 +44,80 @@ impl Canonicalizer {
     }
 }
 
+/// A value that cannot be read as its type, which no source value becomes, stays as it is: rows that differ then differ.
 fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) -> Result<(), MalformedWire> {
-    let WireValue::String(text) = value else {
-        match (encoding, value) {
-            // A double that is a float read back, and a zero of either sign, which `=` takes for equal but bytes do not.
-            (Encoding::Float32Array, WireValue::List(inner)) => {
-                let list = wire::open_list(out);
-                for element in WireReader::new(inner) {
-                    put(element?, out);
-                }
-                wire::close_list(out, list);
+    match (encoding, value) {
+        (Encoding::Float32, WireValue::Number(number)) => wire::put_number(out, single(number)),
+        (Encoding::Float32Array { .. }, WireValue::List(elements)) => {
+            let list = wire::open_list(out);
+            for element in WireReader::new(elements) {
+                put_canonical(Encoding::Float32, element?, out)?;
             }
-            (_, other) => put(other, out),
+            wire::close_list(out, list);
         }
-        return Ok(());
-    };
-    match encoding {
-        Encoding::Numeric | Encoding::PgNumeric => {
-            let mut canonical = Vec::with_capacity(text.len());
-            PlainDecimal::read(text)
-                .ok_or(MalformedWire)?
-                .write(&mut canonical);
-            wire::put_string(out, &canonical);
+        (Encoding::Numeric | Encoding::PgNumeric, WireValue::String(text)) => {
+            match PlainDecimal::read(text) {
+                Some(decimal) => {
+                    wire::put_string_head(out, decimal.length());
+                    decimal.write(out);
+                }
+                None => wire::put_string(out, text),
+            }
         }
-        Encoding::Timestamp => wire::put_string(out, &trim_fraction(text)),
-        Encoding::Json { .. } => {
-            let text = std::str::from_utf8(text).map_err(|_| MalformedWire)?;
-            let mut canonical = String::with_capacity(text.len());
-            json::write(text, Form::Compared, &mut canonical).map_err(|_| MalformedWire)?;
-            wire::put_string(out, canonical.as_bytes());
+        (Encoding::Timestamp, WireValue::String(text)) => put_trimmed(text, out),
+        (Encoding::Json { arbitrary_numbers }, WireValue::String(text)) => {
+            let start = out.len();
+            let opened = wire::open_string(out);
+            let readable = std::str::from_utf8(text).map_err(|_| MalformedWire)?;
+            if json::write(readable, json_flavor(arbitrary_numbers), Form::Compared, out).is_ok() {
+                wire::close_list(out, opened);
+            } else {
+                out.truncate(start);
+                wire::put_string(out, text);
+            }
         }
-        Encoding::Int64
-        | Encoding::Float32
-        | Encoding::Float64
-        | Encoding::String { .. }
-        | Encoding::Bytes { .. }
-        | Encoding::Date
-        | Encoding::Float32Array => wire::put_string(out, text),
+        (
+            Encoding::Int64
+            | Encoding::Float32
+            | Encoding::Float64
+            | Encoding::Numeric
+            | Encoding::PgNumeric
+            | Encoding::String { .. }
+            | Encoding::Bytes { .. }
+            | Encoding::Date
+            | Encoding::Timestamp
+            | Encoding::Json { .. }
+            | Encoding::Float32Array { .. }
+            | Encoding::Uuid,
+            other,
+        ) => put(other, out),
     }
     Ok(())
 }
 
+/// The double of the 4-byte float that was meant, should the target have printed it shorter than the double is.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "every 4-byte float comes back from its double, and from its shortest text"
+)]
+fn single(number: f64) -> f64 {
+    f64::from(number as f32)
+}
+
 /// `…:08.120000Z` and `…:08.12Z` are one time.
-fn trim_fraction(text: &[u8]) -> Vec<u8> {
-    let Some(body) = text.strip_suffix(b"Z") else {
-        return text.to_vec();
+fn put_trimmed(text: &[u8], out: &mut Vec<u8>) {
+    let (body, zone) = text
+        .split_last()
+        .map_or((text, &[][..]), |(_, body)| text.split_at(body.len()));
+    let kept = if zone == b"Z" && body.contains(&b'.') {
+        let body = &body[..body.len() - body.iter().rev().take_while(|digit| **digit == b'0').count()];
+        body.strip_suffix(b".").unwrap_or(body)
+    } else {
+        body
     };
-    let mut end = body.len();
-    if body.contains(&b'.') {
-        while body[end - 1] == b'0' {
-            end -= 1;
-        }
-        if body[end - 1] == b'.' {
-            end -= 1;
-        }
-    }
-    let mut trimmed = body[..end].to_vec();
-    trimmed.push(b'Z');
-    trimmed
+    wire::put_string_head(out, kept.len() + zone.len());
+    out.extend_from_slice(kept);
+    out.extend_from_slice(zone);
 }
 
 fn put(value: WireValue<'_>, out: &mut Vec<u8>) {

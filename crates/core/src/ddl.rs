@@ -26,9 +26,10 @@ pub fn type_name(ty: TargetType, dialect: Dialect) -> String {
         TargetType::Date => word("DATE", "date"),
         TargetType::Timestamp => word("TIMESTAMP", "timestamptz"),
         TargetType::Json => word("JSON", "jsonb"),
-        TargetType::Float32Array(Some(length)) => {
-            word(&format!("ARRAY<FLOAT32>(vector_length=>{length})"), "real[]")
-        }
+        TargetType::Float32Array(Some(length)) => word(
+            &format!("ARRAY<FLOAT32>(vector_length=>{length})"),
+            &format!("real[] VECTOR LENGTH {length}"),
+        ),
         TargetType::Float32Array(None) => word("ARRAY<FLOAT32>", "real[]"),
         TargetType::Uuid => word("UUID", "uuid"),
     }
@@ -99,7 +100,8 @@ pub fn create_index(table: &TargetTable, index: &TargetIndex, dialect: Dialect) 
         let tests: Vec<String> = nullable
             .map(|column| format!("{} IS NOT NULL", quote(&column.name, dialect)))
             .collect();
-        text += &format!(" WHERE {}", tests.join(" AND "));
+        text.push_str(" WHERE ");
+        text.push_str(&tests.join(" AND "));
     }
     text
 }

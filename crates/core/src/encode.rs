@@ -1,8 +1,14 @@
 //! The one conversion of values: a source scalar into Spanner's wire form, exactly, or a refusal.
+//!
+//! Each value has one spelling, whichever road it took: integers without leading zeros; NUMERIC without trailing zeros and
+//! negative zero; a decimal in text with the digits of its scale, as the server prints it, but without ZEROFILL; timestamps
+//! in UTC with `Z`, whose fraction has no trailing zeros; TIME as [`Encoding::String`] says; UUIDs in lower case; JSON
+//! without spaces, otherwise as the source spells it.
 
 use std::fmt;
 
-use crate::scalar::Scalar;
+use crate::json::{self, Flavor, Form};
+use crate::scalar::{Date, DateTime, Scalar, Time};
 use crate::wire;
 
 /// How one column is converted; computed once per table and schema version.
@@ -29,7 +35,8 @@ pub enum Encoding {
     Numeric,
     /// PostgreSQL numeric: 131,072 digits before and 16,383 behind the point.
     PgNumeric,
-    /// STRING or varchar; the limit counts characters.
+    /// STRING or varchar; the limit counts characters. Takes TIME as `[-]HH:MM:SS[.ffffff]`: three digits of hours from 100
+    /// on, no fraction or all six digits of it, whatever the column declares.
     String {
         /// Most characters.
         characters_max: u32,
@@ -49,7 +56,12 @@ pub enum Encoding {
         arbitrary_numbers: bool,
     },
     /// ARRAY<FLOAT32> or real[].
-    Float32Array,
+    Float32Array {
+        /// How many elements the target demands, if it does.
+        dimensions: Option<u32>,
+    },
+    /// UUID, or text of 36 characters where the target has no such type: lower case.
+    Uuid,
 }
 
 /// Why a value has no exact form at the target. Holds no row value.
@@ -97,7 +109,9 @@ impl fmt::Display for Refusal {
             Refusal::NumericRange => f.write_str("a decimal with more digits than the target holds"),
             Refusal::TooLong { limit } => write!(f, "a value longer than {limit}"),
             Refusal::ZeroDate => f.write_str("a zero or partial date"),
-            Refusal::DateRange => f.write_str("a date outside 0001-01-01 to 9999-12-31"),
+            Refusal::DateRange => {
+                f.write_str("a date that the calendar of 0001-01-01 to 9999-12-31 does not have")
+            }
             Refusal::Undecodable { charset, offset } => {
                 write!(f, "bytes that are no {charset} text, at offset {offset}")
             }
@@ -110,7 +124,7 @@ impl fmt::Display for Refusal {
 impl ColumnPlan {
     /// Appends the value as one element of a `ListValue`. On a refusal `out` is as before.
     pub fn encode(&self, scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        if scalar == Scalar::Null {
+        if matches!(scalar, Scalar::Null) {
             if self.not_null {
                 return Err(Refusal::Null);
             }
@@ -146,8 +160,9 @@ fn encode_value(encoding: Encoding, scalar: Scalar<'_>, out: &mut Vec<u8>) -> Re
         Encoding::Bytes { bytes_max } => bytes(scalar, bytes_max, out),
         Encoding::Date => date(scalar, out),
         Encoding::Timestamp => timestamp(scalar, out),
-        Encoding::Json { arbitrary_numbers } => json(scalar, arbitrary_numbers, out),
-        Encoding::Float32Array => float32_array(scalar, out),
+        Encoding::Json { arbitrary_numbers } => json(scalar, json_flavor(arbitrary_numbers), out),
+        Encoding::Float32Array { dimensions } => float32_array(scalar, dimensions, out),
+        Encoding::Uuid => uuid(scalar, out),
     }
 }
 
@@ -200,13 +215,17 @@ fn int64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         }
         Scalar::Unsigned(_) => return Err(Refusal::IntegerRange),
         Scalar::Digits(text) => {
-            // Up to 18 digits fit whatever they are; beyond that they are reckoned.
-            if text.len() > 18 {
-                let text = std::str::from_utf8(text).map_err(|_| Refusal::Form { expected: "integer" })?;
-                text.parse::<i64>().map_err(|_| Refusal::IntegerRange)?;
-            }
             if !is_integer(text) {
                 return form("integer");
+            }
+            // Up to 18 digits fit whatever they are; beyond that they are reckoned.
+            if text.len() > 18
+                && std::str::from_utf8(text)
+                    .ok()
+                    .and_then(|text| text.parse::<i64>().ok())
+                    .is_none()
+            {
+                return Err(Refusal::IntegerRange);
             }
             wire::put_string(out, text);
         }
@@ -215,9 +234,10 @@ fn int64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether it is an integer in its one spelling.
 fn is_integer(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits[0] != b'0')
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && (digits[0] != b'0' || text.len() == 1)
 }
 
 fn float32(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -274,7 +294,7 @@ fn numeric(scalar: Scalar<'_>, limits: (usize, usize), out: &mut Vec<u8>) -> Res
     Ok(())
 }
 
-/// The canonical text of a decimal: no leading zeros but one before the point, no trailing zeros, no negative zero.
+/// A decimal without leading zeros and negative zero.
 pub(crate) struct PlainDecimal<'a> {
     negative: bool,
     whole: &'a [u8],
@@ -282,8 +302,21 @@ pub(crate) struct PlainDecimal<'a> {
 }
 
 impl<'a> PlainDecimal<'a> {
-    /// Reads `[-]digits[.digits]`.
+    /// Reads `[-]digits[.digits]` and forgets trailing zeros behind the point.
     pub(crate) fn read(text: &'a [u8]) -> Option<PlainDecimal<'a>> {
+        let mut decimal = PlainDecimal::read_scaled(text)?;
+        let zeros = decimal
+            .fraction
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'0')
+            .count();
+        decimal.fraction = &decimal.fraction[..decimal.fraction.len() - zeros];
+        Some(decimal)
+    }
+
+    /// Reads `[-]digits[.digits]` and keeps all digits behind the point.
+    fn read_scaled(text: &'a [u8]) -> Option<PlainDecimal<'a>> {
         let unsigned = text.strip_prefix(b"-").unwrap_or(text);
         let (whole, fraction) = match unsigned.iter().position(|byte| *byte == b'.') {
             Some(point) => (&unsigned[..point], &unsigned[point + 1..]),
@@ -293,9 +326,9 @@ impl<'a> PlainDecimal<'a> {
             return None;
         }
         let zeros = whole.iter().take_while(|digit| **digit == b'0').count();
-        let kept = fraction.len() - fraction.iter().rev().take_while(|digit| **digit == b'0').count();
-        let (whole, fraction) = (&whole[zeros..], &fraction[..kept]);
-        let negative = unsigned.len() < text.len() && !(whole.is_empty() && fraction.is_empty());
+        let whole = &whole[zeros..];
+        let is_zero = whole.is_empty() && fraction.iter().all(|digit| *digit == b'0');
+        let negative = unsigned.len() < text.len() && !is_zero;
         Some(PlainDecimal {
             negative,
             whole,
@@ -303,7 +336,8 @@ impl<'a> PlainDecimal<'a> {
         })
     }
 
-    fn length(&self) -> usize {
+    /// Bytes that `write` appends.
+    pub(crate) fn length(&self) -> usize {
         let point = if self.fraction.is_empty() {
             0
         } else {
@@ -326,26 +360,40 @@ impl<'a> PlainDecimal<'a> {
 }
 
 fn string(scalar: Scalar<'_>, characters_max: u32, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let limit = u64::from(characters_max);
     match scalar {
         Scalar::Text(text) | Scalar::Json(text) => {
             // A text of so few bytes cannot have too many characters.
-            let limit = characters_max as usize;
-            if text.len() > limit && text.chars().count() > limit {
-                return Err(Refusal::TooLong {
-                    limit: u64::from(characters_max),
-                });
+            if text.len() as u64 > limit && text.chars().count() as u64 > limit {
+                return Err(Refusal::TooLong { limit });
             }
             check_bytes(text.len(), CELL_BYTES_MAX)?;
             wire::put_string(out, text.as_bytes());
+            Ok(())
         }
-        Scalar::Decimal(text) | Scalar::Digits(text) if text.is_ascii() => wire::put_string(out, text),
-        Scalar::Signed(value) => {
-            wire::put_string(out, Digits::of(value < 0, value.unsigned_abs()).as_bytes());
+        Scalar::Decimal(text) => {
+            let decimal = PlainDecimal::read_scaled(text).ok_or(Refusal::Form { expected: "decimal" })?;
+            let length = decimal.length();
+            check_bytes(length, characters_max)?;
+            wire::put_string_head(out, length);
+            decimal.write(out);
+            Ok(())
         }
-        Scalar::Unsigned(value) => wire::put_string(out, Digits::of(false, value).as_bytes()),
-        Scalar::Time(time) => put_time(out, time),
-        _ => return form("text"),
+        Scalar::Digits(text) if is_integer(text) => put_short(text, characters_max, out),
+        Scalar::Signed(value) => put_short(
+            Digits::of(value < 0, value.unsigned_abs()).as_bytes(),
+            characters_max,
+            out,
+        ),
+        Scalar::Unsigned(value) => put_short(Digits::of(false, value).as_bytes(), characters_max, out),
+        Scalar::Time(value) => put_short(time(value)?.as_bytes(), characters_max, out),
+        _ => form("text"),
     }
+}
+
+fn put_short(text: &[u8], characters_max: u32, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    check_bytes(text.len(), characters_max)?;
+    wire::put_string(out, text);
     Ok(())
 }
 
@@ -361,25 +409,25 @@ fn check_bytes(length: usize, limit: u32) -> Result<(), Refusal> {
 
 /// `[-]HH:MM:SS`, three digits for hours from 100 on, and all six digits of a fraction that is not zero: a form that does
 /// not depend on the column's declared digits, so that text and binary values agree.
-fn put_time(out: &mut Vec<u8>, time: crate::scalar::Time) {
+fn time(value: Time) -> Result<Short, Refusal> {
+    if value.hours > 999 || value.minutes > 59 || value.seconds > 59 || value.microseconds > 999_999 {
+        return form("time");
+    }
     let mut text = Short::default();
-    if time.negative {
+    let is_zero = (value.hours, value.minutes, value.seconds, value.microseconds) == (0, 0, 0, 0);
+    if value.negative && !is_zero {
         text.push(b'-');
     }
-    if time.hours >= 100 {
-        text.digits(u32::from(time.hours), 3);
-    } else {
-        text.digits(u32::from(time.hours), 2);
-    }
+    text.digits(u32::from(value.hours), if value.hours >= 100 { 3 } else { 2 });
     text.push(b':');
-    text.digits(u32::from(time.minutes), 2);
+    text.digits(u32::from(value.minutes), 2);
     text.push(b':');
-    text.digits(u32::from(time.seconds), 2);
-    if time.microseconds != 0 {
+    text.digits(u32::from(value.seconds), 2);
+    if value.microseconds != 0 {
         text.push(b'.');
-        text.digits(time.microseconds, 6);
+        text.digits(value.microseconds, 6);
     }
-    wire::put_string(out, text.as_bytes());
+    Ok(text)
 }
 
 /// A short text put together on the stack.
@@ -454,7 +502,7 @@ fn date(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn write_date(value: crate::scalar::Date, text: &mut Short) -> Result<(), Refusal> {
+fn write_date(value: Date, text: &mut Short) -> Result<(), Refusal> {
     if value.month == 0 || value.day == 0 {
         return Err(Refusal::ZeroDate);
     }
@@ -482,22 +530,29 @@ fn days_in(year: u16, month: u8) -> u8 {
 
 /// RFC 3339 in UTC; the fraction without trailing zeros, none if it is zero.
 fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let Scalar::DateTime(value) = scalar else {
+    let Scalar::DateTime(DateTime {
+        date,
+        hour,
+        minute,
+        second,
+        microsecond,
+    }) = scalar
+    else {
         return form("date with time");
     };
     let mut text = Short::default();
-    write_date(value.date, &mut text)?;
-    if value.hour > 23 || value.minute > 59 || value.second > 59 || value.microsecond > 999_999 {
-        return Err(Refusal::DateRange);
+    write_date(date, &mut text)?;
+    if hour > 23 || minute > 59 || second > 59 || microsecond > 999_999 {
+        return form("time of day");
     }
     text.push(b'T');
-    text.digits(u32::from(value.hour), 2);
+    text.digits(u32::from(hour), 2);
     text.push(b':');
-    text.digits(u32::from(value.minute), 2);
+    text.digits(u32::from(minute), 2);
     text.push(b':');
-    text.digits(u32::from(value.second), 2);
-    if value.microsecond != 0 {
-        let (mut fraction, mut width) = (value.microsecond, 6);
+    text.digits(u32::from(second), 2);
+    if microsecond != 0 {
+        let (mut fraction, mut width) = (microsecond, 6);
         while fraction.is_multiple_of(10) {
             fraction /= 10;
             width -= 1;
@@ -510,41 +565,75 @@ fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn json(scalar: Scalar<'_>, arbitrary_numbers: bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) fn json_flavor(arbitrary_numbers: bool) -> Flavor {
+    if arbitrary_numbers {
+        Flavor::Jsonb
+    } else {
+        Flavor::Json
+    }
+}
+
+fn json(scalar: Scalar<'_>, flavor: Flavor, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let (Scalar::Json(text) | Scalar::Text(text)) = scalar else {
         return form("JSON");
     };
-    check_bytes(text.len(), CELL_BYTES_MAX)?;
-    let mut stored = String::with_capacity(text.len());
-    crate::json::write(text, crate::json::Form::Stored { arbitrary_numbers }, &mut stored)
-        .map_err(|reason| Refusal::Json { reason })?;
-    wire::put_string(out, stored.as_bytes());
+    let limit = CELL_BYTES_MAX as usize;
+    let opened = wire::open_string(out);
+    let start = out.len();
+    let result = json::write(text, flavor, Form::Stored, out);
+    if out.len() - start > limit {
+        return Err(Refusal::TooLong {
+            limit: u64::from(CELL_BYTES_MAX),
+        });
+    }
+    result.map_err(|reason| Refusal::Json { reason })?;
+    wire::close_list(out, opened);
     Ok(())
 }
 
-fn float32_array(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn float32_array(scalar: Scalar<'_>, dimensions: Option<u32>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let Scalar::Bytes(bytes) = scalar else {
         return form("vector");
     };
-    let floats = bytes.chunks_exact(4);
-    if !floats.remainder().is_empty() {
+    check_bytes(bytes.len(), CELL_BYTES_MAX)?;
+    let (floats, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
         return form("vector of 4-byte floats");
+    }
+    if dimensions.is_some_and(|dimensions| floats.len() != dimensions as usize) {
+        return form("vector of all its declared elements");
     }
     let list = wire::open_list(out);
     for float in floats {
-        put_float(
-            out,
-            f64::from(f32::from_le_bytes([float[0], float[1], float[2], float[3]])),
-        );
+        put_float(out, f64::from(f32::from_le_bytes(*float)));
     }
     wire::close_list(out, list);
+    Ok(())
+}
+
+fn uuid(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Scalar::Text(text) = scalar else {
+        return form("UUID");
+    };
+    let is_dash = |index: usize| matches!(index, 8 | 13 | 18 | 23);
+    let fits = |(index, byte): (usize, u8)| {
+        if is_dash(index) {
+            byte == b'-'
+        } else {
+            byte.is_ascii_hexdigit()
+        }
+    };
+    if text.len() != 36 || !text.bytes().enumerate().all(fits) {
+        return form("UUID");
+    }
+    wire::put_string_head(out, 36);
+    out.extend(text.bytes().map(|byte| byte.to_ascii_lowercase()));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scalar::{Date, DateTime, Time};
     use crate::wire::{WireReader, WireValue};
     use proptest::prelude::*;
 
@@ -600,7 +689,14 @@ mod tests {
             Ok("-9223372036854775808"),
         );
         check(Encoding::Int64, Scalar::Digits(b"1x"), form("integer"));
-        check(Encoding::Int64, Scalar::Digits(b"007"), form("integer"));
+        for bad in [&b"007"[..], b"-0", b"-", b"", b"+1", b"12345678901234567890x"] {
+            check(Encoding::Int64, Scalar::Digits(bad), form("integer"));
+            check(
+                Encoding::String { characters_max: 30 },
+                Scalar::Digits(bad),
+                form("text"),
+            );
+        }
     }
 
     #[test]
@@ -637,6 +733,21 @@ mod tests {
             Encoding::String { characters_max: 70 },
             Scalar::Decimal(b"1.50"),
             Ok("1.50"),
+        );
+        check(
+            Encoding::String { characters_max: 70 },
+            Scalar::Decimal(b"-0001.50"),
+            Ok("-1.50"),
+        );
+        check(
+            Encoding::String { characters_max: 70 },
+            Scalar::Decimal(b"-0.00"),
+            Ok("0.00"),
+        );
+        check(
+            Encoding::String { characters_max: 3 },
+            Scalar::Decimal(b"-1.5"),
+            Err(Refusal::TooLong { limit: 3 }),
         );
         for bad in [&b""[..], b"-", b".", b"1e5", b"1.2.3"] {
             check(Encoding::Numeric, Scalar::Decimal(bad), form("decimal"));
@@ -700,6 +811,27 @@ mod tests {
         let text = Encoding::String { characters_max: 18 };
         check(text, Scalar::Time(time(true, 838, 0)), Ok("-838:05:09"));
         check(text, Scalar::Time(time(false, 0, 5)), Ok("00:05:09.000005"));
+        check(
+            text,
+            Scalar::Time(time(true, 99, 500_000)),
+            Ok("-99:05:09.500000"),
+        );
+        check(
+            text,
+            Scalar::Time(Time {
+                minutes: 0,
+                seconds: 0,
+                ..time(true, 0, 0)
+            }),
+            Ok("00:00:00"),
+        );
+        check(text, Scalar::Time(time(false, 1000, 0)), form("time"));
+        check(text, Scalar::Time(time(false, 0, 1_000_000)), form("time"));
+        check(
+            Encoding::Timestamp,
+            Scalar::DateTime(at(1_000_000)),
+            form("time of day"),
+        );
     }
 
     #[test]
@@ -717,8 +849,33 @@ mod tests {
                 arbitrary_numbers: false,
             },
             Scalar::Json("{\"b\": 1, \"a\": 2}"),
-            Ok("{\"a\":2,\"b\":1}"),
+            Ok("{\"b\":1,\"a\":2}"),
         );
+    }
+
+    #[test]
+    fn uuids_and_vectors() {
+        let text = "6CCD780c-baba-1026-9564-5b8c656024db";
+        check(
+            Encoding::Uuid,
+            Scalar::Text(text),
+            Ok("6ccd780c-baba-1026-9564-5b8c656024db"),
+        );
+        for bad in [
+            "",
+            &text[1..],
+            "6ccd780cxbaba-1026-9564-5b8c656024db",
+            "gccd780c-baba-1026-9564-5b8c656024db",
+        ] {
+            check(Encoding::Uuid, Scalar::Text(bad), form("UUID"));
+        }
+        let vector = Encoding::Float32Array { dimensions: Some(2) };
+        check(
+            vector,
+            Scalar::Bytes(&[0; 4]),
+            form("vector of all its declared elements"),
+        );
+        check(vector, Scalar::Bytes(&[0; 7]), form("vector of 4-byte floats"));
     }
 
     proptest! {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::code;
-use crate::encode::{CELL_BYTES_MAX, ColumnPlan, Encoding, STRING_CHARACTERS_MAX};
+use crate::encode::{ColumnPlan, Encoding};
 use crate::finding::{Finding, Severity, Subject};
 use crate::groups::group_tables;
 use crate::mapping_index::{convert_foreign_keys, convert_indexes};
+use crate::mapping_type::{Place, convert_type, folding_collation, key_part_bytes, key_trouble, remark};
 use crate::names::Names;
 use crate::plan::{TableId, TablePlan};
 use crate::schema::{IndexPart, QualifiedName, SourceColumn, SourceTable, SourceType};
@@ -19,10 +20,10 @@ const TABLES_MAX: usize = 5_000;
 const COLUMNS_MAX: usize = 1_024;
 /// Most parts of a key.
 const KEY_PARTS_MAX: usize = 16;
-/// Characters of `[-]HHH:MM:SS.ffffff`, and some room.
-const TIME_CHARACTERS: u32 = 18;
-/// GoogleSQL NUMERIC: digits before and behind the point.
-const NUMERIC_DIGITS: (u8, u8) = (29, 9);
+/// Most bytes of a key.
+const KEY_BYTES_MAX: u64 = 8_192;
+/// How names of the control tables begin.
+const RESERVED_PREFIX: &str = "spanferry_";
 
 /// What the conversion depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
             text,
         ));
     }
+    tell_time_zone(&tables, &mut findings);
     let joined = joined_columns(&tables);
     let mut names = Names::default();
     let mut plans = Vec::new();
@@ -88,6 +90,19 @@ pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
     convert_foreign_keys(&mut plans, &mut names, &mut findings);
     group_tables(&mut plans);
     Mapping { plans, findings }
+}
+
+fn tell_time_zone(tables: &[SourceTable], findings: &mut Vec<Finding>) {
+    let is_local = |column: &SourceColumn| matches!(column.ty, SourceType::DateTime { .. });
+    if tables.iter().flat_map(|table| &table.columns).any(is_local) {
+        let text = "DATETIME has no zone at the source; its values are read as UTC";
+        findings.push(Finding::new(
+            code::CONVERTED,
+            Severity::Notice,
+            Subject::whole(),
+            text,
+        ));
+    }
 }
 
 /// Columns of foreign keys, on either side: they must have one type.
@@ -125,26 +140,23 @@ fn key_of(table: &SourceTable, findings: &mut Vec<Finding>) -> Option<Vec<usize>
         let columns: Option<Vec<usize>> = index.parts.iter().map(whole_not_null).collect();
         columns.map(|columns| (index.name.clone(), columns))
     });
+    let has_trouble = |columns: &[usize]| {
+        columns
+            .iter()
+            .any(|column| key_trouble(&table.columns[*column].ty).is_some())
+    };
     let subject = Subject::table(table.name.table.clone());
-    match found.min_by_key(|(_, columns)| columns.len()) {
-        Some((name, columns)) => {
-            let text = format!("there is no primary key; the unique index `{name}` serves as one");
-            findings.push(Finding::new(code::CONVERTED, Severity::Warning, subject, text));
-            Some(columns)
-        }
-        None => {
-            let text = "there is no primary key and no unique index over NOT NULL columns";
-            let remedy = format!(
-                "--exclude {}, or ALTER TABLE {} ADD PRIMARY KEY (…)",
-                table.name.table, table.name.table
-            );
-            findings.push(
-                Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text)
-                    .remedy(remedy),
-            );
-            None
-        }
+    if let Some((name, columns)) = found.min_by_key(|(_, columns)| (has_trouble(columns), columns.len())) {
+        let text = format!("there is no primary key; the unique index `{name}` serves as one");
+        findings.push(Finding::new(code::CONVERTED, Severity::Warning, subject, text));
+        return Some(columns);
     }
+    let text = "there is no primary key and no unique index over NOT NULL columns";
+    let name = &table.name.table;
+    let remedy = format!("--exclude {name}, or ALTER TABLE {name} ADD PRIMARY KEY (…)");
+    findings
+        .push(Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text).remedy(remedy));
+    None
 }
 
 /// Converts one table.
@@ -168,8 +180,11 @@ impl Converter<'_> {
                 format!("it is named `{name}` at the target"),
             );
         }
-        if source.to_lowercase().starts_with("spanferry_") {
-            let text = "names that begin with `spanferry_` are taken by the control tables".to_owned();
+        if [source, &name]
+            .iter()
+            .any(|name| name.to_lowercase().starts_with(RESERVED_PREFIX))
+        {
+            let text = format!("names that begin with `{RESERVED_PREFIX}` are taken by the control tables");
             self.find(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, None, text);
         }
         self.check_limits();
@@ -221,107 +236,24 @@ impl Converter<'_> {
 
     /// Type and encoding of a column.
     fn convert(&self, index: usize) -> (TargetType, Encoding) {
-        let column = &self.table.columns[index];
-        let postgres = self.options.dialect == Dialect::PostgreSql;
-        let is_key = self.key.contains(&index);
-        let text = |characters: u32| {
-            let characters = characters.max(1);
-            if characters <= STRING_CHARACTERS_MAX {
-                (
-                    TargetType::String(Some(characters)),
-                    Encoding::String {
-                        characters_max: characters,
-                    },
-                )
-            } else {
-                (
-                    TargetType::String(None),
-                    Encoding::String {
-                        characters_max: STRING_CHARACTERS_MAX,
-                    },
-                )
-            }
+        let place = Place {
+            dialect: self.options.dialect,
+            uuid_supported: self.options.uuid_supported,
+            needs_index: self.key.contains(&index) || self.is_joined(index),
+            counts: self.counts(index),
         };
-        let bytes = |most: u32| {
-            if most < CELL_BYTES_MAX {
-                (
-                    TargetType::Bytes(Some(most.max(1))),
-                    Encoding::Bytes {
-                        bytes_max: most.max(1),
-                    },
-                )
-            } else {
-                (
-                    TargetType::Bytes(None),
-                    Encoding::Bytes {
-                        bytes_max: CELL_BYTES_MAX,
-                    },
-                )
-            }
-        };
-        let unbounded = (
-            TargetType::String(None),
-            Encoding::String {
-                characters_max: STRING_CHARACTERS_MAX,
-            },
-        );
-        let numeric = if postgres {
-            Encoding::PgNumeric
-        } else {
-            Encoding::Numeric
-        };
-        match &column.ty {
-            SourceType::Integer {
-                bits: 64,
-                unsigned: true,
-            } if !self.counts(index, column) => (TargetType::Numeric, numeric),
-            SourceType::Integer { .. } | SourceType::Year => (TargetType::Int64, Encoding::Int64),
-            SourceType::Decimal { precision, scale } => {
-                let fits = postgres || (*scale <= NUMERIC_DIGITS.1 && precision - scale <= NUMERIC_DIGITS.0);
-                if fits && !(postgres && is_key) {
-                    (TargetType::Numeric, numeric)
-                } else {
-                    text(u32::from(*precision) + 3)
-                }
-            }
-            SourceType::Float => (TargetType::Float32, Encoding::Float32),
-            SourceType::Double => (TargetType::Float64, Encoding::Float64),
-            SourceType::Bit { bits } => bytes(u32::from(bits.div_ceil(8))),
-            SourceType::Varchar { characters, .. } => text(*characters),
-            SourceType::Text { .. } | SourceType::Unknown { .. } => unbounded,
-            SourceType::Binary { bytes: most } | SourceType::Varbinary { bytes: most } => bytes(*most),
-            SourceType::Blob { bytes_max } => bytes(*bytes_max),
-            SourceType::Enum { labels, .. } => {
-                text(labels.iter().map(|label| characters(label)).max().unwrap_or(1))
-            }
-            SourceType::Set { labels, .. } => text(labels.iter().map(|label| characters(label) + 1).sum()),
-            SourceType::Json | SourceType::JsonText => (
-                TargetType::Json,
-                Encoding::Json {
-                    arbitrary_numbers: postgres,
-                },
-            ),
-            SourceType::Date => (TargetType::Date, Encoding::Date),
-            SourceType::DateTime { .. } | SourceType::Timestamp { .. } => {
-                (TargetType::Timestamp, Encoding::Timestamp)
-            }
-            SourceType::Time { .. } => text(TIME_CHARACTERS),
-            SourceType::Geometry => bytes(u32::MAX),
-            SourceType::Vector { dimensions } => (
-                TargetType::Float32Array(Some(*dimensions)),
-                Encoding::Float32Array,
-            ),
-            SourceType::Uuid if self.options.uuid_supported => {
-                (TargetType::Uuid, Encoding::String { characters_max: 36 })
-            }
-            SourceType::Uuid => text(36),
-            SourceType::Inet4 => text(15),
-            SourceType::Inet6 => text(45),
-        }
+        convert_type(&self.table.columns[index].ty, place)
+    }
+
+    fn is_joined(&self, index: usize) -> bool {
+        self.joined.contains(&(
+            self.table.name.clone(),
+            self.table.columns[index].name.to_lowercase(),
+        ))
     }
 
     /// Whether an unsigned 64-bit integer counts things: a key, joined by a foreign key, numbered by the server or indexed.
-    fn counts(&self, index: usize, column: &SourceColumn) -> bool {
+    fn counts(&self, index: usize) -> bool {
         let indexed = |part: &IndexPart| matches!(part, IndexPart::Column { column, .. } if *column == index);
         let is_indexed = || {
             self.table
@@ -330,10 +262,8 @@ impl Converter<'_> {
                 .any(|known| known.parts.iter().any(indexed))
         };
         self.key.contains(&index)
-            || column.auto_increment
-            || self
-                .joined
-                .contains(&(self.table.name.clone(), column.name.to_lowercase()))
+            || self.table.columns[index].auto_increment
+            || self.is_joined(index)
             || (self.options.dialect == Dialect::PostgreSql && is_indexed())
     }
 
@@ -355,6 +285,17 @@ impl Converter<'_> {
             let text = format!("a key of {parts} columns, Spanner takes {KEY_PARTS_MAX}");
             self.find(code::TARGET_LIMIT, Severity::Blocking, None, text);
         }
+        let bytes: u64 = self
+            .key
+            .iter()
+            .map(|index| key_part_bytes(self.convert(*index).1))
+            .sum();
+        if bytes > KEY_BYTES_MAX {
+            let text = format!(
+                "its key may take up to {bytes} bytes; the target rejects rows with more than {KEY_BYTES_MAX}"
+            );
+            self.find(code::TARGET_LIMIT, Severity::Warning, None, text);
+        }
     }
 
     fn check_type(&mut self, index: usize, column: &SourceColumn) {
@@ -372,9 +313,16 @@ impl Converter<'_> {
                 reason.to_owned(),
             );
         }
-        if column.ty == SourceType::Uuid && !self.options.uuid_supported {
-            let text = "UUID is carried as text, because this target has no such type".to_owned();
+        if self.key.contains(&index)
+            && let Some(collation) = folding_collation(&column.ty)
+        {
+            let text = format!(
+                "the collation `{collation}` decides which keys are equal at the source, bytes at the target"
+            );
             self.find(code::CONVERTED, Severity::Notice, Some(&column.name), text);
+        }
+        if let Some((severity, text)) = remark(&column.ty, self.convert(index).0) {
+            self.find(code::CONVERTED, severity, Some(&column.name), text.to_owned());
         }
     }
 
@@ -422,43 +370,6 @@ impl Converter<'_> {
     }
 }
 
-fn characters(label: &str) -> u32 {
-    u32::try_from(label.chars().count()).unwrap_or(u32::MAX / 64)
-}
-
-/// Why a type cannot be a key: two source keys could become one, or the target takes no such key.
-fn key_trouble(ty: &SourceType) -> Option<&'static str> {
-    match ty {
-        SourceType::Float | SourceType::Double => Some("a floating-point key: zero has two forms"),
-        SourceType::Json | SourceType::JsonText | SourceType::Geometry | SourceType::Vector { .. } => {
-            Some("a type that cannot be a key at the target")
-        }
-        SourceType::Varchar { charset, .. }
-        | SourceType::Text { charset, .. }
-        | SourceType::Enum { charset, .. }
-        | SourceType::Set { charset, .. }
-            if !charset.is_injective() =>
-        {
-            Some("a charset in which two codes stand for one character")
-        }
-        SourceType::Varchar { .. }
-        | SourceType::Text { .. }
-        | SourceType::Enum { .. }
-        | SourceType::Set { .. }
-        | SourceType::Integer { .. }
-        | SourceType::Decimal { .. }
-        | SourceType::Bit { .. }
-        | SourceType::Binary { .. }
-        | SourceType::Varbinary { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Date
-        | SourceType::DateTime { .. }
-        | SourceType::Timestamp { .. }
-        | SourceType::Time { .. }
-        | SourceType::Year
-        | SourceType::Uuid
-        | SourceType::Inet4
-        | SourceType::Inet6
-        | SourceType::Unknown { .. } => None,
-    }
-}
+#[cfg(test)]
+#[path = "mapping_tests.rs"]
+mod tests;

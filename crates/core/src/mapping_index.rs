@@ -1,12 +1,18 @@
 //! The conversion of indexes and foreign keys, for tables whose columns are converted.
 
+use std::collections::BTreeSet;
+
 use crate::code;
 use crate::finding::{Finding, Severity, Subject};
+use crate::mapping_type::{folding_collation, key_trouble};
 use crate::names::Names;
 use crate::plan::TablePlan;
 use crate::schema::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceTable, SourceType};
 use crate::target_schema::{Dialect, TargetForeignKey, TargetIndex, TargetType};
 
+/// What becomes of an index over the first characters of a column.
+const PREFIX_NOTE: &str =
+    "an index over a prefix becomes one over the whole column, whose values may not exceed 8 KiB then";
 /// Most secondary indexes of a table.
 const INDEXES_MAX: usize = 128;
 
@@ -21,9 +27,9 @@ pub(crate) fn convert_indexes(
         let source = std::sync::Arc::clone(&plan.source);
         for index in &source.indexes {
             match convert_index(plan, index, dialect) {
-                Ok((mut converted, note)) => {
+                Ok((mut converted, notes)) => {
                     converted.name = names.give(&format!("{}_{}", plan.target.name, index.name));
-                    if let Some(note) = note {
+                    for note in notes {
                         findings.push(finding(
                             &source,
                             &index.name,
@@ -71,7 +77,7 @@ fn convert_index(
     plan: &TablePlan,
     index: &SourceIndex,
     dialect: Dialect,
-) -> Result<(TargetIndex, Option<String>), LeftOut> {
+) -> Result<(TargetIndex, Vec<String>), LeftOut> {
     if matches!(
         index.kind.to_ascii_uppercase().as_str(),
         "FULLTEXT" | "SPATIAL" | "RTREE" | "VECTOR"
@@ -79,7 +85,7 @@ fn convert_index(
         return Err((Severity::Warning, format!("a {} index", index.kind)));
     }
     let mut columns = Vec::new();
-    let mut note = None;
+    let mut notes = BTreeSet::new();
     for part in &index.parts {
         match part {
             IndexPart::Expression { text } => {
@@ -94,7 +100,11 @@ fn convert_index(
                 prefix,
             } => {
                 if prefix.is_some() {
-                    note = Some("an index over a prefix becomes one over the whole column".to_owned());
+                    notes.insert(PREFIX_NOTE.to_owned());
+                }
+                let trouble = key_trouble(&plan.source.columns[*column].ty).filter(|_| index.unique);
+                if let Some(reason) = trouble {
+                    return Err((Severity::Warning, format!("unique over {reason}")));
                 }
                 check_indexable(plan.target.columns[*column].ty, dialect)?;
                 columns.push((*column, *descending));
@@ -109,8 +119,14 @@ fn convert_index(
         .iter()
         .any(|(column, _)| !plan.target.columns[*column].not_null);
     let null_filtered = index.unique && nullable;
+    let folds = |part: &(usize, bool)| folding_collation(&plan.source.columns[part.0].ty);
+    if let Some(collation) = columns.iter().find_map(folds).filter(|_| index.unique) {
+        notes.insert(format!(
+            "unique under the collation `{collation}` becomes unique in bytes, which is weaker"
+        ));
+    }
     if null_filtered {
-        note = Some("unique with nullable columns: rows with a NULL are left out of the index".to_owned());
+        notes.insert("unique with nullable columns: rows with a NULL are left out of the index".to_owned());
     }
     Ok((
         TargetIndex {
@@ -119,7 +135,7 @@ fn convert_index(
             null_filtered,
             columns,
         },
-        note,
+        notes.into_iter().collect(),
     ))
 }
 
@@ -228,17 +244,11 @@ fn convert_foreign_key(
 
 /// Text whose collation takes different bytes for equal would fail a foreign key that compares bytes.
 fn check_joined(ty: &SourceType) -> Result<(), String> {
-    match ty {
-        SourceType::Varchar { collation, .. } | SourceType::Text { collation, .. }
-            if collation != "binary"
-                && collation != "utf8mb4_0900_bin"
-                && !collation.ends_with("_nopad_bin") =>
-        {
-            Err(format!(
-                "text of the collation `{collation}` may be equal in other bytes"
-            ))
-        }
-        _ => Ok(()),
+    match folding_collation(ty) {
+        Some(collation) => Err(format!(
+            "text of the collation `{collation}` may be equal in other bytes"
+        )),
+        None => Ok(()),
     }
 }
 

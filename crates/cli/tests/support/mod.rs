@@ -1,6 +1,7 @@
 //! A source, a target and the `spanferry` program, for end-to-end tests.
 
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     missing_docs,

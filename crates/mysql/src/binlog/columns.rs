@@ -58,11 +58,16 @@ impl ImageReader {
     pub(crate) fn compile(plan: &TablePlan, definition: &Definition) -> Result<ImageReader, String> {
         let source = &plan.source;
         if definition.columns.iter().any(|column| column.name.is_none()) {
-            return Err("the table map names no columns: the source needs `SET GLOBAL binlog_row_metadata = FULL`".into());
+            return Err(
+                "the table map names no columns: the source needs `SET GLOBAL binlog_row_metadata = FULL`"
+                    .into(),
+            );
         }
         if definition.columns.len() != source.columns.len() {
             let (now, then) = (definition.columns.len(), source.columns.len());
-            return Err(format!("it has {now} columns in the binary log, {then} in the schema the migration began with"));
+            return Err(format!(
+                "it has {now} columns in the binary log, {then} in the schema the migration began with"
+            ));
         }
         check_primary_key(plan, definition)?;
         let mut readers = Vec::with_capacity(source.columns.len());
@@ -75,15 +80,29 @@ impl ImageReader {
                 let (ty, meta) = (mapped.ty, mapped.meta);
                 format!("column `{name}` has another type in the binary log (type {ty}, {meta}) than when the migration began")
             })?;
-            let migrated = plan.columns.get(next).filter(|column| column.source_index == index).map(|_| (next, meaning));
-            let key_place = migrated.as_ref().and_then(|(at, _)| plan.key.iter().position(|key| key == at));
+            let migrated = plan
+                .columns
+                .get(next)
+                .filter(|column| column.source_index == index)
+                .map(|_| (next, meaning));
+            let key_place = migrated
+                .as_ref()
+                .and_then(|(at, _)| plan.key.iter().position(|key| key == at));
             next += usize::from(migrated.is_some());
-            readers.push(Reader { layout, migrated, key_place });
+            readers.push(Reader {
+                layout,
+                migrated,
+                key_place,
+            });
         }
         if next != plan.columns.len() {
             return Err("its plan does not follow the source's column order".into());
         }
-        Ok(ImageReader { null_bytes: source.columns.len().div_ceil(8), readers, key_columns: plan.key.len() })
+        Ok(ImageReader {
+            null_bytes: source.columns.len().div_ceil(8),
+            readers,
+            key_columns: plan.key.len(),
+        })
     }
 
     /// Encodes the next full image as a row.
@@ -99,8 +118,14 @@ impl ImageReader {
         encoder.begin();
         let mut refused = None;
         for (index, reader) in self.readers.iter().enumerate() {
-            let value = if bit(nulls, index) { None } else { Some(reader.layout.take(images)?) };
-            let Some((column, meaning)) = &reader.migrated else { continue };
+            let value = if bit(nulls, index) {
+                None
+            } else {
+                Some(reader.layout.take(images)?)
+            };
+            let Some((column, meaning)) = &reader.migrated else {
+                continue;
+            };
             if refused.is_some() {
                 continue;
             }
@@ -110,7 +135,10 @@ impl ImageReader {
             };
             refused = match scalar {
                 Ok(scalar) => encoder.cell(plan, scalar).err(),
-                Err(ValueError::Refused(refusal)) => Some(RefusedCell { column: *column, refusal }),
+                Err(ValueError::Refused(refusal)) => Some(RefusedCell {
+                    column: *column,
+                    refusal,
+                }),
                 Err(ValueError::Malformed(error)) => return Err(error.into()),
             };
         }
@@ -134,8 +162,14 @@ impl ImageReader {
         encoder.places.resize(self.key_columns, (0, 0));
         let mut refused = None;
         for (index, reader) in self.readers.iter().enumerate() {
-            let value = if bit(nulls, index) { None } else { Some(reader.layout.take(images)?) };
-            let (Some((column, meaning)), Some(place)) = (&reader.migrated, reader.key_place) else { continue };
+            let value = if bit(nulls, index) {
+                None
+            } else {
+                Some(reader.layout.take(images)?)
+            };
+            let (Some((column, meaning)), Some(place)) = (&reader.migrated, reader.key_place) else {
+                continue;
+            };
             let start = encoder.cells.len();
             let scalar = match value {
                 None => Ok(Scalar::Null),
@@ -147,7 +181,10 @@ impl ImageReader {
                 Err(ValueError::Malformed(error)) => return Err(error.into()),
             };
             if let Err(refusal) = result {
-                refused.get_or_insert(RefusedCell { column: *column, refusal });
+                refused.get_or_insert(RefusedCell {
+                    column: *column,
+                    refusal,
+                });
             }
             encoder.places[place] = (start, encoder.cells.len());
         }
@@ -166,7 +203,9 @@ fn check_name(mapped: &MappedColumn, column: &SourceColumn) -> Result<(), String
     }
     if mapped.nullable != column.nullable {
         let word = if mapped.nullable { "allows" } else { "forbids" };
-        return Err(format!("column `{then}` {word} NULL in the binary log, unlike when the migration began"));
+        return Err(format!(
+            "column `{then}` {word} NULL in the binary log, unlike when the migration began"
+        ));
     }
     Ok(())
 }
@@ -185,15 +224,32 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
     let is = |types: &[u8]| types.contains(&mapped.ty).then_some(());
     let when = |condition: bool| condition.then_some(());
     let fraction_is = |fraction: u8| when(meta == usize::from(fraction));
-    const BLOBS: &[u8] = &[t::BLOB, t::TINY_BLOB, t::MEDIUM_BLOB, t::LONG_BLOB, t::MARIADB_BLOB_COMPRESSED];
-    let compressed = matches!(mapped.ty, t::MARIADB_BLOB_COMPRESSED | t::MARIADB_VARCHAR_COMPRESSED);
+    const BLOBS: &[u8] = &[
+        t::BLOB,
+        t::TINY_BLOB,
+        t::MEDIUM_BLOB,
+        t::LONG_BLOB,
+        t::MARIADB_BLOB_COMPRESSED,
+    ];
+    let compressed = matches!(
+        mapped.ty,
+        t::MARIADB_BLOB_COMPRESSED | t::MARIADB_VARCHAR_COMPRESSED
+    );
     let text = |charset: Charset| {
         when(mapped.collation.and_then(Charset::from_collation_id) == Some(charset))?;
-        Some(if compressed { Meaning::CompressedText(charset) } else { Meaning::Text(charset) })
+        Some(if compressed {
+            Meaning::CompressedText(charset)
+        } else {
+            Meaning::Text(charset)
+        })
     };
     let bytes = |width: usize| {
         when(mapped.collation.is_none_or(|collation| collation == BINARY))?;
-        Some(if compressed { Meaning::CompressedBytes } else { Meaning::Bytes { width } })
+        Some(if compressed {
+            Meaning::CompressedBytes
+        } else {
+            Meaning::Bytes { width }
+        })
     };
     match ty {
         SourceType::Integer { bits, unsigned } => {
@@ -204,7 +260,10 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
                 32 => t::LONG,
                 _ => t::LONGLONG,
             };
-            when(mapped.ty == wanted && mapped.unsigned == Some(*unsigned))?;
+            when(
+                mapped.ty == wanted
+                    && (mapped.unsigned == Some(*unsigned) || mapped.unsigned_beside_year == Some(*unsigned)),
+            )?;
             Some(Meaning::Integer { unsigned: *unsigned })
         }
         SourceType::Decimal { precision, scale } => {
@@ -219,9 +278,18 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
             when(mapped.ty == t::BIT && meta == usize::from(*bits))?;
             Some(Meaning::Bits)
         }
-        SourceType::Varchar { characters, charset, .. } => {
-            is(&[t::VARCHAR, t::VAR_STRING, t::STRING, t::MARIADB_VARCHAR_COMPRESSED])?;
-            let width = usize::try_from(*characters).ok()?.checked_mul(charset.bytes_per_character_max())?;
+        SourceType::Varchar {
+            characters, charset, ..
+        } => {
+            is(&[
+                t::VARCHAR,
+                t::VAR_STRING,
+                t::STRING,
+                t::MARIADB_VARCHAR_COMPRESSED,
+            ])?;
+            let width = usize::try_from(*characters)
+                .ok()?
+                .checked_mul(charset.bytes_per_character_max())?;
             when(compressed || width == meta)?;
             text(*charset)
         }
@@ -250,7 +318,9 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
         SourceType::Json => is(&[t::JSON]).map(|()| Meaning::Json),
         SourceType::JsonText => {
             is(&[t::BLOB, t::TINY_BLOB, t::MEDIUM_BLOB, t::LONG_BLOB])?;
-            Some(Meaning::JsonText(mapped.collation.and_then(Charset::from_collation_id)?))
+            Some(Meaning::JsonText(
+                mapped.collation.and_then(Charset::from_collation_id)?,
+            ))
         }
         SourceType::Date => is(&[t::DATE, t::NEWDATE]).map(|()| Meaning::Date),
         SourceType::DateTime { fraction } => {
@@ -291,8 +361,14 @@ fn fixed(mapped: &MappedColumn, width: u16) -> Option<()> {
 fn labels_agree(mapped: &MappedColumn, labels: &[String], charset: Charset) -> Option<()> {
     let found = mapped.labels.as_ref()?;
     let mut scratch = Vec::new();
-    let charset = mapped.collation.and_then(Charset::from_collation_id).unwrap_or(charset);
+    let charset = mapped
+        .collation
+        .and_then(Charset::from_collation_id)
+        .unwrap_or(charset);
     let same = found.len() == labels.len()
-        && found.iter().zip(labels).all(|(bytes, label)| charset.decode(bytes, &mut scratch) == Ok(label.as_str()));
+        && found
+            .iter()
+            .zip(labels)
+            .all(|(bytes, label)| charset.decode(bytes, &mut scratch) == Ok(label.as_str()));
     same.then_some(())
 }

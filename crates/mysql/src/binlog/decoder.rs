@@ -1,509 +1,491 @@
-//! Raw binlog events of a transaction into changes. Every event is looked at: what is not understood stops a group.
+//! The decoder: pieces of raw events into changes, stops and notices. Pure; it keeps only what one transaction needs, and caches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use spanferry_core::change_log::Piece;
-use spanferry_core::code::{self, Code};
+use spanferry_core::change_log::{Piece, PieceKind};
+use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
 use spanferry_core::position::TransactionId;
-use spanferry_core::scalar::Scalar;
 use spanferry_core::source::{ChangeDecoder, ChangeSink};
 
-use super::compile::{ImagePlan, compile};
+use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
-use super::gtid;
 use super::query::{Kind, Named, QueryEvent, Statement};
-use super::rows::{Change, RowsEvent, bit, change};
-use super::table_map::TableMapHead;
-use super::value::{Scratch, ValueError};
+use super::rows::{Change, RowsEvent, change};
+use super::table_map::{Definition, TableMapHead};
+use super::value::Scratch;
 
-/// Compiled table maps kept; beyond that the cache starts anew.
-const COMPILED_MAX: usize = 20_000;
+/// Table definitions kept compiled; a definition changes only by DDL, so this is far above what is needed.
+const DEFINITIONS_MAX: usize = 16_384;
 
-/// What a table id of this transaction stands for.
-#[derive(Debug, Clone)]
-enum Mapped {
-    /// A table that is not migrated.
-    Foreign,
-    /// A migrated table.
-    Table(Arc<ImagePlan>),
-    /// A migrated table whose group has been told to stop.
-    Stopped,
-}
+/// The table id of the rows event that only ends a statement.
+const DUMMY_TABLE: u64 = 0x00ff_ffff;
 
-/// Decodes transactions of one server for the migrated tables.
+/// Decodes the pieces of `BinlogStream`.
 #[derive(Debug)]
 pub struct BinlogDecoder {
-    schema: String,
-    tables: Vec<Arc<TablePlan>>,
-    maps: HashMap<u64, Mapped>,
-    compiled: HashMap<(TableId, Vec<u8>), Result<Arc<ImagePlan>, String>>,
-    row: RowDecoder,
+    plans: Vec<Arc<TablePlan>>,
+    by_name: HashMap<Vec<u8>, usize>,
+    schemas: BTreeSet<String>,
+    /// Per table, the compiled reader of each definition seen, or what about it does not fit.
+    compiled: HashMap<(usize, Vec<u8>), Compiled>,
+    transaction: Transaction,
+    /// Whether the piece at hand is MariaDB's.
+    mariadb: bool,
+    scratch: Scratch,
+    encoder: RowEncoder,
+    key_encoder: KeyEncoder,
+    key: Vec<u8>,
+    old_key: Vec<u8>,
 }
 
-/// Why an image cannot be decoded.
-enum ImageError {
-    Malformed(Malformed),
-    Refused(RefusedCell),
-}
+type Compiled = Result<Arc<ImageReader>, Arc<str>>;
 
-impl From<Malformed> for ImageError {
-    fn from(error: Malformed) -> Self {
-        ImageError::Malformed(error)
-    }
+/// What is known within one transaction.
+#[derive(Debug, Default)]
+struct Transaction {
+    /// Table id of the binlog to the plan's index and its reader; `None` for a table that is not migrated.
+    tables: HashMap<u64, Option<(usize, Compiled)>>,
+    /// Plans whose rows were seen.
+    changed: BTreeSet<usize>,
+    /// Plans that were told to stop.
+    stopped: BTreeSet<usize>,
+    /// Its rows count only if a later XA COMMIT says so.
+    xa: bool,
 }
 
 impl BinlogDecoder {
-    pub(super) fn new(schema: &str, tables: &[Arc<TablePlan>]) -> BinlogDecoder {
-        BinlogDecoder {
-            schema: schema.to_owned(),
-            tables: tables.to_vec(),
-            maps: HashMap::new(),
+    /// A decoder for these tables of the migrated schema.
+    pub fn new(schema: &str, tables: &[Arc<TablePlan>]) -> BinlogDecoder {
+        let mut decoder = BinlogDecoder {
+            plans: tables.to_vec(),
+            by_name: HashMap::new(),
+            schemas: BTreeSet::from([schema.to_owned()]),
             compiled: HashMap::new(),
-            row: RowDecoder::default(),
+            transaction: Transaction::default(),
+            mariadb: false,
+            scratch: Scratch::default(),
+            encoder: RowEncoder::new(),
+            key_encoder: KeyEncoder::default(),
+            key: Vec::new(),
+            old_key: Vec::new(),
+        };
+        for (index, plan) in tables.iter().enumerate() {
+            let name = plan.name();
+            decoder
+                .by_name
+                .insert(lookup_key(name.schema.as_bytes(), name.table.as_bytes()), index);
+            decoder.schemas.insert(name.schema.clone());
         }
+        decoder
     }
 
-    fn event(&mut self, event: &Event<'_>, sink: &mut dyn ChangeSink) -> Result<(), Malformed> {
+    fn event(&mut self, event: &Event<'_>, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
         let number = event.header.kind;
-        if let Some((change, version_2)) = change(number) {
-            let rows = RowsEvent::parse(event.body, change, version_2)?;
-            return self.rows(&rows, sink);
-        }
         match number {
-            kind::TABLE_MAP => self.table_map(&TableMapHead::parse(event.body)?, sink),
-            kind::QUERY => self.query(&QueryEvent::parse(event.body)?, sink),
+            kind::TABLE_MAP => self.table_map(event.body, sink),
+            kind::QUERY => self.query(event.body, sink),
+            kind::PARTIAL_UPDATE_ROWS => self.unreadable_rows(
+                event.body,
+                "rows changed in part (PARTIAL_UPDATE_ROWS): a session has `binlog_row_value_options = PARTIAL_JSON`, expected ''",
+                sink,
+            ),
+            _ if kind::MARIADB_COMPRESSED_ROWS.contains(&number) => self.unreadable_rows(
+                event.body,
+                "compressed rows: the source has `log_bin_compress = ON`, expected OFF",
+                sink,
+            ),
+            kind::TRANSACTION_PAYLOAD => self.stop_all(
+                "a compressed transaction: a session has `binlog_transaction_compression = ON`, expected OFF",
+                sink,
+            ),
+            kind::MARIADB_QUERY_COMPRESSED => self.stop_all(
+                "a compressed statement: the source has `log_bin_compress = ON`, expected OFF",
+                sink,
+            ),
+            kind::XA_PREPARE => {
+                self.transaction.xa = true;
+                self.stop_changed("rows of an XA transaction, which may still be rolled back", sink);
+            }
+            kind::INCIDENT => self.stop_all("an INCIDENT event: the source's log may lack changes", sink),
             kind::MARIADB_GTID => {
-                let gtid = gtid::parse_mariadb(event.header.server_id, event.header.timestamp, event.body)?;
-                if gtid.xa {
-                    self.stop_all(sink, code::EVENT_UNSUPPORTED, "an XA transaction");
-                }
+                let flags = event.body.get(12).copied().unwrap_or(0);
+                // FL_PREPARED_XA; a completed one (128) is told by its XA COMMIT or XA ROLLBACK.
+                self.transaction.xa |= flags & 64 != 0;
             }
-            kind::PARTIAL_UPDATE_ROWS => {
-                self.stop_mapped(
-                    event,
-                    sink,
-                    "a partial JSON update (binlog_row_value_options=PARTIAL_JSON)",
-                )?;
-            }
-            number if kind::MARIADB_COMPRESSED_ROWS.contains(&number) => {
-                self.stop_mapped(event, sink, "a compressed rows event (log_bin_compress=ON)")?;
-            }
-            kind::MARIADB_QUERY_COMPRESSED => {
-                self.stop_all(
-                    sink,
-                    code::EVENT_UNSUPPORTED,
-                    "a compressed statement (log_bin_compress=ON)",
-                );
-            }
-            kind::TRANSACTION_PAYLOAD => {
-                let what = "a compressed transaction (binlog_transaction_compression=ON)";
-                self.stop_all(sink, code::EVENT_UNSUPPORTED, what);
-            }
-            kind::XA_PREPARE => self.stop_all(sink, code::EVENT_UNSUPPORTED, "an XA transaction"),
-            kind::INCIDENT => {
-                self.stop_all(
-                    sink,
-                    code::EVENT_UNSUPPORTED,
-                    "an incident: the source may have lost events",
-                );
-            }
-            kind::XID
-            | kind::GTID
+            kind::GTID
             | kind::GTID_TAGGED
             | kind::ANONYMOUS_GTID
-            | kind::ROWS_QUERY
+            | kind::XID
+            | kind::STOP
+            | kind::ROTATE
+            | kind::FORMAT_DESCRIPTION
+            | kind::HEARTBEAT
+            | kind::HEARTBEAT_V2
             | kind::IGNORABLE
-            | kind::INTVAR
-            | kind::RAND
-            | kind::USER_VAR
+            | kind::ROWS_QUERY
+            | kind::PREVIOUS_GTIDS
             | kind::TRANSACTION_CONTEXT
             | kind::VIEW_CHANGE
-            | kind::MARIADB_ANNOTATE_ROWS => {}
-            _ if event.header.flags & FLAG_IGNORABLE != 0 => {}
-            other => self.stop_all(
-                sink,
-                code::EVENT_UNSUPPORTED,
-                &format!("an event of the unknown type {other}"),
-            ),
+            | kind::MARIADB_ANNOTATE_ROWS
+            | kind::MARIADB_CHECKPOINT
+            | kind::MARIADB_GTID_LIST
+            | kind::MARIADB_START_ENCRYPTION => {}
+            // Settings of the statement behind them, which is judged by itself.
+            kind::INTVAR | kind::RAND | kind::USER_VAR => {}
+            _ => match change(number) {
+                Some((change, version_2)) => self.rows(event.body, change, version_2, sink),
+                None if event.header.flags & FLAG_IGNORABLE != 0 => {}
+                None => self.stop_all(&format!("an event of type {number}, which is not known"), sink),
+            },
         }
         Ok(())
     }
 
-    fn plan_of(&self, schema: &str, table: &str) -> Option<&Arc<TablePlan>> {
-        let in_schema = |plan: &&Arc<TablePlan>| plan.name().schema.eq_ignore_ascii_case(schema);
-        let exact = self
+    fn table_map(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
+        let head = match TableMapHead::parse(body) {
+            Ok(head) => head,
+            Err(error) => return self.stop_all(&error.to_string(), sink),
+        };
+        let Some(index) = self.by_name.get(&lookup_key(head.schema, head.table)).copied() else {
+            self.transaction.tables.insert(head.table_id, None);
+            return;
+        };
+        let compiled = self.compiled(index, head.definition);
+        self.transaction
             .tables
-            .iter()
-            .filter(in_schema)
-            .find(|plan| plan.name().table == table);
-        exact.or_else(|| {
-            self.tables
-                .iter()
-                .filter(in_schema)
-                .find(|plan| plan.name().table.eq_ignore_ascii_case(table))
-        })
+            .insert(head.table_id, Some((index, compiled)));
     }
 
-    fn table_map(&mut self, head: &TableMapHead<'_>, sink: &mut dyn ChangeSink) {
-        let (schema, table) = (
-            String::from_utf8_lossy(head.schema),
-            String::from_utf8_lossy(head.table),
-        );
-        let mapped = match self.plan_of(&schema, &table).cloned() {
-            None => Mapped::Foreign,
-            Some(plan) => {
-                if self.compiled.len() >= COMPILED_MAX {
-                    self.compiled.clear();
-                }
-                let entry = self.compiled.entry((plan.id, head.definition.to_vec()));
-                match entry.or_insert_with(|| compile(&plan, head.definition).map(Arc::new)) {
-                    Ok(image) => Mapped::Table(Arc::clone(image)),
-                    Err(reason) => {
-                        sink.stop(plan.id, stop_finding(&plan, code::SCHEMA_MISMATCH, reason));
-                        Mapped::Stopped
-                    }
-                }
+    /// The reader of a definition, from the cache or compiled now.
+    fn compiled(&mut self, index: usize, definition: &[u8]) -> Compiled {
+        let key = (index, definition.to_vec());
+        if let Some(known) = self.compiled.get(&key) {
+            return known.clone();
+        }
+        let compiled = Definition::parse(definition, self.mariadb)
+            .map_err(|error| error.to_string())
+            .and_then(|definition| ImageReader::compile(&self.plans[index], &definition));
+        let compiled: Compiled = compiled.map(Arc::new).map_err(Arc::from);
+        if self.compiled.len() >= DEFINITIONS_MAX {
+            self.compiled.clear();
+        }
+        self.compiled.insert(key, compiled.clone());
+        compiled
+    }
+
+    fn rows(&mut self, body: &[u8], change: Change, version_2: bool, sink: &mut dyn ChangeSink) {
+        let event = match RowsEvent::parse(body, change, version_2) {
+            Ok(event) => event,
+            Err(error) => return self.stop_all(&error.to_string(), sink),
+        };
+        let (index, compiled) = match self.transaction.tables.get(&event.table_id) {
+            Some(Some((index, compiled))) => (*index, compiled.clone()),
+            Some(None) => return,
+            None if event.table_id == DUMMY_TABLE && event.images.is_empty() => return,
+            None => return self.stop_all("rows without a table map", sink),
+        };
+        self.transaction.changed.insert(index);
+        if self.transaction.stopped.contains(&index) {
+            return;
+        }
+        if self.transaction.xa {
+            let text = "rows of an XA transaction, which may still be rolled back";
+            return self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
+        }
+        let reader = match compiled {
+            Ok(reader) => reader,
+            Err(text) => return self.stop(index, code::SCHEMA_MISMATCH, &text, None, sink),
+        };
+        if event.columns != self.plans[index].source.columns.len() {
+            let text = "rows with another number of columns than their table map";
+            return self.stop(index, code::SCHEMA_MISMATCH, text, None, sink);
+        }
+        if !event.is_full() {
+            let text = "rows that lack columns: a session has another `binlog_row_image`, expected FULL";
+            return self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
+        }
+        match self.images(index, &reader, &event, sink) {
+            Ok(()) => {}
+            Err(ImageError::Malformed(error)) => {
+                self.stop(index, code::EVENT_UNSUPPORTED, &error.to_string(), None, sink);
             }
-        };
-        self.maps.insert(head.table_id, mapped);
+            Err(ImageError::Refused(cell)) => self.stop_refused(index, &cell, sink),
+        }
     }
 
-    fn rows(&mut self, rows: &RowsEvent<'_>, sink: &mut dyn ChangeSink) -> Result<(), Malformed> {
-        let image = match self.maps.get(&rows.table_id) {
-            Some(Mapped::Table(image)) => Arc::clone(image),
-            Some(Mapped::Foreign | Mapped::Stopped) => return Ok(()),
-            None => return Err(Malformed("rows of a table that no table map names")),
-        };
-        let plan = &image.plan;
-        if !rows.is_full() {
-            let reason = "rows without all their columns (binlog_row_image was not FULL in that session)";
-            sink.stop(plan.id, stop_finding(plan, code::EVENT_UNSUPPORTED, reason));
-            self.maps.insert(rows.table_id, Mapped::Stopped);
-            return Ok(());
-        }
-        if rows.columns != image.columns.len() {
-            return Err(Malformed(
-                "rows with another number of columns than their table map",
-            ));
-        }
-        let mut cursor = Cursor::new(rows.images);
-        while !cursor.is_empty() {
-            match self.row.change(&image, rows.change, &mut cursor, sink) {
-                Ok(()) => {}
-                Err(ImageError::Malformed(error)) => return Err(error),
-                Err(ImageError::Refused(cell)) => {
-                    let column = &plan.source.columns[plan.source_index(cell.column)].name;
-                    let subject = Subject::part(plan.name().table.clone(), column.clone());
-                    let text = format!("a changed row holds {}", cell.refusal);
-                    let finding = Finding::new(code::VALUE_REFUSED, Severity::Blocking, subject, text)
-                        .remedy(format!("spanferry resync {}", plan.name().table));
-                    sink.stop(plan.id, finding);
-                    self.maps.insert(rows.table_id, Mapped::Stopped);
-                    return Ok(());
-                }
+    fn images(
+        &mut self,
+        index: usize,
+        reader: &ImageReader,
+        event: &RowsEvent<'_>,
+        sink: &mut dyn ChangeSink,
+    ) -> Result<(), ImageError> {
+        let plan = Arc::clone(&self.plans[index]);
+        let mut images = Cursor::new(event.images);
+        while !images.is_empty() {
+            if event.change != Change::Insert {
+                let (scratch, encoder) = (&mut self.scratch, &mut self.key_encoder);
+                reader.key(&plan, &mut images, scratch, encoder, &mut self.old_key)?;
+            }
+            if event.change == Change::Delete {
+                sink.delete(plan.id, &self.old_key);
+                continue;
+            }
+            reader.row(&plan, &mut images, &mut self.scratch, &mut self.encoder)?;
+            self.encoder.key_into(&plan, &mut self.key);
+            if event.change == Change::Update && self.key != self.old_key {
+                sink.relocate(plan.id, &self.old_key, &self.key, self.encoder.row());
+            } else {
+                sink.upsert(plan.id, &self.key, self.encoder.row());
             }
         }
         Ok(())
     }
 
-    fn query(&self, event: &QueryEvent, sink: &mut dyn ChangeSink) {
-        let statement = event.statement();
+    /// Rows in a form that is not read: stops the table, or all if it is not known.
+    fn unreadable_rows(&mut self, body: &[u8], text: &str, sink: &mut dyn ChangeSink) {
+        let table = Cursor::new(body)
+            .uint(6)
+            .ok()
+            .and_then(|id| self.transaction.tables.get(&id));
+        match table.map(|entry| entry.as_ref().map(|(index, _)| *index)) {
+            Some(Some(index)) => self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink),
+            Some(None) => {}
+            None => self.stop_all(text, sink),
+        }
+    }
+
+    fn query(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
+        let query = match QueryEvent::parse(body) {
+            Ok(query) => query,
+            Err(error) => return self.stop_all(&error.to_string(), sink),
+        };
+        if matches!(query.text.as_deref(), Some("BEGIN" | "COMMIT")) {
+            return;
+        }
+        let statement = query.statement();
+        let title = &statement.title;
         match statement.kind {
             Kind::Begin | Kind::Commit | Kind::Nothing => {}
-            Kind::Harmless => self.tell_harmless(event, &statement, sink),
             Kind::Rollback => {
-                let what = "a rolled-back statement that was logged (a non-transactional table took part)";
-                self.stop_all(sink, code::EVENT_UNSUPPORTED, what);
+                self.stop_changed("rows taken back by a logged ROLLBACK: the transaction mixes engines", sink);
             }
-            Kind::CreateTable | Kind::CreateTableIfAbsent => self.tell_created(event, &statement, sink),
+            Kind::Harmless => self.harmless(&query, &statement, sink),
+            Kind::CreateTable => {
+                self.stop_named(&query, &statement, sink);
+                self.created(&query, &statement.tables, sink);
+            }
+            Kind::CreateTableIfAbsent => self.created(&query, &statement.tables, sink),
             Kind::ChangeTable => {
-                for named in &statement.tables {
-                    self.stop_named(
-                        event,
-                        named,
-                        sink,
-                        code::DDL_SEEN,
-                        &format!("`{}`", statement.title),
-                    );
+                self.stop_named(&query, &statement, sink);
+                if title.starts_with("RENAME") {
+                    let targets: Vec<Named> = statement.tables.iter().skip(1).step_by(2).cloned().collect();
+                    self.created(&query, &targets, sink);
                 }
             }
             Kind::ChangeSchema => {
-                let schema = statement.schema.as_deref().unwrap_or(&event.schema);
-                if schema.eq_ignore_ascii_case(&self.schema) {
-                    self.stop_all(sink, code::DDL_SEEN, &format!("`{}`", statement.title));
+                if self.is_schema(statement.schema.as_deref().unwrap_or(&query.schema)) {
+                    self.stop_all_with(code::DDL_SEEN, &format!("{title} on the migrated schema"), sink);
                 }
             }
-            Kind::ChangeRows | Kind::Unknown => self.unclear(event, &statement, sink),
-            Kind::Xa | Kind::XaCommit => self.stop_all(sink, code::EVENT_UNSUPPORTED, "an XA transaction"),
-        }
-    }
-
-    fn tell_harmless(&self, event: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
-        for named in &statement.tables {
-            if let Some(plan) = self.named(event, named) {
-                let subject = Subject::table(plan.name().table.clone());
-                let text = format!(
-                    "`{}` at the source changes neither rows nor columns",
-                    statement.title
-                );
-                sink.notice(Finding::new(code::DDL_SEEN, Severity::Notice, subject, text));
+            Kind::ChangeRows if self.touches(&query, &statement) => self.stop_all(
+                &format!("a change logged as statement ({title}): a session has another `binlog_format`, expected ROW"),
+                sink,
+            ),
+            Kind::Xa => self.transaction.xa = true,
+            Kind::XaCommit => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
+            Kind::Unknown if self.touches(&query, &statement) => {
+                self.stop_all_with(code::DDL_SEEN, &format!("a statement that is not recognised ({title})"), sink);
             }
+            Kind::ChangeRows | Kind::Unknown => {}
         }
     }
 
-    fn tell_created(&self, event: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
-        for named in &statement.tables {
-            let schema = named.schema.as_deref().unwrap_or(&event.schema);
-            if self.named(event, named).is_some() {
-                self.stop_named(event, named, sink, code::DDL_SEEN, "`CREATE TABLE`");
-            } else if schema.eq_ignore_ascii_case(&self.schema) {
+    fn harmless(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
+        let title = &statement.title;
+        for index in self.named(query, &statement.tables) {
+            let subject = Subject::table(self.plans[index].name().table.clone());
+            sink.notice(Finding::new(
+                code::DDL_SEEN,
+                Severity::Notice,
+                subject,
+                format!("{title}, which changes no rows"),
+            ));
+        }
+        if statement.tables.is_empty() && self.is_schema(&query.schema) {
+            let text = format!("{title}, which changes no rows");
+            sink.notice(Finding::new(
+                code::DDL_SEEN,
+                Severity::Notice,
+                Subject::whole(),
+                text,
+            ));
+        }
+    }
+
+    /// Tells of tables created in a migrated schema.
+    fn created(&mut self, query: &QueryEvent, tables: &[Named], sink: &mut dyn ChangeSink) {
+        for named in tables {
+            let schema = named.schema.as_deref().unwrap_or(&query.schema);
+            if self.is_schema(schema) && self.named(query, std::slice::from_ref(named)).is_empty() {
                 let subject = Subject::table(named.table.clone());
-                let text = "the table was created at the source and is not carried";
                 sink.notice(Finding::new(
                     code::TABLE_CREATED,
                     Severity::Warning,
                     subject,
-                    text,
+                    "a table was created at the source",
                 ));
             }
         }
     }
 
-    /// A statement that changes rows as a statement, or is not understood: every migrated table it may touch stops.
-    fn unclear(&self, event: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
-        let what = format!(
-            "`{}` logged as a statement (binlog_format was not ROW in that session)",
-            statement.title
-        );
-        let mentions = |name: &str| {
-            statement
-                .mentioned
-                .iter()
-                .any(|word| word.eq_ignore_ascii_case(name))
-        };
-        // A procedure or an unknown statement may reach any table of its schema without naming it.
-        if event.schema.eq_ignore_ascii_case(&self.schema) || mentions(&self.schema) {
-            self.stop_all(sink, code::EVENT_UNSUPPORTED, &what);
-            return;
-        }
-        for plan in self.tables.iter().filter(|plan| mentions(&plan.name().table)) {
-            sink.stop(plan.id, stop_finding(plan, code::EVENT_UNSUPPORTED, &what));
-        }
-    }
-
-    fn named(&self, event: &QueryEvent, named: &Named) -> Option<&Arc<TablePlan>> {
-        self.plan_of(named.schema.as_deref().unwrap_or(&event.schema), &named.table)
-    }
-
-    fn stop_named(
-        &self,
-        event: &QueryEvent,
-        named: &Named,
-        sink: &mut dyn ChangeSink,
-        code: Code,
-        what: &str,
-    ) {
-        if let Some(plan) = self.named(event, named) {
-            sink.stop(
-                plan.id,
-                stop_finding(plan, code, &format!("{what} at the source")),
+    /// Stops the migrated tables that a statement names.
+    fn stop_named(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
+        let title = &statement.title;
+        for index in self.named(query, &statement.tables) {
+            self.stop(
+                index,
+                code::DDL_SEEN,
+                &format!("{title} at the source"),
+                None,
+                sink,
             );
         }
     }
 
-    fn stop_mapped(&self, event: &Event<'_>, sink: &mut dyn ChangeSink, what: &str) -> Result<(), Malformed> {
-        let table_id = Cursor::new(event.body).uint(6)?;
-        match self.maps.get(&table_id) {
-            Some(Mapped::Table(image)) => {
-                sink.stop(
-                    image.plan.id,
-                    stop_finding(&image.plan, code::EVENT_UNSUPPORTED, what),
-                );
+    /// Plans of the tables named, in any letter case.
+    fn named(&self, query: &QueryEvent, tables: &[Named]) -> BTreeSet<usize> {
+        let same = |left: &str, right: &str| left == right || left.to_lowercase() == right.to_lowercase();
+        let mut found = BTreeSet::new();
+        for named in tables {
+            let schema = named.schema.as_deref().unwrap_or(&query.schema);
+            for (index, plan) in self.plans.iter().enumerate() {
+                if same(&plan.name().schema, schema) && same(&plan.name().table, &named.table) {
+                    found.insert(index);
+                }
             }
-            Some(Mapped::Foreign | Mapped::Stopped) => {}
-            None => return Err(Malformed("rows of a table that no table map names")),
         }
-        Ok(())
+        found
     }
 
-    fn stop_all(&self, sink: &mut dyn ChangeSink, code: Code, what: &str) {
-        for plan in &self.tables {
-            sink.stop(plan.id, stop_finding(plan, code, what));
+    fn is_schema(&self, name: &str) -> bool {
+        self.schemas
+            .iter()
+            .any(|schema| schema == name || schema.to_lowercase() == name.to_lowercase())
+    }
+
+    /// Whether a statement that cannot be followed may change migrated tables.
+    fn touches(&self, query: &QueryEvent, statement: &Statement) -> bool {
+        query.text.is_none()
+            || self.is_schema(&query.schema)
+            || query
+                .changed_schemas
+                .iter()
+                .flatten()
+                .any(|schema| self.is_schema(schema))
+            || statement.mentioned.iter().any(|name| self.is_schema(name))
+    }
+
+    fn stop_all(&mut self, text: &str, sink: &mut dyn ChangeSink) {
+        self.stop_all_with(code::EVENT_UNSUPPORTED, text, sink);
+    }
+
+    fn stop_all_with(&mut self, code: code::Code, text: &str, sink: &mut dyn ChangeSink) {
+        for index in 0..self.plans.len() {
+            self.stop(index, code, text, None, sink);
         }
+    }
+
+    fn stop_changed(&mut self, text: &str, sink: &mut dyn ChangeSink) {
+        for index in self.transaction.changed.clone() {
+            self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
+        }
+    }
+
+    fn stop_refused(&mut self, index: usize, cell: &RefusedCell, sink: &mut dyn ChangeSink) {
+        let plan = &self.plans[index];
+        let column = plan.source.columns[plan.source_index(cell.column)].name.clone();
+        let text = format!("a changed row holds {}", cell.refusal);
+        self.stop(index, code::VALUE_REFUSED, &text, Some(column), sink);
+    }
+
+    /// Stops one table, once a transaction.
+    fn stop(
+        &mut self,
+        index: usize,
+        code: code::Code,
+        text: &str,
+        part: Option<String>,
+        sink: &mut dyn ChangeSink,
+    ) {
+        if !self.transaction.stopped.insert(index) {
+            return;
+        }
+        let plan = &self.plans[index];
+        let table = plan.name().table.clone();
+        let remedy = format!("spanferry resync {table}");
+        let subject = Subject {
+            table: Some(table),
+            part,
+        };
+        sink.stop(
+            plan.id,
+            Finding::new(code, Severity::Blocking, subject, text).remedy(remedy),
+        );
+    }
+
+    /// The tables it decodes, by index.
+    pub fn tables(&self) -> impl Iterator<Item = TableId> {
+        self.plans.iter().map(|plan| plan.id)
     }
 }
 
-fn stop_finding(plan: &TablePlan, code: Code, text: &str) -> Finding {
-    let table = plan.name().table.clone();
-    let remedy = format!("spanferry resync {table}");
-    Finding::new(code, Severity::Blocking, Subject::table(table), text).remedy(remedy)
+/// Names are compared byte by byte: a server writes them the same way into its catalog and its binary log, but for
+/// `lower_case_table_names = 2`, which is refused when the stream is opened.
+fn lookup_key(schema: &[u8], table: &[u8]) -> Vec<u8> {
+    [schema, b"\0", table].concat()
 }
 
 impl ChangeDecoder for BinlogDecoder {
     fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure> {
         TransactionId::parse(&piece.transaction).ok_or_else(|| {
-            let text = format!("`{}` is no transaction's identity", piece.transaction);
-            Failure::new(code::LOG_CORRUPT, Class::StopMigration, "change log", text)
+            let message = "expected a transaction's identity such as `uuid:number` or `domain-server-number`";
+            Failure::new(
+                code::LOG_CORRUPT,
+                Class::StopMigration,
+                piece.transaction.clone(),
+                message,
+            )
         })
     }
 
     fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
         if piece.number == 0 {
-            self.maps.clear();
+            self.transaction = Transaction::default();
         }
+        match piece.kind {
+            PieceKind::Transaction => {}
+            PieceKind::Abandoned => return Ok(()),
+        }
+        self.mariadb = matches!(self.transaction(piece)?, TransactionId::Mariadb { .. });
         let mut run = piece.body.as_slice();
-        loop {
-            let event = match next_event(&mut run) {
-                Ok(Some(event)) => event,
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    let text = format!(
-                        "an event of transaction {} is cut off: {error}",
-                        piece.transaction
-                    );
-                    return Err(Failure::new(
-                        code::LOG_CORRUPT,
-                        Class::StopMigration,
-                        "change log",
-                        text,
-                    ));
-                }
-            };
-            if let Err(error) = self.event(&event, sink) {
-                // Nobody can tell whose rows these are: nothing flows on past them.
-                let what = format!(
-                    "an event of type {} that cannot be read: {error}",
-                    event.header.kind
-                );
-                self.stop_all(sink, code::EVENT_UNSUPPORTED, &what);
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Decodes row images, with memory of its own.
-#[derive(Debug, Default)]
-struct RowDecoder {
-    scratch: Scratch,
-    encoder: RowEncoder,
-    key: Vec<u8>,
-    old_key: Vec<u8>,
-    cells: Vec<Vec<u8>>,
-}
-
-impl RowDecoder {
-    fn change(
-        &mut self,
-        image: &ImagePlan,
-        change: Change,
-        cursor: &mut Cursor<'_>,
-        sink: &mut dyn ChangeSink,
-    ) -> Result<(), ImageError> {
-        let id = image.plan.id;
-        match change {
-            Change::Insert => {
-                self.whole(image, cursor)?;
-                sink.upsert(id, &self.key, self.encoder.row());
-            }
-            Change::Delete => {
-                self.key_only(image, cursor)?;
-                sink.delete(id, &self.old_key);
-            }
-            Change::Update => {
-                self.key_only(image, cursor)?;
-                self.whole(image, cursor)?;
-                if self.key == self.old_key {
-                    sink.upsert(id, &self.key, self.encoder.row());
-                } else {
-                    sink.relocate(id, &self.old_key, &self.key, self.encoder.row());
-                }
-            }
+        let broken = |error: Malformed| {
+            let object = format!("transaction {}", piece.transaction);
+            Failure::new(
+                code::LOG_CORRUPT,
+                Class::StopMigration,
+                object,
+                "its events cannot be told apart",
+            )
+            .caused_by(error)
+        };
+        while let Some(event) = next_event(&mut run).map_err(broken)? {
+            self.event(&event, sink)?;
         }
         Ok(())
-    }
-
-    /// Decodes an image into row and key.
-    fn whole(&mut self, image: &ImagePlan, cursor: &mut Cursor<'_>) -> Result<(), ImageError> {
-        let nulls = cursor.take(image.columns.len().div_ceil(8))?;
-        self.encoder.begin();
-        for (index, column) in image.columns.iter().enumerate() {
-            let null = bit(nulls, index);
-            let bytes = if null {
-                &[][..]
-            } else {
-                column.layout.take(cursor)?
-            };
-            let Some(target) = column.target else { continue };
-            let scalar = if null {
-                Scalar::Null
-            } else {
-                column
-                    .meaning
-                    .scalar(bytes, &mut self.scratch)
-                    .map_err(|error| refused(error, target))?
-            };
-            self.encoder
-                .cell(&image.plan, scalar)
-                .map_err(ImageError::Refused)?;
-        }
-        self.encoder.key_into(&image.plan, &mut self.key);
-        Ok(())
-    }
-
-    /// Passes over an image and decodes only its key, into `old_key`.
-    fn key_only(&mut self, image: &ImagePlan, cursor: &mut Cursor<'_>) -> Result<(), ImageError> {
-        let nulls = cursor.take(image.columns.len().div_ceil(8))?;
-        let plan = &image.plan;
-        self.cells.resize_with(plan.key.len(), Vec::new);
-        for (index, column) in image.columns.iter().enumerate() {
-            let null = bit(nulls, index);
-            let bytes = if null {
-                &[][..]
-            } else {
-                column.layout.take(cursor)?
-            };
-            let Some(target) = column.target.filter(|_| column.in_key) else {
-                continue;
-            };
-            let scalar = if null {
-                Scalar::Null
-            } else {
-                column
-                    .meaning
-                    .scalar(bytes, &mut self.scratch)
-                    .map_err(|error| refused(error, target))?
-            };
-            let place = plan
-                .key
-                .iter()
-                .position(|part| *part == target)
-                .expect("the column is part of the key");
-            self.cells[place].clear();
-            plan.columns[target]
-                .encode(scalar, &mut self.cells[place])
-                .map_err(|refusal| {
-                    ImageError::Refused(RefusedCell {
-                        column: target,
-                        refusal,
-                    })
-                })?;
-        }
-        self.old_key.clear();
-        for cell in &self.cells {
-            self.old_key.extend_from_slice(cell);
-        }
-        Ok(())
-    }
-}
-
-fn refused(error: ValueError, column: usize) -> ImageError {
-    match error {
-        ValueError::Malformed(error) => ImageError::Malformed(error),
-        ValueError::Refused(refusal) => ImageError::Refused(RefusedCell { column, refusal }),
     }
 }

@@ -77,8 +77,9 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
                 let length =
                     usize::try_from(variable_uint(&mut cursor)?).map_err(|_| Malformed("a tag's length"))?;
                 let bytes = cursor.take(length)?;
-                let text = std::str::from_utf8(bytes).map_err(|_| Malformed("a tag that is no text"))?;
-                text.clone_into(&mut tag);
+                tag = std::str::from_utf8(bytes)
+                    .map_err(|_| Malformed("a tag that is no text"))?
+                    .to_owned();
             }
             // Logical clock: last committed, sequence number.
             4 | 5 => {

@@ -84,7 +84,6 @@ fn value(
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the arms that call it end with a result")]
 fn integer(value: impl std::fmt::Display, text: &mut String) -> Result<(), Malformed> {
     push(text, format_args!("{value}"));
     Ok(())

@@ -42,7 +42,7 @@ impl QueryEvent {
         };
         let mut charset = Some(Charset::Utf8mb4);
         // A variable that is not known ends the reading: what stands behind it is not needed for safety.
-        let _unread = event.variables(Cursor::new(variables), &mut charset);
+        let _unknown: Result<(), Malformed> = event.variables(Cursor::new(variables), &mut charset);
         let mut scratch = Vec::new();
         let statement = cursor.rest();
         event.text = match charset {

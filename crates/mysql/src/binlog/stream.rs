@@ -1,36 +1,117 @@
-//! The open stream: packets into checked events, events into pieces of whole transactions.
+//! The stream of raw transactions over a replication connection.
+//!
+//! The server filters what `after` contains; whatever still comes from before it is a changed history. Every event's CRC32 is
+//! verified unless the server writes none (`binlog_checksum = NONE`); semi-synchronous replication is never asked for.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use spanferry_core::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
+use spanferry_core::change_log::Piece;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
+use spanferry_core::position::{GtidSet, MariadbGtids, Position};
 use spanferry_core::source::{ChangeSource, ChangeStream};
 
+use super::assemble::{AssembleError, Assembler};
 use super::decoder::BinlogDecoder;
 use super::dump;
-use super::event::{HEADER_BYTES, Header, Malformed, append_event, kind, verified};
-use super::gtid::{self, GtidEvent};
-use super::query::{Kind, QueryEvent};
+use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verified};
 use crate::connection::Connection;
 use crate::error::MysqlError;
-use crate::source::MysqlSource;
+use crate::source::{MysqlSource, position, unreadable};
+
+/// Idle time after which the server says that it still lives.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Silence after which the server counts as gone: three heartbeats.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+impl MysqlSource {
+    /// The source's executed set must contain `after`, and nothing behind `after` may be purged.
+    async fn verify_history(&self, connection: &mut Connection, after: &Position) -> Result<(), Failure> {
+        let stop = |code: code::Code, message: &str| {
+            Failure::new(code, Class::StopMigration, self.options().address(), message)
+        };
+        let executed = position(connection).await.map_err(|error| self.failure(error))?;
+        let executed = executed.map_err(|error| unreadable(self.options(), error))?;
+        match executed.contains_all(after) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(stop(
+                    code::HISTORY_CHANGED,
+                    "it lacks transactions that have been captured",
+                ));
+            }
+            Err(error) => {
+                return Err(stop(code::HISTORY_CHANGED, "it is another kind of server").caused_by(error));
+            }
+        }
+        if let Position::Mysql(after) = after {
+            let purged = connection
+                .query("SELECT @@GLOBAL.gtid_purged")
+                .await
+                .map_err(|error| self.failure(error))?;
+            let purged = GtidSet::parse(&purged.first_text().unwrap_or_default());
+            if !after.contains_all(&purged.map_err(|error| unreadable(self.options(), error))?) {
+                return Err(stop(
+                    code::POSITION_PURGED,
+                    "it has purged transactions that were not captured",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin_dump(&self, connection: &mut Connection, after: &Position) -> Result<(), MysqlError> {
+        let period = HEARTBEAT.as_nanos();
+        // The server ends an older stream of the same replica id, so that a lost connection does not stay.
+        let uuid = format!("5370616e-6665-7272-7900-0000{:08x}", self.server_id());
+        let mut settings = format!(
+            "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', \
+             @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
+             @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
+        );
+        let request = match after {
+            Position::Mysql(set) => dump::request_mysql(self.server_id(), set),
+            Position::Mariadb(list) => {
+                settings.push_str(&mariadb_settings(list));
+                dump::request_mariadb(self.server_id())
+            }
+        };
+        connection.execute(&settings).await?;
+        connection.send_command(&dump::register(self.server_id())).await?;
+        connection.read_answer().await?;
+        connection.send_command(&request).await
+    }
+}
+
+/// Capability 4: GTIDs. Strict mode: a position that is not in the server's binlog is an error.
+fn mariadb_settings(after: &MariadbGtids) -> String {
+    format!(
+        ", @mariadb_slave_capability = 4, @slave_connect_state = '{after}', @slave_gtid_strict_mode = 1, \
+         @slave_gtid_ignore_duplicates = 0"
+    )
+}
 
 impl ChangeSource for MysqlSource {
     type Stream = BinlogStream;
     type Decoder = BinlogDecoder;
 
     async fn open(&self, after: &Position) -> Result<BinlogStream, Failure> {
-        let connection = dump::open(self, after).await?;
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        self.verify_history(&mut connection, after).await?;
+        self.begin_dump(&mut connection, after)
+            .await
+            .map_err(|error| self.failure(error))?;
         Ok(BinlogStream {
-            source: self.clone(),
+            address: self.options().address(),
             connection,
-            assembly: Assembly::default(),
+            checksummed: None,
+            assembler: Assembler::new(after.clone()),
+            failed: None,
         })
     }
 
@@ -39,268 +120,162 @@ impl ChangeSource for MysqlSource {
     }
 }
 
-/// An open stream of one server.
+/// An open stream.
 #[derive(Debug)]
 pub struct BinlogStream {
-    source: MysqlSource,
+    address: String,
     connection: Connection,
-    assembly: Assembly,
+    /// Whether events carry a CRC32; unknown until the first format description.
+    checksummed: Option<bool>,
+    assembler: Assembler,
+    /// A failure that was found behind pieces that had to be handed on first.
+    failed: Option<Failure>,
 }
 
 impl ChangeStream for BinlogStream {
     async fn next(&mut self, pieces: &mut Vec<Piece>, bytes_max: usize) -> Result<(), Failure> {
-        let mut waited = false;
-        while self.assembly.ready_bytes < bytes_max {
-            let packet = if waited {
-                match once(self.connection.read_packet()).await {
-                    Some(packet) => packet,
-                    None => break,
-                }
-            } else {
-                self.connection.read_packet().await
-            };
-            waited = true;
-            let packet = packet.map_err(|error| lost(&self.source, error))?;
-            let event = match packet.split_first() {
-                Some((0x00, event)) => event,
-                Some((0xff, _)) => return Err(refused(&self.source, packet)),
-                Some((0xfe, _)) => return Err(ended(&self.source)),
-                _ => {
-                    return Err(unreadable(
-                        &self.source,
-                        Malformed("a packet that holds no event"),
-                    ));
-                }
-            };
-            self.assembly
-                .take(event)
-                .map_err(|error| unreadable(&self.source, error))?;
+        if let Some(failure) = self.failed.take() {
+            return Err(failure);
         }
-        // Nothing is awaited from here on: what was received is either still here or handed over.
-        self.assembly.ready_bytes = 0;
-        pieces.append(&mut self.assembly.ready);
-        Ok(())
+        let given = pieces.len();
+        let mut waiting = true;
+        loop {
+            // Nothing is awaited once there is a piece, so that a dropped call never holds one.
+            let status = if waiting {
+                self.receive(pieces).await.map(Some)
+            } else {
+                try_now(self.receive(pieces)).await.transpose()
+            };
+            match status {
+                Ok(Some(Arrived::Event)) => {}
+                Ok(Some(Arrived::Heartbeat) | None) => return Ok(()),
+                Err(failure) if pieces.len() > given => {
+                    self.failed = Some(failure);
+                    return Ok(());
+                }
+                Err(failure) => return Err(failure),
+            }
+            waiting = pieces.len() == given;
+            if !waiting
+                && pieces[given..]
+                    .iter()
+                    .map(|piece| piece.body.len())
+                    .sum::<usize>()
+                    >= bytes_max
+            {
+                return Ok(());
+            }
+        }
     }
 }
 
-/// Polls a future once; `None` if it is not ready. The future must be cancellation-safe.
-async fn once<F: Future>(future: F) -> Option<F::Output> {
+/// What a packet brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrived {
+    Event,
+    Heartbeat,
+}
+
+/// The result of a future that is ready at once.
+async fn try_now<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    std::future::poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
+    poll_fn(|context| {
+        Poll::Ready(match future.as_mut().poll(context) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
     })
     .await
 }
 
-fn lost(source: &MysqlSource, error: MysqlError) -> Failure {
-    let class = if error.is_retryable() || error.is_connection_lost() {
-        Class::Retry { after: None }
-    } else {
-        Class::StopMigration
-    };
+impl BinlogStream {
+    /// Reads one packet and takes it apart. Awaits only the packet; what follows is synchronous. Cancellation: safe.
+    async fn receive(&mut self, pieces: &mut Vec<Piece>) -> Result<Arrived, Failure> {
+        let address = &self.address;
+        let packet = self
+            .connection
+            .read_answer()
+            .await
+            .map_err(|error| dump::failure(error, address))?;
+        let event = match packet {
+            [0, event @ ..] => event,
+            _ => return Err(lost(address, "the source ended the stream")),
+        };
+        let header = Header::parse(event).map_err(|error| damaged(address, error))?;
+        // Before the first format description there is only the made-up ROTATE, whose checksum depends on the version.
+        if header.kind == kind::FORMAT_DESCRIPTION {
+            self.checksummed = Some(has_checksum(event).map_err(|error| damaged(address, error))?);
+        }
+        let Some(checksummed) = self.checksummed else {
+            if header.kind == kind::ROTATE
+                || header.kind == kind::HEARTBEAT
+                || header.kind == kind::HEARTBEAT_V2
+            {
+                return Ok(Arrived::Event);
+            }
+            return Err(damaged(
+                address,
+                Malformed("events before the format description"),
+            ));
+        };
+        if header.kind == kind::ROTATE && header.timestamp == 0 {
+            return Ok(Arrived::Event);
+        }
+        let event = verified(event, checksummed).map_err(|error| damaged(address, error))?;
+        let heartbeat = matches!(header.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2);
+        self.assembler
+            .event(event, pieces)
+            .map_err(|error| assemble_failure(address, error))?;
+        if heartbeat || matches!(header.kind, kind::GTID | kind::GTID_TAGGED | kind::MARIADB_GTID) {
+            // From the first of them on the server is no longer looking for the position, and heartbeats are due.
+            self.connection.set_read_timeout(SILENCE_MAX);
+        }
+        Ok(if heartbeat {
+            Arrived::Heartbeat
+        } else {
+            Arrived::Event
+        })
+    }
+}
+
+/// The algorithm byte of a format description stands in front of its own checksum: 1 is CRC32, 0 none.
+fn has_checksum(event: &[u8]) -> Result<bool, Malformed> {
+    let at = event
+        .len()
+        .checked_sub(CHECKSUM_BYTES + 1)
+        .filter(|at| *at >= HEADER_BYTES);
+    match event[at.ok_or(Malformed("a format description that ends too early"))?] {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed("a checksum algorithm that is not known")),
+    }
+}
+
+fn lost(address: &str, message: &str) -> Failure {
     Failure::new(
         code::SOURCE_FAILED,
-        class,
-        source.options().address(),
-        "the change stream broke",
-    )
-    .caused_by(error)
-}
-
-fn ended(source: &MysqlSource) -> Failure {
-    let class = Class::Retry { after: None };
-    Failure::new(
-        code::SOURCE_FAILED,
-        class,
-        source.options().address(),
-        "the source ended the change stream",
+        Class::Retry { after: None },
+        address,
+        message,
     )
 }
 
-fn unreadable(source: &MysqlSource, error: Malformed) -> Failure {
-    let text = format!("the change stream cannot be read: {error}");
-    Failure::new(
-        code::EVENT_UNSUPPORTED,
-        Class::StopMigration,
-        source.options().address(),
-        text,
-    )
+/// A damaged event may be whole when it is sent again.
+fn damaged(address: &str, error: Malformed) -> Failure {
+    lost(address, "an event arrived damaged").caused_by(error)
 }
 
-/// An error packet instead of an event: number, `#`, SQLSTATE, text.
-fn refused(source: &MysqlSource, packet: &[u8]) -> Failure {
-    let number = packet
-        .get(1..3)
-        .map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-    let text = String::from_utf8_lossy(packet.get(9..).unwrap_or_default()).into_owned();
-    let lower = text.to_lowercase();
-    let (code, class) = if lower.contains("purged") || lower.contains("could not find gtid state") {
-        (code::POSITION_PURGED, Class::StopMigration)
-    } else if lower.contains("same server") || lower.contains("server_uuid") {
-        (code::SOURCE_SERVER_ID, Class::StopMigration)
-    } else if [1045, 1142, 1227].contains(&number) {
-        (code::SOURCE_PRIVILEGE, Class::StopMigration)
-    } else if number == 1236 {
-        (code::SOURCE_FAILED, Class::StopMigration)
-    } else {
-        (code::SOURCE_FAILED, Class::Retry { after: None })
+fn assemble_failure(address: &str, error: AssembleError) -> Failure {
+    let code = match &error {
+        AssembleError::Malformed(error) => return damaged(address, *error),
+        AssembleError::Anonymous => code::SOURCE_SETTING,
+        AssembleError::Again(_) | AssembleError::Position(_) => code::HISTORY_CHANGED,
     };
-    Failure::new(
-        code,
-        class,
-        source.options().address(),
-        format!("the source refuses the change stream: {text} ({number})"),
-    )
-}
-
-/// The transaction that is being put together.
-#[derive(Debug)]
-struct Open {
-    transaction: String,
-    committed_at_us: u64,
-    body: Vec<u8>,
-    /// MySQL: BEGIN has been seen, or MariaDB implies it: only a commit ends the transaction.
-    begun: bool,
-}
-
-/// Puts events together into pieces.
-#[derive(Debug, Default)]
-struct Assembly {
-    ready: Vec<Piece>,
-    ready_bytes: usize,
-    open: Option<Open>,
-    /// What the last format description says about checksums.
-    checksummed: bool,
-}
-
-impl Assembly {
-    fn take(&mut self, event: &[u8]) -> Result<(), Malformed> {
-        let header = Header::parse(event)?;
-        match header.kind {
-            kind::FORMAT_DESCRIPTION => self.format(event),
-            // Made up for this connection, or without rows: their checksums are not always there.
-            kind::ROTATE | kind::HEARTBEAT | kind::HEARTBEAT_V2 | kind::STOP => Ok(()),
-            _ => {
-                let content = verified(event, self.checksummed)?;
-                self.content(header, content)
-            }
+    let failure = Failure::new(code, Class::StopMigration, address, code.title()).caused_by(error.clone());
+    match error {
+        AssembleError::Anonymous => {
+            failure.hint("Set `gtid_mode = ON` and `enforce_gtid_consistency = ON` at the source.")
         }
-    }
-
-    /// The checksum algorithm is the byte in front of the format description's own checksum: 0 none, 1 CRC32.
-    fn format(&mut self, event: &[u8]) -> Result<(), Malformed> {
-        let at = event
-            .len()
-            .checked_sub(5)
-            .ok_or(Malformed("a format description without a checksum algorithm"))?;
-        self.checksummed = match event[at] {
-            0 => false,
-            1 => true,
-            _ => return Err(Malformed("an unknown checksum algorithm")),
-        };
-        verified(event, self.checksummed).map(|_| ())
-    }
-
-    fn content(&mut self, header: Header, event: &[u8]) -> Result<(), Malformed> {
-        let body = &event[HEADER_BYTES..];
-        match header.kind {
-            kind::PREVIOUS_GTIDS | kind::MARIADB_CHECKPOINT | kind::MARIADB_GTID_LIST => Ok(()),
-            kind::MARIADB_START_ENCRYPTION => Ok(()),
-            kind::GTID => self.begin(&gtid::parse_mysql(body)?, false, event),
-            kind::GTID_TAGGED => self.begin(&gtid::parse_mysql_tagged(body)?, false, event),
-            kind::MARIADB_GTID => {
-                let gtid = gtid::parse_mariadb(header.server_id, header.timestamp, body)?;
-                let implied = !gtid.standalone;
-                self.begin(&gtid, implied, event)
-            }
-            kind::ANONYMOUS_GTID => Err(Malformed("a transaction without a GTID (GTIDs were off)")),
-            kind::XID | kind::XA_PREPARE | kind::TRANSACTION_PAYLOAD => self.append(event, true),
-            kind::QUERY => self.query(event, body),
-            kind::MARIADB_QUERY_COMPRESSED => {
-                let ends = self.open.as_ref().is_some_and(|open| !open.begun);
-                self.append(event, ends)
-            }
-            _ => self.append(event, false),
-        }
-    }
-
-    fn query(&mut self, event: &[u8], body: &[u8]) -> Result<(), Malformed> {
-        let begun = self.open.as_ref().is_some_and(|open| open.begun);
-        let kind = QueryEvent::parse(body)?.statement().kind;
-        let ends = match kind {
-            Kind::Begin => {
-                if let Some(open) = &mut self.open {
-                    open.begun = true;
-                }
-                false
-            }
-            Kind::Commit | Kind::XaCommit => true,
-            // ROLLBACK TO a savepoint goes on, a ROLLBACK ends: told by its text alone.
-            Kind::Rollback => !begun || is_whole_rollback(body),
-            Kind::Xa => !begun,
-            Kind::Nothing
-            | Kind::Harmless
-            | Kind::CreateTable
-            | Kind::CreateTableIfAbsent
-            | Kind::ChangeTable
-            | Kind::ChangeSchema
-            | Kind::ChangeRows
-            | Kind::Unknown => !begun,
-        };
-        self.append(event, ends)
-    }
-
-    fn begin(&mut self, gtid: &GtidEvent, begun: bool, event: &[u8]) -> Result<(), Malformed> {
-        if self.open.is_some() {
-            return Err(Malformed("a transaction that begins before the last one ended"));
-        }
-        self.open = Some(Open {
-            transaction: gtid.id.to_string(),
-            committed_at_us: gtid.committed_at_us,
-            body: Vec::new(),
-            begun,
-        });
-        self.append(event, false)
-    }
-
-    fn append(&mut self, event: &[u8], ends: bool) -> Result<(), Malformed> {
-        let open = self
-            .open
-            .as_mut()
-            .ok_or(Malformed("an event outside a transaction"))?;
-        if !open.body.is_empty() && open.body.len() + event.len() > PIECE_BYTES_MAX {
-            let body = std::mem::take(&mut open.body);
-            self.ready_bytes += body.len();
-            self.ready
-                .push(piece(&open.transaction, open.committed_at_us, body, false));
-        }
-        append_event(&mut open.body, event)?;
-        if ends && let Some(open) = self.open.take() {
-            self.ready_bytes += open.body.len();
-            self.ready
-                .push(piece(&open.transaction, open.committed_at_us, open.body, true));
-        }
-        Ok(())
-    }
-}
-
-fn is_whole_rollback(body: &[u8]) -> bool {
-    QueryEvent::parse(body).is_ok_and(|query| {
-        query
-            .text
-            .is_some_and(|text| text.trim().trim_end_matches(';').eq_ignore_ascii_case("rollback"))
-    })
-}
-
-fn piece(transaction: &str, committed_at_us: u64, body: Vec<u8>, last: bool) -> Piece {
-    Piece {
-        sequence: Sequence::ZERO,
-        number: 0,
-        last,
-        kind: PieceKind::Transaction,
-        transaction: transaction.to_owned(),
-        committed_at_us,
-        body,
+        AssembleError::Malformed(_) | AssembleError::Again(_) | AssembleError::Position(_) => failure,
     }
 }

@@ -92,6 +92,8 @@ pub(crate) struct MappedColumn {
     pub(crate) name: Option<String>,
     /// Whether a numeric column is unsigned, if it is numeric.
     pub(crate) unsigned: Option<bool>,
+    /// The same if YEAR columns are not counted among the numeric ones, as some versions may do.
+    pub(crate) unsigned_beside_year: Option<bool>,
     /// Collation id of a character, ENUM or SET column.
     pub(crate) collation: Option<u16>,
     /// Labels of an ENUM or SET, in the column's charset.
@@ -116,7 +118,9 @@ const COLUMNS_MAX: usize = 4096;
 
 impl Definition {
     /// Parses `TableMapHead::definition`.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Definition, Malformed> {
+    ///
+    /// MariaDB counts GEOMETRY among the columns with a charset, MySQL does not (both measured).
+    pub(crate) fn parse(bytes: &[u8], mariadb: bool) -> Result<Definition, Malformed> {
         let mut cursor = Cursor::new(bytes);
         let count = cursor.packed_length()?;
         if count > COLUMNS_MAX {
@@ -133,6 +137,7 @@ impl Definition {
                 nullable: false,
                 name: None,
                 unsigned: None,
+                unsigned_beside_year: None,
                 collation: None,
                 labels: None,
                 geometry: None,
@@ -153,17 +158,17 @@ impl Definition {
         while !cursor.is_empty() {
             let field = cursor.u8()?;
             let value = cursor.packed_bytes()?;
-            definition.optional(field, value)?;
+            definition.optional(field, value, mariadb)?;
         }
         Ok(definition)
     }
 
-    fn optional(&mut self, field: u8, value: &[u8]) -> Result<(), Malformed> {
+    fn optional(&mut self, field: u8, value: &[u8], mariadb: bool) -> Result<(), Malformed> {
         let mut cursor = Cursor::new(value);
         match field {
             1 => self.signedness(value),
-            2 => self.default_charset(cursor, is_character),
-            3 => self.column_charset(cursor, is_character),
+            2 => self.default_charset(cursor, &|ty| is_character(ty, mariadb)),
+            3 => self.column_charset(cursor, &|ty| is_character(ty, mariadb)),
             4 => self.columns.iter_mut().try_for_each(|column| {
                 let name = std::str::from_utf8(cursor.packed_bytes()?)
                     .map_err(|_| Malformed("a column name that is no UTF-8"))?;
@@ -188,8 +193,8 @@ impl Definition {
                 }
                 Ok(())
             }
-            10 => self.default_charset(cursor, is_labelled),
-            11 => self.column_charset(cursor, is_labelled),
+            10 => self.default_charset(cursor, &is_labelled),
+            11 => self.column_charset(cursor, &is_labelled),
             13 => self.each(column_type::VECTOR, |column| {
                 column.dimensions = u32::try_from(cursor.packed()?).ok();
                 Ok(())
@@ -199,18 +204,27 @@ impl Definition {
         }
     }
 
+    /// One bit for each numeric column, the highest first. The servers at hand count YEAR as numeric.
     fn signedness(&mut self, bits: &[u8]) -> Result<(), Malformed> {
-        let numeric = self.columns.iter_mut().filter(|column| is_numeric(column.ty));
-        for (index, column) in numeric.enumerate() {
-            let byte = bits
-                .get(index / 8)
-                .ok_or(Malformed("signedness of too few columns"))?;
-            column.unsigned = Some(byte & (0x80 >> (index % 8)) != 0);
+        let bit = |index: usize| bits.get(index / 8).map(|byte| byte & (0x80 >> (index % 8)) != 0);
+        let (mut index, mut beside_year) = (0, 0);
+        for column in self.columns.iter_mut().filter(|column| is_numeric(column.ty)) {
+            column.unsigned = bit(index);
+            column.unsigned_beside_year = bit(beside_year);
+            index += 1;
+            beside_year += usize::from(column.ty != column_type::YEAR);
+        }
+        if bits.len() < beside_year.div_ceil(8) {
+            return Err(Malformed("signedness of too few columns"));
         }
         Ok(())
     }
 
-    fn default_charset(&mut self, mut cursor: Cursor<'_>, applies: fn(u8) -> bool) -> Result<(), Malformed> {
+    fn default_charset(
+        &mut self,
+        mut cursor: Cursor<'_>,
+        applies: &dyn Fn(u8) -> bool,
+    ) -> Result<(), Malformed> {
         let default = collation(&mut cursor)?;
         let mut columns: Vec<&mut MappedColumn> = self
             .columns
@@ -230,7 +244,11 @@ impl Definition {
         Ok(())
     }
 
-    fn column_charset(&mut self, mut cursor: Cursor<'_>, applies: fn(u8) -> bool) -> Result<(), Malformed> {
+    fn column_charset(
+        &mut self,
+        mut cursor: Cursor<'_>,
+        applies: &dyn Fn(u8) -> bool,
+    ) -> Result<(), Malformed> {
         for column in self.columns.iter_mut().filter(|column| applies(column.ty)) {
             column.collation = Some(collation(&mut cursor)?);
         }
@@ -309,30 +327,31 @@ fn type_and_meta(ty: u8, metas: &mut Cursor<'_>) -> Result<(u8, u16), Malformed>
 }
 
 fn is_numeric(ty: u8) -> bool {
-    use column_type::{DOUBLE, FLOAT, INT24, LONG, LONGLONG, NEWDECIMAL, SHORT, TINY};
+    use column_type::{DOUBLE, FLOAT, INT24, LONG, LONGLONG, NEWDECIMAL, SHORT, TINY, YEAR};
     matches!(
         ty,
-        TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE
+        TINY | SHORT | INT24 | LONG | LONGLONG | NEWDECIMAL | FLOAT | DOUBLE | YEAR
     )
 }
 
-fn is_character(ty: u8) -> bool {
+fn is_character(ty: u8, mariadb: bool) -> bool {
     use column_type::{
-        BLOB, LONG_BLOB, MARIADB_BLOB_COMPRESSED, MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, STRING, TINY_BLOB,
-        VAR_STRING, VARCHAR,
+        BLOB, GEOMETRY, LONG_BLOB, MARIADB_BLOB_COMPRESSED, MARIADB_VARCHAR_COMPRESSED, MEDIUM_BLOB, STRING,
+        TINY_BLOB, VAR_STRING, VARCHAR, VECTOR,
     };
     matches!(
         ty,
         STRING
             | VAR_STRING
             | VARCHAR
+            | VECTOR
             | BLOB
             | TINY_BLOB
             | MEDIUM_BLOB
             | LONG_BLOB
             | MARIADB_BLOB_COMPRESSED
             | MARIADB_VARCHAR_COMPRESSED
-    )
+    ) || (mariadb && ty == GEOMETRY)
 }
 
 fn is_labelled(ty: u8) -> bool {

@@ -4,7 +4,6 @@
 //! MariaDB's compressed columns, UUID and INET types.
 
 use std::fmt::Write as _;
-use std::net::Ipv6Addr;
 
 use spanferry_core::charset::Charset;
 use spanferry_core::encode::Refusal;
@@ -223,7 +222,7 @@ impl Meaning {
                 text,
                 format_args!("{}.{}.{}.{}", full[0], full[1], full[2], full[3]),
             ),
-            _ => push(text, format_args!("{}", Inet6Text(Ipv6Addr::from(full)))),
+            _ => inet6_text(&full, text),
         }
         Ok(())
     }
@@ -317,8 +316,8 @@ pub(crate) fn decimal_text(
     for group in groups {
         let width = DIGIT_BYTES[group];
         let mut value = 0_u64;
-        for (index, byte) in bytes.iter().enumerate().skip(at).take(width) {
-            let byte = byte ^ if index == 0 { 0x80 } else { 0 };
+        for index in at..at + width {
+            let byte = bytes[index] ^ if index == 0 { 0x80 } else { 0 };
             value = value << 8 | u64::from(if negative { !byte } else { byte });
         }
         at += width;
@@ -503,22 +502,51 @@ fn uuid_text(bytes: &[u8; 16], text: &mut String) {
     }
 }
 
-/// An IPv6 address as MariaDB's `Inet6::to_string` prints it.
-struct Inet6Text(Ipv6Addr);
-
-impl std::fmt::Display for Inet6Text {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+/// An IPv6 address as MariaDB's `Inet6::to_string` prints it: the first longest run of zero groups, even of one, becomes
+/// `::`; the last four bytes are dotted behind a run of six, or of five and `ffff`.
+fn inet6_text(bytes: &[u8; 16], text: &mut String) {
+    let groups: Vec<u64> = bytes.chunks(2).map(big_endian).collect();
+    let (mut start, mut length) = (groups.len(), 0);
+    for first in 0..groups.len() {
+        let run = groups[first..].iter().take_while(|group| **group == 0).count();
+        if run > length {
+            (start, length) = (first, run);
+        }
+    }
+    let dotted = start == 0 && (length == 6 || (length == 5 && groups[5] == 0xffff));
+    let mut index = 0;
+    while index < groups.len() {
+        if index == start {
+            text.push_str(if index == 0 { "::" } else { ":" });
+            index += length;
+            continue;
+        }
+        if index == 6 && dotted {
+            push(
+                text,
+                format_args!("{}.{}.{}.{}", bytes[12], bytes[13], bytes[14], bytes[15]),
+            );
+            return;
+        }
+        push(text, format_args!("{:x}", groups[index]));
+        index += 1;
+        if index < groups.len() {
+            text.push(':');
+        }
     }
 }
 
-/// A COMPRESSED column's value: empty, or a header byte whose low four bits tell how many bytes of length follow.
+/// A COMPRESSED column's value: empty, or a header byte and what it says. 0 is "stored as it is"; zlib is refused.
 fn inflate_column(bytes: &[u8], into: &mut Vec<u8>) -> Result<(), ValueError> {
     into.clear();
-    if bytes.is_empty() {
-        return Ok(());
+    match bytes.split_first() {
+        None => Ok(()),
+        Some((0, stored)) => {
+            into.extend_from_slice(stored);
+            Ok(())
+        }
+        Some(_) => Err(ValueError::Refused(Refusal::Form {
+            expected: "value stored without compression",
+        })),
     }
-    Err(ValueError::Refused(Refusal::Form {
-        expected: "uncompressed value",
-    }))
 }

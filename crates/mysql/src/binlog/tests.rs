@@ -1,0 +1,512 @@
+//! The decoder without a server: golden transactions, damaged bytes, statements, transactions' ends.
+
+use std::sync::Arc;
+
+use spanferry_core::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
+use spanferry_core::charset::Charset;
+use spanferry_core::code;
+use spanferry_core::encode::{ColumnPlan, Encoding};
+use spanferry_core::finding::Finding;
+use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::position::Position;
+use spanferry_core::schema::{QualifiedName, SourceColumn, SourceTable, SourceType};
+use spanferry_core::source::{ChangeDecoder, ChangeSink};
+use spanferry_core::target_schema::TargetTable;
+use spanferry_core::wire::{WireReader, WireValue};
+
+use super::assemble::{AssembleError, Assembler};
+use super::decoder::BinlogDecoder;
+use super::event::{CHECKSUM_BYTES, append_event, next_event, verified};
+use super::golden::{
+    Golden, MARIADB_DELETE, MARIADB_INSERT, MARIADB_UPDATE, MYSQL_DELETE, MYSQL_INSERT, MYSQL_TAGGED,
+    MYSQL_UPDATE,
+};
+use super::query::{Kind, Statement};
+use super::table_map::Definition;
+use super::token::tokens;
+use super::{json, value};
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+fn piece(golden: &Golden) -> Piece {
+    Piece {
+        sequence: Sequence(1),
+        number: 0,
+        last: true,
+        kind: PieceKind::Transaction,
+        transaction: golden.0.to_owned(),
+        committed_at_us: golden.1,
+        body: bytes(golden.2),
+    }
+}
+
+/// The table of the golden transactions.
+fn golden_plan(json: bool) -> Arc<TablePlan> {
+    let latin = || (vec!["a".to_owned(), "ä".to_owned()], Charset::Latin1);
+    let (labels, charset) = latin();
+    let types = [
+        (
+            "id",
+            SourceType::Integer {
+                bits: 32,
+                unsigned: true,
+            },
+            Encoding::Int64,
+        ),
+        ("y", SourceType::Year, Encoding::Int64),
+        (
+            "b",
+            SourceType::Binary { bytes: 4 },
+            Encoding::Bytes { bytes_max: 99 },
+        ),
+        (
+            "c",
+            SourceType::Varchar {
+                characters: 20,
+                charset,
+                collation: String::new(),
+            },
+            TEXT,
+        ),
+        ("e", SourceType::Enum { labels, charset }, TEXT),
+        (
+            "s",
+            SourceType::Set {
+                labels: vec!["x".into(), "y".into()],
+                charset: Charset::Utf8mb4,
+            },
+            TEXT,
+        ),
+        (
+            "d",
+            SourceType::Decimal {
+                precision: 12,
+                scale: 3,
+            },
+            Encoding::PgNumeric,
+        ),
+        ("t", SourceType::Time { fraction: 3 }, TEXT),
+        ("dt", SourceType::DateTime { fraction: 6 }, Encoding::Timestamp),
+        ("ts", SourceType::Timestamp { fraction: 0 }, Encoding::Timestamp),
+        ("f", SourceType::Double, Encoding::Float64),
+        ("j", SourceType::Json, TEXT),
+    ];
+    const TEXT: Encoding = Encoding::String { characters_max: 99 };
+    let types = &types[..if json { 12 } else { 11 }];
+    let columns = types
+        .iter()
+        .enumerate()
+        .map(|(index, (name, ty, _))| SourceColumn {
+            name: (*name).to_owned(),
+            ty: ty.clone(),
+            nullable: index > 0,
+            default: None,
+            on_update: false,
+            generated: None,
+            generated_stored: false,
+            auto_increment: false,
+        });
+    let source = SourceTable {
+        name: QualifiedName {
+            schema: "g".into(),
+            table: "t".into(),
+        },
+        engine: "InnoDB".into(),
+        system_versioned: false,
+        columns: columns.collect(),
+        primary_key: vec![0],
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+        triggers: Vec::new(),
+        rows_estimate: 0,
+        bytes_estimate: 0,
+    };
+    let columns = types.iter().enumerate();
+    let columns = columns.map(|(source_index, (_, _, encoding))| ColumnPlan {
+        source_index,
+        encoding: *encoding,
+        not_null: false,
+    });
+    Arc::new(TablePlan {
+        id: TableId(0),
+        group: GroupId(0),
+        source: Arc::new(source),
+        target: TargetTable {
+            name: "t".into(),
+            columns: Vec::new(),
+            primary_key: vec![0],
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+        },
+        columns: columns.collect(),
+        key: vec![0],
+    })
+}
+
+/// Writes changes down as text.
+#[derive(Debug, Default)]
+struct Sink {
+    changes: Vec<String>,
+    stops: Vec<Finding>,
+}
+
+fn shown(payload: &[u8]) -> String {
+    let values = WireReader::new(payload).map(|value| match value.unwrap() {
+        WireValue::Null => "NULL".to_owned(),
+        WireValue::String(text) => String::from_utf8_lossy(text).into_owned(),
+        other => format!("{other:?}"),
+    });
+    values.collect::<Vec<_>>().join("|")
+}
+
+impl ChangeSink for Sink {
+    fn upsert(&mut self, _: TableId, key: &[u8], row: &[u8]) {
+        self.changes.push(format!("upsert {} {}", shown(key), shown(row)));
+    }
+    fn relocate(&mut self, _: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
+        self.changes.push(format!(
+            "relocate {} {} {}",
+            shown(old_key),
+            shown(key),
+            shown(row)
+        ));
+    }
+    fn delete(&mut self, _: TableId, key: &[u8]) {
+        self.changes.push(format!("delete {}", shown(key)));
+    }
+    fn stop(&mut self, _: TableId, finding: Finding) {
+        self.stops.push(finding);
+    }
+    fn notice(&mut self, _: Finding) {}
+}
+
+fn decoded(golden: &Golden, plan: &Arc<TablePlan>) -> Sink {
+    let mut sink = Sink::default();
+    let mut decoder = BinlogDecoder::new("g", std::slice::from_ref(plan));
+    decoder.decode(&piece(golden), &mut sink).unwrap();
+    sink
+}
+
+const FIRST: &str = "4294967295|2024|AQAAAA==|é|ä|x,y|-12.5|-00:00:00.001000|2024-02-29T01:02:03.456789Z|2024-01-01T00:00:01Z|Number(0.1)";
+const SECOND: &str = "1|0|AQAAAA==|NULL|ä|x,y|-12.5|-00:00:00.001000|2024-02-29T01:02:03.456789Z|2024-01-01T00:00:01Z|Number(0.1)";
+
+#[test]
+fn golden_transactions() {
+    let (with, without) = (golden_plan(true), golden_plan(false));
+    let check = |golden: &Golden, plan: &Arc<TablePlan>, expected: String| {
+        let sink = decoded(golden, plan);
+        assert_eq!((sink.stops, sink.changes), (vec![], vec![expected]));
+    };
+    check(&MYSQL_INSERT, &with, format!("upsert 4294967295 {FIRST}|NULL"));
+    check(
+        &MYSQL_UPDATE,
+        &with,
+        format!("relocate 4294967295 1 {SECOND}|NULL"),
+    );
+    check(
+        &MYSQL_TAGGED,
+        &with,
+        format!("upsert 1 {SECOND}|{{\"a\": [1, -2.5, \"x\"]}}"),
+    );
+    check(&MYSQL_DELETE, &with, "delete 1".to_owned());
+    check(&MARIADB_INSERT, &without, format!("upsert 4294967295 {FIRST}"));
+    check(
+        &MARIADB_UPDATE,
+        &without,
+        format!("relocate 4294967295 1 {SECOND}"),
+    );
+    check(&MARIADB_DELETE, &without, "delete 1".to_owned());
+}
+
+#[test]
+fn another_schema_stops() {
+    let check = |change: &dyn Fn(&mut SourceTable), expected: &str| {
+        let mut plan = TablePlan::clone(&golden_plan(true));
+        change(Arc::make_mut(&mut plan.source));
+        let sink = decoded(&MYSQL_INSERT, &Arc::new(plan));
+        assert_eq!(sink.stops.len(), 1);
+        assert_eq!(sink.stops[0].code, code::SCHEMA_MISMATCH);
+        assert!(sink.stops[0].text.contains(expected), "{}", sink.stops[0].text);
+        assert!(sink.changes.is_empty());
+    };
+    check(&|table| table.columns.swap(8, 9), "column `ts` is `dt`");
+    check(
+        &|table| {
+            table.columns[0].ty = SourceType::Integer {
+                bits: 32,
+                unsigned: false,
+            }
+        },
+        "column `id`",
+    );
+    check(
+        &|table| table.columns[3].nullable = false,
+        "column `c` allows NULL",
+    );
+    check(&|table| table.primary_key = vec![1], "primary key");
+    check(&|table| drop(table.columns.pop()), "12 columns");
+    check(
+        &|table| table.columns[2].ty = SourceType::Binary { bytes: 5 },
+        "column `b`",
+    );
+    check(
+        &|table| table.columns[8].ty = SourceType::DateTime { fraction: 3 },
+        "column `dt`",
+    );
+    check(
+        &|table| {
+            table.columns[4].ty = SourceType::Enum {
+                labels: vec!["ä".into(), "a".into()],
+                charset: Charset::Latin1,
+            }
+        },
+        "column `e`",
+    );
+}
+
+/// xorshift64: repeatable.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit.max(1) as u64).unwrap()
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.below(256)).unwrap()
+    }
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    let plan = golden_plan(true);
+    let mut random = Random(0x5eed);
+    let goldens = [
+        &MYSQL_INSERT,
+        &MYSQL_UPDATE,
+        &MYSQL_TAGGED,
+        &MYSQL_DELETE,
+        &MARIADB_INSERT,
+        &MARIADB_UPDATE,
+    ];
+    for round in 0..20_000 {
+        let mut piece = piece(goldens[round % goldens.len()]);
+        for _ in 0..=random.below(4) {
+            let at = random.below(piece.body.len());
+            match random.below(4) {
+                0 => piece.body[at] = random.byte(),
+                1 => piece.body[at] ^= 1 << random.below(8),
+                2 => drop(piece.body.remove(at)),
+                _ => piece.body.insert(at, random.byte()),
+            }
+        }
+        let mut decoder = BinlogDecoder::new("g", std::slice::from_ref(&plan));
+        let _outcome = decoder.decode(&piece, &mut Sink::default());
+        let mut assembler = Assembler::new(Position::parse("mysql:").unwrap());
+        let (mut run, mut pieces) = (piece.body.as_slice(), Vec::new());
+        while let Ok(Some(event)) = next_event(&mut run) {
+            let mut whole = vec![0; 19];
+            whole[4] = event.header.kind;
+            whole.extend_from_slice(event.body);
+            let _outcome = assembler.event(&whole, &mut pieces);
+        }
+        let noise: Vec<u8> = (0..random.below(120)).map(|_| random.byte()).collect();
+        let _outcome = (
+            json::to_text(&noise, &mut String::new()),
+            Definition::parse(&noise, true),
+        );
+        let text = String::from_utf8_lossy(&noise);
+        let _statement = Statement::of(&tokens(&text, round % 2 == 0, round % 3 == 0));
+    }
+}
+
+#[test]
+fn json_whose_parts_overlap_is_refused() {
+    // A large array of arrays that all lie at the same place, level under level.
+    let mut document = vec![2];
+    for _ in 0..90 {
+        document.extend_from_slice(&[2, 0, 0xff, 0x7f, 2, 10, 0, 2, 10, 0]);
+    }
+    document.resize(0x8000, 0);
+    assert!(json::to_text(&document, &mut String::new()).is_err());
+}
+
+#[test]
+fn doubles_in_json() {
+    let check = |input: f64, expected: &str| {
+        let mut text = String::new();
+        json::double(input, &mut text);
+        assert_eq!(text, expected);
+    };
+    check(0.0, "0.0");
+    check(-0.0, "-0.0");
+    check(1.0, "1.0");
+    check(1e14, "100000000000000.0");
+    check(1e15, "1e15");
+    check(0.000_012_34, "0.00001234");
+    check(1e-15, "0.000000000000001");
+    check(1e-16, "1e-16");
+    check(-2.5e-300, "-2.5e-300");
+}
+
+#[test]
+fn decimals() {
+    let check = |hex: &str, precision, scale, expected: &str| {
+        let mut text = Vec::new();
+        value::decimal_text(&bytes(hex), precision, scale, &mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    };
+    // `decimal2bin` of MySQL's own documentation: 1234567890.1234 as DECIMAL(14,4).
+    check("810dfb38d204d2", 14, 4, "1234567890.1234");
+    check("7ef204c72dfb2d", 14, 4, "-1234567890.1234");
+    check("80000000000000", 14, 4, "0.0000");
+}
+
+#[test]
+fn statements() {
+    let check = |sql: &str, kind: Kind, tables: &[&str]| {
+        let statement = Statement::of(&tokens(sql, false, false));
+        let found: Vec<String> = statement
+            .tables
+            .iter()
+            .map(|named| {
+                named
+                    .schema
+                    .as_ref()
+                    .map_or(named.table.clone(), |schema| format!("{schema}.{}", named.table))
+            })
+            .collect();
+        assert_eq!(
+            (statement.kind, found),
+            (kind, tables.iter().map(ToString::to_string).collect()),
+            "{sql}"
+        );
+    };
+    check(
+        "/* c */ ALTER /*!40000 IGNORE */ TABLE `a``b`.`c d` ADD INDEX (x)",
+        Kind::ChangeTable,
+        &["a`b.c d"],
+    );
+    check(
+        "ALTER TABLE t ADD KEY k (a, b), DROP INDEX j, ALGORITHM=INPLACE, LOCK=NONE",
+        Kind::Harmless,
+        &["t"],
+    );
+    check(
+        "ALTER TABLE t ADD KEY k (a), ADD c INT",
+        Kind::ChangeTable,
+        &["t"],
+    );
+    check("ALTER TABLE t DROP INDEX `PRIMARY`", Kind::ChangeTable, &["t"]);
+    check("ALTER TABLE t DROP PRIMARY KEY", Kind::ChangeTable, &["t"]);
+    check("ALTER TABLE t", Kind::ChangeTable, &["t"]);
+    check(
+        "ALTER TABLE x EXCHANGE PARTITION p WITH TABLE s.t",
+        Kind::ChangeTable,
+        &["x", "s.t"],
+    );
+    check("ALTER TABLE x RENAME TO t", Kind::ChangeTable, &["x", "t"]);
+    check(
+        "-- c\nDROP TABLE IF EXISTS a , `b` /* generated by server */",
+        Kind::ChangeTable,
+        &["a", "b"],
+    );
+    check("# c\nTRUNCATE t", Kind::ChangeTable, &["t"]);
+    check(
+        "RENAME TABLE a TO b, c TO d.e",
+        Kind::ChangeTable,
+        &["a", "b", "c", "d.e"],
+    );
+    check(
+        "CREATE TABLE IF NOT EXISTS t (a INT)",
+        Kind::CreateTableIfAbsent,
+        &["t"],
+    );
+    check("CREATE OR REPLACE TABLE t (a INT)", Kind::ChangeTable, &["t"]);
+    check("CREATE TEMPORARY TABLE t (a INT)", Kind::Nothing, &[]);
+    check(
+        "CREATE UNIQUE INDEX i USING BTREE ON s.t (a)",
+        Kind::Harmless,
+        &["s.t"],
+    );
+    check(
+        "CREATE DEFINER=`table`@`%` TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
+        Kind::Harmless,
+        &[],
+    );
+    check(
+        "CREATE ALGORITHM=MERGE DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT 1",
+        Kind::Harmless,
+        &[],
+    );
+    check("DROP DATABASE `s`", Kind::ChangeSchema, &[]);
+    check(
+        "INSERT INTO t VALUES ('a''b\\'; DROP TABLE x')",
+        Kind::ChangeRows,
+        &[],
+    );
+    check(
+        "OPTIMIZE NO_WRITE_TO_BINLOG TABLE a, b.c",
+        Kind::Harmless,
+        &["a", "b.c"],
+    );
+    check("ROLLBACK TO `p`", Kind::Rollback, &[]);
+    check("XA COMMIT X'01',X'',1", Kind::XaCommit, &[]);
+    check("WAT", Kind::Unknown, &[]);
+    check("", Kind::Unknown, &[]);
+}
+
+#[test]
+fn large_transactions_are_cut_between_events() {
+    let whole = bytes(MYSQL_INSERT.2);
+    let (mut run, mut events) = (whole.as_slice(), Vec::new());
+    while let Some(event) = next_event(&mut run).unwrap() {
+        let mut copy = whole[..0].to_vec();
+        let start = whole.len() - run.len() - event.body.len() - 19;
+        append_event(&mut copy, &whole[start..whole.len() - run.len()]).unwrap();
+        events.push(copy);
+    }
+    let mut huge = events[3].clone();
+    huge.resize(PIECE_BYTES_MAX / 3, 0);
+    let mut assembler = Assembler::new(Position::parse("mysql:").unwrap());
+    let mut pieces = Vec::new();
+    for event in [
+        &events[0], &events[1], &events[2], &huge, &huge, &huge, &huge, &events[4],
+    ] {
+        assembler.event(event, &mut pieces).unwrap();
+    }
+    assert_eq!(
+        pieces.iter().map(|piece| piece.last).collect::<Vec<_>>(),
+        [false, true]
+    );
+    assert!(
+        pieces
+            .iter()
+            .all(|piece| piece.body.len() <= PIECE_BYTES_MAX && piece.transaction == MYSQL_INSERT.0)
+    );
+    assert_eq!(pieces[0].committed_at_us, MYSQL_INSERT.1);
+    let again = assembler.event(&events[0], &mut pieces).unwrap_err();
+    assert_eq!(again, AssembleError::Again(MYSQL_INSERT.0.to_owned()));
+}
+
+#[test]
+fn checksums_are_verified() {
+    let mut event = Vec::new();
+    let whole = bytes(MARIADB_INSERT.2);
+    append_event(&mut event, &whole[..0x26]).unwrap();
+    let size = u32::try_from(event.len() + CHECKSUM_BYTES).unwrap();
+    event[9..13].copy_from_slice(&size.to_le_bytes());
+    event.extend_from_slice(&crc32fast::hash(&event).to_le_bytes());
+    assert_eq!(verified(&event, true).unwrap().len(), 0x26);
+    event[20] ^= 1;
+    verified(&event, true).unwrap_err();
+}
