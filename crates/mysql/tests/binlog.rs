@@ -301,6 +301,7 @@ type Case = (&'static str, &'static [(u32, code::Code)], &'static [code::Code]);
 
 const ALL: [(u32, code::Code); 2] = [(0, code::EVENT_UNSUPPORTED), (1, code::EVENT_UNSUPPORTED)];
 
+#[expect(clippy::too_many_lines, reason = "one line for each case")]
 #[tokio::test]
 async fn what_is_not_whole_stops() {
     const BOTH: &[Case] = &[

@@ -218,19 +218,22 @@ fn check_primary_key(plan: &TablePlan, definition: &Definition) -> Result<(), St
     Err("its primary key in the binary log is not the one the migration began with".into())
 }
 
+/// Types of TEXT and BLOB columns.
+const BLOBS: &[u8] = &[
+    t::BLOB,
+    t::TINY_BLOB,
+    t::MEDIUM_BLOB,
+    t::LONG_BLOB,
+    t::MARIADB_BLOB_COMPRESSED,
+];
+
 /// What a column's values mean, if the table map's type is the one the schema says.
+#[expect(clippy::too_many_lines, reason = "one arm for each type, side by side")]
 fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
     let meta = usize::from(mapped.meta);
     let is = |types: &[u8]| types.contains(&mapped.ty).then_some(());
     let when = |condition: bool| condition.then_some(());
     let fraction_is = |fraction: u8| when(meta == usize::from(fraction));
-    const BLOBS: &[u8] = &[
-        t::BLOB,
-        t::TINY_BLOB,
-        t::MEDIUM_BLOB,
-        t::LONG_BLOB,
-        t::MARIADB_BLOB_COMPRESSED,
-    ];
     let compressed = matches!(
         mapped.ty,
         t::MARIADB_BLOB_COMPRESSED | t::MARIADB_VARCHAR_COMPRESSED

@@ -83,7 +83,7 @@ impl BinlogDecoder {
         decoder
     }
 
-    fn event(&mut self, event: &Event<'_>, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
+    fn event(&mut self, event: &Event<'_>, sink: &mut dyn ChangeSink) {
         let number = event.header.kind;
         match number {
             kind::TABLE_MAP => self.table_map(event.body, sink),
@@ -133,16 +133,17 @@ impl BinlogDecoder {
             | kind::MARIADB_ANNOTATE_ROWS
             | kind::MARIADB_CHECKPOINT
             | kind::MARIADB_GTID_LIST
-            | kind::MARIADB_START_ENCRYPTION => {}
+            | kind::MARIADB_START_ENCRYPTION
             // Settings of the statement behind them, which is judged by itself.
-            kind::INTVAR | kind::RAND | kind::USER_VAR => {}
+            | kind::INTVAR
+            | kind::RAND
+            | kind::USER_VAR => {}
             _ => match change(number) {
                 Some((change, version_2)) => self.rows(event.body, change, version_2, sink),
                 None if event.header.flags & FLAG_IGNORABLE != 0 => {}
                 None => self.stop_all(&format!("an event of type {number}, which is not known"), sink),
             },
         }
-        Ok(())
     }
 
     fn table_map(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
@@ -270,7 +271,6 @@ impl BinlogDecoder {
         let statement = query.statement();
         let title = &statement.title;
         match statement.kind {
-            Kind::Begin | Kind::Commit | Kind::Nothing => {}
             Kind::Rollback => {
                 self.stop_changed("rows taken back by a logged ROLLBACK: the transaction mixes engines", sink);
             }
@@ -301,7 +301,7 @@ impl BinlogDecoder {
             Kind::Unknown if self.touches(&query, &statement) => {
                 self.stop_all_with(code::DDL_SEEN, &format!("a statement that is not recognised ({title})"), sink);
             }
-            Kind::ChangeRows | Kind::Unknown => {}
+            Kind::Begin | Kind::Commit | Kind::Nothing | Kind::ChangeRows | Kind::Unknown => {}
         }
     }
 
@@ -484,7 +484,7 @@ impl ChangeDecoder for BinlogDecoder {
             .caused_by(error)
         };
         while let Some(event) = next_event(&mut run).map_err(broken)? {
-            self.event(&event, sink)?;
+            self.event(&event, sink);
         }
         Ok(())
     }

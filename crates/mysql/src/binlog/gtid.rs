@@ -77,9 +77,8 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
                 let length =
                     usize::try_from(variable_uint(&mut cursor)?).map_err(|_| Malformed("a tag's length"))?;
                 let bytes = cursor.take(length)?;
-                tag = std::str::from_utf8(bytes)
-                    .map_err(|_| Malformed("a tag that is no text"))?
-                    .to_owned();
+                let text = std::str::from_utf8(bytes).map_err(|_| Malformed("a tag that is no text"))?;
+                tag = String::from(text);
             }
             // Logical clock: last committed, sequence number.
             4 | 5 => {

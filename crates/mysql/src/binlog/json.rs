@@ -64,16 +64,7 @@ fn value(
         SMALL_ARRAY => container(bytes, 2, false, depth, budget, text),
         LARGE_ARRAY => container(bytes, 4, false, depth, budget, text),
         LITERAL => literal(cursor.u8()?, text),
-        INT16 => integer(cursor.u16()?.cast_signed(), text),
-        UINT16 => integer(cursor.u16()?, text),
-        INT32 => integer(cursor.u32()?.cast_signed(), text),
-        UINT32 => integer(cursor.u32()?, text),
-        INT64 => integer(cursor.u64()?.cast_signed(), text),
-        UINT64 => integer(cursor.u64()?, text),
-        DOUBLE => {
-            double(f64::from_bits(cursor.u64()?), text);
-            Ok(())
-        }
+        INT16 | UINT16 | INT32 | UINT32 | INT64 | UINT64 | DOUBLE => number(ty, cursor, text),
         STRING => {
             let length = data_length(&mut cursor)?;
             budget.spend(length)?;
@@ -84,8 +75,16 @@ fn value(
     }
 }
 
-fn integer(value: impl std::fmt::Display, text: &mut String) -> Result<(), Malformed> {
-    push(text, format_args!("{value}"));
+fn number(ty: u8, mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
+    match ty {
+        INT16 => push(text, format_args!("{}", cursor.u16()?.cast_signed())),
+        UINT16 => push(text, format_args!("{}", cursor.u16()?)),
+        INT32 => push(text, format_args!("{}", cursor.u32()?.cast_signed())),
+        UINT32 => push(text, format_args!("{}", cursor.u32()?)),
+        INT64 => push(text, format_args!("{}", cursor.u64()?.cast_signed())),
+        UINT64 => push(text, format_args!("{}", cursor.u64()?)),
+        _ => double(f64::from_bits(cursor.u64()?), text),
+    }
     Ok(())
 }
 

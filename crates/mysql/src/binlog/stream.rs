@@ -197,9 +197,8 @@ impl BinlogStream {
             .read_answer()
             .await
             .map_err(|error| dump::failure(error, address))?;
-        let event = match packet {
-            [0, event @ ..] => event,
-            _ => return Err(lost(address, "the source ended the stream")),
+        let [0, event @ ..] = packet else {
+            return Err(lost(address, "the source ended the stream"));
         };
         let header = Header::parse(event).map_err(|error| damaged(address, error))?;
         // Before the first format description there is only the made-up ROTATE, whose checksum depends on the version.
@@ -266,16 +265,12 @@ fn damaged(address: &str, error: Malformed) -> Failure {
 }
 
 fn assemble_failure(address: &str, error: AssembleError) -> Failure {
-    let code = match &error {
-        AssembleError::Malformed(error) => return damaged(address, *error),
-        AssembleError::Anonymous => code::SOURCE_SETTING,
-        AssembleError::Again(_) | AssembleError::Position(_) => code::HISTORY_CHANGED,
-    };
-    let failure = Failure::new(code, Class::StopMigration, address, code.title()).caused_by(error.clone());
+    let stop = |code: code::Code| Failure::new(code, Class::StopMigration, address, code.title());
     match error {
-        AssembleError::Anonymous => {
-            failure.hint("Set `gtid_mode = ON` and `enforce_gtid_consistency = ON` at the source.")
-        }
-        AssembleError::Malformed(_) | AssembleError::Again(_) | AssembleError::Position(_) => failure,
+        AssembleError::Malformed(error) => damaged(address, error),
+        AssembleError::Anonymous => stop(code::SOURCE_SETTING)
+            .hint("Set `gtid_mode = ON` and `enforce_gtid_consistency = ON` at the source.")
+            .caused_by(error),
+        AssembleError::Again(_) | AssembleError::Position(_) => stop(code::HISTORY_CHANGED).caused_by(error),
     }
 }

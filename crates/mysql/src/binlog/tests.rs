@@ -45,6 +45,8 @@ fn piece(golden: &Golden) -> Piece {
     }
 }
 
+const TEXT: Encoding = Encoding::String { characters_max: 99 };
+
 /// The table of the golden transactions.
 fn golden_plan(json: bool) -> Arc<TablePlan> {
     let latin = || (vec!["a".to_owned(), "ä".to_owned()], Charset::Latin1);
@@ -96,7 +98,6 @@ fn golden_plan(json: bool) -> Arc<TablePlan> {
         ("f", SourceType::Double, Encoding::Float64),
         ("j", SourceType::Json, TEXT),
     ];
-    const TEXT: Encoding = Encoding::String { characters_max: 99 };
     let types = &types[..if json { 12 } else { 11 }];
     let columns = types
         .iter()

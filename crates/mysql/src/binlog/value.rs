@@ -169,7 +169,6 @@ impl Meaning {
                 decimal_text(bytes, *precision, *scale, &mut scratch.bytes)?;
                 Scalar::Decimal(&scratch.bytes)
             }
-            Meaning::Bits => Scalar::Bytes(bytes),
             Meaning::Text(charset) => Scalar::Text(decoded(*charset, bytes, &mut scratch.bytes)?),
             Meaning::JsonText(charset) => Scalar::Json(decoded(*charset, bytes, &mut scratch.bytes)?),
             Meaning::CompressedText(charset) => {
@@ -182,7 +181,7 @@ impl Meaning {
                 scratch.bytes.resize(*width, 0);
                 Scalar::Bytes(&scratch.bytes)
             }
-            Meaning::Bytes { .. } => Scalar::Bytes(bytes),
+            Meaning::Bits | Meaning::Bytes { .. } => Scalar::Bytes(bytes),
             Meaning::CompressedBytes => {
                 inflate_column(bytes, &mut scratch.inflated)?;
                 Scalar::Bytes(&scratch.inflated)
@@ -316,8 +315,8 @@ pub(crate) fn decimal_text(
     for group in groups {
         let width = DIGIT_BYTES[group];
         let mut value = 0_u64;
-        for index in at..at + width {
-            let byte = bytes[index] ^ if index == 0 { 0x80 } else { 0 };
+        for (index, byte) in bytes.iter().enumerate().skip(at).take(width) {
+            let byte = byte ^ if index == 0 { 0x80 } else { 0 };
             value = value << 8 | u64::from(if negative { !byte } else { byte });
         }
         at += width;
