@@ -154,7 +154,7 @@ async fn killer_30_values_agree_from_snapshot_and_stream_mariadb() {
 /// JSON from both roads, read back as equal values.
 #[tokio::test(flavor = "multi_thread")]
 async fn json_agrees_from_snapshot_and_stream() {
-    let rows = r#"INSERT INTO t (j) VALUES ('{"b": [1, -2.5, 1e3, true, null, "ü\"\\"], "a": {"": 18446744073709551615}}'), ('[]'), ('"x"'), ('0.1'), (NULL), (CAST(CAST('1.50' AS DECIMAL(10,2)) AS JSON)), (CAST(NOW() AS JSON))"#;
+    let rows = r#"INSERT INTO t (j) VALUES ('{"b": [1, -2.5, 1e3, true, null, "ü\\"\\\\"], "a": {"": 18446744073709551615}}'), ('[]'), ('"x"'), ('0.1'), (NULL), (CAST(CAST('1.50' AS DECIMAL(10,2)) AS JSON)), (CAST(NOW() AS JSON))"#;
     let table = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, j JSON)";
     let world = World::new(Engine::MySql, &format!("{table};\n{rows};\n")).await;
     let mut migrate = world.migrate();
