@@ -106,6 +106,10 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 if self.shared.stop.is_requested() {
                     return Ok(());
                 }
+                // Load and catch-up stop groups too, of which other tables may be in the main stream already.
+                for table in self.registry.in_phase(TablePhase::Stopped) {
+                    stream.builder.set_filter(table, TableFilter::Ignore);
+                }
                 // A cut transaction must be whole first: its pieces passed without the tables that are to join.
                 let ready = self.registry.in_phase(TablePhase::Loaded);
                 let outcome = if ready.is_empty() || self.main.key().piece > 0 {

@@ -50,6 +50,7 @@ async fn migrate(
 ) -> Result<u8, Failure> {
     let mut plan = session.plan(settings).await?;
     keep_to_known_tables(&mut plan);
+    let gone = gone_tables(&plan);
     let resumes = plan.control.is_some();
     // On a resume only what concerns the servers as a whole stands in the way: a table's own trouble stops its group.
     let stops = blocking(&plan.findings, settings)
@@ -102,7 +103,8 @@ async fn migrate(
     watcher
         .await
         .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
-    let outcome = ended?;
+    let mut outcome = ended?;
+    outcome.stopped.extend(gone);
     conclude(&outcome, &progress, settings, state)?;
     Ok(outcome.exit_status())
 }
@@ -130,6 +132,20 @@ fn keep_to_known_tables(plan: &mut Plan) {
     }
     plan.plans = known;
     renumber(&mut plan.plans);
+}
+
+/// Tables of the migration that the source no longer has, or that are not selected any more: they do not flow.
+fn gone_tables(plan: &Plan) -> Vec<(String, String)> {
+    let known = plan.control.iter().flat_map(|control| control.tables.keys());
+    known
+        .filter(|table| plan.plans.iter().all(|plan| plan.name().table != **table))
+        .map(|table| {
+            (
+                table.clone(),
+                "it is not at the source any more, or not selected".to_owned(),
+            )
+        })
+        .collect()
 }
 
 /// Table ids are places in the list.

@@ -49,6 +49,17 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     )
     .await?;
     let equal = verdicts.iter().all(TableVerdict::is_equal);
+    let not_compared: Vec<&String> = control
+        .tables
+        .keys()
+        .filter(|table| verdicts.iter().all(|verdict| verdict.name != **table))
+        .collect();
+    for table in &not_compared {
+        render::tell(&format!(
+            "not compared: `{table}` is not at the source, or not selected"
+        ));
+    }
+    let equal = equal && not_compared.is_empty();
     let unfinished: Vec<&String> = control
         .tables
         .values()
