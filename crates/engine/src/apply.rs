@@ -15,11 +15,11 @@ use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::position::{Position, PositionError};
 use spanferry_core::source::{ChangeDecoder, ChangeSource};
 use spanferry_core::target::{ControlChange, FenceKey, FenceRow, Rejection, TablePhase, Target};
-use spanferry_core::window::{TableFilter, Window, WindowBuilder, WindowLimits};
+use spanferry_core::window::{Stop, TableFilter, Window, WindowBuilder, WindowLimits};
 use tokio::time::Instant;
 
 use crate::lane::{FencedLane, LaneError, LaneShared};
-use crate::registry::Registry;
+use crate::registry::{Registry, Transition};
 
 /// How long the watermark may stay behind transactions that change no migrated row.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
@@ -238,13 +238,15 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             sequence: window.sequence,
             piece: window.piece,
         };
-        let control = self.stop_rows(&window);
         let next = FenceRow {
             key,
             position: window.position.to_string(),
         };
-        self.main.commit(next, window.data, control.clone()).await?;
-        self.settle(&window.stops, &control);
+        let registry = Arc::clone(&self.registry);
+        let stopping = stopping(&registry, &window).await;
+        let control = stopping.as_ref().map_or_else(Vec::new, |(_, rows)| rows.clone());
+        self.main.commit(next, window.data, control).await?;
+        self.settle(&window.stops, stopping);
         self.position = window.position;
         self.reached.send_replace(self.position.clone());
         self.shared.progress.update(|state| {
@@ -257,23 +259,12 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         Ok(())
     }
 
-    fn stop_rows(&self, window: &Window) -> Vec<ControlChange> {
-        window
-            .stops
-            .iter()
-            .flat_map(|stop| {
-                let mut finding = stop.finding.clone();
-                finding.text = format!("{} (transaction {})", finding.text, stop.transaction);
-                self.registry.stop_rows(stop.group, &finding)
-            })
-            .collect()
-    }
-
-    fn settle(&self, stops: &[spanferry_core::window::Stop], control: &[ControlChange]) {
-        if stops.is_empty() {
+    /// Makes stops known that have become durable.
+    fn settle(&self, stops: &[Stop], stopping: Option<(Transition<'_>, Vec<ControlChange>)>) {
+        let Some((transition, rows)) = stopping else {
             return;
-        }
-        self.registry.adopt(control);
+        };
+        transition.adopt(&rows);
         for stop in stops {
             tracing::error!(code = %stop.finding.code, subject = %stop.finding.subject, transaction = stop.transaction,
                 "a group stops");
@@ -309,36 +300,47 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         if let Some(window) = stream.builder.take_now() {
             self.commit_catch_up(window).await?;
         }
-        let rows: Vec<_> = batch
+        let registry = Arc::clone(&self.registry);
+        let transition = registry.transition().await;
+        let loaded = batch
             .iter()
-            .filter(|table| self.registry.phase(**table) == TablePhase::Loaded)
+            .filter(|table| registry.phase(**table) == TablePhase::Loaded);
+        let rows: Vec<_> = loaded
             .map(|table| {
-                ControlChange::Table(
-                    self.registry
-                        .row_with(*table, |row| row.phase = TablePhase::Joined),
-                )
+                ControlChange::Table(transition.row_with(*table, |row| row.phase = TablePhase::Joined))
             })
             .collect();
+        self.record(&transition, rows).await
+    }
+
+    /// Makes rows durable on the catch-up lane, then known.
+    async fn record(&mut self, transition: &Transition<'_>, rows: Vec<ControlChange>) -> Result<(), Failure> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         self.catch_up
             .commit_counted(Vec::new(), rows.clone())
             .await
             .map_err(unexpected)?;
-        self.registry.adopt(&rows);
+        transition.adopt(&rows);
         Ok(())
     }
 
     async fn commit_catch_up(&mut self, window: Window) -> Result<(), Failure> {
-        let control = self.stop_rows(&window);
-        if window.data.is_empty() && control.is_empty() {
+        if window.data.is_empty() && window.stops.is_empty() {
             return Ok(());
         }
-        match self.catch_up.commit_counted(window.data, control.clone()).await {
+        let registry = Arc::clone(&self.registry);
+        let stopping = stopping(&registry, &window).await;
+        let control = stopping.as_ref().map_or_else(Vec::new, |(_, rows)| rows.clone());
+        match self.catch_up.commit_counted(window.data, control).await {
             Ok(_) => {
-                self.settle(&window.stops, &control);
+                self.settle(&window.stops, stopping);
                 Ok(())
             }
             Err(LaneError::Failed(failure)) => Err(failure),
             Err(LaneError::Rejected(rejection, commit)) => {
+                drop(stopping);
                 // Nothing binds these tables yet, so a rejection concerns a row as such: every group in the commit stops.
                 let mut groups: Vec<GroupId> = commit.data.iter().map(|data| data.table.group).collect();
                 groups.dedup();
@@ -431,17 +433,34 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 text,
             )
             .remedy(format!("spanferry resync {table}"));
-            let rows = self.registry.stop_rows(*group, &finding);
-            self.catch_up
-                .commit_counted(Vec::new(), rows.clone())
-                .await
-                .map_err(unexpected)?;
-            self.registry.adopt(&rows);
+            let registry = Arc::clone(&self.registry);
+            let transition = registry.transition().await;
+            let rows = transition.stop_rows(*group, &finding);
+            self.record(&transition, rows).await?;
+            drop(transition);
             tracing::error!(code = %finding.code, subject = %finding.subject, "a group stops");
             self.shared.progress.find(finding);
         }
         Ok(())
     }
+}
+
+/// The rows that record a window's stops, with the right to record them; nothing if it has none.
+async fn stopping<'a>(
+    registry: &'a Registry,
+    window: &Window,
+) -> Option<(Transition<'a>, Vec<ControlChange>)> {
+    if window.stops.is_empty() {
+        return None;
+    }
+    let transition = registry.transition().await;
+    let rows = window.stops.iter().flat_map(|stop| {
+        let mut finding = stop.finding.clone();
+        finding.text = format!("{} (transaction {})", finding.text, stop.transaction);
+        transition.stop_rows(stop.group, &finding)
+    });
+    let rows = rows.collect();
+    Some((transition, rows))
 }
 
 /// Transactions applied one at a time after a rejected window, before windows are folded again.

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 
 use crate::lane::LaneShared;
 use crate::migrate::ControlLane;
-use crate::registry::Registry;
+use crate::progress::Progress;
+use crate::registry::{Registry, Transition};
 
 /// Builds constraints group by group until told to stop or nothing is left to build.
 pub async fn build<T: Target>(
@@ -71,103 +72,135 @@ async fn build_group<T: Target>(
     group: GroupId,
 ) -> Result<(), Failure> {
     let description = shared.target.describe().await?;
-    let indexes = registry
-        .group(group)
-        .flat_map(|plan| index_statements(plan, dialect, &description));
-    let keys = registry
-        .group(group)
-        .flat_map(|plan| foreign_key_statements(plan, dialect, &description));
-    let statements: Vec<(Arc<TablePlan>, String, String)> = indexes.chain(keys).collect();
-    run(shared, statements).await?;
-    let rows = registry
-        .group(group)
-        .map(|plan| {
-            ControlChange::Table(registry.row_with(plan.id, |row| row.phase = TablePhase::Constrained))
-        })
+    let plans = || registry.group(group);
+    let mut missing: Vec<Constraint> = plans()
+        .flat_map(|plan| indexes(plan, dialect, &description))
         .collect();
-    control.record(rows, registry).await
+    missing.extend(plans().flat_map(|plan| foreign_keys(plan, dialect, &description)));
+    run(shared, missing).await?;
+    let constrained = |transition: &Transition<'_>| {
+        // The group may have stopped meanwhile: then it stays so.
+        let joined = registry
+            .group(group)
+            .filter(|plan| registry.phase(plan.id) == TablePhase::Joined);
+        joined
+            .map(|plan| {
+                ControlChange::Table(transition.row_with(plan.id, |row| row.phase = TablePhase::Constrained))
+            })
+            .collect()
+    };
+    control.record(registry, constrained).await
 }
 
-/// Runs all statements in one batch; if the target refuses one, goes on one by one and leaves out what it refuses.
-async fn run<T: Target>(
-    shared: &LaneShared<T>,
-    statements: Vec<(Arc<TablePlan>, String, String)>,
-) -> Result<(), Failure> {
-    if statements.is_empty() {
-        return Ok(());
+/// Tells which constraints of complete tables the target lacks: those that an earlier process left out.
+pub(crate) fn find_left_out(
+    registry: &Registry,
+    dialect: Dialect,
+    description: &TargetDescription,
+    progress: &Progress,
+) {
+    for plan in registry.plans() {
+        if registry.phase(plan.id) == TablePhase::Constrained {
+            let missing = indexes(plan, dialect, description).chain(foreign_keys(plan, dialect, description));
+            for constraint in missing {
+                progress.find(constraint.left_out("an earlier run left it out; the run's log says why"));
+            }
+        }
     }
+}
+
+/// An index or foreign key that is to be made.
+struct Constraint {
+    plan: Arc<TablePlan>,
+    name: String,
+    statement: String,
+}
+
+impl Constraint {
+    fn left_out(&self, why: &str) -> Finding {
+        let subject = Subject::part(self.plan.name().table.clone(), &self.name);
+        let text = format!("left out: {why}");
+        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text)
+            .remedy(self.statement.clone())
+    }
+}
+
+/// Runs all statements as one batch, which the service works on together; what the target refuses is left out, and the batch
+/// goes on behind it.
+async fn run<T: Target>(shared: &LaneShared<T>, constraints: Vec<Constraint>) -> Result<(), Failure> {
     // The emulator refuses DDL while a commit is in flight; the service does not mind, and must not be held up.
     let _quiet = if shared.target.commits_in_flight_max() == 1 {
         Some(shared.gate.acquire().await.expect("the gate is never closed"))
     } else {
         None
     };
-    for (plan, name, statement) in statements {
-        match shared.target.run_ddl(std::slice::from_ref(&statement)).await {
-            Ok(()) => {}
-            Err(failure) if failure.class == Class::StopTable => leave_out(shared, &plan, &name, &failure),
+    let mut rest = constraints.as_slice();
+    while !rest.is_empty() {
+        let statements: Vec<String> = rest
+            .iter()
+            .map(|constraint| constraint.statement.clone())
+            .collect();
+        let failure = match shared.target.run_ddl(&statements).await {
+            Ok(()) => return Ok(()),
+            Err(failure) if failure.class == Class::StopTable => failure,
             Err(failure) => return Err(failure),
-        }
+        };
+        let refused = statements
+            .iter()
+            .position(|statement| *statement == failure.object);
+        let Some(refused) = refused else {
+            return Err(
+                Failure::bug("constraints", "a statement was refused that was not sent").caused_by(failure),
+            );
+        };
+        leave_out(shared, &rest[refused], &failure);
+        rest = &rest[refused + 1..];
     }
     Ok(())
 }
 
-fn leave_out<T>(shared: &LaneShared<T>, plan: &TablePlan, name: &str, failure: &Failure) {
+fn leave_out<T>(shared: &LaneShared<T>, constraint: &Constraint, failure: &Failure) {
     let cause = failure
         .cause
         .as_ref()
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();
-    let text = format!(
-        "left out, because the target refuses it: {}{cause}",
-        failure.message
-    );
-    let subject = Subject::part(plan.name().table.clone(), name);
-    tracing::warn!(table = plan.name().table, constraint = name, %failure, "a constraint is left out");
-    shared.progress.find(
-        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text)
-            .remedy(failure.object.clone()),
-    );
+    let table = &constraint.plan.name().table;
+    tracing::warn!(table, constraint = constraint.name, %failure, "a constraint is left out");
+    let why = format!("the target refuses it: {}{cause}", failure.message);
+    shared.progress.find(constraint.left_out(&why));
 }
 
-fn index_statements(
+fn indexes(
     plan: &Arc<TablePlan>,
     dialect: Dialect,
     existing: &TargetDescription,
-) -> Vec<(Arc<TablePlan>, String, String)> {
+) -> impl Iterator<Item = Constraint> {
     let missing = plan
         .target
         .indexes
         .iter()
         .filter(|index| !existing.indexes.contains(&index.name));
-    missing
-        .map(|index| {
-            (
-                Arc::clone(plan),
-                index.name.clone(),
-                ddl::create_index(&plan.target, index, dialect),
-            )
-        })
-        .collect()
+    missing.map(move |index| Constraint {
+        plan: Arc::clone(plan),
+        name: index.name.clone(),
+        statement: ddl::create_index(&plan.target, index, dialect),
+    })
 }
 
-fn foreign_key_statements(
+fn foreign_keys(
     plan: &Arc<TablePlan>,
     dialect: Dialect,
     existing: &TargetDescription,
-) -> Vec<(Arc<TablePlan>, String, String)> {
+) -> impl Iterator<Item = Constraint> {
     let missing = plan
         .target
         .foreign_keys
         .iter()
         .filter(|key| !existing.foreign_keys.contains(&key.name));
-    missing
-        .map(|key| {
-            (
-                Arc::clone(plan),
-                key.name.clone(),
-                ddl::add_foreign_key(&plan.target, key, dialect),
-            )
-        })
-        .collect()
+    missing.map(move |key| Constraint {
+        plan: Arc::clone(plan),
+        name: key.name.clone(),
+        statement: ddl::add_foreign_key(&plan.target, key, dialect),
+    })
 }

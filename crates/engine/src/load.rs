@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::lane::{Backoff, FencedLane, LaneError, LaneShared, interrupted};
 use crate::migrate::ControlLane;
-use crate::registry::Registry;
+use crate::registry::{Registry, Transition};
 
 /// Most rows of one load commit.
 const COMMIT_ROWS_MAX: usize = 1_000;
@@ -185,9 +185,12 @@ pub async fn load<S: SnapshotSource, T: Target>(
 }
 
 fn to_load(registry: &Registry) -> Vec<Arc<TablePlan>> {
-    let wanted =
-        |plan: &&Arc<TablePlan>| matches!(registry.phase(plan.id), TablePhase::Pending | TablePhase::Loading);
-    registry.plans().iter().filter(wanted).map(Arc::clone).collect()
+    let wanted = registry.plans().iter().filter(|plan| is_to_load(registry, plan));
+    wanted.map(Arc::clone).collect()
+}
+
+fn is_to_load(registry: &Registry, plan: &TablePlan) -> bool {
+    matches!(registry.phase(plan.id), TablePhase::Pending | TablePhase::Loading)
 }
 
 /// Makes `low` (once) and `high` durable, then prepares the work.
@@ -199,18 +202,25 @@ async fn begin<T: Target>(
     (low, high): (&Position, &Position),
     ranges: &BTreeMap<(String, u64), RangeRow>,
 ) -> Result<Arc<Attempt<T>>, Failure> {
-    let rows = tables.iter().map(|plan| {
-        ControlChange::Table(registry.row_with(plan.id, |row| {
-            if row.low.is_empty() {
-                row.low = low.to_string();
-            }
-            row.high = high.to_string();
-            row.phase = TablePhase::Loading;
-        }))
-    });
-    control.record(rows.collect(), registry).await?;
+    let rows = |transition: &Transition<'_>| {
+        // A group may have stopped while the snapshot was opened.
+        let wanted = tables.iter().filter(|plan| is_to_load(registry, plan));
+        wanted
+            .map(|plan| {
+                ControlChange::Table(transition.row_with(plan.id, |row| {
+                    if row.low.is_empty() {
+                        row.low = low.to_string();
+                    }
+                    row.high = high.to_string();
+                    row.phase = TablePhase::Loading;
+                }))
+            })
+            .collect()
+    };
+    control.record(registry, rows).await?;
     let mut loads: Vec<TableLoad> = tables
         .iter()
+        .filter(|plan| is_to_load(registry, plan))
         .map(|plan| TableLoad::new(Arc::clone(plan), ranges))
         .collect();
     loads.sort_by_key(|load| std::cmp::Reverse(load.plan.source.bytes_estimate));
@@ -574,14 +584,17 @@ impl<T: Target> Attempt<T> {
             let name = self.registry.plans()[table.0 as usize].name().table.clone();
             let failure = Failure::new(code::VALUE_REFUSED, Class::StopTable, name, text);
             stop_table(&self.registry, &self.control, &failure).await?;
-        } else if over && self.registry.phase(table) == TablePhase::Loading {
-            let row = self.registry.row_with(table, |row| {
-                row.phase = TablePhase::Loaded;
-                row.rows_loaded = self.rows_recorded(&row.table);
-            });
-            self.control
-                .record(vec![ControlChange::Table(row)], &self.registry)
-                .await?;
+        } else if over {
+            let loaded = |transition: &Transition<'_>| {
+                let row = (self.registry.phase(table) == TablePhase::Loading).then(|| {
+                    transition.row_with(table, |row| {
+                        row.phase = TablePhase::Loaded;
+                        row.rows_loaded = self.rows_recorded(&row.table);
+                    })
+                });
+                row.into_iter().map(ControlChange::Table).collect()
+            };
+            self.control.record(&self.registry, loaded).await?;
         }
         self.with(table, |load| load.outstanding -= 1);
         self.registry.touch();
@@ -631,8 +644,7 @@ pub(crate) async fn stop_table<T: Target>(
     control: &ControlLane<T>,
     failure: &Failure,
 ) -> Result<(), Failure> {
-    let named = |plan: &&Arc<TablePlan>| plan.name().table == failure.object;
-    let Some(plan) = registry.plans().iter().find(named) else {
+    let Some(plan) = registry.named(&failure.object) else {
         return Err(Failure::bug(
             failure.object.clone(),
             "a failure names a table that is not migrated",
@@ -656,7 +668,7 @@ pub(crate) async fn stop_table<T: Target>(
     .remedy(format!("spanferry resync {}", failure.object));
     tracing::error!(table = failure.object, code = %failure.code, "the group of this table stops");
     control
-        .record(registry.stop_rows(plan.group, &finding), registry)
+        .record(registry, |transition| transition.stop_rows(plan.group, &finding))
         .await?;
     control.progress().find(finding);
     Ok(())

@@ -20,7 +20,7 @@ use crate::lane::{FencedLane, LaneError};
 use crate::load::load;
 use crate::prepare::Prepared;
 use crate::progress::Progress;
-use crate::registry::Registry;
+use crate::registry::{Registry, Transition};
 use crate::stop::StopSignal;
 
 /// How often the source is asked where it stands, to tell whether apply has caught up.
@@ -44,12 +44,22 @@ impl<T: Target> ControlLane<T> {
         }
     }
 
-    /// Makes rows durable, then known to the registry.
-    pub async fn record(&self, rows: Vec<ControlChange>, registry: &Registry) -> Result<(), Failure> {
+    /// Makes the rows that `rows` chooses durable, then known to the registry; nobody else changes recorded states meanwhile.
+    /// No rows, no commit.
+    pub async fn record(
+        &self,
+        registry: &Registry,
+        rows: impl FnOnce(&Transition<'_>) -> Vec<ControlChange>,
+    ) -> Result<(), Failure> {
+        let transition = registry.transition().await;
+        let rows = rows(&transition);
+        if rows.is_empty() {
+            return Ok(());
+        }
         let mut lane = self.lane.lock().await;
         match lane.commit_counted(Vec::new(), rows.clone()).await {
             Ok(_) => {
-                registry.adopt(&rows);
+                transition.adopt(&rows);
                 Ok(())
             }
             Err(LaneError::Failed(failure)) => Err(failure),

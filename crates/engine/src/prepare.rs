@@ -22,10 +22,11 @@ use spanferry_core::target::{
 use spanferry_core::target_schema::Dialect;
 use tokio::sync::Semaphore;
 
+use crate::constraint;
 use crate::lane::{FencedLane, LaneShared};
 use crate::migrate::ControlLane;
 use crate::progress::{Progress, TableProgress};
-use crate::registry::{Registry, TableState};
+use crate::registry::{Registry, TableState, Transition};
 use crate::stop::StopSignal;
 
 /// Version of the control tables that this release writes and reads.
@@ -147,7 +148,9 @@ where
         None => begin_new(source, target.as_ref(), logs, &plans, options, &description).await?,
         Some(state) => take_over(target.as_ref(), logs, &plans, options, state).await?,
     };
-    assemble(start, target, plans, options, description.dialect).await
+    let (prepared, progress) = assemble(start, target, plans, options, description.dialect).await?;
+    constraint::find_left_out(&prepared.registry, prepared.dialect, &description, &progress);
+    Ok((prepared, progress))
 }
 
 /// A start that owns the fence.
@@ -231,11 +234,10 @@ async fn take_over<B: LogStore, T: Target>(
                 Subject::whole(),
                 text,
             ));
-            (
-                new_log(logs, plans, &state, &position, options).await?,
-                Sequence::ZERO,
-                old.key.piece,
-            )
+            // A transaction that was cut is applied anew from its first change: which one it was is known by its place in
+            // the old log only, and another server of the same history may send it later than others.
+            let log = new_log(logs, plans, &state, &position, options).await?;
+            (log, Sequence::ZERO, 0)
         }
     };
     let epoch = Epoch(state.migration.epoch.0 + 1);
@@ -499,27 +501,26 @@ async fn record_new_and_changed<T: Target>(
     control: &ControlLane<T>,
     known: &BTreeMap<String, TableRow>,
 ) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    for plan in registry.plans() {
-        let row = registry.state(plan.id).row;
-        if !known.contains_key(&row.table) {
-            rows.push(ControlChange::Table(row));
-        } else if row.phase != TablePhase::Stopped && row.definition != definition_of(plan) {
-            let text = "its definition at the source is no longer the one that the migration began with";
-            let finding = Finding::new(
-                code::SCHEMA_MISMATCH,
-                Severity::Blocking,
-                Subject::table(row.table.clone()),
-                text,
-            )
-            .remedy(format!("spanferry resync {}", row.table));
-            rows.extend(registry.stop_rows(plan.group, &finding));
-            control.progress().find(finding);
+    let rows = |transition: &Transition<'_>| {
+        let mut rows = Vec::new();
+        for plan in registry.plans() {
+            let row = registry.state(plan.id).row;
+            if !known.contains_key(&row.table) {
+                rows.push(ControlChange::Table(row));
+            } else if row.phase != TablePhase::Stopped && row.definition != definition_of(plan) {
+                let text = "its definition at the source is no longer the one that the migration began with";
+                let finding = Finding::new(
+                    code::SCHEMA_MISMATCH,
+                    Severity::Blocking,
+                    Subject::table(row.table.clone()),
+                    text,
+                )
+                .remedy(format!("spanferry resync {}", row.table));
+                rows.extend(transition.stop_rows(plan.group, &finding));
+                control.progress().find(finding);
+            }
         }
-    }
-    if rows.is_empty() {
-        Ok(())
-    } else {
-        control.record(rows, registry).await
-    }
+        rows
+    };
+    control.record(registry, rows).await
 }

@@ -6,7 +6,7 @@ use spanferry_core::finding::Finding;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::position::Position;
 use spanferry_core::target::{ControlChange, TablePhase, TableRow};
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 
 use crate::progress::Progress;
 
@@ -26,6 +26,8 @@ pub struct TableState {
 pub struct Registry {
     plans: Vec<Arc<TablePlan>>,
     states: Mutex<Vec<TableState>>,
+    /// Held by whoever changes a table's recorded state, see `Transition`.
+    transition: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     progress: Arc<Progress>,
 }
@@ -37,6 +39,7 @@ impl Registry {
         Registry {
             plans,
             states: Mutex::new(states),
+            transition: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             progress,
         }
@@ -93,50 +96,19 @@ impl Registry {
         self.plans.iter().filter(move |plan| plan.group == group)
     }
 
-    /// The row of a table with changes, for a commit; `adopt` follows once it is durable.
-    pub fn row_with(&self, table: TableId, change: impl FnOnce(&mut TableRow)) -> TableRow {
-        let mut row = self.state(table).row;
-        change(&mut row);
-        row
-    }
-
-    /// Takes over rows that have become durable.
-    pub fn adopt(&self, rows: &[ControlChange]) {
-        {
-            let mut states = self
-                .states
-                .lock()
-                .expect("no task panics while it holds the registry");
-            for change in rows {
-                if let ControlChange::Table(row) = change
-                    && let Some(at) = self.plans.iter().position(|plan| plan.name().table == row.table)
-                {
-                    states[at] = TableState {
-                        low: Position::parse(&row.low).ok(),
-                        high: Position::parse(&row.high).ok(),
-                        row: row.clone(),
-                    };
-                    self.progress.update_table(self.plans[at].id, |table| {
-                        table.phase = row.phase;
-                        table.stopped = (!row.reason.is_empty()).then(|| row.reason.clone());
-                    });
-                }
-            }
+    /// Begins a change of recorded states; waits while another one is under way.
+    ///
+    /// Cancellation: safe.
+    pub async fn transition(&self) -> Transition<'_> {
+        Transition {
+            registry: self,
+            _held: self.transition.lock().await,
         }
-        self.touch();
     }
 
-    /// The rows that record a stop of a whole group.
-    pub fn stop_rows(&self, group: GroupId, finding: &Finding) -> Vec<ControlChange> {
-        let reason = format!("{}: {}: {}", finding.code, finding.subject, finding.text);
-        self.group(group)
-            .map(|plan| {
-                ControlChange::Table(self.row_with(plan.id, |row| {
-                    row.phase = TablePhase::Stopped;
-                    row.reason.clone_from(&reason);
-                }))
-            })
-            .collect()
+    /// The plan of a table by its source name.
+    pub fn named(&self, table: &str) -> Option<&Arc<TablePlan>> {
+        self.plans.iter().find(|plan| plan.name().table == table)
     }
 
     /// Whether every table has stopped.
@@ -151,5 +123,66 @@ impl Registry {
         self.plans
             .iter()
             .all(|plan| matches!(self.phase(plan.id), TablePhase::Stopped | TablePhase::Constrained))
+    }
+}
+
+/// The right to change recorded states, from the look at the present ones until the new ones are durable and adopted.
+///
+/// Load, apply and constraints commit table rows on lanes of their own. Without this a row made from an older look could
+/// overwrite a stop that another lane has just recorded, and the changes after the stop would never be applied.
+#[derive(Debug)]
+pub struct Transition<'a> {
+    registry: &'a Registry,
+    _held: MutexGuard<'a, ()>,
+}
+
+impl Transition<'_> {
+    /// The row of a table with changes, for a commit; `adopt` follows once it is durable.
+    pub fn row_with(&self, table: TableId, change: impl FnOnce(&mut TableRow)) -> TableRow {
+        let mut row = self.registry.state(table).row;
+        change(&mut row);
+        row
+    }
+
+    /// The rows that record a stop of a whole group. What has stopped before keeps its reason.
+    pub fn stop_rows(&self, group: GroupId, finding: &Finding) -> Vec<ControlChange> {
+        let reason = format!("{}: {}: {}", finding.code, finding.subject, finding.text);
+        self.registry
+            .group(group)
+            .filter(|plan| self.registry.phase(plan.id) != TablePhase::Stopped)
+            .map(|plan| {
+                ControlChange::Table(self.row_with(plan.id, |row| {
+                    row.phase = TablePhase::Stopped;
+                    row.reason.clone_from(&reason);
+                }))
+            })
+            .collect()
+    }
+
+    /// Takes over rows that have become durable.
+    pub fn adopt(&self, rows: &[ControlChange]) {
+        let registry = self.registry;
+        {
+            let mut states = registry
+                .states
+                .lock()
+                .expect("no task panics while it holds the registry");
+            for change in rows {
+                if let ControlChange::Table(row) = change
+                    && let Some(plan) = registry.named(&row.table)
+                {
+                    states[plan.id.0 as usize] = TableState {
+                        low: Position::parse(&row.low).ok(),
+                        high: Position::parse(&row.high).ok(),
+                        row: row.clone(),
+                    };
+                    registry.progress.update_table(plan.id, |table| {
+                        table.phase = row.phase;
+                        table.stopped = (!row.reason.is_empty()).then(|| row.reason.clone());
+                    });
+                }
+            }
+        }
+        registry.touch();
     }
 }

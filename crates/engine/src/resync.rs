@@ -3,10 +3,11 @@
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::ddl;
 use spanferry_core::failure::Failure;
-use spanferry_core::plan::GroupId;
+use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::target::{ControlChange, TablePhase, Target};
 
 use crate::prepare::{Prepared, definition_of};
+use crate::registry::Transition;
 
 /// Empties a group. Its tables must not be written by anybody else meanwhile: `prepared` owns the fence.
 ///
@@ -18,8 +19,8 @@ pub async fn resync<L: ChangeLog, T: Target>(
 ) -> Result<(), Failure> {
     let registry = &prepared.registry;
     let plans: Vec<_> = registry.group(group).cloned().collect();
-    let row = |plan: &spanferry_core::plan::TablePlan, phase| {
-        ControlChange::Table(registry.row_with(plan.id, |row| {
+    let row = |transition: &Transition<'_>, plan: &TablePlan, phase| {
+        ControlChange::Table(transition.row_with(plan.id, |row| {
             row.phase = phase;
             row.reason = if phase == TablePhase::Stopped {
                 "resync has begun".to_owned()
@@ -32,13 +33,16 @@ pub async fn resync<L: ChangeLog, T: Target>(
             row.definition = definition_of(plan);
         }))
     };
-    let mut rows: Vec<ControlChange> = plans.iter().map(|plan| row(plan, TablePhase::Stopped)).collect();
-    rows.extend(
-        plans
+    let stop = |transition: &Transition<'_>| {
+        let rows = plans
             .iter()
-            .map(|plan| ControlChange::ForgetRanges(plan.name().table.clone())),
-    );
-    prepared.control.record(rows, registry).await?;
+            .map(|plan| row(transition, plan, TablePhase::Stopped));
+        let forgotten = plans
+            .iter()
+            .map(|plan| ControlChange::ForgetRanges(plan.name().table.clone()));
+        rows.chain(forgotten).collect()
+    };
+    prepared.control.record(registry, stop).await?;
 
     let target = &prepared.shared.target;
     let existing = target.describe().await?;
@@ -73,6 +77,11 @@ pub async fn resync<L: ChangeLog, T: Target>(
     );
     target.run_ddl(&statements).await?;
 
-    let rows = plans.iter().map(|plan| row(plan, TablePhase::Pending)).collect();
-    prepared.control.record(rows, registry).await
+    let renew = |transition: &Transition<'_>| {
+        plans
+            .iter()
+            .map(|plan| row(transition, plan, TablePhase::Pending))
+            .collect()
+    };
+    prepared.control.record(registry, renew).await
 }

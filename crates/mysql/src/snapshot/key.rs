@@ -187,8 +187,11 @@ fn literal(plan: &TablePlan, column: &SourceColumn, cell: &str) -> Result<String
         | SourceType::Unknown { .. } => Err(Failure::new(
             code::KEY_NOT_INJECTIVE,
             Class::StopTable,
-            format!("{}.{}", plan.name(), column.name),
-            "the type of this key column cannot be read in ranges",
+            plan.name().table.clone(),
+            format!(
+                "the type of its key column `{}` cannot be read in ranges",
+                column.name
+            ),
         )),
     }
 }

@@ -271,7 +271,7 @@ async fn expect_tables(
             return Err(Failure::new(
                 code::SCHEMA_MISMATCH,
                 Class::StopTable,
-                plan.name().to_string(),
+                plan.name().table.clone(),
                 text,
             ));
         }

@@ -47,7 +47,7 @@ impl MysqlSession {
         self.connection
             .query(sql)
             .await
-            .map_err(|error| failure(error, address))
+            .map_err(|error| error.into_failure(address))
     }
 }
 
@@ -66,22 +66,20 @@ impl SnapshotSession for MysqlSession {
             key::order(plan),
             rows.saturating_sub(1),
         );
-        let table = plan.name().to_string();
         let result = async {
             self.connection.execute(SAVEPOINT).await?;
             let found = self.connection.query(&sql).await?;
             self.connection.execute(RELEASE).await?;
             Ok(found)
         };
-        let found = result.await.map_err(|error| failure(error, table))?;
+        let found = result.await.map_err(|error| failure(error, plan))?;
         found.rows.first().map(|row| key::boundary(plan, row)).transpose()
     }
 
     async fn begin(&mut self, plan: &Arc<TablePlan>, range: &Range) -> Result<(), Failure> {
-        let table = || plan.name().to_string();
         if self.reading.is_some() {
             return Err(Failure::bug(
-                table(),
+                plan.name().to_string(),
                 "a range is begun before the last one ended",
             ));
         }
@@ -95,12 +93,12 @@ impl SnapshotSession for MysqlSession {
         self.connection
             .execute(SAVEPOINT)
             .await
-            .map_err(|error| failure(error, table()))?;
+            .map_err(|error| failure(error, plan))?;
         let columns = self
             .connection
             .begin_query(&sql)
             .await
-            .map_err(|error| failure(error, table()))?;
+            .map_err(|error| failure(error, plan))?;
         expect_columns(plan, &columns.unwrap_or_default())?;
         self.reading = Some(Arc::clone(plan));
         Ok(())
@@ -119,11 +117,10 @@ impl SnapshotSession for MysqlSession {
         };
         loop {
             let row = self.connection.next_row().await;
-            let Some(row) = row.map_err(|error| failure(error, plan.name().to_string()))? else {
+            let Some(row) = row.map_err(|error| failure(error, &plan))? else {
                 break;
             };
-            convert(&plan, row, into, &mut self.scratch)
-                .map_err(|error| failure(error, plan.name().to_string()))?;
+            convert(&plan, row, into, &mut self.scratch).map_err(|error| failure(error, &plan))?;
             if into.rows.len() + into.refused.len() >= rows_max || into.rows.byte_len() >= bytes_max {
                 return Ok(ReadStatus::More);
             }
@@ -132,7 +129,7 @@ impl SnapshotSession for MysqlSession {
         self.connection
             .execute(RELEASE)
             .await
-            .map_err(|error| failure(error, plan.name().to_string()))?;
+            .map_err(|error| failure(error, &plan))?;
         Ok(ReadStatus::End)
     }
 }
@@ -228,26 +225,23 @@ fn printed_key(plan: &TablePlan, row: RowView<'_>) -> Result<String, MysqlError>
 /// The result's columns must be those of the plan: a table altered behind the snapshot is read silently by both servers in
 /// some cases (SERVERS 2.5).
 fn expect_columns(plan: &TablePlan, columns: &[ColumnDefinition]) -> Result<(), Failure> {
-    let mismatch = |part: &str| {
-        let object = if part.is_empty() {
-            plan.name().to_string()
-        } else {
-            format!("{}.{part}", plan.name())
-        };
+    let mismatch = |what: String| {
+        let text = format!("its definition has changed since the migration began: {what}");
         Failure::new(
             code::SCHEMA_MISMATCH,
             Class::StopTable,
-            object,
-            "its definition has changed since the migration began",
+            plan.name().table.clone(),
+            text,
         )
     };
     if columns.len() != plan.columns.len() {
-        return Err(mismatch(""));
+        let text = format!("{} columns instead of {}", columns.len(), plan.columns.len());
+        return Err(mismatch(text));
     }
     for (column, planned) in columns.iter().zip(&plan.columns) {
         let source = &plan.source.columns[planned.source_index];
         if !column.name.eq_ignore_ascii_case(&source.name) || !has_type(column, &source.ty) {
-            return Err(mismatch(&source.name));
+            return Err(mismatch(format!("column `{}`", source.name)));
         }
     }
     Ok(())
@@ -293,7 +287,7 @@ fn has_type(column: &ColumnDefinition, ty: &SourceType) -> bool {
 }
 
 /// The failure of a session: a lost snapshot is opened anew, a changed table stops, anything else is as the error says.
-fn failure(error: MysqlError, object: String) -> Failure {
+fn failure(error: MysqlError, plan: &TablePlan) -> Failure {
     const UNKNOWN_COLUMN: u16 = 1054;
     const UNKNOWN_TABLE: u16 = 1146;
     const UNKNOWN_KEY: u16 = 1176;
@@ -305,7 +299,7 @@ fn failure(error: MysqlError, object: String) -> Failure {
         return Failure::new(
             code::SNAPSHOT_LOST,
             class,
-            object,
+            plan.name().to_string(),
             "the snapshot was lost while reading",
         )
         .caused_by(error);
@@ -315,7 +309,8 @@ fn failure(error: MysqlError, object: String) -> Failure {
         Some(UNKNOWN_COLUMN | UNKNOWN_TABLE | UNKNOWN_KEY)
     ) {
         let text = "its definition has changed since the migration began";
-        return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, object, text).caused_by(error);
+        let table = plan.name().table.clone();
+        return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text).caused_by(error);
     }
-    error.into_failure(object)
+    error.into_failure(plan.name().to_string())
 }
