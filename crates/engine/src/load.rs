@@ -4,6 +4,7 @@
 //! with each, before the attempt's first load commit. A finished range is recorded in the same commit as its last rows.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ struct Attempt<T> {
     control: Arc<ControlLane<T>>,
     shared: LaneShared<T>,
     ranges: Mutex<BTreeMap<(String, u64), RangeRow>>,
+    /// A session was lost: the others finish their range, then a new snapshot with all sessions takes the rest.
+    lost: AtomicBool,
 }
 
 /// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the load lanes back.
@@ -230,6 +233,7 @@ async fn begin<T: Target>(
         control: Arc::clone(control),
         shared: shared.clone(),
         ranges: Mutex::new(ranges.clone()),
+        lost: AtomicBool::new(false),
     }))
 }
 
@@ -318,6 +322,9 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
             };
             if let Err((rest, failure)) = self.one(table, work).await {
                 self.attempt.give_back(table, rest);
+                if failure.is_retry() {
+                    self.attempt.lost.store(true, Ordering::Relaxed);
+                }
                 if failure.class == Class::StopTable {
                     let stopped = stop_table(&self.attempt.registry, &self.attempt.control, &failure).await;
                     break stopped.and(Err(failure));
@@ -514,8 +521,11 @@ impl<T: Target> Attempt<T> {
         change(load)
     }
 
-    /// The next piece of work, of the largest table that has any.
+    /// The next piece of work, of the largest table that has any; nothing once a session was lost.
     fn take(&self) -> Option<(TableId, Work)> {
+        if self.lost.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut tables = self
             .tables
             .lock()
@@ -532,7 +542,11 @@ impl<T: Target> Attempt<T> {
         None
     }
 
+    /// Whether no work is left, or what is left needs a new snapshot.
     fn is_over(&self) -> bool {
+        if self.lost.load(Ordering::Relaxed) {
+            return true;
+        }
         let tables = self
             .tables
             .lock()
