@@ -91,8 +91,7 @@ const RETRYABLE: &[u16] = &[
 /// not make, grow or delete, no descriptor, no memory. The statement had no effect. Numbers below 1000 come from the server's
 /// file layer; 22 and 28 of them are unknown character sets and collations, which no second attempt mends.
 fn is_server_resource(code: u16) -> bool {
-    matches!(code, 1..=21 | 23..=27 | 29..=31)
-        || matches!(code, 1021 | 1037 | 1038 | 1041 | 1114) // disk full, out of memory, sort memory, resources, table full
+    matches!(code, 1..=21 | 23..=27 | 29..=31) || matches!(code, 1021 | 1037 | 1038 | 1041 | 1114) // disk full, out of memory, sort memory, resources, table full
 }
 
 /// Server errors that mean a missing privilege.
