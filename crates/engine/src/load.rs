@@ -171,6 +171,7 @@ pub async fn load<S: SnapshotSource, T: Target>(
             }
             Some(failure) if failure.is_retry() && backoff.elapsed() < SOURCE_PATIENCE => {
                 tracing::warn!(%failure, "the snapshot is lost; opening a new one for the rest");
+                shared.progress.find(lost_snapshot(&failure));
                 if !shared.stop.pause(backoff.delay(None)).await {
                     return Err(interrupted());
                 }
@@ -185,6 +186,12 @@ pub async fn load<S: SnapshotSource, T: Target>(
             Some(failure) => return Err(failure),
         }
     }
+}
+
+/// Why a snapshot was lost, for the report: nothing is missing because of it.
+fn lost_snapshot(failure: &Failure) -> Finding {
+    let text = format!("{failure}; what is left is read in a new snapshot");
+    Finding::new(failure.code, Severity::Notice, Subject::whole(), text)
 }
 
 fn to_load(registry: &Registry) -> Vec<Arc<TablePlan>> {

@@ -8,5 +8,6 @@ mod open;
 mod owned;
 mod scalar;
 mod session;
+mod watch;
 
 pub use session::MysqlSession;

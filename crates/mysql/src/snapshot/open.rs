@@ -11,6 +11,7 @@ use spanferry_core::source::{HandOff, Snapshot, SnapshotSource};
 
 use super::owned;
 use super::session::MysqlSession;
+use super::watch;
 use crate::catalog;
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -38,9 +39,11 @@ impl SnapshotSource for MysqlSource {
         let mut control = self.connect().await.map_err(|error| self.failure(error))?;
         expect_tables(self, &mut control, tables).await?;
         let mut connections = Vec::with_capacity(sessions);
+        let mut watched = Vec::with_capacity(sessions);
         for _ in 0..sessions.max(1) {
             let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-            pin(&mut connection).await.map_err(|error| self.failure(error))?;
+            let gives_back = pin(&mut connection).await.map_err(|error| self.failure(error))?;
+            watched.push((connection.id(), gives_back));
             connections.push(connection);
         }
         let mut locker = self.connect().await.map_err(|error| self.failure(error))?;
@@ -66,7 +69,13 @@ impl SnapshotSource for MysqlSource {
             sessions = connections.len(),
             "snapshot opened"
         );
-        let sessions = connections.into_iter().map(MysqlSession::new).collect();
+        let seats = watch::start(self, control, &watched)
+            .await
+            .map_err(|error| self.failure(error))?;
+        let sessions = connections.into_iter().zip(seats);
+        let sessions = sessions
+            .map(|(connection, seat)| MysqlSession::new(connection, seat))
+            .collect();
         Ok(Snapshot {
             low,
             high,
@@ -162,8 +171,8 @@ impl MysqlSource {
     }
 }
 
-/// Pins what changes values, and what would end a long read.
-async fn pin(connection: &mut Connection) -> Result<(), MysqlError> {
+/// Pins what changes values, and what would end a long read. Whether the session gives a table's lock back after a range.
+async fn pin(connection: &mut Connection) -> Result<bool, MysqlError> {
     let own = if connection.server().is_mariadb() {
         "max_statement_time = 0"
     } else {
@@ -177,14 +186,15 @@ async fn pin(connection: &mut Connection) -> Result<(), MysqlError> {
     connection
         .execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .await?;
-    if connection.server().is_mariadb() {
-        // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN, `check` says so.
-        match connection.execute("SET SESSION sql_log_bin = 0").await {
-            Err(error) if !error.is_denied() => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    if !connection.server().is_mariadb() {
+        return Ok(true);
     }
-    Ok(())
+    // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN, `check` says so.
+    match connection.execute("SET SESSION sql_log_bin = 0").await {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_denied() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes the strongest lock that the account and the load of the source allow.
