@@ -121,6 +121,10 @@ impl SnapshotSession for MysqlSession {
         let Some(plan) = self.reading.clone() else {
             return Ok(ReadStatus::End);
         };
+        // What the socket still holds is whole, but the range can no longer be: the sooner a new snapshot, the better.
+        if let Some(table) = self.seat.yielded_for() {
+            return Err(yielded(&table, &plan));
+        }
         loop {
             let row = self.connection.next_row().await;
             let Some(row) = row.map_err(|error| failure(&self.seat, error, &plan))? else {
@@ -301,9 +305,7 @@ fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
     const UNKNOWN_KEY: u16 = 1176;
     const TABLE_CHANGED: u16 = 1412;
     if let Some(table) = seat.yielded_for() {
-        let class = Class::Retry { after: None };
-        let text = format!("a statement waits for {table}, so the snapshot was given up and is opened anew");
-        return Failure::new(code::SNAPSHOT_LOST, class, plan.name().to_string(), text).caused_by(error);
+        return yielded(&table, plan).caused_by(error);
     }
     let lost =
         error.is_connection_lost() || error.is_retryable() || error.server_code() == Some(TABLE_CHANGED);
@@ -326,4 +328,11 @@ fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
         return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text).caused_by(error);
     }
     error.into_failure(plan.name().to_string())
+}
+
+/// The failure of a session that gave way to a statement that waits for a table.
+fn yielded(table: &str, plan: &TablePlan) -> Failure {
+    let class = Class::Retry { after: None };
+    let text = format!("a statement waits for {table}, so the snapshot was given up and is opened anew");
+    Failure::new(code::SNAPSHOT_LOST, class, plan.name().to_string(), text)
 }
