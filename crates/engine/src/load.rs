@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use spanferry_core::change_log::{ChangeLog, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
@@ -129,8 +130,13 @@ struct Attempt<T> {
 }
 
 /// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the load lanes back.
-pub async fn load<S: SnapshotSource, T: Target>(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one boundary of the pipeline, named where it is wired"
+)]
+pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
     source: Arc<S>,
+    log: Arc<L>,
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
     shared: LaneShared<T>,
@@ -150,6 +156,12 @@ pub async fn load<S: SnapshotSource, T: Target>(
             biased;
             () = shared.stop.requested() => return Err(interrupted()),
             opened = source.open(&tables, lanes.len(), options.lock) => opened,
+        };
+        let opened = match opened {
+            Ok(snapshot) => expect_logged(log.as_ref(), &snapshot.low)
+                .await
+                .map(|()| snapshot),
+            Err(failure) => Err(failure),
         };
         let failure = match opened {
             Ok(snapshot) => {
@@ -215,6 +227,29 @@ pub async fn load<S: SnapshotSource, T: Target>(
 fn lost_snapshot(failure: &Failure) -> Finding {
     let text = format!("{failure}; what is left is read in a new snapshot");
     Finding::new(failure.code, Severity::Notice, Subject::whole(), text)
+}
+
+/// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
+/// (docs/design/hand-off.md, step 1).
+async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
+    let oldest = Sequence(log.usage().oldest.0.max(1));
+    let beginning = log.position_before(oldest).await?;
+    match low.contains_all(&beginning) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            "snapshot",
+            "the source commits more slowly than it logs: the snapshot is older than the beginning of the change log",
+        )),
+        Err(cause) => Err(Failure::new(
+            code::HISTORY_CHANGED,
+            Class::StopMigration,
+            "snapshot",
+            "it is of another history than the change log",
+        )
+        .caused_by(cause)),
+    }
 }
 
 fn to_load(registry: &Registry) -> Vec<Arc<TablePlan>> {

@@ -192,6 +192,7 @@ where
         ));
         let loading = load(
             Arc::clone(&source),
+            log,
             Arc::clone(&registry),
             control,
             shared,

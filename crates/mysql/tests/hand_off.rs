@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spanferry_core::position::{GtidSet, Position, ServerUuid};
-use spanferry_core::source::{HandOff, SnapshotSource};
+use spanferry_core::source::{HandOff, SchemaSource, SnapshotSource};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;
@@ -99,11 +99,7 @@ async fn check(server: &Server, user: &str, expected: HandOff, base: u64) {
 async fn check_all(server: &Server) {
     let mut admin = server.run(SCHEMA).await;
     let source = MysqlSource::new(server.admin("h"), 4242).expect("options");
-    let base = transactions(
-        &spanferry_core::source::SchemaSource::position(&source)
-            .await
-            .expect("a position"),
-    );
+    let base = transactions(&source.position().await.expect("a position"));
     let stop = Arc::new(AtomicBool::new(false));
     let mut writers = write(server, &stop).await;
     for (user, expected) in [
@@ -125,6 +121,13 @@ async fn check_all(server: &Server) {
     while let Some(writer) = writers.join_next().await {
         writer.expect("no writer failed");
     }
+    let rows = admin.query("SELECT COUNT(*) FROM h.a").await.expect("a count");
+    let reached = transactions(&source.position().await.expect("a position")) - base;
+    assert_eq!(
+        rows.rows[0].number(0),
+        Some(reached),
+        "one transaction a row, or the proof is void"
+    );
 }
 
 #[tokio::test]
