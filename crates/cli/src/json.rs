@@ -60,7 +60,7 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, running: bool) -> Value
         "lag": {"transactions": rates.lag_transactions, "seconds": rates.lag_seconds,
             "seconds_to_catch_up": rates.catch_up_seconds},
         "log": {"bytes": snapshot.log_bytes, "budget_bytes": snapshot.log_budget_bytes},
-        "throttled": snapshot.throttled,
+        "throttled": snapshot.why_throttled(),
         "hand_off": snapshot.hand_off,
         "tables": tables,
         "findings": findings,

@@ -4,6 +4,7 @@ mod args;
 mod command;
 mod json;
 mod monitor;
+mod probe;
 mod rates;
 mod render;
 mod run_file;

@@ -160,7 +160,7 @@ pub(crate) fn line(snapshot: &Snapshot, rates: &Rates) -> String {
     if snapshot.caught_up {
         text += " | caught up";
     }
-    if let Some(reason) = &snapshot.throttled {
+    if let Some(reason) = snapshot.why_throttled() {
         text += &format!(" | {reason}");
     }
     text

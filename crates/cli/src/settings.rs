@@ -1,5 +1,6 @@
 //! Settings: defaults, then the configuration file, then the command line; checked once, here.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -44,6 +45,7 @@ struct File {
     #[serde(default)]
     create_database: bool,
     source_connections: Option<u32>,
+    source_rate: Option<NonZeroU64>,
     server_id: Option<u32>,
     #[serde(default)]
     no_lock: bool,
@@ -66,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) dialect: Option<Dialect>,
     pub(crate) create_database: bool,
     pub(crate) source_connections: u32,
+    pub(crate) source_rate: Option<NonZeroU64>,
     pub(crate) server_id: Option<u32>,
     pub(crate) lock: bool,
     pub(crate) log_budget: Option<u64>,
@@ -142,6 +145,7 @@ impl Settings {
             dialect,
             create_database,
             source_connections,
+            source_rate: common.source_rate.or(file.source_rate),
             server_id: common.server_id.or(file.server_id),
             lock: !(common.no_lock || file.no_lock),
             log_budget: common.log_budget.or(file.log_budget),

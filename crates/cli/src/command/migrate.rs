@@ -92,6 +92,7 @@ async fn migrate(
             None => StopWhen::Interrupted,
         },
         lock: settings.lock,
+        source_rate: settings.source_rate,
         limits: if session.target.client().is_emulator() {
             WindowLimits::EMULATOR
         } else {

@@ -105,7 +105,14 @@ impl World {
 
     /// Starts `migrate` without a stop condition.
     pub fn migrate(&self) -> Running {
-        let mut command = self.command("migrate", &self.migrate_options());
+        self.migrate_with(&[])
+    }
+
+    /// The same with further options.
+    pub fn migrate_with(&self, more: &[&str]) -> Running {
+        let mut options = self.migrate_options().to_vec();
+        options.extend(more);
+        let mut command = self.command("migrate", &options);
         Running(
             command
                 .stdout(Stdio::null())
