@@ -12,6 +12,7 @@ mod session;
 mod settings;
 mod source;
 mod state_dir;
+mod usage;
 
 use std::process::ExitCode;
 

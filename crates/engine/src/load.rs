@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use spanferry_core::change_log::{ChangeLog, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
@@ -117,8 +118,13 @@ struct Attempt<T> {
 }
 
 /// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the load lanes back.
-pub async fn load<S: SnapshotSource, T: Target>(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one boundary of the pipeline, named where it is wired"
+)]
+pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
     source: Arc<S>,
+    log: Arc<L>,
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
     shared: LaneShared<T>,
@@ -136,6 +142,12 @@ pub async fn load<S: SnapshotSource, T: Target>(
             biased;
             () = shared.stop.requested() => return Err(interrupted()),
             opened = source.open(&tables, lanes.len(), lock) => opened,
+        };
+        let opened = match opened {
+            Ok(snapshot) => expect_logged(log.as_ref(), &snapshot.low)
+                .await
+                .map(|()| snapshot),
+            Err(failure) => Err(failure),
         };
         let failure = match opened {
             Ok(snapshot) => {
@@ -184,6 +196,29 @@ pub async fn load<S: SnapshotSource, T: Target>(
             }
             Some(failure) => return Err(failure),
         }
+    }
+}
+
+/// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
+/// (docs/design/hand-off.md, step 1).
+async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
+    let oldest = Sequence(log.usage().oldest.0.max(1));
+    let beginning = log.position_before(oldest).await?;
+    match low.contains_all(&beginning) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            "snapshot",
+            "the source commits more slowly than it logs: the snapshot is older than the beginning of the change log",
+        )),
+        Err(cause) => Err(Failure::new(
+            code::HISTORY_CHANGED,
+            Class::StopMigration,
+            "snapshot",
+            "it is of another history than the change log",
+        )
+        .caused_by(cause)),
     }
 }
 

@@ -188,6 +188,7 @@ where
         ));
         let loading = load(
             Arc::clone(&source),
+            log,
             Arc::clone(&registry),
             control,
             shared,

@@ -9,6 +9,7 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{MariadbGtids, Position};
 use spanferry_core::source::{HandOff, Snapshot, SnapshotSource};
 
+use super::bound::upper_bound;
 use super::session::MysqlSession;
 use crate::catalog;
 use crate::connection::Connection;
@@ -102,7 +103,13 @@ impl MysqlSource {
             }
         }
         if !tell_own {
-            let high = self.position_now(control).await?;
+            let high = match hand_off {
+                HandOff::GlobalLock => self.position_now(control).await?,
+                HandOff::TableLocks | HandOff::NoLock => {
+                    let bound = upper_bound(control).await.map_err(|error| self.failure(error))?;
+                    Position::Mysql(bound.map_err(|error| unreadable(self.options(), error))?)
+                }
+            };
             return Ok((low, high));
         }
         let mut ends: Option<(MariadbGtids, MariadbGtids)> = None;
