@@ -5,7 +5,10 @@ mod command;
 mod json;
 mod monitor;
 mod probe;
+mod prompt;
 mod rates;
+#[cfg(test)]
+mod reference;
 mod render;
 mod run_file;
 mod run_log;

@@ -16,6 +16,7 @@ use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 
+use crate::prompt;
 use crate::settings::Settings;
 use crate::source::default_server_id;
 
@@ -42,7 +43,16 @@ pub(crate) struct Plan {
 impl Session {
     /// Names both ends; connections are made by the first calls.
     pub(crate) fn open(settings: &Settings) -> Result<Session, Failure> {
-        let options = settings.need_source()?.clone();
+        let mut options = settings.need_source()?.clone();
+        if options.password.is_empty()
+            && let Some(password) = prompt::password(&format!(
+                "password of `{}` at {}: ",
+                options.user,
+                options.address()
+            ))?
+        {
+            options.password = password;
+        }
         let server_id = settings.server_id.unwrap_or_else(|| default_server_id(&options));
         let address = options.address();
         let source = MysqlSource::new(options, server_id).map_err(|error| error.into_failure(address))?;
