@@ -13,6 +13,7 @@ mod session;
 mod settings;
 mod source;
 mod state_dir;
+mod usage;
 
 use std::process::ExitCode;
 
