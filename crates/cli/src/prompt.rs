@@ -61,6 +61,6 @@ impl<'a> Hidden<'a> {
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         // A terminal that is gone needs no echo.
-        drop(tcsetattr(self.terminal, OptionalActions::Now, &self.before));
+        let _gone = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
     }
 }
