@@ -8,6 +8,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, ChangeStream};
+use spanferry_kill_point::kill_point;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::lane::Backoff;
@@ -128,7 +129,9 @@ async fn append<L: ChangeLog>(
                 if !append_patiently(&mut writer, &mut pieces, &stop, &progress).await? {
                     return Ok(());
                 }
+                kill_point("before sync", "");
                 let durable = writer.sync().await?;
+                kill_point("after sync", "");
                 count(&progress, log.as_ref(), &pieces, durable);
             }
         }

@@ -10,6 +10,7 @@ use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::position::Position;
 use spanferry_core::target::{ControlChange, TablePhase, Target, TargetDescription};
 use spanferry_core::target_schema::Dialect;
+use spanferry_kill_point::kill_point;
 use tokio::sync::watch;
 
 use crate::lane::LaneShared;
@@ -140,7 +141,10 @@ async fn run<T: Target>(shared: &LaneShared<T>, constraints: Vec<Constraint>) ->
             .iter()
             .map(|constraint| constraint.statement.clone())
             .collect();
-        let failure = match shared.target.run_ddl(&statements).await {
+        kill_point("before constraints", "");
+        let done = shared.target.run_ddl(&statements).await;
+        kill_point("after constraints", "");
+        let failure = match done {
             Ok(()) => return Ok(()),
             Err(failure) if failure.class == Class::StopTable => failure,
             Err(failure) => return Err(failure),

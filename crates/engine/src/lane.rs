@@ -10,6 +10,7 @@ use spanferry_core::fence::{Verdict, judge};
 use spanferry_core::target::{
     CommitError, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations, Target,
 };
+use spanferry_kill_point::kill_point;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -188,7 +189,11 @@ impl<T: Target> FencedLane<T> {
             .acquire()
             .await
             .expect("the gate is never closed");
-        self.shared.target.commit(commit).await
+        let (stream, _) = self.lane.parts();
+        kill_point("before commit", stream);
+        let result = self.shared.target.commit(commit).await;
+        kill_point("after commit", stream);
+        result
     }
 
     /// Reads the fence row until it can be read.

@@ -20,6 +20,7 @@ use spanferry_core::target::{
     TableRow, Target, TargetDescription,
 };
 use spanferry_core::target_schema::Dialect;
+use spanferry_kill_point::kill_point;
 use tokio::sync::Semaphore;
 
 use crate::constraint;
@@ -178,12 +179,16 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     let statements: Vec<String> = missing
         .map(|plan| ddl::create_table(&plan.target, description.dialect))
         .collect();
+    kill_point("before tables", "");
     if !statements.is_empty() {
         target.run_ddl(&statements).await?;
     }
+    kill_point("after tables", "");
     target.create_control().await?;
+    kill_point("after control tables", "");
     let position = source.position().await?;
     let log = logs.create(&position, &options.source_name).await?;
+    kill_point("after log creation", "");
     let migration = MigrationRow {
         id: options.new_migration_id.clone(),
         epoch: Epoch(1),
@@ -197,6 +202,7 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     target
         .begin_epoch(None, &migration, &fences(Epoch(1), &main, options.workers))
         .await?;
+    kill_point("after first epoch", "");
     Ok(Start {
         log,
         epoch: Epoch(1),
@@ -247,6 +253,7 @@ async fn take_over<B: LogStore, T: Target>(
         ..state.migration.clone()
     };
     let main = fence_row(epoch, sequence, piece, &position);
+    kill_point("before next epoch", "");
     target
         .begin_epoch(
             Some(&state.migration),
@@ -254,6 +261,7 @@ async fn take_over<B: LogStore, T: Target>(
             &fences(epoch, &main, options.workers),
         )
         .await?;
+    kill_point("after next epoch", "");
     Ok(Start {
         log,
         epoch,

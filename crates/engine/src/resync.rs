@@ -5,6 +5,7 @@ use spanferry_core::ddl;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::target::{ControlChange, TablePhase, Target};
+use spanferry_kill_point::kill_point;
 
 use crate::prepare::{Prepared, definition_of};
 use crate::registry::Transition;
@@ -75,7 +76,9 @@ pub async fn resync<L: ChangeLog, T: Target>(
             .iter()
             .map(|plan| ddl::create_table(&plan.target, prepared.dialect)),
     );
+    kill_point("before resync tables", "");
     target.run_ddl(&statements).await?;
+    kill_point("after resync tables", "");
 
     let renew = |transition: &Transition<'_>| {
         plans

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use spanferry_kill_point::kill_point;
+
 use crate::block::Place;
 use crate::encoder::{Operation, PendingBlock};
 use crate::error::LogError;
@@ -120,6 +122,7 @@ impl Writer {
                 })
                 .or_else(|error| cut_back(self.file.as_ref(), durable, error))?;
         }
+        kill_point("after log write", "");
         self.file.sync().map_err(|error| {
             LogError::poisoned(format!("syncing segment {segment} of the change log: {error}"))
         })?;

@@ -97,7 +97,12 @@ impl Transaction {
             .client
             .commit_in(&self.object, &self.session, transaction, token, mutations)
             .await;
-        self.end().await;
+        if committed.is_ok() {
+            self.end().await;
+        } else {
+            // Its locks would stand in the way of the next attempt; one that has ended after all refuses this without harm.
+            self.rollback().await;
+        }
         committed
     }
 

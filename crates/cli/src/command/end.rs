@@ -2,6 +2,7 @@
 
 use spanferry_core::failure::Failure;
 use spanferry_core::target::Target;
+use spanferry_kill_point::kill_point;
 
 use crate::args::EndArgs;
 use crate::render;
@@ -27,7 +28,9 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
         return Err(usage("end", "not confirmed: type `end`, or give `--yes`"));
     }
     let state = StateDir::lock(&settings.state_dir)?;
+    kill_point("before control drop", "");
     target.drop_control().await?;
+    kill_point("after control drop", "");
     state.erase()?;
     render::say("end: control tables dropped, change log erased");
     Ok(0)

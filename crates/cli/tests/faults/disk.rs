@@ -1,0 +1,77 @@
+//! The change log's disk: at its budget capture pauses and says so, and goes on when there is room.
+
+use std::os::unix::process::ExitStatusExt;
+
+use spanferry_testkit::server::Engine;
+
+use crate::support::{bench, said};
+
+const SCHEMA: &str =
+    "CREATE TABLE t (id INT PRIMARY KEY, pad VARCHAR(3000) NOT NULL);\nINSERT INTO t VALUES (1, 'x');\n";
+/// About 1 MB of changes, never the same.
+const CHANGES: &str = "SET SESSION cte_max_recursion_depth = 10000;
+    REPLACE INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 400) SELECT i, CONCAT(UUID(), REPEAT('x', 2500)) FROM n;
+    ";
+
+/// A budget smaller than what comes: capture waits, `status` says why, an interrupt is clean, and a larger budget resumes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_at_its_budget_pauses_capture_and_says_so() {
+    let servers = bench(Engine::MySql).await;
+    let mut world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    world.options = vec!["--log-budget".to_owned(), "3000000".to_owned()];
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    for _ in 0..4 {
+        world.sql(CHANGES).await;
+    }
+    world.wait(&mut migrate, "capture waits for room", |status| {
+        status["throttled"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("capture waits"))
+    });
+    assert_eq!(migrate.interrupt(), 130);
+    world.options.clear();
+    world.expect_drained();
+    world.expect_equal();
+}
+
+/// The state directory of another migration is refused; a lost one is noticed, and what it held is fetched again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_state_directory_is_refused_and_a_lost_one_replaced() {
+    let servers = bench(Engine::MySql).await;
+    let one = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    let mut other = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    one.expect_drained();
+    other.expect_drained();
+    let own = std::mem::replace(&mut other.state, one.state.clone());
+    let (status, text) = other.drain();
+    assert!(
+        status == 2 && text.contains("SF-1003") && text.contains("hint"),
+        "{status}: {text}"
+    );
+    other.state = own;
+    other.expect_drained();
+    std::fs::remove_dir_all(other.state.join("log")).unwrap();
+    other.sql(CHANGES).await;
+    let (status, text) = other.drain();
+    assert!(
+        status == 0 && text.contains("change log is not in the state directory"),
+        "{status}: {text}"
+    );
+    other.expect_equal();
+}
+
+/// A killed process leaves no lock behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_holds_nothing() {
+    let servers = bench(Engine::MySql).await;
+    let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    let (status, text) = said(&world.run("resync", &["t", "--yes"]));
+    assert!(status == 2 && text.contains("SF-1002"), "{status}: {text}");
+    migrate.0.kill().unwrap();
+    assert_eq!(migrate.0.wait().unwrap().signal(), Some(9));
+    world.expect_drained();
+    world.expect_equal();
+}

@@ -1,0 +1,147 @@
+//! SIGKILL at every durable step, the first time it comes and a later time, twice in a row, then drained and compared.
+
+use std::os::unix::process::ExitStatusExt;
+
+use spanferry_testkit::server::Engine;
+
+use crate::support::{World, bench};
+
+const KILL_VARIABLE: &str = "SPANFERRY_KILL_AT";
+const SIGKILL: i32 = 9;
+
+/// A parent, its children, a unique column, and rows enough for several commits of one range.
+const SCHEMA: &str = "CREATE TABLE parent (id INT PRIMARY KEY, slot INT NULL, v INT NOT NULL, UNIQUE KEY slot (slot));
+    CREATE TABLE child (id INT, number INT, v INT NOT NULL, PRIMARY KEY (id, number), FOREIGN KEY (id) REFERENCES parent (id));
+    CREATE TABLE alone (id INT PRIMARY KEY, v VARCHAR(60) NOT NULL);
+    SET SESSION cte_max_recursion_depth = 10000;
+    INSERT INTO parent WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 2500) SELECT i, i, 0 FROM n;
+    INSERT INTO child SELECT id, 1, 0 FROM parent WHERE id % 5 = 0;
+    INSERT INTO alone VALUES (1, 'a'), (2, 'b');
+    ";
+
+/// Changes of every kind, in one transaction and in several; may be run any number of times.
+const CHANGES: &str = "UPDATE alone SET v = CONCAT('v', LENGTH(v) % 7, RAND()) WHERE id = 1;
+    START TRANSACTION;
+    UPDATE parent SET slot = NULL WHERE id = 1;
+    UPDATE parent SET slot = 1, v = v + 1 WHERE id = 1;
+    INSERT INTO alone SELECT MAX(id) + 1, 'new' FROM alone a;
+    UPDATE child SET number = number + 1, v = v + 1 WHERE id % 10 = 0 ORDER BY number DESC;
+    COMMIT;
+    DELETE FROM child WHERE id = (SELECT MAX(id) FROM parent p);
+    DELETE FROM parent ORDER BY id DESC LIMIT 1;
+    ";
+
+/// Runs `verb` and expects it to be killed at the `turn`-th time of `step`.
+fn expect_killed(world: &World, verb: &str, more: &[&str], step: &str, turn: u32) {
+    let mut command = match verb {
+        "migrate" => world.drain_command(),
+        other => world.command(other, more),
+    };
+    let output = command
+        .env(KILL_VARIABLE, format!("{step}:{turn}"))
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.signal(),
+        Some(SIGKILL),
+        "`{step}` was not reached {turn} times: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Steps that a new migration passes once or several times: each time another migration. Turns are those that surely come.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_of_a_new_migration() {
+    let servers = bench(Engine::MySql).await;
+    for (step, turns) in [
+        ("before tables", &[1][..]),
+        ("after tables", &[1]),
+        ("after control tables", &[1]),
+        ("after log creation", &[1]),
+        ("after first epoch", &[1]),
+        ("before commit control", &[2]),
+        ("after commit control", &[1, 3]),
+        ("before commit load", &[1]),
+        ("after commit load", &[1, 3]),
+        ("after commit catch-up", &[1]),
+        ("before constraints", &[1]),
+        ("after constraints", &[1, 2]),
+    ] {
+        for turn in turns {
+            let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+            expect_killed(&world, "migrate", &[], step, *turn);
+            world.sql(CHANGES).await;
+            // The next process may find the step behind it: then it simply goes on to the end.
+            let again = world
+                .drain_command()
+                .env(KILL_VARIABLE, format!("{step}:1"))
+                .output()
+                .unwrap();
+            assert!(
+                again.status.code() == Some(0) || again.status.signal() == Some(SIGKILL),
+                "{step}:{turn}: {}",
+                String::from_utf8_lossy(&again.stderr)
+            );
+            world.sql(CHANGES).await;
+            world.expect_drained();
+            world.expect_equal();
+        }
+    }
+}
+
+/// Steps that come with every batch of changes and every start: one migration, killed again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_of_the_stream() {
+    let servers = bench(Engine::MySql).await;
+    let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    world.expect_drained();
+    for step in [
+        "before sync",
+        "after log write",
+        "after sync",
+        "before commit apply",
+        "after commit apply",
+        "before next epoch",
+        "after next epoch",
+    ] {
+        for _ in 0..2 {
+            world.sql(CHANGES).await;
+            expect_killed(&world, "migrate", &[], step, 1);
+        }
+        world.expect_drained();
+        world.expect_equal();
+    }
+}
+
+/// `resync` and `end` are killed between their steps, and simply run again.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_step_of_resync_and_end() {
+    let servers = bench(Engine::MySql).await;
+    let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    world.expect_drained();
+    let resync: &[&str] = &["child", "--yes"];
+    for (step, turn) in [
+        ("after next epoch", 1),
+        ("before commit control", 1),
+        ("after commit control", 1),
+        ("before resync tables", 1),
+        ("after resync tables", 1),
+        ("before commit control", 2),
+        ("after commit control", 2),
+    ] {
+        expect_killed(&world, "resync", resync, step, turn);
+        expect_killed(&world, "resync", resync, step, turn);
+        world.sql(CHANGES).await;
+        // What is half emptied stays stopped until it is emptied whole: never equal by chance, never wrong.
+        let (status, text) = crate::support::said(&world.run("resync", resync));
+        assert_eq!(status, 0, "{step}:{turn}: {text}");
+        world.expect_drained();
+        world.expect_equal();
+    }
+    let end: &[&str] = &["--yes"];
+    expect_killed(&world, "end", end, "before control drop", 1);
+    world.expect_drained();
+    expect_killed(&world, "end", end, "after control drop", 1);
+    let (status, text) = crate::support::said(&world.run("end", end));
+    assert_eq!(status, 0, "{text}");
+}
