@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "spanferry",
     version,
-    about,
+    about = "Moves a live MySQL or MariaDB database into Google Cloud Spanner: exact, or refused",
     max_term_width = 110,
     propagate_version = true
 )]

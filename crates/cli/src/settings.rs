@@ -13,6 +13,7 @@ use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
 use crate::args::{Common, DialectName, Output};
+use crate::prompt;
 use crate::run_file::RunFile;
 
 /// Names the source's password in the environment.
@@ -172,6 +173,16 @@ impl Settings {
         } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
             source.password = password;
         }
+        Ok(())
+    }
+
+    /// Asks a person for the source's password if none was given; without a person the login goes on without one.
+    pub(crate) fn ask_password(&mut self) -> Result<(), Failure> {
+        let Some(source) = self.source.as_mut().filter(|source| source.password.is_empty()) else {
+            return Ok(());
+        };
+        let question = format!("password of `{}` at {}: ", source.user, source.address());
+        source.password = prompt::password(&question)?.unwrap_or_default();
         Ok(())
     }
 

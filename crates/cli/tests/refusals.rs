@@ -77,6 +77,20 @@ async fn wrong_input_is_refused_with_its_reason() {
     assert_eq!(failed(0), ("name".into(), "SF-2001".into()));
     assert_eq!(failed(1), ("route".into(), "SF-3001".into()));
     assert_eq!(found["connections"][1]["port"], 1);
+    check(
+        run(
+            "check",
+            &[
+                "--create-database",
+                "--dialect",
+                "googlesql",
+                "--log-budget",
+                "4096",
+            ],
+        ),
+        0,
+        &["warning[SF-6002]", "expected at least", "--log-budget"],
+    );
     check(run("check", &["--accept", "SF-1"]), 2, &["SF-1001"]);
     check(run("status", &[]), 2, &["SF-1001"]);
     check(

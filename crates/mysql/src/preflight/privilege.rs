@@ -133,7 +133,7 @@ impl Check<'_> {
                 Severity::Notice,
                 "BINLOG ADMIN",
                 grant,
-                "a DDL on a table being read waits until the snapshot ends",
+                "a DDL on any table that a session has read makes it give its snapshot up",
             ));
         }
         for (severity, name, grant, reason) in missing {
