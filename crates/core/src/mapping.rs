@@ -7,7 +7,7 @@ use crate::code;
 use crate::encode::{ColumnPlan, Encoding};
 use crate::finding::{Finding, Severity, Subject};
 use crate::groups::group_tables;
-use crate::mapping_index::{convert_foreign_keys, convert_indexes};
+use crate::mapping_index::{convert_foreign_keys, convert_indexes, count_backing_indexes};
 use crate::mapping_type::{Place, convert_type, folding_collation, key_part_bytes, key_trouble, remark};
 use crate::names::Names;
 use crate::plan::{TableId, TablePlan};
@@ -84,10 +84,12 @@ pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
             target,
             columns,
             key,
+            backing_indexes: 0,
         });
     }
     convert_indexes(&mut plans, options.dialect, &mut names, &mut findings);
     convert_foreign_keys(&mut plans, &mut names, &mut findings);
+    count_backing_indexes(&mut plans);
     group_tables(&mut plans);
     Mapping { plans, findings }
 }

@@ -8,7 +8,7 @@ use crate::mapping_type::{folding_collation, key_trouble};
 use crate::names::Names;
 use crate::plan::TablePlan;
 use crate::schema::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceTable, SourceType};
-use crate::target_schema::{Dialect, TargetForeignKey, TargetIndex, TargetType};
+use crate::target_schema::{Dialect, TargetForeignKey, TargetIndex, TargetTable, TargetType};
 
 /// What becomes of an index over the first characters of a column.
 const PREFIX_NOTE: &str =
@@ -275,4 +275,28 @@ fn is_unique(parent: &TablePlan, columns: &[usize]) -> bool {
             .filter(|index| index.unique)
             .filter_map(whole)
             .any(|known| same(&known))
+}
+
+/// Counts the indexes that Spanner makes by itself behind foreign keys: one over the child's columns, one over the parent's,
+/// each unless these are the table's primary key. Keys over the same columns share it.
+pub(crate) fn count_backing_indexes(plans: &mut [TablePlan]) {
+    let mut backed: BTreeSet<(String, Vec<String>)> = BTreeSet::new();
+    for plan in &*plans {
+        for key in &plan.target.foreign_keys {
+            backed.insert((plan.target.name.clone(), column_names(&plan.target, &key.columns)));
+            backed.insert((key.parent.clone(), key.parent_columns.clone()));
+        }
+    }
+    for plan in plans {
+        let own = column_names(&plan.target, &plan.target.primary_key);
+        let of_table = backed.iter().filter(|(table, _)| *table == plan.target.name);
+        plan.backing_indexes = of_table.filter(|(_, columns)| *columns != own).count();
+    }
+}
+
+fn column_names(table: &TargetTable, columns: &[usize]) -> Vec<String> {
+    columns
+        .iter()
+        .map(|column| table.columns[*column].name.clone())
+        .collect()
 }

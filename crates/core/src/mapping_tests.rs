@@ -492,6 +492,16 @@ fn foreign_keys_and_groups() {
         .map(|key| key.name.as_str())
         .collect();
     assert_eq!(carried, ["cascade", "own"]);
+    // `b` has one index over `a_id` for both of its keys; the parents' columns are primary keys, and so is the child's of `d`.
+    let backing: Vec<usize> = mapped.plans.iter().map(|plan| plan.backing_indexes).collect();
+    assert_eq!(backing, [0, 1, 0, 0]);
+    assert_eq!(
+        (
+            mapped.plans[1].mutations_per_upsert(),
+            mapped.plans[1].mutations_per_delete()
+        ),
+        (3 + 2, 1 + 1)
+    );
     let about_keys: Vec<String> = findings(&mapped)
         .into_iter()
         .filter(|line| line.contains(" b."))

@@ -30,6 +30,8 @@ pub struct TablePlan {
     pub columns: Vec<ColumnPlan>,
     /// Key columns in key order, as indexes into `columns`.
     pub key: Vec<usize>,
+    /// Indexes that Spanner keeps unasked behind foreign keys, on the child's and on the parent's side.
+    pub backing_indexes: usize,
 }
 
 impl TablePlan {
@@ -41,12 +43,17 @@ impl TablePlan {
     /// What one upserted row counts against Spanner's limit of mutations per commit: a written column is one, an index entry
     /// that may be removed and written anew is two.
     pub fn mutations_per_upsert(&self) -> usize {
-        self.columns.len() + 2 * self.target.indexes.len()
+        self.columns.len() + 2 * self.index_count()
     }
 
     /// What one deleted row counts: itself and its index entries.
     pub fn mutations_per_delete(&self) -> usize {
-        1 + self.target.indexes.len()
+        1 + self.index_count()
+    }
+
+    /// Secondary indexes at the target once its constraints stand.
+    fn index_count(&self) -> usize {
+        self.target.indexes.len() + self.backing_indexes
     }
 
     /// Index into `source.columns` of the migrated column `index`.

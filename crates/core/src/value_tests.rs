@@ -45,6 +45,7 @@ fn table(encodings: &[Encoding], key: Vec<usize>) -> TablePlan {
         target,
         columns,
         key,
+        backing_indexes: 0,
     }
 }
 

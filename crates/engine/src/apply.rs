@@ -289,7 +289,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             }
             match stream.reader.try_next().await? {
                 Some(piece) if piece.sequence > end => break,
-                Some(piece) => stream.take(&piece)?,
+                Some(piece) => stream.take_wanted(&piece)?,
                 None => break,
             }
             drop(stream.builder.take_notices());
@@ -497,6 +497,20 @@ fn misplaced(error: PositionError) -> Failure {
 impl<L: ChangeLog, D: ChangeDecoder> Stream<L, D> {
     /// Takes one piece into the fold.
     fn take(&mut self, piece: &Piece) -> Result<(), Failure> {
+        self.take_if(piece, |_| true)
+    }
+
+    /// The same, but leaves a body alone that can change none of the stream's tables. Its notices stay unheard: only for a
+    /// stream that goes over what the main stream has heard already.
+    fn take_wanted(&mut self, piece: &Piece) -> Result<(), Failure> {
+        self.take_if(piece, WindowBuilder::wants_changes)
+    }
+
+    fn take_if(
+        &mut self,
+        piece: &Piece,
+        is_wanted: impl FnOnce(&WindowBuilder) -> bool,
+    ) -> Result<(), Failure> {
         if piece.kind == PieceKind::Abandoned {
             return Ok(());
         }
@@ -505,7 +519,9 @@ impl<L: ChangeLog, D: ChangeDecoder> Stream<L, D> {
             self.builder.begin(piece.sequence, id).map_err(misplaced)?;
             self.open = true;
         }
-        self.decoder.decode(piece, &mut self.builder)?;
+        if is_wanted(&self.builder) {
+            self.decoder.decode(piece, &mut self.builder)?;
+        }
         if piece.last {
             self.builder.end(piece.committed_at_us).map_err(misplaced)?;
             self.open = false;

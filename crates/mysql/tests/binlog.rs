@@ -111,6 +111,7 @@ fn plan(table: &SourceTable, id: u32) -> Arc<TablePlan> {
         target,
         columns,
         key,
+        backing_indexes: 0,
     })
 }
 

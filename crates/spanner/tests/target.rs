@@ -86,6 +86,7 @@ fn plan(name: &str) -> Arc<TablePlan> {
         target,
         columns,
         key: vec![0],
+        backing_indexes: 0,
     })
 }
 

@@ -141,6 +141,7 @@ fn golden_plan(json: bool) -> Arc<TablePlan> {
         },
         columns: columns.collect(),
         key: vec![0],
+        backing_indexes: 0,
     })
 }
 
