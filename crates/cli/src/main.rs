@@ -11,6 +11,7 @@ mod run_log;
 mod session;
 mod settings;
 mod source;
+mod standing;
 mod state_dir;
 
 use std::process::ExitCode;
