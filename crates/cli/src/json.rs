@@ -131,3 +131,50 @@ pub(crate) fn verdict(verdicts: &[TableVerdict]) -> Value {
         .collect();
     json!({"equal": verdicts.iter().all(TableVerdict::is_equal), "tables": tables})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words in backticks of the page, and those between quotation marks in its shapes.
+    fn is_documented(name: &str) -> bool {
+        let page = include_str!("../../../docs/reference/json.md");
+        page.contains(&format!("`{name}`")) || page.contains(&format!("\"{name}\""))
+    }
+
+    fn expect_documented(value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    assert!(is_documented(name), "docs/reference/json.md lacks `{name}`");
+                    expect_documented(value);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(expect_documented),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let table = |phase, group| TableProgress {
+            name: "t".into(),
+            phase,
+            rows_estimate: 1,
+            rows_loaded: 1,
+            bytes_loaded: 1,
+            group,
+            stopped: None,
+        };
+        let snapshot = Snapshot {
+            tables: vec![table(TablePhase::Constrained, 3), table(TablePhase::Loading, 3)],
+            ..Snapshot::default()
+        };
+        let status = status(&snapshot, &Rates::default(), 1);
+        expect_documented(&status);
+        assert_eq!(status["groups"][0]["phase"], "loading");
+        expect_documented(&failure(&Failure::bug("object", "message")));
+        expect_documented(&verdict(&[TableVerdict::default()]));
+        assert!(!is_documented("rows_by_magic"));
+    }
+}
