@@ -1,10 +1,11 @@
-//! The doors to demo, tests and soak runs: `cargo xtask demo`, `cargo xtask test`, `cargo xtask soak`.
+//! The doors to demo, tests and soak runs: `cargo xtask demo`, `test`, `bench` and `soak`.
 
 #![expect(
     clippy::print_stdout,
     reason = "this program talks to a person at a terminal or to a log of CI"
 )]
 
+mod bench;
 mod cargo;
 mod demo;
 mod migration;
@@ -29,6 +30,8 @@ enum Task {
     Demo(demo::Options),
     /// Format check, lints and all tests; the last line is `N passed, N failed`.
     Test,
+    /// Measure speed, processor time and memory against a null Spanner and the emulator; prints one table.
+    Bench(bench::Options),
     /// Repeat the random tests with new seeds.
     Soak(soak::Options),
 }
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Demo(options) => demo::run(&options),
         Task::Test => suite::run(),
+        Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),
     };
     match outcome {

@@ -1,5 +1,6 @@
 //! The command line: verbs and options, as `spanferry help` shows them.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "spanferry",
     version,
-    about,
+    about = "Moves a live MySQL or MariaDB database into Google Cloud Spanner: exact, or refused",
     max_term_width = 110,
     propagate_version = true
 )]
@@ -83,6 +84,9 @@ pub(crate) struct Common {
     /// Sessions that read the snapshot, and lanes that load it [default: 4].
     #[arg(long, value_name = "N")]
     pub(crate) source_connections: Option<u32>,
+    /// Most bytes a second that the load reads from the source, over all sessions [default: no bound].
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) source_rate: Option<NonZeroU64>,
     /// Id under which we register as a replica; must be unique among the source's replicas.
     #[arg(long, value_name = "N")]
     pub(crate) server_id: Option<u32>,

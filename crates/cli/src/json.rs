@@ -62,7 +62,7 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
             "seconds_to_catch_up": rates.catch_up_seconds},
         "log": {"bytes": snapshot.log_bytes, "budget_bytes": snapshot.log_budget_bytes,
             "seconds_to_budget": rates.budget_seconds},
-        "throttled": snapshot.throttled,
+        "throttled": snapshot.why_throttled(),
         "hand_off": snapshot.hand_off,
         "groups": groups(&snapshot.tables),
         "tables": tables(&snapshot.tables, rates),

@@ -4,7 +4,11 @@ mod args;
 mod command;
 mod json;
 mod monitor;
+mod probe;
+mod prompt;
 mod rates;
+#[cfg(test)]
+mod reference;
 mod render;
 mod run_file;
 mod run_log;
@@ -13,6 +17,7 @@ mod settings;
 mod source;
 mod standing;
 mod state_dir;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -75,13 +80,20 @@ fn output_of(verb: &Verb) -> Output {
     .unwrap_or_default()
 }
 
+/// Settings of a verb that logs in at the source.
+fn settings(common: &args::Common) -> Result<Settings, Failure> {
+    let mut settings = Settings::load(common)?;
+    settings.ask_password()?;
+    Ok(settings)
+}
+
 async fn run(verb: Verb) -> Result<u8, Failure> {
     match verb {
-        Verb::Check(common) => command::check::run(&Settings::load(&common)?).await,
-        Verb::Migrate(args) => command::migrate::run(&Settings::load(&args.common)?, &args).await,
+        Verb::Check(common) => command::check::run(&settings(&common)?).await,
+        Verb::Migrate(args) => command::migrate::run(&settings(&args.common)?, &args).await,
         Verb::Status(common) => command::status::run(&Settings::load(&common)?),
-        Verb::Verify(common) => command::verify::run(&Settings::load(&common)?).await,
-        Verb::Resync(args) => command::resync::run(&Settings::load(&args.common)?, &args).await,
+        Verb::Verify(common) => command::verify::run(&settings(&common)?).await,
+        Verb::Resync(args) => command::resync::run(&settings(&args.common)?, &args).await,
         Verb::End(args) => command::end::run(&Settings::load(&args.common)?, &args).await,
         Verb::Explain { code } => command::explain::run(code.as_deref()),
     }

@@ -16,11 +16,16 @@ use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 
+use crate::render;
 use crate::settings::Settings;
 use crate::source::default_server_id;
+use crate::state_dir::default_budget;
 
 /// Rows a second that a load is expected to make, for the check of the source's retention: cautious.
 const LOAD_ROWS_PER_SECOND: u64 = 10_000;
+
+/// Room that a change log should have in any case.
+const LOG_BYTES_MIN: u64 = 1 << 30;
 
 /// Both ends, connected.
 pub(crate) struct Session {
@@ -77,6 +82,7 @@ impl Session {
             uuid_supported: !description.emulator,
         };
         let rows_estimate = selected.iter().map(|table| table.rows_estimate).sum();
+        let bytes_estimate = selected.iter().map(|table| table.bytes_estimate).sum();
         let request = CheckRequest {
             tables: selected.iter().map(|table| table.name.table.clone()).collect(),
             load_estimate: Duration::from_secs(rows_estimate / LOAD_ROWS_PER_SECOND),
@@ -87,6 +93,7 @@ impl Session {
         let mut findings = self.source.check(&request).await?;
         findings.append(&mut mapped.findings);
         findings.extend(other_objects(&catalog));
+        findings.extend(log_space(settings, bytes_estimate));
         let plans: Vec<Arc<TablePlan>> = mapped.plans.into_iter().map(Arc::new).collect();
         let control = self.target.read_control().await?;
         if control.is_none() {
@@ -129,6 +136,24 @@ pub(crate) fn connect_target(settings: &Settings) -> Result<Arc<SpannerTarget>, 
         .caused_by(cause)
     })?;
     Ok(Arc::new(SpannerTarget::new(client)))
+}
+
+/// Whether the change log has room for what is written while the load runs: nobody knows how much, a tenth of the data is usual.
+fn log_space(settings: &Settings, bytes_estimate: u64) -> Option<Finding> {
+    let budget = settings
+        .log_budget
+        .unwrap_or_else(|| default_budget(&settings.state_dir));
+    let expected = LOG_BYTES_MIN.max(bytes_estimate / 10);
+    if budget >= expected {
+        return None;
+    }
+    let text = format!(
+        "the change log may take {}, expected at least {}: at its budget capture waits, while the source may forget what it has not read",
+        render::bytes(budget),
+        render::bytes(expected)
+    );
+    let finding = Finding::new(code::LOG_BUDGET, Severity::Warning, Subject::whole(), text);
+    Some(finding.remedy("--state-dir on a larger disk, or a larger --log-budget"))
 }
 
 fn other_objects(catalog: &Catalog) -> Vec<Finding> {

@@ -1,5 +1,6 @@
 //! Settings: defaults, then the configuration file, then the command line; checked once, here.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
 use crate::args::{Common, DialectName, Output};
+use crate::prompt;
 use crate::run_file::RunFile;
 
 /// Names the source's password in the environment.
@@ -44,6 +46,7 @@ struct File {
     #[serde(default)]
     create_database: bool,
     source_connections: Option<u32>,
+    source_rate: Option<NonZeroU64>,
     server_id: Option<u32>,
     #[serde(default)]
     no_lock: bool,
@@ -66,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) dialect: Option<Dialect>,
     pub(crate) create_database: bool,
     pub(crate) source_connections: u32,
+    pub(crate) source_rate: Option<NonZeroU64>,
     pub(crate) server_id: Option<u32>,
     pub(crate) lock: bool,
     pub(crate) log_budget: Option<u64>,
@@ -142,6 +146,7 @@ impl Settings {
             dialect,
             create_database,
             source_connections,
+            source_rate: common.source_rate.or(file.source_rate),
             server_id: common.server_id.or(file.server_id),
             lock: !(common.no_lock || file.no_lock),
             log_budget: common.log_budget.or(file.log_budget),
@@ -168,6 +173,16 @@ impl Settings {
         } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
             source.password = password;
         }
+        Ok(())
+    }
+
+    /// Asks a person for the source's password if none was given; without a person the login goes on without one.
+    pub(crate) fn ask_password(&mut self) -> Result<(), Failure> {
+        let Some(source) = self.source.as_mut().filter(|source| source.password.is_empty()) else {
+            return Ok(());
+        };
+        let question = format!("password of `{}` at {}: ", source.user, source.address());
+        source.password = prompt::password(&question)?.unwrap_or_default();
         Ok(())
     }
 

@@ -15,6 +15,17 @@ use spanferry_log::{DiskLog, LogOptions};
 /// Share of the free space that the change log may take unless the operator says otherwise, in percent.
 const BUDGET_PERCENT: u64 = 80;
 
+/// Bytes that a change log below `path` may take if the operator says nothing; the directory need not be there yet.
+pub(crate) fn default_budget(path: &Path) -> u64 {
+    let place = path
+        .ancestors()
+        .find(|place| place.exists())
+        .unwrap_or(Path::new("."));
+    rustix::fs::statvfs(place).map_or(u64::MAX, |space| {
+        space.f_bavail.saturating_mul(space.f_frsize) / 100 * BUDGET_PERCENT
+    })
+}
+
 /// A locked state directory. The lock goes with the process.
 #[derive(Debug)]
 pub(crate) struct StateDir {
@@ -127,7 +138,7 @@ impl StateDir {
 
     /// The change logs in it.
     pub(crate) fn logs(&self, budget: Option<u64>) -> Logs {
-        let budget_bytes = budget.unwrap_or_else(|| self.default_budget());
+        let budget_bytes = budget.unwrap_or_else(|| default_budget(&self.path));
         Logs {
             path: self.path.join("log"),
             options: LogOptions {
@@ -135,12 +146,6 @@ impl StateDir {
                 ..LogOptions::default()
             },
         }
-    }
-
-    fn default_budget(&self) -> u64 {
-        rustix::fs::statvfs(&self.path).map_or(u64::MAX, |space| {
-            space.f_bavail.saturating_mul(space.f_frsize) / 100 * BUDGET_PERCENT
-        })
     }
 
     /// Removes everything but the report.

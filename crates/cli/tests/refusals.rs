@@ -53,6 +53,44 @@ async fn wrong_input_is_refused_with_its_reason() {
     )
     .1;
     assert!(!text.contains("s3cr3t"), "{text}");
+    assert!(
+        text.contains("source TLS: ok") && text.contains("source login: failed"),
+        "{text}"
+    );
+    // Both ends are tested, each step by itself.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"))
+        .args(["check", "--output", "json"])
+        .args(["--source", "mysql://a@no-such-host.invalid/s"])
+        .args([
+            "--target",
+            "spanner://projects/test/instances/test/databases/shop",
+        ])
+        .env("SPANNER_EMULATOR_HOST", "127.0.0.1:1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = |end: usize| {
+        let step = found["reached"][end]["steps"].as_array().unwrap().last().unwrap();
+        (step["step"].clone(), step["error"]["code"].clone())
+    };
+    assert_eq!(failed(0), ("name".into(), "SF-2001".into()));
+    assert_eq!(failed(1), ("route".into(), "SF-3001".into()));
+    assert_eq!(found["connections"][1]["port"], 1);
+    check(
+        run(
+            "check",
+            &[
+                "--create-database",
+                "--dialect",
+                "googlesql",
+                "--log-budget",
+                "4096",
+            ],
+        ),
+        0,
+        &["warning[SF-6002]", "expected at least", "--log-budget"],
+    );
     check(run("check", &["--accept", "SF-1"]), 2, &["SF-1001"]);
     check(run("status", &[]), 2, &["SF-1001"]);
     check(

@@ -275,6 +275,13 @@ impl Converter<'_> {
         self.findings.push(Finding::new(code, severity, subject, text));
     }
 
+    /// A column for which the whole table must be left out.
+    fn refuse(&mut self, code: code::Code, column: &str, text: String) {
+        let table = &self.table.name.table;
+        let finding = Finding::new(code, Severity::Blocking, Subject::part(table, column), text);
+        self.findings.push(finding.remedy(format!("--exclude {table}")));
+    }
+
     fn check_limits(&mut self) {
         let (columns, parts) = (self.table.columns.len(), self.key.len());
         if columns > COLUMNS_MAX {
@@ -301,17 +308,12 @@ impl Converter<'_> {
     fn check_type(&mut self, index: usize, column: &SourceColumn) {
         if let SourceType::Unknown { text } = &column.ty {
             let text = format!("the type `{text}` is not known");
-            self.find(code::TYPE_REFUSED, Severity::Blocking, Some(&column.name), text);
+            self.refuse(code::TYPE_REFUSED, &column.name, text);
         }
         if self.key.contains(&index)
             && let Some(reason) = key_trouble(&column.ty)
         {
-            self.find(
-                code::KEY_NOT_INJECTIVE,
-                Severity::Blocking,
-                Some(&column.name),
-                reason.to_owned(),
-            );
+            self.refuse(code::KEY_NOT_INJECTIVE, &column.name, reason.to_owned());
         }
         if self.key.contains(&index)
             && let Some(collation) = folding_collation(&column.ty)

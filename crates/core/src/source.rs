@@ -135,6 +135,10 @@ pub struct SnapshotRows {
 ///
 /// A lost connection, a lost snapshot (error 1412) or a table whose definition has changed is a failure with code
 /// `SNAPSHOT_LOST` (class `Retry`) or `SCHEMA_MISMATCH` (class `StopTable`): it never looks like the end of a range.
+///
+/// A session never holds up a DDL at the source: while it holds a table that another statement waits for, also between its
+/// calls, the implementation ends it within about two seconds. Its next call then fails with `SNAPSHOT_LOST` (class `Retry`)
+/// and a message that says so; what it had not finished is read in a new snapshot.
 pub trait SnapshotSession: Send + 'static {
     /// The key that lies `rows` rows above `after` in the server's own order, or `None` if fewer rows follow.
     fn boundary(

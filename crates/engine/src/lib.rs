@@ -14,4 +14,5 @@ pub mod progress;
 pub mod registry;
 pub mod resync;
 pub mod stop;
+mod throttle;
 pub mod verify;

@@ -4,10 +4,12 @@
 //! with each, before the attempt's first load commit. A finished range is recorded in the same commit as its last rows.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use spanferry_core::change_log::{ChangeLog, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
@@ -23,6 +25,7 @@ use tokio::time::Instant;
 use crate::lane::{Backoff, FencedLane, LaneError, LaneShared, interrupted};
 use crate::migrate::ControlLane;
 use crate::registry::{Registry, Transition};
+use crate::throttle::Throttle;
 
 /// Most rows of one load commit.
 const COMMIT_ROWS_MAX: usize = 1_000;
@@ -105,6 +108,15 @@ impl TableLoad {
     }
 }
 
+/// How the source may be read.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Whether locks may be taken while the sessions open.
+    pub lock: bool,
+    /// Most bytes a second over all sessions, as they are encoded for the target.
+    pub source_rate: Option<NonZeroU64>,
+}
+
 /// What the workers of an attempt share.
 struct Attempt<T> {
     tables: Mutex<Vec<TableLoad>>,
@@ -114,28 +126,42 @@ struct Attempt<T> {
     ranges: Mutex<BTreeMap<(String, u64), RangeRow>>,
     /// A session was lost: the others finish their range, then a new snapshot with all sessions takes the rest.
     lost: AtomicBool,
+    throttle: Arc<Throttle>,
 }
 
 /// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the load lanes back.
-pub async fn load<S: SnapshotSource, T: Target>(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one boundary of the pipeline, named where it is wired"
+)]
+pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
     source: Arc<S>,
+    log: Arc<L>,
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
     shared: LaneShared<T>,
     mut lanes: Vec<FencedLane<T>>,
     mut ranges: BTreeMap<(String, u64), RangeRow>,
-    lock: bool,
+    options: LoadOptions,
 ) -> Result<Vec<FencedLane<T>>, Failure> {
     let mut backoff = Backoff::default();
+    let throttle = Arc::new(Throttle::new(options.source_rate));
     loop {
         let tables = to_load(&registry);
+        shared.progress.update(|state| state.load_throttled = None);
         if tables.is_empty() {
             return Ok(lanes);
         }
         let opened = tokio::select! {
             biased;
             () = shared.stop.requested() => return Err(interrupted()),
-            opened = source.open(&tables, lanes.len(), lock) => opened,
+            opened = source.open(&tables, lanes.len(), options.lock) => opened,
+        };
+        let opened = match opened {
+            Ok(snapshot) => expect_logged(log.as_ref(), &snapshot.low)
+                .await
+                .map(|()| snapshot),
+            Err(failure) => Err(failure),
         };
         let failure = match opened {
             Ok(snapshot) => {
@@ -148,7 +174,16 @@ pub async fn load<S: SnapshotSource, T: Target>(
                 } = snapshot;
                 let text = format!("{hand_off:?}, writers held up for {} ms", locked_for.as_millis());
                 shared.progress.update(|state| state.hand_off = Some(text));
-                let attempt = begin(&registry, &control, &shared, &tables, (&low, &high), &ranges).await?;
+                let attempt = begin(
+                    &registry,
+                    &control,
+                    &shared,
+                    &throttle,
+                    &tables,
+                    (&low, &high),
+                    &ranges,
+                )
+                .await?;
                 let before = ranges.len();
                 let result = run(&attempt, lanes, sessions).await?;
                 lanes = result.lanes;
@@ -171,6 +206,7 @@ pub async fn load<S: SnapshotSource, T: Target>(
             }
             Some(failure) if failure.is_retry() && backoff.elapsed() < SOURCE_PATIENCE => {
                 tracing::warn!(%failure, "the snapshot is lost; opening a new one for the rest");
+                shared.progress.find(lost_snapshot(&failure));
                 if !shared.stop.pause(backoff.delay(None)).await {
                     return Err(interrupted());
                 }
@@ -184,6 +220,35 @@ pub async fn load<S: SnapshotSource, T: Target>(
             }
             Some(failure) => return Err(failure),
         }
+    }
+}
+
+/// Why a snapshot was lost, for the report: nothing is missing because of it.
+fn lost_snapshot(failure: &Failure) -> Finding {
+    let text = format!("{failure}; what is left is read in a new snapshot");
+    Finding::new(failure.code, Severity::Notice, Subject::whole(), text)
+}
+
+/// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
+/// (docs/design/hand-off.md, step 1).
+async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
+    let oldest = Sequence(log.usage().oldest.0.max(1));
+    let beginning = log.position_before(oldest).await?;
+    match low.contains_all(&beginning) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            "snapshot",
+            "the source commits more slowly than it logs: the snapshot is older than the beginning of the change log",
+        )),
+        Err(cause) => Err(Failure::new(
+            code::HISTORY_CHANGED,
+            Class::StopMigration,
+            "snapshot",
+            "it is of another history than the change log",
+        )
+        .caused_by(cause)),
     }
 }
 
@@ -201,6 +266,7 @@ async fn begin<T: Target>(
     registry: &Arc<Registry>,
     control: &Arc<ControlLane<T>>,
     shared: &LaneShared<T>,
+    throttle: &Arc<Throttle>,
     tables: &[Arc<TablePlan>],
     (low, high): (&Position, &Position),
     ranges: &BTreeMap<(String, u64), RangeRow>,
@@ -234,6 +300,7 @@ async fn begin<T: Target>(
         shared: shared.clone(),
         ranges: Mutex::new(ranges.clone()),
         lost: AtomicBool::new(false),
+        throttle: Arc::clone(throttle),
     }))
 }
 
@@ -415,6 +482,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
             let batch = std::mem::take(&mut self.filling.rows);
             let (rows, bytes) = (batch.len() as u64, batch.byte_len() as u64);
             done.rows += rows;
+            self.attempt.pace(bytes).await?;
             let data = vec![TableMutations {
                 table: Arc::clone(plan),
                 kind: MutationKind::Upsert,
@@ -613,6 +681,21 @@ impl<T: Target> Attempt<T> {
         self.with(table, |load| load.outstanding -= 1);
         self.registry.touch();
         Ok(())
+    }
+
+    /// Waits until what was read keeps to the operator's rate.
+    async fn pace(&self, bytes: u64) -> Result<(), Failure> {
+        let delay = self.throttle.delay(bytes, Instant::now());
+        if delay.is_zero() {
+            return Ok(());
+        }
+        let reason = self.throttle.reason();
+        self.shared.progress.update(|state| state.load_throttled = reason);
+        if self.shared.stop.pause(delay).await {
+            Ok(())
+        } else {
+            Err(interrupted())
+        }
     }
 
     fn rows_recorded(&self, table: &str) -> u64 {

@@ -1,5 +1,6 @@
 //! The supervisor: starts capture, load, apply and constraints, watches them, and says how it ended.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::apply::Apply;
 use crate::capture::capture;
 use crate::constraint;
 use crate::lane::{FencedLane, LaneError};
-use crate::load::load;
+use crate::load::{LoadOptions, load};
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
@@ -122,6 +123,8 @@ pub struct Migration<S, L, T> {
     pub stop_when: StopWhen,
     /// Whether locks may be taken for the hand-off.
     pub lock: bool,
+    /// Most bytes a second that the load reads over all sessions, as they are encoded for the target; no bound if none.
+    pub source_rate: Option<NonZeroU64>,
     /// Bounds of windows.
     pub limits: WindowLimits,
 }
@@ -143,6 +146,7 @@ where
             progress,
             stop_when,
             lock,
+            source_rate,
             limits,
         } = self;
         let Prepared {
@@ -188,12 +192,13 @@ where
         ));
         let loading = load(
             Arc::clone(&source),
+            log,
             Arc::clone(&registry),
             control,
             shared,
             load_lanes,
             ranges,
-            lock,
+            LoadOptions { lock, source_rate },
         );
         tasks.spawn(async move { loading.await.map(drop) });
         let watcher = Watcher {

@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub aborted: u64,
     /// Why capture or apply wait, if they do.
     pub throttled: Option<String>,
+    /// Why the load is slower than it could be, if it is.
+    pub load_throttled: Option<String>,
     /// The position that apply has reached.
     pub position: String,
     /// Whether apply has reached where the source stood when it was last asked.
@@ -74,6 +76,17 @@ pub struct Snapshot {
     pub findings: Vec<Finding>,
     /// Findings that were only counted.
     pub findings_more: u64,
+}
+
+impl Snapshot {
+    /// Every reason for which something waits, for people.
+    pub fn why_throttled(&self) -> Option<String> {
+        let reasons: Vec<_> = [&self.throttled, &self.load_throttled]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
 }
 
 /// Shared counters. Bounded: tables and `FINDINGS_MAX` findings.

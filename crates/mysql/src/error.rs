@@ -87,6 +87,13 @@ const RETRYABLE: &[u16] = &[
     4031, // disconnected for inactivity
 ];
 
+/// Trouble of the server's machine with files or memory while it answers, not with the data: a temporary table that it could
+/// not make, grow or delete, no descriptor, no memory. The statement had no effect. Numbers below 1000 come from the server's
+/// file layer; 22 and 28 of them are unknown character sets and collations, which no second attempt mends.
+fn is_server_resource(code: u16) -> bool {
+    matches!(code, 1..=21 | 23..=27 | 29..=31) || matches!(code, 1021 | 1037 | 1038 | 1041 | 1114) // disk full, out of memory, sort memory, resources, table full
+}
+
 /// Server errors that mean a missing privilege.
 const DENIED: &[u16] = &[1044, 1142, 1143, 1227, 1370, 3879];
 
@@ -118,7 +125,7 @@ impl MysqlError {
     pub fn is_retryable(&self) -> bool {
         match self {
             MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
-            MysqlError::Server { code, .. } => RETRYABLE.contains(code),
+            MysqlError::Server { code, .. } => RETRYABLE.contains(code) || is_server_resource(*code),
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
             | MysqlError::AuthPlugin { .. }
@@ -162,5 +169,32 @@ impl MysqlError {
         };
         let code = self.code();
         Failure::new(code, class, object, code.title()).caused_by(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(code: u16, expected: bool) {
+        let error = MysqlError::Server {
+            code,
+            sqlstate: "HY000".to_owned(),
+            message: String::new(),
+        };
+        assert_eq!(error.is_retryable(), expected, "{code}");
+        assert_eq!(error.into_failure("t").is_retry(), expected, "{code}");
+    }
+
+    #[test]
+    fn what_may_be_asked_again() {
+        // Lock wait, interrupted query, a temporary file that is gone or cannot be deleted, a full disk, no memory.
+        for code in [1205, 1317, 6, 7, 20, 29, 1021, 1037, 1114] {
+            check(code, true);
+        }
+        // Unknown character set, syntax, missing table, denied, a crashed table: these stay as they are.
+        for code in [22, 28, 1064, 1146, 1142, 1194, 1030] {
+            check(code, false);
+        }
     }
 }

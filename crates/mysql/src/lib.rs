@@ -4,6 +4,8 @@ pub mod binlog;
 mod catalog;
 pub mod connection;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod options;
 mod preflight;
 mod snapshot;

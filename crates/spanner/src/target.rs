@@ -408,7 +408,10 @@ impl Target for SpannerTarget {
             match self.try_epoch(expected, migration, fences).await {
                 Ok(Takeover::Done) => break,
                 Ok(Takeover::Foreign(found)) => return Err(self.fenced(found.as_deref())),
-                Err(error) if error.is_passing() => backoff.wait(error).await.map_err(failure)?,
+                // ALREADY_EXISTS may be our own earlier success: the next attempt reads the migration's row, which tells.
+                Err(error) if error.is_passing() || error.rejection() == Some(tonic::Code::AlreadyExists) => {
+                    backoff.wait(error).await.map_err(failure)?;
+                }
                 Err(error) => return Err(failure(error)),
             }
         }

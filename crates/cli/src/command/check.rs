@@ -1,27 +1,49 @@
 //! `spanferry check`: both ends tested step by step, then everything found at once.
 
+use serde::Serialize;
+use serde_json::{Value, json};
 use spanferry_core::code::Exit;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::Severity;
-use spanferry_core::source::SchemaSource;
+use spanferry_spanner::endpoint::EndpointKind;
 
 use crate::args::Output;
+use crate::probe::{self, Probe};
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
 use crate::{json, render};
 
+/// Where Google's access tokens come from.
+const TOKEN_HOST: &str = "oauth2.googleapis.com";
+const HTTPS: u16 = 443;
+
 /// Runs the check; exit status 0 if a migration may start, else 3.
 pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
-    if settings.output == Output::Text {
-        connections(settings)?;
+    let connections = connections(settings)?;
+    let text = settings.output == Output::Text;
+    if text {
+        say_connections(&connections);
     }
-    let identity = session.source.identity().await?;
-    if settings.output == Output::Text {
-        render::say(&format!("source: reached, logged in: {identity}"));
+    let probes = [
+        probe::source(&session, settings).await?,
+        probe::target(&session, settings).await,
+    ];
+    if text {
+        probes.iter().for_each(Probe::say);
+    }
+    if probes.iter().any(|probe| probe.failure().is_some()) {
+        return Ok(unreached(&probes, &connections, settings));
     }
     let plan = session.plan(settings).await?;
-    report(&plan, settings);
+    if text {
+        report(&plan, settings);
+    } else {
+        let mut object = to_json(&plan, settings);
+        object["connections"] = json!(connections);
+        object["reached"] = probes.iter().map(Probe::to_json).collect();
+        render::say(&object.to_string());
+    }
     Ok(if blocking(&plan.findings, settings).is_empty() {
         0
     } else {
@@ -29,15 +51,34 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     })
 }
 
+/// Tells why an end cannot be reached; both are told.
+fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) -> u8 {
+    if settings.output == Output::Json {
+        let reached: Vec<_> = probes.iter().map(Probe::to_json).collect();
+        let object = json!({"ok": false, "connections": connections, "reached": reached, "tables": [], "findings": []});
+        render::say(&object.to_string());
+    } else {
+        for failure in probes.iter().filter_map(Probe::failure) {
+            render::tell(&render::failure(failure));
+        }
+    }
+    let failures = probes.iter().filter_map(Probe::failure);
+    let statuses = failures.map(|failure| failure.code.exit().status());
+    statuses.min().unwrap_or(Exit::Refused.status())
+}
+
+fn to_json(plan: &Plan, settings: &Settings) -> Value {
+    let findings: Vec<_> = plan.findings.iter().map(json::finding).collect();
+    let tables: Vec<_> = plan.plans.iter().map(|plan| plan.name().table.clone()).collect();
+    let ok = blocking(&plan.findings, settings).is_empty();
+    json!({"ok": ok, "tables": tables, "findings": findings})
+}
+
 /// Prints all findings and a closing line.
 pub(crate) fn report(plan: &Plan, settings: &Settings) {
     let stopping = blocking(&plan.findings, settings).len();
     if settings.output == Output::Json {
-        let findings: Vec<_> = plan.findings.iter().map(json::finding).collect();
-        let tables: Vec<_> = plan.plans.iter().map(|plan| plan.name().table.clone()).collect();
-        render::say(
-            &serde_json::json!({"ok": stopping == 0, "tables": tables, "findings": findings}).to_string(),
-        );
+        render::say(&to_json(plan, settings).to_string());
         return;
     }
     let mut findings: Vec<_> = plan.findings.iter().collect();
@@ -67,19 +108,53 @@ pub(crate) fn report(plan: &Plan, settings: &Settings) {
     ));
 }
 
-/// The connections that a network administrator must open.
-fn connections(settings: &Settings) -> Result<(), Failure> {
+/// A connection that a network administrator must open.
+#[derive(Debug, Serialize)]
+struct Connection {
+    host: String,
+    port: u16,
+    /// Seen from this machine; nothing ever connects to us.
+    direction: &'static str,
+    purpose: String,
+}
+
+fn connections(settings: &Settings) -> Result<Vec<Connection>, Failure> {
     let (source, endpoint) = (settings.need_source()?, &settings.endpoint);
+    // The change stream, and one session each for control and for the watch over waiting statements.
+    let sessions = settings.source_connections + 3;
+    let outbound = |host: &str, port, purpose: String| Connection {
+        host: host.to_owned(),
+        port,
+        direction: "outbound",
+        purpose,
+    };
+    let mut all = vec![
+        outbound(
+            &source.host,
+            source.port,
+            format!(
+                "MySQL protocol to the source: schema, snapshot and change stream, up to {sessions} sessions"
+            ),
+        ),
+        outbound(
+            endpoint.host(),
+            endpoint.port(),
+            "gRPC over HTTP/2 to Spanner".to_owned(),
+        ),
+    ];
+    if endpoint.kind() == EndpointKind::Service {
+        let purpose = "HTTPS for access tokens, unless a metadata server gives them";
+        all.push(outbound(TOKEN_HOST, HTTPS, purpose.to_owned()));
+    }
+    Ok(all)
+}
+
+fn say_connections(connections: &[Connection]) {
     render::say("connections from this machine:");
-    let sessions = settings.source_connections + 2;
-    render::say(&format!(
-        "  outbound TCP {}:{} to the source: schema, {sessions} sessions of snapshot and change stream",
-        source.host, source.port
-    ));
-    render::say(&format!(
-        "  outbound TCP {}:{} to Spanner: gRPC over HTTP/2",
-        endpoint.host(),
-        endpoint.port()
-    ));
-    Ok(())
+    for connection in connections {
+        render::say(&format!(
+            "  {} TCP {}:{}: {}",
+            connection.direction, connection.host, connection.port, connection.purpose
+        ));
+    }
 }

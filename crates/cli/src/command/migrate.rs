@@ -20,7 +20,7 @@ use crate::run_file::{RunFile, source_name};
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
-use crate::{json, monitor, render, run_log};
+use crate::{json, monitor, render, run_log, usage};
 
 /// Runs or resumes a migration; the exit status says how it ended.
 pub(crate) async fn run(settings: &Settings, args: &MigrateArgs) -> Result<u8, Failure> {
@@ -92,6 +92,7 @@ async fn migrate(
             None => StopWhen::Interrupted,
         },
         lock: settings.lock,
+        source_rate: settings.source_rate,
         limits: if session.target.client().is_emulator() {
             WindowLimits::EMULATOR
         } else {
@@ -220,7 +221,7 @@ fn conclude(
         .map(|(table, reason)| serde_json::json!({"table": table, "reason": reason}))
         .collect();
     let ended = serde_json::json!({"event": "end", "exit_status": outcome.exit_status(), "interrupted": outcome.interrupted,
-        "position": outcome.position, "stopped": stopped, "findings": findings});
+        "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()});
     state.write("report.json", ended.to_string().as_bytes())?;
     if settings.output == Output::Json {
         render::say(&ended.to_string());

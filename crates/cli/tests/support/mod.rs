@@ -3,13 +3,24 @@
 #![allow(
     clippy::unwrap_used,
     dead_code,
+    unused_imports,
     unreachable_pub,
     missing_docs,
     reason = "each test binary uses its part of this kit"
 )]
 
+mod bench;
+mod target;
+mod writer;
+
+pub use bench::bench;
+pub use writer::Writer;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mysql_async::prelude::Queryable;
 use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
@@ -17,12 +28,19 @@ use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
 /// How long a migration of a test may take before it counts as stuck.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// One source schema and one target database.
+/// One source schema and one target database of the same name.
 pub struct World {
-    pub server: Server,
-    pub emulator: Emulator,
+    pub server: Arc<Server>,
+    pub emulator: Arc<Emulator>,
     pub state: PathBuf,
     pub dialect: &'static str,
+    pub schema: String,
+    /// What stands before the source (a proxy, a replica), if the program is not to reach it directly.
+    pub source_address: Option<SocketAddr>,
+    /// What stands before the target (a proxy, an interposer).
+    pub target_address: Option<SocketAddr>,
+    /// Options that every command of this world gets.
+    pub options: Vec<String>,
 }
 
 impl World {
@@ -45,14 +63,34 @@ impl World {
     }
 
     pub async fn with(server: Server, dialect: &'static str, schema_sql: &str) -> World {
-        let emulator = Emulator::start().unwrap();
-        server.execute(None, "CREATE DATABASE shop").await.unwrap();
-        let state = std::env::temp_dir().join(format!("sf-e2e-{}-{}", std::process::id(), server.port()));
+        let emulator = Arc::new(Emulator::start().unwrap());
+        World::on(Arc::new(server), emulator, "shop", dialect, schema_sql).await
+    }
+
+    /// A schema of its own on servers that other worlds use too, one after another.
+    pub async fn on(
+        server: Arc<Server>,
+        emulator: Arc<Emulator>,
+        schema: &str,
+        dialect: &'static str,
+        schema_sql: &str,
+    ) -> World {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        server
+            .execute(None, &format!("CREATE DATABASE `{schema}`"))
+            .await
+            .unwrap();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let state = std::env::temp_dir().join(format!("sf-e2e-{}-{number}", std::process::id()));
         let world = World {
             server,
             emulator,
             state,
             dialect,
+            schema: schema.to_owned(),
+            source_address: None,
+            target_address: None,
+            options: Vec::new(),
         };
         world.sql(schema_sql).await;
         world
@@ -60,7 +98,7 @@ impl World {
 
     /// Runs statements separated by semicolons at line ends, on one connection.
     pub async fn sql(&self, statements: &str) {
-        let pool = self.server.pool(Some("shop"));
+        let pool = self.server.pool(Some(&self.schema));
         let mut connection = pool.get_conn().await.unwrap();
         for statement in statements
             .split(";\n")
@@ -82,30 +120,57 @@ impl World {
             .args([
                 verb,
                 "--source",
-                &self.server.url("shop"),
+                &self.source_url(),
                 "--target",
-                "spanner://projects/test/instances/test/databases/shop",
+                &format!("spanner://{}", self.emulator.database(&self.schema)),
             ])
             .args(["--state-dir".as_ref(), self.state.as_os_str()])
+            .args(&self.options)
             .args(more)
-            .env("SPANNER_EMULATOR_HOST", self.emulator.host_port())
+            .env("SPANNER_EMULATOR_HOST", self.target_host_port())
             .env("SPANFERRY_SOURCE_PASSWORD", self.server.password())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         command
     }
 
+    fn source_url(&self) -> String {
+        let direct = self.server.url(&self.schema);
+        match self.source_address {
+            Some(address) => direct.replace(
+                &format!("127.0.0.1:{}/", self.server.port()),
+                &format!("{address}/"),
+            ),
+            None => direct,
+        }
+    }
+
+    fn target_host_port(&self) -> String {
+        match self.target_address {
+            Some(address) => address.to_string(),
+            None => self.emulator.host_port().to_owned(),
+        }
+    }
+
     pub fn run(&self, verb: &str, more: &[&str]) -> Output {
         self.command(verb, more).output().unwrap()
     }
 
-    fn migrate_options(&self) -> [&'static str; 3] {
+    pub fn migrate_options(&self) -> [&'static str; 3] {
         ["--create-database", "--dialect", self.dialect]
     }
 
     /// Starts `migrate` without a stop condition.
     pub fn migrate(&self) -> Running {
-        let mut command = self.command("migrate", &self.migrate_options());
+        self.migrate_with(&[])
+    }
+
+    /// The same with further options.
+    pub fn migrate_with(&self, more: &[&str]) -> Running {
+        self.forget_status();
+        let mut options = self.migrate_options().to_vec();
+        options.extend(more);
+        let mut command = self.command("migrate", &options);
         Running(
             command
                 .stdout(Stdio::null())
@@ -115,11 +180,30 @@ impl World {
         )
     }
 
-    /// Migrates until caught up; the exit status and everything printed.
-    pub fn drain(&self) -> (i32, String) {
+    /// What an earlier process said must not be taken for the next one's word.
+    fn forget_status(&self) {
+        let status = self.state.join("status.json");
+        if status.exists() {
+            std::fs::remove_file(status).unwrap();
+        }
+    }
+
+    /// What `status` says now, if anything.
+    pub fn status(&self) -> Option<serde_json::Value> {
+        let output = self.run("status", &["--output", "json"]);
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// A `migrate` that ends when caught up, yet to be started.
+    pub fn drain_command(&self) -> Command {
         let mut more = self.migrate_options().to_vec();
         more.extend(["--stop-when", "caught-up"]);
-        said(&self.run("migrate", &more))
+        self.command("migrate", &more)
+    }
+
+    /// Migrates until caught up; the exit status and everything printed.
+    pub fn drain(&self) -> (i32, String) {
+        said(&self.drain_command().output().unwrap())
     }
 
     pub fn expect_drained(&self) {
@@ -146,17 +230,18 @@ impl World {
             if let Some(ended) = running.0.try_wait().unwrap() {
                 panic!("migrate ended ({ended}) before {what}");
             }
-            let output = self.run("status", &["--output", "json"]);
-            if let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output.stdout)
-                && wanted(&status)
-            {
+            let status = self.status();
+            if status.as_ref().is_some_and(&wanted) {
                 return;
             }
-            assert!(since.elapsed() < PATIENCE, "{what} did not come");
+            assert!(
+                since.elapsed() < PATIENCE,
+                "{what} did not come; `status` said {status:?}"
+            );
         }
     }
 
-    /// Waits until the change stream has captured this many transactions since the process started, or caught up.
+    /// Waits until everything the source had is applied, constraints included.
     pub fn wait_caught_up(&self, running: &mut Running) {
         self.wait(running, "it had caught up", |status| {
             status["running"] == true && status["caught_up"] == true
@@ -181,6 +266,11 @@ impl Running {
     pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+
+    /// Waits for its end by itself: the exit status, or none if a signal ended it.
+    pub fn ended(mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
     }
 
     /// SIGINT, and the exit status.

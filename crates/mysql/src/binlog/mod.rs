@@ -5,6 +5,7 @@
 
 mod assemble;
 mod columns;
+mod compressed;
 mod decoder;
 mod dump;
 mod event;

@@ -25,13 +25,7 @@ use super::query::{Kind, Statement};
 use super::table_map::Definition;
 use super::token::tokens;
 use super::{json, value};
-
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
-}
+use crate::fuzz::{Random, bytes};
 
 fn piece(golden: &Golden) -> Piece {
     Piece {
@@ -271,24 +265,13 @@ fn another_schema_stops() {
     );
 }
 
-/// xorshift64: repeatable.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit.max(1) as u64).unwrap()
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::try_from(self.below(256)).unwrap()
-    }
-}
+/// `{"a": [1, -2.5, "x"]}` as MySQL 9.7 stores it.
+const DOCUMENT: &str = "00010023000b000100020c0061030017000501000b0d000c150000000000000004c00178";
+/// Changed transactions, and as many changed documents.
+const FUZZ_ROUNDS: usize = 20_000;
 
 #[test]
-fn damaged_bytes_never_panic() {
+fn fuzz_transactions_never_panic() {
     let plan = golden_plan(true);
     let mut random = Random(0x5eed);
     let goldens = [
@@ -298,20 +281,17 @@ fn damaged_bytes_never_panic() {
         &MYSQL_DELETE,
         &MARIADB_INSERT,
         &MARIADB_UPDATE,
+        &MARIADB_DELETE,
     ];
-    for round in 0..20_000 {
+    for round in 0..FUZZ_ROUNDS {
         let mut piece = piece(goldens[round % goldens.len()]);
-        for _ in 0..=random.below(4) {
-            let at = random.below(piece.body.len());
-            match random.below(4) {
-                0 => piece.body[at] = random.byte(),
-                1 => piece.body[at] ^= 1 << random.below(8),
-                2 => drop(piece.body.remove(at)),
-                _ => piece.body.insert(at, random.byte()),
-            }
-        }
-        let mut decoder = BinlogDecoder::new("g", std::slice::from_ref(&plan));
-        let _outcome = decoder.decode(&piece, &mut Sink::default());
+        random.damage(&mut piece.body);
+        let (mut decoder, mut sink) = (
+            BinlogDecoder::new("g", std::slice::from_ref(&plan)),
+            Sink::default(),
+        );
+        let _outcome = decoder.decode(&piece, &mut sink);
+        assert!(sink.changes.len() <= piece.body.len(), "changes out of nothing");
         let mut assembler = Assembler::new(Position::parse("mysql:").unwrap());
         let (mut run, mut pieces) = (piece.body.as_slice(), Vec::new());
         while let Ok(Some(event)) = next_event(&mut run) {
@@ -320,11 +300,27 @@ fn damaged_bytes_never_panic() {
             whole.extend_from_slice(event.body);
             let _outcome = assembler.event(&whole, &mut pieces);
         }
-        let noise: Vec<u8> = (0..random.below(120)).map(|_| random.byte()).collect();
-        let _outcome = (
-            json::to_text(&noise, &mut String::new()),
-            Definition::parse(&noise, true),
-        );
+        let assembled: usize = pieces.iter().map(|piece| piece.body.len()).sum();
+        assert!(assembled <= piece.body.len(), "{assembled} bytes assembled");
+    }
+}
+
+#[test]
+fn fuzz_documents_and_noise_never_panic() {
+    let mut random = Random(0x0bad_5eed);
+    let mut whole = String::new();
+    json::to_text(&bytes(DOCUMENT), &mut whole).unwrap();
+    assert_eq!(whole, "{\"a\": [1, -2.5, \"x\"]}");
+    for round in 0..FUZZ_ROUNDS {
+        let mut document = bytes(DOCUMENT);
+        random.damage(&mut document);
+        let noise = random.noise(120);
+        for bytes in [&document, &noise] {
+            let mut text = String::new();
+            let _outcome = json::to_text(bytes, &mut text);
+            assert!(text.len() <= 100 * (bytes.len() + 1), "{} characters", text.len());
+            let _outcome = (Definition::parse(bytes, true), Definition::parse(bytes, false));
+        }
         let text = String::from_utf8_lossy(&noise);
         let _statement = Statement::of(&tokens(&text, round % 2 == 0, round % 3 == 0));
     }

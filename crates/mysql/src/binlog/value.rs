@@ -9,6 +9,7 @@ use spanferry_core::charset::Charset;
 use spanferry_core::encode::Refusal;
 use spanferry_core::scalar::{Date, DateTime, Scalar, Time};
 
+use super::compressed::inflate;
 use super::event::{Cursor, Malformed, big_endian, little_endian};
 use super::json;
 use super::table_map::{MappedColumn, column_type};
@@ -172,7 +173,7 @@ impl Meaning {
             Meaning::Text(charset) => Scalar::Text(decoded(*charset, bytes, &mut scratch.bytes)?),
             Meaning::JsonText(charset) => Scalar::Json(decoded(*charset, bytes, &mut scratch.bytes)?),
             Meaning::CompressedText(charset) => {
-                inflate_column(bytes, &mut scratch.inflated)?;
+                inflate(bytes, &mut scratch.inflated)?;
                 Scalar::Text(decoded(*charset, &scratch.inflated, &mut scratch.bytes)?)
             }
             Meaning::Bytes { width } if bytes.len() < *width => {
@@ -183,7 +184,7 @@ impl Meaning {
             }
             Meaning::Bits | Meaning::Bytes { .. } => Scalar::Bytes(bytes),
             Meaning::CompressedBytes => {
-                inflate_column(bytes, &mut scratch.inflated)?;
+                inflate(bytes, &mut scratch.inflated)?;
                 Scalar::Bytes(&scratch.inflated)
             }
             Meaning::Enum(labels) => Scalar::Text(enum_label(little_endian(bytes), labels)?),
@@ -532,20 +533,5 @@ fn inet6_text(bytes: &[u8; 16], text: &mut String) {
         if index < groups.len() {
             text.push(':');
         }
-    }
-}
-
-/// A COMPRESSED column's value: empty, or a header byte and what it says. 0 is "stored as it is"; zlib is refused.
-fn inflate_column(bytes: &[u8], into: &mut Vec<u8>) -> Result<(), ValueError> {
-    into.clear();
-    match bytes.split_first() {
-        None => Ok(()),
-        Some((0, stored)) => {
-            into.extend_from_slice(stored);
-            Ok(())
-        }
-        Some(_) => Err(ValueError::Refused(Refusal::Form {
-            expected: "value stored without compression",
-        })),
     }
 }

@@ -38,8 +38,8 @@ const REQUEST_PUBLIC_KEY: u8 = 2;
 
 /// The server's first packet.
 #[derive(Debug)]
-struct Greeting {
-    server: Server,
+pub(super) struct Greeting {
+    pub(super) server: Server,
     id: u32,
     capabilities: u32,
     nonce: Vec<u8>,
@@ -47,7 +47,7 @@ struct Greeting {
 }
 
 impl Greeting {
-    fn parse(packet: &[u8]) -> Result<Greeting, MysqlError> {
+    pub(super) fn parse(packet: &[u8]) -> Result<Greeting, MysqlError> {
         if packet.first() == Some(&0xff) {
             return Err(server_error(packet));
         }

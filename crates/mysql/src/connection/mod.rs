@@ -2,6 +2,8 @@
 
 mod auth;
 mod client;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod packet;
 mod result;

@@ -159,6 +159,12 @@ impl PacketStream {
         }
     }
 
+    /// Memory taken for what arrives.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.buffer[range]
     }

@@ -31,21 +31,50 @@ impl Check<'_> {
                 row.text_or_empty(4),
                 row.text_or_empty(5)
             );
-            let remedy = format!(
-                "ALTER TABLE {}.{} DROP FOREIGN KEY {}; then add it again with ON DELETE RESTRICT ON UPDATE RESTRICT",
-                sql::identifier(&self.options.schema),
-                sql::identifier(&table),
-                sql::identifier(&name)
-            );
+            let remedy = self.without_actions(&table, &name);
             self.find(
                 code::SOURCE_TABLE_UNSUPPORTED,
                 Severity::Blocking,
                 Subject::part(&table, &name),
                 text,
-                Some(remedy),
+                remedy,
             );
         }
         Ok(())
+    }
+
+    /// The statements that make the foreign key anew, without actions.
+    fn without_actions(&self, table: &str, name: &str) -> Option<String> {
+        let table = self
+            .catalog
+            .tables
+            .iter()
+            .find(|known| known.name.table == table)?;
+        let key = table.foreign_keys.iter().find(|key| key.name == name)?;
+        let child = format!(
+            "{}.{}",
+            sql::identifier(&table.name.schema),
+            sql::identifier(&table.name.table)
+        );
+        let columns: Vec<_> = key
+            .columns
+            .iter()
+            .map(|column| sql::identifier(&table.columns[*column].name))
+            .collect();
+        let parents: Vec<_> = key
+            .parent_columns
+            .iter()
+            .map(|column| sql::identifier(column))
+            .collect();
+        let name = sql::identifier(name);
+        Some(format!(
+            "ALTER TABLE {child} DROP FOREIGN KEY {name}; \
+             ALTER TABLE {child} ADD CONSTRAINT {name} FOREIGN KEY ({}) REFERENCES {}.{} ({})",
+            columns.join(", "),
+            sql::identifier(&key.parent.schema),
+            sql::identifier(&key.parent.table),
+            parents.join(", ")
+        ))
     }
 
     /// MySQL 9.7 and later without `innodb_native_foreign_keys` write cascades as rows of their own (SERVERS 2.6).

@@ -21,6 +21,8 @@ struct Check<'a> {
     options: &'a Options,
     request: &'a CheckRequest,
     catalog: Catalog,
+    /// The account as GRANT takes it.
+    account: String,
     findings: Vec<Finding>,
 }
 
@@ -31,11 +33,13 @@ pub(crate) async fn check(
     request: &CheckRequest,
 ) -> Result<Vec<Finding>, MysqlError> {
     let catalog = catalog::read(connection, &options.schema).await?;
+    let account = privilege::account(connection).await?;
     let mut check = Check {
         connection,
         options,
         request,
         catalog,
+        account,
         findings: Vec::new(),
     };
     check.server_and_schema();
@@ -86,8 +90,9 @@ impl Check<'_> {
             if !self.catalog.tables.iter().any(|known| known.name.table == *table) {
                 let text = "the table does not exist or the account may not see it".to_owned();
                 let remedy = format!(
-                    "GRANT SELECT ON {}.* TO CURRENT_USER",
-                    crate::sql::identifier(&self.options.schema)
+                    "GRANT SELECT ON {}.* TO {}",
+                    crate::sql::identifier(&self.options.schema),
+                    self.account
                 );
                 self.findings.push(
                     Finding::new(

@@ -4,6 +4,7 @@ use spanferry_core::code;
 use spanferry_core::finding::{Severity, Subject};
 
 use super::Check;
+use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::sql;
 
@@ -48,16 +49,7 @@ impl Grant {
 impl Check<'_> {
     pub(super) async fn privileges(&mut self) -> Result<(), MysqlError> {
         let mariadb = self.connection.server().is_mariadb();
-        let account = self
-            .connection
-            .query("SELECT CURRENT_USER()")
-            .await?
-            .first_text()
-            .unwrap_or_default();
-        let account = account.split_once('@').map_or_else(
-            || sql::text(&account),
-            |(user, host)| format!("{}@{}", sql::text(user), sql::text(host)),
-        );
+        let account = self.account.clone();
         let mut grants = Vec::new();
         for statement in grant_statements(mariadb, &self.active_roles().await?) {
             let rows = self.rows_if_allowed(&statement).await?.unwrap_or_default();
@@ -141,7 +133,7 @@ impl Check<'_> {
                 Severity::Notice,
                 "BINLOG ADMIN",
                 grant,
-                "a DDL on a table being read waits until the snapshot ends",
+                "a DDL on any table that a session has read makes it give its snapshot up",
             ));
         }
         for (severity, name, grant, reason) in missing {
@@ -167,6 +159,16 @@ impl Check<'_> {
             .filter(|roles| roles != "NONE")
             .unwrap_or_default())
     }
+}
+
+/// The account that is logged in, as GRANT takes it. A user's name may hold `@`, a host's may not.
+pub(super) async fn account(connection: &mut Connection) -> Result<String, MysqlError> {
+    let found = connection.query("SELECT CURRENT_USER()").await?;
+    let account = found.first_text().unwrap_or_default();
+    Ok(account.rsplit_once('@').map_or_else(
+        || sql::text(&account),
+        |(user, host)| format!("{}@{}", sql::text(user), sql::text(host)),
+    ))
 }
 
 /// MariaDB lists an active role's grants by itself, MySQL when the roles are named.

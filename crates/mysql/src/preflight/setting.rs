@@ -98,6 +98,20 @@ const MARIADB: &[Demand] = &[
     ),
 ];
 
+/// MariaDB's filters of what a replica applies; MySQL has no variables for them.
+const REPLICATION_FILTERS: &[&str] = &[
+    "replicate_do_db",
+    "replicate_ignore_db",
+    "replicate_do_table",
+    "replicate_ignore_table",
+    "replicate_wild_do_table",
+    "replicate_wild_ignore_table",
+];
+
+fn is_set(variables: &BTreeMap<String, String>, name: &str) -> bool {
+    variables.get(name).is_some_and(|value| !value.is_empty())
+}
+
 impl Check<'_> {
     pub(super) async fn settings(&mut self) -> Result<(), MysqlError> {
         let mut variables = BTreeMap::new();
@@ -168,11 +182,12 @@ impl Check<'_> {
             reason = "days and seconds of a setting"
         )]
         let kept = number("binlog_expire_logs_seconds").max(number("expire_logs_days") * 86_400.0) as u64;
-        let needed = (self.request.load_estimate.as_secs() * 2).max(DAY);
+        let estimate = self.request.load_estimate.as_secs();
+        let needed = (estimate * 2).max(DAY);
         if kept == 0 || kept >= needed {
             return;
         }
-        let severity = if kept < self.request.load_estimate.as_secs() {
+        let severity = if kept < estimate {
             Severity::Blocking
         } else {
             Severity::Warning
@@ -183,8 +198,7 @@ impl Check<'_> {
             format!("SET GLOBAL expire_logs_days = {}", needed.div_ceil(DAY))
         };
         let text = format!(
-            "the binary log is kept for {kept} s, the load is estimated to take {} s",
-            needed / 2
+            "the binary log is kept for {kept} s, expected {needed} s: twice the load, which is estimated to take {estimate} s, and a day at least"
         );
         self.find(
             code::SOURCE_RETENTION,
@@ -293,6 +307,17 @@ impl Check<'_> {
                 state = self.rows_if_allowed(statement).await?;
             }
         }
+        let is_replica = state.as_ref().is_some_and(|rows| !rows.is_empty());
+        if is_replica && REPLICATION_FILTERS.iter().any(|name| is_set(variables, name)) {
+            let text = "the source is a replica with replication filters: what they keep out is not in it, and is not migrated";
+            self.find(
+                code::SOURCE_NOTICE,
+                Severity::Notice,
+                Subject::whole(),
+                text.to_owned(),
+                None,
+            );
+        }
         let logs = ["log_replica_updates", "log_slave_updates"]
             .iter()
             .find_map(|name| variables.get(*name).map(|value| (*name, value)));
@@ -394,7 +419,7 @@ impl Check<'_> {
             None => {
                 let text =
                     "prepared XA transactions could not be listed; the source must have none".to_owned();
-                let remedy = "GRANT XA_RECOVER_ADMIN ON *.* TO CURRENT_USER".to_owned();
+                let remedy = format!("GRANT XA_RECOVER_ADMIN ON *.* TO {}", self.account);
                 self.find(
                     code::SOURCE_NOTICE,
                     Severity::Notice,

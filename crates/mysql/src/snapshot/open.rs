@@ -9,7 +9,9 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{MariadbGtids, Position};
 use spanferry_core::source::{HandOff, Snapshot, SnapshotSource};
 
+use super::owned;
 use super::session::MysqlSession;
+use super::watch;
 use crate::catalog;
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -22,6 +24,8 @@ const LOCK_WAIT_SECONDS: u32 = 2;
 const LOCK_ATTEMPTS: u32 = 5;
 /// Time for the source to breathe between two attempts.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
+/// MySQL's answer to `XA RECOVER` without the privilege for it.
+const XA_RECOVER_DENIED: u16 = 1401;
 
 impl SnapshotSource for MysqlSource {
     type Session = MysqlSession;
@@ -33,14 +37,13 @@ impl SnapshotSource for MysqlSource {
         lock: bool,
     ) -> Result<Snapshot<MysqlSession>, Failure> {
         let mut control = self.connect().await.map_err(|error| self.failure(error))?;
-        expect_no_prepared(&mut control)
-            .await
-            .map_err(|error| self.failure(error))??;
         expect_tables(self, &mut control, tables).await?;
         let mut connections = Vec::with_capacity(sessions);
+        let mut watched = Vec::with_capacity(sessions);
         for _ in 0..sessions.max(1) {
             let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-            pin(&mut connection).await.map_err(|error| self.failure(error))?;
+            let gives_back = pin(&mut connection).await.map_err(|error| self.failure(error))?;
+            watched.push((connection.id(), gives_back));
             connections.push(connection);
         }
         let mut locker = self.connect().await.map_err(|error| self.failure(error))?;
@@ -66,7 +69,13 @@ impl SnapshotSource for MysqlSource {
             sessions = connections.len(),
             "snapshot opened"
         );
-        let sessions = connections.into_iter().map(MysqlSession::new).collect();
+        let seats = watch::start(self, control, &watched)
+            .await
+            .map_err(|error| self.failure(error))?;
+        let sessions = connections.into_iter().zip(seats);
+        let sessions = sessions
+            .map(|(connection, seat)| MysqlSession::new(connection, seat))
+            .collect();
         Ok(Snapshot {
             low,
             high,
@@ -78,7 +87,7 @@ impl SnapshotSource for MysqlSource {
 }
 
 impl MysqlSource {
-    /// Begins the snapshot in every session and returns `low` and `high`.
+    /// Begins the snapshot in every session and returns `low` and `high`; each branch is argued in `docs/design/hand-off.md`.
     async fn begin_all(
         &self,
         control: &mut Connection,
@@ -86,31 +95,48 @@ impl MysqlSource {
         hand_off: HandOff,
     ) -> Result<(Position, Position), Failure> {
         let low = self.position_now(control).await?;
-        let mut own = Vec::new();
-        let tell_own = control.server().is_mariadb() && hand_off != HandOff::GlobalLock;
+        // After `low`: a transaction prepared before it is in no later part of the stream.
+        self.expect_no_prepared(control).await?;
         for connection in connections.iter_mut() {
             let begun = connection
                 .execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
                 .await;
             begun.map_err(|error| self.failure(error))?;
-            if tell_own {
-                own.push(
-                    snapshot_coordinates(connection)
-                        .await
-                        .map_err(|error| self.failure(error))?,
-                );
+        }
+        match (control.server().is_mariadb(), hand_off) {
+            (_, HandOff::GlobalLock) | (false, HandOff::TableLocks) => {
+                let high = self.position_now(control).await?;
+                Ok((low, high))
+            }
+            (false, HandOff::NoLock) => {
+                let high = owned::upper_bound(self, control).await?;
+                Ok((low, Position::Mysql(high)))
+            }
+            (true, HandOff::TableLocks | HandOff::NoLock) => {
+                let ends = self.own_positions(control, connections).await?;
+                // Their lowest is behind the position that was looked at above.
+                self.expect_no_prepared(control).await?;
+                Ok(ends)
             }
         }
-        if !tell_own {
-            let high = self.position_now(control).await?;
-            return Ok((low, high));
+    }
+
+    /// MariaDB: the lowest and the highest of the positions of the sessions' own snapshots.
+    async fn own_positions(
+        &self,
+        control: &mut Connection,
+        connections: &mut [Connection],
+    ) -> Result<(Position, Position), Failure> {
+        let mut own = Vec::with_capacity(connections.len());
+        for connection in connections {
+            let coordinates = snapshot_coordinates(connection).await;
+            own.push(coordinates.map_err(|error| self.failure(error))?);
         }
-        let mut ends: Option<(MariadbGtids, MariadbGtids)> = None;
         own.dedup();
+        let mut ends: Option<(MariadbGtids, MariadbGtids)> = None;
         for (file, offset) in own {
-            let found = gtids_at(control, &file, &offset)
-                .await
-                .map_err(|error| self.failure(error))?;
+            let found = gtids_at(control, &file, &offset).await;
+            let found = found.map_err(|error| self.failure(error))?;
             let found = MariadbGtids::parse(&found).map_err(|error| unreadable(self.options(), error))?;
             ends = Some(match ends {
                 None => (found.clone(), found),
@@ -125,10 +151,28 @@ impl MysqlSource {
         let found = position(control).await.map_err(|error| self.failure(error))?;
         found.map_err(|error| unreadable(self.options(), error))
     }
+
+    /// A prepared XA transaction is in the binary log before `low` and in no snapshot: it must end first.
+    async fn expect_no_prepared(&self, control: &mut Connection) -> Result<(), Failure> {
+        let open = match control.query("XA RECOVER").await {
+            Ok(found) => found.rows.len(),
+            Err(error) if error.is_denied() || error.server_code() == Some(XA_RECOVER_DENIED) => 0,
+            Err(error) => return Err(self.failure(error)),
+        };
+        if open == 0 {
+            return Ok(());
+        }
+        let class = Class::Retry {
+            after: Some(Duration::from_secs(1)),
+        };
+        let text = format!("{open} prepared XA transactions are open");
+        let failure = Failure::new(code::SOURCE_SETTING, class, control.address(), text);
+        Err(failure.hint("End them with `XA COMMIT` or `XA ROLLBACK`; `XA RECOVER` lists them."))
+    }
 }
 
-/// Pins what changes values, and what would end a long read.
-async fn pin(connection: &mut Connection) -> Result<(), MysqlError> {
+/// Pins what changes values, and what would end a long read. Whether the session gives a table's lock back after a range.
+async fn pin(connection: &mut Connection) -> Result<bool, MysqlError> {
     let own = if connection.server().is_mariadb() {
         "max_statement_time = 0"
     } else {
@@ -142,14 +186,15 @@ async fn pin(connection: &mut Connection) -> Result<(), MysqlError> {
     connection
         .execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .await?;
-    if connection.server().is_mariadb() {
-        // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN, `check` says so.
-        match connection.execute("SET SESSION sql_log_bin = 0").await {
-            Err(error) if !error.is_denied() => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    if !connection.server().is_mariadb() {
+        return Ok(true);
     }
-    Ok(())
+    // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN, `check` says so.
+    match connection.execute("SET SESSION sql_log_bin = 0").await {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_denied() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes the strongest lock that the account and the load of the source allow.
@@ -233,24 +278,6 @@ async fn gtids_at(control: &mut Connection, file: &str, offset: &str) -> Result<
     found.first_text().ok_or(MysqlError::Protocol {
         expected: "a GTID position for the snapshot's file and offset",
     })
-}
-
-/// A prepared XA transaction is in the binary log before `low` and in no snapshot: it must end first.
-async fn expect_no_prepared(control: &mut Connection) -> Result<Result<(), Failure>, MysqlError> {
-    match control.query("XA RECOVER").await {
-        Ok(found) if !found.rows.is_empty() => Ok(Err(Failure::new(
-            code::SOURCE_SETTING,
-            Class::Retry {
-                after: Some(Duration::from_secs(1)),
-            },
-            control.address(),
-            format!("{} prepared XA transactions are open", found.rows.len()),
-        )
-        .hint("End them with `XA COMMIT` or `XA ROLLBACK`; `XA RECOVER` lists them."))),
-        Ok(_) => Ok(Ok(())),
-        Err(error) if error.is_denied() || error.server_code() == Some(1401) => Ok(Ok(())),
-        Err(error) => Err(error),
-    }
 }
 
 /// The catalog must still be the one that the plans were made from.

@@ -10,6 +10,7 @@ use spanferry_core::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRo
 
 use super::key;
 use super::scalar::scalar;
+use super::watch::Seat;
 use crate::connection::{ColumnDefinition, Connection, RowView};
 use crate::error::MysqlError;
 use crate::sql;
@@ -22,15 +23,17 @@ const RELEASE: &str = "ROLLBACK TO SAVEPOINT spanferry";
 #[derive(Debug)]
 pub struct MysqlSession {
     connection: Connection,
+    seat: Seat,
     reading: Option<Arc<TablePlan>>,
     scratch: Vec<u8>,
 }
 
 impl MysqlSession {
-    /// Takes over a connection whose snapshot is open.
-    pub(super) fn new(connection: Connection) -> MysqlSession {
+    /// Takes over a connection whose snapshot is open, and its place in the watch.
+    pub(super) fn new(connection: Connection, seat: Seat) -> MysqlSession {
         MysqlSession {
             connection,
+            seat,
             reading: None,
             scratch: Vec::new(),
         }
@@ -66,13 +69,15 @@ impl SnapshotSession for MysqlSession {
             key::order(plan),
             rows.saturating_sub(1),
         );
+        self.seat.hold(plan);
         let result = async {
             self.connection.execute(SAVEPOINT).await?;
             let found = self.connection.query(&sql).await?;
             self.connection.execute(RELEASE).await?;
             Ok(found)
         };
-        let found = result.await.map_err(|error| failure(error, plan))?;
+        let found = result.await.map_err(|error| failure(&self.seat, error, plan))?;
+        self.seat.release();
         found.rows.first().map(|row| key::boundary(plan, row)).transpose()
     }
 
@@ -90,15 +95,16 @@ impl SnapshotSession for MysqlSession {
             key::condition(plan, range.after.as_ref(), range.up_to.as_ref())?,
             key::order(plan),
         );
+        self.seat.hold(plan);
         self.connection
             .execute(SAVEPOINT)
             .await
-            .map_err(|error| failure(error, plan))?;
+            .map_err(|error| failure(&self.seat, error, plan))?;
         let columns = self
             .connection
             .begin_query(&sql)
             .await
-            .map_err(|error| failure(error, plan))?;
+            .map_err(|error| failure(&self.seat, error, plan))?;
         expect_columns(plan, &columns.unwrap_or_default())?;
         self.reading = Some(Arc::clone(plan));
         Ok(())
@@ -115,12 +121,17 @@ impl SnapshotSession for MysqlSession {
         let Some(plan) = self.reading.clone() else {
             return Ok(ReadStatus::End);
         };
+        // What the socket still holds is whole, but the range can no longer be: the sooner a new snapshot, the better.
+        if let Some(table) = self.seat.yielded_for() {
+            return Err(yielded(&table, &plan));
+        }
         loop {
             let row = self.connection.next_row().await;
-            let Some(row) = row.map_err(|error| failure(error, &plan))? else {
+            let Some(row) = row.map_err(|error| failure(&self.seat, error, &plan))? else {
                 break;
             };
-            convert(&plan, row, into, &mut self.scratch).map_err(|error| failure(error, &plan))?;
+            convert(&plan, row, into, &mut self.scratch)
+                .map_err(|error| failure(&self.seat, error, &plan))?;
             if into.rows.len() + into.refused.len() >= rows_max || into.rows.byte_len() >= bytes_max {
                 return Ok(ReadStatus::More);
             }
@@ -129,7 +140,8 @@ impl SnapshotSession for MysqlSession {
         self.connection
             .execute(RELEASE)
             .await
-            .map_err(|error| failure(error, &plan))?;
+            .map_err(|error| failure(&self.seat, error, &plan))?;
+        self.seat.release();
         Ok(ReadStatus::End)
     }
 }
@@ -287,11 +299,14 @@ fn has_type(column: &ColumnDefinition, ty: &SourceType) -> bool {
 }
 
 /// The failure of a session: a lost snapshot is opened anew, a changed table stops, anything else is as the error says.
-fn failure(error: MysqlError, plan: &TablePlan) -> Failure {
+fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
     const UNKNOWN_COLUMN: u16 = 1054;
     const UNKNOWN_TABLE: u16 = 1146;
     const UNKNOWN_KEY: u16 = 1176;
     const TABLE_CHANGED: u16 = 1412;
+    if let Some(table) = seat.yielded_for() {
+        return yielded(&table, plan).caused_by(error);
+    }
     let lost =
         error.is_connection_lost() || error.is_retryable() || error.server_code() == Some(TABLE_CHANGED);
     if lost {
@@ -313,4 +328,11 @@ fn failure(error: MysqlError, plan: &TablePlan) -> Failure {
         return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text).caused_by(error);
     }
     error.into_failure(plan.name().to_string())
+}
+
+/// The failure of a session that gave way to a statement that waits for a table.
+fn yielded(table: &str, plan: &TablePlan) -> Failure {
+    let class = Class::Retry { after: None };
+    let text = format!("a statement waits for {table}, so the snapshot was given up and is opened anew");
+    Failure::new(code::SNAPSHOT_LOST, class, plan.name().to_string(), text)
 }

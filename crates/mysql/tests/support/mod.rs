@@ -1,6 +1,8 @@
 //! Real servers for the tests of this crate: started on a free port in a short folder, brought down even on panic.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod plan;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};

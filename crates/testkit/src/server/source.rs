@@ -41,6 +41,8 @@ pub struct ServerOptions {
     pub certificate_without_name: bool,
     /// Sync log and binlog at every commit.
     pub durable: bool,
+    /// The machine's time zone as the server sees it, in the form of `TZ`.
+    pub time_zone: Option<String>,
 }
 
 /// A server. Dropping it ends the process and removes its data.
@@ -204,6 +206,9 @@ fn environment(engine: Engine, options: &ServerOptions) -> Vec<(&'static str, St
     let mut environment = vec![(arguments, options.arguments.join(" "))];
     if let Some(name) = &options.suite {
         environment.push((suite, name.clone()));
+    }
+    if let Some(zone) = &options.time_zone {
+        environment.push(("TZ", zone.clone()));
     }
     for (wanted, variable, value) in [
         (options.durable, durable, "1"),

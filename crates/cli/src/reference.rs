@@ -1,0 +1,105 @@
+//! The reference pages that are made from the code; a page that lags behind fails the tests.
+//!
+//! `SPANFERRY_WRITE_DOCS=1 cargo test -p spanferry reference` writes them anew.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+use spanferry_core::code::ALL;
+
+use crate::args::{Cli, Common};
+
+/// Set, it makes the tests write the pages instead of comparing them.
+const WRITE_VARIABLE: &str = "SPANFERRY_WRITE_DOCS";
+
+fn check(page: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs/reference")
+        .join(page);
+    if std::env::var_os(WRITE_VARIABLE).is_some() {
+        std::fs::write(&path, text).expect("the page can be written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "docs/reference/{page} is not what the code says; write it anew with {WRITE_VARIABLE}=1"
+    );
+}
+
+#[test]
+fn errors() {
+    let mut text = String::from(
+        "# Error and finding codes\n\nMade from the code. `spanferry explain SF-1234` prints the same. The exit status is that of a command which the code ends;\n\
+         a finding of `check` with the severity *blocking* ends `migrate` with 3.\n",
+    );
+    for code in ALL {
+        let title = code.title();
+        write!(
+            text,
+            "\n## {code}\n\n{}{}. Exit status {}.\n\n{}\n",
+            title[..1].to_uppercase(),
+            &title[1..],
+            code.exit().status(),
+            code.explanation()
+        )
+        .expect("text grows");
+    }
+    check("errors.md", &text);
+}
+
+#[test]
+fn command_line() {
+    let mut text = String::from("# Command line\n\nMade from the code: what `spanferry help VERB` prints.\n");
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    write!(text, "\n```text\n{}```\n", command.render_help()).expect("text grows");
+    let verbs: Vec<String> = command
+        .get_subcommands()
+        .map(|verb| verb.get_name().to_owned())
+        .collect();
+    for verb in verbs.iter().filter(|verb| *verb != "help") {
+        let found = command.find_subcommand_mut(verb).expect("it was listed");
+        let help = found.clone().term_width(100).render_help();
+        write!(text, "\n## {verb}\n\n```text\n{help}```\n").expect("text grows");
+    }
+    check("cli.md", &text);
+}
+
+#[test]
+fn configuration() {
+    let mut text = String::from(
+        "# Configuration file\n\nMade from the code. `--config spanferry.toml` reads TOML with the names of the command line's options; an option on the command\n\
+         line wins, lists are joined. A key that is not known is refused. Passwords do not belong here: name a file, or use\n\
+         `SPANFERRY_SOURCE_PASSWORD`.\n\n| key | value | meaning |\n|---|---|---|\n",
+    );
+    let command = Common::augment_args(clap::Command::new("common"));
+    for argument in command.get_arguments() {
+        let Some(name) = argument.get_long().filter(|name| *name != "config") else {
+            continue;
+        };
+        let choices: Vec<String> = argument
+            .get_possible_values()
+            .iter()
+            .map(|value| format!("`\"{}\"`", value.get_name()))
+            .collect();
+        let value = match argument.get_action() {
+            clap::ArgAction::SetTrue => "`true` or `false`".to_owned(),
+            clap::ArgAction::Append => "list of texts".to_owned(),
+            _ if !choices.is_empty() => choices.join(", "),
+            _ => argument
+                .get_value_names()
+                .map(|names| {
+                    names
+                        .iter()
+                        .map(|name| name.to_lowercase())
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                })
+                .unwrap_or_default(),
+        };
+        let meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        writeln!(text, "| `{name}` | {value} | {} |", meaning.replace('|', "\\|")).expect("text grows");
+    }
+    check("config.md", &text);
+}

@@ -1,0 +1,139 @@
+//! What `verify` must see, and must not: 19, 20.
+
+use std::time::Duration;
+
+use spanferry_testkit::server::Engine;
+
+use crate::support::{bench, said};
+
+/// Differences that cancel out under XOR, or that hide behind separators: each is found, with its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_19_differences_that_weak_checksums_miss() {
+    let servers = bench(Engine::MySql).await;
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), b VARCHAR(20), n INT);
+        INSERT INTO t VALUES (1, 'x', 'y', 1), (2, 'x', 'y', 2), (3, 'a,b', 'c', 3), (4, NULL, '', 4), (5, 'a', 'a', 5), \
+          (6, 'same', 'same', 6), (7, 'same', 'same', 6), (8, '1', '23', 8);
+        ";
+    let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    world.expect_drained();
+    world.expect_equal();
+    let damages: [&[&[&str]]; 6] = [
+        // Two equal rows changed in the same way: their digests cancel under XOR.
+        &[&["6", "other", "same", "6"], &["7", "other", "same", "6"]],
+        // Values exchanged between two rows.
+        &[&["1", "x", "y", "2"], &["2", "x", "y", "1"]],
+        // Values exchanged between two columns, and a separator that moved.
+        &[&["3", "a", "b,c", "3"]],
+        &[&["8", "12", "3", "8"]],
+        // NULL and the empty text.
+        &[&["4", "", "", "4"]],
+        &[&["5", "a", "A", "5"]],
+    ];
+    let columns = ["id", "a", "b", "n"];
+    for damage in damages {
+        let before = world.target_rows("t", &columns).await;
+        world.meddle("t", &columns, damage).await;
+        let output = world.run("verify", &["--output", "json"]);
+        let (status, text) = said(&output);
+        assert_eq!(status, 4, "{damage:?}: {text}");
+        let verdict: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let table = &verdict["tables"][0];
+        assert_eq!(verdict["equal"], false);
+        assert_eq!(table["different"], damage.len(), "{damage:?}: {text}");
+        assert_eq!(table["keys"].as_array().unwrap().len(), damage.len(), "{text}");
+        assert_eq!(
+            (&table["missing"], &table["extra"]),
+            (&0.into(), &0.into()),
+            "{text}"
+        );
+        let repaired: Vec<Vec<&str>> = before
+            .iter()
+            .filter(|row| row[1] != "NULL")
+            .map(|row| row.iter().map(String::as_str).collect())
+            .collect();
+        let repaired: Vec<&[&str]> = repaired.iter().map(Vec::as_slice).collect();
+        world.meddle("t", &columns, &repaired).await;
+        if damage[0][0] == "4" {
+            world.sql("UPDATE t SET a = '' WHERE id = 4;\n").await;
+            world.expect_drained();
+        }
+        world.expect_equal();
+    }
+}
+
+/// Verify while the application writes: the source being ahead is said, never a difference; at rest it is equal again.
+async fn no_false_alarm(engine: Engine) {
+    let servers = bench(engine).await;
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL);
+        INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT i, i FROM n;
+        ";
+    let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    world.expect_drained();
+    let writer = world.writer(|step| {
+        vec![
+            format!("UPDATE t SET v = v + 1 WHERE id = {}", step % 500 + 1),
+            format!("INSERT INTO t VALUES ({}, {step})", 1_000 + step),
+            format!("DELETE FROM t WHERE id = {}", 990 + step),
+        ]
+    });
+    for _ in 0..5 {
+        writer.write_more(5).await;
+        let (status, text) = world.verify();
+        assert!(
+            status == 5 && text.contains("transactions ahead"),
+            "{status}: {text}"
+        );
+        assert!(
+            !text.contains("DIFFERENT") && !text.contains("verify: different"),
+            "{text}"
+        );
+    }
+    writer.stop().await;
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_20_no_false_alarm_under_writes_mysql() {
+    no_false_alarm(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_20_no_false_alarm_under_writes_mariadb() {
+    no_false_alarm(Engine::MariaDb).await;
+}
+
+/// A write in the middle of a verify that began at rest: still no false alarm.
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_20_a_write_in_the_middle_of_a_verify() {
+    let servers = bench(Engine::MySql).await;
+    let schema = "CREATE TABLE a (id INT PRIMARY KEY, v INT NOT NULL);
+        CREATE TABLE z (id INT PRIMARY KEY, v INT NOT NULL);
+        INSERT INTO a VALUES (1, 1);
+        INSERT INTO z VALUES (1, 1);
+        ";
+    let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    world.expect_drained();
+    let interposer = crate::interposer(&mut world, "");
+    interposer
+        .faults()
+        .set_rates(spanferry_testkit::interposer::parse_rates("StreamingRead.latency=1:300ms").unwrap());
+    let verify = world
+        .command("verify", &[])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = interposer.faults().injected();
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    // The control tables are read first: three reads later the tables themselves are under way.
+    while interposer.faults().injected() < begun + 5 {
+        looks.tick().await;
+    }
+    world.sql("UPDATE a SET v = 2;\nUPDATE z SET v = 2;\n").await;
+    let (status, text) = said(&verify.wait_with_output().unwrap());
+    assert!(
+        status == 5 && text.contains("transactions ahead"),
+        "{status}: {text}"
+    );
+}

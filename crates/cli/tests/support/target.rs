@@ -1,0 +1,59 @@
+//! The target's rows as Spanner itself spells them: a judge that shares no conversion with the program's own `verify`.
+
+use spanferry_core::rows::RowBatch;
+use spanferry_core::wire::{self, WireReader, WireValue};
+use spanferry_spanner::client::{Client, ClientOptions};
+use spanferry_spanner::commit::{Mutations, WriteKind};
+use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
+use spanferry_spanner::read::{Keys, Read, ReadAt};
+
+use super::World;
+
+impl World {
+    /// A client of the target database, past any interposer.
+    pub fn target_client(&self) -> Client {
+        let choice = EndpointChoice {
+            emulator_host: Some(self.emulator.host_port().to_owned()),
+            ..EndpointChoice::default()
+        };
+        let name = format!("spanner://{}", self.emulator.database(&self.schema))
+            .parse()
+            .unwrap();
+        Client::new(name, Endpoint::choose(&choice).unwrap(), ClientOptions::default()).unwrap()
+    }
+
+    /// The rows of a table in key order, cells as text, NULL as `NULL`.
+    pub async fn target_rows(&self, table: &str, columns: &[&str]) -> Vec<Vec<String>> {
+        let read = Read::new(table, columns.iter().copied(), Keys::All);
+        let rows = self
+            .target_client()
+            .read(table, &read, ReadAt::Strong)
+            .await
+            .unwrap();
+        let rows = rows.collect().await.unwrap();
+        rows.iter()
+            .map(|row| WireReader::new(row).map(|cell| text(cell.unwrap())).collect())
+            .collect()
+    }
+
+    /// Writes rows past the program, as somebody who meddles with the target.
+    pub async fn meddle(&self, table: &str, columns: &[&str], rows: &[&[&str]]) {
+        let mut batch = RowBatch::new();
+        for row in rows {
+            let out = batch.begin_row();
+            row.iter().for_each(|cell| wire::put_string(out, cell.as_bytes()));
+            batch.end_row();
+        }
+        let mut mutations = Mutations::new();
+        mutations.write(WriteKind::Upsert, table, columns.iter().copied(), &batch);
+        self.target_client().commit("meddling", mutations).await.unwrap();
+    }
+}
+
+fn text(value: WireValue<'_>) -> String {
+    match value {
+        WireValue::Null => "NULL".to_owned(),
+        WireValue::String(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+        other => format!("{other:?}"),
+    }
+}

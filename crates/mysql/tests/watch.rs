@@ -1,0 +1,131 @@
+//! A snapshot never holds up a DDL: a session whose table a statement waits for gives way, and says so.
+
+mod support;
+
+use std::sync::Arc;
+
+use spanferry_core::code;
+use spanferry_core::failure::Failure;
+use spanferry_core::plan::TablePlan;
+use spanferry_core::source::{ReadStatus, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_mysql::{MysqlSession, MysqlSource};
+use support::Server;
+use support::plan::{plans, read, whole};
+
+/// Far more rows than the sockets between server and reader hold.
+const ROWS: u32 = 40_000;
+
+async fn prepare(server: &Server) {
+    let mut admin = server
+        .run(
+            "CREATE DATABASE w;
+CREATE TABLE w.t (id INT PRIMARY KEY, v VARCHAR(1000));
+CREATE TABLE w.u (id INT PRIMARY KEY);
+INSERT INTO w.u VALUES (1);
+CREATE USER 'low'@'%' IDENTIFIED BY 'low';
+GRANT SELECT ON w.* TO 'low'@'%'",
+        )
+        .await;
+    for chunk in 0..ROWS / 1000 {
+        let rows: Vec<_> = (0..1000)
+            .map(|row| format!("({}, REPEAT('x', 900))", chunk * 1000 + row))
+            .collect();
+        let sql = format!("INSERT INTO w.t VALUES {}", rows.join(","));
+        admin.execute(&sql).await.expect("rows");
+    }
+}
+
+/// Reads some rows of the range and leaves it open.
+async fn begin(session: &mut MysqlSession, plan: &Arc<TablePlan>) {
+    session.begin(plan, &whole(plan)).await.expect("a range");
+    let mut rows = SnapshotRows::default();
+    let status = session.read(&mut rows, 10, 1 << 20).await.expect("rows");
+    assert_eq!(status, ReadStatus::More);
+}
+
+/// Reads on until the session fails.
+async fn read_to_failure(session: &mut MysqlSession) -> Failure {
+    let mut rows = SnapshotRows::default();
+    loop {
+        match session.read(&mut rows, 1000, 1 << 20).await {
+            Ok(ReadStatus::More) => {}
+            Ok(ReadStatus::End) => panic!("the range ended as if it were whole"),
+            Err(failure) => return failure,
+        }
+    }
+}
+
+/// A DDL and a reader behind it end although a range is open whose reader stands still, and whose session is told why.
+async fn check(server: &Server, user: &str, ddl: &str) {
+    let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
+    let plans = plans(&source).await;
+    let mut snapshot = source.open(&plans, 2, true).await.expect("a snapshot");
+    begin(&mut snapshot.sessions[0], &plans[0]).await;
+    let (mut changer, mut reader) = (server.connect().await, server.connect().await);
+    let waiting = async {
+        changer.execute(ddl).await.expect("the DDL ends");
+    };
+    let behind = async {
+        reader
+            .query("SELECT COUNT(*) FROM w.t")
+            .await
+            .expect("the reader ends");
+    };
+    tokio::join!(waiting, behind);
+    let failure = read_to_failure(&mut snapshot.sessions[0]).await;
+    assert!(
+        failure.code == code::SNAPSHOT_LOST && failure.is_retry(),
+        "{failure:?}"
+    );
+    assert!(
+        failure.message.contains("a statement waits for `w`.`t`"),
+        "{failure:?}"
+    );
+    // The other session holds nothing that anybody waits for.
+    assert_eq!(
+        read(&mut snapshot.sessions[1], &plans[1], &whole(&plans[1]))
+            .await
+            .len(),
+        1
+    );
+}
+
+/// A session that cannot give its lock back holds the table behind its range, too, and gives way for it.
+async fn check_behind_range(server: &Server) {
+    let source = MysqlSource::new(server.options("low", "low", "w", ""), 4242).expect("options");
+    let plans = plans(&source).await;
+    let mut snapshot = source.open(&plans, 1, true).await.expect("a snapshot");
+    let session = &mut snapshot.sessions[0];
+    read(session, &plans[1], &whole(&plans[1])).await;
+    let mut changer = server.connect().await;
+    changer
+        .execute("ALTER TABLE w.u ADD INDEX again (id)")
+        .await
+        .expect("the DDL ends");
+    let failure = session
+        .begin(&plans[0], &whole(&plans[0]))
+        .await
+        .expect_err("it gave way");
+    assert!(
+        failure.code == code::SNAPSHOT_LOST && failure.is_retry(),
+        "{failure:?}"
+    );
+    assert!(failure.message.contains("`w`.`u`"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn mysql_ddl_does_not_wait_for_a_range() {
+    let server = Server::mysql("");
+    prepare(&server).await;
+    check(&server, "admin", "ALTER TABLE w.t ADD COLUMN c INT").await;
+    check(&server, "low", "ALTER TABLE w.t ADD INDEX other (v(10))").await;
+}
+
+#[tokio::test]
+async fn mariadb_ddl_does_not_wait_for_a_range() {
+    let server = Server::mariadb("");
+    prepare(&server).await;
+    check(&server, "admin", "ALTER TABLE w.t ADD COLUMN c INT").await;
+    check(&server, "low", "ALTER TABLE w.t ADD INDEX other (v(10))").await;
+    check_behind_range(&server).await;
+}

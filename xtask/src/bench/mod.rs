@@ -1,0 +1,237 @@
+//! `cargo xtask bench`: our own ceiling against a null Spanner, the emulator's, and what the source's tools need beside us.
+
+mod emulator;
+mod measure;
+mod scenario;
+mod table;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use spanferry_testkit::server::{Engine, Server};
+
+use crate::TaskError;
+use crate::cargo::{cargo, succeeds, workspace};
+use measure::{Measured, failed};
+use scenario::Scenario;
+use table::Line;
+
+/// The schema that is filled and moved.
+const SCHEMA: &str = "bench";
+/// The target of every run; the null server begins empty each time.
+const DATABASE: &str = "projects/test/instances/test/databases/bench";
+
+/// Options of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How often each scenario is measured.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    runs: usize,
+    /// Rows of the sysbench table; the other scenarios follow from it.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    rows: u64,
+    /// Only scenarios whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+/// Builds, starts what is needed, measures, prints the table, and ends everything.
+pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
+    let programs = Programs::build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| TaskError::Run {
+            program: "tokio".into(),
+            source,
+        })?;
+    let server = Server::start(Engine::MySql).map_err(|error| failed("starting MySQL", &error))?;
+    let scratch = std::env::temp_dir().join(format!("spanferry-bench-{}", std::process::id()));
+    let bench = Bench {
+        programs,
+        server,
+        scratch,
+        runs: options.runs.max(1),
+    };
+    let lines = runtime.block_on(bench.all(options));
+    // What is left of a temporary folder is the system's to clear.
+    drop(std::fs::remove_dir_all(&bench.scratch));
+    print!("{}", table::render(&lines?));
+    Ok(())
+}
+
+/// The two programs, optimised as they are released.
+struct Programs {
+    spanferry: PathBuf,
+    interposer: PathBuf,
+}
+
+impl Programs {
+    fn build() -> Result<Programs, TaskError> {
+        println!("==> building with the release profile");
+        let built = succeeds(cargo().args([
+            "build",
+            "--release",
+            "--package",
+            "spanferry",
+            "--package",
+            "spanferry-testkit",
+        ]))?;
+        if !built {
+            return Err(TaskError::Failed("spanferry does not build, see above".into()));
+        }
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+        Ok(Programs {
+            spanferry: target.join("release/spanferry"),
+            interposer: target.join("release/spanferry-interposer"),
+        })
+    }
+}
+
+struct Bench {
+    programs: Programs,
+    server: Server,
+    scratch: PathBuf,
+    runs: usize,
+}
+
+impl Bench {
+    async fn all(&self, options: &Options) -> Result<Vec<Line>, TaskError> {
+        let wanted = |name: &str| options.only.as_deref().is_none_or(|part| name.contains(part));
+        let mut lines = Vec::new();
+        for scenario in scenario::all(options.rows) {
+            if wanted(scenario.name) {
+                println!("==> {}", scenario.name);
+                lines.extend(self.one(&scenario).await?);
+            }
+        }
+        if wanted(emulator::NAME) {
+            println!("==> {}", emulator::NAME);
+            lines.extend(emulator::lines(self, options.rows.min(emulator::ROWS_MAX)).await?);
+        }
+        Ok(lines)
+    }
+
+    /// Our figures for a scenario, then those of the source's own tool.
+    async fn one(&self, scenario: &Scenario) -> Result<[Line; 2], TaskError> {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for run in 0..self.runs {
+            self.server_runs(scenario.before).await?;
+            let interposer = Interposer::start(&self.programs.interposer)?;
+            let state = self.scratch.join("state");
+            drop(std::fs::remove_dir_all(&state));
+            if let Some(backlog) = &scenario.backlog {
+                self.migrate(&interposer.address)?;
+                self.server_runs(backlog).await?;
+            }
+            let tool = self.tool(scenario).await?;
+            ours.push(self.migrate(&interposer.address)?);
+            theirs.push(tool);
+            println!(
+                "    run {}: {:.2} s, theirs {:.2} s",
+                run + 1,
+                ours[run].seconds,
+                theirs[run].seconds
+            );
+        }
+        Ok([
+            Line::new(scenario.name, scenario.units, scenario.unit, ours),
+            Line::new(scenario.tool.name(), scenario.units, scenario.unit, theirs),
+        ])
+    }
+
+    /// Runs statements on the source, each on its own line end.
+    async fn server_runs(&self, statements: &str) -> Result<(), TaskError> {
+        for statement in statements
+            .split(";;\n")
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+        {
+            self.server
+                .execute(None, statement)
+                .await
+                .map_err(|error| failed("filling the source", &error))?;
+        }
+        Ok(())
+    }
+
+    /// `migrate` until caught up.
+    fn migrate(&self, address: &str) -> Result<Measured, TaskError> {
+        let state = self.scratch.join("state");
+        let mut command = Command::new(&self.programs.spanferry);
+        command
+            .args(["migrate", "--source", &self.server.url(SCHEMA), "--target"])
+            .arg(format!("spanner://{DATABASE}"))
+            .arg("--state-dir")
+            .arg(&state)
+            .args([
+                "--create-database",
+                "--dialect",
+                "googlesql",
+                "--stop-when",
+                "caught-up",
+            ])
+            .env("SPANNER_EMULATOR_HOST", address)
+            .env("SPANFERRY_SOURCE_PASSWORD", self.server.password())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let measured = measure::measure(command)?;
+        Ok(measured.with_report(&state.join("report.json")))
+    }
+
+    /// What the source's own tool needs for the same data, thrown away.
+    async fn tool(&self, scenario: &Scenario) -> Result<Measured, TaskError> {
+        let first: Vec<String> = self
+            .server
+            .query(None, "SHOW BINARY LOGS")
+            .await
+            .map(|rows: Vec<(String, u64, String)>| rows.into_iter().map(|(name, _, _)| name).collect())
+            .map_err(|error| failed("SHOW BINARY LOGS", &error))?;
+        let folder = self.scratch.join("binlog");
+        drop(std::fs::remove_dir_all(&folder));
+        std::fs::create_dir_all(&folder).map_err(|source| TaskError::Run {
+            program: folder.display().to_string(),
+            source,
+        })?;
+        measure::measure(scenario.tool.command(&self.server, &folder, first.last()))
+    }
+}
+
+/// The null Spanner, ended when dropped.
+struct Interposer {
+    child: Child,
+    address: String,
+}
+
+impl Interposer {
+    fn start(program: &PathBuf) -> Result<Interposer, TaskError> {
+        use std::io::BufRead;
+        let unrunnable = |source| TaskError::Run {
+            program: program.display().to_string(),
+            source,
+        };
+        let mut child = Command::new(program)
+            .args(["--listen", "127.0.0.1:0", "--mode", "null", "--check", "fast"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(unrunnable)?;
+        let output = child.stdout.take().expect("stdout is a pipe");
+        let mut address = String::new();
+        let read = std::io::BufReader::new(output).read_line(&mut address);
+        let interposer = Interposer {
+            child,
+            address: address.trim().to_owned(),
+        };
+        read.map(|_| interposer).map_err(unrunnable)
+    }
+}
+
+impl Drop for Interposer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
