@@ -1,9 +1,12 @@
 //! JSON that programs read: documented in docs/reference/json.md.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity};
-use spanferry_engine::progress::Snapshot;
+use spanferry_core::target::TablePhase;
+use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{Kind, TableVerdict};
 
 use crate::rates::Rates;
@@ -31,41 +34,78 @@ pub(crate) fn finding(finding: &Finding) -> Value {
         "part": finding.subject.part, "text": finding.text, "remedy": finding.remedy})
 }
 
-/// Where a migration stands.
-pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, running: bool) -> Value {
-    let tables: Vec<Value> = snapshot
-        .tables
-        .iter()
-        .enumerate()
-        .map(|(index, table)| {
-            json!({"name": table.name, "group": table.group, "phase": table.phase.word(), "rows_estimate": table.rows_estimate,
-                "rows_loaded": table.rows_loaded, "bytes_loaded": table.bytes_loaded,
-                "rows_per_second": rates.table_rows(index), "eta_seconds": rates.table_eta(index), "stopped": table.stopped})
-        })
-        .collect();
+/// Where a migration stands, as one process saw it at `at_us` (microseconds since 1970).
+pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
+    let sum = |of: fn(&TableProgress) -> u64| snapshot.tables.iter().map(of).sum::<u64>();
     let findings: Vec<Value> = snapshot.findings.iter().map(finding).collect();
     json!({
-        "running": running,
+        "state": "running",
+        "running": true,
+        "process_id": std::process::id(),
+        "at_us": at_us,
+        "age_seconds": 0,
         "phase": snapshot.phase,
         "caught_up": snapshot.caught_up,
-        "rows_loaded": snapshot.tables.iter().map(|table| table.rows_loaded).sum::<u64>(),
+        "rows_estimate": sum(|table| table.rows_estimate.max(table.rows_loaded)),
+        "rows_loaded": sum(|table| table.rows_loaded),
         "rows_per_second": rates.rows,
+        "bytes_loaded": sum(|table| table.bytes_loaded),
         "bytes_per_second": rates.bytes,
         "eta_seconds": rates.eta_seconds,
         "capture": {"transactions": snapshot.captured_transactions, "bytes": snapshot.captured_bytes,
-            "sequence": snapshot.captured_sequence, "transactions_per_second": rates.captured},
+            "sequence": snapshot.captured_sequence, "last_transaction": snapshot.captured_transaction,
+            "transactions_per_second": rates.captured, "bytes_per_second": rates.captured_bytes},
         "apply": {"transactions": snapshot.applied_transactions, "changes": snapshot.applied_changes,
-            "sequence": snapshot.applied_sequence, "transactions_per_second": rates.applied,
-            "capture_ratio": rates.ratio(), "position": snapshot.position, "aborted_commits": snapshot.aborted},
-        "lag": {"transactions": rates.lag_transactions, "seconds": rates.lag_seconds,
+            "sequence": snapshot.applied_sequence, "position": snapshot.position,
+            "transactions_per_second": rates.applied, "capture_ratio": rates.ratio(), "aborted_commits": snapshot.aborted},
+        "lag": {"transactions": rates.lag_transactions, "seconds": rates.lag_seconds, "bytes": rates.lag_bytes,
             "seconds_to_catch_up": rates.catch_up_seconds},
-        "log": {"bytes": snapshot.log_bytes, "budget_bytes": snapshot.log_budget_bytes},
+        "log": {"bytes": snapshot.log_bytes, "budget_bytes": snapshot.log_budget_bytes,
+            "seconds_to_budget": rates.budget_seconds},
         "throttled": snapshot.why_throttled(),
         "hand_off": snapshot.hand_off,
-        "tables": tables,
+        "groups": groups(&snapshot.tables),
+        "tables": tables(&snapshot.tables, rates),
         "findings": findings,
         "findings_more": snapshot.findings_more,
     })
+}
+
+fn tables(tables: &[TableProgress], rates: &Rates) -> Vec<Value> {
+    let one = |(index, table): (usize, &TableProgress)| {
+        json!({"name": table.name, "group": table.group, "phase": table.phase.word(), "rows_estimate": table.rows_estimate,
+            "rows_loaded": table.rows_loaded, "rows_per_second": rates.table_rows(index), "bytes_loaded": table.bytes_loaded,
+            "bytes_per_second": rates.table_bytes(index), "eta_seconds": rates.table_eta(index), "stopped": table.stopped})
+    };
+    tables.iter().enumerate().map(one).collect()
+}
+
+/// A group is as far as the least of its tables; a stop of one is a stop of all.
+fn groups(tables: &[TableProgress]) -> Vec<Value> {
+    let mut groups: BTreeMap<u32, Vec<&TableProgress>> = BTreeMap::new();
+    for table in tables {
+        groups.entry(table.group).or_default().push(table);
+    }
+    let one = |(group, tables): (u32, Vec<&TableProgress>)| {
+        let least = tables
+            .iter()
+            .map(|table| table.phase)
+            .min_by_key(|phase| rank(*phase));
+        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        json!({"group": group, "phase": least.map(TablePhase::word), "tables": names})
+    };
+    groups.into_iter().map(one).collect()
+}
+
+fn rank(phase: TablePhase) -> u8 {
+    match phase {
+        TablePhase::Stopped => 0,
+        TablePhase::Pending => 1,
+        TablePhase::Loading => 2,
+        TablePhase::Loaded => 3,
+        TablePhase::Joined => 4,
+        TablePhase::Constrained => 5,
+    }
 }
 
 /// The verdict on all tables.
@@ -90,4 +130,51 @@ pub(crate) fn verdict(verdicts: &[TableVerdict]) -> Value {
         })
         .collect();
     json!({"equal": verdicts.iter().all(TableVerdict::is_equal), "tables": tables})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words in backticks of the page, and those between quotation marks in its shapes.
+    fn is_documented(name: &str) -> bool {
+        let page = include_str!("../../../docs/reference/json.md");
+        page.contains(&format!("`{name}`")) || page.contains(&format!("\"{name}\""))
+    }
+
+    fn expect_documented(value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    assert!(is_documented(name), "docs/reference/json.md lacks `{name}`");
+                    expect_documented(value);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(expect_documented),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let table = |phase, group| TableProgress {
+            name: "t".into(),
+            phase,
+            rows_estimate: 1,
+            rows_loaded: 1,
+            bytes_loaded: 1,
+            group,
+            stopped: None,
+        };
+        let snapshot = Snapshot {
+            tables: vec![table(TablePhase::Constrained, 3), table(TablePhase::Loading, 3)],
+            ..Snapshot::default()
+        };
+        let status = status(&snapshot, &Rates::default(), 1);
+        expect_documented(&status);
+        assert_eq!(status["groups"][0]["phase"], "loading");
+        expect_documented(&failure(&Failure::bug("object", "message")));
+        expect_documented(&verdict(&[TableVerdict::default()]));
+        assert!(!is_documented("rows_by_magic"));
+    }
 }

@@ -15,6 +15,7 @@ mod run_log;
 mod session;
 mod settings;
 mod source;
+mod standing;
 mod state_dir;
 mod usage;
 

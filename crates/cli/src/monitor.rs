@@ -2,28 +2,27 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use spanferry_core::target::TablePhase;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 use spanferry_engine::progress::{Progress, Snapshot};
 use spanferry_engine::stop::StopSignal;
 
 use crate::args::Output;
-use crate::rates::{Meter, Rates};
+use crate::rates::Meter;
 use crate::state_dir::StateDir;
-use crate::{json, render};
+use crate::{json, render, standing};
 
 /// How often status.json and the bars are renewed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a plain line is printed while nothing else changes.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
-/// Most tables that get a bar of their own: the largest that are loading.
-const BARS_MAX: usize = 20;
 
 /// Shows progress until `stop`; then writes the last status.
 pub(crate) async fn watch(progress: Arc<Progress>, state: Arc<StateDir>, output: Output, stop: StopSignal) {
     let mut monitor = Monitor::new(output);
+    monitor.look(&progress, &state, true);
     while stop.pause(LOOK_INTERVAL).await {
         monitor.look(&progress, &state, true);
     }
@@ -34,7 +33,8 @@ pub(crate) async fn watch(progress: Arc<Progress>, state: Arc<StateDir>, output:
 struct Monitor {
     output: Output,
     meter: Meter,
-    bars: Option<Bars>,
+    /// The bars of all tables and the summary above them, redrawn as one; none off a terminal.
+    screen: Option<ProgressBar>,
     said_at: Instant,
     said: String,
     findings: usize,
@@ -43,10 +43,11 @@ struct Monitor {
 impl Monitor {
     fn new(output: Output) -> Monitor {
         let terminal = output == Output::Text && std::io::stderr().is_terminal();
+        let whole = ProgressStyle::with_template("{msg}").expect("the template names a known key");
         Monitor {
             output,
             meter: Meter::default(),
-            bars: terminal.then(Bars::new),
+            screen: terminal.then(|| ProgressBar::no_length().with_style(whole)),
             said_at: Instant::now(),
             said: String::new(),
             findings: 0,
@@ -56,168 +57,89 @@ impl Monitor {
     fn look(&mut self, progress: &Progress, state: &StateDir, running: bool) {
         let snapshot = progress.snapshot();
         let rates = self.meter.look(&snapshot);
-        let status = json::status(&snapshot, &rates, running);
+        let mut status = json::status(&snapshot, &rates, now_us());
+        if !running {
+            status["running"] = json!(false);
+            status["state"] = json!("ended");
+        }
         if let Err(failure) = state.write("status.json", status.to_string().as_bytes()) {
             tracing::error!(%failure, "the status cannot be written");
         }
         self.show_findings(&snapshot);
-        match (&mut self.bars, self.output) {
-            (_, Output::Json) => {
-                render::say(&serde_json::json!({"event": "progress", "status": status}).to_string());
-            }
-            (Some(bars), Output::Text) => bars.show(&snapshot, &rates),
-            (None, Output::Text) => self.show_line(&snapshot, &rates, running),
+        match (&self.screen, self.output) {
+            (_, Output::Json) => render::say(&json!({"event": "progress", "status": status}).to_string()),
+            (Some(screen), Output::Text) => screen.set_message(screen_text(&status, render::terminal_size())),
+            (None, Output::Text) => self.show_line(&status, running),
         }
     }
 
     fn show_findings(&mut self, snapshot: &Snapshot) {
-        let new = snapshot.findings.iter().skip(self.findings);
-        for finding in new {
+        for finding in snapshot.findings.iter().skip(self.findings) {
             if self.output == Output::Json {
-                let event = serde_json::json!({"event": "finding", "finding": json::finding(finding)});
-                render::say(&event.to_string());
-            } else {
-                let text = render::finding(finding);
-                match &self.bars {
-                    Some(bars) => bars.print(&text),
-                    None => render::tell(&text),
-                }
+                render::say(&json!({"event": "finding", "finding": json::finding(finding)}).to_string());
+                continue;
+            }
+            let text = render::finding(finding);
+            match &self.screen {
+                Some(screen) => screen.suspend(|| render::tell(&text)),
+                None => render::tell(&text),
             }
         }
         self.findings = snapshot.findings.len();
     }
 
-    fn show_line(&mut self, snapshot: &Snapshot, rates: &Rates, running: bool) {
-        let phases = phases(snapshot);
+    fn show_line(&mut self, status: &Value, running: bool) {
+        let phases = standing::phases(status);
         if phases == self.said && self.said_at.elapsed() < LINE_INTERVAL && running {
             return;
         }
-        render::tell(&line(snapshot, rates));
+        render::tell(&standing::line(status));
         self.said = phases;
         self.said_at = Instant::now();
     }
 
     fn finish(&self) {
-        if let Some(bars) = &self.bars {
-            bars.all.clear().unwrap_or_default();
+        if let Some(screen) = &self.screen {
+            // What it showed last stays readable above the closing lines.
+            screen.abandon();
         }
     }
 }
 
-fn phases(snapshot: &Snapshot) -> String {
-    let count = |phase| {
-        snapshot
-            .tables
-            .iter()
-            .filter(|table| table.phase == phase)
-            .count()
-    };
-    let all = [
-        TablePhase::Pending,
-        TablePhase::Loading,
-        TablePhase::Loaded,
-        TablePhase::Joined,
-        TablePhase::Constrained,
-        TablePhase::Stopped,
-    ];
-    let parts: Vec<String> = all
-        .into_iter()
-        .filter(|phase| count(*phase) > 0)
-        .map(|phase| format!("{} {}", count(phase), phase.word()))
-        .collect();
-    parts.join(", ")
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// One line that says where everything stands.
-pub(crate) fn line(snapshot: &Snapshot, rates: &Rates) -> String {
-    let loaded: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
-    let mut text = format!(
-        "tables: {} | load {} rows",
-        phases(snapshot),
-        render::count(loaded)
-    );
-    if rates.rows >= 1.0 {
-        text += &format!(", {:.0} rows/s, {:.1} MB/s", rates.rows, rates.bytes / 1e6);
+/// Summary and tables, as much of them as a screen of (columns, rows) holds; the rest is counted.
+fn screen_text(status: &Value, (columns, rows): (usize, usize)) -> String {
+    let mut lines = standing::summary(status);
+    let room = rows.saturating_sub(lines.len() + 2);
+    let tables = standing::tables(status, columns);
+    let hidden = tables.len().saturating_sub(room);
+    lines.extend(tables.into_iter().take(room));
+    if hidden > 0 {
+        lines.push(format!("… {hidden} more lines: spanferry status"));
     }
-    if let Some(eta) = rates.eta_seconds {
-        text += &format!(", about {} left", render::span(Duration::from_secs(eta)));
-    }
-    text += &format!(
-        " | capture {:.0}/s, apply {:.0}/s, lag {}",
-        rates.captured,
-        rates.applied,
-        render::count(rates.lag_transactions)
-    );
-    if let Some(seconds) = rates.lag_seconds {
-        text += &format!(" ({})", render::span(Duration::from_secs(seconds)));
-    }
-    match rates.catch_up_seconds {
-        Some(0) => {}
-        Some(seconds) => text += &format!(", caught up in {}", render::span(Duration::from_secs(seconds))),
-        None => text += ", not catching up at this rate",
-    }
-    text += &format!(" | log {}", render::bytes(snapshot.log_bytes));
-    if snapshot.caught_up {
-        text += " | caught up";
-    }
-    if let Some(reason) = snapshot.why_throttled() {
-        text += &format!(" | {reason}");
-    }
-    text
+    let fitting: Vec<String> = lines.iter().map(|line| standing::cut(line, columns)).collect();
+    fitting.join("\n")
 }
 
-/// Bars on a terminal: one for the stream, one per loading table.
-struct Bars {
-    all: MultiProgress,
-    stream: ProgressBar,
-    tables: Vec<(usize, ProgressBar)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Bars {
-    fn new() -> Bars {
-        let all = MultiProgress::new();
-        let stream = all.add(ProgressBar::no_length().with_style(style("{msg}")));
-        Bars {
-            all,
-            stream,
-            tables: Vec::new(),
+    #[test]
+    fn the_screen_is_never_left() {
+        let tables: Vec<Value> = (0..40)
+            .map(|number| json!({"name": format!("table_{number}"), "group": 0, "phase": "loading"}))
+            .collect();
+        let status = json!({"tables": tables, "groups": [{"group": 0, "phase": "loading"}]});
+        for (columns, rows) in [(40, 10), (80, 24), (200, 60)] {
+            let text = screen_text(&status, (columns, rows));
+            assert!(text.lines().count() < rows, "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
         }
+        assert!(screen_text(&status, (80, 24)).ends_with("more lines: spanferry status"));
     }
-
-    fn print(&self, text: &str) {
-        self.all.suspend(|| render::tell(text));
-    }
-
-    fn show(&mut self, snapshot: &Snapshot, rates: &Rates) {
-        self.stream.set_message(line(snapshot, rates));
-        let loading = |index: &usize| snapshot.tables[*index].phase == TablePhase::Loading;
-        self.tables.retain(|(index, bar)| {
-            if !loading(index) {
-                bar.finish_and_clear();
-            }
-            loading(index)
-        });
-        for index in (0..snapshot.tables.len()).filter(loading) {
-            if self.tables.len() < BARS_MAX && self.tables.iter().all(|(known, _)| *known != index) {
-                let bar = ProgressBar::new(1).with_style(style("{prefix:>24} {wide_bar} {pos}/{len} {msg}"));
-                let bar = self.all.add(bar);
-                bar.set_prefix(snapshot.tables[index].name.clone());
-                self.tables.push((index, bar));
-            }
-        }
-        for (index, bar) in &self.tables {
-            let table = &snapshot.tables[*index];
-            bar.set_length(table.rows_estimate.max(table.rows_loaded));
-            bar.set_position(table.rows_loaded);
-            let eta = rates
-                .table_eta(*index)
-                .map(|eta| render::span(Duration::from_secs(eta)))
-                .unwrap_or_default();
-            bar.set_message(format!("{:.0} rows/s {eta}", rates.table_rows(*index)));
-        }
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spanferry_core::target::TablePhase;
-use spanferry_engine::progress::Snapshot;
+use spanferry_engine::progress::{Snapshot, TableProgress};
 
 /// Looks that a rate spans: short enough to follow, long enough to be calm.
 const LOOKS: usize = 15;
@@ -20,26 +20,45 @@ pub(crate) struct Rates {
     pub(crate) eta_seconds: Option<u64>,
     /// Transactions captured a second.
     pub(crate) captured: f64,
+    /// Bytes of the change stream captured a second.
+    pub(crate) captured_bytes: f64,
     /// Transactions applied a second.
     pub(crate) applied: f64,
     /// Transactions captured and not applied.
     pub(crate) lag_transactions: u64,
     /// Age of what was applied last while there is a lag.
     pub(crate) lag_seconds: Option<u64>,
+    /// Bytes of the change log that are not applied, by the mean size of its transactions.
+    pub(crate) lag_bytes: u64,
+    /// Seconds until the change log is at its budget, should it go on growing as now.
+    pub(crate) budget_seconds: Option<u64>,
     /// Seconds until apply has caught up at the present rates.
     pub(crate) catch_up_seconds: Option<u64>,
-    tables: Vec<(f64, Option<u64>)>,
+    tables: Vec<TableRates>,
+}
+
+/// Rates of one table.
+#[derive(Debug, Clone, Copy, Default)]
+struct TableRates {
+    rows: f64,
+    bytes: f64,
+    eta_seconds: Option<u64>,
 }
 
 impl Rates {
     /// Rows a second of a table.
     pub(crate) fn table_rows(&self, table: usize) -> f64 {
-        self.tables.get(table).map_or(0.0, |(rows, _)| *rows)
+        self.tables.get(table).map_or(0.0, |rates| rates.rows)
+    }
+
+    /// Bytes a second of a table.
+    pub(crate) fn table_bytes(&self, table: usize) -> f64 {
+        self.tables.get(table).map_or(0.0, |rates| rates.bytes)
     }
 
     /// Seconds until a table is loaded.
     pub(crate) fn table_eta(&self, table: usize) -> Option<u64> {
-        self.tables.get(table).and_then(|(_, eta)| *eta)
+        self.tables.get(table).and_then(|rates| rates.eta_seconds)
     }
 
     /// Apply rate over capture rate.
@@ -66,11 +85,27 @@ impl Meter {
         let Some((then_at, then)) = since else {
             return Rates {
                 lag_transactions: lag(now),
+                lag_seconds: lag_seconds(now),
+                lag_bytes: lag_bytes(now),
                 ..Rates::default()
             };
         };
         rates(&then, now, at - then_at)
     }
+}
+
+fn lag_seconds(now: &Snapshot) -> Option<u64> {
+    if lag(now) == 0 {
+        return Some(0);
+    }
+    (now.applied_at_us > 0).then(|| age_seconds(now.applied_at_us))
+}
+
+/// The log's bytes, shared out among its transactions: exact sizes would have to be read from disk.
+fn lag_bytes(now: &Snapshot) -> u64 {
+    let behind = u128::from(lag(now).min(now.log_transactions));
+    let share = u128::from(now.log_bytes) * behind / u128::from(now.log_transactions.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 fn lag(now: &Snapshot) -> u64 {
@@ -96,22 +131,23 @@ fn time_for(left: u64, rate: f64) -> Option<u64> {
     (rate > 0.0).then(|| (left as f64 / rate).ceil() as u64)
 }
 
+fn table_rates(then: &TableProgress, now: &TableProgress, seconds: f64) -> TableRates {
+    let rows = per_second(then.rows_loaded, now.rows_loaded, seconds);
+    let loading = matches!(now.phase, TablePhase::Pending | TablePhase::Loading);
+    let left = now.rows_estimate.saturating_sub(now.rows_loaded);
+    TableRates {
+        rows,
+        bytes: per_second(then.bytes_loaded, now.bytes_loaded, seconds),
+        eta_seconds: loading.then(|| time_for(left, rows)).flatten(),
+    }
+}
+
 fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
     let seconds = span.as_secs_f64();
-    let sum = |snapshot: &Snapshot, of: fn(&spanferry_engine::progress::TableProgress) -> u64| {
-        snapshot.tables.iter().map(of).sum::<u64>()
-    };
-    let tables: Vec<(f64, Option<u64>)> = now
-        .tables
-        .iter()
-        .zip(&then.tables)
-        .map(|(now, then)| {
-            let rate = per_second(then.rows_loaded, now.rows_loaded, seconds);
-            let loading = matches!(now.phase, TablePhase::Pending | TablePhase::Loading);
-            let left = now.rows_estimate.saturating_sub(now.rows_loaded);
-            (rate, loading.then(|| time_for(left, rate)).flatten())
-        })
-        .collect();
+    let sum =
+        |snapshot: &Snapshot, of: fn(&TableProgress) -> u64| snapshot.tables.iter().map(of).sum::<u64>();
+    let pairs = now.tables.iter().zip(&then.tables);
+    let tables = pairs.map(|(now, then)| table_rates(then, now, seconds)).collect();
     let rows = per_second(
         sum(then, |table| table.rows_loaded),
         sum(now, |table| table.rows_loaded),
@@ -137,7 +173,13 @@ fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
         captured,
         applied,
         lag_transactions: behind,
-        lag_seconds: (behind > 0 && now.applied_at_us > 0).then(|| age_seconds(now.applied_at_us)),
+        captured_bytes: per_second(then.captured_bytes, now.captured_bytes, seconds),
+        lag_seconds: lag_seconds(now),
+        lag_bytes: lag_bytes(now),
+        budget_seconds: {
+            let growth = per_second(then.log_bytes, now.log_bytes, seconds);
+            time_for(now.log_budget_bytes.saturating_sub(now.log_bytes), growth)
+        },
         catch_up_seconds: if behind == 0 {
             Some(0)
         } else {
@@ -155,7 +197,6 @@ fn age_seconds(at_us: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_engine::progress::TableProgress;
 
     fn table(rows_loaded: u64) -> TableProgress {
         TableProgress {
@@ -181,6 +222,10 @@ mod tests {
             applied_transactions: 60,
             captured_sequence: 90,
             applied_sequence: 60,
+            captured_bytes: 500,
+            log_bytes: 900,
+            log_transactions: 90,
+            log_budget_bytes: 1_800,
             ..Snapshot::default()
         };
         let rates = rates(&then, &now, Duration::from_secs(2));
@@ -195,6 +240,10 @@ mod tests {
         assert_eq!(
             (rates.ratio(), rates.lag_transactions, rates.catch_up_seconds),
             (Some(1.5), 30, Some(3))
+        );
+        assert_eq!(
+            (rates.captured_bytes, rates.lag_bytes, rates.budget_seconds),
+            (250.0, 300, Some(2))
         );
     }
 }

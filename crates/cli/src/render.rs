@@ -115,6 +115,14 @@ pub(crate) fn span(value: Duration) -> String {
     }
 }
 
+/// Columns and rows of the terminal on standard error; a common size where there is none.
+pub(crate) fn terminal_size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        _ => (110, 40),
+    }
+}
+
 /// Asks for a word on the terminal; false without one.
 pub(crate) fn confirm(question: &str, word: &str) -> bool {
     if !std::io::stdin().is_terminal() {

@@ -54,10 +54,13 @@ impl StateDir {
             .open(path.join("lock"))
             .map_err(|cause| failed("the state directory cannot be locked", cause))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(StateDir {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => {
+                note_owner(&lock).map_err(|cause| failed("the state directory cannot be locked", cause))?;
+                Ok(StateDir {
+                    path: path.to_owned(),
+                    _lock: lock,
+                })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let text = "another process is using this state directory";
                 Err(Failure::new(
@@ -71,12 +74,15 @@ impl StateDir {
         }
     }
 
-    /// Whether a process holds the lock of a directory.
-    pub(crate) fn is_locked(path: &Path) -> bool {
-        let Ok(lock) = OpenOptions::new().write(true).open(path.join("lock")) else {
-            return false;
-        };
-        flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+    /// The id of the process that holds the lock of a directory, if one does.
+    pub(crate) fn owner(path: &Path) -> Option<u32> {
+        let lock = File::open(path.join("lock")).ok()?;
+        // Shared, so that two who look do not take each other for an owner.
+        if flock(&lock, FlockOperation::NonBlockingLockShared) != Err(rustix::io::Errno::WOULDBLOCK) {
+            return None;
+        }
+        let text = fs::read_to_string(path.join("lock")).ok()?;
+        Some(text.trim().parse().unwrap_or(0))
     }
 
     /// Where it is.
@@ -166,6 +172,12 @@ impl StateDir {
         }
         Ok(())
     }
+}
+
+/// Writes our process id into the lock file, for `status`.
+fn note_owner(mut lock: &File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all(std::process::id().to_string().as_bytes())
 }
 
 /// Change logs under a state directory.

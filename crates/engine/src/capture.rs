@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, Piece, Sequence};
+use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, LogUsage, Piece, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
@@ -12,7 +12,7 @@ use spanferry_kill_point::kill_point;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::lane::Backoff;
-use crate::progress::Progress;
+use crate::progress::{Progress, Snapshot};
 use crate::stop::StopSignal;
 
 /// Bytes taken from the stream at once, and so about what one fsync covers.
@@ -122,6 +122,7 @@ async fn append<L: ChangeLog>(
             Job::Resume(answer) => {
                 writer.abandon().await?;
                 writer.sync().await?;
+                progress.update(|state| note_usage(state, &log.usage()));
                 // The receiver waits for this answer unless it was cancelled.
                 let _unwanted = answer.send(log.end().await);
             }
@@ -169,9 +170,18 @@ fn count<L: ChangeLog>(progress: &Progress, log: &L, pieces: &[Piece], durable: 
             state.captured_transactions += u64::from(piece.last);
             state.captured_at_us = state.captured_at_us.max(piece.committed_at_us);
         }
+        if let Some(piece) = pieces.last() {
+            state.captured_transaction.clone_from(&piece.transaction);
+        }
+        note_usage(state, &usage);
         state.captured_sequence = durable.0;
-        state.log_bytes = usage.bytes;
-        state.log_budget_bytes = usage.budget_bytes;
         state.throttled = None;
     });
+}
+
+fn note_usage(state: &mut Snapshot, usage: &LogUsage) {
+    state.captured_sequence = usage.durable.0;
+    state.log_bytes = usage.bytes;
+    state.log_budget_bytes = usage.budget_bytes;
+    state.log_transactions = (usage.durable.0 + 1).saturating_sub(usage.oldest.0.max(1));
 }

@@ -428,6 +428,10 @@ async fn assemble<L: ChangeLog, T: Target>(
     let progress = Arc::new(Progress::new(
         plans.iter().map(|plan| table_progress(plan, &start)).collect(),
     ));
+    progress.update(|state| {
+        state.applied_sequence = start.main.key.sequence.0;
+        state.position = start.position.to_string();
+    });
     for finding in start.findings {
         progress.find(finding);
     }
@@ -473,7 +477,11 @@ fn table_progress<L>(plan: &TablePlan, start: &Start<L>) -> TableProgress {
     TableProgress {
         phase: row.map_or(TablePhase::Pending, |row| row.phase),
         rows_estimate: plan.source.rows_estimate,
-        rows_loaded: ranges.map(|(_, range)| range.rows).sum(),
+        // A table that is loaded keeps its count in its own row.
+        rows_loaded: ranges
+            .map(|(_, range)| range.rows)
+            .sum::<u64>()
+            .max(row.map_or(0, |row| row.rows_loaded)),
         bytes_loaded: 0,
         group: plan.group.0,
         stopped: row

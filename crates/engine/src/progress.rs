@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub captured_transactions: u64,
     /// Bytes captured since this process started.
     pub captured_bytes: u64,
+    /// The transaction that was captured last, as the source names it; empty before the first of this process.
+    pub captured_transaction: String,
     /// Last sequence that is durable in the change log.
     pub captured_sequence: u64,
     /// Last sequence that is durable at the target.
@@ -54,6 +56,8 @@ pub struct Snapshot {
     pub applied_at_us: u64,
     /// Bytes of the change log on disk.
     pub log_bytes: u64,
+    /// Transactions that it holds.
+    pub log_transactions: u64,
     /// Most bytes it may take.
     pub log_budget_bytes: u64,
     /// Commits that the target gave up and that were sent again.

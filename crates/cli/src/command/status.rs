@@ -1,13 +1,20 @@
 //! `spanferry status`: where a migration stands, from its state directory, while it runs and after it stopped.
 
-use serde_json::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 
 use crate::args::Output;
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
-use crate::{render, run_file::RunFile};
+use crate::{render, run_file::RunFile, standing};
+
+/// A running process renews its figures every second; older ones than this are told as old.
+const STALE: Duration = Duration::from_secs(5);
+/// Findings printed for a person; JSON has them all.
+const FINDINGS_SHOWN_MAX: usize = 20;
 
 /// Prints the last status; exit status 0 if there is one.
 pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
@@ -26,91 +33,148 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
         )
         .caused_by(cause)
     })?;
-    status["running"] = Value::Bool(StateDir::is_locked(directory));
+    settle(&mut status, StateDir::owner(directory), now_us());
     if settings.output == Output::Json {
         render::say(&status.to_string());
-    } else {
-        print(&status, RunFile::read(directory)?.as_ref());
+        return Ok(0);
+    }
+    let run = RunFile::read(directory)?;
+    for line in lines(&status, run.as_ref(), render::terminal_size().0) {
+        render::say(&line);
     }
     Ok(0)
 }
 
-fn print(status: &Value, run: Option<&RunFile>) {
-    if let Some(run) = run {
-        render::say(&format!("{} -> {}", run.source, run.target));
-    }
-    let running = if status["running"] == true {
-        "running"
-    } else {
-        "not running"
+/// Brings what a process wrote up to now: whether that process still lives, and how old its figures are. Rates of a process
+/// that is gone are no rates, and what had been caught up then may not be now.
+fn settle(status: &mut Value, owner: Option<u32>, now_us: u64) {
+    let writer = status["process_id"].as_u64();
+    let wrote_last = status["state"] == "ended";
+    let state = match owner {
+        Some(owner) if Some(u64::from(owner)) == writer && !wrote_last => "running",
+        Some(_) => "starting",
+        None if wrote_last => "ended",
+        None => "killed",
     };
-    let caught_up = if status["caught_up"] == true {
-        ", caught up"
-    } else {
-        ""
-    };
-    render::say(&format!("{running}, {}{caught_up}", text(&status["phase"])));
-    if let Some(reason) = status["throttled"].as_str() {
-        render::say(&format!("throttled: {reason}"));
+    status["age_seconds"] =
+        json!(now_us.saturating_sub(status["at_us"].as_u64().unwrap_or(now_us)) / 1_000_000);
+    status["state"] = json!(state);
+    status["running"] = json!(owner.is_some());
+    if state == "running" {
+        return;
     }
-    render::say(&format!(
-        "load: {} rows, {} rows/s{}",
-        number(&status["rows_loaded"]),
-        whole(&status["rows_per_second"]),
-        eta(&status["eta_seconds"], ", left about ")
-    ));
-    let (capture, apply, lag) = (&status["capture"], &status["apply"], &status["lag"]);
-    render::say(&format!(
-        "changes: capture {}/s, apply {}/s; lag {} transactions{}{}",
-        whole(&capture["transactions_per_second"]),
-        whole(&apply["transactions_per_second"]),
-        number(&lag["transactions"]),
-        eta(&lag["seconds"], ", "),
-        eta(&lag["seconds_to_catch_up"], ", caught up in about ")
-    ));
-    render::say(&format!(
-        "log: {} of {}",
-        render::bytes(status["log"]["bytes"].as_u64().unwrap_or(0)),
-        render::bytes(status["log"]["budget_bytes"].as_u64().unwrap_or(0))
-    ));
-    for table in status["tables"].as_array().into_iter().flatten() {
-        let stopped = table["stopped"]
-            .as_str()
-            .map(|reason| format!("  {reason}"))
-            .unwrap_or_default();
-        render::say(&format!(
-            "  {:<32} {:<12} {:>14} rows of about {}{}{stopped}",
-            text(&table["name"]),
-            text(&table["phase"]),
-            number(&table["rows_loaded"]),
-            number(&table["rows_estimate"]),
-            eta(&table["eta_seconds"], ", left about ")
+    if state == "starting" {
+        status["caught_up"] = json!(false);
+    }
+    for name in ["rows_per_second", "bytes_per_second"] {
+        status[name] = json!(0.0);
+    }
+    status["eta_seconds"] = Value::Null;
+    status["lag"]["seconds_to_catch_up"] = Value::Null;
+    status["log"]["seconds_to_budget"] = Value::Null;
+    status["capture"]["transactions_per_second"] = json!(0.0);
+    status["capture"]["bytes_per_second"] = json!(0.0);
+    status["apply"]["transactions_per_second"] = json!(0.0);
+    status["apply"]["capture_ratio"] = Value::Null;
+    for table in status["tables"].as_array_mut().into_iter().flatten() {
+        table["rows_per_second"] = json!(0.0);
+        table["bytes_per_second"] = json!(0.0);
+        table["eta_seconds"] = Value::Null;
+    }
+}
+
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn lines(status: &Value, run: Option<&RunFile>, columns: usize) -> Vec<String> {
+    let age = Duration::from_secs(status["age_seconds"].as_u64().unwrap_or(0));
+    let old = format!("the figures are {} old", render::span(age));
+    let what = match status["state"].as_str() {
+        Some("running") if age < STALE => "running".to_owned(),
+        Some("running") => format!("running, but silent: {old}"),
+        Some("starting") => {
+            format!("another process holds the state directory, a starting `migrate` perhaps; {old}")
+        }
+        Some("killed") => {
+            format!("not running: the process was killed or crashed; {old}; the same command resumes")
+        }
+        _ => format!("not running; {old}"),
+    };
+    let mut lines: Vec<String> = run
+        .map(|run| format!("{} -> {}", run.source, run.target))
+        .into_iter()
+        .collect();
+    lines.push(what);
+    lines.extend(standing::summary(status));
+    lines.extend(standing::tables(status, columns));
+    lines.extend(findings(status));
+    lines
+}
+
+/// The findings that ask for something, and the number of the others.
+fn findings(status: &Value) -> Vec<String> {
+    let all = status["findings"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let asks = |finding: &&Value| finding["severity"] != "notice";
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let mut lines: Vec<String> = Vec::new();
+    for finding in all.iter().filter(asks).take(FINDINGS_SHOWN_MAX) {
+        lines.push(format!(
+            "{}[{}] {} {}",
+            text(&finding["severity"]),
+            text(&finding["code"]),
+            text(&finding["table"]),
+            text(&finding["text"])
         ));
+        if let Some(remedy) = finding["remedy"].as_str() {
+            lines.push(format!("  fix: {remedy}"));
+        }
     }
-    let findings = status["findings"].as_array().map_or(0, Vec::len);
-    render::say(&format!("findings: {findings} (see `--output json`)"));
+    let more = all.len() as u64 - all.iter().filter(asks).take(FINDINGS_SHOWN_MAX).count() as u64
+        + status["findings_more"].as_u64().unwrap_or(0);
+    if more > 0 {
+        lines.push(format!("findings: {more} more (see `--output json`)"));
+    }
+    lines
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn number(value: &Value) -> String {
-    render::count(value.as_u64().unwrap_or(0))
-}
+    fn check(written: &str, owner: Option<u32>, expected: &str, first_line: &str) {
+        let mut status = json!({"state": written, "process_id": 7, "at_us": 1_000_000, "rows_per_second": 5.0,
+            "capture": {}, "apply": {}, "lag": {}, "log": {}, "tables": [{"rows_per_second": 5.0}]});
+        settle(&mut status, owner, 13_000_000);
+        assert_eq!(
+            (status["state"].as_str(), status["age_seconds"].as_u64()),
+            (Some(expected), Some(12))
+        );
+        assert_eq!(status["rows_per_second"] == 5.0, expected == "running");
+        assert_eq!(lines(&status, None, 80)[0], first_line);
+    }
 
-fn whole(value: &Value) -> String {
-    format!("{:.0}", value.as_f64().unwrap_or(0.0))
-}
-
-fn eta(value: &Value, before: &str) -> String {
-    let seconds = value.as_u64();
-    seconds
-        .map(|seconds| {
-            format!(
-                "{before}{}",
-                render::span(std::time::Duration::from_secs(seconds))
-            )
-        })
-        .unwrap_or_default()
+    #[test]
+    fn a_process_that_is_gone_is_never_shown_as_running() {
+        check(
+            "running",
+            Some(7),
+            "running",
+            "running, but silent: the figures are 12s old",
+        );
+        check(
+            "running",
+            None,
+            "killed",
+            "not running: the process was killed or crashed; the figures are 12s old; the same command resumes",
+        );
+        check("ended", None, "ended", "not running; the figures are 12s old");
+        let starting = "another process holds the state directory, a starting `migrate` perhaps; the figures are 12s old";
+        check("running", Some(8), "starting", starting);
+        check("ended", Some(7), "starting", starting);
+    }
 }

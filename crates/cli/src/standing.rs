@@ -1,0 +1,279 @@
+//! Where a migration stands, in lines for a person: from the documented status, so that `migrate` and `status` say the same.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::render;
+
+/// Columns that a table's name takes in a list of tables, on a wide and on a narrow terminal.
+const NAME_COLUMNS: (usize, usize) = (28, 16);
+/// Columns of a table's bar in a list.
+const BAR_COLUMNS: usize = 12;
+/// From this width on a list has room for bars and rates.
+const WIDE_COLUMNS: usize = 90;
+
+/// Load, changes and log, a line each, and why something waits.
+pub(crate) fn summary(status: &Value) -> Vec<String> {
+    let mut lines = vec![load(status), changes(status), log(status)];
+    if let Some(reason) = status["throttled"].as_str() {
+        lines.push(format!("waiting  {reason}"));
+    }
+    lines
+}
+
+fn load(status: &Value) -> String {
+    let mut text = format!(
+        "load     {} of about {} rows",
+        count(&status["rows_loaded"]),
+        count(&status["rows_estimate"])
+    );
+    if rate(&status["rows_per_second"]) >= 1.0 {
+        text += &format!(
+            ", {} rows/s, {}/s",
+            whole(&status["rows_per_second"]),
+            bytes(&status["bytes_per_second"])
+        );
+    }
+    text + &time(&status["eta_seconds"], ", about ", " left")
+}
+
+fn changes(status: &Value) -> String {
+    let (capture, apply, lag) = (&status["capture"], &status["apply"], &status["lag"]);
+    let mut text = format!(
+        "changes  capture {}/s, apply {}/s",
+        whole(&capture["transactions_per_second"]),
+        whole(&apply["transactions_per_second"])
+    );
+    if let Some(ratio) = apply["capture_ratio"].as_f64() {
+        text += &format!(" ({ratio:.1}x)");
+    }
+    if lag["transactions"].as_u64().unwrap_or(0) == 0 {
+        return text
+            + if status["caught_up"] == true {
+                ", caught up"
+            } else {
+                ", no lag"
+            };
+    }
+    text += &format!(", lag {} transactions", count(&lag["transactions"]));
+    text += &time(&lag["seconds"], ", ", "");
+    text += &format!(", {}", bytes(&lag["bytes"]));
+    match lag["seconds_to_catch_up"].as_u64() {
+        Some(seconds) => text + &format!(", caught up in about {}", span(seconds)),
+        None => text + ", not catching up now",
+    }
+}
+
+fn log(status: &Value) -> String {
+    let log = &status["log"];
+    let budget = &log["budget_bytes"];
+    let mut text = format!("log      {}", bytes(&log["bytes"]));
+    if budget.as_u64().unwrap_or(0) > 0 {
+        text += &format!(" of {}", bytes(budget));
+    }
+    text + &time(&log["seconds_to_budget"], ", full in about ", " at this rate")
+}
+
+/// One line: for logs and pipes.
+pub(crate) fn line(status: &Value) -> String {
+    let short = |line: String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut parts = vec![phases(status)];
+    parts.extend(summary(status).into_iter().map(short));
+    parts.join(" | ")
+}
+
+/// How many tables are in which phase.
+pub(crate) fn phases(status: &Value) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for table in items(&status["tables"]) {
+        let phase = text(&table["phase"]);
+        match counts.iter_mut().find(|(known, _)| *known == phase) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((phase, 1)),
+        }
+    }
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(phase, count)| format!("{count} {phase}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// Every table under its group, no line wider than `columns`.
+pub(crate) fn tables(status: &Value, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in items(&status["groups"]) {
+        lines.push(format!("group {}: {}", group["group"], text(&group["phase"])));
+        let of_group = |table: &&Value| table["group"] == group["group"];
+        for table in items(&status["tables"]).filter(of_group) {
+            lines.push(cut(&table_line(table, columns), columns));
+            if let Some(reason) = table["stopped"].as_str() {
+                lines.push(format!("    stopped: {reason}"));
+            }
+        }
+    }
+    lines
+}
+
+fn table_line(table: &Value, columns: usize) -> String {
+    let width = if columns >= WIDE_COLUMNS {
+        NAME_COLUMNS.0
+    } else {
+        NAME_COLUMNS.1
+    };
+    let name = cut(text(&table["name"]), width);
+    let mut line = format!("  {name:<width$} {:<11}", text(&table["phase"]));
+    if columns >= WIDE_COLUMNS {
+        line += &format!(" {}", bar(table));
+    }
+    line += &format!(" {:>13} rows", count(&table["rows_loaded"]));
+    if table["phase"] == "loading" {
+        line += &format!(
+            ", {}/s{}",
+            whole(&table["rows_per_second"]),
+            time(&table["eta_seconds"], ", about ", " left")
+        );
+    }
+    line
+}
+
+/// A table's share that is loaded, in `BAR_COLUMNS` characters.
+fn bar(table: &Value) -> String {
+    let rows = table["rows_loaded"].as_u64().unwrap_or(0);
+    let share = match text(&table["phase"]) {
+        "pending" | "loading" | "stopped" => {
+            let all = table["rows_estimate"].as_u64().unwrap_or(0).max(rows).max(1);
+            usize::try_from(u128::from(rows) * BAR_COLUMNS as u128 / u128::from(all)).unwrap_or(0)
+        }
+        _ => BAR_COLUMNS,
+    };
+    format!("{}{}", "█".repeat(share), "░".repeat(BAR_COLUMNS - share))
+}
+
+/// A text no longer than `columns` characters; an ellipsis says that there was more.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
+    kept + "…"
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
+}
+
+fn count(value: &Value) -> String {
+    render::count(value.as_u64().unwrap_or(0))
+}
+
+fn rate(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(0.0)
+}
+
+/// A rate without decimals.
+fn whole(value: &Value) -> String {
+    render::count(rounded(value))
+}
+
+fn bytes(value: &Value) -> String {
+    render::bytes(rounded(value))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is never negative, and `as` keeps to the largest number"
+)]
+fn rounded(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| rate(value).round() as u64)
+}
+
+fn span(seconds: u64) -> String {
+    render::span(Duration::from_secs(seconds))
+}
+
+fn time(value: &Value, before: &str, after: &str) -> String {
+    value
+        .as_u64()
+        .map(|seconds| format!("{before}{}{after}", span(seconds)))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status() -> Value {
+        json!({
+            "caught_up": false, "rows_loaded": 123_456, "rows_estimate": 300_000, "rows_per_second": 12_345.6,
+            "bytes_per_second": 3_000_000.0, "eta_seconds": 15, "throttled": null,
+            "capture": {"transactions_per_second": 120.0},
+            "apply": {"transactions_per_second": 252.0, "capture_ratio": 2.1},
+            "lag": {"transactions": 3_200, "seconds": 27, "bytes": 1_300_000, "seconds_to_catch_up": 25},
+            "log": {"bytes": 5_000_000, "budget_bytes": 8_000_000_000_u64, "seconds_to_budget": 90_000},
+            "groups": [{"group": 0, "phase": "loading"}, {"group": 1, "phase": "stopped"}],
+            "tables": [
+                {"name": "customers", "group": 0, "phase": "joined", "rows_loaded": 100_000, "rows_estimate": 99_000},
+                {"name": "a_table_with_a_very_long_name_indeed", "group": 0, "phase": "loading", "rows_loaded": 23_456,
+                    "rows_estimate": 46_912, "rows_per_second": 12_345.6, "eta_seconds": 2},
+                {"name": "logs", "group": 1, "phase": "stopped", "rows_loaded": 0, "rows_estimate": 10,
+                    "stopped": "SF-5001 `ALTER TABLE`"},
+            ],
+        })
+    }
+
+    #[test]
+    fn the_summary_tells_load_changes_and_log() {
+        assert_eq!(
+            summary(&status()),
+            [
+                "load     123,456 of about 300,000 rows, 12,346 rows/s, 2.8 MiB/s, about 15s left",
+                "changes  capture 120/s, apply 252/s (2.1x), lag 3,200 transactions, 27s, 1.2 MiB, caught up in about 25s",
+                "log      4.7 MiB of 7.4 GiB, full in about 1d01h at this rate",
+            ]
+        );
+        assert_eq!(phases(&status()), "1 joined, 1 loading, 1 stopped");
+    }
+
+    #[test]
+    fn what_waits_and_what_has_ended_is_said() {
+        let mut status = status();
+        status["throttled"] = json!("capture waits: the change log is at its budget");
+        status["lag"] = json!({"transactions": 0});
+        status["caught_up"] = json!(true);
+        let lines = summary(&status);
+        assert_eq!(lines[1], "changes  capture 120/s, apply 252/s (2.1x), caught up");
+        assert_eq!(
+            lines[3],
+            "waiting  capture waits: the change log is at its budget"
+        );
+    }
+
+    #[test]
+    fn tables_fit_wide_and_narrow_terminals() {
+        assert_eq!(
+            tables(&status(), 110),
+            [
+                "group 0: loading",
+                "  customers                    joined      ████████████       100,000 rows",
+                "  a_table_with_a_very_long_na… loading     ██████░░░░░░        23,456 rows, 12,346/s, about 2s left",
+                "group 1: stopped",
+                "  logs                         stopped     ░░░░░░░░░░░░             0 rows",
+                "    stopped: SF-5001 `ALTER TABLE`",
+            ]
+        );
+        let narrow = tables(&status(), 50);
+        assert!(
+            narrow.iter().all(|line| line.chars().count() <= 50),
+            "{narrow:#?}"
+        );
+        assert_eq!(narrow[1], "  customers        joined            100,000 rows");
+    }
+}
