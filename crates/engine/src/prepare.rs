@@ -14,7 +14,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::source::{ChangeSource, SchemaSource};
 use spanferry_core::target::{
     ControlChange, ControlState, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase,
     TableRow, Target, TargetDescription,
@@ -140,14 +140,14 @@ pub async fn prepare<S, B, T>(
     options: &PrepareOptions,
 ) -> Result<(Prepared<B::Log, T>, Arc<Progress>), Failure>
 where
-    S: SchemaSource,
+    S: SchemaSource + ChangeSource,
     B: LogStore,
     T: Target,
 {
     let description = target.describe().await?;
     let start = match target.read_control().await? {
         None => begin_new(source, target.as_ref(), logs, &plans, options, &description).await?,
-        Some(state) => take_over(target.as_ref(), logs, &plans, options, state).await?,
+        Some(state) => take_over(source, target.as_ref(), logs, &plans, options, state).await?,
     };
     let (prepared, progress) = assemble(start, target, plans, options, description.dialect).await?;
     constraint::find_left_out(&prepared.registry, prepared.dialect, &description, &progress);
@@ -214,7 +214,8 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     })
 }
 
-async fn take_over<B: LogStore, T: Target>(
+async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
+    source: &S,
     target: &T,
     logs: &B,
     plans: &[Arc<TablePlan>],
@@ -229,6 +230,8 @@ async fn take_over<B: LogStore, T: Target>(
     let (log, sequence, piece) = match own_log(logs, &state).await? {
         Some(log) => {
             compare_log(&log, &old, &position).await?;
+            let (_, captured) = log.end().await?;
+            expect_source(source, &captured, &position).await?;
             (log, old.key.sequence, old.key.piece)
         }
         None => {
@@ -242,7 +245,9 @@ async fn take_over<B: LogStore, T: Target>(
             ));
             // A transaction that was cut is applied anew from its first change: which one it was is known by its place in
             // the old log only, and another server of the same history may send it later than others.
-            let log = new_log(logs, plans, &state, &position, options).await?;
+            let start = new_log_start(plans, &state, &position)?;
+            expect_source(source, &start, &position).await?;
+            let log = logs.create(&start, &options.source_name).await?;
             (log, Sequence::ZERO, 0)
         }
     };
@@ -362,14 +367,12 @@ async fn compare_log<L: ChangeLog>(log: &L, old: &FenceRow, position: &Position)
     ))
 }
 
-/// A new log for a known migration: from the watermark if every table takes part, else from the beginning.
-async fn new_log<B: LogStore>(
-    logs: &B,
+/// Where a new log for a known migration begins: at the watermark if every table takes part, else where the migration began.
+fn new_log_start(
     plans: &[Arc<TablePlan>],
     state: &ControlState,
     position: &Position,
-    options: &PrepareOptions,
-) -> Result<B::Log, Failure> {
+) -> Result<Position, Failure> {
     let takes_part = |plan: &Arc<TablePlan>| {
         state.tables.get(&plan.name().table).is_some_and(|row| {
             matches!(
@@ -379,11 +382,31 @@ async fn new_log<B: LogStore>(
         })
     };
     if plans.iter().all(takes_part) {
-        return logs.create(position, &options.source_name).await;
+        return Ok(position.clone());
     }
-    let start = Position::parse(&state.migration.start_position)
-        .map_err(|cause| damaged("start position").caused_by(cause))?;
-    logs.create(&start, &options.source_name).await
+    Position::parse(&state.migration.start_position)
+        .map_err(|cause| damaged("start position").caused_by(cause))
+}
+
+/// The source must be the one that was captured and applied, and still send what follows, before anything is written.
+async fn expect_source<S: SchemaSource + ChangeSource>(
+    source: &S,
+    captured: &Position,
+    applied: &Position,
+) -> Result<(), Failure> {
+    // Opening waits for a commit under way, so the position is asked afterwards.
+    drop(source.open(captured).await?);
+    expect_history(&source.position().await?, applied)
+}
+
+/// A source that stands at `position` must hold the history that led to `known`.
+pub(crate) fn expect_history(position: &Position, known: &Position) -> Result<(), Failure> {
+    let changed = |text| Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "source", text);
+    match position.holds_history_of(known) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(changed("it lacks transactions that have been captured")),
+        Err(cause) => Err(changed("it is another kind of server").caused_by(cause)),
+    }
 }
 
 fn fence_row(epoch: Epoch, sequence: Sequence, piece: u64, position: &Position) -> FenceRow {
