@@ -1,7 +1,8 @@
 //! The start: a new migration is set up or a known one taken over, and everything that runs it is put together.
 //!
 //! Order of a new one: tables, control tables, change log, then the migration's row with the first epoch. A crash before the
-//! last step leaves nothing that a second start would not do again.
+//! last step leaves nothing that a second start would not do again; nor does one between a lost log's successor and the epoch
+//! that names it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -41,9 +42,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// Opens the log that is there, if any.
     fn open(&self) -> impl Future<Output = Result<Option<Self::Log>, Failure>> + Send;
 
-    /// Erases what is there and creates a log whose first transaction comes after `start`.
+    /// Erases what is there and creates a log with this identity, whose first transaction comes after `start`. A crash
+    /// leaves no log or an empty one.
     fn create(
         &self,
+        id: &LogId,
         start: &Position,
         source: &str,
     ) -> impl Future<Output = Result<Self::Log, Failure>> + Send;
@@ -187,7 +190,8 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     target.create_control().await?;
     kill_point("after control tables", "");
     let position = source.position().await?;
-    let log = logs.create(&position, &options.source_name).await?;
+    let id = log_id(&options.new_migration_id, Epoch(1));
+    let log = logs.create(&id, &position, &options.source_name).await?;
     kill_point("after log creation", "");
     let migration = MigrationRow {
         id: options.new_migration_id.clone(),
@@ -226,8 +230,9 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
     let old = main_fence(&state)?;
     let position = Position::parse(&old.position)
         .map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
+    let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
-    let (log, sequence, piece) = match own_log(logs, &state).await? {
+    let (log, sequence, piece) = match own_log(logs, &state, epoch).await? {
         Some(log) => {
             compare_log(&log, &old, &position).await?;
             let (_, captured) = log.end().await?;
@@ -247,11 +252,13 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
             // the old log only, and another server of the same history may send it later than others.
             let start = new_log_start(plans, &state, &position)?;
             expect_source(source, &start, &position).await?;
-            let log = logs.create(&start, &options.source_name).await?;
+            kill_point("before log creation", "");
+            let id = log_id(&state.migration.id, epoch);
+            let log = logs.create(&id, &start, &options.source_name).await?;
+            kill_point("after log creation", "");
             (log, Sequence::ZERO, 0)
         }
     };
-    let epoch = Epoch(state.migration.epoch.0 + 1);
     let migration = MigrationRow {
         epoch,
         log_id: log.id().0,
@@ -316,10 +323,31 @@ fn damaged(what: &str) -> Failure {
     Failure::new(code::STATE_FOREIGN, Class::StopMigration, "target", text)
 }
 
-/// The log in the state directory, if it is the one that the target knows.
-async fn own_log<B: LogStore>(logs: &B, state: &ControlState) -> Result<Option<B::Log>, Failure> {
+/// The identity of a log that is made with an epoch: known before the log is, so that a start that died before the target
+/// had heard of its log leaves one that the next start tells from a foreign one.
+fn log_id(migration: &str, epoch: Epoch) -> LogId {
+    let hash = blake3::hash(format!("change log of {migration} from epoch {}", epoch.0).as_bytes()).to_hex();
+    let part = |from: usize, to: usize| &hash[from..to];
+    LogId(format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    ))
+}
+
+/// The log in the state directory, if it is the one that the target knows. `next` is the epoch that this start will take.
+async fn own_log<B: LogStore>(
+    logs: &B,
+    state: &ControlState,
+    next: Epoch,
+) -> Result<Option<B::Log>, Failure> {
     match logs.open().await? {
         Some(log) if log.id() == LogId(state.migration.log_id.clone()) => Ok(Some(log)),
+        // An earlier start made it and died before it had the epoch, without which nothing is captured: it is empty.
+        Some(log) if log.id() == log_id(&state.migration.id, next) => Ok(None),
         Some(log) => {
             let text = format!("its change log {} belongs to another migration", log.id().0);
             Err(Failure::new(
