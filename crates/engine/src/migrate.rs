@@ -26,9 +26,9 @@ use crate::stop::StopSignal;
 
 /// How often the source is asked where it stands, to tell whether apply has caught up.
 const SOURCE_ASK_INTERVAL: Duration = Duration::from_secs(3);
-/// Asks in a row at which the source may stand behind what was applied, before it counts as another one: MySQL sends a
-/// transaction a moment before it counts as executed, and a semi-synchronous commit may take its time in between.
-const BEHIND_ASKS_MAX: u32 = 10;
+/// Asks in a row at which the source may stand behind what was applied, before it counts as another one. MySQL sends a
+/// transaction before it counts as executed; a semi-synchronous commit waits in between, 10 s unless set otherwise.
+const BEHIND_ASKS_MAX: u32 = 5;
 /// How often a stopped group is called to mind.
 const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -68,6 +68,21 @@ async fn source_replaced(engine: Engine) {
     world.source_address = Some(address(&replica));
     world.expect_drained();
     world.expect_equal();
+    refuse_rewound(&world, &replica).await;
+}
+
+/// A source that forgets its history while it is followed ends the migration: it never looks caught up again.
+async fn refuse_rewound(world: &World, source: &Server) {
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    let reset = match source.engine() {
+        Engine::MySql => "RESET BINARY LOGS AND GTIDS",
+        Engine::MariaDb => "RESET MASTER",
+    };
+    source.execute(None, reset).await.unwrap();
+    assert_eq!(migrate.ended(), Some(3), "a rewound source is another one");
+    let (status, text) = world.drain();
+    assert!(status == 3 && text.contains("SF-5007"), "{status}: {text}");
 }
 
 /// A server with the same tables but another history is refused, whether it stands behind what was captured or far ahead.
