@@ -196,13 +196,16 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 continue;
             }
             let due = self.advanced_at.elapsed() >= ADVANCE_INTERVAL;
-            if due || (at_end && stream.builder.has_data()) {
+            let moves = (due && stream.builder.is_pending()) || (at_end && stream.builder.has_data());
+            if moves {
                 self.flush(stream).await?;
             }
-            if at_end {
+            if at_end && !moves {
                 return Ok(Round::Idle);
             }
-            if due || self.registry.has_phase(TablePhase::Loaded) || self.shared.stop.is_requested() {
+            // Where the watermark has moved, a batch may join that could not before.
+            if due || moves || self.registry.has_phase(TablePhase::Loaded) || self.shared.stop.is_requested()
+            {
                 return Ok(Round::More);
             }
         }
