@@ -21,7 +21,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const BATCHES_MAX: usize = 2;
 /// How long the source may be out of reach before the migration ends, resumable.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How often a full log is tried again.
+/// How often a full log or disk is tried again.
 const BUDGET_PAUSE: Duration = Duration::from_secs(2);
 
 enum Job {
@@ -127,7 +127,9 @@ async fn append<L: ChangeLog>(
         match job {
             Job::Resume(answer) => {
                 writer.abandon().await?;
-                writer.sync().await?;
+                if sync_patiently(&mut writer, &stop, &progress).await?.is_none() {
+                    return Ok(());
+                }
                 progress.update(|state| note_usage(state, &log.usage()));
                 // The receiver waits for this answer unless it was cancelled.
                 let _unwanted = answer.send(log.end().await);
@@ -137,7 +139,9 @@ async fn append<L: ChangeLog>(
                     return Ok(());
                 }
                 kill_point("before sync", "");
-                let durable = writer.sync().await?;
+                let Some(durable) = sync_patiently(&mut writer, &stop, &progress).await? else {
+                    return Ok(());
+                };
                 kill_point("after sync", "");
                 count(&progress, log.as_ref(), &pieces, durable);
             }
@@ -156,16 +160,41 @@ async fn append_patiently<W: ChangeLogWriter>(
     loop {
         match writer.append(pieces).await {
             Ok(()) => return Ok(true),
-            Err(failure) if failure.is_retry() => {
-                tracing::error!(%failure, "capture waits");
-                progress.update(|state| state.throttled = Some(format!("capture waits: {failure}")));
-                if !stop.pause(BUDGET_PAUSE).await {
+            Err(failure) => {
+                if !wait_for_room(failure, stop, progress).await? {
                     return Ok(false);
                 }
             }
-            Err(failure) => return Err(failure),
         }
     }
+}
+
+/// Makes durable what was appended, waiting while the disk is full; nothing if told to stop meanwhile.
+async fn sync_patiently<W: ChangeLogWriter>(
+    writer: &mut W,
+    stop: &StopSignal,
+    progress: &Progress,
+) -> Result<Option<Sequence>, Failure> {
+    loop {
+        match writer.sync().await {
+            Ok(durable) => return Ok(Some(durable)),
+            Err(failure) => {
+                if !wait_for_room(failure, stop, progress).await? {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// Says why the log takes nothing more, and waits a while; false if told to stop meanwhile. Fails for any other reason than room.
+async fn wait_for_room(failure: Failure, stop: &StopSignal, progress: &Progress) -> Result<bool, Failure> {
+    if !failure.is_retry() {
+        return Err(failure);
+    }
+    tracing::error!(%failure, "capture waits");
+    progress.update(|state| state.throttled = Some(format!("capture waits: {failure}")));
+    Ok(stop.pause(BUDGET_PAUSE).await)
 }
 
 fn count<L: ChangeLog>(progress: &Progress, log: &L, pieces: &[Piece], durable: Sequence) {

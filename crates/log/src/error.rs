@@ -193,11 +193,11 @@ impl LogError {
     }
 }
 
-/// ENOSPC and EDQUOT.
+/// ENOSPC, EDQUOT, and EFBIG of a file system or user limit, which can be raised while the process runs.
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
 
