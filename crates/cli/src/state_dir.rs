@@ -183,7 +183,7 @@ fn note_owner(mut lock: &File) -> std::io::Result<()> {
 
 /// Whether a file of a log is a whole segment: one under another ending was being made when a process died.
 fn is_segment(name: &str) -> bool {
-    name.starts_with("segment-") && name.ends_with(".log")
+    name.starts_with("segment-") && name.strip_suffix(".log").is_some()
 }
 
 /// Change logs under a state directory.

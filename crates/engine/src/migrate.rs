@@ -161,7 +161,7 @@ where
             catch_up,
             load_lanes,
             ranges,
-            position,
+            reached: reached_now,
             dialect,
         } = prepared;
         let stop = shared.stop.clone();
@@ -173,7 +173,7 @@ where
             limits,
             main,
             catch_up,
-            position,
+            reached_now,
         );
         let reached = apply.reached();
         progress.update(|state| state.phase = "running".into());

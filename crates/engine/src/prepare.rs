@@ -15,6 +15,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
+use spanferry_core::reached::Reached;
 use spanferry_core::source::{ChangeSource, SchemaSource};
 use spanferry_core::target::{
     ControlChange, ControlState, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase,
@@ -70,8 +71,8 @@ pub struct Prepared<L, T> {
     pub load_lanes: Vec<FencedLane<T>>,
     /// Finished ranges.
     pub ranges: BTreeMap<(String, u64), RangeRow>,
-    /// The source position at the main stream's watermark.
-    pub position: Position,
+    /// Where the main stream's watermark stands in the source's history.
+    pub reached: Reached,
     /// The target's dialect.
     pub dialect: Dialect,
 }
@@ -162,7 +163,7 @@ struct Start<L> {
     log: L,
     epoch: Epoch,
     main: FenceRow,
-    position: Position,
+    reached: Reached,
     tables: BTreeMap<String, TableRow>,
     ranges: BTreeMap<(String, u64), RangeRow>,
     findings: Vec<Finding>,
@@ -202,7 +203,8 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         mapping: options.mapping.clone(),
         version: CONTROL_VERSION,
     };
-    let main = fence_row(Epoch(1), Sequence::ZERO, 0, &position);
+    let reached = Reached { position, torn: None };
+    let main = fence_row(Epoch(1), Sequence::ZERO, &reached);
     target
         .begin_epoch(None, &migration, &fences(Epoch(1), &main, options.workers))
         .await?;
@@ -211,7 +213,7 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         log,
         epoch: Epoch(1),
         main,
-        position,
+        reached,
         tables: BTreeMap::new(),
         ranges: BTreeMap::new(),
         findings: Vec::new(),
@@ -228,16 +230,16 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
     let old = main_fence(&state)?;
-    let position = Position::parse(&old.position)
+    let reached = Reached::parse(&old.position, old.key.piece)
         .map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
     let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
-    let (log, sequence, piece) = match own_log(logs, &state, epoch).await? {
+    let (log, sequence) = match own_log(logs, &state, epoch).await? {
         Some(log) => {
-            compare_log(&log, &old, &position).await?;
+            compare_log(&log, &old, &reached.position).await?;
             let (_, captured) = log.end().await?;
-            expect_source(source, &captured, &position).await?;
-            (log, old.key.sequence, old.key.piece)
+            expect_source(source, &captured, &reached.position).await?;
+            (log, old.key.sequence)
         }
         None => {
             let text =
@@ -248,15 +250,13 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
                 Subject::whole(),
                 text,
             ));
-            // A transaction that was cut is applied anew from its first change: which one it was is known by its place in
-            // the old log only, and another server of the same history may send it later than others.
-            let start = new_log_start(plans, &state, &position)?;
-            expect_source(source, &start, &position).await?;
+            let start = new_log_start(plans, &state, &reached.position)?;
+            expect_source(source, &start, &reached.position).await?;
             kill_point("before log creation", "");
             let id = log_id(&state.migration.id, epoch);
             let log = logs.create(&id, &start, &options.source_name).await?;
             kill_point("after log creation", "");
-            (log, Sequence::ZERO, 0)
+            (log, Sequence::ZERO)
         }
     };
     let migration = MigrationRow {
@@ -264,7 +264,7 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
         log_id: log.id().0,
         ..state.migration.clone()
     };
-    let main = fence_row(epoch, sequence, piece, &position);
+    let main = fence_row(epoch, sequence, &reached);
     kill_point("before next epoch", "");
     target
         .begin_epoch(
@@ -278,7 +278,7 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
         log,
         epoch,
         main,
-        position,
+        reached,
         tables: state.tables,
         ranges: state.ranges,
         findings,
@@ -378,9 +378,7 @@ async fn compare_log<L: ChangeLog>(log: &L, old: &FenceRow, position: &Position)
     }
     let held = log.position_before(old.key.sequence.next()).await?;
     // A log that was begun anew before the watermark's position repeats what is applied; it never lacks anything.
-    if held == *position
-        || position.contains_all(&held).unwrap_or(false) && old.key.sequence == Sequence::ZERO
-    {
+    if position.contains_all(&held).unwrap_or(false) {
         return Ok(());
     }
     let text = format!(
@@ -437,14 +435,14 @@ pub(crate) fn expect_history(position: &Position, known: &Position) -> Result<()
     }
 }
 
-fn fence_row(epoch: Epoch, sequence: Sequence, piece: u64, position: &Position) -> FenceRow {
+fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> FenceRow {
     FenceRow {
         key: FenceKey {
             epoch,
             sequence,
-            piece,
+            piece: reached.piece(),
         },
-        position: position.to_string(),
+        position: reached.to_string(),
     }
 }
 
@@ -481,7 +479,7 @@ async fn assemble<L: ChangeLog, T: Target>(
     ));
     progress.update(|state| {
         state.applied_sequence = start.main.key.sequence.0;
-        state.position = start.position.to_string();
+        state.position = start.reached.position.to_string();
     });
     for finding in start.findings {
         progress.find(finding);
@@ -514,7 +512,7 @@ async fn assemble<L: ChangeLog, T: Target>(
             .map(|worker| lane(Lane::Load(worker)))
             .collect(),
         ranges: start.ranges,
-        position: start.position,
+        reached: start.reached,
         dialect,
         shared,
     };
