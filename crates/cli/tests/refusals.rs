@@ -22,7 +22,17 @@ fn check(found: (i32, String), status: i32, words: &[&str]) {
 async fn wrong_input_is_refused_with_its_reason() {
     let world = World::new(Engine::MySql, "CREATE TABLE t (id INT PRIMARY KEY);\n").await;
     let run = |verb: &str, more: &[&str]| said(&world.run(verb, more));
-    check(run("migrate", &[]), 3, &["SF-3003", "hint"]);
+    check(
+        run("migrate", &[]),
+        3,
+        &["blocking[SF-3003]", "--create-database"],
+    );
+    // The source's findings come with it, not after it.
+    check(
+        run("check", &["--log-budget", "4096"]),
+        3,
+        &["blocking[SF-3003]", "warning[SF-6002]"],
+    );
     check(
         run("migrate", &["--sourse-connections", "2"]),
         2,
@@ -91,12 +101,23 @@ async fn wrong_input_is_refused_with_its_reason() {
         0,
         &["warning[SF-6002]", "expected at least", "--log-budget"],
     );
+    for dialect in ["googlesql", "postgresql"] {
+        let options = ["--dry-run", "--create-database", "--dialect", dialect];
+        let (status, text) = run("migrate", &options);
+        check(
+            (status, text),
+            0,
+            &["CREATE TABLE", &format!("is created, dialect {dialect}")],
+        );
+    }
+    // Neither `check` nor `--dry-run` has created it.
+    check(run("check", &[]), 3, &["SF-3003"]);
     check(run("check", &["--accept", "SF-1"]), 2, &["SF-1001"]);
     check(run("status", &[]), 2, &["SF-1001"]);
     check(
         run("verify", &["--create-database", "--dialect", "googlesql"]),
-        2,
-        &["SF-1003"],
+        3,
+        &["error[SF-3003]"],
     );
 }
 

@@ -59,7 +59,7 @@ async fn receive<S: ChangeSource>(
         }
         let Ok(end) = end.await else { return Ok(()) };
         let (_, position) = end?;
-        let (lasted, failure) = match follow(source.as_ref(), &position, &jobs, &stop).await {
+        let (lasted, failure) = match follow(source.as_ref(), &position, &jobs, &stop, &progress).await {
             Ok(()) => return Ok(()),
             Err(lost) => lost,
         };
@@ -76,7 +76,7 @@ async fn receive<S: ChangeSource>(
             );
         }
         tracing::warn!(%failure, "the change stream is lost; opening it again");
-        progress.update(|state| state.throttled = Some(format!("source lost: {failure}")));
+        progress.update(|state| state.source_lost = Some(format!("source lost: {failure}")));
         if !stop.pause(backoff.delay(None)).await {
             return Ok(());
         }
@@ -89,12 +89,14 @@ async fn follow<S: ChangeSource>(
     position: &Position,
     jobs: &mpsc::Sender<Job>,
     stop: &StopSignal,
+    progress: &Progress,
 ) -> Result<(), (bool, Failure)> {
     let mut stream = tokio::select! {
         biased;
         () = stop.requested() => return Ok(()),
         opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
     };
+    progress.update(|state| state.source_lost = None);
     let mut arrived = false;
     loop {
         let mut pieces = Vec::new();

@@ -54,7 +54,9 @@ fn expect_killed(world: &World, verb: &str, more: &[&str], step: &str, turn: u32
 async fn killed_at_every_step_of_a_new_migration() {
     let servers = bench(Engine::MySql).await;
     for (step, turns) in [
-        ("before tables", &[1][..]),
+        ("before database", &[1][..]),
+        ("after database", &[1]),
+        ("before tables", &[1]),
         ("after tables", &[1]),
         ("after control tables", &[1]),
         ("after log creation", &[1]),
@@ -65,7 +67,7 @@ async fn killed_at_every_step_of_a_new_migration() {
         ("after commit load", &[1, 3]),
         ("after commit catch-up", &[1]),
         ("before constraints", &[1]),
-        ("after constraints", &[1, 2]),
+        ("after constraints", &[1]),
     ] {
         for turn in turns {
             let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
