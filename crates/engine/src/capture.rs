@@ -9,7 +9,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, ChangeStream};
 use spanferry_kill_point::kill_point;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::lane::Backoff;
 use crate::progress::{Progress, Snapshot};
@@ -31,14 +31,16 @@ enum Job {
 }
 
 /// Captures until told to stop. Ends with an error only for what another attempt cannot mend, or beyond patience.
+/// `following` holds whether a stream is open, whose position the source has accepted.
 pub async fn capture<S: ChangeSource, L: ChangeLog>(
     source: Arc<S>,
     log: Arc<L>,
     stop: StopSignal,
     progress: Arc<Progress>,
+    following: watch::Sender<bool>,
 ) -> Result<(), Failure> {
     let (jobs, queue) = mpsc::channel(BATCHES_MAX);
-    let receive = receive(source, jobs, stop.clone(), Arc::clone(&progress));
+    let receive = receive(source, jobs, stop.clone(), Arc::clone(&progress), following);
     let append = append(log, queue, stop, progress);
     let (received, appended) = tokio::join!(receive, append);
     // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
@@ -50,6 +52,7 @@ async fn receive<S: ChangeSource>(
     jobs: mpsc::Sender<Job>,
     stop: StopSignal,
     progress: Arc<Progress>,
+    following: watch::Sender<bool>,
 ) -> Result<(), Failure> {
     let mut backoff = Backoff::default();
     loop {
@@ -59,9 +62,10 @@ async fn receive<S: ChangeSource>(
         }
         let Ok(end) = end.await else { return Ok(()) };
         let (_, position) = end?;
-        let (lasted, failure) = match follow(source.as_ref(), &position, &jobs, &stop, &progress).await {
-            Ok(()) => return Ok(()),
-            Err(lost) => lost,
+        let followed = follow(source.as_ref(), &position, &jobs, &stop, &progress, &following).await;
+        following.send_replace(false);
+        let Err((lasted, failure)) = followed else {
+            return Ok(());
         };
         if !failure.is_retry() {
             return Err(failure);
@@ -90,6 +94,7 @@ async fn follow<S: ChangeSource>(
     jobs: &mpsc::Sender<Job>,
     stop: &StopSignal,
     progress: &Progress,
+    following: &watch::Sender<bool>,
 ) -> Result<(), (bool, Failure)> {
     let mut stream = tokio::select! {
         biased;
@@ -97,6 +102,7 @@ async fn follow<S: ChangeSource>(
         opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
     };
     progress.update(|state| state.source_lost = None);
+    following.send_replace(true);
     let mut arrived = false;
     loop {
         let mut pieces = Vec::new();

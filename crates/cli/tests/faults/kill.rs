@@ -115,6 +115,35 @@ async fn killed_at_every_step_of_the_stream() {
     }
 }
 
+/// A lost log is replaced: killed at every step of that, twice, each time beginning with what the one before left.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_lost_log_is_replaced() {
+    let servers = bench(Engine::MySql).await;
+    let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    world.expect_drained();
+    let log = world.state.join("log");
+    std::fs::remove_dir_all(&log).unwrap();
+    for step in [
+        "before log creation",
+        "after log creation",
+        "before next epoch",
+        "after next epoch",
+    ] {
+        world.sql(CHANGES).await;
+        expect_killed(&world, "migrate", &[], step, 1);
+        expect_killed(&world, "migrate", &[], step, 1);
+    }
+    world.expect_drained();
+    world.expect_equal();
+    // Killed while the first segment was being made.
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    std::fs::write(log.join("segment-00000000000000000000.log.new"), "torn").unwrap();
+    world.sql(CHANGES).await;
+    world.expect_drained();
+    world.expect_equal();
+}
+
 /// `resync` and `end` are killed between their steps, and simply run again.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step_of_resync_and_end() {
