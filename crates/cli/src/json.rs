@@ -7,7 +7,7 @@ use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::target::TablePhase;
 use spanferry_engine::progress::{Snapshot, TableProgress};
-use spanferry_engine::verify::{Kind, TableVerdict};
+use spanferry_engine::verify::TableVerdict;
 
 use crate::rates::Rates;
 
@@ -108,33 +108,29 @@ fn rank(phase: TablePhase) -> u8 {
     }
 }
 
-/// The verdict on all tables.
-pub(crate) fn verdict(verdicts: &[TableVerdict]) -> Value {
-    let tables: Vec<Value> = verdicts
-        .iter()
-        .map(|table| {
-            let keys: Vec<Value> = table
-                .keys
-                .iter()
-                .map(|key| {
-                    let kind = match key.kind {
-                        Kind::Missing => "missing",
-                        Kind::Extra => "extra",
-                        Kind::Different => "different",
-                    };
-                    json!({"kind": kind, "key": key.key})
-                })
-                .collect();
-            json!({"name": table.name, "rows_source": table.rows_source, "rows_target": table.rows_target,
-                "missing": table.missing, "extra": table.extra, "different": table.different, "keys": keys})
-        })
+/// The verdict on all tables; `equal` is false also when a table of the migration is not among them.
+pub(crate) fn verdict(verdicts: &[TableVerdict], equal: bool) -> Value {
+    let tables: Vec<Value> = verdicts.iter().map(table_verdict).collect();
+    json!({"equal": equal, "tables": tables})
+}
+
+fn table_verdict(table: &TableVerdict) -> Value {
+    let keys = table.keys.iter();
+    let keys: Vec<Value> = keys
+        .map(|key| json!({"kind": key.kind.word(), "key": key.key, "columns": key.columns}))
         .collect();
-    json!({"equal": verdicts.iter().all(TableVerdict::is_equal), "tables": tables})
+    let mut object = json!({"name": table.name, "rows_source": table.rows_source, "rows_target": table.rows_target,
+        "missing": table.missing, "extra": table.extra, "different": table.different, "keys": keys});
+    if table.at_least {
+        object["at_least"] = json!(true);
+    }
+    object
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spanferry_engine::verify::{DifferentKey, Kind};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
     fn is_documented(name: &str) -> bool {
@@ -174,7 +170,16 @@ mod tests {
         expect_documented(&status);
         assert_eq!(status["groups"][0]["phase"], "loading");
         expect_documented(&failure(&Failure::bug("object", "message")));
-        expect_documented(&verdict(&[TableVerdict::default()]));
+        let table = TableVerdict {
+            at_least: true,
+            keys: vec![DifferentKey {
+                kind: Kind::Extra,
+                key: "[]".into(),
+                columns: Vec::new(),
+            }],
+            ..TableVerdict::default()
+        };
+        expect_documented(&verdict(&[table], false));
         assert!(!is_documented("rows_by_magic"));
     }
 }

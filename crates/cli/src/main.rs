@@ -1,7 +1,9 @@
 //! The spanferry command: arguments, configuration, rendering and exit codes.
 
 mod args;
+mod clock;
 mod command;
+mod comparison;
 mod json;
 mod monitor;
 mod probe;
@@ -82,15 +84,13 @@ fn output_of(verb: &Verb) -> Output {
 
 /// Settings of a verb that logs in at the source.
 fn settings(common: &args::Common) -> Result<Settings, Failure> {
-    let mut settings = Settings::load(common)?;
-    settings.ask_password()?;
-    Ok(settings)
+    Settings::load(common)?.with_password()
 }
 
 async fn run(verb: Verb) -> Result<u8, Failure> {
     match verb {
         Verb::Check(common) => command::check::run(&settings(&common)?).await,
-        Verb::Migrate(args) => command::migrate::run(&settings(&args.common)?, &args).await,
+        Verb::Migrate(args) => command::migrate::run(&Settings::load_migrate(&args)?.with_password()?).await,
         Verb::Status(common) => command::status::run(&Settings::load(&common)?),
         Verb::Verify(common) => command::verify::run(&settings(&common)?).await,
         Verb::Resync(args) => command::resync::run(&settings(&args.common)?, &args).await,

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use spanferry_engine::progress::{Progress, Snapshot};
 use spanferry_engine::stop::StopSignal;
 
 use crate::args::Output;
+use crate::clock::now_us;
 use crate::rates::Meter;
 use crate::state_dir::StateDir;
 use crate::{json, render, standing};
@@ -104,11 +105,6 @@ impl Monitor {
             screen.abandon();
         }
     }
-}
-
-fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Summary and tables, as much of them as a screen of (columns, rows) holds; the rest is counted.

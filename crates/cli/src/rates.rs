@@ -1,10 +1,12 @@
 //! Rates, lag and times to go, from two looks at the counters.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use spanferry_core::target::TablePhase;
 use spanferry_engine::progress::{Snapshot, TableProgress};
+
+use crate::clock::now_us;
 
 /// Looks that a rate spans: short enough to follow, long enough to be calm.
 const LOOKS: usize = 15;
@@ -190,8 +192,7 @@ fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
 }
 
 fn age_seconds(at_us: u64) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(Duration::from_micros(at_us)).as_secs()
+    now_us().saturating_sub(at_us) / 1_000_000
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory};
 use spanferry_core::code::ALL;
 
-use crate::args::{Cli, Common};
+use crate::args::{Cli, MigrateArgs};
 
 /// Set, it makes the tests write the pages instead of comparing them.
 const WRITE_VARIABLE: &str = "SPANFERRY_WRITE_DOCS";
@@ -73,7 +73,7 @@ fn configuration() {
          line wins, lists are joined. A key that is not known is refused. Passwords do not belong here: name a file, or use\n\
          `SPANFERRY_SOURCE_PASSWORD`.\n\n| key | value | meaning |\n|---|---|---|\n",
     );
-    let command = Common::augment_args(clap::Command::new("common"));
+    let command = MigrateArgs::augment_args(clap::Command::new("migrate"));
     for argument in command.get_arguments() {
         let Some(name) = argument.get_long().filter(|name| *name != "config") else {
             continue;

@@ -88,6 +88,12 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// A number of things: `1 table`, `2 tables`.
+pub(crate) fn counted(value: usize, thing: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", count(value as u64))
+}
+
 /// Bytes in the unit that suits them.
 pub(crate) fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -144,6 +150,10 @@ mod tests {
         assert_eq!(
             (count(0), count(999), count(1_234_567)),
             ("0".into(), "999".into(), "1,234,567".into())
+        );
+        assert_eq!(
+            (counted(1, "table"), counted(0, "table")),
+            ("1 table".into(), "0 tables".into())
         );
         assert_eq!(
             (bytes(1023), bytes(1536), bytes(5 << 30)),

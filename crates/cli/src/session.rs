@@ -1,5 +1,6 @@
 //! Putting a run together: connect both ends, read the schema, convert it, gather all findings.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::schema::Catalog;
 use spanferry_core::source::{CheckRequest, SchemaSource};
 use spanferry_core::target::{ControlState, Target, TargetDescription};
+use spanferry_core::target_schema::Dialect;
 use spanferry_engine::prepare::check_empty;
 use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
@@ -40,8 +42,23 @@ pub(crate) struct Plan {
     pub(crate) findings: Vec<Finding>,
     /// The migration that the target holds already.
     pub(crate) control: Option<ControlState>,
+    /// The target database does not exist: `description` is that of an empty one.
+    pub(crate) database_missing: bool,
     /// Rows by the source's own estimate.
     pub(crate) rows_estimate: u64,
+}
+
+impl Plan {
+    /// The migration that the target holds, which this verb needs.
+    pub(crate) fn need_control(&self, settings: &Settings) -> Result<&ControlState, Failure> {
+        let (code, text) = if self.database_missing {
+            (code::TARGET_MISSING, "the database does not exist")
+        } else {
+            (code::STATE_FOREIGN, "it holds no migration")
+        };
+        let missing = || Failure::new(code, Class::StopMigration, settings.target_text(), text);
+        self.control.as_ref().ok_or_else(missing)
+    }
 }
 
 impl Session {
@@ -57,7 +74,7 @@ impl Session {
         })
     }
 
-    /// Reads the schema, converts it and gathers what `check` finds at both ends.
+    /// Reads the schema, converts it and gathers what `check` finds at both ends. Writes nothing.
     pub(crate) async fn plan(&self, settings: &Settings) -> Result<Plan, Failure> {
         let catalog = self.source.catalog().await?;
         let selected: Vec<_> = catalog
@@ -76,7 +93,9 @@ impl Session {
                 text,
             ));
         }
-        let description = self.describe(settings).await?;
+        let found = self.describe().await?;
+        let database_missing = found.is_none();
+        let description = found.unwrap_or_else(|| self.empty_target(settings));
         let options = MappingOptions {
             dialect: description.dialect,
             uuid_supported: !description.emulator,
@@ -95,7 +114,14 @@ impl Session {
         findings.extend(other_objects(&catalog));
         findings.extend(log_space(settings, bytes_estimate));
         let plans: Vec<Arc<TablePlan>> = mapped.plans.into_iter().map(Arc::new).collect();
-        let control = self.target.read_control().await?;
+        if database_missing && !settings.create_database {
+            findings.push(missing_database(settings));
+        }
+        let control = if database_missing {
+            None
+        } else {
+            self.target.read_control().await?
+        };
         if control.is_none() {
             findings.extend(check_empty(&plans, &description));
         }
@@ -104,22 +130,35 @@ impl Session {
             description,
             findings,
             control,
+            database_missing,
             rows_estimate,
         })
     }
 
-    async fn describe(&self, settings: &Settings) -> Result<TargetDescription, Failure> {
+    /// The target as it is found; none if the database does not exist.
+    async fn describe(&self) -> Result<Option<TargetDescription>, Failure> {
         match self.target.describe().await {
-            Err(failure) if failure.code == code::TARGET_MISSING && settings.create_database => {
-                let dialect = settings
-                    .dialect
-                    .ok_or_else(|| Failure::bug("settings", "a dialect was checked before"))?;
-                self.target.create_database(dialect).await?;
-                self.target.describe().await
-            }
-            described => described,
+            Err(failure) if failure.code == code::TARGET_MISSING => Ok(None),
+            described => described.map(Some),
         }
     }
+
+    /// What a database that is yet to be created will be: empty, in the dialect asked for, else in Spanner's own default.
+    fn empty_target(&self, settings: &Settings) -> TargetDescription {
+        TargetDescription {
+            dialect: settings.dialect.unwrap_or(Dialect::GoogleSql),
+            emulator: self.target.client().is_emulator(),
+            tables: BTreeMap::new(),
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+        }
+    }
+}
+
+fn missing_database(settings: &Settings) -> Finding {
+    let text = format!("the target database `{}` does not exist", settings.target_text());
+    Finding::new(code::TARGET_MISSING, Severity::Blocking, Subject::whole(), text)
+        .remedy("create it, or add --create-database --dialect googlesql (or postgresql)")
 }
 
 /// The target alone.

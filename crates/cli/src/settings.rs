@@ -12,7 +12,7 @@ use spanferry_mysql::Options as SourceOptions;
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
-use crate::args::{Common, DialectName, Output};
+use crate::args::{Common, DialectName, MigrateArgs, Output, StopWhenName};
 use crate::prompt;
 use crate::run_file::RunFile;
 
@@ -52,6 +52,9 @@ struct File {
     no_lock: bool,
     log_budget: Option<u64>,
     output: Option<Output>,
+    stop_when: Option<StopWhenName>,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// Everything a verb needs to know, checked.
@@ -74,6 +77,10 @@ pub(crate) struct Settings {
     pub(crate) lock: bool,
     pub(crate) log_budget: Option<u64>,
     pub(crate) output: Output,
+    /// For `migrate`.
+    pub(crate) stop_when: Option<StopWhenName>,
+    /// For `migrate`.
+    pub(crate) dry_run: bool,
 }
 
 /// A usage failure.
@@ -82,6 +89,14 @@ pub(crate) fn usage(object: impl Into<String>, message: impl Into<String>) -> Fa
 }
 
 impl Settings {
+    /// Settings of `migrate`, with the options that only it has.
+    pub(crate) fn load_migrate(args: &MigrateArgs) -> Result<Settings, Failure> {
+        let mut settings = Settings::load(&args.common)?;
+        settings.stop_when = args.stop_when.or(settings.stop_when);
+        settings.dry_run |= args.dry_run;
+        Ok(settings)
+    }
+
     /// Settings of a command line with its configuration file and environment.
     pub(crate) fn load(common: &Common) -> Result<Settings, Failure> {
         let file = common
@@ -151,6 +166,8 @@ impl Settings {
             lock: !(common.no_lock || file.no_lock),
             log_budget: common.log_budget.or(file.log_budget),
             output: common.output.or(file.output).unwrap_or_default(),
+            stop_when: file.stop_when,
+            dry_run: file.dry_run,
         };
         settings.find_password(
             common
@@ -177,13 +194,13 @@ impl Settings {
     }
 
     /// Asks a person for the source's password if none was given; without a person the login goes on without one.
-    pub(crate) fn ask_password(&mut self) -> Result<(), Failure> {
+    pub(crate) fn with_password(mut self) -> Result<Settings, Failure> {
         let Some(source) = self.source.as_mut().filter(|source| source.password.is_empty()) else {
-            return Ok(());
+            return Ok(self);
         };
         let question = format!("password of `{}` at {}: ", source.user, source.address());
         source.password = prompt::password(&question)?.unwrap_or_default();
-        Ok(())
+        Ok(self)
     }
 
     /// The source, which this verb needs.
@@ -297,7 +314,9 @@ mod tests {
 
     #[test]
     fn unknown_names_in_the_file_are_refused() {
-        toml::from_str::<File>("source = 'x'\ncreate-database = true").unwrap();
+        let file: File =
+            toml::from_str("source = 'x'\ncreate-database = true\nstop-when = 'caught-up'").unwrap();
+        assert_eq!(file.stop_when, Some(StopWhenName::CaughtUp));
         let error = toml::from_str::<File>("sorce = 'x'").unwrap_err().to_string();
         assert!(error.contains("sorce") && error.contains("`source`"), "{error}");
     }

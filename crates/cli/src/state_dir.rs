@@ -27,6 +27,18 @@ pub(crate) fn default_budget(path: &Path) -> u64 {
     })
 }
 
+/// The verb whose process writes `status.json`.
+pub(crate) const MIGRATE: &str = "migrate";
+
+/// Who holds a state directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Its process id; 0 if it has not written it yet.
+    pub(crate) process_id: u32,
+    /// What it does; empty if it has not written it yet.
+    pub(crate) verb: String,
+}
+
 /// A locked state directory. The lock goes with the process.
 #[derive(Debug)]
 pub(crate) struct StateDir {
@@ -36,8 +48,8 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
-    /// Makes the directory if it is missing (mode 0700) and locks it against a second process.
-    pub(crate) fn lock(path: &Path) -> Result<StateDir, Failure> {
+    /// Makes the directory if it is missing (mode 0700) and locks it for `verb` against a second process.
+    pub(crate) fn lock(path: &Path, verb: &str) -> Result<StateDir, Failure> {
         let object = path.display().to_string();
         let failed = |doing: &str, cause: std::io::Error| {
             Failure::new(code::DISK_FAILED, Class::StopMigration, object.clone(), doing).caused_by(cause)
@@ -56,7 +68,8 @@ impl StateDir {
             .map_err(|cause| failed("the state directory cannot be locked", cause))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                note_owner(&lock).map_err(|cause| failed("the state directory cannot be locked", cause))?;
+                note_owner(&lock, verb)
+                    .map_err(|cause| failed("the state directory cannot be locked", cause))?;
                 Ok(StateDir {
                     path: path.to_owned(),
                     _lock: lock,
@@ -75,15 +88,19 @@ impl StateDir {
         }
     }
 
-    /// The id of the process that holds the lock of a directory, if one does.
-    pub(crate) fn owner(path: &Path) -> Option<u32> {
+    /// Who holds the lock of a directory, if anybody does.
+    pub(crate) fn owner(path: &Path) -> Option<Owner> {
         let lock = File::open(path.join("lock")).ok()?;
         // Shared, so that two who look do not take each other for an owner.
         if flock(&lock, FlockOperation::NonBlockingLockShared) != Err(rustix::io::Errno::WOULDBLOCK) {
             return None;
         }
         let text = fs::read_to_string(path.join("lock")).ok()?;
-        Some(text.trim().parse().unwrap_or(0))
+        let (process_id, verb) = text.trim().split_once(' ').unwrap_or_default();
+        Some(Owner {
+            process_id: process_id.parse().unwrap_or(0),
+            verb: verb.to_owned(),
+        })
     }
 
     /// Where it is.
@@ -115,26 +132,6 @@ impl StateDir {
             )
             .caused_by(cause)
         })
-    }
-
-    /// The run's log file, appended to, mode 0600.
-    pub(crate) fn run_log(&self) -> Result<File, Failure> {
-        let path = self.path.join("run.log");
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|cause| {
-                let object = path.display().to_string();
-                Failure::new(
-                    code::DISK_FAILED,
-                    Class::StopMigration,
-                    object,
-                    "cannot be written",
-                )
-                .caused_by(cause)
-            })
     }
 
     /// The change logs in it.
@@ -175,10 +172,10 @@ impl StateDir {
     }
 }
 
-/// Writes our process id into the lock file, for `status`.
-fn note_owner(mut lock: &File) -> std::io::Result<()> {
+/// Writes who we are into the lock file, for `status`.
+fn note_owner(mut lock: &File, verb: &str) -> std::io::Result<()> {
     lock.set_len(0)?;
-    lock.write_all(std::process::id().to_string().as_bytes())
+    lock.write_all(format!("{} {verb}", std::process::id()).as_bytes())
 }
 
 /// Whether a file of a log is a whole segment: one under another ending was being made when a process died.

@@ -22,7 +22,17 @@ fn check(found: (i32, String), status: i32, words: &[&str]) {
 async fn wrong_input_is_refused_with_its_reason() {
     let world = World::new(Engine::MySql, "CREATE TABLE t (id INT PRIMARY KEY);\n").await;
     let run = |verb: &str, more: &[&str]| said(&world.run(verb, more));
-    check(run("migrate", &[]), 3, &["SF-3003", "hint"]);
+    check(
+        run("migrate", &[]),
+        3,
+        &["blocking[SF-3003]", "--create-database"],
+    );
+    // The source's findings come with it, not after it.
+    check(
+        run("check", &["--log-budget", "4096"]),
+        3,
+        &["blocking[SF-3003]", "warning[SF-6002]"],
+    );
     check(
         run("migrate", &["--sourse-connections", "2"]),
         2,
@@ -91,12 +101,23 @@ async fn wrong_input_is_refused_with_its_reason() {
         0,
         &["warning[SF-6002]", "expected at least", "--log-budget"],
     );
+    for dialect in ["googlesql", "postgresql"] {
+        let options = ["--dry-run", "--create-database", "--dialect", dialect];
+        let (status, text) = run("migrate", &options);
+        check(
+            (status, text),
+            0,
+            &["CREATE TABLE", &format!("is created, dialect {dialect}")],
+        );
+    }
+    // Neither `check` nor `--dry-run` has created it.
+    check(run("check", &[]), 3, &["SF-3003"]);
     check(run("check", &["--accept", "SF-1"]), 2, &["SF-1001"]);
     check(run("status", &[]), 2, &["SF-1001"]);
     check(
         run("verify", &["--create-database", "--dialect", "googlesql"]),
-        2,
-        &["SF-1003"],
+        3,
+        &["error[SF-3003]"],
     );
 }
 
@@ -154,4 +175,63 @@ async fn a_second_process_and_a_foreign_target_are_refused() {
     assert_eq!(status, 2, "{text}");
     check(said(&world.run("end", &["--yes"])), 0, &["dropped"]);
     check(said(&world.run("migrate", &[])), 3, &["SF-3004"]);
+}
+
+/// A finding of each weight, the worst first, each with what mends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_prints_findings_by_weight_with_their_remedies() {
+    let world = World::new(
+        Engine::MySql,
+        "CREATE TABLE a (id INT PRIMARY KEY, v INT DEFAULT 5);\nCREATE TABLE b (v INT);\n",
+    )
+    .await;
+    let output = world.run("check", &["--create-database", "--dialect", "googlesql"]);
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, findings) = text
+        .split_once("target login: ok, none needed, the emulator\n")
+        .unwrap();
+    let expected = "\
+blocking[SF-2007]: `b`: there is no primary key and no unique index over NOT NULL columns
+  fix: --exclude b, or ALTER TABLE b ADD PRIMARY KEY (…)
+warning[SF-4004]: `a.v`: the default `5` is not carried
+notice[SF-2009]: `sync_binlog` is 0: after a crash of the source's machine the binary log may lack transactions that the source \
+has, or the other way round
+  fix: SET GLOBAL sync_binlog = 1
+notice[SF-2009]: `innodb_flush_log_at_trx_commit` is 2: after a crash of the source's machine committed transactions may be gone \
+that were already captured
+  fix: SET GLOBAL innodb_flush_log_at_trx_commit = 1
+check: 1 table, about 0 rows; 1 blocking, 1 warning, 2 notices
+";
+    assert_eq!(findings, expected);
+}
+
+/// A failure is told with its code, object, cause and the next step, on standard error.
+#[test]
+fn a_failure_tells_cause_and_hint() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"))
+        .args(["check", "--config", "/no/such/spanferry.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error[SF-1001]: /no/such/spanferry.toml: the configuration cannot be read\n  \
+         caused by: No such file or directory (os error 2)\n  \
+         hint: Correct the named option; `spanferry help` lists them all.\n"
+    );
+}
+
+#[test]
+fn help_of_a_verb_is_one_screen() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"))
+        .args(["help", "explain"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "Explain an error code\n\nUsage: spanferry explain [CODE]\n\nArguments:\n  [CODE]  `SF-1234`, or nothing for the whole list\n\n\
+         Options:\n  -h, --help     Print help\n  -V, --version  Print version\n"
+    );
 }

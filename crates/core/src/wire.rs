@@ -138,6 +138,11 @@ impl<'a> WireReader<'a> {
         WireReader { rest: payload }
     }
 
+    /// Bytes of the payload that are not read yet.
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     fn element(&mut self) -> Result<WireValue<'a>, MalformedWire> {
         let (tag, rest) = take_varint(self.rest)?;
         if tag != u64::from(TAG_LIST_VALUES) {

@@ -62,7 +62,7 @@ async fn receive<S: ChangeSource>(
         }
         let Ok(end) = end.await else { return Ok(()) };
         let (_, position) = end?;
-        let followed = follow(source.as_ref(), &position, &jobs, &stop, &following).await;
+        let followed = follow(source.as_ref(), &position, &jobs, &stop, &progress, &following).await;
         following.send_replace(false);
         let Err((lasted, failure)) = followed else {
             return Ok(());
@@ -80,7 +80,7 @@ async fn receive<S: ChangeSource>(
             );
         }
         tracing::warn!(%failure, "the change stream is lost; opening it again");
-        progress.update(|state| state.throttled = Some(format!("source lost: {failure}")));
+        progress.update(|state| state.source_lost = Some(format!("source lost: {failure}")));
         if !stop.pause(backoff.delay(None)).await {
             return Ok(());
         }
@@ -93,6 +93,7 @@ async fn follow<S: ChangeSource>(
     position: &Position,
     jobs: &mpsc::Sender<Job>,
     stop: &StopSignal,
+    progress: &Progress,
     following: &watch::Sender<bool>,
 ) -> Result<(), (bool, Failure)> {
     let mut stream = tokio::select! {
@@ -100,6 +101,7 @@ async fn follow<S: ChangeSource>(
         () = stop.requested() => return Ok(()),
         opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
     };
+    progress.update(|state| state.source_lost = None);
     following.send_replace(true);
     let mut arrived = false;
     loop {

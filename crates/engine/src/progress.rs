@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub log_budget_bytes: u64,
     /// Commits that the target gave up and that were sent again.
     pub aborted: u64,
+    /// Why the source is out of reach, while it is.
+    pub source_lost: Option<String>,
     /// Why capture or apply wait, if they do.
     pub throttled: Option<String>,
     /// Why the load is slower than it could be, if it is.
@@ -81,7 +83,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Every reason for which something waits, for people.
     pub fn why_throttled(&self) -> Option<String> {
-        let reasons: Vec<_> = [&self.throttled, &self.load_throttled]
+        let reasons: Vec<_> = [&self.source_lost, &self.throttled, &self.load_throttled]
             .into_iter()
             .filter_map(Option::as_deref)
             .collect();

@@ -99,12 +99,12 @@ pub(crate) fn report(plan: &Plan, settings: &Settings) {
             .count()
     };
     render::say(&format!(
-        "check: {} tables, about {} rows; {} blocking, {} warnings, {} notices",
-        plan.plans.len(),
+        "check: {}, about {} rows; {} blocking, {}, {}",
+        render::counted(plan.plans.len(), "table"),
         render::count(plan.rows_estimate),
         stopping,
-        count(Severity::Warning),
-        count(Severity::Notice),
+        render::counted(count(Severity::Warning), "warning"),
+        render::counted(count(Severity::Notice), "notice"),
     ));
 }
 

@@ -27,7 +27,7 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
     if !args.yes && !render::confirm(&question, "end") {
         return Err(usage("end", "not confirmed: type `end`, or give `--yes`"));
     }
-    let state = StateDir::lock(&settings.state_dir)?;
+    let state = StateDir::lock(&settings.state_dir, "end")?;
     kill_point("before control drop", "");
     target.drop_control().await?;
     kill_point("after control drop", "");

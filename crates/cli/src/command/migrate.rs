@@ -7,35 +7,37 @@ use spanferry_core::code::{self, Exit};
 use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::target::Target as _;
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::stop::StopSignal;
+use spanferry_kill_point::kill_point;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{MigrateArgs, Output, StopWhenName};
+use crate::args::{Output, StopWhenName};
 use crate::command::check;
 use crate::run_file::{RunFile, source_name};
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
-use crate::state_dir::StateDir;
+use crate::state_dir::{MIGRATE, StateDir};
 use crate::{json, monitor, render, run_log, usage};
 
 /// Runs or resumes a migration; the exit status says how it ended.
-pub(crate) async fn run(settings: &Settings, args: &MigrateArgs) -> Result<u8, Failure> {
+pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
-    if args.dry_run {
+    if settings.dry_run {
         return dry_run(&session, settings).await;
     }
-    let state = Arc::new(StateDir::lock(&settings.state_dir)?);
+    let state = Arc::new(StateDir::lock(&settings.state_dir, MIGRATE)?);
     RunFile::of(settings)?.bind(&state)?;
     run_log::start(&state)?;
     outlive_full_files();
     let interrupt = StopSignal::new();
     let listener = tokio::spawn(listen(interrupt.clone()));
-    let result = migrate(&session, settings, args, &state, interrupt).await;
+    let result = migrate(&session, settings, &state, interrupt).await;
     listener.abort();
     if let Err(failure) = &result {
         tracing::error!(code = %failure.code, %failure, "the migration ends");
@@ -46,7 +48,6 @@ pub(crate) async fn run(settings: &Settings, args: &MigrateArgs) -> Result<u8, F
 async fn migrate(
     session: &Session,
     settings: &Settings,
-    args: &MigrateArgs,
     state: &Arc<StateDir>,
     interrupt: StopSignal,
 ) -> Result<u8, Failure> {
@@ -63,6 +64,11 @@ async fn migrate(
     }
     if stops {
         return Ok(Exit::Refused.status());
+    }
+    if plan.database_missing {
+        kill_point("before database", "");
+        session.target.create_database(plan.description.dialect).await?;
+        kill_point("after database", "");
     }
     let options = PrepareOptions {
         new_migration_id: random_id()?,
@@ -89,7 +95,7 @@ async fn migrate(
         prepared,
         interrupt,
         progress: Arc::clone(&progress),
-        stop_when: match args.stop_when {
+        stop_when: match settings.stop_when {
             Some(StopWhenName::CaughtUp) => StopWhen::CaughtUp,
             None => StopWhen::Interrupted,
         },
@@ -165,6 +171,13 @@ async fn dry_run(session: &Session, settings: &Settings) -> Result<u8, Failure> 
     let plan = session.plan(settings).await?;
     check::report(&plan, settings);
     if settings.output == Output::Text {
+        if plan.database_missing {
+            let dialect = plan.description.dialect;
+            render::say(&format!(
+                "-- the database `{}` is created, dialect {dialect}",
+                settings.target_text()
+            ));
+        }
         for statement in statements(&plan, plan.description.dialect) {
             render::say(&format!("{statement};"));
         }

@@ -18,11 +18,9 @@ use crate::state_dir::StateDir;
 /// Empties a group after asking. `migrate` must not be running.
 pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
-    let state = StateDir::lock(&settings.state_dir)?;
+    let state = StateDir::lock(&settings.state_dir, "resync")?;
     let plan = session.plan(settings).await?;
-    let Some(control) = &plan.control else {
-        return Err(usage("resync", "the target holds no migration"));
-    };
+    let control = plan.need_control(settings)?;
     let Some(table) = plan.plans.iter().find(|plan| plan.name().table == args.table) else {
         return Err(usage(args.table.clone(), "expected a migrated table"));
     };

@@ -1,14 +1,15 @@
 //! `spanferry status`: where a migration stands, from its state directory, while it runs and after it stopped.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 
 use crate::args::Output;
+use crate::clock::now_us;
 use crate::settings::Settings;
-use crate::state_dir::StateDir;
+use crate::state_dir::{MIGRATE, Owner, StateDir};
 use crate::{render, run_file::RunFile, standing};
 
 /// A running process renews its figures every second; older ones than this are told as old.
@@ -33,13 +34,15 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
         )
         .caused_by(cause)
     })?;
-    settle(&mut status, StateDir::owner(directory), now_us());
+    let owner = StateDir::owner(directory);
+    settle(&mut status, owner.as_ref(), now_us());
     if settings.output == Output::Json {
         render::say(&status.to_string());
         return Ok(0);
     }
     let run = RunFile::read(directory)?;
-    for line in lines(&status, run.as_ref(), render::terminal_size().0) {
+    let verb = owner.as_ref().map(|owner| owner.verb.as_str());
+    for line in lines(&status, run.as_ref(), verb, render::terminal_size().0) {
         render::say(&line);
     }
     Ok(0)
@@ -47,23 +50,24 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
 
 /// Brings what a process wrote up to now: whether that process still lives, and how old its figures are. Rates of a process
 /// that is gone are no rates, and what had been caught up then may not be now.
-fn settle(status: &mut Value, owner: Option<u32>, now_us: u64) {
+fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
     let writer = status["process_id"].as_u64();
     let wrote_last = status["state"] == "ended";
     let state = match owner {
-        Some(owner) if Some(u64::from(owner)) == writer && !wrote_last => "running",
-        Some(_) => "starting",
+        Some(owner) if Some(u64::from(owner.process_id)) == writer && !wrote_last => "running",
+        Some(owner) if owner.verb == MIGRATE => "starting",
+        Some(_) => "busy",
         None if wrote_last => "ended",
         None => "killed",
     };
     status["age_seconds"] =
         json!(now_us.saturating_sub(status["at_us"].as_u64().unwrap_or(now_us)) / 1_000_000);
     status["state"] = json!(state);
-    status["running"] = json!(owner.is_some());
+    status["running"] = json!(matches!(state, "running" | "starting"));
     if state == "running" {
         return;
     }
-    if state == "starting" {
+    if matches!(state, "starting" | "busy") {
         status["caught_up"] = json!(false);
     }
     for name in ["rows_per_second", "bytes_per_second"] {
@@ -83,20 +87,17 @@ fn settle(status: &mut Value, owner: Option<u32>, now_us: u64) {
     }
 }
 
-fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn lines(status: &Value, run: Option<&RunFile>, columns: usize) -> Vec<String> {
+fn lines(status: &Value, run: Option<&RunFile>, verb: Option<&str>, columns: usize) -> Vec<String> {
     let age = Duration::from_secs(status["age_seconds"].as_u64().unwrap_or(0));
     let old = format!("the figures are {} old", render::span(age));
     let what = match status["state"].as_str() {
         Some("running") if age < STALE => "running".to_owned(),
         Some("running") => format!("running, but silent: {old}"),
-        Some("starting") => {
-            format!("another process holds the state directory, a starting `migrate` perhaps; {old}")
-        }
+        Some("starting") => format!("a new `migrate` is starting; {old}"),
+        Some("busy") => format!(
+            "not migrating; `{}` is at work in the state directory; {old}",
+            verb.unwrap_or_default()
+        ),
         Some("killed") => {
             format!("not running: the process was killed or crashed; {old}; the same command resumes")
         }
@@ -146,23 +147,28 @@ fn findings(status: &Value) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn check(written: &str, owner: Option<u32>, expected: &str, first_line: &str) {
+    fn check(written: &str, owner: Option<(u32, &str)>, expected: &str, first_line: &str) {
         let mut status = json!({"state": written, "process_id": 7, "at_us": 1_000_000, "rows_per_second": 5.0,
             "capture": {}, "apply": {}, "lag": {}, "log": {}, "tables": [{"rows_per_second": 5.0}]});
-        settle(&mut status, owner, 13_000_000);
+        let owner = owner.map(|(process_id, verb)| Owner {
+            process_id,
+            verb: verb.to_owned(),
+        });
+        settle(&mut status, owner.as_ref(), 13_000_000);
         assert_eq!(
             (status["state"].as_str(), status["age_seconds"].as_u64()),
             (Some(expected), Some(12))
         );
         assert_eq!(status["rows_per_second"] == 5.0, expected == "running");
-        assert_eq!(lines(&status, None, 80)[0], first_line);
+        let verb = owner.as_ref().map(|owner| owner.verb.as_str());
+        assert_eq!(lines(&status, None, verb, 80)[0], first_line);
     }
 
     #[test]
     fn a_process_that_is_gone_is_never_shown_as_running() {
         check(
             "running",
-            Some(7),
+            Some((7, "migrate")),
             "running",
             "running, but silent: the figures are 12s old",
         );
@@ -173,8 +179,11 @@ mod tests {
             "not running: the process was killed or crashed; the figures are 12s old; the same command resumes",
         );
         check("ended", None, "ended", "not running; the figures are 12s old");
-        let starting = "another process holds the state directory, a starting `migrate` perhaps; the figures are 12s old";
-        check("running", Some(8), "starting", starting);
-        check("ended", Some(7), "starting", starting);
+        let starting = "a new `migrate` is starting; the figures are 12s old";
+        check("running", Some((8, "migrate")), "starting", starting);
+        check("ended", Some((7, "migrate")), "starting", starting);
+        let busy = "not migrating; `resync` is at work in the state directory; the figures are 12s old";
+        check("ended", Some((8, "resync")), "busy", busy);
+        check("running", Some((8, "resync")), "busy", busy);
     }
 }

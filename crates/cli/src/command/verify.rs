@@ -1,14 +1,18 @@
 //! `spanferry verify`: all rows and columns of both sides compared, at rest.
 
+use std::pin::pin;
+
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_core::reached::Reached;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
-use spanferry_engine::verify::{Kind, TableVerdict, verify};
+use spanferry_engine::verify::{Counters, Kind, TableVerdict, verify};
+use tokio::time::interval;
 
 use crate::args::Output;
-use crate::session::Session;
+use crate::comparison::{Comparison, LOOK_INTERVAL};
+use crate::session::{Plan, Session};
 use crate::settings::Settings;
 use crate::{json, render};
 
@@ -18,38 +22,11 @@ const KEYS_SHOWN_MAX: usize = 20;
 /// Compares; exit status 0 equal, 4 not, 5 if the source has moved on.
 pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
-    let plan = session.plan(settings).await?;
-    let control = plan.control.ok_or_else(|| {
-        let text = "it holds no migration to verify";
-        Failure::new(
-            code::STATE_FOREIGN,
-            Class::StopMigration,
-            settings.target_text(),
-            text,
-        )
-    })?;
-    let applied = applied(&control)?;
-    let known = |table: &str| control.tables.contains_key(table);
-    let plans: Vec<_> = plan
-        .plans
-        .into_iter()
-        .filter(|plan| known(&plan.name().table))
-        .collect();
-    let text_output = settings.output == Output::Text;
-    let told = |verdict: &TableVerdict| {
-        if text_output {
-            show(verdict);
-        }
-    };
-    let verdicts = verify(
-        session.source.as_ref(),
-        session.target.as_ref(),
-        &plans,
-        &applied,
-        told,
-    )
-    .await?;
-    let equal = verdicts.iter().all(TableVerdict::is_equal);
+    let mut plan = session.plan(settings).await?;
+    let control = plan.need_control(settings)?.clone();
+    plan.plans
+        .retain(|plan| control.tables.contains_key(&plan.name().table));
+    let verdicts = compare(&session, &plan, &applied(&control)?, settings.output).await?;
     let not_compared: Vec<&String> = control
         .tables
         .keys()
@@ -60,28 +37,55 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
             "not compared: `{table}` is not at the source, or not selected"
         ));
     }
-    let equal = equal && not_compared.is_empty();
-    let unfinished: Vec<&String> = control
-        .tables
-        .values()
-        .filter(|row| row.phase != TablePhase::Constrained)
-        .map(|row| &row.table)
-        .collect();
+    let equal = verdicts.iter().all(TableVerdict::is_equal) && not_compared.is_empty();
     if settings.output == Output::Json {
-        render::say(&json::verdict(&verdicts).to_string());
+        render::say(&json::verdict(&verdicts, equal).to_string());
     } else {
-        for table in &unfinished {
-            render::say(&format!(
-                "note: `{table}` is not complete at the target; see `spanferry status`"
-            ));
-        }
-        render::say(if equal {
-            "verify: equal"
-        } else {
-            "verify: different"
-        });
+        conclude(&control, equal);
     }
     Ok(if equal { 0 } else { Exit::SetAside.status() })
+}
+
+/// Compares the plan's tables and shows how far it is.
+async fn compare(
+    session: &Session,
+    plan: &Plan,
+    applied: &Position,
+    output: Output,
+) -> Result<Vec<TableVerdict>, Failure> {
+    let counters = Counters::default();
+    let shown = Comparison::new(output);
+    let told = |verdict: &TableVerdict| shown.say(&lines(verdict));
+    let (source, target) = (session.source.as_ref(), session.target.as_ref());
+    let mut comparing = pin!(verify(source, target, &plan.plans, applied, &counters, told));
+    let mut looks = interval(LOOK_INTERVAL);
+    let verdicts = loop {
+        tokio::select! {
+            biased;
+            verdicts = &mut comparing => break verdicts,
+            _ = looks.tick() => shown.look(&counters.reading()),
+        }
+    };
+    shown.finish();
+    verdicts
+}
+
+fn conclude(control: &ControlState, equal: bool) {
+    let unfinished = control
+        .tables
+        .values()
+        .filter(|row| row.phase != TablePhase::Constrained);
+    for row in unfinished {
+        render::say(&format!(
+            "note: `{}` is not complete at the target; see `spanferry status`",
+            row.table
+        ));
+    }
+    render::say(if equal {
+        "verify: equal"
+    } else {
+        "verify: different"
+    });
 }
 
 /// The position that the main stream has applied.
@@ -96,28 +100,84 @@ fn applied(control: &ControlState) -> Result<Position, Failure> {
         })
 }
 
-fn show(verdict: &TableVerdict) {
+/// A table's verdict for a person.
+fn lines(verdict: &TableVerdict) -> Vec<String> {
     let state = if verdict.is_equal() { "equal" } else { "DIFFERENT" };
-    render::say(&format!(
-        "  {:<32} {state}: {} rows at the source, {} at the target{}",
+    let mut first = format!(
+        "  {:<32} {state}: {} rows at the source, {} at the target",
         verdict.name,
         render::count(verdict.rows_source),
-        render::count(verdict.rows_target),
-        if verdict.is_equal() {
-            String::new()
-        } else {
-            format!(
-                "; {} missing, {} extra, {} different",
-                verdict.missing, verdict.extra, verdict.different
-            )
-        }
-    ));
+        render::count(verdict.rows_target)
+    );
+    if !verdict.is_equal() {
+        first += &format!(
+            "; {}{} missing, {} extra, {} different",
+            if verdict.at_least { "at least " } else { "" },
+            render::count(verdict.missing),
+            render::count(verdict.extra),
+            render::count(verdict.different)
+        );
+    }
+    let mut lines = vec![first];
     for key in verdict.keys.iter().take(KEYS_SHOWN_MAX) {
-        let kind = match key.kind {
-            Kind::Missing => "missing",
-            Kind::Extra => "extra",
-            Kind::Different => "different",
+        let columns = match key.kind {
+            Kind::Different if !key.columns.is_empty() => format!(" in {}", key.columns.join(", ")),
+            Kind::Different | Kind::Missing | Kind::Extra => String::new(),
         };
-        render::say(&format!("    {kind} {}", key.key));
+        lines.push(format!("    {} {}{columns}", key.kind.word(), key.key));
+    }
+    let counted = verdict.missing + verdict.extra + verdict.different;
+    let shown = verdict.keys.len().min(KEYS_SHOWN_MAX) as u64;
+    if counted > shown {
+        lines.push(format!("    and {} more", render::count(counted - shown)));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spanferry_engine::verify::DifferentKey;
+
+    #[test]
+    fn a_difference_names_rows_and_columns() {
+        let key = |kind, key: &str, columns: &[&str]| DifferentKey {
+            kind,
+            key: key.to_owned(),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let mut verdict = TableVerdict {
+            name: "orders".to_owned(),
+            rows_source: 1_500,
+            rows_target: 1_499,
+            missing: 2,
+            extra: 1,
+            different: 2_000,
+            at_least: false,
+            keys: vec![
+                key(Kind::Missing, "[\"7\"]", &[]),
+                key(Kind::Different, "[\"8\"]", &["state", "total"]),
+            ],
+        };
+        assert_eq!(
+            lines(&verdict),
+            [
+                "  orders                           DIFFERENT: 1,500 rows at the source, 1,499 at the target; \
+                 2 missing, 1 extra, 2,000 different",
+                "    missing [\"7\"]",
+                "    different [\"8\"] in state, total",
+                "    and 2,001 more",
+            ]
+        );
+        verdict.at_least = true;
+        assert!(lines(&verdict)[0].ends_with("; at least 2 missing, 1 extra, 2,000 different"));
+        let equal = TableVerdict {
+            name: "t".to_owned(),
+            ..TableVerdict::default()
+        };
+        assert_eq!(
+            lines(&equal),
+            ["  t                                equal: 0 rows at the source, 0 at the target"]
+        );
     }
 }

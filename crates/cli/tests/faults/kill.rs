@@ -56,6 +56,8 @@ async fn killed_at_every_step_of_a_new_migration() {
     let servers = bench(Engine::MySql).await;
     let chains: [&[(&str, u32)]; 4] = [
         &[
+            ("before database", 1),
+            ("after database", 1),
             ("before tables", 1),
             ("before tables", 1),
             ("after tables", 1),

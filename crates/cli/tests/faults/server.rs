@@ -27,6 +27,15 @@ async fn source_replaced(engine: Engine) {
     let mut world = World::new(engine, SCHEMA).await;
     let mut migrate = world.migrate();
     world.wait_caught_up(&mut migrate);
+    // An idle source that comes back: nothing is captured, and yet it is not lost any more.
+    let is_lost = |status: &serde_json::Value| {
+        let reason = status["throttled"].as_str().unwrap_or_default();
+        reason.contains("source lost")
+    };
+    world.server.stop().unwrap();
+    world.wait(&mut migrate, "the source was lost", is_lost);
+    world.server.restart().unwrap();
+    world.wait(&mut migrate, "the source was back", |status| !is_lost(status));
     for kill in [true, false] {
         world.sql(CHANGES).await;
         if kill {

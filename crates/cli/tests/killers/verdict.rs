@@ -1,4 +1,4 @@
-//! What `verify` must see, and must not: 19, 20.
+//! What `verify` must see, and must not: 19, 20, and a target that somebody else has written to.
 
 use std::time::Duration;
 
@@ -59,6 +59,77 @@ async fn killer_19_differences_that_weak_checksums_miss() {
         }
         world.expect_equal();
     }
+}
+
+/// Rows changed, removed and added at the target behind our back: each is told, with its key and the columns that differ.
+async fn a_target_changed_behind_our_back(dialect: &'static str) {
+    let servers = bench(Engine::MySql).await;
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), n INT, d DECIMAL(10,2));
+        INSERT INTO t VALUES (1, 'x', 1, 1.5), (2, 'x', 2, 2.5), (3, 'x', 3, 3.5);
+        CREATE TABLE u (id INT PRIMARY KEY);
+        INSERT INTO u VALUES (1);
+        ";
+    let world = servers.as_ref().unwrap().world(dialect, schema).await;
+    world.expect_drained();
+    world.expect_equal();
+    let columns = ["id", "a", "n"];
+    world
+        .meddle("t", &columns, &[&["2", "y", "7"], &["9", "x", "9"]])
+        .await;
+    world.meddle_away("t", &[&["3"]]).await;
+
+    let output = world.run("verify", &["--output", "json"]);
+    assert_eq!(output.status.code(), Some(4));
+    let mut found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys = found["tables"][0]["keys"].as_array_mut().unwrap();
+    keys.sort_by_key(|key| key["key"].to_string());
+    let expected = serde_json::json!({"equal": false, "tables": [
+        {"name": "t", "rows_source": 3, "rows_target": 3, "missing": 1, "extra": 1, "different": 1, "keys": [
+            {"kind": "different", "key": "[\"2\"]", "columns": ["a", "n"]},
+            {"kind": "missing", "key": "[\"3\"]", "columns": []},
+            {"kind": "extra", "key": "[\"9\"]", "columns": []}]},
+        {"name": "u", "rows_source": 1, "rows_target": 1, "missing": 0, "extra": 0, "different": 0, "keys": []}]});
+    assert_eq!(found, expected);
+
+    let (status, text) = world.verify();
+    assert_eq!(status, 4, "{text}");
+    for line in [
+        "DIFFERENT: 3 rows at the source, 3 at the target; 1 missing, 1 extra, 1 different",
+        "    different [\"2\"] in a, n\n",
+        "    missing [\"3\"]\n",
+        "    extra [\"9\"]\n",
+        "verify: different",
+    ] {
+        assert!(text.contains(line), "`{line}` is missing in: {text}");
+    }
+
+    // A table that was not compared is never called equal.
+    let output = world.run("verify", &["--exclude", "t", "--output", "json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &found["equal"], &found["tables"][0]["name"]),
+        (Some(4), &false.into(), &"u".into())
+    );
+
+    // The source has moved on: neither equal nor different.
+    world
+        .sql("INSERT INTO u VALUES (2);\nINSERT INTO u VALUES (3);\n")
+        .await;
+    let (status, text) = world.verify();
+    assert!(
+        status == 5 && text.contains("error[SF-5009]: source is 2 transactions ahead"),
+        "{status}: {text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_changed_behind_our_back_googlesql() {
+    a_target_changed_behind_our_back("googlesql").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_changed_behind_our_back_postgresql() {
+    a_target_changed_behind_our_back("postgresql").await;
 }
 
 /// Verify while the application writes: the source being ahead is said, never a difference; at rest it is equal again.

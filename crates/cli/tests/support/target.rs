@@ -38,16 +38,26 @@ impl World {
 
     /// Writes rows past the program, as somebody who meddles with the target.
     pub async fn meddle(&self, table: &str, columns: &[&str], rows: &[&[&str]]) {
-        let mut batch = RowBatch::new();
-        for row in rows {
-            let out = batch.begin_row();
-            row.iter().for_each(|cell| wire::put_string(out, cell.as_bytes()));
-            batch.end_row();
-        }
         let mut mutations = Mutations::new();
-        mutations.write(WriteKind::Upsert, table, columns.iter().copied(), &batch);
+        mutations.write(WriteKind::Upsert, table, columns.iter().copied(), &batch(rows));
         self.target_client().commit("meddling", mutations).await.unwrap();
     }
+    /// Removes rows past the program, by their keys.
+    pub async fn meddle_away(&self, table: &str, keys: &[&[&str]]) {
+        let mut mutations = Mutations::new();
+        mutations.delete(table, &batch(keys));
+        self.target_client().commit("meddling", mutations).await.unwrap();
+    }
+}
+
+fn batch(rows: &[&[&str]]) -> RowBatch {
+    let mut batch = RowBatch::new();
+    for row in rows {
+        let out = batch.begin_row();
+        row.iter().for_each(|cell| wire::put_string(out, cell.as_bytes()));
+        batch.end_row();
+    }
+    batch
 }
 
 fn text(value: WireValue<'_>) -> String {

@@ -1,0 +1,189 @@
+//! Reads one table from both sides side by side, neither far ahead of the other, as canonical keys and rows.
+
+use std::sync::Arc;
+
+use spanferry_core::canonical::Canonicalizer;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::rows::RowBatch;
+use spanferry_core::source::{Range, ReadStatus, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_core::target::{Target, TargetScan};
+
+use super::counters::Counters;
+use super::verdict::Kind;
+
+/// Rows and bytes read at once.
+const BATCH: (usize, usize) = (4_000, 1 << 20);
+/// Rows that one side may be ahead of the other, so that pairs meet soon where both have one order: a few batches.
+const AHEAD_ROWS_MAX: u64 = 20_000;
+
+/// Where a row comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Source,
+    Target,
+}
+
+impl Side {
+    /// What a row is that only this side has.
+    pub(super) fn alone(self) -> Kind {
+        match self {
+            Side::Source => Kind::Missing,
+            Side::Target => Kind::Extra,
+        }
+    }
+}
+
+/// Reads a whole table from both sides and hands every row to `take`.
+pub(super) async fn read_both<S: SnapshotSource, T: Target>(
+    source: &S,
+    target: &T,
+    plan: &Arc<TablePlan>,
+    counters: &Counters,
+    mut take: impl FnMut(Side, &[u8], &[u8]),
+) -> Result<(), Failure> {
+    let mut canonical = CanonicalRows::new(plan);
+    let (ours, theirs) = tokio::join!(SourceRows::open(source, plan), target.scan(plan));
+    let mut ours = ours?;
+    let mut theirs = TargetRows {
+        scan: theirs?,
+        batch: RowBatch::new(),
+    };
+    let (mut our, mut their) = (Progress::default(), Progress::default());
+    while !(our.ended && their.ended) {
+        let (read, scanned) = tokio::join!(ours.next(our.is_due(&their)), theirs.next(their.is_due(&our)));
+        our.note(read?, ours.batch.rows.len());
+        their.note(scanned?, theirs.batch.len());
+        canonical.each(&ours.batch.rows, |key, row| take(Side::Source, key, row))?;
+        canonical.each(&theirs.batch, |key, row| take(Side::Target, key, row))?;
+        counters.read(our.rows, their.rows);
+    }
+    Ok(())
+}
+
+/// How far one side is read.
+#[derive(Debug, Default)]
+struct Progress {
+    rows: u64,
+    ended: bool,
+}
+
+impl Progress {
+    /// Whether this side reads on now. One of the two always does until both have ended.
+    fn is_due(&self, other: &Progress) -> bool {
+        !self.ended && (other.ended || self.rows <= other.rows + AHEAD_ROWS_MAX)
+    }
+
+    fn note(&mut self, ended: bool, rows: usize) {
+        self.ended |= ended;
+        self.rows += rows as u64;
+    }
+}
+
+struct SourceRows<'a, S: SnapshotSession> {
+    snapshot: Snapshot<S>,
+    plan: &'a TablePlan,
+    batch: SnapshotRows,
+}
+
+impl<'a, S: SnapshotSession> SourceRows<'a, S> {
+    async fn open<F: SnapshotSource<Session = S>>(
+        source: &F,
+        plan: &'a Arc<TablePlan>,
+    ) -> Result<SourceRows<'a, S>, Failure> {
+        let snapshot = source.open(std::slice::from_ref(plan), 1, false).await?;
+        let mut rows = SourceRows {
+            snapshot,
+            plan,
+            batch: SnapshotRows::default(),
+        };
+        let whole = Range {
+            table: plan.id,
+            after: None,
+            up_to: None,
+        };
+        rows.session()?.begin(plan, &whole).await?;
+        Ok(rows)
+    }
+
+    fn session(&mut self) -> Result<&mut S, Failure> {
+        let sessions = &mut self.snapshot.sessions;
+        sessions
+            .first_mut()
+            .ok_or_else(|| Failure::bug("snapshot", "one session was asked for"))
+    }
+
+    /// Reads the next batch if it is due; true at the end. A refused value ends the comparison.
+    async fn next(&mut self, due: bool) -> Result<bool, Failure> {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.rows.clear();
+        let status = if due {
+            self.session()?.read(&mut batch, BATCH.0, BATCH.1).await?
+        } else {
+            ReadStatus::More
+        };
+        self.batch = batch;
+        if let Some(refused) = self.batch.refused.first() {
+            let text = format!("the row with key {} holds {}", refused.key, refused.cell.refusal);
+            let table = self.plan.name().table.clone();
+            return Err(Failure::new(
+                code::VALUE_REFUSED,
+                Class::StopMigration,
+                table,
+                text,
+            ));
+        }
+        Ok(status == ReadStatus::End)
+    }
+}
+
+struct TargetRows<T> {
+    scan: T,
+    batch: RowBatch,
+}
+
+impl<T: TargetScan> TargetRows<T> {
+    /// Reads the next batch if it is due; true at the end.
+    async fn next(&mut self, due: bool) -> Result<bool, Failure> {
+        self.batch.clear();
+        if !due {
+            return Ok(false);
+        }
+        let more = self.scan.next(&mut self.batch, BATCH.1).await?;
+        Ok(!more)
+    }
+}
+
+/// Turns batches into canonical rows and keys, with memory of its own.
+struct CanonicalRows {
+    canonicalizer: Canonicalizer,
+    table: String,
+    row: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl CanonicalRows {
+    fn new(plan: &TablePlan) -> CanonicalRows {
+        CanonicalRows {
+            canonicalizer: Canonicalizer::new(plan),
+            table: plan.name().table.clone(),
+            row: Vec::new(),
+            key: Vec::new(),
+        }
+    }
+
+    fn each(&mut self, rows: &RowBatch, mut take: impl FnMut(&[u8], &[u8])) -> Result<(), Failure> {
+        for payload in rows.payloads() {
+            self.row.clear();
+            self.key.clear();
+            let read = self.canonicalizer.row(payload, &mut self.row);
+            read.and_then(|()| self.canonicalizer.key(&self.row, &mut self.key))
+                .map_err(|cause| {
+                    Failure::bug(self.table.clone(), "a row could not be read back").caused_by(cause)
+                })?;
+            take(&self.key, &self.row);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! What a comparison found.
+
+/// Keys named per table; more are only counted.
+pub(super) const KEYS_NAMED_MAX: usize = 1_000;
+
+/// How a key differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The source has it, the target has not.
+    Missing,
+    /// The target has it, the source has not.
+    Extra,
+    /// Both have it, with other values.
+    Different,
+}
+
+impl Kind {
+    /// The word that is printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Missing => "missing",
+            Kind::Extra => "extra",
+            Kind::Different => "different",
+        }
+    }
+}
+
+/// A key that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DifferentKey {
+    /// How.
+    pub kind: Kind,
+    /// The key, as JSON list of its converted values.
+    pub key: String,
+    /// The target's names of the columns whose values differ; empty unless the kind is `Different`.
+    pub columns: Vec<String>,
+}
+
+/// Rows that differ, by the way they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) missing: u64,
+    pub(super) extra: u64,
+    pub(super) different: u64,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, kind: Kind) {
+        match kind {
+            Kind::Missing => self.missing += 1,
+            Kind::Extra => self.extra += 1,
+            Kind::Different => self.different += 1,
+        }
+    }
+}
+
+/// The result for one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableVerdict {
+    /// Source name.
+    pub name: String,
+    /// Rows at the source.
+    pub rows_source: u64,
+    /// Rows at the target.
+    pub rows_target: u64,
+    /// Rows that only the source has.
+    pub missing: u64,
+    /// Rows that only the target has.
+    pub extra: u64,
+    /// Rows that differ.
+    pub different: u64,
+    /// Whether the three counts above are lower bounds: more rows differ than a bounded number of passes could pair.
+    pub at_least: bool,
+    /// At most 1,000 of their keys.
+    pub keys: Vec<DifferentKey>,
+}
+
+impl TableVerdict {
+    /// Whether both sides hold the same rows.
+    pub fn is_equal(&self) -> bool {
+        self.missing == 0 && self.extra == 0 && self.different == 0
+    }
+
+    pub(super) fn add(&mut self, tally: Tally) {
+        self.missing += tally.missing;
+        self.extra += tally.extra;
+        self.different += tally.different;
+    }
+}
