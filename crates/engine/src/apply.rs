@@ -16,10 +16,12 @@ use spanferry_core::position::{Position, PositionError};
 use spanferry_core::source::{ChangeDecoder, ChangeSource};
 use spanferry_core::target::{ControlChange, FenceKey, FenceRow, Rejection, TablePhase, Target};
 use spanferry_core::window::{Stop, TableFilter, Window, WindowBuilder, WindowLimits};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::lane::{FencedLane, LaneError, LaneShared};
 use crate::registry::{Registry, Transition};
+use crate::retention::Watermark;
 
 /// How long the watermark may stay behind transactions that change no migrated row.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +38,9 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     /// The position at the main stream's watermark.
     position: Position,
     /// Told after every commit of the main stream.
-    reached: tokio::sync::watch::Sender<Position>,
+    reached: watch::Sender<Position>,
+    /// Told as well.
+    watermark: watch::Sender<Watermark>,
     /// When the watermark last moved up to what had been read.
     advanced_at: Instant,
 }
@@ -75,7 +79,11 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         catch_up: FencedLane<T>,
         position: Position,
     ) -> Apply<S, L, T> {
-        let reached = tokio::sync::watch::Sender::new(position.clone());
+        let reached = watch::Sender::new(position.clone());
+        let watermark = watch::Sender::new(Watermark {
+            sequence: main.key().sequence,
+            committed_at_us: 0,
+        });
         Apply {
             source,
             log,
@@ -86,13 +94,19 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             catch_up,
             position,
             reached,
+            watermark,
             advanced_at: Instant::now(),
         }
     }
 
     /// The position that the main stream has reached, told after every commit.
-    pub fn reached(&self) -> tokio::sync::watch::Receiver<Position> {
+    pub fn reached(&self) -> watch::Receiver<Position> {
         self.reached.subscribe()
+    }
+
+    /// The sequence up to which the main stream is durable, told after every commit.
+    pub fn watermark(&self) -> watch::Receiver<Watermark> {
+        self.watermark.subscribe()
     }
 
     /// Applies until told to stop.
@@ -249,6 +263,10 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         self.settle(&window.stops, stopping);
         self.position = window.position;
         self.reached.send_replace(self.position.clone());
+        self.watermark.send_modify(|watermark| {
+            watermark.sequence = window.sequence;
+            watermark.committed_at_us = watermark.committed_at_us.max(window.committed_at_us);
+        });
         self.shared.progress.update(|state| {
             state.applied_sequence = window.sequence.0;
             state.applied_transactions += window.transactions;

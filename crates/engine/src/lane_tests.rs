@@ -3,14 +3,14 @@
 use std::sync::Mutex;
 
 use spanferry_core::change_log::Sequence;
-use spanferry_core::plan::{GroupId, TableId, TablePlan};
-use spanferry_core::schema::{QualifiedName, SourceTable};
+use spanferry_core::plan::TablePlan;
 use spanferry_core::target::{
     ControlState, Epoch, MigrationRow, MutationKind, TargetDescription, TargetScan,
 };
-use spanferry_core::target_schema::{Dialect, TargetTable};
+use spanferry_core::target_schema::Dialect;
 
 use super::*;
+use crate::fixture::table;
 
 /// A target that refuses commits of more than `rows_max` rows, and keeps what it took.
 struct SmallTarget {
@@ -110,41 +110,6 @@ fn first_row() -> FenceRow {
         },
         position: String::new(),
     }
-}
-
-fn table(name: &str) -> Arc<TablePlan> {
-    let source = SourceTable {
-        name: QualifiedName {
-            schema: "s".to_owned(),
-            table: name.to_owned(),
-        },
-        engine: "InnoDB".to_owned(),
-        system_versioned: false,
-        columns: Vec::new(),
-        primary_key: Vec::new(),
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        triggers: Vec::new(),
-        rows_estimate: 0,
-        bytes_estimate: 0,
-    };
-    let target = TargetTable {
-        name: name.to_owned(),
-        columns: Vec::new(),
-        primary_key: Vec::new(),
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-    };
-    Arc::new(TablePlan {
-        id: TableId(0),
-        group: GroupId(0),
-        source: Arc::new(source),
-        target,
-        columns: Vec::new(),
-        key: Vec::new(),
-        backing_indexes: 0,
-    })
 }
 
 fn mutations(name: &str, kind: MutationKind, payloads: &[&str]) -> TableMutations {

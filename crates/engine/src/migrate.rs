@@ -22,6 +22,7 @@ use crate::load::{LoadOptions, load};
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
+use crate::retention::Retention;
 use crate::stop::StopSignal;
 
 /// How often the source is asked where it stands, to tell whether apply has caught up.
@@ -127,6 +128,8 @@ pub struct Migration<S, L, T> {
     pub source_rate: Option<NonZeroU64>,
     /// Bounds of windows.
     pub limits: WindowLimits,
+    /// How far behind the watermark applied transactions stay in the change log.
+    pub log_retention: Duration,
 }
 
 impl<S, L, T> Migration<S, L, T>
@@ -148,6 +151,7 @@ where
             lock,
             source_rate,
             limits,
+            log_retention,
         } = self;
         let Prepared {
             log,
@@ -173,6 +177,13 @@ where
             position,
         );
         let reached = apply.reached();
+        let retention = Retention::new(
+            Arc::clone(&log),
+            Arc::clone(&registry),
+            apply.watermark(),
+            log_retention,
+            Arc::clone(&progress),
+        );
         progress.update(|state| state.phase = "running".into());
 
         let mut tasks = JoinSet::new();
@@ -183,6 +194,7 @@ where
             Arc::clone(&progress),
         ));
         tasks.spawn(apply.run());
+        tasks.spawn(retention.run(stop.clone()));
         tasks.spawn(constraint::build(
             Arc::clone(&registry),
             Arc::clone(&control),
