@@ -293,9 +293,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     /// Applies everything between the tables' `low` and the main stream's watermark to a batch of loaded tables.
     async fn catch_up_batch(&mut self, batch: &[TableId]) -> Result<(), Failure> {
         let end = self.main.key().sequence;
-        let oldest = self.log.usage().oldest;
-        let first = Sequence(oldest.0.max(1));
-        let position = self.log.position_before(first).await?;
+        let (first, position) = self.catch_up_start(batch).await?;
         let mut stream = self.stream(Sequence(first.0 - 1), 0, position).await?;
         for table in batch {
             let after = self.registry.state(*table).low;
@@ -329,6 +327,26 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             })
             .collect();
         self.record(&transition, rows).await
+    }
+
+    /// Where the log is to be read from so that each table of a batch gets every change after its own `low`.
+    async fn catch_up_start(&self, batch: &[TableId]) -> Result<(Sequence, Position), Failure> {
+        let mut earliest: Option<(Sequence, Position)> = None;
+        // Tables of one snapshot have one `low`: the log is asked once for all of them.
+        let mut asked: Vec<Position> = Vec::new();
+        for table in batch {
+            let low = self.registry.state(*table).low;
+            let low = low.ok_or_else(|| Failure::bug("catch-up", "a loaded table has no `low`"))?;
+            if asked.contains(&low) {
+                continue;
+            }
+            asked.push(low.clone());
+            let start = self.log.start_for(&low).await?;
+            if earliest.as_ref().is_none_or(|(first, _)| start.0 < *first) {
+                earliest = Some(start);
+            }
+        }
+        earliest.ok_or_else(|| Failure::bug("catch-up", "a batch without a table"))
     }
 
     /// Makes rows durable on the catch-up lane, then known.
