@@ -96,6 +96,9 @@ pub(crate) struct Common {
     /// Most bytes the change log may take on disk [default: 80 % of what is free at the start].
     #[arg(long, value_name = "BYTES")]
     pub(crate) log_budget: Option<u64>,
+    /// Hours behind what is applied that the change log is kept, as long as it has 30 % of its budget free [default: 24].
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) log_retention: Option<u32>,
     /// How to print.
     #[arg(long, value_enum)]
     pub(crate) output: Option<Output>,

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use spanferry_core::code;
@@ -24,6 +25,11 @@ const SOURCE_CONNECTIONS: u32 = 4;
 const SOURCE_CONNECTIONS_MAX: u32 = 64;
 /// The state directory unless the operator says otherwise.
 const STATE_DIR: &str = "spanferry-state";
+
+/// Hours behind what is applied that the change log is kept unless the operator says otherwise: a working day to look into what
+/// has happened.
+const LOG_RETENTION_HOURS: u32 = 24;
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The configuration file: every name as on the command line, all optional.
 #[derive(Debug, Default, Deserialize)]
@@ -51,6 +57,7 @@ struct File {
     #[serde(default)]
     no_lock: bool,
     log_budget: Option<u64>,
+    log_retention: Option<u32>,
     output: Option<Output>,
     stop_when: Option<StopWhenName>,
     #[serde(default)]
@@ -76,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) server_id: Option<u32>,
     pub(crate) lock: bool,
     pub(crate) log_budget: Option<u64>,
+    pub(crate) log_retention: Duration,
     pub(crate) output: Output,
     /// For `migrate`.
     pub(crate) stop_when: Option<StopWhenName>,
@@ -165,6 +173,11 @@ impl Settings {
             server_id: common.server_id.or(file.server_id),
             lock: !(common.no_lock || file.no_lock),
             log_budget: common.log_budget.or(file.log_budget),
+            log_retention: HOUR
+                * common
+                    .log_retention
+                    .or(file.log_retention)
+                    .unwrap_or(LOG_RETENTION_HOURS),
             output: common.output.or(file.output).unwrap_or_default(),
             stop_when: file.stop_when,
             dry_run: file.dry_run,

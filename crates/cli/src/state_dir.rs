@@ -11,10 +11,15 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_engine::prepare::LogStore;
-use spanferry_log::{DiskLog, LogOptions};
+use spanferry_log::{DEFAULT_SEGMENT_BYTES, DiskLog, LogOptions};
 
 /// Share of the free space that the change log may take unless the operator says otherwise, in percent.
 const BUDGET_PERCENT: u64 = 80;
+
+/// Segments that a budget has room for, at least.
+const SEGMENTS_PER_BUDGET: u64 = 16;
+/// Smallest segment, whatever the budget: a few blocks.
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 
 /// Bytes that a change log below `path` may take if the operator says nothing; the directory need not be there yet.
 pub(crate) fn default_budget(path: &Path) -> u64 {
@@ -141,7 +146,9 @@ impl StateDir {
             path: self.path.join("log"),
             options: LogOptions {
                 budget_bytes,
-                ..LogOptions::default()
+                // Only whole segments are trimmed: a small budget needs small ones to become free again.
+                segment_bytes: (budget_bytes / SEGMENTS_PER_BUDGET)
+                    .clamp(SEGMENT_BYTES_MIN, DEFAULT_SEGMENT_BYTES),
             },
         }
     }

@@ -109,6 +109,16 @@ pub trait ChangeLog: Send + Sync + 'static {
     /// The position reached just before the transaction with sequence `at`, counted up from the segment's own context.
     fn position_before(&self, at: Sequence) -> impl Future<Output = Result<Position, Failure>> + Send;
 
+    /// Where to begin reading for somebody who has everything up to `position`: a sequence below which `position` contains every
+    /// transaction, as late as is cheap to find (a segment's beginning), and the position just before it. The oldest sequence if none is
+    /// known to be later. Reading from there also brings transactions that `position` contains: the reader filters by position.
+    ///
+    /// Cancellation: safe.
+    fn start_for(
+        &self,
+        position: &Position,
+    ) -> impl Future<Output = Result<(Sequence, Position), Failure>> + Send;
+
     /// Drops what lies wholly below `below`. Keeps more than asked if that is cheaper (whole segments).
     fn trim(&self, below: Sequence) -> impl Future<Output = Result<(), Failure>> + Send;
 

@@ -20,6 +20,15 @@ impl RowBatch {
         RowBatch::default()
     }
 
+    /// An empty batch with room for rows whose payloads have these bytes together: filling it up to there never moves it.
+    pub fn with_capacity(rows: usize, payload_bytes: usize) -> RowBatch {
+        RowBatch {
+            bytes: Vec::with_capacity(payload_bytes + rows * HEAD),
+            ends: Vec::with_capacity(rows),
+            open: false,
+        }
+    }
+
     /// Rows in it.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -95,6 +104,15 @@ impl RowBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_that_was_made_is_enough() {
+        let mut batch = RowBatch::with_capacity(2, 9);
+        let room = (batch.bytes.capacity(), batch.ends.capacity());
+        batch.push(b"four");
+        batch.push(b"fives");
+        assert_eq!((batch.bytes.capacity(), batch.ends.capacity()), room);
+    }
 
     #[test]
     fn abandoned_rows_leave_no_trace() {

@@ -9,6 +9,7 @@
 //! unless the transaction alone exceeds what one commit may hold.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -105,6 +106,14 @@ struct Operation {
     starts_change: bool,
 }
 
+impl Operation {
+    /// Where in the arena lies what the target gets: the key of a deletion, the whole row otherwise.
+    fn payload(&self) -> Range<usize> {
+        let (start, end) = if self.delete { self.key } else { self.row };
+        start..end
+    }
+}
+
 /// Folds the changes of a stream into windows.
 #[derive(Debug)]
 pub struct WindowBuilder {
@@ -133,6 +142,8 @@ pub struct WindowBuilder {
     notices: Vec<Finding>,
 
     current: Option<Current>,
+    /// Memory of the last `Current::applies`, for the next.
+    applies_spare: Vec<bool>,
     ready: VecDeque<Window>,
 }
 
@@ -179,6 +190,7 @@ impl WindowBuilder {
             stops: Vec::new(),
             notices: Vec::new(),
             current: None,
+            applies_spare: Vec::new(),
             ready: VecDeque::new(),
         }
     }
@@ -202,7 +214,8 @@ impl WindowBuilder {
     pub fn begin(&mut self, sequence: Sequence, id: TransactionId) -> Result<(), PositionError> {
         debug_assert!(self.current.is_none(), "the last transaction has ended");
         let known = self.position.contains(&id)?;
-        let mut applies = Vec::with_capacity(self.filters.len());
+        let mut applies = std::mem::take(&mut self.applies_spare);
+        applies.clear();
         for filter in &self.filters {
             applies.push(match filter {
                 TableFilter::Ignore => false,
@@ -251,6 +264,7 @@ impl WindowBuilder {
             self.position.advance(&current.id)?;
         }
         self.sequence = current.sequence;
+        self.applies_spare = current.applies;
         self.transactions += 1;
         self.committed_at_us = committed_at_us.max(self.committed_at_us);
         self.drop_passed_filters();
@@ -412,16 +426,19 @@ impl WindowBuilder {
     }
 
     fn collect(&self) -> Vec<TableMutations> {
-        let mut runs: BTreeMap<(bool, TableId), RowBatch> = BTreeMap::new();
+        // Sized before they are filled: growing by doubling would hold up to three times the window for a moment.
+        let mut sizes: BTreeMap<(bool, TableId), (usize, usize)> = BTreeMap::new();
         for operation in &self.folded {
-            let (start, end) = if operation.delete {
-                operation.key
-            } else {
-                operation.row
-            };
-            runs.entry((!operation.delete, operation.table))
-                .or_default()
-                .push(&self.arena[start..end]);
+            let size = sizes.entry((!operation.delete, operation.table)).or_default();
+            size.0 += 1;
+            size.1 += operation.payload().len();
+        }
+        let with_room = |(run, (rows, bytes))| (run, RowBatch::with_capacity(rows, bytes));
+        let mut runs: BTreeMap<_, _> = sizes.into_iter().map(with_room).collect();
+        for operation in &self.folded {
+            let run = runs.get_mut(&(!operation.delete, operation.table));
+            run.expect("it was counted")
+                .push(&self.arena[operation.payload()]);
         }
         runs.into_iter()
             .map(|((upsert, table), rows)| TableMutations {

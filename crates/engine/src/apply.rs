@@ -17,10 +17,12 @@ use spanferry_core::reached::Reached;
 use spanferry_core::source::{ChangeDecoder, ChangeSource};
 use spanferry_core::target::{ControlChange, FenceKey, FenceRow, Rejection, TablePhase, Target};
 use spanferry_core::window::{Stop, TableFilter, Window, WindowBuilder, WindowLimits};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::lane::{FencedLane, LaneError, LaneShared};
 use crate::registry::{Registry, Transition};
+use crate::retention::Watermark;
 
 /// How long the watermark may stay behind transactions that change no migrated row.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,7 +41,9 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     /// Whether the log, read up to the watermark, is known to hold everything that `reached_now` says is applied.
     aligned: bool,
     /// Told after every commit of the main stream.
-    reached: tokio::sync::watch::Sender<Position>,
+    reached: watch::Sender<Position>,
+    /// Told as well.
+    watermark: watch::Sender<Watermark>,
     /// When the watermark last moved up to what had been read.
     advanced_at: Instant,
 }
@@ -78,7 +82,11 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         catch_up: FencedLane<T>,
         reached_now: Reached,
     ) -> Apply<S, L, T> {
-        let reached = tokio::sync::watch::Sender::new(reached_now.position.clone());
+        let reached = watch::Sender::new(reached_now.position.clone());
+        let watermark = watch::Sender::new(Watermark {
+            sequence: main.key().sequence,
+            committed_at_us: 0,
+        });
         Apply {
             source,
             log,
@@ -90,13 +98,19 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             reached_now,
             aligned: false,
             reached,
+            watermark,
             advanced_at: Instant::now(),
         }
     }
 
     /// The position that the main stream has reached, told after every commit.
-    pub fn reached(&self) -> tokio::sync::watch::Receiver<Position> {
+    pub fn reached(&self) -> watch::Receiver<Position> {
         self.reached.subscribe()
+    }
+
+    /// The sequence up to which the main stream is durable, told after every commit.
+    pub fn watermark(&self) -> watch::Receiver<Watermark> {
+        self.watermark.subscribe()
     }
 
     /// Applies until told to stop.
@@ -261,6 +275,10 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         self.settle(&window.stops, stopping);
         self.reached_now = window.reached;
         self.reached.send_replace(self.reached_now.position.clone());
+        self.watermark.send_modify(|watermark| {
+            watermark.sequence = window.sequence;
+            watermark.committed_at_us = watermark.committed_at_us.max(window.committed_at_us);
+        });
         self.shared.progress.update(|state| {
             state.applied_sequence = window.sequence.0;
             state.applied_transactions += window.transactions;
@@ -287,9 +305,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     /// Applies everything between the tables' `low` and the main stream's watermark to a batch of loaded tables.
     async fn catch_up_batch(&mut self, batch: &[TableId]) -> Result<(), Failure> {
         let end = self.main.key().sequence;
-        let oldest = self.log.usage().oldest;
-        let first = Sequence(oldest.0.max(1));
-        let position = self.log.position_before(first).await?;
+        let (first, position) = self.catch_up_start(batch).await?;
         let reached = Reached { position, torn: None };
         let mut stream = self.stream(Sequence(first.0 - 1), reached).await?;
         for table in batch {
@@ -324,6 +340,26 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             })
             .collect();
         self.record(&transition, rows).await
+    }
+
+    /// Where the log is to be read from so that each table of a batch gets every change after its own `low`.
+    async fn catch_up_start(&self, batch: &[TableId]) -> Result<(Sequence, Position), Failure> {
+        let mut earliest: Option<(Sequence, Position)> = None;
+        // Tables of one snapshot have one `low`: the log is asked once for all of them.
+        let mut asked: Vec<Position> = Vec::new();
+        for table in batch {
+            let low = self.registry.state(*table).low;
+            let low = low.ok_or_else(|| Failure::bug("catch-up", "a loaded table has no `low`"))?;
+            if asked.contains(&low) {
+                continue;
+            }
+            asked.push(low.clone());
+            let start = self.log.start_for(&low).await?;
+            if earliest.as_ref().is_none_or(|(first, _)| start.0 < *first) {
+                earliest = Some(start);
+            }
+        }
+        earliest.ok_or_else(|| Failure::bug("catch-up", "a batch without a table"))
     }
 
     /// Makes rows durable on the catch-up lane, then known.

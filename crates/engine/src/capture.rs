@@ -216,7 +216,8 @@ fn count<L: ChangeLog>(progress: &Progress, log: &L, pieces: &[Piece], durable: 
     });
 }
 
-fn note_usage(state: &mut Snapshot, usage: &LogUsage) {
+/// Shows how much the log holds.
+pub(crate) fn note_usage(state: &mut Snapshot, usage: &LogUsage) {
     state.captured_sequence = usage.durable.0;
     state.log_bytes = usage.bytes;
     state.log_budget_bytes = usage.budget_bytes;

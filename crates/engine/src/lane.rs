@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::change_log::Sequence;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::fence::{Verdict, judge};
+use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{
     CommitError, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations, Target,
 };
@@ -113,24 +113,53 @@ impl<T: Target> FencedLane<T> {
     }
 
     /// Commits on a lane that counts its commits. Returns the data for reuse of its memory.
+    ///
+    /// What the target calls too large is halved and goes in several commits, in order; `control` travels with the last, so
+    /// that it never says more than is there. One row alone that is too large is rejected.
     pub async fn commit_counted(
         &mut self,
         data: Vec<TableMutations>,
         control: Vec<ControlChange>,
     ) -> Result<Vec<TableMutations>, LaneError> {
+        // The next part on top. Each halving adds one part, so it holds at most log2(rows) of them.
+        let mut parts = vec![data];
+        loop {
+            let data = parts.pop().expect("the last part ends the loop");
+            let is_last = parts.is_empty();
+            let travelling = if is_last { control.clone() } else { Vec::new() };
+            match self.commit_next(data, travelling).await {
+                Ok(data) if is_last => return Ok(data),
+                Ok(_) => {}
+                Err(LaneError::Rejected(rejection, commit)) if rejection.too_large => {
+                    let Some((first, second)) = halves(&commit.data) else {
+                        return Err(LaneError::Rejected(rejection, commit));
+                    };
+                    tracing::info!(
+                        status = rejection.status,
+                        "a commit is too large; it goes in halves"
+                    );
+                    parts.extend([second, first]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One commit to the next count.
+    async fn commit_next(
+        &mut self,
+        data: Vec<TableMutations>,
+        control: Vec<ControlChange>,
+    ) -> Result<Vec<TableMutations>, LaneError> {
         let key = FenceKey {
-            sequence: Sequence(self.key.sequence.0 + 1),
+            sequence: self.key.sequence.next(),
             ..self.key
         };
-        self.commit(
-            FenceRow {
-                key,
-                position: String::new(),
-            },
-            data,
-            control,
-        )
-        .await
+        let next = FenceRow {
+            key,
+            position: String::new(),
+        };
+        self.commit(next, data, control).await
     }
 
     /// Commits until the outcome is certain (docs/design/fence.md). Returns the data for reuse of its memory.
@@ -244,3 +273,36 @@ pub fn interrupted() -> Failure {
         "interrupted; the same command resumes",
     )
 }
+
+/// The first half of the rows and the rest, in order; nothing for a single row.
+fn halves(data: &[TableMutations]) -> Option<(Vec<TableMutations>, Vec<TableMutations>)> {
+    let rows: usize = data.iter().map(|mutations| mutations.rows.len()).sum();
+    if rows < 2 {
+        return None;
+    }
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let mut room = rows / 2;
+    for mutations in data {
+        let (mut head, mut tail) = (RowBatch::new(), RowBatch::new());
+        for payload in mutations.rows.payloads() {
+            if room > 0 {
+                room -= 1;
+                head.push(payload);
+            } else {
+                tail.push(payload);
+            }
+        }
+        for (half, rows) in [(&mut first, head), (&mut second, tail)] {
+            if !rows.is_empty() {
+                let table = Arc::clone(&mutations.table);
+                let kind = mutations.kind;
+                half.push(TableMutations { table, kind, rows });
+            }
+        }
+    }
+    Some((first, second))
+}
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

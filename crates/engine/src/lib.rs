@@ -6,6 +6,8 @@
 pub mod apply;
 pub mod capture;
 pub mod constraint;
+#[cfg(test)]
+mod fixture;
 pub mod lane;
 pub mod load;
 pub mod migrate;
@@ -13,6 +15,7 @@ pub mod prepare;
 pub mod progress;
 pub mod registry;
 pub mod resync;
+pub mod retention;
 pub mod stop;
 mod throttle;
 pub mod verify;

@@ -22,6 +22,7 @@ use crate::load::{LoadOptions, load};
 use crate::prepare::{Prepared, expect_history};
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
+use crate::retention::Retention;
 use crate::stop::StopSignal;
 
 /// How often the source is asked where it stands, to tell whether apply has caught up.
@@ -130,6 +131,8 @@ pub struct Migration<S, L, T> {
     pub source_rate: Option<NonZeroU64>,
     /// Bounds of windows.
     pub limits: WindowLimits,
+    /// How far behind the watermark applied transactions stay in the change log.
+    pub log_retention: Duration,
 }
 
 impl<S, L, T> Migration<S, L, T>
@@ -151,6 +154,7 @@ where
             lock,
             source_rate,
             limits,
+            log_retention,
         } = self;
         let Prepared {
             log,
@@ -176,6 +180,13 @@ where
             reached_now,
         );
         let reached = apply.reached();
+        let retention = Retention::new(
+            Arc::clone(&log),
+            Arc::clone(&registry),
+            apply.watermark(),
+            log_retention,
+            Arc::clone(&progress),
+        );
         progress.update(|state| state.phase = "running".into());
 
         let (following, is_following) = watch::channel(false);
@@ -188,6 +199,7 @@ where
             following,
         ));
         tasks.spawn(apply.run());
+        tasks.spawn(retention.run(stop.clone()));
         tasks.spawn(constraint::build(
             Arc::clone(&registry),
             Arc::clone(&control),

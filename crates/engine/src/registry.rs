@@ -9,6 +9,7 @@ use spanferry_core::target::{ControlChange, TablePhase, TableRow};
 use tokio::sync::{MutexGuard, watch};
 
 use crate::progress::Progress;
+use crate::retention::holds_log;
 
 /// One table's state.
 #[derive(Debug, Clone)]
@@ -70,15 +71,23 @@ impl Registry {
 
     /// A table's phase.
     pub fn phase(&self, table: TableId) -> TablePhase {
-        self.state(table).row.phase
+        let states = self
+            .states
+            .lock()
+            .expect("no task panics while it holds the registry");
+        states[table.0 as usize].row.phase
     }
 
     /// The tables in a phase.
     pub fn in_phase(&self, phase: TablePhase) -> Vec<TableId> {
-        self.plans
-            .iter()
-            .map(|plan| plan.id)
-            .filter(|id| self.phase(*id) == phase)
+        let states = self
+            .states
+            .lock()
+            .expect("no task panics while it holds the registry");
+        let with_ids = self.plans.iter().map(|plan| plan.id).zip(states.iter());
+        with_ids
+            .filter(|(_, state)| state.row.phase == phase)
+            .map(|(id, _)| id)
             .collect()
     }
 
@@ -89,6 +98,12 @@ impl Registry {
             .lock()
             .expect("no task panics while it holds the registry");
         states.iter().any(|state| state.row.phase == phase)
+    }
+
+    /// The names of tables that are still going to read the change log from their own `low` on.
+    pub fn holding_log(&self) -> impl Iterator<Item = &str> {
+        let holding = self.plans.iter().filter(|plan| holds_log(self.phase(plan.id)));
+        holding.map(|plan| plan.name().table.as_str())
     }
 
     /// The tables of a group.

@@ -341,6 +341,16 @@ impl Core {
         lock(&self.catalog).segments.get(&number).copied()
     }
 
+    /// The first sequence of every segment, ascending.
+    pub(crate) fn first_sequences(&self) -> Vec<u64> {
+        let catalog = lock(&self.catalog);
+        catalog
+            .segments
+            .values()
+            .map(|info| info.first_sequence)
+            .collect()
+    }
+
     /// The oldest sequence that is kept.
     pub(crate) fn oldest(&self) -> u64 {
         lock(&self.catalog).oldest()

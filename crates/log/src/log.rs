@@ -14,7 +14,7 @@ use crate::block::BLOCK_TARGET_BYTES;
 use crate::core::{Core, Limits, State};
 use crate::error::LogError;
 use crate::files::Directory;
-use crate::position::position_before;
+use crate::position::{position_before, start_for};
 use crate::reader::DiskLogReader;
 use crate::segment::LogId;
 
@@ -222,6 +222,12 @@ impl ChangeLog for DiskLog {
     async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
         let core = Arc::clone(&self.core);
         Ok(blocking(move || position_before(&core, at.0.max(1))).await?)
+    }
+
+    async fn start_for(&self, position: &Position) -> Result<(Sequence, Position), Failure> {
+        let (core, position) = (Arc::clone(&self.core), position.clone());
+        let (first, before) = blocking(move || start_for(&core, &position)).await?;
+        Ok((Sequence(first), before))
     }
 
     async fn trim(&self, below: Sequence) -> Result<(), Failure> {

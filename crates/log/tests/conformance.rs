@@ -336,6 +336,38 @@ pub async fn check_concurrent_readers<P: Provider>(provider: &P) {
     }
 }
 
+/// A start for a position leaves nothing out that the position lacks, is not later than its own position says, and rises with it.
+pub async fn check_start_for<P: Provider>(provider: &P) {
+    const TRANSACTIONS: u64 = 60;
+    let log = provider.create(&start()).await;
+    let mut writer = log.writer().await.unwrap();
+    for number in 1..=TRANSACTIONS {
+        writer
+            .append(&mut [piece(number, &[7; 300], true)])
+            .await
+            .unwrap();
+        writer.sync().await.unwrap();
+    }
+    let mut last = Sequence::ZERO;
+    for number in 0..=TRANSACTIONS {
+        let position = Position::parse(&format!("mariadb:0-1-{}", 100 + number)).unwrap();
+        let (first, before) = log.start_for(&position).await.unwrap();
+        assert!(
+            first <= Sequence(number + 1),
+            "{first} leaves out what {position} lacks"
+        );
+        assert_eq!(before, log.position_before(first).await.unwrap());
+        assert!(position.contains_all(&before).unwrap());
+        assert!(first >= last, "{first} after {last}");
+        last = first;
+    }
+    // One that is before the beginning, or of another kind, gets all there is.
+    for other in ["mariadb:0-1-5", "mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"] {
+        let found = log.start_for(&Position::parse(other).unwrap()).await.unwrap();
+        assert_eq!(found, (Sequence(1), start()), "{other}");
+    }
+}
+
 /// A dropped `sync` loses or repeats nothing if capture goes on where a new writer finds the end.
 pub async fn check_cancelled_sync<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
@@ -425,5 +457,6 @@ mod disk {
         trim => check_trim,
         concurrent_readers => check_concurrent_readers,
         cancelled_sync => check_cancelled_sync,
+        start_for => check_start_for,
     }
 }

@@ -113,6 +113,29 @@ async fn the_budget_is_a_failure_to_be_repeated() {
 }
 
 #[tokio::test]
+async fn a_start_for_a_late_position_is_late() {
+    let scratch = Scratch::new();
+    let options = LogOptions {
+        segment_bytes: 1000,
+        ..LogOptions::default()
+    };
+    let log = create(scratch.path(), options).await.unwrap();
+    let mut writer = log.writer().await.unwrap();
+    for number in 1..=40 {
+        writer.append(&mut [piece(number, vec![0; 300])]).await.unwrap();
+        writer.sync().await.unwrap();
+    }
+    for number in 10..=40 {
+        let position = Position::parse(&format!("mariadb:0-1-{number}")).unwrap();
+        let (Sequence(first), _) = log.start_for(&position).await.unwrap();
+        assert!(
+            number + 1 - first <= 4,
+            "{first} for {number}: a segment takes 3 or 4"
+        );
+    }
+}
+
+#[tokio::test]
 async fn erasing_leaves_an_empty_directory() {
     let scratch = Scratch::new();
     let log = create(

@@ -106,6 +106,7 @@ async fn migrate(
         } else {
             WindowLimits::SPANNER
         },
+        log_retention: settings.log_retention,
     };
     let ended = migration.run().await;
     shown.request();

@@ -12,7 +12,10 @@ use crate::world::{Shared, number_of, position, transaction_number};
 
 pub(crate) struct LogState {
     id: String,
+    /// Transactions before the first one that is kept.
     start: usize,
+    /// The first sequence that is kept.
+    oldest: u64,
     pieces: Vec<Piece>,
     durable: usize,
     next: u64,
@@ -35,6 +38,12 @@ impl LogState {
         self.durable = self.pieces.len();
         self.open = None;
         lost
+    }
+
+    /// Transactions that lie before a sequence.
+    fn number_before(&self, at: Sequence) -> usize {
+        let last = self.complete().rfind(|piece| piece.sequence < at);
+        last.map_or(self.start, |piece| transaction_number(&piece.transaction))
     }
 
     fn complete(&self) -> impl DoubleEndedIterator<Item = &Piece> {
@@ -61,6 +70,7 @@ impl LogStore for SimLog {
             world.log = Some(LogState {
                 id,
                 start,
+                oldest: 1,
                 pieces: Vec::new(),
                 durable: 0,
                 next: 1,
@@ -92,6 +102,13 @@ impl ChangeLog for SimLog {
     }
 
     async fn reader(&self, from: Sequence) -> Result<SimReader, Failure> {
+        self.with(|log| {
+            assert!(
+                from.0 >= log.oldest,
+                "{from} was trimmed: the oldest is {}",
+                log.oldest
+            )
+        });
         Ok(SimReader {
             log: self.clone(),
             next: (from.0, 0),
@@ -107,12 +124,44 @@ impl ChangeLog for SimLog {
 
     async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
         Ok(self.with(|log| {
-            let last = log.complete().rfind(|piece| piece.sequence < at);
-            position(last.map_or(log.start, |piece| transaction_number(&piece.transaction)))
+            assert!(
+                at.0 >= log.oldest,
+                "{at} was trimmed: the oldest is {}",
+                log.oldest
+            );
+            position(log.number_before(at))
         }))
     }
 
-    async fn trim(&self, _below: Sequence) -> Result<(), Failure> {
+    async fn start_for(&self, reached: &Position) -> Result<(Sequence, Position), Failure> {
+        let reached = number_of(&reached.to_string());
+        let mut world = self.0.lock();
+        // A segment's beginning, as late as `reached` allows or earlier.
+        let back = world.random.below(6);
+        let log = world.log.as_ref().unwrap();
+        let later = log.complete().map(|piece| piece.sequence.next());
+        let latest = later.filter(|at| log.number_before(*at) <= reached).last();
+        let at = latest.map_or(log.oldest, |at| at.0.saturating_sub(back).max(log.oldest));
+        Ok((Sequence(at), position(log.number_before(Sequence(at)))))
+    }
+
+    async fn trim(&self, below: Sequence) -> Result<(), Failure> {
+        self.0.step().await;
+        let mut world = self.0.lock();
+        // Whole segments: what is cheap.
+        let kept = world.random.below(3);
+        let log = world.log.as_mut().unwrap();
+        let end = log.complete().next_back().map_or(0, |piece| piece.sequence.0);
+        let below = below.0.saturating_sub(kept).min(end);
+        if below <= log.oldest {
+            return Ok(());
+        }
+        log.start = log.number_before(Sequence(below));
+        log.oldest = below;
+        let before = log.pieces.len();
+        log.pieces.retain(|piece| piece.sequence.0 >= below);
+        log.durable -= before - log.pieces.len();
+        world.count("log trimmed");
         Ok(())
     }
 
@@ -120,7 +169,7 @@ impl ChangeLog for SimLog {
         self.with(|log| LogUsage {
             bytes: log.pieces.len() as u64,
             budget_bytes: u64::MAX,
-            oldest: Sequence(1),
+            oldest: Sequence(log.oldest),
             durable: log
                 .complete()
                 .next_back()

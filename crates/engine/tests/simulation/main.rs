@@ -33,7 +33,7 @@ use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, prepare};
 use spanferry_engine::resync::resync;
 use spanferry_engine::stop::StopSignal;
-use spanferry_engine::verify::{TableVerdict, verify};
+use spanferry_engine::verify::{Counters, TableVerdict, verify};
 
 use history::{BEFORE, History, plans};
 use log::SimLog;
@@ -102,6 +102,7 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         lock: false,
         source_rate: None,
         limits: LIMITS,
+        log_retention: Duration::ZERO,
     };
     migration.run().await.map(Some)
 }
@@ -298,7 +299,7 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 31] = [
+const MUST_HAPPEN: [&str; 32] = [
     "aborted",
     "aborted with a delay",
     "apply commit",
@@ -319,6 +320,7 @@ const MUST_HAPPEN: [&str; 31] = [
     "load commit",
     "log at its budget",
     "log lost",
+    "log trimmed",
     "log's tail lost",
     "own success rejected",
     "reply lost",
@@ -397,9 +399,14 @@ fn verify_agrees_with_the_oracle() {
         let plans = plans();
         let verdicts = loop {
             // A session may be lost here as anywhere.
-            if let Ok(verdicts) =
-                runtime.block_on(verify(&source, &target, &plans, &position(BEFORE), |_| {}))
-            {
+            if let Ok(verdicts) = runtime.block_on(verify(
+                &source,
+                &target,
+                &plans,
+                &position(BEFORE),
+                &Counters::default(),
+                |_| {},
+            )) {
                 break verdicts;
             }
         };

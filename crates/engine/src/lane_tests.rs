@@ -1,0 +1,200 @@
+//! What a lane does with a commit that the target calls too large, against a target that takes a few rows at a time.
+
+use std::sync::Mutex;
+
+use spanferry_core::change_log::Sequence;
+use spanferry_core::plan::TablePlan;
+use spanferry_core::target::{
+    ControlState, Epoch, MigrationRow, MutationKind, TargetDescription, TargetScan,
+};
+use spanferry_core::target_schema::Dialect;
+
+use super::*;
+use crate::fixture::table;
+
+/// A target that refuses commits of more than `rows_max` rows, and keeps what it took.
+struct SmallTarget {
+    rows_max: usize,
+    taken: Mutex<Vec<FencedCommit>>,
+}
+
+impl SmallTarget {
+    fn refusal(&self, commit: &FencedCommit) -> Option<Rejection> {
+        let rows: usize = commit.data.iter().map(|mutations| mutations.rows.len()).sum();
+        (rows > self.rows_max).then(|| Rejection {
+            status: "INVALID_ARGUMENT".to_owned(),
+            message: format!("{rows} rows are too many"),
+            too_large: true,
+            transient: false,
+        })
+    }
+}
+
+/// No table is ever scanned.
+enum NoScan {}
+
+impl TargetScan for NoScan {
+    async fn next(&mut self, _into: &mut RowBatch, _bytes_max: usize) -> Result<bool, Failure> {
+        match *self {}
+    }
+}
+
+impl Target for SmallTarget {
+    type Scan = NoScan;
+
+    async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+        match self.refusal(commit) {
+            Some(rejection) => Err(CommitError::Rejected(rejection)),
+            None => {
+                self.taken.lock().unwrap().push(commit.clone());
+                Ok(())
+            }
+        }
+    }
+
+    async fn read_fence(&self, _lane: Lane) -> Result<Option<FenceRow>, Failure> {
+        let taken = self.taken.lock().unwrap();
+        Ok(Some(
+            taken.last().map_or_else(first_row, |commit| commit.next.clone()),
+        ))
+    }
+
+    fn commits_in_flight_max(&self) -> usize {
+        1
+    }
+
+    async fn describe(&self) -> Result<TargetDescription, Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn create_database(&self, _dialect: Dialect) -> Result<(), Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn run_ddl(&self, _statements: &[String]) -> Result<(), Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn create_control(&self) -> Result<(), Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn read_control(&self) -> Result<Option<ControlState>, Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn begin_epoch(
+        &self,
+        _expected: Option<&MigrationRow>,
+        _migration: &MigrationRow,
+        _fences: &[(Lane, FenceRow)],
+    ) -> Result<(), Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn drop_control(&self) -> Result<(), Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn scan(&self, _table: &Arc<TablePlan>) -> Result<NoScan, Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+}
+
+fn first_row() -> FenceRow {
+    FenceRow {
+        key: FenceKey {
+            epoch: Epoch(1),
+            sequence: Sequence::ZERO,
+            piece: 0,
+        },
+        position: String::new(),
+    }
+}
+
+fn mutations(name: &str, kind: MutationKind, payloads: &[&str]) -> TableMutations {
+    let mut rows = RowBatch::new();
+    for payload in payloads {
+        rows.push(payload.as_bytes());
+    }
+    TableMutations {
+        table: table(name),
+        kind,
+        rows,
+    }
+}
+
+/// A commit as `-a:1,2 +a:3 !` : deletes, upserts, and whether control rows travel with it.
+fn told(commit: &FencedCommit) -> String {
+    let mut words = Vec::new();
+    for mutations in &commit.data {
+        let sign = match mutations.kind {
+            MutationKind::Delete => '-',
+            MutationKind::Upsert => '+',
+        };
+        let rows: Vec<_> = mutations.rows.payloads().map(String::from_utf8_lossy).collect();
+        words.push(format!(
+            "{sign}{}:{}",
+            mutations.table.target.name,
+            rows.join(",")
+        ));
+    }
+    words.extend(commit.control.iter().map(|_| "!".to_owned()));
+    words.join(" ")
+}
+
+/// Commits seven rows to a target that takes `rows_max` at a time: what it took, and whether the lane succeeded.
+async fn commit_seven(rows_max: usize) -> (Vec<String>, Result<(), LaneError>) {
+    let target = Arc::new(SmallTarget {
+        rows_max,
+        taken: Mutex::new(Vec::new()),
+    });
+    let shared = LaneShared {
+        target: Arc::clone(&target),
+        gate: Arc::new(Semaphore::new(1)),
+        stop: StopSignal::new(),
+        progress: Arc::new(Progress::default()),
+    };
+    let mut lane = FencedLane::new(shared, Lane::Load(0), first_row().key);
+    let data = vec![
+        mutations("a", MutationKind::Delete, &["1", "2"]),
+        mutations("a", MutationKind::Upsert, &["3", "4", "5"]),
+        mutations("b", MutationKind::Upsert, &["6", "7"]),
+    ];
+    let control = vec![ControlChange::ForgetRanges("a".to_owned())];
+    let outcome = lane.commit_counted(data, control).await.map(drop);
+    let taken = target.taken.lock().unwrap();
+    let keys = taken.iter().map(|commit| (commit.previous, commit.next.key));
+    let mut at = first_row().key;
+    for (previous, next) in keys {
+        assert_eq!(previous, at, "each commit follows the one before");
+        at = next;
+    }
+    assert_eq!(lane.key(), at, "the lane stands where its last commit left it");
+    (taken.iter().map(told).collect(), outcome)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_goes_in_halves_in_order() {
+    let check = async |rows_max: usize, expected: &[&str]| {
+        let (taken, outcome) = commit_seven(rows_max).await;
+        outcome.unwrap();
+        assert_eq!(taken, expected, "at most {rows_max} rows");
+    };
+    check(7, &["-a:1,2 +a:3,4,5 +b:6,7 !"]).await;
+    check(6, &["-a:1,2 +a:3", "+a:4,5 +b:6,7 !"]).await;
+    check(3, &["-a:1,2 +a:3", "+a:4,5", "+b:6,7 !"]).await;
+    let one = ["-a:1", "-a:2", "+a:3", "+a:4", "+a:5", "+b:6", "+b:7 !"];
+    check(1, &one).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_too_large_alone_is_rejected() {
+    let (taken, outcome) = commit_seven(0).await;
+    assert_eq!(taken, [""; 0]);
+    let Err(LaneError::Rejected(rejection, commit)) = outcome else {
+        panic!("a rejection was expected")
+    };
+    assert!(rejection.too_large);
+    assert_eq!(told(&commit), "-a:1", "the row is named");
+}
