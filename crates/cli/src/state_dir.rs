@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use spanferry_core::change_log::LogId;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
@@ -187,6 +188,11 @@ fn note_owner(mut lock: &File) -> std::io::Result<()> {
     lock.write_all(std::process::id().to_string().as_bytes())
 }
 
+/// Whether a file of a log is a whole segment: one under another ending was being made when a process died.
+fn is_segment(name: &str) -> bool {
+    name.starts_with("segment-") && name.strip_suffix(".log").is_some()
+}
+
 /// Change logs under a state directory.
 #[derive(Debug)]
 pub(crate) struct Logs {
@@ -201,7 +207,7 @@ impl LogStore for Logs {
         let segments = fs::read_dir(&self.path).map_or(0, |entries| {
             entries
                 .flatten()
-                .filter(|entry| entry.file_name().to_string_lossy().starts_with("segment-"))
+                .filter(|entry| is_segment(&entry.file_name().to_string_lossy()))
                 .count()
         });
         if segments == 0 {
@@ -214,7 +220,7 @@ impl LogStore for Logs {
         ))
     }
 
-    async fn create(&self, start: &Position, source: &str) -> Result<DiskLog, Failure> {
+    async fn create(&self, id: &LogId, start: &Position, source: &str) -> Result<DiskLog, Failure> {
         if self.path.exists() {
             fs::remove_dir_all(&self.path).map_err(|cause| {
                 let object = self.path.display().to_string();
@@ -227,7 +233,7 @@ impl LogStore for Logs {
                 .caused_by(cause)
             })?;
         }
-        DiskLog::create(&self.path, source, start, self.options)
+        DiskLog::create(&self.path, id, source, start, self.options)
             .await
             .map_err(Failure::from)
     }

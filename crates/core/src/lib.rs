@@ -17,6 +17,7 @@ mod mapping_type;
 pub mod names;
 pub mod plan;
 pub mod position;
+pub mod reached;
 pub mod rows;
 pub mod scalar;
 pub mod schema;

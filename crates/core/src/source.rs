@@ -176,8 +176,9 @@ pub trait ChangeSource: Send + Sync + 'static {
 
     /// Opens the stream of every transaction that is not contained in `after`.
     ///
-    /// The source's executed set must contain all of `after`, else the failure is `HISTORY_CHANGED`; a position that the
-    /// source has purged is `POSITION_PURGED`; both are of class `StopMigration`.
+    /// The source must hold the history of `after` (`Position::holds_history_of`), else the failure is `HISTORY_CHANGED`; a
+    /// position that the source has purged is `POSITION_PURGED`; both are of class `StopMigration`. Returns only once the
+    /// source has accepted the position. Cancellation: safe.
     fn open(&self, after: &Position) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;
 
     /// A decoder for the given tables, indexed by `TableId`. It knows no I/O.

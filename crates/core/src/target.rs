@@ -49,7 +49,7 @@ pub struct FenceKey {
     pub epoch: Epoch,
     /// `Apply`: the sequence up to which the lane is durable. Other lanes: a commit counter. It never falls within an epoch.
     pub sequence: Sequence,
-    /// Changes of the *next* transaction that are already applied: 0, except inside a transaction too large for one commit.
+    /// Changes of the torn transaction that are already applied: 0, except inside a transaction too large for one commit.
     pub piece: u64,
 }
 
@@ -58,7 +58,7 @@ pub struct FenceKey {
 pub struct FenceRow {
     /// Its key.
     pub key: FenceKey,
-    /// `Apply`: the full source position at `key.sequence`; empty for the other lanes.
+    /// `Apply`: what is reached at `key.sequence`, as `Reached` prints it; empty for the other lanes.
     pub position: String,
 }
 

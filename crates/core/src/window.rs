@@ -19,6 +19,7 @@ use crate::change_log::Sequence;
 use crate::finding::Finding;
 use crate::plan::{GroupId, TableId, TablePlan};
 use crate::position::{Position, PositionError, TransactionId};
+use crate::reached::{Reached, Torn};
 use crate::rows::RowBatch;
 use crate::source::ChangeSink;
 use crate::target::{MutationKind, TableMutations};
@@ -67,10 +68,8 @@ pub struct Stop {
 pub struct Window {
     /// The last transaction that is wholly in it or before it.
     pub sequence: Sequence,
-    /// Changes of the transaction after `sequence` that are in it or before it: more than 0 only for a cut transaction.
-    pub piece: u64,
-    /// The source position at `sequence`.
-    pub position: Position,
+    /// The source position at `sequence`, and the transaction behind it of which changes are in it or before it.
+    pub reached: Reached,
     /// Transactions that ended in it.
     pub transactions: u64,
     /// Changes before folding.
@@ -134,7 +133,8 @@ pub struct WindowBuilder {
 
     position: Position,
     sequence: Sequence,
-    piece: u64,
+    /// The transaction that is cut, or that an earlier process has cut and that is still to come.
+    torn: Option<Torn>,
     transactions: u64,
     changes: u64,
     committed_at_us: u64,
@@ -161,14 +161,14 @@ struct Current {
 }
 
 impl WindowBuilder {
-    /// A builder for a stream that stands at `position`, with `piece` changes of the transaction after `sequence` applied.
+    /// A builder for a stream that has `reached` a place in the history, which is `sequence` in the log that is read.
     pub fn new(
         tables: &[Arc<TablePlan>],
         limits: WindowLimits,
-        position: Position,
+        reached: Reached,
         sequence: Sequence,
-        piece: u64,
     ) -> WindowBuilder {
+        let Reached { position, torn } = reached;
         WindowBuilder {
             tables: tables.to_vec(),
             filters: vec![TableFilter::Ignore; tables.len()],
@@ -183,7 +183,7 @@ impl WindowBuilder {
             staged_mutations: 0,
             position,
             sequence,
-            piece,
+            torn,
             transactions: 0,
             changes: 0,
             committed_at_us: 0,
@@ -223,7 +223,18 @@ impl WindowBuilder {
                 TableFilter::Apply { after: Some(low) } => !known && !low.contains(&id)?,
             });
         }
-        let skip = if known { 0 } else { std::mem::take(&mut self.piece) };
+        let skip = match &self.torn {
+            Some(torn) if torn.transaction == id => {
+                let changes = torn.changes;
+                if self.transactions > 0 {
+                    // What came before it is committed beside the present count of its changes.
+                    self.close();
+                }
+                self.torn = None;
+                changes
+            }
+            Some(_) | None => 0,
+        };
         self.current = Some(Current {
             sequence,
             id,
@@ -351,9 +362,13 @@ impl WindowBuilder {
             self.close();
         }
         self.fold_staged();
-        self.piece = self.current.as_ref().expect("within a transaction").seen - 1;
+        let current = self.current.as_ref().expect("within a transaction");
+        self.torn = Some(Torn {
+            transaction: current.id.clone(),
+            changes: current.seen - 1,
+        });
         self.close();
-        self.piece = 0;
+        self.torn = None;
     }
 
     fn fold_staged(&mut self) {
@@ -387,8 +402,10 @@ impl WindowBuilder {
     fn close(&mut self) {
         let window = Window {
             sequence: self.sequence,
-            piece: self.piece,
-            position: self.position.clone(),
+            reached: Reached {
+                position: self.position.clone(),
+                torn: self.torn.clone(),
+            },
             transactions: std::mem::take(&mut self.transactions),
             changes: std::mem::take(&mut self.changes),
             data: self.collect(),

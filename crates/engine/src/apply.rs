@@ -13,6 +13,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::position::{Position, PositionError};
+use spanferry_core::reached::Reached;
 use spanferry_core::source::{ChangeDecoder, ChangeSource};
 use spanferry_core::target::{ControlChange, FenceKey, FenceRow, Rejection, TablePhase, Target};
 use spanferry_core::window::{Stop, TableFilter, Window, WindowBuilder, WindowLimits};
@@ -35,8 +36,10 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     limits: WindowLimits,
     main: FencedLane<T>,
     catch_up: FencedLane<T>,
-    /// The position at the main stream's watermark.
-    position: Position,
+    /// Where the main stream's watermark stands in the source's history.
+    reached_now: Reached,
+    /// Whether the log, read up to the watermark, is known to hold everything that `reached_now` says is applied.
+    aligned: bool,
     /// Told after every commit of the main stream.
     reached: watch::Sender<Position>,
     /// Told as well.
@@ -64,7 +67,7 @@ struct Stream<L: ChangeLog, D> {
 }
 
 impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
-    /// An apply task at the main stream's fence `main.key()`, which stands at `position`.
+    /// An apply task at the main stream's fence `main.key()`, which has `reached` a place in the history.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is one boundary of the pipeline, named where it is wired"
@@ -77,9 +80,9 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         limits: WindowLimits,
         main: FencedLane<T>,
         catch_up: FencedLane<T>,
-        position: Position,
+        reached_now: Reached,
     ) -> Apply<S, L, T> {
-        let reached = watch::Sender::new(position.clone());
+        let reached = watch::Sender::new(reached_now.position.clone());
         let watermark = watch::Sender::new(Watermark {
             sequence: main.key().sequence,
             committed_at_us: 0,
@@ -92,7 +95,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             limits,
             main,
             catch_up,
-            position,
+            reached_now,
+            aligned: false,
             reached,
             watermark,
             advanced_at: Instant::now(),
@@ -126,12 +130,12 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 }
                 // A cut transaction must be whole first: its pieces passed without the tables that are to join.
                 let ready = self.registry.in_phase(TablePhase::Loaded);
-                let outcome = if ready.is_empty() || self.main.key().piece > 0 {
-                    self.round(&mut stream).await
+                let may_join = !ready.is_empty() && self.main.key().piece == 0 && self.is_aligned().await?;
+                let outcome = if may_join {
+                    let joined = self.catch_up_and_join(&mut stream, &ready).await;
+                    joined.map(|()| Round::More)
                 } else {
-                    self.catch_up_and_join(&mut stream, &ready)
-                        .await
-                        .map(|()| Round::More)
+                    self.round(&mut stream).await
                 };
                 match outcome {
                     Ok(Round::More) => {}
@@ -154,11 +158,21 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         }
     }
 
+    /// Whether the watermark's sequence and position name the same place: not so while a log that was begun anew repeats what is
+    /// applied. A batch catches up to the sequence, and the main stream goes on behind the position
+    /// (docs/design/hand-off.md, step 9).
+    async fn is_aligned(&mut self) -> Result<bool, Failure> {
+        if !self.aligned {
+            let next = self.main.key().sequence.next();
+            let held = self.log.position_before(next).await?;
+            self.aligned = held.contains_all(&self.reached_now.position).map_err(misplaced)?;
+        }
+        Ok(self.aligned)
+    }
+
     async fn open_main(&mut self) -> Result<Stream<L, S::Decoder>, Failure> {
-        let key = self.main.key();
-        let mut stream = self
-            .stream(key.sequence, key.piece, self.position.clone())
-            .await?;
+        let reached = self.reached_now.clone();
+        let mut stream = self.stream(self.main.key().sequence, reached).await?;
         for plan in self.registry.plans() {
             let state = self.registry.state(plan.id);
             if matches!(state.row.phase, TablePhase::Joined | TablePhase::Constrained) {
@@ -170,17 +184,12 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         Ok(stream)
     }
 
-    async fn stream(
-        &self,
-        sequence: Sequence,
-        piece: u64,
-        position: Position,
-    ) -> Result<Stream<L, S::Decoder>, Failure> {
+    async fn stream(&self, sequence: Sequence, reached: Reached) -> Result<Stream<L, S::Decoder>, Failure> {
         let plans = self.registry.plans();
         Ok(Stream {
             reader: self.log.reader(sequence.next()).await?,
             decoder: self.source.decoder(plans),
-            builder: WindowBuilder::new(plans, self.limits, position, sequence, piece),
+            builder: WindowBuilder::new(plans, self.limits, reached, sequence),
             open: false,
         })
     }
@@ -201,13 +210,16 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 continue;
             }
             let due = self.advanced_at.elapsed() >= ADVANCE_INTERVAL;
-            if due || (at_end && stream.builder.has_data()) {
+            let moves = (due && stream.builder.is_pending()) || (at_end && stream.builder.has_data());
+            if moves {
                 self.flush(stream).await?;
             }
-            if at_end {
+            if at_end && !moves {
                 return Ok(Round::Idle);
             }
-            if due || self.registry.has_phase(TablePhase::Loaded) || self.shared.stop.is_requested() {
+            // Where the watermark has moved, a batch may join that could not before.
+            if due || moves || self.registry.has_phase(TablePhase::Loaded) || self.shared.stop.is_requested()
+            {
                 return Ok(Round::More);
             }
         }
@@ -250,19 +262,19 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         let key = FenceKey {
             epoch: self.main.key().epoch,
             sequence: window.sequence,
-            piece: window.piece,
+            piece: window.reached.piece(),
         };
         let next = FenceRow {
             key,
-            position: window.position.to_string(),
+            position: window.reached.to_string(),
         };
         let registry = Arc::clone(&self.registry);
         let stopping = stopping(&registry, &window).await;
         let control = stopping.as_ref().map_or_else(Vec::new, |(_, rows)| rows.clone());
         self.main.commit(next, window.data, control).await?;
         self.settle(&window.stops, stopping);
-        self.position = window.position;
-        self.reached.send_replace(self.position.clone());
+        self.reached_now = window.reached;
+        self.reached.send_replace(self.reached_now.position.clone());
         self.watermark.send_modify(|watermark| {
             watermark.sequence = window.sequence;
             watermark.committed_at_us = watermark.committed_at_us.max(window.committed_at_us);
@@ -272,7 +284,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             state.applied_transactions += window.transactions;
             state.applied_changes += window.changes;
             state.applied_at_us = state.applied_at_us.max(window.committed_at_us);
-            state.position = self.position.to_string();
+            state.position = self.reached_now.position.to_string();
         });
         Ok(())
     }
@@ -294,7 +306,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     async fn catch_up_batch(&mut self, batch: &[TableId]) -> Result<(), Failure> {
         let end = self.main.key().sequence;
         let (first, position) = self.catch_up_start(batch).await?;
-        let mut stream = self.stream(Sequence(first.0 - 1), 0, position).await?;
+        let reached = Reached { position, torn: None };
+        let mut stream = self.stream(Sequence(first.0 - 1), reached).await?;
         for table in batch {
             let after = self.registry.state(*table).low;
             stream.builder.set_filter(*table, TableFilter::Apply { after });

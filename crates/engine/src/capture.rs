@@ -9,7 +9,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, ChangeStream};
 use spanferry_kill_point::kill_point;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::lane::Backoff;
 use crate::progress::{Progress, Snapshot};
@@ -21,7 +21,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const BATCHES_MAX: usize = 2;
 /// How long the source may be out of reach before the migration ends, resumable.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How often a full log is tried again.
+/// How often a full log or disk is tried again.
 const BUDGET_PAUSE: Duration = Duration::from_secs(2);
 
 enum Job {
@@ -31,14 +31,16 @@ enum Job {
 }
 
 /// Captures until told to stop. Ends with an error only for what another attempt cannot mend, or beyond patience.
+/// `following` holds whether a stream is open, whose position the source has accepted.
 pub async fn capture<S: ChangeSource, L: ChangeLog>(
     source: Arc<S>,
     log: Arc<L>,
     stop: StopSignal,
     progress: Arc<Progress>,
+    following: watch::Sender<bool>,
 ) -> Result<(), Failure> {
     let (jobs, queue) = mpsc::channel(BATCHES_MAX);
-    let receive = receive(source, jobs, stop.clone(), Arc::clone(&progress));
+    let receive = receive(source, jobs, stop.clone(), Arc::clone(&progress), following);
     let append = append(log, queue, stop, progress);
     let (received, appended) = tokio::join!(receive, append);
     // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
@@ -50,6 +52,7 @@ async fn receive<S: ChangeSource>(
     jobs: mpsc::Sender<Job>,
     stop: StopSignal,
     progress: Arc<Progress>,
+    following: watch::Sender<bool>,
 ) -> Result<(), Failure> {
     let mut backoff = Backoff::default();
     loop {
@@ -59,9 +62,10 @@ async fn receive<S: ChangeSource>(
         }
         let Ok(end) = end.await else { return Ok(()) };
         let (_, position) = end?;
-        let (lasted, failure) = match follow(source.as_ref(), &position, &jobs, &stop).await {
-            Ok(()) => return Ok(()),
-            Err(lost) => lost,
+        let followed = follow(source.as_ref(), &position, &jobs, &stop, &following).await;
+        following.send_replace(false);
+        let Err((lasted, failure)) = followed else {
+            return Ok(());
         };
         if !failure.is_retry() {
             return Err(failure);
@@ -89,12 +93,14 @@ async fn follow<S: ChangeSource>(
     position: &Position,
     jobs: &mpsc::Sender<Job>,
     stop: &StopSignal,
+    following: &watch::Sender<bool>,
 ) -> Result<(), (bool, Failure)> {
     let mut stream = tokio::select! {
         biased;
         () = stop.requested() => return Ok(()),
         opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
     };
+    following.send_replace(true);
     let mut arrived = false;
     loop {
         let mut pieces = Vec::new();
@@ -121,7 +127,9 @@ async fn append<L: ChangeLog>(
         match job {
             Job::Resume(answer) => {
                 writer.abandon().await?;
-                writer.sync().await?;
+                if sync_patiently(&mut writer, &stop, &progress).await?.is_none() {
+                    return Ok(());
+                }
                 progress.update(|state| note_usage(state, &log.usage()));
                 // The receiver waits for this answer unless it was cancelled.
                 let _unwanted = answer.send(log.end().await);
@@ -131,7 +139,9 @@ async fn append<L: ChangeLog>(
                     return Ok(());
                 }
                 kill_point("before sync", "");
-                let durable = writer.sync().await?;
+                let Some(durable) = sync_patiently(&mut writer, &stop, &progress).await? else {
+                    return Ok(());
+                };
                 kill_point("after sync", "");
                 count(&progress, log.as_ref(), &pieces, durable);
             }
@@ -150,16 +160,41 @@ async fn append_patiently<W: ChangeLogWriter>(
     loop {
         match writer.append(pieces).await {
             Ok(()) => return Ok(true),
-            Err(failure) if failure.is_retry() => {
-                tracing::error!(%failure, "capture waits");
-                progress.update(|state| state.throttled = Some(format!("capture waits: {failure}")));
-                if !stop.pause(BUDGET_PAUSE).await {
+            Err(failure) => {
+                if !wait_for_room(failure, stop, progress).await? {
                     return Ok(false);
                 }
             }
-            Err(failure) => return Err(failure),
         }
     }
+}
+
+/// Makes durable what was appended, waiting while the disk is full; nothing if told to stop meanwhile.
+async fn sync_patiently<W: ChangeLogWriter>(
+    writer: &mut W,
+    stop: &StopSignal,
+    progress: &Progress,
+) -> Result<Option<Sequence>, Failure> {
+    loop {
+        match writer.sync().await {
+            Ok(durable) => return Ok(Some(durable)),
+            Err(failure) => {
+                if !wait_for_room(failure, stop, progress).await? {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// Says why the log takes nothing more, and waits a while; false if told to stop meanwhile. Fails for any other reason than room.
+async fn wait_for_room(failure: Failure, stop: &StopSignal, progress: &Progress) -> Result<bool, Failure> {
+    if !failure.is_retry() {
+        return Err(failure);
+    }
+    tracing::error!(%failure, "capture waits");
+    progress.update(|state| state.throttled = Some(format!("capture waits: {failure}")));
+    Ok(stop.pause(BUDGET_PAUSE).await)
 }
 
 fn count<L: ChangeLog>(progress: &Progress, log: &L, pieces: &[Piece], durable: Sequence) {

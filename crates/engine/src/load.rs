@@ -18,7 +18,9 @@ use spanferry_core::position::Position;
 use spanferry_core::source::{
     Boundary, Range, ReadStatus, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
 };
-use spanferry_core::target::{ControlChange, MutationKind, RangeRow, TableMutations, TablePhase, Target};
+use spanferry_core::target::{
+    ControlChange, MutationKind, RangeRow, TableMutations, TablePhase, TableRow, Target,
+};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -147,6 +149,7 @@ pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
     let mut backoff = Backoff::default();
     let throttle = Arc::new(Throttle::new(options.source_rate));
     loop {
+        finish_complete(&registry, &control, &ranges).await?;
         let tables = to_load(&registry);
         shared.progress.update(|state| state.load_throttled = None);
         if tables.is_empty() {
@@ -227,6 +230,38 @@ pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
 fn lost_snapshot(failure: &Failure) -> Finding {
     let text = format!("{failure}; what is left is read in a new snapshot");
     Finding::new(failure.code, Severity::Notice, Subject::whole(), text)
+}
+
+/// Tables whose ranges are all recorded are loaded: a process may have died between its last range and that record.
+async fn finish_complete<T: Target>(
+    registry: &Registry,
+    control: &ControlLane<T>,
+    ranges: &BTreeMap<(String, u64), RangeRow>,
+) -> Result<(), Failure> {
+    let complete = |transition: &Transition<'_>| {
+        let loading = registry
+            .plans()
+            .iter()
+            .filter(|plan| registry.phase(plan.id) == TablePhase::Loading);
+        loading
+            .filter(|plan| TableLoad::new(Arc::clone(plan), ranges).is_done())
+            .map(|plan| ControlChange::Table(loaded_row(transition, plan.id, ranges)))
+            .collect()
+    };
+    control.record(registry, complete).await
+}
+
+/// The row of a table that is loaded.
+fn loaded_row(
+    transition: &Transition<'_>,
+    table: TableId,
+    ranges: &BTreeMap<(String, u64), RangeRow>,
+) -> TableRow {
+    transition.row_with(table, |row| {
+        row.phase = TablePhase::Loaded;
+        let own = ranges.range((row.table.clone(), 0)..=(row.table.clone(), u64::MAX));
+        row.rows_loaded = own.map(|(_, range)| range.rows).sum();
+    })
 }
 
 /// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
@@ -668,12 +703,12 @@ impl<T: Target> Attempt<T> {
             stop_table(&self.registry, &self.control, &failure).await?;
         } else if over {
             let loaded = |transition: &Transition<'_>| {
-                let row = (self.registry.phase(table) == TablePhase::Loading).then(|| {
-                    transition.row_with(table, |row| {
-                        row.phase = TablePhase::Loaded;
-                        row.rows_loaded = self.rows_recorded(&row.table);
-                    })
-                });
+                let ranges = self
+                    .ranges
+                    .lock()
+                    .expect("no worker panics while it holds the ranges");
+                let row = (self.registry.phase(table) == TablePhase::Loading)
+                    .then(|| loaded_row(transition, table, &ranges));
                 row.into_iter().map(ControlChange::Table).collect()
             };
             self.control.record(&self.registry, loaded).await?;
@@ -696,17 +731,6 @@ impl<T: Target> Attempt<T> {
         } else {
             Err(interrupted())
         }
-    }
-
-    fn rows_recorded(&self, table: &str) -> u64 {
-        let ranges = self
-            .ranges
-            .lock()
-            .expect("no worker panics while it holds the ranges");
-        ranges
-            .range((table.to_owned(), 0)..=(table.to_owned(), u64::MAX))
-            .map(|(_, row)| row.rows)
-            .sum()
     }
 
     fn record(&self, rows: Vec<RangeRow>) {

@@ -19,7 +19,7 @@ use crate::capture::capture;
 use crate::constraint;
 use crate::lane::{FencedLane, LaneError};
 use crate::load::{LoadOptions, load};
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, expect_history};
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 use crate::retention::Retention;
@@ -27,6 +27,9 @@ use crate::stop::StopSignal;
 
 /// How often the source is asked where it stands, to tell whether apply has caught up.
 const SOURCE_ASK_INTERVAL: Duration = Duration::from_secs(3);
+/// Asks in a row at which the source may stand behind what was applied, before it counts as another one: MySQL sends a
+/// transaction a moment before it counts as executed, and a semi-synchronous commit may take its time in between.
+const BEHIND_ASKS_MAX: u32 = 10;
 /// How often a stopped group is called to mind.
 const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -162,7 +165,7 @@ where
             catch_up,
             load_lanes,
             ranges,
-            position,
+            reached: reached_now,
             dialect,
         } = prepared;
         let stop = shared.stop.clone();
@@ -174,7 +177,7 @@ where
             limits,
             main,
             catch_up,
-            position,
+            reached_now,
         );
         let reached = apply.reached();
         let retention = Retention::new(
@@ -186,12 +189,14 @@ where
         );
         progress.update(|state| state.phase = "running".into());
 
+        let (following, is_following) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(capture(
             Arc::clone(&source),
             Arc::clone(&log),
             stop.clone(),
             Arc::clone(&progress),
+            following,
         ));
         tasks.spawn(apply.run());
         tasks.spawn(retention.run(stop.clone()));
@@ -204,7 +209,7 @@ where
         ));
         let loading = load(
             Arc::clone(&source),
-            log,
+            Arc::clone(&log),
             Arc::clone(&registry),
             control,
             shared,
@@ -215,9 +220,12 @@ where
         tasks.spawn(async move { loading.await.map(drop) });
         let watcher = Watcher {
             source,
+            log: Arc::clone(&log),
             registry: Arc::clone(&registry),
             stop: stop.clone(),
             reached,
+            is_following,
+            behind: 0,
             progress,
         };
         tasks.spawn(watcher.clone().run(stop_when));
@@ -257,27 +265,35 @@ async fn forward(interrupt: StopSignal, stop: StopSignal) -> Result<(), Failure>
 }
 
 /// Tells whether apply has caught up, and ends the migration at its stop condition.
-struct Watcher<S> {
+struct Watcher<S, L> {
     source: Arc<S>,
+    log: Arc<L>,
     registry: Arc<Registry>,
     stop: StopSignal,
     reached: watch::Receiver<Position>,
+    /// Whether capture has a stream open.
+    is_following: watch::Receiver<bool>,
+    /// Asks in a row at which the source stood behind what was applied.
+    behind: u32,
     progress: Arc<Progress>,
 }
 
-impl<S> Clone for Watcher<S> {
+impl<S, L> Clone for Watcher<S, L> {
     fn clone(&self) -> Self {
         Watcher {
             source: Arc::clone(&self.source),
+            log: Arc::clone(&self.log),
             registry: Arc::clone(&self.registry),
             stop: self.stop.clone(),
             reached: self.reached.clone(),
+            is_following: self.is_following.clone(),
+            behind: self.behind,
             progress: Arc::clone(&self.progress),
         }
     }
 }
 
-impl<S: SchemaSource> Watcher<S> {
+impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     async fn run(mut self, stop_when: StopWhen) -> Result<(), Failure> {
         let mut changed = self.registry.subscribe();
         let mut warned = tokio::time::Instant::now();
@@ -303,20 +319,15 @@ impl<S: SchemaSource> Watcher<S> {
                 }
                 continue;
             }
-            match self.source.position().await {
-                Ok(position) if self.wait_for(&position, stop_when).await => {
-                    self.progress.update(|state| state.caught_up = true);
-                    if stop_when == StopWhen::CaughtUp {
-                        self.progress.update(|state| state.phase = "drained".into());
-                        self.stop.request();
-                        return Ok(());
-                    }
-                }
-                Ok(_) => self.progress.update(|state| state.caught_up = false),
-                Err(failure) if failure.is_retry() => {
-                    tracing::warn!(%failure, "the source does not say where it stands");
-                }
-                Err(failure) => return Err(failure),
+            let caught_up = match self.ask_source().await? {
+                Some(position) => self.wait_for(&position, stop_when).await?,
+                None => false,
+            };
+            self.progress.update(|state| state.caught_up = caught_up);
+            if caught_up && stop_when == StopWhen::CaughtUp {
+                self.progress.update(|state| state.phase = "drained".into());
+                self.stop.request();
+                return Ok(());
             }
             if !self.stop.pause(SOURCE_ASK_INTERVAL).await {
                 return Ok(());
@@ -324,16 +335,50 @@ impl<S: SchemaSource> Watcher<S> {
         }
     }
 
-    /// Waits until apply has reached a position. Without a stop condition only for a while, so that the source is asked anew.
-    async fn wait_for(&mut self, position: &Position, stop_when: StopWhen) -> bool {
-        let mut reached = self.reached.clone();
-        let there = reached.wait_for(|at| at.contains_all(position).unwrap_or(false));
-        tokio::select! {
+    /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
+    async fn ask_source(&mut self) -> Result<Option<Position>, Failure> {
+        let applied = self.reached.borrow().clone();
+        let position = match self.source.position().await {
+            Ok(position) => position,
+            Err(failure) if failure.is_retry() => {
+                tracing::warn!(%failure, "the source does not say where it stands");
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
+        };
+        if expect_history(&position, &applied).is_ok() {
+            self.behind = 0;
+            return Ok(Some(position));
+        }
+        self.behind += 1;
+        if self.behind < BEHIND_ASKS_MAX {
+            return Ok(None);
+        }
+        expect_history(&position, &applied).map(|()| None)
+    }
+
+    /// Waits until the log's end and apply have reached a position, by a stream that the source has accepted and that is
+    /// open still. Without a stop condition only for a while, so that the source is asked anew.
+    async fn wait_for(&mut self, position: &Position, stop_when: StopWhen) -> Result<bool, Failure> {
+        let (mut reached, mut following) = (self.reached.clone(), self.is_following.clone());
+        let there = async {
+            following.wait_for(|following| *following).await.is_ok()
+                && reached
+                    .wait_for(|at| at.contains_all(position).unwrap_or(false))
+                    .await
+                    .is_ok()
+        };
+        let is_there = tokio::select! {
             biased;
             () = self.stop.requested() => false,
-            there = there => there.is_ok(),
+            is_there = there => is_there,
             () = tokio::time::sleep(SOURCE_ASK_INTERVAL), if stop_when == StopWhen::Interrupted => false,
+        };
+        if !is_there || !*self.is_following.borrow() {
+            return Ok(false);
         }
+        let (_, captured) = self.log.end().await?;
+        Ok(captured.contains_all(position).unwrap_or(false))
     }
 
     fn warn_of_stopped(&self) {

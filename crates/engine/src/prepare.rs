@@ -1,7 +1,8 @@
 //! The start: a new migration is set up or a known one taken over, and everything that runs it is put together.
 //!
 //! Order of a new one: tables, control tables, change log, then the migration's row with the first epoch. A crash before the
-//! last step leaves nothing that a second start would not do again.
+//! last step leaves nothing that a second start would not do again; nor does one between a lost log's successor and the epoch
+//! that names it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,7 +15,8 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::reached::Reached;
+use spanferry_core::source::{ChangeSource, SchemaSource};
 use spanferry_core::target::{
     ControlChange, ControlState, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase,
     TableRow, Target, TargetDescription,
@@ -41,9 +43,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// Opens the log that is there, if any.
     fn open(&self) -> impl Future<Output = Result<Option<Self::Log>, Failure>> + Send;
 
-    /// Erases what is there and creates a log whose first transaction comes after `start`.
+    /// Erases what is there and creates a log with this identity, whose first transaction comes after `start`. A crash
+    /// leaves no log or an empty one.
     fn create(
         &self,
+        id: &LogId,
         start: &Position,
         source: &str,
     ) -> impl Future<Output = Result<Self::Log, Failure>> + Send;
@@ -67,8 +71,8 @@ pub struct Prepared<L, T> {
     pub load_lanes: Vec<FencedLane<T>>,
     /// Finished ranges.
     pub ranges: BTreeMap<(String, u64), RangeRow>,
-    /// The source position at the main stream's watermark.
-    pub position: Position,
+    /// Where the main stream's watermark stands in the source's history.
+    pub reached: Reached,
     /// The target's dialect.
     pub dialect: Dialect,
 }
@@ -140,14 +144,14 @@ pub async fn prepare<S, B, T>(
     options: &PrepareOptions,
 ) -> Result<(Prepared<B::Log, T>, Arc<Progress>), Failure>
 where
-    S: SchemaSource,
+    S: SchemaSource + ChangeSource,
     B: LogStore,
     T: Target,
 {
     let description = target.describe().await?;
     let start = match target.read_control().await? {
         None => begin_new(source, target.as_ref(), logs, &plans, options, &description).await?,
-        Some(state) => take_over(target.as_ref(), logs, &plans, options, state).await?,
+        Some(state) => take_over(source, target.as_ref(), logs, &plans, options, state).await?,
     };
     let (prepared, progress) = assemble(start, target, plans, options, description.dialect).await?;
     constraint::find_left_out(&prepared.registry, prepared.dialect, &description, &progress);
@@ -159,7 +163,7 @@ struct Start<L> {
     log: L,
     epoch: Epoch,
     main: FenceRow,
-    position: Position,
+    reached: Reached,
     tables: BTreeMap<String, TableRow>,
     ranges: BTreeMap<(String, u64), RangeRow>,
     findings: Vec<Finding>,
@@ -187,7 +191,8 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     target.create_control().await?;
     kill_point("after control tables", "");
     let position = source.position().await?;
-    let log = logs.create(&position, &options.source_name).await?;
+    let id = log_id(&options.new_migration_id, Epoch(1));
+    let log = logs.create(&id, &position, &options.source_name).await?;
     kill_point("after log creation", "");
     let migration = MigrationRow {
         id: options.new_migration_id.clone(),
@@ -198,7 +203,8 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         mapping: options.mapping.clone(),
         version: CONTROL_VERSION,
     };
-    let main = fence_row(Epoch(1), Sequence::ZERO, 0, &position);
+    let reached = Reached { position, torn: None };
+    let main = fence_row(Epoch(1), Sequence::ZERO, &reached);
     target
         .begin_epoch(None, &migration, &fences(Epoch(1), &main, options.workers))
         .await?;
@@ -207,14 +213,15 @@ async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         log,
         epoch: Epoch(1),
         main,
-        position,
+        reached,
         tables: BTreeMap::new(),
         ranges: BTreeMap::new(),
         findings: Vec::new(),
     })
 }
 
-async fn take_over<B: LogStore, T: Target>(
+async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
+    source: &S,
     target: &T,
     logs: &B,
     plans: &[Arc<TablePlan>],
@@ -223,13 +230,16 @@ async fn take_over<B: LogStore, T: Target>(
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
     let old = main_fence(&state)?;
-    let position = Position::parse(&old.position)
+    let reached = Reached::parse(&old.position, old.key.piece)
         .map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
+    let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
-    let (log, sequence, piece) = match own_log(logs, &state).await? {
+    let (log, sequence) = match own_log(logs, &state, epoch).await? {
         Some(log) => {
-            compare_log(&log, &old, &position).await?;
-            (log, old.key.sequence, old.key.piece)
+            compare_log(&log, &old, &reached.position).await?;
+            let (_, captured) = log.end().await?;
+            expect_source(source, &captured, &reached.position).await?;
+            (log, old.key.sequence)
         }
         None => {
             let text =
@@ -240,19 +250,21 @@ async fn take_over<B: LogStore, T: Target>(
                 Subject::whole(),
                 text,
             ));
-            // A transaction that was cut is applied anew from its first change: which one it was is known by its place in
-            // the old log only, and another server of the same history may send it later than others.
-            let log = new_log(logs, plans, &state, &position, options).await?;
-            (log, Sequence::ZERO, 0)
+            let start = new_log_start(plans, &state, &reached.position)?;
+            expect_source(source, &start, &reached.position).await?;
+            kill_point("before log creation", "");
+            let id = log_id(&state.migration.id, epoch);
+            let log = logs.create(&id, &start, &options.source_name).await?;
+            kill_point("after log creation", "");
+            (log, Sequence::ZERO)
         }
     };
-    let epoch = Epoch(state.migration.epoch.0 + 1);
     let migration = MigrationRow {
         epoch,
         log_id: log.id().0,
         ..state.migration.clone()
     };
-    let main = fence_row(epoch, sequence, piece, &position);
+    let main = fence_row(epoch, sequence, &reached);
     kill_point("before next epoch", "");
     target
         .begin_epoch(
@@ -266,7 +278,7 @@ async fn take_over<B: LogStore, T: Target>(
         log,
         epoch,
         main,
-        position,
+        reached,
         tables: state.tables,
         ranges: state.ranges,
         findings,
@@ -311,10 +323,31 @@ fn damaged(what: &str) -> Failure {
     Failure::new(code::STATE_FOREIGN, Class::StopMigration, "target", text)
 }
 
-/// The log in the state directory, if it is the one that the target knows.
-async fn own_log<B: LogStore>(logs: &B, state: &ControlState) -> Result<Option<B::Log>, Failure> {
+/// The identity of a log that is made with an epoch: known before the log is, so that a start that died before the target
+/// had heard of its log leaves one that the next start tells from a foreign one.
+fn log_id(migration: &str, epoch: Epoch) -> LogId {
+    let hash = blake3::hash(format!("change log of {migration} from epoch {}", epoch.0).as_bytes()).to_hex();
+    let part = |from: usize, to: usize| &hash[from..to];
+    LogId(format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    ))
+}
+
+/// The log in the state directory, if it is the one that the target knows. `next` is the epoch that this start will take.
+async fn own_log<B: LogStore>(
+    logs: &B,
+    state: &ControlState,
+    next: Epoch,
+) -> Result<Option<B::Log>, Failure> {
     match logs.open().await? {
         Some(log) if log.id() == LogId(state.migration.log_id.clone()) => Ok(Some(log)),
+        // An earlier start made it and died before it had the epoch, without which nothing is captured: it is empty.
+        Some(log) if log.id() == log_id(&state.migration.id, next) => Ok(None),
         Some(log) => {
             let text = format!("its change log {} belongs to another migration", log.id().0);
             Err(Failure::new(
@@ -345,9 +378,7 @@ async fn compare_log<L: ChangeLog>(log: &L, old: &FenceRow, position: &Position)
     }
     let held = log.position_before(old.key.sequence.next()).await?;
     // A log that was begun anew before the watermark's position repeats what is applied; it never lacks anything.
-    if held == *position
-        || position.contains_all(&held).unwrap_or(false) && old.key.sequence == Sequence::ZERO
-    {
+    if position.contains_all(&held).unwrap_or(false) {
         return Ok(());
     }
     let text = format!(
@@ -362,14 +393,12 @@ async fn compare_log<L: ChangeLog>(log: &L, old: &FenceRow, position: &Position)
     ))
 }
 
-/// A new log for a known migration: from the watermark if every table takes part, else from the beginning.
-async fn new_log<B: LogStore>(
-    logs: &B,
+/// Where a new log for a known migration begins: at the watermark if every table takes part, else where the migration began.
+fn new_log_start(
     plans: &[Arc<TablePlan>],
     state: &ControlState,
     position: &Position,
-    options: &PrepareOptions,
-) -> Result<B::Log, Failure> {
+) -> Result<Position, Failure> {
     let takes_part = |plan: &Arc<TablePlan>| {
         state.tables.get(&plan.name().table).is_some_and(|row| {
             matches!(
@@ -379,21 +408,41 @@ async fn new_log<B: LogStore>(
         })
     };
     if plans.iter().all(takes_part) {
-        return logs.create(position, &options.source_name).await;
+        return Ok(position.clone());
     }
-    let start = Position::parse(&state.migration.start_position)
-        .map_err(|cause| damaged("start position").caused_by(cause))?;
-    logs.create(&start, &options.source_name).await
+    Position::parse(&state.migration.start_position)
+        .map_err(|cause| damaged("start position").caused_by(cause))
 }
 
-fn fence_row(epoch: Epoch, sequence: Sequence, piece: u64, position: &Position) -> FenceRow {
+/// The source must be the one that was captured and applied, and still send what follows, before anything is written.
+async fn expect_source<S: SchemaSource + ChangeSource>(
+    source: &S,
+    captured: &Position,
+    applied: &Position,
+) -> Result<(), Failure> {
+    // Opening waits for a commit under way, so the position is asked afterwards.
+    drop(source.open(captured).await?);
+    expect_history(&source.position().await?, applied)
+}
+
+/// A source that stands at `position` must hold the history that led to `known`.
+pub(crate) fn expect_history(position: &Position, known: &Position) -> Result<(), Failure> {
+    let changed = |text| Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "source", text);
+    match position.holds_history_of(known) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(changed("it lacks transactions that have been captured")),
+        Err(cause) => Err(changed("it is another kind of server").caused_by(cause)),
+    }
+}
+
+fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> FenceRow {
     FenceRow {
         key: FenceKey {
             epoch,
             sequence,
-            piece,
+            piece: reached.piece(),
         },
-        position: position.to_string(),
+        position: reached.to_string(),
     }
 }
 
@@ -430,7 +479,7 @@ async fn assemble<L: ChangeLog, T: Target>(
     ));
     progress.update(|state| {
         state.applied_sequence = start.main.key.sequence.0;
-        state.position = start.position.to_string();
+        state.position = start.reached.position.to_string();
     });
     for finding in start.findings {
         progress.find(finding);
@@ -463,7 +512,7 @@ async fn assemble<L: ChangeLog, T: Target>(
             .map(|worker| lane(Lane::Load(worker)))
             .collect(),
         ranges: start.ranges,
-        position: start.position,
+        reached: start.reached,
         dialect,
         shared,
     };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use spanferry_core::change_log::{ChangeLogWriter, Piece, PieceKind};
+use spanferry_core::change_log::{ChangeLogWriter, LogId, Piece, PieceKind};
 use spanferry_core::position::Position;
 use spanferry_core::target::TableRow;
 use spanferry_log::{DiskLog, LogOptions};
@@ -62,7 +62,8 @@ fn hours_us(hours: u64) -> u64 {
 
 async fn create(scratch: &Scratch, budget_bytes: u64) -> DiskLog {
     let start = Position::parse("mariadb:").unwrap();
-    DiskLog::create(&scratch.0, "source", &start, options(budget_bytes))
+    let id = LogId("6ba7b810-9dad-41d1-80b4-00c04fd430c8".to_owned());
+    DiskLog::create(&scratch.0, &id, "source", &start, options(budget_bytes))
         .await
         .unwrap()
 }

@@ -7,7 +7,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, Piece, PieceKind, Sequence};
+use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, LogId, Piece, PieceKind, Sequence};
 use spanferry_core::position::Position;
 use spanferry_log::{DiskLog, LogOptions};
 
@@ -42,6 +42,7 @@ async fn measure(
 ) -> Result<String, Box<dyn Error>> {
     let log = DiskLog::create(
         directory,
+        &LogId("00000000-0000-0000-0000-000000000001".to_owned()),
         "bench",
         &Position::parse("mariadb:")?,
         LogOptions::default(),

@@ -136,6 +136,12 @@ pub enum LogError {
         /// What was given.
         found: String,
     },
+    /// The identity given for a new log is no UUID; nothing was made.
+    #[error("expected a lower-case UUID as the identity of the change log, found `{text}`")]
+    WrongId {
+        /// What was given.
+        text: String,
+    },
     /// A part of a piece exceeds a format limit; nothing was taken.
     #[error("{part} has {bytes} bytes, the change log takes at most {limit}")]
     TooLarge {
@@ -187,11 +193,11 @@ impl LogError {
     }
 }
 
-/// ENOSPC and EDQUOT.
+/// ENOSPC, EDQUOT, and EFBIG of a file system or user limit, which can be raised while the process runs.
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
 
@@ -218,6 +224,7 @@ impl From<LogError> for Failure {
             LogError::AlreadyExists { .. }
             | LogError::Closed
             | LogError::SecondWriter
+            | LogError::WrongId { .. }
             | LogError::WrongPiece { .. }
             | LogError::WrongPosition { .. }
             | LogError::TooLarge { .. } => (code::BUG, Class::Bug, None),
@@ -242,6 +249,7 @@ impl From<LogError> for Failure {
             | LogError::NotYet { .. }
             | LogError::Closed
             | LogError::SecondWriter
+            | LogError::WrongId { .. }
             | LogError::WrongPiece { .. }
             | LogError::WrongPosition { .. }
             | LogError::TooLarge { .. } => failure,

@@ -93,19 +93,19 @@ pub(crate) fn lock_end(end: &SharedEnd) -> MutexGuard<'_, End> {
 }
 
 impl DiskLog {
-    /// Creates a log in a directory (made with mode 0700) that holds none. `source` names the source for a person,
-    /// `position` is where it begins.
+    /// Creates a log in a directory (made with mode 0700) that holds none. `id` is a UUID, `source` names the source for a
+    /// person, `position` is where it begins.
     pub async fn create(
         directory: &Path,
+        id: &change_log::LogId,
         source: &str,
         position: &Position,
         options: LogOptions,
     ) -> Result<DiskLog, LogError> {
         let (directory, source, context) = (directory.to_owned(), source.to_owned(), position.to_string());
+        let log_id = LogId::parse(&id.0).ok_or_else(|| LogError::WrongId { text: id.0.clone() })?;
         blocking(move || {
             let files = Arc::new(Directory::lock(&directory, true)?);
-            let log_id = LogId::random()
-                .map_err(|error| LogError::from_io("read", Path::new("/dev/urandom"), error))?;
             DiskLog::new(Core::create(
                 files,
                 log_id,

@@ -19,8 +19,8 @@
 //! final name always has a whole header. Segments change only between transactions: a transaction never spans two.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+
+use std::io;
 
 use crate::error::LogError;
 use crate::files::{Files, LogFile, read_exact_at};
@@ -42,18 +42,16 @@ const TEMPORARY_SUFFIX: &str = ".new";
 /// Digits of the largest u64, so that names sort as numbers.
 const NAME_DIGITS: usize = 20;
 
-/// The identity of one log: made when it is created, in every segment, and in the fence rows at the target.
+/// The identity of one log: given when it is created, in every segment, and in the fence rows at the target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LogId(pub(crate) [u8; 16]);
 
 impl LogId {
-    /// A new random (version 4) UUID from the operating system.
-    pub(crate) fn random() -> io::Result<LogId> {
-        let mut bytes = [0_u8; 16];
-        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        bytes[6] = (bytes[6] & 0x0f) | 0x40;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        Ok(LogId(bytes))
+    /// Reads the 36 characters that `Display` writes.
+    pub(crate) fn parse(text: &str) -> Option<LogId> {
+        let digits = text.replace('-', "");
+        let id = LogId(u128::from_str_radix(&digits, 16).ok()?.to_be_bytes());
+        (id.to_string() == text).then_some(id)
     }
 
     /// What the checksums of the blocks start from, so that a block of another log never fits.
@@ -322,8 +320,16 @@ mod tests {
     }
 
     #[test]
-    fn random_ids_are_version_4() {
-        let text = LogId::random().unwrap().to_string();
-        assert_eq!((text.len(), text.as_bytes()[14]), (36, b'4'));
+    fn ids_are_read_as_they_are_written() {
+        let id = LogId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
+        assert_eq!(LogId::parse(&id.to_string()), Some(id));
+        for text in [
+            "",
+            "log",
+            "00010203-0405-0607-0809-0a0b0c0d0e",
+            "000102030405060708090a0b0c0d0eff",
+        ] {
+            assert_eq!(LogId::parse(text), None, "{text}");
+        }
     }
 }

@@ -123,8 +123,13 @@ impl Writer {
                 .or_else(|error| cut_back(self.file.as_ref(), durable, error))?;
         }
         kill_point("after log write", "");
-        self.file.sync().map_err(|error| {
-            LogError::poisoned(format!("syncing segment {segment} of the change log: {error}"))
+        self.file.sync().or_else(|error| {
+            let error = LogError::from_io("synced", &self.files.path(&segment_name(segment)), error);
+            if error.is_space() {
+                // Some file systems give out room only now. Nothing of these blocks is relied on: all are written again.
+                return cut_back(self.file.as_ref(), durable, error);
+            }
+            Err(LogError::poisoned(error_chain(&error)))
         })?;
         self.durable = end;
         Ok(self.settle_blocks(end - durable))
@@ -185,7 +190,7 @@ fn write_block(
     Ok(block.header.offset + block.bytes.len() as u64)
 }
 
-/// After a failed write: a full disk leaves the durable bytes only, anything else (also if cutting fails) is poison.
+/// After a failed write or sync: a full disk leaves the durable bytes only, anything else (also if cutting fails) is poison.
 fn cut_back<T>(file: &dyn LogFile, durable: u64, error: LogError) -> Result<T, LogError> {
     match (&error, file.set_len(durable)) {
         (LogError::DiskFull { .. }, Ok(())) => Err(error),

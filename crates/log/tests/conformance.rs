@@ -8,7 +8,9 @@ mod support;
 use std::future::Future;
 use std::path::PathBuf;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogReader, ChangeLogWriter, Piece, PieceKind, Sequence};
+use spanferry_core::change_log::{
+    ChangeLog, ChangeLogReader, ChangeLogWriter, LogId, Piece, PieceKind, Sequence,
+};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
@@ -420,7 +422,8 @@ impl Provider for Disk {
     type Log = DiskLog;
 
     async fn create(&self, position: &Position) -> DiskLog {
-        DiskLog::create(&self.directory(), "source", position, OPTIONS)
+        let id = LogId("00000000-0000-0000-0000-000000000001".to_owned());
+        DiskLog::create(&self.directory(), &id, "source", position, OPTIONS)
             .await
             .unwrap()
     }

@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogReader, ChangeLogWriter, Piece, PieceKind, Sequence};
+use spanferry_core::change_log::{
+    ChangeLog, ChangeLogReader, ChangeLogWriter, LogId, Piece, PieceKind, Sequence,
+};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
@@ -32,6 +34,7 @@ fn piece(number: u64, body: Vec<u8>) -> Piece {
 async fn create(directory: &Path, options: LogOptions) -> Result<DiskLog, LogError> {
     DiskLog::create(
         directory,
+        &LogId("00000000-0000-0000-0000-000000000001".to_owned()),
         "source",
         &Position::parse("mariadb:").unwrap(),
         options,

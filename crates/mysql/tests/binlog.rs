@@ -514,9 +514,7 @@ async fn positions_resume_or_are_refused() {
             )
         };
         assert_eq!(failure_of(&source, &more).await, code::HISTORY_CHANGED);
-        if !mariadb {
-            assert_eq!(failure_of(&source, &foreign).await, code::HISTORY_CHANGED);
-        }
+        assert_eq!(failure_of(&source, &foreign).await, code::HISTORY_CHANGED);
         if mariadb && admin.server().version >= (11, 4, 0) {
             admin
                 .execute("SET GLOBAL slave_connections_needed_for_purge = 0")

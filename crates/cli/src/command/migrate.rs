@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use spanferry_core::code::{self, Exit};
 use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
@@ -31,6 +32,7 @@ pub(crate) async fn run(settings: &Settings, args: &MigrateArgs) -> Result<u8, F
     let state = Arc::new(StateDir::lock(&settings.state_dir)?);
     RunFile::of(settings)?.bind(&state)?;
     run_log::start(&state)?;
+    outlive_full_files();
     let interrupt = StopSignal::new();
     let listener = tokio::spawn(listen(interrupt.clone()));
     let result = migrate(&session, settings, args, &state, interrupt).await;
@@ -266,6 +268,13 @@ async fn listen(interrupt: StopSignal) {
         }
         render::tell("stopping at the next clean point; once more to end at once");
         interrupt.request();
+    }
+}
+
+/// A file that may not grow further is an error of that write, for which capture waits, not the end of the process.
+fn outlive_full_files() {
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        tracing::warn!(%error, "a file at its size limit will end the process");
     }
 }
 

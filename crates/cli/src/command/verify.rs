@@ -3,6 +3,7 @@
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
+use spanferry_core::reached::Reached;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
 use spanferry_engine::verify::{Kind, TableVerdict, verify};
 
@@ -87,7 +88,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
 fn applied(control: &ControlState) -> Result<Position, Failure> {
     let (stream, lane) = Lane::Apply.parts();
     let row = control.fences.get(&(stream.to_owned(), lane));
-    row.and_then(|row| Position::parse(&row.position).ok())
+    row.and_then(|row| Reached::parse(&row.position, row.key.piece).ok())
+        .map(|reached| reached.position)
         .ok_or_else(|| {
             let text = "the fence row of the main stream is missing or unreadable";
             Failure::new(code::STATE_FOREIGN, Class::StopMigration, "control tables", text)

@@ -1,10 +1,11 @@
 //! The change log's disk: at its budget capture pauses and says so, and goes on when there is room.
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use spanferry_testkit::server::Engine;
 
-use crate::support::{bench, said};
+use crate::support::{Running, bench, said};
 
 const SCHEMA: &str =
     "CREATE TABLE t (id INT PRIMARY KEY, pad VARCHAR(3000) NOT NULL);\nINSERT INTO t VALUES (1, 'x');\n";
@@ -33,6 +34,40 @@ async fn a_log_at_its_budget_pauses_capture_and_says_so() {
     world.wait(&mut migrate, "room again", |status| status["throttled"].is_null());
     assert_eq!(migrate.interrupt(), 130);
     world.options.clear();
+    world.expect_drained();
+    world.expect_equal();
+}
+
+/// Lets files of a running process grow up to `bytes` and no further: to write beyond fails as on a full disk.
+fn limit_files(migrate: &Running, bytes: &str) {
+    let limited = Command::new("prlimit")
+        .args(["--pid", &migrate.0.id().to_string(), &format!("--fsize={bytes}:")])
+        .status()
+        .unwrap();
+    assert!(limited.success());
+}
+
+/// No room for the log: capture waits and says so; with room again the same process goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_room_pauses_capture_until_there_is_some() {
+    let servers = bench(Engine::MySql).await;
+    let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    limit_files(&migrate, "1500000");
+    for _ in 0..4 {
+        world.sql(CHANGES).await;
+    }
+    world.wait(&mut migrate, "capture waits for room", |status| {
+        status["throttled"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("no space left for the change log"))
+    });
+    limit_files(&migrate, "unlimited");
+    world.wait(&mut migrate, "capture goes on", |status| {
+        status["throttled"].is_null()
+    });
+    assert_eq!(migrate.interrupt(), 130);
     world.expect_drained();
     world.expect_equal();
 }

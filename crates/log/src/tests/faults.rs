@@ -44,6 +44,26 @@ fn a_full_disk_leaves_nothing_behind_and_a_sync_can_be_repeated() {
     assert_eq!(read_all(&core).unwrap()[4].body[..], [5; 100]);
 }
 
+/// Whatever part of the failed sync reached the device: all of it is written once more.
+#[test]
+fn a_disk_that_is_full_only_at_the_fsync_can_be_repeated() {
+    for seed in 0..20 {
+        let (disk, core) = created(SMALL);
+        append(&core, &[1; 100], true).unwrap();
+        core.sync().unwrap();
+        append(&core, &[2; 100], true).unwrap();
+        append(&core, &[3; 100], true).unwrap();
+        disk.fill_sync();
+        assert!(matches!(core.sync(), Err(LogError::DiskFull { .. })));
+        assert_eq!(sequences(&core), [1]);
+        core.sync().unwrap();
+        assert_eq!(sequences(&core), [1, 2, 3]);
+        disk.crash(seed);
+        let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
+        assert_eq!(sequences(&core), [1, 2, 3]);
+    }
+}
+
 #[test]
 fn a_full_disk_at_a_new_segment_can_be_repeated() {
     let (disk, core) = created(SMALL);

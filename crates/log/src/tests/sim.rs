@@ -24,6 +24,8 @@ struct World {
     inodes: Vec<Inode>,
     capacity: Option<u64>,
     failing_syncs: u32,
+    /// Whether they fail for want of room.
+    syncs_full: bool,
     random: u64,
 }
 
@@ -154,7 +156,14 @@ impl SimDisk {
 
     /// So many of the next syncs fail.
     pub(super) fn fail_syncs(&self, count: u32) {
-        self.world().failing_syncs = count;
+        let mut world = self.world();
+        (world.failing_syncs, world.syncs_full) = (count, false);
+    }
+
+    /// The next sync finds no room for what was written: the file system gives out room no earlier.
+    pub(super) fn fill_sync(&self) {
+        let mut world = self.world();
+        (world.failing_syncs, world.syncs_full) = (1, true);
     }
 
     /// The content of a file, changed by a test.
@@ -302,7 +311,9 @@ impl LogFile for SimFile {
         for change in &dirty {
             apply(&mut world.inodes[self.index].durable, change);
         }
-        if fails {
+        if fails && world.syncs_full {
+            Err(io::ErrorKind::StorageFull.into())
+        } else if fails {
             Err(io::Error::other("the device failed"))
         } else {
             Ok(())

@@ -97,6 +97,7 @@ pub(crate) fn failure(error: MysqlError, address: &str) -> Failure {
         "diverged",
         "has more",
         "not in the source's binlog",
+        "is missing the gtid",
     ]) {
         code::HISTORY_CHANGED
     } else if says(&["same server_uuid/server_id", "same server_id", "same server_uuid"]) {

@@ -26,18 +26,18 @@ use crate::source::{MysqlSource, position, unreadable};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long a transaction that was captured may take until the server counts it as executed: a commit under way.
+const EXECUTED_WAIT: Duration = Duration::from_secs(2);
 /// Silence after which the server counts as gone: three heartbeats.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 impl MysqlSource {
-    /// The source's executed set must contain `after`, and nothing behind `after` may be purged.
+    /// The source must hold the history of `after`, and nothing behind `after` may be purged.
     async fn verify_history(&self, connection: &mut Connection, after: &Position) -> Result<(), Failure> {
         let stop = |code: code::Code, message: &str| {
             Failure::new(code, Class::StopMigration, self.options().address(), message)
         };
-        let executed = position(connection).await.map_err(|error| self.failure(error))?;
-        let executed = executed.map_err(|error| unreadable(self.options(), error))?;
-        match executed.contains_all(after) {
+        match self.executed(connection, after).await?.holds_history_of(after) {
             Ok(true) => {}
             Ok(false) => {
                 return Err(stop(
@@ -63,6 +63,23 @@ impl MysqlSource {
             }
         }
         Ok(())
+    }
+
+    /// Where the server stands. MySQL sends a transaction before it counts as executed: what is on its way is waited for.
+    async fn executed(&self, connection: &mut Connection, after: &Position) -> Result<Position, Failure> {
+        if let Position::Mysql(set) = after
+            && !connection.server().is_mariadb()
+        {
+            let seconds = EXECUTED_WAIT.as_secs();
+            connection
+                .query(&format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {seconds})"))
+                .await
+                .map_err(|error| self.failure(error))?;
+        }
+        position(connection)
+            .await
+            .map_err(|error| self.failure(error))?
+            .map_err(|error| unreadable(self.options(), error))
     }
 
     async fn begin_dump(&self, connection: &mut Connection, after: &Position) -> Result<(), MysqlError> {
@@ -106,13 +123,18 @@ impl ChangeSource for MysqlSource {
         self.begin_dump(&mut connection, after)
             .await
             .map_err(|error| self.failure(error))?;
-        Ok(BinlogStream {
+        let mut stream = BinlogStream {
             address: self.options().address(),
             connection,
             checksummed: None,
             assembler: Assembler::new(after.clone()),
             failed: None,
-        })
+        };
+        // The made-up ROTATE: the server sends it once it has found the position, and its refusal instead if it has not.
+        let mut pieces = Vec::new();
+        stream.receive(&mut pieces).await?;
+        debug_assert!(pieces.is_empty(), "a ROTATE is no transaction");
+        Ok(stream)
     }
 
     fn decoder(&self, tables: &[Arc<TablePlan>]) -> BinlogDecoder {

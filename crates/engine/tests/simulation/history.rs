@@ -1,0 +1,256 @@
+//! The source's history: tables in three groups, transactions whose every change the source's own constraints allow.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use crate::random::Random;
+use spanferry_core::mapping::{self, MappingOptions};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::schema::{
+    Catalog, ForeignKeyAction, IndexPart, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
+    SourceTable, SourceType,
+};
+use spanferry_core::target_schema::Dialect;
+
+/// `id`, a constrained column, and a plain one.
+pub(crate) type Row = [i64; 3];
+pub(crate) type State = [BTreeMap<i64, Row>; 4];
+pub(crate) const AUTHOR: usize = 0;
+pub(crate) const BOOK: usize = 1;
+pub(crate) const ITEM: usize = 2;
+pub(crate) const NOTE: usize = 3;
+/// Transactions before the migration begins.
+pub(crate) const BEFORE: usize = 12;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
+    pub(crate) table: usize,
+    pub(crate) old: Option<i64>,
+    pub(crate) new: Option<Row>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Transaction {
+    Changes(Vec<Change>),
+    /// A statement that changes rows without row events.
+    Truncate(usize),
+}
+
+pub(crate) struct History {
+    pub(crate) transactions: Vec<Transaction>,
+    /// The state after so many transactions.
+    pub(crate) states: Vec<State>,
+}
+
+impl History {
+    pub(crate) fn new(random: &mut Random) -> History {
+        let mut history = History {
+            transactions: Vec::new(),
+            states: vec![State::default()],
+        };
+        let truncate = random.chance(25).then(|| BEFORE + random.below(30) as usize);
+        for number in 0..BEFORE + 40 {
+            let mut state = history.states.last().unwrap().clone();
+            let transaction = if truncate == Some(number) {
+                let table = *random.pick(&[ITEM, NOTE]);
+                state[table].clear();
+                Transaction::Truncate(table)
+            } else {
+                let wanted = if random.chance(15) {
+                    14
+                } else {
+                    random.between(1, 4)
+                };
+                let mut changes = Vec::new();
+                for _ in 0..wanted * 3 {
+                    if changes.len() as u64 >= wanted {
+                        break;
+                    }
+                    draw(random, &mut state, &mut changes);
+                }
+                Transaction::Changes(changes)
+            };
+            history.transactions.push(transaction);
+            history.states.push(state);
+        }
+        history
+    }
+
+    /// The state after `number` transactions and `piece` changes of the next.
+    pub(crate) fn state(&self, number: usize, piece: u64) -> State {
+        let mut state = self.states[number].clone();
+        if piece > 0
+            && let Transaction::Changes(changes) = &self.transactions[number]
+        {
+            for change in changes.iter().take(piece as usize) {
+                apply(&mut state, change);
+            }
+        }
+        state
+    }
+}
+
+fn apply(state: &mut State, change: &Change) {
+    if let Some(old) = change.old {
+        state[change.table].remove(&old);
+    }
+    if let Some(row) = change.new {
+        state[change.table].insert(row[0], row);
+    }
+}
+
+/// Draws one change (or a swap of unique values, in three) and makes it if the source would.
+fn draw(random: &mut Random, state: &mut State, changes: &mut Vec<Change>) {
+    let table = *random.pick(&[AUTHOR, BOOK, ITEM, ITEM, NOTE]);
+    let keys: Vec<i64> = state[table].keys().copied().collect();
+    if table == ITEM && keys.len() > 1 && random.chance(25) {
+        let (left, right) = (*random.pick(&keys), *random.pick(&keys));
+        if left != right {
+            let (one, two) = (state[table][&left], state[table][&right]);
+            for row in [
+                [left, 900, one[2]],
+                [right, one[1], two[2]],
+                [left, two[1], one[2]],
+            ] {
+                make(
+                    state,
+                    changes,
+                    Change {
+                        table,
+                        old: Some(row[0]),
+                        new: Some(row),
+                    },
+                );
+            }
+            return;
+        }
+    }
+    let old = (!keys.is_empty() && random.chance(65)).then(|| *random.pick(&keys));
+    let fresh = [
+        random.below(14) as i64,
+        random.below(14) as i64,
+        random.below(1_000) as i64,
+    ];
+    let change = match old {
+        Some(old) if random.chance(25) => Change {
+            table,
+            old: Some(old),
+            new: None,
+        },
+        Some(old) if random.chance(30) => Change {
+            table,
+            old: Some(old),
+            new: Some(fresh),
+        },
+        Some(old) => Change {
+            table,
+            old: Some(old),
+            new: Some([old, fresh[1], fresh[2]]),
+        },
+        None => Change {
+            table,
+            old: None,
+            new: Some(fresh),
+        },
+    };
+    make(state, changes, change);
+}
+
+fn make(state: &mut State, changes: &mut Vec<Change>, change: Change) {
+    if let (Some(row), table) = (change.new, change.table)
+        && change.old != Some(row[0])
+        && state[table].contains_key(&row[0])
+    {
+        return;
+    }
+    let mut next = state.clone();
+    apply(&mut next, &change);
+    if broken(&next, [true; 4]).is_none() {
+        *state = next;
+        changes.push(change);
+    }
+}
+
+/// The first constraint that a state breaks, of those that are in force: by table.
+pub(crate) fn broken(state: &State, in_force: [bool; 4]) -> Option<&'static str> {
+    for table in [AUTHOR, ITEM] {
+        let mut values: Vec<i64> = state[table].values().map(|row| row[1]).collect();
+        values.sort_unstable();
+        if in_force[table] && values.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Some("unique");
+        }
+    }
+    let orphan = |row: &Row| !state[AUTHOR].contains_key(&row[1]);
+    (in_force[BOOK] && state[BOOK].values().any(orphan)).then_some("foreign key")
+}
+
+pub(crate) fn catalog() -> Catalog {
+    let name = |table: &str| QualifiedName {
+        schema: "shop".into(),
+        table: table.into(),
+    };
+    let column = |name: &str| SourceColumn {
+        name: name.into(),
+        ty: SourceType::Integer {
+            bits: 64,
+            unsigned: false,
+        },
+        nullable: false,
+        default: None,
+        on_update: false,
+        generated: None,
+        generated_stored: false,
+        auto_increment: false,
+    };
+    let table = |table: &str| SourceTable {
+        name: name(table),
+        engine: "InnoDB".into(),
+        system_versioned: false,
+        columns: vec![column("id"), column("tied"), column("plain")],
+        primary_key: vec![0],
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+        triggers: Vec::new(),
+        rows_estimate: 10,
+        bytes_estimate: 100,
+    };
+    let unique = || SourceIndex {
+        name: "one".into(),
+        unique: true,
+        kind: "BTREE".into(),
+        parts: vec![IndexPart::Column {
+            column: 1,
+            descending: false,
+            prefix: None,
+        }],
+    };
+    let mut tables: Vec<_> = ["author", "book", "item", "note"].map(table).into();
+    tables[AUTHOR].indexes.push(unique());
+    tables[ITEM].indexes.push(unique());
+    tables[BOOK].foreign_keys.push(SourceForeignKey {
+        name: "written".into(),
+        columns: vec![1],
+        parent: name("author"),
+        parent_columns: vec!["id".into()],
+        on_delete: ForeignKeyAction::NoAction,
+        on_update: ForeignKeyAction::NoAction,
+    });
+    Catalog {
+        tables,
+        other_objects: Vec::new(),
+    }
+}
+
+/// The plans of all tables, made once.
+pub(crate) fn plans() -> Vec<Arc<TablePlan>> {
+    static PLANS: LazyLock<Vec<Arc<TablePlan>>> = LazyLock::new(|| {
+        let options = MappingOptions {
+            dialect: Dialect::GoogleSql,
+            uuid_supported: false,
+        };
+        let mapped = mapping::map(catalog().tables, &options);
+        mapped.plans.into_iter().map(Arc::new).collect()
+    });
+    PLANS.clone()
+}

@@ -1,0 +1,279 @@
+//! The change log as a model in memory: a durable mark, and a tail that a crash may take.
+
+use spanferry_core::change_log::{
+    ChangeLog, ChangeLogReader, ChangeLogWriter, LogId, LogUsage, Piece, Sequence,
+};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::position::Position;
+use spanferry_engine::prepare::LogStore;
+
+use crate::world::{Shared, number_of, position, transaction_number};
+
+pub(crate) struct LogState {
+    id: String,
+    /// Number of the last transaction before the first piece.
+    start: usize,
+    /// The first sequence that has not been trimmed.
+    oldest: Sequence,
+    pieces: Vec<Piece>,
+    durable: usize,
+    next: u64,
+    next_durable: u64,
+    open: Option<u32>,
+}
+
+impl LogState {
+    /// The process died: what was not synced may be there, wholly, in part or not at all.
+    pub(crate) fn crash(&mut self, kept: impl FnOnce(usize) -> usize) -> bool {
+        let kept = self.durable + kept(self.pieces.len() - self.durable);
+        let lost = kept < self.pieces.len();
+        self.pieces.truncate(kept);
+        while self.pieces.last().is_some_and(|piece| !piece.last) {
+            self.pieces.pop();
+        }
+        let last = self.pieces.last().map_or(0, |piece| piece.sequence.0);
+        // One more, as for the incomplete transaction that was abandoned.
+        self.next = self.next_durable.max(last + 1);
+        self.durable = self.pieces.len();
+        self.open = None;
+        lost
+    }
+
+    fn complete(&self) -> impl DoubleEndedIterator<Item = &Piece> + Clone {
+        self.pieces[..self.durable].iter().filter(|piece| piece.last)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct SimLog(pub(crate) Shared);
+
+impl LogStore for SimLog {
+    type Log = SimLog;
+
+    async fn open(&self) -> Result<Option<SimLog>, Failure> {
+        Ok(self.0.lock().log.is_some().then(|| self.clone()))
+    }
+
+    async fn create(&self, id: &LogId, start: &Position, _source: &str) -> Result<SimLog, Failure> {
+        self.0.step().await;
+        {
+            let mut world = self.0.lock();
+            let id = id.0.clone();
+            let start = number_of(&start.to_string());
+            world.log = Some(LogState {
+                id,
+                start,
+                oldest: Sequence(1),
+                pieces: Vec::new(),
+                durable: 0,
+                next: 1,
+                next_durable: 1,
+                open: None,
+            });
+        }
+        self.0.step().await;
+        Ok(self.clone())
+    }
+}
+
+impl SimLog {
+    fn with<R>(&self, change: impl FnOnce(&mut LogState) -> R) -> R {
+        change(self.0.lock().log.as_mut().unwrap())
+    }
+
+    /// What was trimmed must not be asked for again.
+    fn expect_kept(&self, from: Sequence) {
+        let mut world = self.0.lock();
+        let oldest = world.log.as_ref().unwrap().oldest;
+        if from < oldest {
+            let text = format!("sequence {from} is needed, the log was trimmed below {oldest}");
+            world.violations.push(text);
+        }
+    }
+}
+
+impl ChangeLog for SimLog {
+    type Writer = SimLog;
+    type Reader = SimReader;
+
+    fn id(&self) -> LogId {
+        LogId(self.with(|log| log.id.clone()))
+    }
+
+    async fn writer(&self) -> Result<SimLog, Failure> {
+        Ok(self.clone())
+    }
+
+    async fn reader(&self, from: Sequence) -> Result<SimReader, Failure> {
+        self.expect_kept(from);
+        Ok(SimReader {
+            log: self.clone(),
+            next: (from.0, 0),
+        })
+    }
+
+    async fn end(&self) -> Result<(Sequence, Position), Failure> {
+        Ok(self.with(|log| match log.complete().next_back() {
+            Some(piece) => (piece.sequence, position(transaction_number(&piece.transaction))),
+            None => (Sequence::ZERO, position(log.start)),
+        }))
+    }
+
+    async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
+        self.expect_kept(at);
+        Ok(self.with(|log| {
+            let last = log.complete().rfind(|piece| piece.sequence < at);
+            position(last.map_or(log.start, |piece| transaction_number(&piece.transaction)))
+        }))
+    }
+
+    async fn start_for(&self, position: &Position) -> Result<(Sequence, Position), Failure> {
+        let world = &mut *self.0.lock();
+        let log = world.log.as_ref().unwrap();
+        let mut starts = vec![(log.oldest, log.start)];
+        starts.extend(
+            log.complete()
+                .map(|piece| (piece.sequence.next(), transaction_number(&piece.transaction))),
+        );
+        let contained = number_of(&position.to_string());
+        let good = starts
+            .iter()
+            .filter(|(_, before)| *before <= contained)
+            .count()
+            .max(1);
+        // Any good one may begin a segment.
+        let chosen = world.random.below(good as u64) as usize;
+        let (first, before) = starts[chosen];
+        Ok((first, self::position(before)))
+    }
+
+    async fn trim(&self, below: Sequence) -> Result<(), Failure> {
+        self.0.step().await;
+        let world = &mut *self.0.lock();
+        let log = world.log.as_mut().unwrap();
+        let last = log.complete().next_back().map(|piece| piece.sequence);
+        let trimmed = log
+            .complete()
+            .filter(|piece| piece.sequence < below && Some(piece.sequence) != last);
+        // Whole segments go: some of what may.
+        let count = world.random.below(trimmed.clone().count() as u64 + 1) as usize;
+        let Some((sequence, number)) = trimmed
+            .take(count)
+            .last()
+            .map(|piece| (piece.sequence, transaction_number(&piece.transaction)))
+        else {
+            return Ok(());
+        };
+        let before = log.pieces.len();
+        log.pieces.retain(|piece| piece.sequence > sequence);
+        log.durable -= before - log.pieces.len();
+        (log.oldest, log.start) = (sequence.next(), number);
+        world.count("log trimmed");
+        Ok(())
+    }
+
+    fn usage(&self) -> LogUsage {
+        self.with(|log| LogUsage {
+            bytes: log.pieces.len() as u64,
+            budget_bytes: u64::MAX,
+            oldest: log.oldest,
+            durable: log
+                .complete()
+                .next_back()
+                .map_or(Sequence::ZERO, |piece| piece.sequence),
+        })
+    }
+}
+
+impl ChangeLogWriter for SimLog {
+    async fn append(&mut self, pieces: &mut [Piece]) -> Result<(), Failure> {
+        self.0.step().await;
+        let mut world = self.0.lock();
+        if world.random.chance(5) {
+            world.count("log at its budget");
+            let class = Class::Retry { after: None };
+            return Err(Failure::new(
+                code::LOG_BUDGET,
+                class,
+                "log",
+                "it is at its budget",
+            ));
+        }
+        let log = world.log.as_mut().unwrap();
+        for piece in pieces {
+            piece.sequence = Sequence(log.next);
+            piece.number = log.open.map_or(0, |number| number + 1);
+            log.open = Some(piece.number);
+            if piece.last {
+                log.open = None;
+                log.next += 1;
+            }
+            log.pieces.push(piece.clone());
+        }
+        Ok(())
+    }
+
+    async fn abandon(&mut self) -> Result<(), Failure> {
+        let abandoned = self.with(|log| {
+            let open = log.open.take().is_some();
+            while log.pieces.last().is_some_and(|piece| !piece.last) {
+                log.pieces.pop();
+            }
+            log.durable = log.durable.min(log.pieces.len());
+            log.next += u64::from(open);
+            open
+        });
+        if abandoned {
+            self.0.lock().count("transaction abandoned");
+        }
+        Ok(())
+    }
+
+    async fn sync(&mut self) -> Result<Sequence, Failure> {
+        self.0.step().await;
+        self.with(|log| {
+            log.durable = log.pieces.len();
+            log.next_durable = log.next;
+        });
+        self.0.durable.send_modify(|version| *version += 1);
+        self.0.step().await;
+        Ok(self.usage().durable)
+    }
+}
+
+pub(crate) struct SimReader {
+    log: SimLog,
+    next: (u64, u32),
+}
+
+impl SimReader {
+    fn peek(&self) -> Option<Piece> {
+        self.log.with(|log| {
+            let durable = log.complete().next_back()?.sequence;
+            let next = self.next;
+            let mut pieces = log.pieces.iter();
+            pieces
+                .find(|piece| (piece.sequence.0, piece.number) >= next && piece.sequence <= durable)
+                .cloned()
+        })
+    }
+}
+
+impl ChangeLogReader for SimReader {
+    async fn try_next(&mut self) -> Result<Option<Piece>, Failure> {
+        let piece = self.peek();
+        if let Some(piece) = &piece {
+            self.next = (piece.sequence.0, piece.number + 1);
+        }
+        Ok(piece)
+    }
+
+    async fn readable(&mut self) -> Result<(), Failure> {
+        let mut durable = self.log.0.durable.subscribe();
+        while self.peek().is_none() {
+            durable.changed().await.unwrap();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,421 @@
+//! The whole engine in virtual time: seeded histories, crashes between durable steps, unclear commits; the target must equal
+//! a serial replay of the source (docs/design/hand-off.md). `SPANFERRY_SEED=N` replays one seed.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the world is small"
+)]
+
+mod history;
+mod log;
+#[path = "../../../testkit/src/random.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "the test kit's generator, shared without its connectors"
+)]
+mod random;
+mod source;
+mod target;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use random::{Random, SEED_VARIABLE, seed};
+use spanferry_core::code;
+use spanferry_core::failure::Failure;
+use spanferry_core::target::TablePhase;
+use spanferry_core::window::WindowLimits;
+use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
+use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::resync::resync;
+use spanferry_engine::stop::StopSignal;
+use spanferry_engine::verify::{TableVerdict, verify};
+
+use history::{BEFORE, History, plans};
+use log::SimLog;
+use source::SimSource;
+use target::{SimTarget, TargetState, expected_rows, main_key};
+use world::{Mutant, Shared, World, number_of, position};
+
+const SEEDS: u64 = 1_000;
+/// Seeds within which a wrong variant must be caught.
+const MUTANT_SEEDS: u64 = 1_000;
+const LIMITS: WindowLimits = WindowLimits {
+    bytes_best: 300,
+    bytes_max: 100_000,
+    mutations_max: 24,
+};
+/// Processes that one run may need; more means that it does not get on.
+const LIVES_MAX: usize = 60;
+/// Virtual time after which a process that has not ended is stuck.
+const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
+    let mut random = Random::new(seed);
+    let history = History::new(&mut random);
+    Shared::new(World {
+        random,
+        mutant,
+        history,
+        committed: BEFORE,
+        sessions: (0, 0),
+        log: None,
+        target: TargetState::default(),
+        crash_in: None,
+        violations: Vec::new(),
+        counts: BTreeMap::new(),
+    })
+}
+
+/// What one process does: resync one group if asked, or migrate until it has caught up.
+async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outcome>, Failure> {
+    let source = Arc::new(SimSource(shared.clone()));
+    let target = Arc::new(SimTarget(shared.clone()));
+    let options = PrepareOptions {
+        new_migration_id: "simulated".into(),
+        source_name: "simulated".into(),
+        mapping: "shop".into(),
+        workers: 3,
+    };
+    let (prepared, progress) = prepare(
+        source.as_ref(),
+        Arc::clone(&target),
+        &SimLog(shared.clone()),
+        plans(),
+        &options,
+    )
+    .await?;
+    if let Some(table) = resynced {
+        resync(&prepared, plans()[table].group).await?;
+        return Ok(None);
+    }
+    let migration = Migration {
+        source: Arc::clone(&source),
+        prepared,
+        interrupt: StopSignal::new(),
+        progress,
+        stop_when: StopWhen::CaughtUp,
+        lock: false,
+        source_rate: None,
+        limits: LIMITS,
+        // Nothing is kept beyond need: what a later life misses is a violation.
+        log_retention: Duration::ZERO,
+    };
+    migration.run().await.map(Some)
+}
+
+/// Runs one process in virtual time; `None` if it died.
+fn live(shared: &Shared, resynced: Option<usize>) -> Option<Result<Option<Outcome>, Failure>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    shared.crashed.send_replace(false);
+    let mut died = shared.crashed.subscribe();
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            _ = died.wait_for(|died| *died) => None,
+            ended = tokio::spawn(process(shared.clone(), resynced)) => Some(ended.unwrap()),
+            () = tokio::time::sleep(LIFE_MAX) => {
+                shared.lock().stuck();
+                None
+            }
+        }
+    });
+    drop(runtime);
+    if ended.is_none() {
+        died_at(shared);
+    }
+    ended
+}
+
+/// Counts where the process died, and what the death takes with it.
+fn died_at(shared: &Shared) {
+    let mut world = shared.lock();
+    let phases = world
+        .target
+        .control
+        .as_ref()
+        .map(|control| control.tables.values().map(|row| row.phase).collect::<Vec<_>>());
+    world.count("crash");
+    for phase in phases.iter().flatten() {
+        world.count(match phase {
+            TablePhase::Pending => "crash while pending",
+            TablePhase::Loading => "crash while loading",
+            TablePhase::Loaded => "crash while loaded",
+            TablePhase::Joined => "crash while joined",
+            TablePhase::Constrained => "crash while constrained",
+            TablePhase::Stopped => "crash while stopped",
+        });
+    }
+    if phases.is_none() {
+        world.count("crash before the first epoch");
+    }
+    let share = world.random.below(101) as usize;
+    if let Some(log) = &mut world.log
+        && log.crash(|tail| tail * share / 100)
+    {
+        world.count("log's tail lost");
+    }
+    if world.random.chance(10) {
+        world.log = None;
+        world.count("log lost");
+    }
+}
+
+/// A whole run over one seed; violations and counters. `crash_at` kills the first process at exactly that step.
+fn run(
+    seed: u64,
+    mutant: Option<Mutant>,
+    crash_at: Option<u64>,
+) -> (Vec<String>, BTreeMap<&'static str, u64>) {
+    let shared = new_world(seed, mutant);
+    let mut crashes = if crash_at.is_some() {
+        1
+    } else {
+        shared.lock().random.below(7)
+    };
+    let mut resynced = None;
+    for life in 0.. {
+        if life > LIVES_MAX {
+            shared.lock().violations.push("it does not get on".into());
+        }
+        {
+            let mut world = shared.lock();
+            let steps = if world.random.chance(25) { 12 } else { 250 };
+            let drawn = world.random.below(steps);
+            world.crash_in = (crashes > 0).then(|| crash_at.unwrap_or(drawn));
+            crashes = crashes.saturating_sub(1);
+        }
+        let ended = live(&shared, resynced);
+        let mut world = shared.lock();
+        if !world.violations.is_empty() {
+            break;
+        }
+        match ended {
+            None => {}
+            Some(Err(failure)) => {
+                let key = main_key(&world);
+                world
+                    .violations
+                    .push(format!("ended at {key:?}: {}: {failure}", failure.code));
+                break;
+            }
+            Some(Ok(None)) => {
+                world.count("resync");
+                resynced = None;
+            }
+            Some(Ok(Some(outcome))) => {
+                judge(&mut world, &outcome);
+                let stopped = outcome.stopped.first().map(|(table, _)| table.clone());
+                let whole = number_of(&outcome.position) == world.history.transactions.len();
+                world.committed = world.history.transactions.len();
+                resynced = stopped.map(|table| {
+                    plans()
+                        .iter()
+                        .position(|plan| plan.name().table == table)
+                        .unwrap()
+                });
+                if !world.violations.is_empty() || (resynced.is_none() && whole) {
+                    break;
+                }
+            }
+        }
+    }
+    let mut world = shared.lock();
+    (
+        std::mem::take(&mut world.violations),
+        std::mem::take(&mut world.counts),
+    )
+}
+
+/// The end of a process: every table equals the source where the main stream stands, or is stopped for a reason that exists.
+fn judge(world: &mut World, outcome: &Outcome) {
+    // The stop may come inside a transaction that takes several commits: its first changes are there.
+    let expected = expected_rows(world);
+    let status = if outcome.stopped.is_empty() { 0 } else { 4 };
+    let mut wrong = Vec::new();
+    if outcome.exit_status() != status || outcome.interrupted {
+        wrong.push(format!("exit status of {outcome:?}"));
+    }
+    let control = world.target.control.as_ref().unwrap();
+    for plan in plans() {
+        let (table, name) = (plan.id.0 as usize, &plan.name().table);
+        let row = &control.tables[name];
+        match outcome.stopped.iter().find(|(stopped, _)| stopped == name) {
+            Some((_, reason)) => {
+                let told = reason.contains(&code::DDL_SEEN.to_string());
+                let cause = world.history.transactions.iter().any(
+                    |transaction| matches!(transaction, history::Transaction::Truncate(at) if *at == table),
+                );
+                if row.phase != TablePhase::Stopped || !told || !cause {
+                    wrong.push(format!("{name} stops: {reason}"));
+                }
+            }
+            None if row.phase != TablePhase::Constrained => wrong.push(format!("{name} ends as {row:?}")),
+            None if world.target.rows[table] != expected[table] => {
+                wrong.push(format!(
+                    "{name}: {:?}, source {:?}",
+                    world.target.rows[table], expected[table]
+                ));
+            }
+            None => {}
+        }
+    }
+    if !outcome.stopped.is_empty() {
+        world.count("group stopped");
+    }
+    world.violations.append(&mut wrong);
+}
+
+/// Runs seeds on two threads; the first violation, and all counters.
+fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'static str, u64>) {
+    let half = |first: u64| {
+        let mut counts = BTreeMap::new();
+        for seed in (first..seeds).step_by(2) {
+            let (violations, counted) = run(seed, mutant, None);
+            for (what, count) in counted {
+                *counts.entry(what).or_default() += count;
+            }
+            if let Some(violation) = violations.first() {
+                return (Some(format!("{SEED_VARIABLE}={seed}: {violation}")), counts);
+            }
+        }
+        (None, counts)
+    };
+    let (left, right) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        (half(0), other.join().unwrap())
+    });
+    let mut counts: BTreeMap<&'static str, u64> = left.1;
+    for (what, count) in right.1 {
+        *counts.entry(what).or_default() += count;
+    }
+    (left.0.or(right.0), counts)
+}
+
+const MUST_HAPPEN: [&str; 32] = [
+    "log trimmed",
+    "aborted",
+    "aborted with a delay",
+    "apply commit",
+    "catch-up commit",
+    "control commit",
+    "crash",
+    "crash before the first epoch",
+    "crash while constrained",
+    "crash while joined",
+    "crash while loaded",
+    "crash while loading",
+    "crash while pending",
+    "crash while stopped",
+    "group stopped",
+    "late commit applied",
+    "late commit of a dead epoch refused",
+    "late commit refused",
+    "load commit",
+    "log at its budget",
+    "log lost",
+    "log's tail lost",
+    "own success rejected",
+    "reply lost",
+    "request doubled",
+    "request late",
+    "request lost",
+    "resync",
+    "session lost in a range",
+    "sessions at several positions",
+    "stream cut in a transaction",
+    "transaction cut in pieces",
+];
+
+#[test]
+fn the_target_equals_a_serial_replay() {
+    if std::env::var(SEED_VARIABLE).is_ok() {
+        let (violations, counts) = run(seed(0), None, None);
+        assert!(violations.is_empty(), "{violations:#?} {counts:#?}");
+        return;
+    }
+    let (violation, counts) = run_seeds(SEEDS, None);
+    assert_eq!(violation, None);
+    for what in MUST_HAPPEN {
+        assert!(counts.contains_key(what), "never happened: {what}; {counts:#?}");
+    }
+}
+
+/// One history, a crash at each durable step in turn, until a run gets through without meeting it.
+#[test]
+fn a_crash_between_every_two_durable_steps() {
+    for step in 0.. {
+        let (violations, counts) = run(7, None, Some(step));
+        assert!(violations.is_empty(), "step {step}: {violations:#?}");
+        if !counts.contains_key("crash") {
+            assert!(step > 200, "a run has more steps than {step}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_seed_replays() {
+    assert_eq!(run(11, None, None), run(11, None, None));
+}
+
+#[test]
+fn wrong_variants_are_caught() {
+    for mutant in [
+        Mutant::NoLoadFence,
+        Mutant::EpochOnly,
+        Mutant::LowAnew,
+        Mutant::HighIsLow,
+        Mutant::HighKept,
+    ] {
+        let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
+        assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");
+    }
+}
+
+/// Verify sees the equality that the oracle sees, and a single row that was changed behind its back.
+#[test]
+fn verify_agrees_with_the_oracle() {
+    let shared = new_world(3, None);
+    shared.lock().history.transactions.truncate(BEFORE);
+    let Some(Ok(Some(outcome))) = live(&shared, None) else {
+        panic!("the run ends")
+    };
+    assert_eq!(outcome.position, position(BEFORE).to_string());
+    let check = |expected: bool| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
+        let plans = plans();
+        let verdicts = loop {
+            // A session may be lost here as anywhere.
+            if let Ok(verdicts) =
+                runtime.block_on(verify(&source, &target, &plans, &position(BEFORE), |_| {}))
+            {
+                break verdicts;
+            }
+        };
+        assert_eq!(
+            verdicts.iter().all(TableVerdict::is_equal),
+            expected,
+            "{verdicts:?}"
+        );
+    };
+    check(true);
+    let table = (0..4)
+        .find(|table| !shared.lock().target.rows[*table].is_empty())
+        .unwrap();
+    shared.lock().target.rows[table].first_entry().unwrap().get_mut()[2] += 1;
+    check(false);
+}

@@ -1,0 +1,453 @@
+//! The target: atomic commits behind a compare-and-set of the fence row, constraints, and every unclear outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::code;
+use spanferry_core::ddl;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::reached::Reached;
+use spanferry_core::rows::RowBatch;
+use spanferry_core::target::{
+    CommitError, ControlChange, ControlState, ExistingTable, FenceKey, FenceRow, FencedCommit, Lane,
+    MigrationRow, MutationKind, Rejection, TablePhase, Target, TargetDescription, TargetScan,
+};
+use spanferry_core::target_schema::Dialect;
+use spanferry_core::wire::{WireReader, WireValue};
+
+use crate::history::{AUTHOR, BOOK, ITEM, State, broken, plans};
+use crate::source::encode;
+use crate::world::{Mutant, Shared, World, number_of};
+
+#[derive(Default)]
+pub(crate) struct TargetState {
+    pub(crate) rows: State,
+    pub(crate) tables: BTreeSet<usize>,
+    /// Constraints in force, by table: each has at most one.
+    pub(crate) in_force: [bool; 4],
+    pub(crate) control: Option<ControlState>,
+    /// Commits on their way that nobody waits for, with the target's steps until they arrive.
+    late: Vec<(u64, FencedCommit)>,
+}
+
+pub(crate) struct SimTarget(pub(crate) Shared);
+
+fn lane_key(lane: Lane) -> (String, u32) {
+    let (stream, number) = lane.parts();
+    (stream.to_owned(), number)
+}
+
+fn numbers(payload: &[u8]) -> Vec<i64> {
+    let number = |value| match value {
+        Ok(WireValue::String(text)) => std::str::from_utf8(text).unwrap().parse().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    WireReader::new(payload).map(number).collect()
+}
+
+fn rejection(status: &str, message: &str) -> CommitError {
+    CommitError::Rejected(Rejection {
+        status: status.into(),
+        message: message.into(),
+        too_large: false,
+        transient: false,
+    })
+}
+
+/// The commit arrives at the target: all of it happens, or nothing.
+fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
+    let lane = lane_key(commit.lane);
+    let control = world.target.control.as_ref().unwrap();
+    let found = control.fences.get(&lane).map(|row| row.key);
+    let holds = found == Some(commit.previous);
+    let is_load = matches!(commit.lane, Lane::Load(_));
+    let same_epoch = found.is_some_and(|key| key.epoch == commit.previous.epoch);
+    let passes = match world.mutant {
+        Some(Mutant::NoLoadFence) => holds || is_load,
+        Some(Mutant::EpochOnly) => holds || (is_load && same_epoch),
+        Some(Mutant::LowAnew | Mutant::HighIsLow | Mutant::HighKept) | None => holds,
+    };
+    if !passes {
+        return Err(rejection("NOT_FOUND", "the fence row is not there"));
+    }
+    if world.mutant.is_none() {
+        promises(world, commit);
+    }
+    let mut rows = world.target.rows.clone();
+    for mutations in &commit.data {
+        let table = mutations.table.id.0 as usize;
+        for payload in mutations.rows.payloads() {
+            let values = numbers(payload);
+            match mutations.kind {
+                MutationKind::Delete => {
+                    rows[table].remove(&values[0]);
+                }
+                MutationKind::Upsert => {
+                    rows[table].insert(values[0], [values[0], values[1], values[2]]);
+                }
+            }
+        }
+    }
+    if let Some(constraint) = broken(&rows, world.target.in_force) {
+        world.violations.push(format!("a commit breaks a {constraint}"));
+        return Err(rejection("FAILED_PRECONDITION", constraint));
+    }
+    world.target.rows = rows;
+    let control = world.target.control.as_mut().unwrap();
+    for change in &commit.control {
+        match change {
+            ControlChange::Table(row) => {
+                let mut row = row.clone();
+                if world.mutant == Some(Mutant::HighKept)
+                    && let Some(known) = control.tables.get(&row.table)
+                    && !known.high.is_empty()
+                    && !row.high.is_empty()
+                {
+                    row.high.clone_from(&known.high);
+                }
+                control.tables.insert(row.table.clone(), row);
+            }
+            ControlChange::Range(row) => {
+                drop(
+                    control
+                        .ranges
+                        .insert((row.table.clone(), row.number), row.clone()),
+                );
+            }
+            ControlChange::ForgetRanges(table) => control.ranges.retain(|(name, _), _| name != table),
+        }
+    }
+    if holds {
+        control.fences.insert(lane, commit.next.clone());
+    }
+    world.count(match commit.lane {
+        Lane::Control => "control commit",
+        Lane::Load(_) => "load commit",
+        Lane::Apply => "apply commit",
+        Lane::CatchUp => "catch-up commit",
+    });
+    if commit.lane == Lane::Apply && commit.next.key.piece > 0 {
+        world.count("transaction cut in pieces");
+    }
+    compare(world);
+    Ok(())
+}
+
+/// What must hold before a commit (hand-off.md, steps 1 to 3; fence.md, step 7).
+fn promises(world: &mut World, commit: &FencedCommit) {
+    let control = world.target.control.as_ref().unwrap();
+    let mut broken = Vec::new();
+    if commit.next.key.epoch != control.migration.epoch {
+        broken.push("a dead epoch writes".to_owned());
+    }
+    if matches!(commit.lane, Lane::Load(_)) {
+        for mutations in &commit.data {
+            let row = &control.tables[&mutations.table.name().table];
+            if row.phase == TablePhase::Stopped {
+                continue;
+            }
+            if row.low.is_empty() || number_of(&row.low) > world.sessions.0 {
+                broken.push(format!(
+                    "{}: `low` is not durable or too high: {row:?}",
+                    row.table
+                ));
+            }
+            if row.high.is_empty() || number_of(&row.high) < world.sessions.1 {
+                broken.push(format!(
+                    "{}: `high` is not durable or too low: {row:?}",
+                    row.table
+                ));
+            }
+        }
+    }
+    world.violations.append(&mut broken);
+}
+
+/// The source's rows where the main stream stands: at its position, with the first changes of a torn transaction.
+pub(crate) fn expected_rows(world: &World) -> State {
+    let fence = &world.target.control.as_ref().unwrap().fences[&lane_key(Lane::Apply)];
+    let reached = Reached::parse(&fence.position, fence.key.piece).unwrap();
+    let number = number_of(&reached.position.to_string());
+    world.history.state(number, reached.piece())
+}
+
+/// Tables under constraints are in a state that the source had, at the main stream's fence (hand-off.md, step 13).
+fn compare(world: &mut World) {
+    let expected = expected_rows(world);
+    let control = world.target.control.as_ref().unwrap();
+    let fence = &control.fences[&lane_key(Lane::Apply)];
+    for plan in plans() {
+        let table = plan.id.0 as usize;
+        let row = control.tables.get(&plan.name().table);
+        if row.is_some_and(|row| row.phase == TablePhase::Constrained)
+            && world.target.rows[table] != expected[table]
+        {
+            let (found, wanted) = (&world.target.rows[table], &expected[table]);
+            let text = format!("{} at {fence:?}: {found:?}, source {wanted:?}", plan.name());
+            world.violations.push(text);
+        }
+    }
+}
+
+/// Late commits whose time has come.
+fn land(world: &mut World) {
+    let mut due = Vec::new();
+    world.target.late.retain_mut(|(left, commit)| {
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            due.push(commit.clone());
+        }
+        *left > 0
+    });
+    for commit in due {
+        let stale = commit.previous.epoch != world.target.control.as_ref().unwrap().migration.epoch;
+        let what = match (arrive(world, &commit), stale) {
+            (Ok(()), _) => "late commit applied",
+            (Err(_), true) => "late commit of a dead epoch refused",
+            (Err(_), false) => "late commit refused",
+        };
+        world.count(what);
+    }
+}
+
+fn unclear() -> CommitError {
+    let class = Class::Ambiguous;
+    CommitError::Ambiguous(Failure::new(code::TARGET_FAILED, class, "target", "no reply"))
+}
+
+impl SimTarget {
+    fn send(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+        let mut world = self.0.lock();
+        land(&mut world);
+        let late_by = world.random.between(1, 60);
+        match world.random.below(40) {
+            0 => {
+                world.count("aborted");
+                Err(CommitError::Aborted { retry_after: None })
+            }
+            1 => {
+                world.count("aborted with a delay");
+                Err(CommitError::Aborted {
+                    retry_after: Some(Duration::from_millis(300)),
+                })
+            }
+            2 => {
+                world.count("request lost");
+                Err(unclear())
+            }
+            3 => {
+                world.count("reply lost");
+                arrive(&mut world, commit).and(Err(unclear()))
+            }
+            4 => {
+                world.count("request late");
+                world.target.late.push((late_by, commit.clone()));
+                Err(unclear())
+            }
+            5 | 6 => {
+                world.count("request doubled");
+                world.target.late.push((late_by, commit.clone()));
+                arrive(&mut world, commit)
+            }
+            7 => {
+                world.count("own success rejected");
+                arrive(&mut world, commit).and(Err(rejection("ALREADY_EXISTS", "the fence row")))
+            }
+            _ => arrive(&mut world, commit),
+        }
+    }
+
+    fn run_statement(world: &mut World, statement: &String) -> Result<(), Failure> {
+        let dialect = Dialect::GoogleSql;
+        for plan in plans() {
+            let (table, target) = (plan.id.0 as usize, &plan.target);
+            let adds = target
+                .indexes
+                .iter()
+                .map(|index| ddl::create_index(target, index, dialect));
+            let mut adds = adds.chain(
+                target
+                    .foreign_keys
+                    .iter()
+                    .map(|key| ddl::add_foreign_key(target, key, dialect)),
+            );
+            let removals = target.indexes.iter().map(|index| ddl::drop_index(index, dialect));
+            let mut removals = removals.chain(
+                target
+                    .foreign_keys
+                    .iter()
+                    .map(|key| ddl::drop_foreign_key(target, key, dialect)),
+            );
+            if *statement == ddl::create_table(target, dialect) {
+                assert!(world.target.tables.insert(table), "created twice: {statement}");
+            } else if *statement == ddl::drop_table(target, dialect) {
+                assert!(!world.target.in_force[table] && world.target.tables.remove(&table));
+                world.target.rows[table].clear();
+            } else if removals.any(|known| known == *statement) {
+                world.target.in_force[table] = false;
+            } else if adds.any(|known| known == *statement) {
+                world.target.in_force[table] = true;
+                if let Some(constraint) = broken(&world.target.rows, world.target.in_force) {
+                    world
+                        .violations
+                        .push(format!("{statement} meets a broken {constraint}"));
+                    world.target.in_force[table] = false;
+                    let class = Class::StopTable;
+                    return Err(Failure::new(code::TARGET_DDL, class, statement, "refused"));
+                }
+            } else {
+                continue;
+            }
+            return Ok(());
+        }
+        panic!("unknown statement {statement}");
+    }
+}
+
+impl Target for SimTarget {
+    type Scan = SimScan;
+
+    async fn describe(&self) -> Result<TargetDescription, Failure> {
+        let world = self.0.lock();
+        let plans = plans();
+        let there = plans
+            .iter()
+            .filter(|plan| world.target.tables.contains(&(plan.id.0 as usize)));
+        let tables = there.map(|plan| {
+            let has_rows = !world.target.rows[plan.id.0 as usize].is_empty();
+            let existing = ExistingTable {
+                table: plan.target.clone(),
+                has_rows,
+                misfit: None,
+            };
+            (plan.target.name.clone(), existing)
+        });
+        let in_force = |table: usize| world.target.in_force[table];
+        let made = [AUTHOR, ITEM].into_iter().filter(|table| in_force(*table));
+        let keys = [BOOK].into_iter().filter(|table| in_force(*table));
+        Ok(TargetDescription {
+            dialect: Dialect::GoogleSql,
+            emulator: false,
+            tables: tables.collect(),
+            indexes: made
+                .map(|table| plans[table].target.indexes[0].name.clone())
+                .collect(),
+            foreign_keys: keys
+                .map(|table| plans[table].target.foreign_keys[0].name.clone())
+                .collect(),
+        })
+    }
+
+    async fn create_database(&self, _dialect: Dialect) -> Result<(), Failure> {
+        Err(Failure::bug("database", "it is there"))
+    }
+
+    async fn run_ddl(&self, statements: &[String]) -> Result<(), Failure> {
+        for statement in statements {
+            self.0.step().await;
+            SimTarget::run_statement(&mut self.0.lock(), statement)?;
+        }
+        self.0.step().await;
+        Ok(())
+    }
+
+    async fn create_control(&self) -> Result<(), Failure> {
+        self.0.step().await;
+        Ok(())
+    }
+
+    async fn read_control(&self) -> Result<Option<ControlState>, Failure> {
+        let world = self.0.lock();
+        let mut control = world.target.control.clone();
+        if world.mutant == Some(Mutant::LowAnew) {
+            for row in control.iter_mut().flat_map(|control| control.tables.values_mut()) {
+                if row.phase == TablePhase::Loading {
+                    row.low.clear();
+                }
+            }
+        }
+        Ok(control)
+    }
+
+    async fn begin_epoch(
+        &self,
+        expected: Option<&MigrationRow>,
+        migration: &MigrationRow,
+        fences: &[(Lane, FenceRow)],
+    ) -> Result<(), Failure> {
+        self.0.step().await;
+        {
+            let mut world = self.0.lock();
+            let known = world.target.control.take();
+            assert_eq!(known.as_ref().map(|control| &control.migration), expected);
+            let rows = fences.iter().map(|(lane, row)| (lane_key(*lane), row.clone()));
+            world.target.control = Some(ControlState {
+                migration: migration.clone(),
+                tables: known
+                    .as_ref()
+                    .map(|known| known.tables.clone())
+                    .unwrap_or_default(),
+                ranges: known.map(|known| known.ranges).unwrap_or_default(),
+                fences: rows.collect::<BTreeMap<_, _>>(),
+            });
+        }
+        self.0.step().await;
+        Ok(())
+    }
+
+    async fn drop_control(&self) -> Result<(), Failure> {
+        Err(Failure::bug("control tables", "no run drops them"))
+    }
+
+    async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+        self.0.step().await;
+        let result = self.send(commit);
+        self.0.step().await;
+        result
+    }
+
+    async fn read_fence(&self, lane: Lane) -> Result<Option<FenceRow>, Failure> {
+        self.0.step().await;
+        let world = self.0.lock();
+        Ok(world
+            .target
+            .control
+            .as_ref()
+            .and_then(|control| control.fences.get(&lane_key(lane)).cloned()))
+    }
+
+    async fn scan(&self, table: &Arc<TablePlan>) -> Result<SimScan, Failure> {
+        let world = self.0.lock();
+        Ok(SimScan(
+            world.target.rows[table.id.0 as usize]
+                .values()
+                .map(|row| encode(row))
+                .collect(),
+        ))
+    }
+
+    fn commits_in_flight_max(&self) -> usize {
+        4
+    }
+}
+
+/// The fence key of the main stream, for a failure's text.
+pub(crate) fn main_key(world: &World) -> Option<FenceKey> {
+    let control = world.target.control.as_ref()?;
+    control.fences.get(&lane_key(Lane::Apply)).map(|row| row.key)
+}
+
+pub(crate) struct SimScan(Vec<Vec<u8>>);
+
+impl TargetScan for SimScan {
+    async fn next(&mut self, into: &mut RowBatch, _bytes_max: usize) -> Result<bool, Failure> {
+        into.clear();
+        match self.0.pop() {
+            Some(row) => into.push(&row),
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,130 @@
+//! The simulated world: one source history, one log, one target, and the seed that decides what goes wrong.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::random::Random;
+use spanferry_core::position::{Position, TransactionId};
+use tokio::sync::watch;
+
+use crate::history::History;
+use crate::log::LogState;
+use crate::target::TargetState;
+
+/// A wrong variant, expressed by a switch in the fakes: each must be caught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// Load commits are not fenced.
+    NoLoadFence,
+    /// Load commits are fenced by their epoch alone.
+    EpochOnly,
+    /// `low` is taken anew after a restart.
+    LowAnew,
+    /// The source reports `low` as `high`.
+    HighIsLow,
+    /// `high` is kept from an earlier attempt.
+    HighKept,
+}
+
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) mutant: Option<Mutant>,
+    pub(crate) history: History,
+    /// Transactions that the source has committed.
+    pub(crate) committed: usize,
+    /// Lowest and highest position of the sessions of the present attempt.
+    pub(crate) sessions: (usize, usize),
+    pub(crate) log: Option<LogState>,
+    pub(crate) target: TargetState,
+    /// Durable steps until the process dies.
+    pub(crate) crash_in: Option<u64>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+impl World {
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// A process neither ends nor dies.
+    pub(crate) fn stuck(&mut self) {
+        let control = self.target.control.as_ref();
+        let fences = control.map(|control| &control.fences);
+        let tables = control.map(|control| &control.tables);
+        let text = format!("stuck: {} committed, {fences:?}, {tables:?}", self.committed);
+        self.violations.push(text);
+    }
+
+    /// The source commits up to `most` more transactions.
+    pub(crate) fn advance(&mut self, most: u64) {
+        let more = usize::try_from(self.random.below(most + 1)).unwrap();
+        self.committed = (self.committed + more).min(self.history.transactions.len());
+    }
+}
+
+/// A handle on the world; clones share it.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    world: Arc<Mutex<World>>,
+    pub(crate) crashed: watch::Sender<bool>,
+    /// Moves whenever the log's durable mark does.
+    pub(crate) durable: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(world: World) -> Shared {
+        Shared {
+            world: Arc::new(Mutex::new(world)),
+            crashed: watch::Sender::new(false),
+            durable: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// A point between two durable steps: time passes, others run, and the process may die here.
+    pub(crate) async fn step(&self) {
+        let (delay, dies) = {
+            let mut world = self.lock();
+            if world.random.chance(30) {
+                world.advance(2);
+            }
+            let delay = world.random.below(12);
+            let dies = match &mut world.crash_in {
+                Some(0) => true,
+                Some(left) => {
+                    *left -= 1;
+                    false
+                }
+                None => false,
+            };
+            (delay, dies)
+        };
+        if dies || *self.crashed.borrow() {
+            self.crashed.send_replace(true);
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+    }
+}
+
+/// The position after `number` transactions.
+pub(crate) fn position(number: usize) -> Position {
+    Position::parse(&format!("mariadb:0-1-{number}")).unwrap()
+}
+
+/// The number of transactions that a position contains.
+pub(crate) fn number_of(position: &str) -> usize {
+    position.rsplit('-').next().unwrap().parse().unwrap()
+}
+
+pub(crate) fn transaction_number(text: &str) -> usize {
+    match TransactionId::parse(text) {
+        Some(TransactionId::Mariadb { number, .. }) => usize::try_from(number).unwrap(),
+        other => panic!("{text}: {other:?}"),
+    }
+}
