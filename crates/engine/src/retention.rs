@@ -22,6 +22,8 @@ use crate::stop::StopSignal;
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Share of the budget at which the operator is told, in percent; from here on nothing that is applied is kept on purpose.
 const ALARM_PERCENT: u64 = 70;
+/// Room that capture needs in any case: an append of it may be larger than 30 % of a very small budget.
+const ROOM_BYTES_MIN: u64 = 4 << 20;
 /// Share below which the alarm may be given again, in percent: the distance keeps it from being given over and over.
 const QUIET_PERCENT: u64 = 60;
 /// Tables that an alarm names as the reason why nothing can be trimmed.
@@ -85,7 +87,8 @@ impl<L: ChangeLog> Retention<L> {
     /// Cancellation: safe.
     pub async fn look(&mut self) -> Result<(), Failure> {
         let usage = self.log.usage();
-        let is_tight = percent(&usage) >= ALARM_PERCENT;
+        let room = usage.budget_bytes.saturating_sub(usage.bytes);
+        let is_tight = percent(&usage) >= ALARM_PERCENT || room < ROOM_BYTES_MIN;
         self.watch_budget(&usage);
         if self.registry.holding_log().next().is_none() {
             let below = self.unneeded_below(usage.oldest, is_tight).await?;

@@ -220,6 +220,18 @@ async fn a_full_log_has_room_again_once_its_content_is_applied() {
     check_complete(&scratch, last + 1, last + 3).await;
 }
 
+#[tokio::test]
+async fn a_budget_too_small_for_an_append_keeps_no_history() {
+    let scratch = Scratch::new();
+    let log = Arc::new(create(&scratch, ROOM_BYTES_MIN).await);
+    append(&log, 1..=20).await.unwrap();
+    let (mut retention, moves, progress) = retention(&log, TablePhase::Joined, HOUR * 1000);
+    moves.send_replace(applied(20));
+    retention.look().await.unwrap();
+    assert!(log.usage().oldest > Sequence(15), "{:?}", log.usage());
+    assert_eq!(progress.snapshot().findings, [], "it is far from full");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_alarm_says_why_and_how_long() {
     let scratch = Scratch::new();

@@ -14,8 +14,7 @@ const CHANGES: &str = "SET SESSION cte_max_recursion_depth = 10000;
     REPLACE INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 400) SELECT i, CONCAT(UUID(), REPEAT('x', 2500)) FROM n;
     ";
 
-/// A budget smaller than what comes: capture waits, `status` says why, and it goes on once what is applied has been trimmed; an
-/// interrupt is clean, and a larger budget resumes.
+/// A budget smaller than what comes: capture waits, `status` says why, an interrupt is clean, and a larger budget resumes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_at_its_budget_pauses_capture_and_says_so() {
     let servers = bench(Engine::MySql).await;
@@ -23,7 +22,7 @@ async fn a_log_at_its_budget_pauses_capture_and_says_so() {
     world.options = vec!["--log-budget".to_owned(), "3000000".to_owned()];
     let mut migrate = world.migrate();
     world.wait_caught_up(&mut migrate);
-    for _ in 0..12 {
+    for _ in 0..4 {
         world.sql(CHANGES).await;
     }
     world.wait(&mut migrate, "capture waits for room", |status| {
@@ -31,7 +30,6 @@ async fn a_log_at_its_budget_pauses_capture_and_says_so() {
             .as_str()
             .is_some_and(|reason| reason.contains("capture waits"))
     });
-    world.wait(&mut migrate, "room again", |status| status["throttled"].is_null());
     assert_eq!(migrate.interrupt(), 130);
     world.options.clear();
     world.expect_drained();

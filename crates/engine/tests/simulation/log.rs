@@ -87,6 +87,16 @@ impl SimLog {
     fn with<R>(&self, change: impl FnOnce(&mut LogState) -> R) -> R {
         change(self.0.lock().log.as_mut().unwrap())
     }
+
+    /// What was trimmed must not be asked for again.
+    fn expect_kept(&self, from: Sequence) {
+        let mut world = self.0.lock();
+        let oldest = world.log.as_ref().unwrap().oldest;
+        if from < oldest {
+            let text = format!("sequence {from} is needed, the log was trimmed below {oldest}");
+            world.violations.push(text);
+        }
+    }
 }
 
 impl ChangeLog for SimLog {
@@ -123,6 +133,7 @@ impl ChangeLog for SimLog {
     }
 
     async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
+        self.expect_kept(at);
         Ok(self.with(|log| {
             assert!(
                 at.0 >= log.oldest,
