@@ -62,7 +62,11 @@ async fn receive<S: ChangeSource>(
         }
         let Ok(end) = end.await else { return Ok(()) };
         let (_, position) = end?;
-        let followed = follow(source.as_ref(), &position, &jobs, &stop, &following).await;
+        let opened = || {
+            following.send_replace(true);
+            progress.update(|state| state.throttled = None);
+        };
+        let followed = follow(source.as_ref(), &position, &jobs, &stop, opened).await;
         following.send_replace(false);
         let Err((lasted, failure)) = followed else {
             return Ok(());
@@ -87,20 +91,20 @@ async fn receive<S: ChangeSource>(
     }
 }
 
-/// Follows one stream until told to stop; on failure, whether anything had arrived.
+/// Follows one stream until told to stop, and says when it is open; on failure, whether anything had arrived.
 async fn follow<S: ChangeSource>(
     source: &S,
     position: &Position,
     jobs: &mpsc::Sender<Job>,
     stop: &StopSignal,
-    following: &watch::Sender<bool>,
+    opened: impl FnOnce(),
 ) -> Result<(), (bool, Failure)> {
     let mut stream = tokio::select! {
         biased;
         () = stop.requested() => return Ok(()),
-        opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
+        stream = source.open(position) => stream.map_err(|failure| (false, failure))?,
     };
-    following.send_replace(true);
+    opened();
     let mut arrived = false;
     loop {
         let mut pieces = Vec::new();
