@@ -121,8 +121,8 @@ pub trait ChangeLog: Send + Sync + 'static {
 /// Cancellation: a dropped `append` or `sync` future leaves the log as after a crash at that point: reopen the writer.
 /// After any failure of class other than `Retry` the writer is poisoned: every later call fails the same way, because a
 /// failed fsync says nothing about what reached the disk; the log must be opened anew.
-/// `LOG_BUDGET` and a full disk are of class `Retry`: of a failed append nothing was taken, of a failed sync nothing is
-/// visible or forgotten, and the same call may be made again when there is room.
+/// `LOG_BUDGET` and a full disk are of class `Retry`: nothing of the failed append stays visible, and the same append may be
+/// made again when there is room.
 pub trait ChangeLogWriter: Send + 'static {
     /// Appends pieces in order, numbering them, and leaves them in `pieces`. A piece that follows one without `last` continues that transaction.
     fn append(&mut self, pieces: &mut [Piece]) -> impl Future<Output = Result<(), Failure>> + Send;

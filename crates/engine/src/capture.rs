@@ -62,11 +62,7 @@ async fn receive<S: ChangeSource>(
         }
         let Ok(end) = end.await else { return Ok(()) };
         let (_, position) = end?;
-        let opened = || {
-            following.send_replace(true);
-            progress.update(|state| state.throttled = None);
-        };
-        let followed = follow(source.as_ref(), &position, &jobs, &stop, opened).await;
+        let followed = follow(source.as_ref(), &position, &jobs, &stop, &following).await;
         following.send_replace(false);
         let Err((lasted, failure)) = followed else {
             return Ok(());
@@ -91,20 +87,20 @@ async fn receive<S: ChangeSource>(
     }
 }
 
-/// Follows one stream until told to stop, and says when it is open; on failure, whether anything had arrived.
+/// Follows one stream until told to stop; on failure, whether anything had arrived.
 async fn follow<S: ChangeSource>(
     source: &S,
     position: &Position,
     jobs: &mpsc::Sender<Job>,
     stop: &StopSignal,
-    opened: impl FnOnce(),
+    following: &watch::Sender<bool>,
 ) -> Result<(), (bool, Failure)> {
     let mut stream = tokio::select! {
         biased;
         () = stop.requested() => return Ok(()),
-        stream = source.open(position) => stream.map_err(|failure| (false, failure))?,
+        opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
     };
-    opened();
+    following.send_replace(true);
     let mut arrived = false;
     loop {
         let mut pieces = Vec::new();

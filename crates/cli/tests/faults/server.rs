@@ -35,15 +35,7 @@ async fn source_replaced(engine: Engine) {
             world.server.stop()
         }
         .unwrap();
-        world.wait(&mut migrate, "the source is missed", |status| {
-            status["throttled"]
-                .as_str()
-                .is_some_and(|reason| reason.contains("source lost"))
-        });
         world.server.restart().unwrap();
-        world.wait(&mut migrate, "the stream is open again", |status| {
-            status["throttled"].is_null()
-        });
         world.sql(CHANGES).await;
         let rows: Vec<u64> = world
             .server
