@@ -1,5 +1,6 @@
 //! Constraints: indexes and foreign keys of a group, once every table of it is exact.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::code;
@@ -18,7 +19,10 @@ use crate::migrate::ControlLane;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 
-/// Builds constraints group by group until told to stop or nothing is left to build.
+/// Most groups whose constraints are built together: their control rows share one commit.
+const GROUPS_MAX: usize = 500;
+
+/// Builds the constraints of groups as they become exact, until told to stop or nothing is left to build.
 pub async fn build<T: Target>(
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
@@ -29,8 +33,9 @@ pub async fn build<T: Target>(
     let mut changed = registry.subscribe();
     while !registry.all_constrained() {
         let position = reached.borrow_and_update().clone();
-        if let Some(group) = next_exact(&registry, &position) {
-            build_group(&registry, &control, &shared, dialect, group).await?;
+        let groups = exact_groups(&registry, &position);
+        if !groups.is_empty() {
+            build_groups(&registry, &control, &shared, dialect, &groups).await?;
             continue;
         }
         tokio::select! {
@@ -43,47 +48,54 @@ pub async fn build<T: Target>(
     Ok(())
 }
 
-/// A group whose tables have all joined and whose every `high` the main stream has passed.
-fn next_exact(registry: &Registry, position: &Position) -> Option<GroupId> {
-    let exact = |plan: &Arc<TablePlan>| {
+/// Groups whose tables have all joined and whose every `high` the main stream has passed, unless they are constrained.
+fn exact_groups(registry: &Registry, position: &Position) -> BTreeSet<GroupId> {
+    let (mut exact, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+    for plan in registry.plans() {
         let state = registry.state(plan.id);
-        state.row.phase == TablePhase::Joined
-            && state
-                .high
-                .is_some_and(|high| position.contains_all(&high).unwrap_or(false))
-    };
-    let constrained = |plan: &Arc<TablePlan>| registry.phase(plan.id) == TablePhase::Constrained;
-    registry
-        .plans()
-        .iter()
-        .filter(|plan| exact(plan))
-        .map(|plan| plan.group)
-        .find(|group| {
-            registry
-                .group(*group)
-                .all(|plan| exact(plan) || constrained(plan))
-        })
+        let passed = |high: &Position| position.contains_all(high).unwrap_or(false);
+        match state.row.phase {
+            TablePhase::Constrained => {}
+            TablePhase::Joined if state.high.as_ref().is_some_and(passed) => {
+                exact.insert(plan.group);
+            }
+            TablePhase::Pending
+            | TablePhase::Loading
+            | TablePhase::Loaded
+            | TablePhase::Joined
+            | TablePhase::Stopped => {
+                waiting.insert(plan.group);
+            }
+        }
+    }
+    exact.difference(&waiting).copied().take(GROUPS_MAX).collect()
 }
 
-async fn build_group<T: Target>(
+/// One look at the target and one batch for all groups: a look takes a read of each of its tables.
+async fn build_groups<T: Target>(
     registry: &Registry,
     control: &ControlLane<T>,
     shared: &LaneShared<T>,
     dialect: Dialect,
-    group: GroupId,
+    groups: &BTreeSet<GroupId>,
 ) -> Result<(), Failure> {
-    let description = shared.target.describe().await?;
-    let plans = || registry.group(group);
-    let mut missing: Vec<Constraint> = plans()
-        .flat_map(|plan| indexes(plan, dialect, &description))
-        .collect();
-    missing.extend(plans().flat_map(|plan| foreign_keys(plan, dialect, &description)));
-    run(shared, missing).await?;
+    let plans = || {
+        registry
+            .plans()
+            .iter()
+            .filter(|plan| groups.contains(&plan.group))
+    };
+    if plans().any(|plan| !plan.target.indexes.is_empty() || !plan.target.foreign_keys.is_empty()) {
+        let description = shared.target.describe().await?;
+        let mut missing: Vec<Constraint> = plans()
+            .flat_map(|plan| indexes(plan, dialect, &description))
+            .collect();
+        missing.extend(plans().flat_map(|plan| foreign_keys(plan, dialect, &description)));
+        run(shared, missing).await?;
+    }
     let constrained = |transition: &Transition<'_>| {
-        // The group may have stopped meanwhile: then it stays so.
-        let joined = registry
-            .group(group)
-            .filter(|plan| registry.phase(plan.id) == TablePhase::Joined);
+        // A group may have stopped meanwhile: then it stays so.
+        let joined = plans().filter(|plan| registry.phase(plan.id) == TablePhase::Joined);
         joined
             .map(|plan| {
                 ControlChange::Table(transition.row_with(plan.id, |row| row.phase = TablePhase::Constrained))

@@ -26,6 +26,8 @@ use crate::row::Cells;
 
 /// How long DDL that is refused because of other work on the database is tried again.
 const DDL_CONTENTION_BUDGET: Duration = Duration::from_secs(120);
+/// Most statements of one DDL call: the emulator answers a call only when all of them are done, each slower than the one before.
+const DDL_STATEMENTS_MAX: usize = 50;
 /// What the emulator says while a read-write transaction or another schema change is active.
 const DDL_CONTENTION: &str = "concurrent schema change operation or read-write transaction";
 
@@ -176,23 +178,26 @@ impl Client {
             .await
     }
 
-    /// Runs DDL statements as one batch and waits for its end, however long that takes.
+    /// Runs DDL statements in order, in as few calls as may be, and waits for their end, however long that takes.
     ///
     /// `operation_id` (a letter, then letters, digits and `_`) makes the call repeatable: a batch that was accepted under it
     /// before is waited for, not run again. Statements before a failing one stay done.
     pub async fn update_ddl(&self, statements: &[String], operation_id: &str) -> Result<(), DdlError> {
         let mut applied = 0;
         let mut backoff = Backoff::new(DDL_CONTENTION_BUDGET);
-        let mut attempt = 0_u32;
-        loop {
-            // A refused operation keeps its id, so each attempt after it needs one of its own.
-            let id = if attempt == 0 {
-                operation_id.to_owned()
-            } else {
-                format!("{operation_id}_{attempt}")
+        for call in 0_usize.. {
+            // A refused operation keeps its id, so each call after the first needs one of its own.
+            let id = match call {
+                0 => operation_id.to_owned(),
+                _ => format!("{operation_id}_{call}"),
             };
-            match self.update_ddl_once(&statements[applied..], &id).await {
-                Ok(()) => return Ok(()),
+            let end = statements.len().min(applied + DDL_STATEMENTS_MAX);
+            match self.update_ddl_once(&statements[applied..end], &id).await {
+                Ok(()) if end == statements.len() => break,
+                Ok(()) => {
+                    applied = end;
+                    backoff = Backoff::new(DDL_CONTENTION_BUDGET);
+                }
                 Err(mut error) => {
                     applied += error.applied;
                     error.applied = applied;
@@ -205,8 +210,8 @@ impl Client {
                         .map_err(|cause| DdlError { applied, cause })?;
                 }
             }
-            attempt += 1;
         }
+        Ok(())
     }
 
     async fn update_ddl_once(&self, statements: &[String], operation_id: &str) -> Result<(), DdlError> {

