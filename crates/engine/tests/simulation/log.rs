@@ -12,10 +12,10 @@ use crate::world::{Shared, number_of, position, transaction_number};
 
 pub(crate) struct LogState {
     id: String,
-    /// Transactions before the first one that is kept.
+    /// Number of the last transaction before the first piece.
     start: usize,
-    /// The first sequence that is kept.
-    oldest: u64,
+    /// The first sequence that has not been trimmed.
+    oldest: Sequence,
     pieces: Vec<Piece>,
     durable: usize,
     next: u64,
@@ -40,13 +40,7 @@ impl LogState {
         lost
     }
 
-    /// Transactions that lie before a sequence.
-    fn number_before(&self, at: Sequence) -> usize {
-        let last = self.complete().rfind(|piece| piece.sequence < at);
-        last.map_or(self.start, |piece| transaction_number(&piece.transaction))
-    }
-
-    fn complete(&self) -> impl DoubleEndedIterator<Item = &Piece> {
+    fn complete(&self) -> impl DoubleEndedIterator<Item = &Piece> + Clone {
         self.pieces[..self.durable].iter().filter(|piece| piece.last)
     }
 }
@@ -70,7 +64,7 @@ impl LogStore for SimLog {
             world.log = Some(LogState {
                 id,
                 start,
-                oldest: 1,
+                oldest: Sequence(1),
                 pieces: Vec::new(),
                 durable: 0,
                 next: 1,
@@ -112,13 +106,7 @@ impl ChangeLog for SimLog {
     }
 
     async fn reader(&self, from: Sequence) -> Result<SimReader, Failure> {
-        self.with(|log| {
-            assert!(
-                from.0 >= log.oldest,
-                "{from} was trimmed: the oldest is {}",
-                log.oldest
-            )
-        });
+        self.expect_kept(from);
         Ok(SimReader {
             log: self.clone(),
             next: (from.0, 0),
@@ -135,43 +123,52 @@ impl ChangeLog for SimLog {
     async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
         self.expect_kept(at);
         Ok(self.with(|log| {
-            assert!(
-                at.0 >= log.oldest,
-                "{at} was trimmed: the oldest is {}",
-                log.oldest
-            );
-            position(log.number_before(at))
+            let last = log.complete().rfind(|piece| piece.sequence < at);
+            position(last.map_or(log.start, |piece| transaction_number(&piece.transaction)))
         }))
     }
 
-    async fn start_for(&self, reached: &Position) -> Result<(Sequence, Position), Failure> {
-        let reached = number_of(&reached.to_string());
-        let mut world = self.0.lock();
-        // A segment's beginning, as late as `reached` allows or earlier.
-        let back = world.random.below(6);
+    async fn start_for(&self, position: &Position) -> Result<(Sequence, Position), Failure> {
+        let world = &mut *self.0.lock();
         let log = world.log.as_ref().unwrap();
-        let later = log.complete().map(|piece| piece.sequence.next());
-        let latest = later.filter(|at| log.number_before(*at) <= reached).last();
-        let at = latest.map_or(log.oldest, |at| at.0.saturating_sub(back).max(log.oldest));
-        Ok((Sequence(at), position(log.number_before(Sequence(at)))))
+        let mut starts = vec![(log.oldest, log.start)];
+        starts.extend(
+            log.complete()
+                .map(|piece| (piece.sequence.next(), transaction_number(&piece.transaction))),
+        );
+        let contained = number_of(&position.to_string());
+        let good = starts
+            .iter()
+            .filter(|(_, before)| *before <= contained)
+            .count()
+            .max(1);
+        // Any good one may begin a segment.
+        let chosen = world.random.below(good as u64) as usize;
+        let (first, before) = starts[chosen];
+        Ok((first, self::position(before)))
     }
 
     async fn trim(&self, below: Sequence) -> Result<(), Failure> {
         self.0.step().await;
-        let mut world = self.0.lock();
-        // Whole segments: what is cheap.
-        let kept = world.random.below(3);
+        let world = &mut *self.0.lock();
         let log = world.log.as_mut().unwrap();
-        let end = log.complete().next_back().map_or(0, |piece| piece.sequence.0);
-        let below = below.0.saturating_sub(kept).min(end);
-        if below <= log.oldest {
+        let last = log.complete().next_back().map(|piece| piece.sequence);
+        let trimmed = log
+            .complete()
+            .filter(|piece| piece.sequence < below && Some(piece.sequence) != last);
+        // Whole segments go: some of what may.
+        let count = world.random.below(trimmed.clone().count() as u64 + 1) as usize;
+        let Some((sequence, number)) = trimmed
+            .take(count)
+            .last()
+            .map(|piece| (piece.sequence, transaction_number(&piece.transaction)))
+        else {
             return Ok(());
-        }
-        log.start = log.number_before(Sequence(below));
-        log.oldest = below;
+        };
         let before = log.pieces.len();
-        log.pieces.retain(|piece| piece.sequence.0 >= below);
+        log.pieces.retain(|piece| piece.sequence > sequence);
         log.durable -= before - log.pieces.len();
+        (log.oldest, log.start) = (sequence.next(), number);
         world.count("log trimmed");
         Ok(())
     }
@@ -180,7 +177,7 @@ impl ChangeLog for SimLog {
         self.with(|log| LogUsage {
             bytes: log.pieces.len() as u64,
             budget_bytes: u64::MAX,
-            oldest: Sequence(log.oldest),
+            oldest: log.oldest,
             durable: log
                 .complete()
                 .next_back()
