@@ -115,10 +115,10 @@ macro_rules! codes {
 
 codes! {
     // 10xx usage and the pair of state and target
-    USAGE = 1001, Usage, "wrong command line or configuration", "Correct the named option; `spanferry help` lists them all.";
-    STATE_LOCKED = 1002, Usage, "another process uses this state directory", "Wait for it to end, or name another directory with `--state-dir`.";
+    USAGE = 1001, Usage, "wrong command line or configuration", "Correct the named option; `spanferry help VERB` lists them all.";
+    STATE_LOCKED = 1002, Usage, "another process uses this state directory", "Wait for it to end, or stop it. Another `--state-dir` is only for another target.";
     STATE_FOREIGN = 1003, Usage, "state directory, source and target do not belong together", "Use the state directory of this migration, or a new empty one for a new target.";
-    STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Bring back the state directory named when the migration began, or run `spanferry end` to give the migration up.";
+    STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Changes are fetched again from the source, as far back as it still has them; nothing needs to be done.";
     // 20xx what `check` finds at the source
     SOURCE_UNREACHABLE = 2001, Refused, "the source cannot be reached", "Check host, port, firewall and that the server listens there.";
     SOURCE_LOGIN = 2002, Refused, "the source refuses the login", "Check user and password; the password is taken from `SPANFERRY_SOURCE_PASSWORD`, a file, a prompt or the URL.";
@@ -140,19 +140,19 @@ codes! {
     TARGET_FENCED = 3007, Failed, "another process has taken over this migration", "Find the other process; run the same command again only when it has ended.";
     TARGET_DDL = 3008, Failed, "the target refuses a DDL statement", "Look at the statement and the reason shown.";
     // 40xx schema and values
-    VALUE_REFUSED = 4001, SetAside, "a value has no exact form at the target", "Correct the value at the source, or leave the table out; then `spanferry resync TABLE`.";
+    VALUE_REFUSED = 4001, SetAside, "a value has no exact form at the target", "Correct the value at the source, or leave the table out; then stop `migrate` and run `spanferry resync TABLE`.";
     TYPE_REFUSED = 4002, Refused, "a column type has no exact form at the target", "Leave the table out with `--exclude`.";
     KEY_NOT_INJECTIVE = 4003, Refused, "two source keys could become one target key", "Leave the table out with `--exclude`, or change the key's type.";
     LEFT_OUT = 4004, SetAside, "a schema object is not carried", "Create it at the target by hand after the migration, if it is needed.";
     CONVERTED = 4005, SetAside, "a schema object is carried in another form", "Check that the application agrees.";
     CONSTRAINT_LEFT_OUT = 4006, SetAside, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
     // 50xx the stream
-    DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Run `spanferry resync TABLE` to load the group anew with its present schema.";
-    EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then `spanferry resync TABLE`.";
-    CHANGE_REJECTED = 5003, SetAside, "the target rejects a change", "Look at the reason, correct it, then `spanferry resync TABLE`.";
+    DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate` and run `spanferry resync TABLE`, which loads the group anew with its present schema.";
+    EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then stop `migrate` and run `spanferry resync TABLE`.";
+    CHANGE_REJECTED = 5003, SetAside, "the target rejects a change", "Look at the reason, correct it, then stop `migrate` and run `spanferry resync TABLE`.";
     SCHEMA_MISMATCH = 5004, SetAside, "the stream's schema of a table is not the one the migration began with", "Run `spanferry resync TABLE`.";
-    TABLE_CREATED = 5005, SetAside, "a table that the selection matches was created at the source", "Load it with `spanferry resync TABLE`, or leave it out with `--exclude`.";
-    POSITION_PURGED = 5006, Failed, "the source has forgotten the position", "The changes since then are lost at the source: begin again with an empty target, and raise the retention first.";
+    TABLE_CREATED = 5005, SetAside, "a table that the selection matches was created at the source", "Leave it out with `--exclude`; this release does not take it into a migration that has begun.";
+    POSITION_PURGED = 5006, Failed, "the source has forgotten the position", "The changes since then are lost at the source: `spanferry end`, drop the target's tables or name another database, raise the retention, and begin again.";
     HISTORY_CHANGED = 5007, Refused, "the source is not the one the migration began with", "Point the URL at a server that has all transactions already captured.";
     SOURCE_FAILED = 5008, Failed, "the source failed beyond the retry budget", "Look at the cause; run the same command again to resume.";
     SOURCE_AHEAD = 5009, Failed, "the source has moved on", "Stop the writes, drain with `spanferry migrate --stop-when caught-up`, and verify again.";

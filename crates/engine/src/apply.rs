@@ -355,6 +355,13 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             }
             asked.push(low.clone());
             let start = self.log.start_for(&low).await?;
+            if !low.contains_all(&start.1).map_err(misplaced)? {
+                let text = "it begins after a table's `low`: changes of that table are missing";
+                return Err(
+                    Failure::new(code::LOG_CORRUPT, Class::StopMigration, "change log", text)
+                        .hint("Run `spanferry resync` for the tables that `status` shows as loaded."),
+                );
+            }
             if earliest.as_ref().is_none_or(|(first, _)| start.0 < *first) {
                 earliest = Some(start);
             }

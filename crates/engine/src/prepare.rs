@@ -151,7 +151,7 @@ where
     let description = target.describe().await?;
     let start = match target.read_control().await? {
         None => begin_new(source, target.as_ref(), logs, &plans, options, &description).await?,
-        Some(state) => take_over(source, target.as_ref(), logs, &plans, options, state).await?,
+        Some(state) => take_over(source, target.as_ref(), logs, options, state).await?,
     };
     let (prepared, progress) = assemble(start, target, plans, options, description.dialect).await?;
     constraint::find_left_out(&prepared.registry, prepared.dialect, &description, &progress);
@@ -224,7 +224,6 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
     source: &S,
     target: &T,
     logs: &B,
-    plans: &[Arc<TablePlan>],
     options: &PrepareOptions,
     state: ControlState,
 ) -> Result<Start<B::Log>, Failure> {
@@ -250,7 +249,7 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
                 Subject::whole(),
                 text,
             ));
-            let start = new_log_start(plans, &state, &reached.position)?;
+            let start = new_log_start(&state, &reached.position)?;
             expect_source(source, &start, &reached.position).await?;
             kill_point("before log creation", "");
             let id = log_id(&state.migration.id, epoch);
@@ -393,21 +392,14 @@ async fn compare_log<L: ChangeLog>(log: &L, old: &FenceRow, position: &Position)
     ))
 }
 
-/// Where a new log for a known migration begins: at the watermark if every table takes part, else where the migration began.
-fn new_log_start(
-    plans: &[Arc<TablePlan>],
-    state: &ControlState,
-    position: &Position,
-) -> Result<Position, Failure> {
-    let takes_part = |plan: &Arc<TablePlan>| {
-        state.tables.get(&plan.name().table).is_some_and(|row| {
-            matches!(
-                row.phase,
-                TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped
-            )
-        })
+/// Where a new log for a known migration begins: at the watermark, unless a table is still to catch up from an earlier `low`; then
+/// where the migration began. All tables of the migration count, also those that this start does not work on.
+fn new_log_start(state: &ControlState, position: &Position) -> Result<Position, Failure> {
+    let catches_up = |row: &TableRow| match row.phase {
+        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => !row.low.is_empty(),
+        TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
     };
-    if plans.iter().all(takes_part) {
+    if !state.tables.values().any(catches_up) {
         return Ok(position.clone());
     }
     Position::parse(&state.migration.start_position)

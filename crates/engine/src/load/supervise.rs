@@ -14,6 +14,7 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::Position;
 use spanferry_core::source::{Snapshot, SnapshotSession, SnapshotSource};
 use spanferry_core::target::{ControlChange, RangeRow, TablePhase, TableRow, Target};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::work::{Attempt, TableLoad};
@@ -239,6 +240,7 @@ async fn begin<T: Target>(
         shared: shared.clone(),
         ranges: Mutex::new(ranges.clone()),
         lost: AtomicBool::new(false),
+        large: Semaphore::new(1),
         throttle: Arc::clone(throttle),
     }))
 }

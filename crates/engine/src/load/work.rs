@@ -11,6 +11,7 @@ use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::source::Boundary;
 use spanferry_core::target::{ControlChange, RangeRow, TablePhase, Target};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::supervise::{loaded_row, stop_table};
@@ -100,6 +101,8 @@ pub(super) struct Attempt<T> {
     pub(super) ranges: Mutex<BTreeMap<(String, u64), RangeRow>>,
     /// A session was lost: the others finish their range, then a new snapshot with all sessions takes the rest.
     pub(super) lost: AtomicBool,
+    /// One permit: batches of large rows are committed one at a time, whatever the number of workers.
+    pub(super) large: Semaphore,
     pub(super) throttle: Arc<Throttle>,
 }
 

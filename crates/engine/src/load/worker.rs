@@ -19,6 +19,8 @@ use crate::lane::{FencedLane, LaneError, interrupted};
 const COMMIT_ROWS_MAX: usize = 1_000;
 /// Most encoded bytes of one load commit: larger messages leave the processor's cache.
 const COMMIT_BYTES_MAX: usize = 1 << 20;
+/// A batch above this holds rows so large that one worker at a time commits such a batch, without reading on meanwhile.
+const LARGE_BYTES: u64 = 2 << 20;
 /// Most mutations of one load commit, below Spanner's 80,000.
 const COMMIT_MUTATIONS_MAX: usize = 79_000;
 /// Refused rows that are named; the rest is counted.
@@ -155,6 +157,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
             refused: 0,
             named: Vec::new(),
         };
+        let attempt = Arc::clone(&self.attempt);
         self.session.begin(plan, range).await?;
         let mut status = self
             .session
@@ -171,6 +174,11 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
                 kind: MutationKind::Upsert,
                 rows: batch,
             }];
+            let large = if bytes > LARGE_BYTES {
+                Some(attempt.large.acquire().await.expect("the permit is never closed"))
+            } else {
+                None
+            };
             if status == ReadStatus::End {
                 // A range with refused rows is not recorded: after a crash it must be read, and refused, again.
                 let row = (done.refused == 0).then(|| range_row(plan, range, number, done.rows));
@@ -178,6 +186,18 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
                     .await?;
                 self.attempt.loaded(plan.id, rows, bytes);
                 return Ok(done);
+            }
+            if large.is_some() {
+                let committed = self.lane.commit_counted(data, Vec::new()).await;
+                // The memory of large rows is given back, not kept for the next batch.
+                drop((committed.map_err(|error| rejected(plan, error))?, large));
+                self.spare = SnapshotRows::default();
+                self.attempt.loaded(plan.id, rows, bytes);
+                status = self
+                    .session
+                    .read(&mut self.filling, rows_max, COMMIT_BYTES_MAX)
+                    .await?;
+                continue;
             }
             std::mem::swap(&mut self.filling, &mut self.spare);
             let read = self.session.read(&mut self.filling, rows_max, COMMIT_BYTES_MAX);
