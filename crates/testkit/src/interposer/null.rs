@@ -186,9 +186,13 @@ impl Null {
             "BeginTransaction" => self.begin(message).map(|answer| single(&answer)),
             "Rollback" => {
                 let request: RollbackRequest = decode(message)?;
-                self.state()
-                    .transaction(&request.session, &request.transaction_id)?
-                    .ended = true;
+                // OK also for a transaction that has ended or was never there (spanner.proto, `Rollback`).
+                if let Ok(transaction) = self
+                    .state()
+                    .transaction(&request.session, &request.transaction_id)
+                {
+                    transaction.ended = true;
+                }
                 Ok(single(&()))
             }
             "StreamingRead" => self.read(message),
