@@ -4,6 +4,7 @@
 //! boundary `W`; the batch joins exactly there, and is made durable as joined before `W + 1` is applied
 //! (docs/design/hand-off.md, steps 9 to 12).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     reached_now: Reached,
     /// Whether the log, read up to the watermark, is known to hold everything that `reached_now` says is applied.
     aligned: bool,
+    /// The watermark at which that was last looked for.
+    looked_at: Option<Sequence>,
     /// Told after every commit of the main stream.
     reached: watch::Sender<Position>,
     /// Told as well.
@@ -97,6 +100,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             catch_up,
             reached_now,
             aligned: false,
+            looked_at: None,
             reached,
             watermark,
             advanced_at: Instant::now(),
@@ -162,9 +166,11 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     /// applied. A batch catches up to the sequence, and the main stream goes on behind the position
     /// (docs/design/hand-off.md, step 9).
     async fn is_aligned(&mut self) -> Result<bool, Failure> {
-        if !self.aligned {
-            let next = self.main.key().sequence.next();
-            let held = self.log.position_before(next).await?;
+        let at = self.main.key().sequence;
+        // The log is asked once for each place of the watermark: it reads a segment for the answer.
+        if !self.aligned && self.looked_at != Some(at) {
+            self.looked_at = Some(at);
+            let held = self.log.position_before(at.next()).await?;
             self.aligned = held.contains_all(&self.reached_now.position).map_err(misplaced)?;
         }
         Ok(self.aligned)
@@ -218,7 +224,10 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 return Ok(Round::Idle);
             }
             // Where the watermark has moved, a batch may join that could not before.
-            if due || moves || self.registry.has_phase(TablePhase::Loaded) || self.shared.stop.is_requested()
+            if due
+                || moves
+                || (self.aligned && self.registry.has_phase(TablePhase::Loaded))
+                || self.shared.stop.is_requested()
             {
                 return Ok(Round::More);
             }
@@ -316,6 +325,13 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             if self.shared.stop.is_requested() {
                 return Ok(());
             }
+            if batch
+                .iter()
+                .all(|table| self.registry.phase(*table) != TablePhase::Loaded)
+            {
+                // All have stopped: nothing holds the log for them any more.
+                return Ok(());
+            }
             match stream.reader.try_next().await? {
                 Some(piece) if piece.sequence > end => break,
                 Some(piece) => stream.take_wanted(&piece)?,
@@ -389,17 +405,22 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         let registry = Arc::clone(&self.registry);
         let stopping = stopping(&registry, &window).await;
         let control = stopping.as_ref().map_or_else(Vec::new, |(_, rows)| rows.clone());
+        let groups: BTreeSet<GroupId> = window.data.iter().map(|data| data.table.group).collect();
         match self.catch_up.commit_counted(window.data, control).await {
             Ok(_) => {
                 self.settle(&window.stops, stopping);
                 Ok(())
             }
             Err(LaneError::Failed(failure)) => Err(failure),
-            Err(LaneError::Rejected(rejection, commit)) => {
-                drop(stopping);
-                // Nothing binds these tables yet, so a rejection concerns a row as such: every group in the commit stops.
-                let mut groups: Vec<GroupId> = commit.data.iter().map(|data| data.table.group).collect();
-                groups.dedup();
+            Err(LaneError::Rejected(rejection, _)) => {
+                // The window's own stops count all the same: what follows them was not folded for their groups.
+                if let Some((transition, rows)) = stopping {
+                    self.record(&transition, rows.clone()).await?;
+                    self.settle(&window.stops, Some((transition, rows)));
+                }
+                // Nothing binds these tables yet, so a rejection concerns a row as such: every group of the window stops, also those
+                // whose rows were in a part of it that was not sent any more.
+                let groups: Vec<GroupId> = groups.into_iter().collect();
                 self.stop_groups(&groups, &rejection, "while catching up").await
             }
         }

@@ -88,6 +88,8 @@ pub struct PrepareOptions {
     pub mapping: String,
     /// Load workers.
     pub workers: u32,
+    /// Whether the plans are all that is selected: a recorded table without a plan is then left behind by the stream, and stops.
+    pub whole: bool,
 }
 
 /// What must not be there for a new migration: blocking findings, one per table.
@@ -151,7 +153,7 @@ where
     let description = target.describe().await?;
     let start = match target.read_control().await? {
         None => begin_new(source, target.as_ref(), logs, &plans, options, &description).await?,
-        Some(state) => take_over(source, target.as_ref(), logs, options, state).await?,
+        Some(state) => take_over(source, target.as_ref(), logs, &plans, options, state).await?,
     };
     let (prepared, progress) = assemble(start, target, plans, options, description.dialect).await?;
     constraint::find_left_out(&prepared.registry, prepared.dialect, &description, &progress);
@@ -224,13 +226,18 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
     source: &S,
     target: &T,
     logs: &B,
+    plans: &[Arc<TablePlan>],
     options: &PrepareOptions,
     state: ControlState,
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
     let old = main_fence(&state)?;
-    let reached = Reached::parse(&old.position, old.key.piece)
+    let mut reached = Reached::parse(&old.position, old.key.piece)
         .map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
+    if !counts_as_before(plans, &state) {
+        // Its changes would be counted otherwise now: it is applied anew from the first, which repeats and loses nothing.
+        reached.torn = None;
+    }
     let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
     let (log, sequence) = match own_log(logs, &state, epoch).await? {
@@ -250,7 +257,14 @@ async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
                 text,
             ));
             let start = new_log_start(&state, &reached.position)?;
-            expect_source(source, &start, &reached.position).await?;
+            // The source must also hold the transaction of which the target has the first changes.
+            let mut applied = reached.position.clone();
+            if let Some(torn) = &reached.torn {
+                applied
+                    .advance(&torn.transaction)
+                    .map_err(|cause| damaged("torn transaction of the main stream").caused_by(cause))?;
+            }
+            expect_source(source, &start, &applied).await?;
             kill_point("before log creation", "");
             let id = log_id(&state.migration.id, epoch);
             let log = logs.create(&id, &start, &options.source_name).await?;
@@ -392,6 +406,18 @@ async fn compare_log<L: ChangeLog>(log: &L, old: &FenceRow, position: &Position)
     ))
 }
 
+/// Whether every table that takes part still has the plan it had, so that the changes of a torn transaction count as they did.
+fn counts_as_before(plans: &[Arc<TablePlan>], state: &ControlState) -> bool {
+    let mut rows = state
+        .tables
+        .values()
+        .filter(|row| row.phase != TablePhase::Stopped);
+    rows.all(|row| {
+        let plan = plans.iter().find(|plan| plan.name().table == row.table);
+        plan.is_some_and(|plan| row.definition == definition_of(plan))
+    })
+}
+
 /// Where a new log for a known migration begins: at the watermark, unless a table is still to catch up from an earlier `low`; then
 /// where the migration began. All tables of the migration count, also those that this start does not work on.
 fn new_log_start(state: &ControlState, position: &Position) -> Result<Position, Failure> {
@@ -493,7 +519,7 @@ async fn assemble<L: ChangeLog, T: Target>(
         .map(|plan| table_state(plan, &start.tables))
         .collect();
     let registry = Arc::new(Registry::new(plans, states, Arc::clone(&progress)));
-    record_new_and_changed(&registry, &control, &start.tables).await?;
+    record_new_and_changed(&registry, &control, &start.tables, options.whole).await?;
     let prepared = Prepared {
         log: Arc::new(start.log),
         registry,
@@ -557,6 +583,7 @@ async fn record_new_and_changed<T: Target>(
     registry: &Registry,
     control: &ControlLane<T>,
     known: &BTreeMap<String, TableRow>,
+    whole: bool,
 ) -> Result<(), Failure> {
     let rows = |transition: &Transition<'_>| {
         let mut rows = Vec::new();
@@ -577,7 +604,25 @@ async fn record_new_and_changed<T: Target>(
                 control.progress().find(finding);
             }
         }
+        let without_plan = known
+            .values()
+            .filter(|row| whole && registry.named(&row.table).is_none());
+        rows.extend(without_plan.filter_map(left_behind).map(ControlChange::Table));
         rows
     };
     control.record(registry, rows).await
+}
+
+/// The row of a table that the stream passes over from now on: without it, the table would go on later as if nothing was missing.
+fn left_behind(row: &TableRow) -> Option<TableRow> {
+    let untouched = row.phase == TablePhase::Pending && row.low.is_empty();
+    (row.phase != TablePhase::Stopped && !untouched).then(|| TableRow {
+        phase: TablePhase::Stopped,
+        reason: format!(
+            "{}: {}: a run went on without it: it was not at the source, or not selected",
+            code::SCHEMA_MISMATCH,
+            row.table
+        ),
+        ..row.clone()
+    })
 }

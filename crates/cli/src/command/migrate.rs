@@ -75,6 +75,7 @@ async fn migrate(
         source_name: source_name(settings)?,
         mapping: format!("{}/{}", settings.need_source()?.schema, plan.description.dialect),
         workers: settings.source_connections,
+        whole: true,
     };
     let logs = state.logs(settings.log_budget);
     let target = Arc::clone(&session.target);

@@ -40,6 +40,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         source_name: source_name(settings)?,
         mapping: format!("{}/{}", settings.need_source()?.schema, plan.description.dialect),
         workers: settings.source_connections,
+        whole: false,
     };
     let logs = state.logs(settings.log_budget);
     let wanted =

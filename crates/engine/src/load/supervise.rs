@@ -68,6 +68,7 @@ pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
         let opened = match opened {
             Ok(snapshot) => expect_logged(log.as_ref(), &snapshot.low)
                 .await
+                .and_then(|()| expect_not_before(&registry, &tables, &snapshot.low))
                 .map(|()| snapshot),
             Err(failure) => Err(failure),
         };
@@ -189,6 +190,24 @@ async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Fail
             "it is of another history than the change log",
         )
         .caused_by(cause)),
+    }
+}
+
+/// A later attempt sees no earlier state than the first: a replica that took over and lags behind is waited for
+/// (docs/design/hand-off.md, step 1).
+fn expect_not_before(registry: &Registry, tables: &[Arc<TablePlan>], low: &Position) -> Result<(), Failure> {
+    let earlier = tables.iter().find(|plan| {
+        let own = registry.state(plan.id).low;
+        own.is_some_and(|own| !low.contains_all(&own).unwrap_or(false))
+    });
+    match earlier {
+        None => Ok(()),
+        Some(plan) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            plan.name().table.clone(),
+            "the source lies behind the table's first snapshot: it has not applied everything that was there before",
+        )),
     }
 }
 

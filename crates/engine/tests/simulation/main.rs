@@ -80,6 +80,7 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         source_name: "simulated".into(),
         mapping: "shop".into(),
         workers: 3,
+        whole: true,
     };
     let (prepared, progress) = prepare(
         source.as_ref(),
