@@ -219,7 +219,7 @@ fn a_failure_tells_cause_and_hint() {
         String::from_utf8(output.stderr).unwrap(),
         "error[SF-1001]: /no/such/spanferry.toml: the configuration cannot be read\n  \
          caused by: No such file or directory (os error 2)\n  \
-         hint: Correct the named option; `spanferry help` lists them all.\n"
+         hint: Correct the named option; `spanferry help VERB` lists them all.\n"
     );
 }
 
