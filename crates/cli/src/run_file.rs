@@ -1,4 +1,4 @@
-//! What a state directory remembers of the command line, so that `status`, `verify`, `resync` and `end` find the run. No secrets.
+//! What a state directory remembers of the command line, so that `status` and `end` find the run. No secrets.
 
 use std::path::Path;
 

@@ -153,7 +153,7 @@ impl StateDir {
         }
     }
 
-    /// Removes everything but the report.
+    /// Removes the change log and what describes the run; the report, the run log and the lock file stay.
     pub(crate) fn erase(&self) -> Result<(), Failure> {
         let failed = |cause: std::io::Error| {
             let object = self.path.display().to_string();

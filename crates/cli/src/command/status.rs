@@ -23,7 +23,9 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     let object = directory.display().to_string();
     let text = std::fs::read_to_string(directory.join("status.json")).map_err(|cause| {
         let text = "no migration has run with this state directory";
-        Failure::new(code::USAGE, Class::StopMigration, object.clone(), text).caused_by(cause)
+        Failure::new(code::USAGE, Class::StopMigration, object.clone(), text)
+            .hint("Name the migration's own directory with `--state-dir`.")
+            .caused_by(cause)
     })?;
     let mut status: Value = serde_json::from_str(&text).map_err(|cause| {
         Failure::new(
