@@ -17,19 +17,15 @@ use tokio::task::JoinSet;
 use crate::apply::Apply;
 use crate::capture::capture;
 use crate::constraint;
+use crate::history::{ASK_INTERVAL, HistoryWatch};
 use crate::lane::{FencedLane, LaneError};
 use crate::load::{LoadOptions, load};
-use crate::prepare::{Prepared, expect_history};
+use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 use crate::retention::Retention;
 use crate::stop::StopSignal;
 
-/// How often the source is asked where it stands, to tell whether apply has caught up.
-const SOURCE_ASK_INTERVAL: Duration = Duration::from_secs(3);
-/// Asks in a row at which the source may stand behind what was applied, before it counts as another one. MySQL sends a
-/// transaction before it counts as executed; a semi-synchronous commit waits in between, 10 s unless set otherwise.
-const BEHIND_ASKS_MAX: u32 = 5;
 /// How often a stopped group is called to mind.
 const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -225,7 +221,7 @@ where
             stop: stop.clone(),
             reached,
             is_following,
-            behind: 0,
+            history: HistoryWatch::default(),
             goal: None,
             progress,
         };
@@ -281,8 +277,7 @@ struct Watcher<S, L> {
     reached: watch::Receiver<Position>,
     /// Whether capture has a stream open.
     is_following: watch::Receiver<bool>,
-    /// Asks in a row at which the source stood behind what was applied.
-    behind: u32,
+    history: HistoryWatch,
     /// The position to be reached.
     goal: Option<Position>,
     progress: Arc<Progress>,
@@ -297,7 +292,7 @@ impl<S, L> Clone for Watcher<S, L> {
             stop: self.stop.clone(),
             reached: self.reached.clone(),
             is_following: self.is_following.clone(),
-            behind: self.behind,
+            history: self.history.clone(),
             goal: self.goal.clone(),
             progress: Arc::clone(&self.progress),
         }
@@ -351,7 +346,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             }
             if !self
                 .stop
-                .pause(SOURCE_ASK_INTERVAL.saturating_sub(asked.elapsed()))
+                .pause(ASK_INTERVAL.saturating_sub(asked.elapsed()))
                 .await
             {
                 return Ok(());
@@ -370,15 +365,8 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             }
             Err(failure) => return Err(failure),
         };
-        if expect_history(&position, &applied).is_ok() {
-            self.behind = 0;
-            return Ok(Some(position));
-        }
-        self.behind += 1;
-        if self.behind < BEHIND_ASKS_MAX {
-            return Ok(None);
-        }
-        expect_history(&position, &applied).map(|()| None)
+        let is_it = self.history.accepts(&position, &applied)?;
+        Ok(is_it.then_some(position))
     }
 
     /// Waits a while until the log's end and apply have reached a position, by a stream that the source has accepted and that is
@@ -396,7 +384,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             biased;
             () = self.stop.requested() => false,
             is_there = there => is_there,
-            () = tokio::time::sleep(SOURCE_ASK_INTERVAL) => false,
+            () = tokio::time::sleep(ASK_INTERVAL) => false,
         };
         if !is_there || !*self.is_following.borrow() {
             return Ok(false);
