@@ -57,7 +57,7 @@ async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Resu
     let mut history = HistoryWatch::default();
     let now = loop {
         let now = source.position().await?;
-        if history.accepts(&now, applied)? {
+        if history.accepts(source.holds(applied).await?)? {
             break now;
         }
         tokio::time::sleep(ASK_INTERVAL).await;
