@@ -27,6 +27,11 @@ pub trait SchemaSource: Send + Sync + 'static {
     /// Where the source's history stands now: everything committed before the call is contained.
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
 
+    /// The history that the source has: every transaction that a change stream may have sent is contained. More than `position`
+    /// where a source sends a transaction before it has committed it. For comparison with what was captured, never a place
+    /// to begin at or to wait for: a transaction under way may still be given up.
+    fn history(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
+
     /// Text that names the source's history for a person: server UUID or domain and server id, version, host.
     fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;
 }

@@ -8,14 +8,15 @@ use spanferry_core::position::Position;
 
 /// How often the source is asked where it stands.
 pub(crate) const ASK_INTERVAL: Duration = Duration::from_secs(3);
-/// Asks in a row at which the source may stand behind what was applied, before it counts as another one. MySQL sends a
-/// transaction before it counts as executed; a semi-synchronous commit waits in between, 10 s unless set otherwise.
+/// Asks in a row at which the source may stand behind what was applied, before it counts as another one: a replica that takes
+/// over has a moment to apply what it has received; and where its position is asked, not its history, a semi-synchronous commit
+/// waits for 10 s unless set otherwise.
 const BEHIND_ASKS_MAX: u32 = 5;
 
-/// A source that stands at `position` must hold the history that led to `known`.
-pub(crate) fn expect_history(position: &Position, known: &Position) -> Result<(), Failure> {
+/// A source with this `history` must hold the one that led to `known`.
+pub(crate) fn expect_history(history: &Position, known: &Position) -> Result<(), Failure> {
     let changed = |text| Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "source", text);
-    match position.holds_history_of(known) {
+    match history.holds_history_of(known) {
         Ok(true) => Ok(()),
         Ok(false) => Err(changed("it lacks transactions that have been captured")),
         Err(cause) => Err(changed("it is another kind of server").caused_by(cause)),
@@ -30,16 +31,23 @@ pub(crate) struct HistoryWatch {
 }
 
 impl HistoryWatch {
-    /// Whether a source at `position` holds the history of `applied`; false if it may only lag, to be asked again. One that stays
+    /// Whether a source with this `history` holds that of `applied`; false if it may only lag, to be asked again. One that stays
     /// behind is a failure.
-    pub(crate) fn accepts(&mut self, position: &Position, applied: &Position) -> Result<bool, Failure> {
-        let expected = expect_history(position, applied);
+    pub(crate) fn accepts(&mut self, history: &Position, applied: &Position) -> Result<bool, Failure> {
+        let expected = expect_history(history, applied);
         self.behind = if expected.is_ok() { 0 } else { self.behind + 1 };
         if self.behind >= BEHIND_ASKS_MAX {
             expected?;
         }
         Ok(self.behind == 0)
     }
+}
+
+/// What was applied is in the source's history, but not visible there yet: a commit that takes its time.
+pub(crate) fn under_way() -> Failure {
+    let text = "it is still committing transactions that have been applied";
+    let failure = Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "source", text);
+    failure.hint("Verify again once they are committed; they may be waiting for a semi-synchronous replica.")
 }
 
 #[cfg(test)]

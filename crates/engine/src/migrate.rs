@@ -357,15 +357,19 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
     async fn ask_source(&mut self) -> Result<Option<Position>, Failure> {
         let applied = self.reached.borrow().clone();
-        let position = match self.source.position().await {
-            Ok(position) => position,
+        let asked = async {
+            let position = self.source.position().await?;
+            Ok::<_, Failure>((position, self.source.history().await?))
+        };
+        let (position, history) = match asked.await {
+            Ok(stand) => stand,
             Err(failure) if failure.is_retry() => {
                 tracing::warn!(%failure, "the source does not say where it stands");
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
         };
-        let is_it = self.history.accepts(&position, &applied)?;
+        let is_it = self.history.accepts(&history, &applied)?;
         Ok(is_it.then_some(position))
     }
 

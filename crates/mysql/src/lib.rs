@@ -7,6 +7,7 @@ pub mod error;
 #[cfg(test)]
 mod fuzz;
 pub mod options;
+mod owned;
 mod preflight;
 mod snapshot;
 mod source;

@@ -47,6 +47,10 @@ impl SchemaSource for SimSource {
         Ok(position(world.committed))
     }
 
+    async fn history(&self) -> Result<Position, Failure> {
+        self.position().await
+    }
+
     async fn identity(&self) -> Result<String, Failure> {
         Ok("simulated".into())
     }
