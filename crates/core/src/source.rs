@@ -28,7 +28,8 @@ pub trait SchemaSource: Send + Sync + 'static {
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
 
     /// Whether the source's history holds everything that led to `position`: false for one that lags behind it, has lost a part
-    /// of it in a failover, or is a stranger. Cancellation: safe.
+    /// of it in a failover, or is a stranger. What a change stream may have sent is held, also before it is committed and seen in
+    /// `position`; it may still be given up then. Cancellation: safe.
     fn holds(&self, position: &Position) -> impl Future<Output = Result<bool, Failure>> + Send;
 
     /// Text that names the source's history for a person: server UUID or domain and server id, version, host.

@@ -16,8 +16,9 @@ use crate::registry::Registry;
 
 /// How often the source is asked where it stands.
 pub(crate) const ASK_INTERVAL: Duration = Duration::from_secs(3);
-/// Asks in a row at which the source may stand behind what was applied, before it counts as another one. MySQL sends a
-/// transaction before it counts as executed; a semi-synchronous commit waits in between, 10 s unless set otherwise.
+/// Asks in a row at which the source may stand behind what was applied, before it counts as another one: a replica that takes
+/// over has a moment to apply what it has received; and where its position is asked, not its history, a semi-synchronous commit
+/// waits for 10 s unless set otherwise.
 const BEHIND_ASKS_MAX: u32 = 5;
 /// How long the source may lack what a table's snapshot saw: a replica that took over may still have it to apply.
 const SEEN_PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -124,6 +125,13 @@ pub(crate) fn waits_for_source(plan: &TablePlan) -> Finding {
     );
     let subject = Subject::table(plan.name().table.clone());
     Finding::new(code::HISTORY_CHANGED, Severity::Warning, subject, text)
+}
+
+/// What was applied is in the source's history, but not visible there yet: a commit that takes its time.
+pub(crate) fn under_way() -> Failure {
+    let text = "it is still committing transactions that have been applied";
+    let failure = Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "source", text);
+    failure.hint("Verify again once they are committed; they may be waiting for a semi-synchronous replica.")
 }
 
 #[cfg(test)]

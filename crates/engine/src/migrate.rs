@@ -390,12 +390,12 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
     async fn ask_source(&mut self) -> Result<Option<Position>, Failure> {
         let applied = self.reached.borrow().clone();
-        let asked = match self.source.position().await {
-            Ok(position) => self.source.holds(&applied).await.map(|holds| (position, holds)),
-            Err(failure) => Err(failure),
+        let asked = async {
+            let position = self.source.position().await?;
+            Ok::<_, Failure>((position, self.source.holds(&applied).await?))
         };
-        let (position, holds) = match asked {
-            Ok(answer) => answer,
+        let (position, holds) = match asked.await {
+            Ok(stand) => stand,
             Err(failure) if failure.is_retry() => {
                 tracing::warn!(%failure, "the source does not say where it stands");
                 return Ok(None);

@@ -1,33 +1,39 @@
 //! Whether the server's history holds everything that led to a position.
 
-use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
+use spanferry_core::failure::Failure;
+use spanferry_core::position::{MariadbGtids, Position, PositionError};
 
 use crate::connection::Connection;
-use crate::error::MysqlError;
+use crate::owned::executed_or_owned;
+use crate::source::{MysqlSource, unreadable};
 
-/// Whether the server has executed what `position` contains. A server of the other kind has not.
+/// Whether the server has what `position` contains. A server of the other kind has not.
+///
+/// MySQL: what is executed, or owned by a commit under way, of which a replica may have heard already.
 ///
 /// MariaDB: `gtid_binlog_state` holds the last sequence of each server in each domain, also of purged binary logs, and
 /// `gtid_slave_pos` where a replica was set up; a position's last transaction must be known by its own server's sequence, because a
 /// domain's sequence alone does not tell what a failover has lost from what came in its place.
 pub(crate) async fn holds(
+    source: &MysqlSource,
     connection: &mut Connection,
     position: &Position,
-) -> Result<Result<bool, PositionError>, MysqlError> {
+) -> Result<bool, Failure> {
     let is_mariadb = connection.server().is_mariadb();
     match position {
         Position::Mysql(set) if !is_mariadb => {
-            let executed = connection.query("SELECT @@GLOBAL.gtid_executed").await?;
-            let executed = GtidSet::parse(&executed.first_text().unwrap_or_default());
-            Ok(executed.map(|executed| executed.contains_all(set)))
+            let known = executed_or_owned(source, connection).await?;
+            Ok(known.contains_all(set))
         }
         Position::Mariadb(named) if is_mariadb => {
             let state = connection
                 .query("SELECT CONCAT(@@GLOBAL.gtid_binlog_state, ',', @@GLOBAL.gtid_slave_pos)")
-                .await?;
-            Ok(state_holds(&state.first_text().unwrap_or_default(), named))
+                .await
+                .map_err(|error| source.failure(error))?;
+            state_holds(&state.first_text().unwrap_or_default(), named)
+                .map_err(|error| unreadable(source.options(), error))
         }
-        Position::Mysql(_) | Position::Mariadb(_) => Ok(Ok(false)),
+        Position::Mysql(_) | Position::Mariadb(_) => Ok(false),
     }
 }
 

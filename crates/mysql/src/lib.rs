@@ -8,6 +8,7 @@ pub mod error;
 mod fuzz;
 mod history;
 pub mod options;
+mod owned;
 mod preflight;
 mod snapshot;
 mod source;

@@ -45,18 +45,6 @@ impl MysqlSource {
         Connection::open(&self.options).await
     }
 
-    /// Whether the server at the other end of `connection` holds the history of `position`.
-    pub(crate) async fn holds_history(
-        &self,
-        connection: &mut Connection,
-        position: &Position,
-    ) -> Result<bool, Failure> {
-        history::holds(connection, position)
-            .await
-            .map_err(|error| self.failure(error))?
-            .map_err(|error| unreadable(&self.options, error))
-    }
-
     /// A failure that names this server.
     pub(crate) fn failure(&self, error: MysqlError) -> Failure {
         error.into_failure(self.options.address())
@@ -88,7 +76,7 @@ impl SchemaSource for MysqlSource {
 
     async fn holds(&self, position: &Position) -> Result<bool, Failure> {
         let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        self.holds_history(&mut connection, position).await
+        history::holds(self, &mut connection, position).await
     }
 
     async fn identity(&self) -> Result<String, Failure> {

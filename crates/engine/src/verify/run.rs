@@ -9,7 +9,7 @@ use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
 
-use crate::history::{ASK_INTERVAL, HistoryWatch};
+use crate::history::{ASK_INTERVAL, HistoryWatch, under_way};
 
 use super::buckets::Buckets;
 use super::compare::Comparison;
@@ -41,7 +41,7 @@ where
     expect_at_rest(source, applied).await?;
     let mut verdicts = Vec::new();
     for plan in plans {
-        let verdict = verify_table(source, target, plan, counters).await?;
+        let verdict = verify_table(source, target, plan, applied, counters).await?;
         if !verdict.is_equal() {
             expect_at_rest(source, applied).await?;
         }
@@ -57,8 +57,13 @@ async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Resu
     let mut history = HistoryWatch::default();
     let now = loop {
         let now = source.position().await?;
-        if history.accepts(source.holds(applied).await?)? {
-            break now;
+        let holds = source.holds(applied).await?;
+        let is_there = holds && now.contains_all(applied).unwrap_or(false);
+        match history.accepts(is_there) {
+            Ok(true) => break now,
+            Ok(false) => {}
+            Err(_) if holds => return Err(under_way()),
+            Err(lacking) => return Err(lacking),
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     };
@@ -76,12 +81,13 @@ async fn verify_table<S: SnapshotSource, T: Target>(
     source: &S,
     target: &T,
     plan: &Arc<TablePlan>,
+    applied: &Position,
     counters: &Counters,
 ) -> Result<TableVerdict, Failure> {
     let name = &plan.name().table;
     counters.begin(name, 0, plan.source.rows_estimate);
     let mut buckets = Buckets::new();
-    read_both(source, target, plan, counters, |side, key, row| {
+    read_both(source, target, plan, applied, counters, |side, key, row| {
         buckets.add(side, key, row);
     })
     .await?;
@@ -106,7 +112,7 @@ async fn verify_table<S: SnapshotSource, T: Target>(
             .collect();
         let room = KEYS_NAMED_MAX - verdict.keys.len();
         let mut comparison = Comparison::new(&left, &names, HELD_BYTES_MAX, room);
-        read_both(source, target, plan, counters, |side, key, row| {
+        read_both(source, target, plan, applied, counters, |side, key, row| {
             comparison.add(side, key, row);
         })
         .await?;

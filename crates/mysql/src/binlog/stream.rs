@@ -22,12 +22,11 @@ use super::dump;
 use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verified};
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::history;
 use crate::source::{MysqlSource, unreadable};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long a transaction that was captured may take until the server counts it as executed: a commit under way.
-const EXECUTED_WAIT: Duration = Duration::from_secs(2);
 /// Silence after which the server counts as gone: three heartbeats.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
@@ -37,8 +36,7 @@ impl MysqlSource {
         let stop = |code: code::Code, message: &str| {
             Failure::new(code, Class::StopMigration, self.options().address(), message)
         };
-        self.wait_for_executed(connection, after).await?;
-        if !self.holds_history(connection, after).await? {
+        if !history::holds(self, connection, after).await? {
             return Err(stop(
                 code::HISTORY_CHANGED,
                 "it lacks transactions that have been captured",
@@ -56,20 +54,6 @@ impl MysqlSource {
                     "it has purged transactions that were not captured",
                 ));
             }
-        }
-        Ok(())
-    }
-
-    /// MySQL sends a transaction before it counts as executed: what is on its way is waited for.
-    async fn wait_for_executed(&self, connection: &mut Connection, after: &Position) -> Result<(), Failure> {
-        if let Position::Mysql(set) = after
-            && !connection.server().is_mariadb()
-        {
-            let seconds = EXECUTED_WAIT.as_secs();
-            connection
-                .query(&format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {seconds})"))
-                .await
-                .map_err(|error| self.failure(error))?;
         }
         Ok(())
     }
