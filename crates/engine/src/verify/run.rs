@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, SnapshotSource};
@@ -12,17 +11,22 @@ use spanferry_core::target::Target;
 use super::buckets::Buckets;
 use super::compare::Comparison;
 use super::counters::Counters;
+use super::reader::{Reader, expect_not_ahead};
 use super::scan::read_both;
 use super::verdict::{KEYS_NAMED_MAX, TableVerdict};
+use crate::lane::Backoff;
 
 /// Bytes of rows held at once while they wait for their partners: 200,000 rows or more.
 const HELD_BYTES_MAX: usize = 48 << 20;
 /// Scans of both sides that pairing may take; what is left then is told as lower bounds.
 const COMPARE_PASSES_MAX: u32 = 8;
+/// How often one table is begun before the failure that breaks it off is the result: 16 s of delays.
+const TABLE_ATTEMPTS_MAX: u32 = 14;
 
 /// Compares all tables. `applied` is the position that the target holds; a source that has gone beyond it, before or
 /// meanwhile, is the failure `SOURCE_AHEAD`, never a difference. `told` is called with each table's verdict.
 ///
+/// The tables share a session at the source. When it is lost, the table that was being read is compared anew, a bounded number of times.
 /// Memory: two batches, two sets of buckets and `HELD_BYTES_MAX`. Cancellation: safe, nothing is written.
 pub async fn verify<S, T>(
     source: &S,
@@ -37,9 +41,10 @@ where
     T: Target,
 {
     expect_at_rest(source, applied).await?;
+    let mut reader = Reader::new(source, plans, applied);
     let mut verdicts = Vec::new();
     for plan in plans {
-        let verdict = verify_table(source, target, plan, counters).await?;
+        let verdict = verify_patiently(&mut reader, target, plan, counters).await?;
         if !verdict.is_equal() {
             expect_at_rest(source, applied).await?;
         }
@@ -51,25 +56,31 @@ where
 }
 
 async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Result<(), Failure> {
-    let now = source.position().await?;
-    let ahead = now.count_beyond(applied).map_err(|cause| {
-        Failure::new(
-            code::HISTORY_CHANGED,
-            Class::StopMigration,
-            "source",
-            "it has another history",
-        )
-        .caused_by(cause)
-    })?;
-    if ahead == 0 {
-        return Ok(());
+    expect_not_ahead(&source.position().await?, applied)
+}
+
+/// Compares a table, anew if the reading of it breaks off: a session may be lost, or give way to a statement at the source.
+async fn verify_patiently<S: SnapshotSource, T: Target>(
+    source: &mut Reader<'_, S>,
+    target: &T,
+    plan: &Arc<TablePlan>,
+    counters: &Counters,
+) -> Result<TableVerdict, Failure> {
+    let mut backoff = Backoff::default();
+    for _ in 1..TABLE_ATTEMPTS_MAX {
+        match verify_table(source, target, plan, counters).await {
+            Err(failure) if failure.is_retry() => {
+                tracing::warn!(%failure, table = plan.name().table, "this table is compared anew");
+                tokio::time::sleep(backoff.delay(None)).await;
+            }
+            ended => return ended,
+        }
     }
-    let text = format!("source is {ahead} transactions ahead");
-    Err(Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "", text))
+    verify_table(source, target, plan, counters).await
 }
 
 async fn verify_table<S: SnapshotSource, T: Target>(
-    source: &S,
+    source: &mut Reader<'_, S>,
     target: &T,
     plan: &Arc<TablePlan>,
     counters: &Counters,
