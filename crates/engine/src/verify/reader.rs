@@ -84,11 +84,5 @@ fn expect_not_behind(source: &Position, applied: &Position) -> Result<(), Failur
 }
 
 fn foreign(cause: PositionError) -> Failure {
-    Failure::new(
-        code::HISTORY_CHANGED,
-        Class::StopMigration,
-        "source",
-        "it has another history",
-    )
-    .caused_by(cause)
+    Failure::bug("source", "it holds a history that cannot be compared").caused_by(cause)
 }

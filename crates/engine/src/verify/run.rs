@@ -8,13 +8,15 @@ use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
 
+use crate::history::{ASK_INTERVAL, HistoryWatch};
+use crate::lane::Backoff;
+
 use super::buckets::Buckets;
 use super::compare::Comparison;
 use super::counters::Counters;
 use super::reader::{Reader, expect_not_ahead};
 use super::scan::read_both;
 use super::verdict::{KEYS_NAMED_MAX, TableVerdict};
-use crate::lane::Backoff;
 
 /// Bytes of rows held at once while they wait for their partners: 200,000 rows or more.
 const HELD_BYTES_MAX: usize = 48 << 20;
@@ -55,8 +57,16 @@ where
     Ok(verdicts)
 }
 
+/// The source must hold everything that was applied, and nothing beyond.
 async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Result<(), Failure> {
-    expect_not_ahead(&source.position().await?, applied)
+    let mut history = HistoryWatch::default();
+    loop {
+        let now = source.position().await?;
+        if history.accepts(&now, applied)? {
+            return expect_not_ahead(&now, applied);
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+    }
 }
 
 /// Compares a table, anew if the reading of it breaks off: a session may be lost, or give way to a statement at the source.

@@ -436,5 +436,5 @@ fn verify_agrees_with_the_oracle() {
         runtime.block_on(verifying).unwrap_err().code
     };
     assert_eq!(elsewhere(BEFORE - 1), code::SOURCE_AHEAD);
-    assert_eq!(elsewhere(BEFORE + 1), code::SNAPSHOT_LOST);
+    assert_eq!(elsewhere(BEFORE + 1), code::HISTORY_CHANGED);
 }
