@@ -180,12 +180,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         let reached = self.reached_now.clone();
         let mut stream = self.stream(self.main.key().sequence, reached).await?;
         for plan in self.registry.plans() {
-            let state = self.registry.state(plan.id);
-            if matches!(state.row.phase, TablePhase::Joined | TablePhase::Constrained) {
-                stream
-                    .builder
-                    .set_filter(plan.id, TableFilter::Apply { after: state.low });
-            }
+            admit(&self.registry, &mut stream.builder, plan.id);
         }
         Ok(stream)
     }
@@ -255,7 +250,9 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             "a batch joins where the main stream stands"
         );
         self.catch_up_batch(ready).await?;
-        self.join(stream, ready);
+        for table in ready {
+            admit(&self.registry, &mut stream.builder, *table);
+        }
         Ok(())
     }
 
@@ -426,18 +423,6 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         }
     }
 
-    /// Lets a batch that has caught up take part in the main stream from its next transaction on.
-    fn join(&self, stream: &mut Stream<L, S::Decoder>, batch: &[TableId]) {
-        for table in batch {
-            let state = self.registry.state(*table);
-            if state.row.phase == TablePhase::Joined {
-                stream
-                    .builder
-                    .set_filter(*table, TableFilter::Apply { after: state.low });
-            }
-        }
-    }
-
     /// A window was rejected: goes on one transaction at a time, and stops the groups of the one that is rejected again.
     async fn resolve_rejection(&mut self, rejection: &Rejection) -> Result<(), Failure> {
         tracing::warn!(
@@ -519,6 +504,18 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             self.shared.progress.find(finding);
         }
         Ok(())
+    }
+}
+
+/// Lets a table take part in the main stream from its next transaction on, if it has joined. It may be under constraints
+/// already, a moment after it was recorded as joined: another task sees to that.
+fn admit(registry: &Registry, builder: &mut WindowBuilder, table: TableId) {
+    let state = registry.state(table);
+    match state.row.phase {
+        TablePhase::Joined | TablePhase::Constrained => {
+            builder.set_filter(table, TableFilter::Apply { after: state.low });
+        }
+        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped => {}
     }
 }
 
@@ -604,5 +601,56 @@ impl<L: ChangeLog, D: ChangeDecoder> Stream<L, D> {
             self.open = false;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::position::TransactionId;
+    use spanferry_core::source::ChangeSink;
+    use spanferry_core::target::TableRow;
+
+    use super::*;
+    use crate::fixture::table;
+    use crate::progress::Progress;
+    use crate::registry::TableState;
+
+    /// Whether the main stream takes a change of a table that was in this phase when its batch had caught up.
+    fn takes_part(phase: TablePhase) -> bool {
+        let plans = vec![table("t")];
+        let low = Position::parse("mariadb:0-1-5").ok();
+        let row = TableRow {
+            table: "t".to_owned(),
+            phase,
+            low: String::new(),
+            high: String::new(),
+            rows_loaded: 0,
+            definition: String::new(),
+            reason: String::new(),
+        };
+        let state = TableState {
+            row,
+            low: low.clone(),
+            high: low,
+        };
+        let progress = Arc::new(Progress::new(Vec::new()));
+        let registry = Registry::new(plans.clone(), vec![state], progress);
+        let position = Position::parse("mariadb:0-1-6").unwrap();
+        let reached = Reached { position, torn: None };
+        let mut builder = WindowBuilder::new(&plans, WindowLimits::SPANNER, reached, Sequence(1));
+        admit(&registry, &mut builder, TableId(0));
+        let id = TransactionId::parse("0-1-7").unwrap();
+        builder.begin(Sequence(2), id).unwrap();
+        builder.upsert(TableId(0), b"k", b"k");
+        builder.end(0).unwrap();
+        builder.has_data()
+    }
+
+    #[test]
+    fn a_table_that_is_constrained_at_once_takes_part() {
+        assert!(takes_part(TablePhase::Joined));
+        assert!(takes_part(TablePhase::Constrained));
+        assert!(!takes_part(TablePhase::Loaded));
+        assert!(!takes_part(TablePhase::Stopped));
     }
 }

@@ -10,6 +10,7 @@
 mod buckets;
 mod compare;
 mod counters;
+mod reader;
 mod run;
 mod scan;
 mod verdict;

@@ -6,14 +6,12 @@ use spanferry_core::canonical::Canonicalizer;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::source::{Range, ReadStatus, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{Range, ReadStatus, SnapshotRows, SnapshotSession, SnapshotSource};
 use spanferry_core::target::{Target, TargetScan};
 
-use crate::history::under_way;
-
 use super::counters::Counters;
+use super::reader::Reader;
 use super::verdict::Kind;
 
 /// Rows and bytes read at once.
@@ -38,17 +36,17 @@ impl Side {
     }
 }
 
-/// Reads a whole table from both sides and hands every row to `take`. The source must show everything that was `applied`.
+/// Reads a whole table from both sides and hands every row to `take`.
 pub(super) async fn read_both<S: SnapshotSource, T: Target>(
-    source: &S,
+    source: &mut Reader<'_, S>,
     target: &T,
     plan: &Arc<TablePlan>,
-    applied: &Position,
     counters: &Counters,
     mut take: impl FnMut(Side, &[u8], &[u8]),
 ) -> Result<(), Failure> {
     let mut canonical = CanonicalRows::new(plan);
-    let (ours, theirs) = tokio::join!(SourceRows::open(source, plan, applied), target.scan(plan));
+    let mut opened = source.take().await?;
+    let (ours, theirs) = tokio::join!(SourceRows::begin(&mut opened.session, plan), target.scan(plan));
     let mut ours = ours?;
     let mut theirs = TargetRows {
         scan: theirs?,
@@ -63,6 +61,7 @@ pub(super) async fn read_both<S: SnapshotSource, T: Target>(
         canonical.each(&theirs.batch, |key, row| take(Side::Target, key, row))?;
         counters.read(our.rows, their.rows);
     }
+    source.keep(opened);
     Ok(())
 }
 
@@ -85,42 +84,26 @@ impl Progress {
     }
 }
 
-struct SourceRows<'a, S: SnapshotSession> {
-    snapshot: Snapshot<S>,
+struct SourceRows<'a, S> {
+    session: &'a mut S,
     plan: &'a TablePlan,
     batch: SnapshotRows,
 }
 
 impl<'a, S: SnapshotSession> SourceRows<'a, S> {
-    async fn open<F: SnapshotSource<Session = S>>(
-        source: &F,
-        plan: &'a Arc<TablePlan>,
-        applied: &Position,
-    ) -> Result<SourceRows<'a, S>, Failure> {
-        let snapshot = source.open(std::slice::from_ref(plan), 1, false).await?;
-        // MariaDB counts a transaction to its position before a session sees it: it would look like a difference.
-        if !snapshot.low.contains_all(applied).unwrap_or(false) {
-            return Err(under_way());
-        }
-        let mut rows = SourceRows {
-            snapshot,
-            plan,
-            batch: SnapshotRows::default(),
-        };
+    /// Begins to read the whole table.
+    async fn begin(session: &'a mut S, plan: &'a Arc<TablePlan>) -> Result<SourceRows<'a, S>, Failure> {
         let whole = Range {
             table: plan.id,
             after: None,
             up_to: None,
         };
-        rows.session()?.begin(plan, &whole).await?;
-        Ok(rows)
-    }
-
-    fn session(&mut self) -> Result<&mut S, Failure> {
-        let sessions = &mut self.snapshot.sessions;
-        sessions
-            .first_mut()
-            .ok_or_else(|| Failure::bug("snapshot", "one session was asked for"))
+        session.begin(plan, &whole).await?;
+        Ok(SourceRows {
+            session,
+            plan,
+            batch: SnapshotRows::default(),
+        })
     }
 
     /// Reads the next batch if it is due; true at the end. A refused value ends the comparison.
@@ -128,7 +111,7 @@ impl<'a, S: SnapshotSession> SourceRows<'a, S> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.rows.clear();
         let status = if due {
-            self.session()?.read(&mut batch, BATCH.0, BATCH.1).await?
+            self.session.read(&mut batch, BATCH.0, BATCH.1).await?
         } else {
             ReadStatus::More
         };

@@ -51,6 +51,8 @@ const LIMITS: WindowLimits = WindowLimits {
     bytes_max: 100_000,
     mutations_max: 24,
 };
+/// How often the oracle is compared with verify, so that some sessions are lost.
+const VERIFICATIONS: u64 = 50;
 /// Processes that one run may need; more means that it does not get on.
 const LIVES_MAX: usize = 60;
 /// Virtual time after which a process that has not ended is stuck.
@@ -420,33 +422,34 @@ fn verify_agrees_with_the_oracle() {
     let Some(Ok(Some(outcome))) = live(&shared, None) else {
         panic!("the run ends")
     };
-    let at_the_end = shared.lock().position(BEFORE);
-    assert_eq!(outcome.position, at_the_end.to_string());
+    let applied = shared.lock().position(BEFORE);
+    assert_eq!(outcome.position, applied.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let check = |expected: bool| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
         let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
         let plans = plans();
-        let verdicts = loop {
-            // A session may be lost here as anywhere.
-            if let Ok(verdicts) = runtime.block_on(verify(
-                &source,
-                &target,
-                &plans,
-                &at_the_end,
-                &Counters::default(),
-                |_| {},
-            )) {
-                break verdicts;
-            }
-        };
+        shared.lock().counts.clear();
+        for _ in 0..VERIFICATIONS {
+            // A session may be lost here as anywhere: the table is compared anew.
+            let counters = Counters::default();
+            let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
+            let verdicts = runtime.block_on(verifying).unwrap();
+            let equal = verdicts.iter().all(TableVerdict::is_equal);
+            assert_eq!(equal, expected, "{verdicts:?}");
+        }
+        let counts = shared.lock().counts.clone();
+        let (opened, lost) = (
+            counts["sessions at one position"],
+            counts["session lost in a range"],
+        );
         assert_eq!(
-            verdicts.iter().all(TableVerdict::is_equal),
-            expected,
-            "{verdicts:?}"
+            opened,
+            VERIFICATIONS + lost,
+            "a snapshot is shared until it is lost"
         );
     };
     check(true);
@@ -455,4 +458,14 @@ fn verify_agrees_with_the_oracle() {
         .unwrap();
     shared.lock().target.rows[table].first_entry().unwrap().get_mut()[2] += 1;
     check(false);
+
+    // A source that lies elsewhere than the target is never compared.
+    let elsewhere = |applied: usize| {
+        let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
+        let (plans, applied, counters) = (plans(), shared.lock().position(applied), Counters::default());
+        let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
+        runtime.block_on(verifying).unwrap_err().code
+    };
+    assert_eq!(elsewhere(BEFORE - 1), code::SOURCE_AHEAD);
+    assert_eq!(elsewhere(BEFORE + 1), code::HISTORY_CHANGED);
 }
