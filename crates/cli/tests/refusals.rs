@@ -231,7 +231,7 @@ fn help_of_a_verb_is_one_screen() {
         .unwrap();
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "Explain an error code\n\nUsage: spanferry explain [CODE]\n\nArguments:\n  [CODE]  `SF-1234`, or nothing for the whole list\n\n\
+        "Explain an error code\n\nUsage: spanferry explain [CODE]\n\nArguments:\n  [CODE]  `SF-1234` in any case, or nothing for the whole list\n\n\
          Options:\n  -h, --help     Print help\n  -V, --version  Print version\n"
     );
 }
