@@ -248,3 +248,31 @@ fn options_say_what_they_take() {
     }
     check(run(&["--help"]), 0, &["SPANFERRY_LOG"]);
 }
+
+/// The statement that `check` prints for a table without a key makes it one that is carried.
+async fn a_key_is_given(engine: Engine) {
+    let world = World::new(
+        engine,
+        "CREATE TABLE `a b` (v INT);\nINSERT INTO `a b` VALUES (1), (1);\n",
+    )
+    .await;
+    let (_, lines) = read(&world, "check", &world.migrate_options());
+    let keyless = |finding: &&Value| finding["code"] == "SF-2007";
+    let finding = lines[0]["findings"].as_array().unwrap().iter().find(keyless);
+    let remedy = finding.unwrap()["remedy"].as_str().unwrap();
+    world.sql(remedy).await;
+    world.expect_drained();
+    world.sql("INSERT INTO `a b` VALUES (1), (2);\n").await;
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_given_mysql() {
+    a_key_is_given(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_given_mariadb() {
+    a_key_is_given(Engine::MariaDb).await;
+}
