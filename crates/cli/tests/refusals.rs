@@ -144,7 +144,7 @@ async fn a_source_that_cannot_be_followed_is_refused() {
         &[
             "gtid_mode",
             "binlog_row_metadata",
-            "SET GLOBAL",
+            "SET PERSIST",
             "`t`",
             "`f.id`",
             "MyISAM",
@@ -192,15 +192,15 @@ async fn check_prints_findings_by_weight_with_their_remedies() {
         .split_once("target login: ok, none needed, the emulator\n")
         .unwrap();
     let expected = "\
-blocking[SF-2007]: `b`: there is no primary key and no unique index over NOT NULL columns
-  fix: --exclude b, or ALTER TABLE b ADD PRIMARY KEY (…)
+blocking[SF-2007]: `b`: there is no primary key and no unique index over NOT NULL columns: give it one, or leave it out with `--exclude`
+  fix: ALTER TABLE `shop`.`b` ADD COLUMN `spanferry_id` BIGINT UNSIGNED NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY
 warning[SF-4004]: `a.v`: the default `5` is not carried
 notice[SF-2009]: `sync_binlog` is 0: after a crash of the source's machine the binary log may lack transactions that the source \
 has, or the other way round
-  fix: SET GLOBAL sync_binlog = 1
+  fix: SET PERSIST sync_binlog = 1
 notice[SF-2009]: `innodb_flush_log_at_trx_commit` is 2: after a crash of the source's machine committed transactions may be gone \
 that were already captured
-  fix: SET GLOBAL innodb_flush_log_at_trx_commit = 1
+  fix: SET PERSIST innodb_flush_log_at_trx_commit = 1
 check: 1 table, about 0 rows; 1 blocking, 1 warning, 2 notices
 ";
     assert_eq!(findings, expected);
@@ -231,7 +231,7 @@ fn help_of_a_verb_is_one_screen() {
         .unwrap();
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "Explain an error code\n\nUsage: spanferry explain [CODE]\n\nArguments:\n  [CODE]  `SF-1234`, or nothing for the whole list\n\n\
+        "Explain an error code\n\nUsage: spanferry explain [CODE]\n\nArguments:\n  [CODE]  `SF-1234` in any case, or nothing for the whole list\n\n\
          Options:\n  -h, --help     Print help\n  -V, --version  Print version\n"
     );
 }

@@ -118,7 +118,7 @@ pub enum StopWhen {
 }
 
 /// How a migration ended, if it did not fail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether the operator ended it before its stop condition.
     pub interrupted: bool,
@@ -397,7 +397,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         let (position, holds) = match asked.await {
             Ok(stand) => stand,
             Err(failure) if failure.is_retry() => {
-                tracing::warn!(%failure, "the source does not say where it stands");
+                tracing::warn!(failure = %failure.chain(), "the source does not say where it stands");
                 return Ok(None);
             }
             Err(failure) => return Err(failure),

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+pub mod schema;
 mod target;
 mod writer;
 
@@ -115,17 +116,20 @@ impl World {
     }
 
     pub fn command(&self, verb: &str, more: &[&str]) -> Command {
+        let target = format!("spanner://{}", self.emulator.database(&self.schema));
+        let source = self.source_url();
+        let mut options = vec!["--source", &source, "--target", &target];
+        options.extend(self.options.iter().map(String::as_str));
+        options.extend(more);
+        self.bare_command(verb, &options)
+    }
+
+    /// A command that knows its state directory and nothing of either end.
+    pub fn bare_command(&self, verb: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_spanferry"));
         command
-            .args([
-                verb,
-                "--source",
-                &self.source_url(),
-                "--target",
-                &format!("spanner://{}", self.emulator.database(&self.schema)),
-            ])
+            .arg(verb)
             .args(["--state-dir".as_ref(), self.state.as_os_str()])
-            .args(&self.options)
             .args(more)
             .env("SPANNER_EMULATOR_HOST", self.target_host_port())
             .env("SPANFERRY_SOURCE_PASSWORD", self.server.password())
@@ -134,7 +138,7 @@ impl World {
         command
     }
 
-    fn source_url(&self) -> String {
+    pub fn source_url(&self) -> String {
         let direct = self.server.url(&self.schema);
         match self.source_address {
             Some(address) => direct.replace(
