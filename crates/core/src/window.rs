@@ -153,6 +153,8 @@ struct Current {
     id: TransactionId,
     /// Changes still to be passed over, because an earlier commit holds them.
     skip: u64,
+    /// What its pieces count on top of its own changes in fence keys.
+    given_up: u64,
     seen: u64,
     /// Whether it was contained in the stream's own position.
     known: bool,
@@ -223,27 +225,35 @@ impl WindowBuilder {
                 TableFilter::Apply { after: Some(low) } => !known && !low.contains(&id)?,
             });
         }
-        let skip = match &self.torn {
-            Some(torn) if torn.transaction == id => {
-                let changes = torn.changes;
-                if self.transactions > 0 {
-                    // What came before it is committed beside the present count of its changes.
-                    self.close();
-                }
-                self.torn = None;
-                changes
-            }
-            Some(_) | None => 0,
-        };
+        let (skip, given_up) = self.take_up(&id);
         self.current = Some(Current {
             sequence,
             id,
             skip,
+            given_up,
             seen: 0,
             known,
             applies,
         });
         Ok(())
+    }
+
+    /// What earlier commits hold of a transaction that begins: how many of its changes, and how many of others given up for it.
+    fn take_up(&mut self, id: &TransactionId) -> (u64, u64) {
+        let Some(torn) = &self.torn else { return (0, 0) };
+        let Torn {
+            changes, given_up, ..
+        } = *torn;
+        if torn.transaction != *id {
+            // Should this one be cut too, the other is given up: it comes later, whole, and is applied anew from its first change.
+            return (0, given_up + changes);
+        }
+        if self.transactions > 0 {
+            // What came before it is committed beside the present count of its changes.
+            self.close();
+        }
+        self.torn = None;
+        (changes, given_up)
     }
 
     /// Whether the open transaction can bring any change: its body need not be decoded otherwise.
@@ -366,6 +376,7 @@ impl WindowBuilder {
         self.torn = Some(Torn {
             transaction: current.id.clone(),
             changes: current.seen - 1,
+            given_up: current.given_up,
         });
         self.close();
         self.torn = None;
@@ -524,3 +535,7 @@ impl ChangeSink for WindowBuilder {
         self.notices.push(finding);
     }
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ pub mod capture;
 pub mod constraint;
 #[cfg(test)]
 mod fixture;
+mod history;
 pub mod lane;
 pub mod load;
 pub mod migrate;

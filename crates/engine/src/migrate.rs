@@ -7,9 +7,10 @@ use std::time::Duration;
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::Failure;
+use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
-use spanferry_core::target::{ControlChange, Target};
+use spanferry_core::target::{ControlChange, TablePhase, Target};
 use spanferry_core::window::WindowLimits;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -17,19 +18,15 @@ use tokio::task::JoinSet;
 use crate::apply::Apply;
 use crate::capture::capture;
 use crate::constraint;
+use crate::history::{ASK_INTERVAL, HistoryWatch};
 use crate::lane::{FencedLane, LaneError};
 use crate::load::{LoadOptions, load};
-use crate::prepare::{Prepared, expect_history};
+use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 use crate::retention::Retention;
 use crate::stop::StopSignal;
 
-/// How often the source is asked where it stands, to tell whether apply has caught up.
-const SOURCE_ASK_INTERVAL: Duration = Duration::from_secs(3);
-/// Asks in a row at which the source may stand behind what was applied, before it counts as another one. MySQL sends a
-/// transaction before it counts as executed; a semi-synchronous commit waits in between, 10 s unless set otherwise.
-const BEHIND_ASKS_MAX: u32 = 5;
 /// How often a stopped group is called to mind.
 const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -72,6 +69,37 @@ impl<T: Target> ControlLane<T> {
                 Err(Failure::bug("control tables", "the target rejects control rows").caused_by(rejection))
             }
         }
+    }
+
+    /// Stops the group of the table that a failure names, unless it has stopped already.
+    pub(crate) async fn stop_table(&self, registry: &Registry, failure: &Failure) -> Result<(), Failure> {
+        let Some(plan) = registry.named(&failure.object) else {
+            return Err(Failure::bug(
+                failure.object.clone(),
+                "a failure names a table that is not migrated",
+            ));
+        };
+        if registry.phase(plan.id) == TablePhase::Stopped {
+            return Ok(());
+        }
+        let cause = failure
+            .cause
+            .as_ref()
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
+        let text = format!("{}{cause}", failure.message);
+        let finding = Finding::new(
+            failure.code,
+            Severity::Blocking,
+            Subject::table(failure.object.clone()),
+            text,
+        )
+        .remedy(format!("spanferry resync {}", failure.object));
+        tracing::error!(table = failure.object, code = %failure.code, "the group of this table stops");
+        self.record(registry, |transition| transition.stop_rows(plan.group, &finding))
+            .await?;
+        self.progress.find(finding);
+        Ok(())
     }
 
     /// The migration's counters.
@@ -201,6 +229,7 @@ where
         tasks.spawn(apply.run());
         tasks.spawn(retention.run(stop.clone()));
         tasks.spawn(constraint::build(
+            Arc::clone(&source),
             Arc::clone(&registry),
             Arc::clone(&control),
             shared.clone(),
@@ -225,7 +254,8 @@ where
             stop: stop.clone(),
             reached,
             is_following,
-            behind: 0,
+            history: HistoryWatch::default(),
+            goal: None,
             progress,
         };
         tasks.spawn(watcher.clone().run(stop_when));
@@ -255,6 +285,13 @@ async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &StopSignal) -> O
     first
 }
 
+/// What is to be reached once the source stands at `now`: the goal set before stays, however far a busy source moves on, unless the
+/// source has lost a part of it in a failover.
+fn next_goal(set: Option<Position>, now: Position) -> Position {
+    set.filter(|goal| now.contains_all(goal).unwrap_or(false))
+        .unwrap_or(now)
+}
+
 async fn forward(interrupt: StopSignal, stop: StopSignal) -> Result<(), Failure> {
     tokio::select! {
         biased;
@@ -273,8 +310,9 @@ struct Watcher<S, L> {
     reached: watch::Receiver<Position>,
     /// Whether capture has a stream open.
     is_following: watch::Receiver<bool>,
-    /// Asks in a row at which the source stood behind what was applied.
-    behind: u32,
+    history: HistoryWatch,
+    /// The position to be reached.
+    goal: Option<Position>,
     progress: Arc<Progress>,
 }
 
@@ -287,7 +325,8 @@ impl<S, L> Clone for Watcher<S, L> {
             stop: self.stop.clone(),
             reached: self.reached.clone(),
             is_following: self.is_following.clone(),
-            behind: self.behind,
+            history: self.history.clone(),
+            goal: self.goal.clone(),
             progress: Arc::clone(&self.progress),
         }
     }
@@ -319,8 +358,17 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
                 }
                 continue;
             }
+            let asked = tokio::time::Instant::now();
             let caught_up = match self.ask_source().await? {
-                Some(position) => self.wait_for(&position, stop_when).await?,
+                Some(position) => {
+                    let goal = next_goal(
+                        self.goal.take().filter(|_| stop_when == StopWhen::CaughtUp),
+                        position,
+                    );
+                    let there = self.wait_for(&goal).await?;
+                    self.goal = Some(goal);
+                    there
+                }
                 None => false,
             };
             self.progress.update(|state| state.caught_up = caught_up);
@@ -329,7 +377,11 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
                 self.stop.request();
                 return Ok(());
             }
-            if !self.stop.pause(SOURCE_ASK_INTERVAL).await {
+            if !self
+                .stop
+                .pause(ASK_INTERVAL.saturating_sub(asked.elapsed()))
+                .await
+            {
                 return Ok(());
             }
         }
@@ -338,28 +390,25 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
     async fn ask_source(&mut self) -> Result<Option<Position>, Failure> {
         let applied = self.reached.borrow().clone();
-        let position = match self.source.position().await {
-            Ok(position) => position,
+        let asked = match self.source.position().await {
+            Ok(position) => self.source.holds(&applied).await.map(|holds| (position, holds)),
+            Err(failure) => Err(failure),
+        };
+        let (position, holds) = match asked {
+            Ok(answer) => answer,
             Err(failure) if failure.is_retry() => {
                 tracing::warn!(%failure, "the source does not say where it stands");
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
         };
-        if expect_history(&position, &applied).is_ok() {
-            self.behind = 0;
-            return Ok(Some(position));
-        }
-        self.behind += 1;
-        if self.behind < BEHIND_ASKS_MAX {
-            return Ok(None);
-        }
-        expect_history(&position, &applied).map(|()| None)
+        let is_it = self.history.accepts(holds)?;
+        Ok(is_it.then_some(position))
     }
 
-    /// Waits until the log's end and apply have reached a position, by a stream that the source has accepted and that is
-    /// open still. Without a stop condition only for a while, so that the source is asked anew.
-    async fn wait_for(&mut self, position: &Position, stop_when: StopWhen) -> Result<bool, Failure> {
+    /// Waits a while until the log's end and apply have reached a position, by a stream that the source has accepted and that is
+    /// open still.
+    async fn wait_for(&mut self, position: &Position) -> Result<bool, Failure> {
         let (mut reached, mut following) = (self.reached.clone(), self.is_following.clone());
         let there = async {
             following.wait_for(|following| *following).await.is_ok()
@@ -372,7 +421,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             biased;
             () = self.stop.requested() => false,
             is_there = there => is_there,
-            () = tokio::time::sleep(SOURCE_ASK_INTERVAL), if stop_when == StopWhen::Interrupted => false,
+            () = tokio::time::sleep(ASK_INTERVAL) => false,
         };
         if !is_there || !*self.is_following.borrow() {
             return Ok(false);
@@ -398,7 +447,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             .iter()
             .map(|plan| self.registry.state(plan.id).row);
         states
-            .filter(|row| row.phase == spanferry_core::target::TablePhase::Stopped)
+            .filter(|row| row.phase == TablePhase::Stopped)
             .map(|row| (row.table, row.reason))
             .collect()
     }
@@ -413,5 +462,21 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             stopped: self.stopped(),
             position: self.reached.borrow().to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_goal_stays_while_the_source_moves_on_and_falls_with_a_source_that_lacks_it() {
+        let at = |text: &str| Position::parse(text).expect("a position");
+        let set = at("mariadb:0-1-5");
+        let moved_on = next_goal(Some(set.clone()), at("mariadb:0-1-9"));
+        assert_eq!(moved_on, set);
+        let failed_over = next_goal(Some(set), at("mariadb:0-1-4"));
+        assert_eq!(failed_over, at("mariadb:0-1-4"));
+        assert_eq!(next_goal(None, at("mariadb:0-1-7")), at("mariadb:0-1-7"));
     }
 }

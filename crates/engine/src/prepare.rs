@@ -26,6 +26,7 @@ use spanferry_kill_point::kill_point;
 use tokio::sync::Semaphore;
 
 use crate::constraint;
+use crate::history::expect_history;
 use crate::lane::{FencedLane, LaneShared};
 use crate::migrate::ControlLane;
 use crate::progress::{Progress, TableProgress};
@@ -440,17 +441,7 @@ async fn expect_source<S: SchemaSource + ChangeSource>(
 ) -> Result<(), Failure> {
     // Opening waits for a commit under way, so the position is asked afterwards.
     drop(source.open(captured).await?);
-    expect_history(&source.position().await?, applied)
-}
-
-/// A source that stands at `position` must hold the history that led to `known`.
-pub(crate) fn expect_history(position: &Position, known: &Position) -> Result<(), Failure> {
-    let changed = |text| Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "source", text);
-    match position.holds_history_of(known) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(changed("it lacks transactions that have been captured")),
-        Err(cause) => Err(changed("it is another kind of server").caused_by(cause)),
-    }
+    expect_history(source, applied).await
 }
 
 fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> FenceRow {

@@ -10,7 +10,7 @@ use spanferry_core::source::{CheckRequest, SchemaSource};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::options::Options;
-use crate::{catalog, preflight};
+use crate::{catalog, history, preflight};
 
 /// A MySQL or MariaDB server and the schema that is migrated. Holds no connection: each operation opens its own.
 #[derive(Debug, Clone)]
@@ -45,6 +45,18 @@ impl MysqlSource {
         Connection::open(&self.options).await
     }
 
+    /// Whether the server at the other end of `connection` holds the history of `position`.
+    pub(crate) async fn holds_history(
+        &self,
+        connection: &mut Connection,
+        position: &Position,
+    ) -> Result<bool, Failure> {
+        history::holds(connection, position)
+            .await
+            .map_err(|error| self.failure(error))?
+            .map_err(|error| unreadable(&self.options, error))
+    }
+
     /// A failure that names this server.
     pub(crate) fn failure(&self, error: MysqlError) -> Failure {
         error.into_failure(self.options.address())
@@ -72,6 +84,11 @@ impl SchemaSource for MysqlSource {
             .await
             .map_err(|error| self.failure(error))?
             .map_err(|error| unreadable(&self.options, error))
+    }
+
+    async fn holds(&self, position: &Position) -> Result<bool, Failure> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        self.holds_history(&mut connection, position).await
     }
 
     async fn identity(&self) -> Result<String, Failure> {

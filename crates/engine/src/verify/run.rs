@@ -9,6 +9,8 @@ use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
 
+use crate::history::{ASK_INTERVAL, HistoryWatch};
+
 use super::buckets::Buckets;
 use super::compare::Comparison;
 use super::counters::Counters;
@@ -50,16 +52,18 @@ where
     Ok(verdicts)
 }
 
+/// The source must hold everything that was applied, and nothing beyond.
 async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Result<(), Failure> {
-    let now = source.position().await?;
+    let mut history = HistoryWatch::default();
+    let now = loop {
+        let now = source.position().await?;
+        if history.accepts(source.holds(applied).await?)? {
+            break now;
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+    };
     let ahead = now.count_beyond(applied).map_err(|cause| {
-        Failure::new(
-            code::HISTORY_CHANGED,
-            Class::StopMigration,
-            "source",
-            "it has another history",
-        )
-        .caused_by(cause)
+        Failure::bug("source", "it holds a history that cannot be compared").caused_by(cause)
     })?;
     if ahead == 0 {
         return Ok(());

@@ -22,7 +22,7 @@ use super::dump;
 use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verified};
 use crate::connection::Connection;
 use crate::error::MysqlError;
-use crate::source::{MysqlSource, position, unreadable};
+use crate::source::{MysqlSource, unreadable};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -37,17 +37,12 @@ impl MysqlSource {
         let stop = |code: code::Code, message: &str| {
             Failure::new(code, Class::StopMigration, self.options().address(), message)
         };
-        match self.executed(connection, after).await?.holds_history_of(after) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(stop(
-                    code::HISTORY_CHANGED,
-                    "it lacks transactions that have been captured",
-                ));
-            }
-            Err(error) => {
-                return Err(stop(code::HISTORY_CHANGED, "it is another kind of server").caused_by(error));
-            }
+        self.wait_for_executed(connection, after).await?;
+        if !self.holds_history(connection, after).await? {
+            return Err(stop(
+                code::HISTORY_CHANGED,
+                "it lacks transactions that have been captured",
+            ));
         }
         if let Position::Mysql(after) = after {
             let purged = connection
@@ -65,8 +60,8 @@ impl MysqlSource {
         Ok(())
     }
 
-    /// Where the server stands. MySQL sends a transaction before it counts as executed: what is on its way is waited for.
-    async fn executed(&self, connection: &mut Connection, after: &Position) -> Result<Position, Failure> {
+    /// MySQL sends a transaction before it counts as executed: what is on its way is waited for.
+    async fn wait_for_executed(&self, connection: &mut Connection, after: &Position) -> Result<(), Failure> {
         if let Position::Mysql(set) = after
             && !connection.server().is_mariadb()
         {
@@ -76,10 +71,7 @@ impl MysqlSource {
                 .await
                 .map_err(|error| self.failure(error))?;
         }
-        position(connection)
-            .await
-            .map_err(|error| self.failure(error))?
-            .map_err(|error| unreadable(self.options(), error))
+        Ok(())
     }
 
     async fn begin_dump(&self, connection: &mut Connection, after: &Position) -> Result<(), MysqlError> {

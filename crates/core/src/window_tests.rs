@@ -1,0 +1,408 @@
+//! Windows applied one after another equal a serial replay, wherever a process dies and in whatever order the log comes again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::change_log::Sequence;
+use crate::code;
+use crate::finding::{Finding, Severity, Subject};
+use crate::plan::{GroupId, TableId, TablePlan};
+use crate::position::{Position, TransactionId};
+use crate::reached::Reached;
+use crate::schema::{QualifiedName, SourceTable};
+use crate::source::ChangeSink;
+use crate::target::MutationKind;
+use crate::target_schema::TargetTable;
+use crate::window::{TableFilter, Window, WindowBuilder, WindowLimits};
+
+const LIMITS: WindowLimits = WindowLimits {
+    bytes_best: 30,
+    bytes_max: 60,
+    mutations_max: 20,
+};
+const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+/// Tables 0 and 1 are one group, table 2 is another.
+const GROUPS: [u32; 3] = [0, 0, 1];
+
+#[derive(Debug, Clone)]
+enum Change {
+    Upsert { table: u32, key: u8, value: u8 },
+    Relocate { table: u32, from: u8, to: u8, value: u8 },
+    Delete { table: u32, key: u8 },
+}
+
+/// Transactions of one lane keep their order on every server; those of different lanes touch different keys and do not.
+#[derive(Debug, Clone)]
+struct Transaction {
+    number: u64,
+    lane: u8,
+    changes: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    transactions: Vec<Transaction>,
+    /// How many transactions the snapshot of table 2 holds.
+    loaded: usize,
+    /// The transaction and the change before which group 1 stops.
+    stop: Option<(u64, usize)>,
+    /// After how many commits each process dies, and whether its log is lost then.
+    lives: Vec<(usize, bool)>,
+}
+
+type Rows = BTreeMap<(u32, u8), Vec<u8>>;
+
+/// A row whose length is its value's.
+fn row(key: u8, value: u8) -> Vec<u8> {
+    let mut row = vec![key];
+    row.resize(1 + usize::from(value), value);
+    row
+}
+
+fn replay(rows: &mut Rows, transaction: &Transaction, counts: impl Fn(u32) -> bool) {
+    for change in &transaction.changes {
+        match *change {
+            Change::Upsert { table, key, value } if counts(table) => {
+                rows.insert((table, key), row(key, value));
+            }
+            Change::Relocate {
+                table,
+                from,
+                to,
+                value,
+            } if counts(table) => {
+                rows.remove(&(table, from));
+                rows.insert((table, to), row(to, value));
+            }
+            Change::Delete { table, key } if counts(table) => {
+                rows.remove(&(table, key));
+            }
+            Change::Upsert { .. } | Change::Relocate { .. } | Change::Delete { .. } => {}
+        }
+    }
+}
+
+fn plan(id: u32) -> Arc<TablePlan> {
+    let name = format!("t{id}");
+    Arc::new(TablePlan {
+        id: TableId(id),
+        group: GroupId(GROUPS[id as usize]),
+        source: Arc::new(SourceTable {
+            name: QualifiedName {
+                schema: "s".to_owned(),
+                table: name.clone(),
+            },
+            engine: "InnoDB".to_owned(),
+            system_versioned: false,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+            checks: Vec::new(),
+            triggers: Vec::new(),
+            rows_estimate: 0,
+            bytes_estimate: 0,
+        }),
+        target: TargetTable {
+            name,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+        },
+        columns: Vec::new(),
+        key: Vec::new(),
+        // Every change counts two mutations then.
+        backing_indexes: 1,
+    })
+}
+
+fn id(number: u64) -> TransactionId {
+    TransactionId::parse(&format!("{SERVER}:{number}")).unwrap()
+}
+
+fn position(transactions: &[Transaction]) -> Position {
+    let mut position = Position::parse("mysql:").unwrap();
+    for transaction in transactions {
+        position.advance(&id(transaction.number)).unwrap();
+    }
+    position
+}
+
+/// The target as the windows leave it, and what its fence row says.
+struct Target {
+    rows: Rows,
+    reached: Reached,
+    key: (u64, u64),
+    /// Whether group 1 has stopped, and whether a part of the transaction that stops it was applied before.
+    stopped: bool,
+    stop_was_torn: bool,
+}
+
+impl Target {
+    fn commit(&mut self, window: &Window, case: &Case) {
+        let key = (window.sequence.0, window.reached.piece());
+        assert!(key > self.key, "{key:?} follows {:?}", self.key);
+        self.key = key;
+        self.reached = Reached::parse(&window.reached.to_string(), window.reached.piece()).unwrap();
+        assert_eq!(
+            self.reached, window.reached,
+            "the fence row's text holds all of it"
+        );
+        let (mut mutations, mut bytes, mut seen_upsert) = (0, 0, false);
+        for run in &window.data {
+            let table = run.table.id.0;
+            mutations += 2 * run.rows.len();
+            bytes += run.rows.payloads().map(<[u8]>::len).sum::<usize>();
+            match run.kind {
+                MutationKind::Delete => {
+                    assert!(!seen_upsert, "deletes come first");
+                    for key in run.rows.payloads() {
+                        self.rows.remove(&(table, key[0]));
+                    }
+                }
+                MutationKind::Upsert => {
+                    seen_upsert = true;
+                    for row in run.rows.payloads() {
+                        self.rows.insert((table, row[0]), row.to_vec());
+                    }
+                }
+            }
+        }
+        assert!(mutations <= LIMITS.mutations_max, "{mutations} mutations");
+        assert!(bytes <= LIMITS.bytes_best + LIMITS.bytes_max, "{bytes} bytes");
+        if let Some(torn) = &window.reached.torn {
+            let size = |transaction: &&Transaction| id(transaction.number) == torn.transaction;
+            let transaction = case.transactions.iter().find(size).unwrap();
+            assert!(
+                must_be_cut(transaction),
+                "only what is too large for one commit is cut"
+            );
+            self.stop_was_torn |= case.stop.is_some_and(|stop| stop.0 == transaction.number);
+        }
+        self.stopped |= !window.stops.is_empty();
+    }
+}
+
+/// Whether a transaction may exceed one commit: keys, rows and mutations as they are staged.
+fn must_be_cut(transaction: &Transaction) -> bool {
+    let (mut bytes, mut mutations) = (0, 0);
+    for change in &transaction.changes {
+        let (more_bytes, more_mutations) = match change {
+            Change::Upsert { value, .. } => (2 + usize::from(*value), 2),
+            Change::Relocate { value, .. } => (3 + usize::from(*value), 4),
+            Change::Delete { .. } => (1, 2),
+        };
+        bytes += more_bytes;
+        mutations += more_mutations;
+    }
+    bytes > LIMITS.bytes_max || mutations > LIMITS.mutations_max
+}
+
+fn feed(builder: &mut WindowBuilder, transaction: &Transaction, sequence: u64, case: &Case) {
+    builder.begin(Sequence(sequence), id(transaction.number)).unwrap();
+    for (at, change) in transaction.changes.iter().enumerate() {
+        if case.stop == Some((transaction.number, at)) {
+            let finding = Finding::new(
+                code::CHANGE_REJECTED,
+                Severity::Blocking,
+                Subject::whole(),
+                "stop",
+            );
+            builder.stop(TableId(2), finding);
+        }
+        match *change {
+            Change::Upsert { table, key, value } => {
+                builder.upsert(TableId(table), &[key], &row(key, value));
+            }
+            Change::Relocate {
+                table,
+                from,
+                to,
+                value,
+            } => builder.relocate(TableId(table), &[from], &[to], &row(to, value)),
+            Change::Delete { table, key } => builder.delete(TableId(table), &[key]),
+        }
+    }
+    builder.end(0).unwrap();
+}
+
+/// Another server's order: the lanes one after the other.
+fn reordered(transactions: &[Transaction], first: u8) -> Vec<Transaction> {
+    let lane = |lane: u8| transactions.iter().filter(move |it| it.lane == lane).cloned();
+    lane(first).chain(lane(1 - first)).collect()
+}
+
+/// One process: reads the log from its watermark until it dies or the log ends; whether it reached the end.
+fn live(target: &mut Target, log: &[Transaction], commits: Option<usize>, case: &Case) -> bool {
+    let plans: Vec<_> = (0..3).map(plan).collect();
+    let from = target.key.0;
+    let mut builder = WindowBuilder::new(&plans, LIMITS, target.reached.clone(), Sequence(from));
+    for table in 0..3 {
+        let filter = match GROUPS[table as usize] {
+            1 if target.stopped => TableFilter::Ignore,
+            1 => TableFilter::Apply {
+                after: Some(position(&case.transactions[..case.loaded])),
+            },
+            _ => TableFilter::Apply { after: None },
+        };
+        builder.set_filter(TableId(table), filter);
+    }
+    let mut left = commits.unwrap_or(usize::MAX);
+    let mut commit = |window: &Window| {
+        if left == 0 {
+            return false;
+        }
+        left -= 1;
+        target.commit(window, case);
+        true
+    };
+    for (transaction, sequence) in log.iter().zip(1..).filter(|(_, sequence)| *sequence > from) {
+        feed(&mut builder, transaction, sequence, case);
+        while let Some(window) = builder.take_ready() {
+            if !commit(&window) {
+                return false;
+            }
+        }
+    }
+    while let Some(window) = builder.take_now() {
+        if !commit(&window) {
+            return false;
+        }
+    }
+    true
+}
+
+fn run(case: &Case) {
+    let mut target = Target {
+        rows: Rows::new(),
+        reached: Reached {
+            position: position(&[]),
+            torn: None,
+        },
+        key: (0, 0),
+        stopped: false,
+        stop_was_torn: false,
+    };
+    for transaction in &case.transactions[..case.loaded] {
+        replay(&mut target.rows, transaction, |table| table == 2);
+    }
+    let mut log = case.transactions.clone();
+    for ((commits, lost), first) in case.lives.iter().zip([1, 0].into_iter().cycle()) {
+        if live(&mut target, &log, Some(*commits), case) {
+            break;
+        }
+        if *lost {
+            // The new log begins at the position reached: sequences start again, under a new epoch.
+            let applied = |it: &Transaction| target.reached.position.contains(&id(it.number)).unwrap();
+            let rest: Vec<_> = case
+                .transactions
+                .iter()
+                .filter(|it| !applied(it))
+                .cloned()
+                .collect();
+            log = reordered(&rest, first);
+            target.key = (0, target.reached.piece());
+        }
+    }
+    live(&mut target, &log, None, case);
+
+    assert_eq!(target.reached.position, position(&case.transactions));
+    assert_eq!(target.reached.torn, None);
+    let mut expected = Rows::new();
+    // What the stream stopped at: only seen behind the snapshot of table 2, and only if it has changes.
+    let stop = case.stop.map(|stop| stop.0).filter(|_| target.stopped);
+    for transaction in &case.transactions {
+        let is_stopped = stop.is_some_and(|stop| {
+            let stopping = &case.transactions[usize::try_from(stop).unwrap() - 1];
+            transaction.number >= stop && transaction.lane == stopping.lane
+        });
+        replay(&mut expected, transaction, |table| table < 2 || !is_stopped);
+    }
+    if let Some(stop) = stop {
+        // The other lane stands wherever it stood when the stop came; and a cut transaction may have left its first pieces.
+        let lane = case.transactions[usize::try_from(stop).unwrap() - 1].lane;
+        let left = |(table, key): &(u32, u8)| *table < 2 || (key % 2 == lane && !target.stop_was_torn);
+        expected.retain(|key, _| left(key));
+        target.rows.retain(|key, _| left(key));
+    }
+    assert_eq!(target.rows, expected);
+}
+
+fn change(lane: u8) -> impl Strategy<Value = Change> {
+    let key = move |key: u8| 2 * key + lane;
+    prop_oneof![
+        3 => (0..3_u32, 0..4_u8, 0..24_u8).prop_map(move |(table, at, value)| Change::Upsert { table, key: key(at), value }),
+        1 => (0..3_u32, 0..4_u8, 0..4_u8, 0..24_u8).prop_map(move |(table, from, to, value)| Change::Relocate {
+            table,
+            from: key(from),
+            to: key(to),
+            value,
+        }),
+        1 => (0..3_u32, 0..4_u8).prop_map(move |(table, at)| Change::Delete { table, key: key(at) }),
+    ]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let transaction = (0..2_u8).prop_flat_map(|lane| {
+        (
+            Just(lane),
+            prop_oneof![4 => vec(change(lane), 0..4), 1 => vec(change(lane), 4..30)],
+        )
+    });
+    let lives = vec((0..4_usize, any::<bool>()), 0..8);
+    (
+        vec(transaction, 1..14),
+        any::<prop::sample::Index>(),
+        prop::option::weighted(0.3, (1..14_u64, 0..5_usize)),
+        lives,
+    )
+        .prop_map(|(transactions, loaded, stop, lives)| {
+            let number = |((lane, changes), number)| Transaction {
+                number,
+                lane,
+                changes,
+            };
+            let transactions: Vec<_> = transactions.into_iter().zip(1..).map(number).collect();
+            Case {
+                loaded: loaded.index(transactions.len()),
+                stop,
+                lives,
+                transactions,
+            }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn windows_equal_a_serial_replay_across_crashes_and_reordering(case in case()) {
+        run(&case);
+    }
+}
+
+#[test]
+fn a_second_torn_transaction_at_one_place_does_not_repeat_a_fence_key() {
+    let large = |number, lane: u8| Transaction {
+        number,
+        lane,
+        changes: (0..20)
+            .map(|at| Change::Upsert {
+                table: 0,
+                key: 2 * (at % 4) + lane,
+                value: 10,
+            })
+            .collect(),
+    };
+    // The first dies with three pieces of transaction 1 applied; the next log brings transaction 2 first, and is lost as well.
+    run(&Case {
+        transactions: Vec::from([large(1, 1), large(2, 0), large(3, 1)]),
+        loaded: 0,
+        stop: None,
+        lives: Vec::from([(3, true), (0, true), (1, true)]),
+    });
+}
