@@ -101,6 +101,9 @@ async fn migrate(
         Err(failure) => return fail(failure, &progress, settings, state),
     };
     outcome.stopped.extend(gone);
+    outcome.not_carried.retain(|table| settings.selects(table));
+    outcome.not_carried.sort_unstable();
+    outcome.not_carried.dedup();
     conclude(&outcome, &progress, settings, state)?;
     Ok(outcome.exit_status())
 }
@@ -302,6 +305,12 @@ fn conclude(
     for (table, reason) in &outcome.stopped {
         render::say(&format!(
             "stopped: `{table}`: {reason}\n  fix: spanferry resync {table}"
+        ));
+    }
+    for table in &outcome.not_carried {
+        render::say(&format!(
+            "not carried: `{table}`: it was created at the source after the migration began (`spanferry explain {}`)",
+            code::TABLE_CREATED
         ));
     }
     let rows: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();

@@ -8,9 +8,9 @@ use spanferry_core::change_log::{Piece, PieceKind};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
+use spanferry_core::plan::{RowEncoder, TableId, TablePlan};
 use spanferry_core::position::TransactionId;
-use spanferry_core::source::{ChangeDecoder, ChangeSink};
+use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
@@ -228,7 +228,7 @@ impl BinlogDecoder {
             Err(ImageError::Malformed(error)) => {
                 self.stop(index, code::EVENT_UNSUPPORTED, &error.to_string(), None, sink);
             }
-            Err(ImageError::Refused(cell)) => self.stop_refused(index, &cell, sink),
+            Err(ImageError::Refused(row)) => self.stop_refused(index, &row, sink),
         }
     }
 
@@ -351,7 +351,7 @@ impl BinlogDecoder {
                     code::TABLE_CREATED,
                     Severity::Warning,
                     subject,
-                    "a table was created at the source",
+                    "a table was created at the source and is not carried",
                 ));
             }
         }
@@ -420,10 +420,17 @@ impl BinlogDecoder {
         }
     }
 
-    fn stop_refused(&mut self, index: usize, cell: &RefusedCell, sink: &mut dyn ChangeSink) {
+    fn stop_refused(&mut self, index: usize, row: &RefusedRow, sink: &mut dyn ChangeSink) {
         let plan = &self.plans[index];
-        let column = plan.source.columns[plan.source_index(cell.column)].name.clone();
-        let text = format!("a changed row holds {}", cell.refusal);
+        let column = plan.source.columns[plan.source_index(row.cell.column)]
+            .name
+            .clone();
+        let refusal = &row.cell.refusal;
+        let text = if row.key.is_empty() {
+            format!("the key of a changed row holds {refusal}")
+        } else {
+            format!("the changed row with key {} holds {refusal}", row.key)
+        };
         self.stop(index, code::VALUE_REFUSED, &text, Some(column), sink);
     }
 
