@@ -6,7 +6,9 @@ pub mod connection;
 pub mod error;
 #[cfg(test)]
 mod fuzz;
+mod history;
 pub mod options;
+mod owned;
 mod preflight;
 mod snapshot;
 mod source;

@@ -10,7 +10,7 @@ use spanferry_core::source::{CheckRequest, SchemaSource};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::options::Options;
-use crate::{catalog, preflight};
+use crate::{catalog, history, preflight};
 
 /// A MySQL or MariaDB server and the schema that is migrated. Holds no connection: each operation opens its own.
 #[derive(Debug, Clone)]
@@ -72,6 +72,11 @@ impl SchemaSource for MysqlSource {
             .await
             .map_err(|error| self.failure(error))?
             .map_err(|error| unreadable(&self.options, error))
+    }
+
+    async fn holds(&self, position: &Position) -> Result<bool, Failure> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        history::holds(self, &mut connection, position).await
     }
 
     async fn identity(&self) -> Result<String, Failure> {

@@ -1,8 +1,7 @@
 //! Cases that broke, or silently damaged data in, other migration tools, each on real servers with writes during the
 //! snapshot and after it. Numbers are those of the list of known killers.
 //!
-//! Elsewhere: 30 in `live.rs` (every type by both roads), 14 in the `faults` tests (another replica takes over), 4 in the
-//! source's own tests (`hand_off.rs` of the crate `mysql`).
+//! Elsewhere: 30 in `live.rs` (every type by both roads), 14 in the `faults` tests (another replica takes over).
 //!
 //! Not here yet, with the capability each waits for:
 //!
@@ -26,6 +25,7 @@ mod support;
 mod unique;
 mod values;
 mod verdict;
+mod visibility;
 
 use spanferry_testkit::interposer::{FaultRate, Interposer, Mode, Options, parse_rates};
 use support::{World, Writer};

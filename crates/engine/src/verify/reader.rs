@@ -10,6 +10,8 @@ use spanferry_core::position::{Position, PositionError};
 use spanferry_core::source::SnapshotSource;
 use tokio::time::Instant;
 
+use crate::history::under_way;
+
 /// How old a snapshot may be when a table begins. An old one costs the source its undo log, and tells late that writes have begun.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(60);
 
@@ -73,14 +75,16 @@ pub(super) fn expect_not_ahead(source: &Position, applied: &Position) -> Result<
     Err(Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "", text))
 }
 
-/// A snapshot must see everything that the target holds: MariaDB logs a transaction before it is visible, and a replica may lag.
+/// A snapshot must see everything that the target holds. MariaDB counts a transaction to its position before a session sees it:
+/// another snapshot may.
 fn expect_not_behind(source: &Position, applied: &Position) -> Result<(), Failure> {
     if source.contains_all(applied).map_err(foreign)? {
         return Ok(());
     }
-    let class = Class::Retry { after: None };
-    let text = "it does not hold everything yet that the target holds";
-    Err(Failure::new(code::SNAPSHOT_LOST, class, "source", text))
+    Err(Failure {
+        class: Class::Retry { after: None },
+        ..under_way()
+    })
 }
 
 fn foreign(cause: PositionError) -> Failure {

@@ -8,7 +8,7 @@ use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
 
-use crate::history::{ASK_INTERVAL, HistoryWatch};
+use crate::history::{ASK_INTERVAL, HistoryWatch, under_way};
 use crate::lane::Backoff;
 
 use super::buckets::Buckets;
@@ -62,8 +62,13 @@ async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Resu
     let mut history = HistoryWatch::default();
     loop {
         let now = source.position().await?;
-        if history.accepts(&now, applied)? {
-            return expect_not_ahead(&now, applied);
+        let holds = source.holds(applied).await?;
+        let is_there = holds && now.contains_all(applied).unwrap_or(false);
+        match history.accepts(is_there) {
+            Ok(true) => return expect_not_ahead(&now, applied),
+            Ok(false) => {}
+            Err(_) if holds => return Err(under_way()),
+            Err(lacking) => return Err(lacking),
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     }

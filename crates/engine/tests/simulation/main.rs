@@ -27,6 +27,8 @@ use std::time::Duration;
 use random::{Random, SEED_VARIABLE, seed};
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
+use spanferry_core::plan::GroupId;
+use spanferry_core::position::Position;
 use spanferry_core::target::TablePhase;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
@@ -39,7 +41,7 @@ use history::{BEFORE, History, plans};
 use log::SimLog;
 use source::SimSource;
 use target::{SimTarget, TargetState, expected_rows, main_key};
-use world::{Mutant, Shared, World, number_of, position};
+use world::{Mutant, Shared, World, number_of};
 
 const SEEDS: u64 = 1_000;
 /// Seeds within which a wrong variant must be caught.
@@ -59,11 +61,15 @@ const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
 fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     let mut random = Random::new(seed);
     let history = History::new(&mut random);
+    let fails_over = random.chance(30);
     Shared::new(World {
         random,
         mutant,
         history,
         committed: BEFORE,
+        received: BEFORE,
+        fails_over,
+        fork: None,
         sessions: (0, 0),
         log: None,
         target: TargetState::default(),
@@ -253,11 +259,13 @@ fn judge(world: &mut World, outcome: &Outcome) {
         let row = &control.tables[name];
         match outcome.stopped.iter().find(|(stopped, _)| stopped == name) {
             Some((_, reason)) => {
-                let told = reason.contains(&code::DDL_SEEN.to_string());
-                let cause = world.history.transactions.iter().any(
+                let is_truncated = world.history.transactions.iter().any(
                     |transaction| matches!(transaction, history::Transaction::Truncate(at) if *at == table),
                 );
-                if row.phase != TablePhase::Stopped || !told || !cause {
+                let truncated = is_truncated && reason.contains(&code::DDL_SEEN.to_string());
+                let history = reason.contains(&code::HISTORY_CHANGED.to_string())
+                    && saw_what_is_lost(world, plan.group);
+                if row.phase != TablePhase::Stopped || !(truncated || history) {
                     wrong.push(format!("{name} stops: {reason}"));
                 }
             }
@@ -274,7 +282,24 @@ fn judge(world: &mut World, outcome: &Outcome) {
     if !outcome.stopped.is_empty() {
         world.count("group stopped");
     }
+    let changed = code::HISTORY_CHANGED.to_string();
+    if outcome
+        .stopped
+        .iter()
+        .any(|(_, reason)| reason.contains(&changed))
+    {
+        world.count("group stopped by what a failover lost");
+    }
     world.violations.append(&mut wrong);
+}
+
+/// Whether a snapshot of the group saw transactions that the source has lost.
+fn saw_what_is_lost(world: &World, group: GroupId) -> bool {
+    let control = world.target.control.as_ref().unwrap();
+    plans().iter().filter(|plan| plan.group == group).any(|plan| {
+        let high = Position::parse(&control.tables[&plan.name().table].high);
+        high.is_ok_and(|high| !world.holds(&high))
+    })
 }
 
 /// Runs seeds on two threads; the first violation, and all counters.
@@ -303,7 +328,10 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 32] = [
+const MUST_HAPPEN: [&str; 35] = [
+    "failover",
+    "failover with loss",
+    "group stopped by what a failover lost",
     "log trimmed",
     "aborted",
     "aborted with a delay",
@@ -378,6 +406,7 @@ fn wrong_variants_are_caught() {
         Mutant::LowAnew,
         Mutant::HighIsLow,
         Mutant::HighKept,
+        Mutant::HoldsAnything,
     ] {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");
@@ -389,10 +418,12 @@ fn wrong_variants_are_caught() {
 fn verify_agrees_with_the_oracle() {
     let shared = new_world(3, None);
     shared.lock().history.transactions.truncate(BEFORE);
+    shared.lock().fails_over = false;
     let Some(Ok(Some(outcome))) = live(&shared, None) else {
         panic!("the run ends")
     };
-    assert_eq!(outcome.position, position(BEFORE).to_string());
+    let at_the_end = shared.lock().position(BEFORE);
+    assert_eq!(outcome.position, at_the_end.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -400,12 +431,12 @@ fn verify_agrees_with_the_oracle() {
         .unwrap();
     let check = |expected: bool| {
         let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
-        let (plans, applied) = (plans(), position(BEFORE));
+        let plans = plans();
         shared.lock().counts.clear();
         for _ in 0..VERIFICATIONS {
             // A session may be lost here as anywhere: the table is compared anew.
             let counters = Counters::default();
-            let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
+            let verifying = verify(&source, &target, &plans, &at_the_end, &counters, |_| {});
             let verdicts = runtime.block_on(verifying).unwrap();
             let equal = verdicts.iter().all(TableVerdict::is_equal);
             assert_eq!(equal, expected, "{verdicts:?}");
@@ -431,7 +462,8 @@ fn verify_agrees_with_the_oracle() {
     // A source that lies elsewhere than the target is never compared.
     let elsewhere = |applied: usize| {
         let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
-        let (plans, applied, counters) = (plans(), position(applied), Counters::default());
+        let applied = shared.lock().position(applied);
+        let (plans, counters) = (plans(), Counters::default());
         let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
         runtime.block_on(verifying).unwrap_err().code
     };

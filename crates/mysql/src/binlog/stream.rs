@@ -22,12 +22,11 @@ use super::dump;
 use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verified};
 use crate::connection::Connection;
 use crate::error::MysqlError;
-use crate::source::{MysqlSource, position, unreadable};
+use crate::history;
+use crate::source::{MysqlSource, unreadable};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long a transaction that was captured may take until the server counts it as executed: a commit under way.
-const EXECUTED_WAIT: Duration = Duration::from_secs(2);
 /// Silence after which the server counts as gone: three heartbeats.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
@@ -37,17 +36,11 @@ impl MysqlSource {
         let stop = |code: code::Code, message: &str| {
             Failure::new(code, Class::StopMigration, self.options().address(), message)
         };
-        match self.executed(connection, after).await?.holds_history_of(after) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(stop(
-                    code::HISTORY_CHANGED,
-                    "it lacks transactions that have been captured",
-                ));
-            }
-            Err(error) => {
-                return Err(stop(code::HISTORY_CHANGED, "it is another kind of server").caused_by(error));
-            }
+        if !history::holds(self, connection, after).await? {
+            return Err(stop(
+                code::HISTORY_CHANGED,
+                "it lacks transactions that have been captured",
+            ));
         }
         if let Position::Mysql(after) = after {
             let purged = connection
@@ -63,23 +56,6 @@ impl MysqlSource {
             }
         }
         Ok(())
-    }
-
-    /// Where the server stands. MySQL sends a transaction before it counts as executed: what is on its way is waited for.
-    async fn executed(&self, connection: &mut Connection, after: &Position) -> Result<Position, Failure> {
-        if let Position::Mysql(set) = after
-            && !connection.server().is_mariadb()
-        {
-            let seconds = EXECUTED_WAIT.as_secs();
-            connection
-                .query(&format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{set}', {seconds})"))
-                .await
-                .map_err(|error| self.failure(error))?;
-        }
-        position(connection)
-            .await
-            .map_err(|error| self.failure(error))?
-            .map_err(|error| unreadable(self.options(), error))
     }
 
     async fn begin_dump(&self, connection: &mut Connection, after: &Position) -> Result<(), MysqlError> {

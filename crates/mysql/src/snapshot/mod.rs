@@ -5,7 +5,6 @@
 
 mod key;
 mod open;
-mod owned;
 mod scalar;
 mod session;
 mod watch;

@@ -9,12 +9,12 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{MariadbGtids, Position};
 use spanferry_core::source::{HandOff, Snapshot, SnapshotSource};
 
-use super::owned;
 use super::session::MysqlSession;
 use super::watch;
 use crate::catalog;
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::owned;
 use crate::source::{MysqlSource, position, unreadable};
 use crate::sql;
 

@@ -1,4 +1,4 @@
-//! Transactions of MySQL that sessions may see already though `gtid_executed` does not hold them yet.
+//! Transactions of MySQL that sessions may see, or replicas have, though `gtid_executed` does not hold them yet.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ struct Owned {
 }
 
 /// A set that holds every transaction visible to any session that opened before the call: `docs/design/hand-off.md`, MySQL 3.
-pub(super) async fn upper_bound(
+pub(crate) async fn upper_bound(
     source: &MysqlSource,
     connection: &mut Connection,
 ) -> Result<GtidSet, Failure> {
@@ -50,6 +50,21 @@ pub(super) async fn upper_bound(
         }
         tokio::time::sleep(COMMIT_POLL).await;
     }
+}
+
+/// A set that holds every transaction that the server has sent to any replica: it owns the GTID before it writes the
+/// transaction to the binary log, and until after `gtid_executed` holds it. It may hold some that are given up yet.
+pub(crate) async fn executed_or_owned(
+    source: &MysqlSource,
+    connection: &mut Connection,
+) -> Result<GtidSet, Failure> {
+    // In this order: what is owned no longer was added to the executed set before.
+    let under_way = owned(source, connection).await?;
+    let mut executed = executed(source, connection).await?;
+    for one in &under_way {
+        executed.insert(one.server, &one.tag, one.number);
+    }
+    Ok(executed)
 }
 
 async fn owned(source: &MysqlSource, connection: &mut Connection) -> Result<Vec<Owned>, Failure> {
