@@ -1,8 +1,10 @@
-//! Bounds at their edge: large rows and a large transaction, with bounded memory.
+//! Bounds at their edge: many tables, large rows and a large transaction, with bounded memory.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
+
+use std::fmt::Write as _;
 
 use spanferry_testkit::interposer::{Interposer, Mode, Options};
 use spanferry_testkit::server::Engine;
@@ -21,6 +23,50 @@ fn expect_within_memory_bound(world: &World, largest_row_bytes: u64) {
     let peak = report["process"]["memory_peak_bytes"].as_u64().unwrap();
     let bound = MEMORY_BYTES + LARGEST_ROWS * largest_row_bytes;
     assert!(peak <= bound, "peak memory {peak} bytes, the bound is {bound}");
+}
+
+const TABLES: u64 = 1_000;
+
+/// A thousand tables of three rows under writes that reach each of them, across an interruption.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_small_tables() {
+    let servers = bench(Engine::MySql).await;
+    let mut schema = String::new();
+    for table in 0..TABLES {
+        writeln!(
+            schema,
+            "CREATE TABLE t{table:04} (id INT PRIMARY KEY, v VARCHAR(20) NOT NULL);
+             INSERT INTO t{table:04} VALUES (1, 'a'), (2, 'b'), (3, 'c');"
+        )
+        .unwrap();
+    }
+    let mut world = servers.as_ref().unwrap().world("googlesql", &schema).await;
+    // The emulator takes minutes to create them.
+    let interposer = Interposer::start(Options::new(Mode::Keep)).unwrap();
+    world.target_address = Some(interposer.address());
+    let writer = world.writer(|step| {
+        let table = step * 7 % TABLES;
+        vec![
+            format!("UPDATE t{table:04} SET v = CONCAT(v, 'x') WHERE id = 1 AND LENGTH(v) < 20"),
+            format!("DELETE FROM t{table:04} WHERE id = 2"),
+            format!("INSERT INTO t{table:04} VALUES ({}, 'new')", 10 + step),
+        ]
+    });
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    writer.write_more(TABLES).await;
+    assert_eq!(migrate.interrupt(), 130);
+    expect_within_memory_bound(&world, 0);
+    writer.write_more(100).await;
+    writer.stop().await;
+    world.expect_drained();
+    expect_within_memory_bound(&world, 0);
+    assert!(
+        interposer.violations().is_empty(),
+        "{:?}",
+        interposer.violations()
+    );
+    world.expect_equal();
 }
 
 const LARGE: u64 = 8 << 20;

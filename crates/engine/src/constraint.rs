@@ -116,11 +116,10 @@ async fn still_to_come<S: SchemaSource, T: Target>(
 fn exact_groups(registry: &Registry, position: &Position) -> BTreeSet<GroupId> {
     let (mut exact, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for plan in registry.plans() {
-        let state = registry.state(plan.id);
-        let passed = |high: &Position| position.contains_all(high).unwrap_or(false);
-        match state.row.phase {
+        let passed = |high: Position| position.contains_all(&high).unwrap_or(false);
+        match registry.phase(plan.id) {
             TablePhase::Constrained => {}
-            TablePhase::Joined if state.high.as_ref().is_some_and(passed) => {
+            TablePhase::Joined if registry.state(plan.id).high.is_some_and(passed) => {
                 exact.insert(plan.group);
             }
             TablePhase::Pending

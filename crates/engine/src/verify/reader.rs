@@ -75,7 +75,8 @@ pub(super) fn expect_not_ahead(source: &Position, applied: &Position) -> Result<
     Err(Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "", text))
 }
 
-/// A snapshot must see everything that the target holds: MariaDB logs a transaction before it is visible, and a replica may lag.
+/// A snapshot must see everything that the target holds. MariaDB counts a transaction to its position before a session sees it:
+/// another snapshot may.
 fn expect_not_behind(source: &Position, applied: &Position) -> Result<(), Failure> {
     if source.contains_all(applied).map_err(foreign)? {
         return Ok(());
