@@ -288,6 +288,12 @@ impl MariadbGtids {
         Ok(position)
     }
 
+    /// Domain, server and sequence of each domain's last transaction.
+    pub fn last(&self) -> impl Iterator<Item = (u32, u32, u64)> {
+        let domains = self.domains.iter();
+        domains.map(|(domain, (server, number))| (*domain, *server, *number))
+    }
+
     /// The sequence reached in a domain, 0 if none.
     pub fn sequence(&self, domain: u32) -> u64 {
         self.domains.get(&domain).map_or(0, |(_, number)| *number)
@@ -366,24 +372,6 @@ impl Position {
                 .all(|(domain, (_, number))| *number <= own.sequence(*domain))),
             (Position::Mysql(_), Position::Mariadb(_)) | (Position::Mariadb(_), Position::Mysql(_)) => {
                 Err(PositionError::DifferentKinds)
-            }
-        }
-    }
-
-    /// Whether a source that stands here can be the one whose history was captured up to `captured`: it lacks nothing of
-    /// it. MariaDB: where a domain has not moved on since, its last transaction must also come from the same server, because
-    /// there the sequence alone tells no history from another.
-    pub fn holds_history_of(&self, captured: &Position) -> Result<bool, PositionError> {
-        match (self, captured) {
-            (Position::Mariadb(own), Position::Mariadb(theirs)) => {
-                Ok(theirs.domains.iter().all(|(domain, (server, number))| {
-                    own.domains.get(domain).is_some_and(|(own_server, own_number)| {
-                        number < own_number || (number, server) == (own_number, own_server)
-                    })
-                }))
-            }
-            (Position::Mysql(_), _) | (Position::Mariadb(_), Position::Mysql(_)) => {
-                self.contains_all(captured)
             }
         }
     }
@@ -494,36 +482,6 @@ mod tests {
         );
         assert_eq!(a.combine(&b, false).to_string(), "0-1-5");
         assert_eq!(a.combine(&b, true).to_string(), "0-1-7,1-1-9");
-    }
-
-    #[test]
-    fn a_history_lacks_nothing_and_ends_with_the_same_server() {
-        let check = |source: &str, captured: &str, expected: bool| {
-            let (source, captured) = (
-                Position::parse(source).unwrap(),
-                Position::parse(captured).unwrap(),
-            );
-            assert_eq!(
-                source.holds_history_of(&captured),
-                Ok(expected),
-                "{source} {captured}"
-            );
-        };
-        check("mariadb:0-1-5", "mariadb:0-1-5", true);
-        check("mariadb:0-2-6,1-1-1", "mariadb:0-1-5", true);
-        check("mariadb:0-1-5", "mariadb:", true);
-        check("mariadb:0-1-4", "mariadb:0-1-5", false);
-        check("mariadb:0-2-5", "mariadb:0-1-5", false);
-        check("mariadb:0-1-9", "mariadb:0-1-5,1-1-1", false);
-        check("mariadb:", "mariadb:0-1-1", false);
-        check(&format!("mysql:{A}:1-5"), &format!("mysql:{A}:2-5"), true);
-        check(&format!("mysql:{A}:1-5"), &format!("mysql:{A}:1-6"), false);
-        check(&format!("mysql:{A}:1-5"), &format!("mysql:{A}:tag:1"), false);
-        let mariadb = Position::parse("mariadb:").unwrap();
-        assert_eq!(
-            mariadb.holds_history_of(&Position::parse("mysql:").unwrap()),
-            Err(PositionError::DifferentKinds)
-        );
     }
 
     proptest! {

@@ -27,10 +27,9 @@ pub trait SchemaSource: Send + Sync + 'static {
     /// Where the source's history stands now: everything committed before the call is contained.
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
 
-    /// The history that the source has: every transaction that a change stream may have sent is contained. More than `position`
-    /// where a source sends a transaction before it has committed it. For comparison with what was captured, never a place
-    /// to begin at or to wait for: a transaction under way may still be given up.
-    fn history(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
+    /// Whether the source's history holds everything that led to `position`: false for one that lags behind it, has lost a part
+    /// of it in a failover, or is a stranger. What a source has sent before it has committed it, it holds. Cancellation: safe.
+    fn holds(&self, position: &Position) -> impl Future<Output = Result<bool, Failure>> + Send;
 
     /// Text that names the source's history for a person: server UUID or domain and server id, version, host.
     fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;
@@ -181,7 +180,7 @@ pub trait ChangeSource: Send + Sync + 'static {
 
     /// Opens the stream of every transaction that is not contained in `after`.
     ///
-    /// The source must hold the history of `after` (`Position::holds_history_of`), else the failure is `HISTORY_CHANGED`; a
+    /// The source must hold the history of `after` (`SchemaSource::holds`), else the failure is `HISTORY_CHANGED`; a
     /// position that the source has purged is `POSITION_PURGED`; both are of class `StopMigration`. Returns only once the
     /// source has accepted the position. Cancellation: safe.
     fn open(&self, after: &Position) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;

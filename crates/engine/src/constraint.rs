@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use spanferry_core::code;
 use spanferry_core::ddl;
@@ -9,11 +10,14 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::position::Position;
+use spanferry_core::source::SchemaSource;
 use spanferry_core::target::{ControlChange, TablePhase, Target, TargetDescription};
 use spanferry_core::target_schema::Dialect;
 use spanferry_kill_point::kill_point;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::history::{ASK_INTERVAL, Lacking, SeenHistory, waits_for_source};
 use crate::lane::LaneShared;
 use crate::migrate::ControlLane;
 use crate::progress::Progress;
@@ -22,8 +26,12 @@ use crate::registry::{Registry, Transition};
 /// Most groups whose constraints are built together: their control rows share one commit.
 const GROUPS_MAX: usize = 500;
 
+/// How often it is asked whether the source still holds what tables wait for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Builds the constraints of groups as they become exact, until told to stop or nothing is left to build.
-pub async fn build<T: Target>(
+pub async fn build<S: SchemaSource, T: Target>(
+    source: Arc<S>,
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
     shared: LaneShared<T>,
@@ -31,21 +39,77 @@ pub async fn build<T: Target>(
     mut reached: watch::Receiver<Position>,
 ) -> Result<(), Failure> {
     let mut changed = registry.subscribe();
+    let mut seen = SeenHistory::default();
+    let mut looked_at = Instant::now();
     while !registry.all_constrained() {
         let position = reached.borrow_and_update().clone();
-        let groups = exact_groups(&registry, &position);
-        if !groups.is_empty() {
-            build_groups(&registry, &control, &shared, dialect, &groups).await?;
-            continue;
+        let mut groups = exact_groups(&registry, &position);
+        let is_due = looked_at.elapsed() >= LOOK_INTERVAL;
+        if !groups.is_empty() || is_due {
+            let tables = joined(&registry, |plan| is_due || groups.contains(&plan.group));
+            let waiting = still_to_come(source.as_ref(), &registry, &control, &tables, &mut seen).await?;
+            looked_at = Instant::now();
+            groups.retain(|group| !waiting.contains(group));
+            if !groups.is_empty() {
+                build_groups(&registry, &control, &shared, dialect, &groups).await?;
+                continue;
+            }
+            if !waiting.is_empty() {
+                if !shared.stop.pause(ASK_INTERVAL).await {
+                    return Ok(());
+                }
+                continue;
+            }
         }
         tokio::select! {
             biased;
             () = shared.stop.requested() => return Ok(()),
             _changed = changed.changed() => {}
             moved = reached.changed() => if moved.is_err() { return Ok(()) },
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
         }
     }
     Ok(())
+}
+
+fn joined(registry: &Registry, wanted: impl Fn(&TablePlan) -> bool) -> Vec<Arc<TablePlan>> {
+    let plans = registry.plans().iter();
+    plans
+        .filter(|plan| registry.phase(plan.id) == TablePhase::Joined && wanted(plan))
+        .map(Arc::clone)
+        .collect()
+}
+
+/// Groups whose tables saw what the source does not hold: no stream will ever bring it. Those for which that is so for good stop.
+async fn still_to_come<S: SchemaSource, T: Target>(
+    source: &S,
+    registry: &Registry,
+    control: &ControlLane<T>,
+    tables: &[Arc<TablePlan>],
+    seen: &mut SeenHistory,
+) -> Result<BTreeSet<GroupId>, Failure> {
+    let lacking = match seen.lacking(source, registry, tables).await {
+        Ok(lacking) => lacking,
+        Err(failure) if failure.is_retry() => {
+            tracing::warn!(%failure, "the source does not say what it holds");
+            return Ok(tables.iter().map(|plan| plan.group).collect());
+        }
+        Err(failure) => return Err(failure),
+    };
+    let mut groups = BTreeSet::new();
+    for table in lacking {
+        match table {
+            Lacking::Yet(plan) => {
+                control.progress().find(waits_for_source(&plan));
+                groups.insert(plan.group);
+            }
+            Lacking::Lost(failure) => {
+                groups.extend(registry.named(&failure.object).map(|plan| plan.group));
+                control.stop_table(registry, &failure).await?;
+            }
+        }
+    }
+    Ok(groups)
 }
 
 /// Groups whose tables have all joined and whose every `high` the main stream has passed, unless they are constrained.

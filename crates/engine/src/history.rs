@@ -1,26 +1,38 @@
-//! Whether the source is still the one whose history was applied: it may lag for a moment, it may not lack anything for good.
+//! Whether the source is still the one whose history was read: it may lag for a moment, it may not lack anything for good.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
+use spanferry_core::source::SchemaSource;
+use tokio::time::Instant;
+
+use crate::registry::Registry;
 
 /// How often the source is asked where it stands.
 pub(crate) const ASK_INTERVAL: Duration = Duration::from_secs(3);
 /// Asks in a row at which the source may stand behind what was applied, before it counts as another one: a replica that takes
-/// over has a moment to apply what it has received; and where its position is asked, not its history, a semi-synchronous commit
-/// waits for 10 s unless set otherwise.
+/// over has a moment to apply what it has received.
 const BEHIND_ASKS_MAX: u32 = 5;
+/// How long the source may lack what a table's snapshot saw: a replica that took over may still have it to apply.
+const SEEN_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// A source with this `history` must hold the one that led to `known`.
-pub(crate) fn expect_history(history: &Position, known: &Position) -> Result<(), Failure> {
-    let changed = |text| Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "source", text);
-    match history.holds_history_of(known) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(changed("it lacks transactions that have been captured")),
-        Err(cause) => Err(changed("it is another kind of server").caused_by(cause)),
+/// The source must hold the history that led to `known`.
+pub(crate) async fn expect_history<S: SchemaSource>(source: &S, known: &Position) -> Result<(), Failure> {
+    if source.holds(known).await? {
+        return Ok(());
     }
+    Err(changed())
+}
+
+fn changed() -> Failure {
+    let text = "it lacks transactions that have been captured";
+    Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "source", text)
 }
 
 /// The same for a source that is asked again and again, every `ASK_INTERVAL`.
@@ -31,15 +43,14 @@ pub(crate) struct HistoryWatch {
 }
 
 impl HistoryWatch {
-    /// Whether a source with this `history` holds that of `applied`; false if it may only lag, to be asked again. One that stays
-    /// behind is a failure.
-    pub(crate) fn accepts(&mut self, history: &Position, applied: &Position) -> Result<bool, Failure> {
-        let expected = expect_history(history, applied);
-        self.behind = if expected.is_ok() { 0 } else { self.behind + 1 };
+    /// Whether a source that `holds` what was applied, or not, can be gone on with; false if it may only lag, to be asked again.
+    /// One that stays behind is a failure.
+    pub(crate) fn accepts(&mut self, holds: bool) -> Result<bool, Failure> {
+        self.behind = if holds { 0 } else { self.behind + 1 };
         if self.behind >= BEHIND_ASKS_MAX {
-            expected?;
+            return Err(changed());
         }
-        Ok(self.behind == 0)
+        Ok(holds)
     }
 }
 
@@ -50,34 +61,95 @@ pub(crate) fn under_way() -> Failure {
     failure.hint("Verify again once they are committed; they may be waiting for a semi-synchronous replica.")
 }
 
+/// What the snapshots of tables saw. A source that has lost a part of it in a failover never sends the changes that would undo it:
+/// the rows would stay (docs/design/hand-off.md, step 14).
+#[derive(Debug, Default)]
+pub(crate) struct SeenHistory {
+    /// Since when the source lacks a `high`; one entry for each attempt whose tables wait.
+    lacking_since: BTreeMap<String, Instant>,
+}
+
+/// A table whose snapshot saw what the source does not hold.
+#[derive(Debug)]
+pub(crate) enum Lacking {
+    /// For so short a time that it may still come.
+    Yet(Arc<TablePlan>),
+    /// For good: the failure stops the table.
+    Lost(Failure),
+}
+
+impl SeenHistory {
+    /// Those of `tables` whose `high` the source does not hold.
+    pub(crate) async fn lacking<S: SchemaSource>(
+        &mut self,
+        source: &S,
+        registry: &Registry,
+        tables: &[Arc<TablePlan>],
+    ) -> Result<Vec<Lacking>, Failure> {
+        // Tables of one attempt have one `high`: the source is asked once for all of them.
+        let mut by_high: BTreeMap<String, (Position, Vec<&Arc<TablePlan>>)> = BTreeMap::new();
+        for plan in tables {
+            if let Some(high) = registry.state(plan.id).high {
+                let (_, plans) = by_high
+                    .entry(high.to_string())
+                    .or_insert_with(|| (high, Vec::new()));
+                plans.push(plan);
+            }
+        }
+        let mut lacking = Vec::new();
+        for (text, (high, plans)) in by_high {
+            if source.holds(&high).await? {
+                self.lacking_since.remove(&text);
+                continue;
+            }
+            let since = *self.lacking_since.entry(text).or_insert_with(Instant::now);
+            let is_lost = since.elapsed() >= SEEN_PATIENCE;
+            lacking.extend(plans.into_iter().map(|plan| {
+                if is_lost {
+                    Lacking::Lost(lost(plan))
+                } else {
+                    Lacking::Yet(Arc::clone(plan))
+                }
+            }));
+        }
+        Ok(lacking)
+    }
+}
+
+fn lost(plan: &TablePlan) -> Failure {
+    let text = "rows were read that came from transactions which the source has lost in a failover";
+    let table = plan.name().table.clone();
+    Failure::new(code::HISTORY_CHANGED, Class::StopTable, table, text)
+}
+
+/// What is told while a table waits for a source that may still apply what its snapshot saw.
+pub(crate) fn waits_for_source(plan: &TablePlan) -> Finding {
+    let text = format!(
+        "its rows were read from a server that had more transactions than the source has now: \
+         stops unless the source has them within {} minutes",
+        SEEN_PATIENCE.as_secs() / 60
+    );
+    let subject = Subject::table(plan.name().table.clone());
+    Finding::new(code::HISTORY_CHANGED, Severity::Warning, subject, text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Position {
-        Position::parse(text).expect("a position")
-    }
-
     #[test]
     fn a_source_may_lag_for_a_while_and_no_longer() {
-        let (before, applied) = (at("mariadb:0-1-4"), at("mariadb:0-1-5"));
         let mut watch = HistoryWatch::default();
         for _ in 0..3 {
             for _ in 1..BEHIND_ASKS_MAX {
-                assert!(!watch.accepts(&before, &applied).expect("it may lag"));
+                assert!(!watch.accepts(false).expect("it may lag"));
             }
-            assert!(watch.accepts(&applied, &applied).expect("it is there"));
+            assert!(watch.accepts(true).expect("it is there"));
         }
         for _ in 1..BEHIND_ASKS_MAX {
-            assert!(!watch.accepts(&before, &applied).expect("it may lag"));
+            assert!(!watch.accepts(false).expect("it may lag"));
         }
-        let lost = watch.accepts(&before, &applied).expect_err("it stays behind");
-        assert_eq!(lost.code, code::HISTORY_CHANGED);
-    }
-
-    #[test]
-    fn a_mariadb_server_of_another_name_is_not_the_one() {
-        let lost = expect_history(&at("mariadb:0-2-5"), &at("mariadb:0-1-5")).expect_err("a stranger");
+        let lost = watch.accepts(false).expect_err("it stays behind");
         assert_eq!(lost.code, code::HISTORY_CHANGED);
     }
 }

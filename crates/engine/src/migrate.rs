@@ -7,9 +7,10 @@ use std::time::Duration;
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::Failure;
+use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
-use spanferry_core::target::{ControlChange, Target};
+use spanferry_core::target::{ControlChange, TablePhase, Target};
 use spanferry_core::window::WindowLimits;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -68,6 +69,37 @@ impl<T: Target> ControlLane<T> {
                 Err(Failure::bug("control tables", "the target rejects control rows").caused_by(rejection))
             }
         }
+    }
+
+    /// Stops the group of the table that a failure names, unless it has stopped already.
+    pub(crate) async fn stop_table(&self, registry: &Registry, failure: &Failure) -> Result<(), Failure> {
+        let Some(plan) = registry.named(&failure.object) else {
+            return Err(Failure::bug(
+                failure.object.clone(),
+                "a failure names a table that is not migrated",
+            ));
+        };
+        if registry.phase(plan.id) == TablePhase::Stopped {
+            return Ok(());
+        }
+        let cause = failure
+            .cause
+            .as_ref()
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
+        let text = format!("{}{cause}", failure.message);
+        let finding = Finding::new(
+            failure.code,
+            Severity::Blocking,
+            Subject::table(failure.object.clone()),
+            text,
+        )
+        .remedy(format!("spanferry resync {}", failure.object));
+        tracing::error!(table = failure.object, code = %failure.code, "the group of this table stops");
+        self.record(registry, |transition| transition.stop_rows(plan.group, &finding))
+            .await?;
+        self.progress.find(finding);
+        Ok(())
     }
 
     /// The migration's counters.
@@ -197,6 +229,7 @@ where
         tasks.spawn(apply.run());
         tasks.spawn(retention.run(stop.clone()));
         tasks.spawn(constraint::build(
+            Arc::clone(&source),
             Arc::clone(&registry),
             Arc::clone(&control),
             shared.clone(),
@@ -357,19 +390,19 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
     async fn ask_source(&mut self) -> Result<Option<Position>, Failure> {
         let applied = self.reached.borrow().clone();
-        let asked = async {
-            let position = self.source.position().await?;
-            Ok::<_, Failure>((position, self.source.history().await?))
+        let asked = match self.source.position().await {
+            Ok(position) => self.source.holds(&applied).await.map(|holds| (position, holds)),
+            Err(failure) => Err(failure),
         };
-        let (position, history) = match asked.await {
-            Ok(stand) => stand,
+        let (position, holds) = match asked {
+            Ok(answer) => answer,
             Err(failure) if failure.is_retry() => {
                 tracing::warn!(%failure, "the source does not say where it stands");
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
         };
-        let is_it = self.history.accepts(&history, &applied)?;
+        let is_it = self.history.accepts(holds)?;
         Ok(is_it.then_some(position))
     }
 
@@ -414,7 +447,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             .iter()
             .map(|plan| self.registry.state(plan.id).row);
         states
-            .filter(|row| row.phase == spanferry_core::target::TablePhase::Stopped)
+            .filter(|row| row.phase == TablePhase::Stopped)
             .map(|row| (row.table, row.reason))
             .collect()
     }

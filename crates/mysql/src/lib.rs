@@ -6,6 +6,7 @@ pub mod connection;
 pub mod error;
 #[cfg(test)]
 mod fuzz;
+mod history;
 pub mod options;
 mod owned;
 mod preflight;

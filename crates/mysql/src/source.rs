@@ -10,7 +10,7 @@ use spanferry_core::source::{CheckRequest, SchemaSource};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::options::Options;
-use crate::{catalog, owned, preflight};
+use crate::{catalog, history, preflight};
 
 /// A MySQL or MariaDB server and the schema that is migrated. Holds no connection: each operation opens its own.
 #[derive(Debug, Clone)]
@@ -74,9 +74,9 @@ impl SchemaSource for MysqlSource {
             .map_err(|error| unreadable(&self.options, error))
     }
 
-    async fn history(&self) -> Result<Position, Failure> {
+    async fn holds(&self, position: &Position) -> Result<bool, Failure> {
         let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        history(self, &mut connection).await
+        history::holds(self, &mut connection, position).await
     }
 
     async fn identity(&self) -> Result<String, Failure> {
@@ -106,19 +106,6 @@ pub(crate) async fn position(
             .first_text()
             .unwrap_or_default();
         Ok(GtidSet::parse(&text).map(Position::Mysql))
-    }
-}
-
-/// What the server may have sent to replicas. MariaDB's position moves when the binary log is written, before anything is sent.
-pub(crate) async fn history(source: &MysqlSource, connection: &mut Connection) -> Result<Position, Failure> {
-    if connection.server().is_mariadb() {
-        let found = position(connection)
-            .await
-            .map_err(|error| source.failure(error))?;
-        found.map_err(|error| unreadable(source.options(), error))
-    } else {
-        let set = owned::executed_or_owned(source, connection).await?;
-        Ok(Position::Mysql(set))
     }
 }
 

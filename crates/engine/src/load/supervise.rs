@@ -12,13 +12,14 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::Position;
-use spanferry_core::source::{Snapshot, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{SchemaSource, Snapshot, SnapshotSession, SnapshotSource};
 use spanferry_core::target::{ControlChange, RangeRow, TablePhase, TableRow, Target};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::work::{Attempt, TableLoad};
 use super::worker::Worker;
+use crate::history::{Lacking, SeenHistory};
 use crate::lane::{Backoff, FencedLane, LaneShared, interrupted};
 use crate::migrate::ControlLane;
 use crate::registry::{Registry, Transition};
@@ -41,7 +42,7 @@ pub struct LoadOptions {
     clippy::too_many_arguments,
     reason = "each is one boundary of the pipeline, named where it is wired"
 )]
-pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
+pub async fn load<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target>(
     source: Arc<S>,
     log: Arc<L>,
     registry: Arc<Registry>,
@@ -52,6 +53,7 @@ pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
     options: LoadOptions,
 ) -> Result<Vec<FencedLane<T>>, Failure> {
     let mut backoff = Backoff::default();
+    let mut seen = SeenHistory::default();
     let throttle = Arc::new(Throttle::new(options.source_rate));
     loop {
         finish_complete(&registry, &control, &ranges).await?;
@@ -66,10 +68,19 @@ pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
             opened = source.open(&tables, lanes.len(), options.lock) => opened,
         };
         let opened = match opened {
-            Ok(snapshot) => expect_logged(log.as_ref(), &snapshot.low)
+            Ok(snapshot) => {
+                let seen = &mut seen;
+                expect_usable(
+                    source.as_ref(),
+                    log.as_ref(),
+                    &registry,
+                    &tables,
+                    &snapshot.low,
+                    seen,
+                )
                 .await
-                .and_then(|()| expect_not_before(&registry, &tables, &snapshot.low))
-                .map(|()| snapshot),
+                .map(|()| snapshot)
+            }
             Err(failure) => Err(failure),
         };
         let failure = match opened {
@@ -111,7 +122,7 @@ pub async fn load<S: SnapshotSource, L: ChangeLog, T: Target>(
         match failure {
             None => {}
             Some(failure) if failure.class == Class::StopTable => {
-                stop_table(&registry, &control, &failure).await?;
+                control.stop_table(&registry, &failure).await?;
             }
             Some(failure) if failure.is_retry() && backoff.elapsed() < SOURCE_PATIENCE => {
                 tracing::warn!(%failure, "the snapshot is lost; opening a new one for the rest");
@@ -168,6 +179,29 @@ pub(super) fn loaded_row(
         let own = ranges.range((row.table.clone(), 0)..=(row.table.clone(), u64::MAX));
         row.rows_loaded = own.map(|(_, range)| range.rows).sum();
     })
+}
+
+/// Whether an attempt may begin at `low`; its sessions are open.
+async fn expect_usable<S: SchemaSource, L: ChangeLog>(
+    source: &S,
+    log: &L,
+    registry: &Registry,
+    tables: &[Arc<TablePlan>],
+    low: &Position,
+    seen: &mut SeenHistory,
+) -> Result<(), Failure> {
+    expect_logged(log, low).await?;
+    expect_not_before(registry, tables, low)?;
+    match seen.lacking(source, registry, tables).await?.into_iter().next() {
+        None => Ok(()),
+        Some(Lacking::Lost(failure)) => Err(failure),
+        Some(Lacking::Yet(plan)) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            plan.name().table.clone(),
+            "the source lacks transactions that an earlier snapshot of the table saw",
+        )),
+    }
 }
 
 /// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
@@ -303,40 +337,4 @@ async fn run<S: SnapshotSession, T: Target>(
         }
     }
     Ok(result)
-}
-
-/// Stops the group of the table that a failure names.
-pub(super) async fn stop_table<T: Target>(
-    registry: &Registry,
-    control: &ControlLane<T>,
-    failure: &Failure,
-) -> Result<(), Failure> {
-    let Some(plan) = registry.named(&failure.object) else {
-        return Err(Failure::bug(
-            failure.object.clone(),
-            "a failure names a table that is not migrated",
-        ));
-    };
-    if registry.phase(plan.id) == TablePhase::Stopped {
-        return Ok(());
-    }
-    let cause = failure
-        .cause
-        .as_ref()
-        .map(|cause| format!(": {cause}"))
-        .unwrap_or_default();
-    let text = format!("{}{cause}", failure.message);
-    let finding = Finding::new(
-        failure.code,
-        Severity::Blocking,
-        Subject::table(failure.object.clone()),
-        text,
-    )
-    .remedy(format!("spanferry resync {}", failure.object));
-    tracing::error!(table = failure.object, code = %failure.code, "the group of this table stops");
-    control
-        .record(registry, |transition| transition.stop_rows(plan.group, &finding))
-        .await?;
-    control.progress().find(finding);
-    Ok(())
 }

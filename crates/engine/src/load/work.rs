@@ -14,7 +14,7 @@ use spanferry_core::target::{ControlChange, RangeRow, TablePhase, Target};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::supervise::{loaded_row, stop_table};
+use super::supervise::loaded_row;
 use super::worker::{REFUSED_NAMED_MAX, RangeDone};
 use crate::lane::{LaneShared, interrupted};
 use crate::migrate::ControlLane;
@@ -200,7 +200,7 @@ impl<T: Target> Attempt<T> {
             );
             let name = self.registry.plans()[table.0 as usize].name().table.clone();
             let failure = Failure::new(code::VALUE_REFUSED, Class::StopTable, name, text);
-            stop_table(&self.registry, &self.control, &failure).await?;
+            self.control.stop_table(&self.registry, &failure).await?;
         } else if over {
             let loaded = |transition: &Transition<'_>| {
                 let ranges = self

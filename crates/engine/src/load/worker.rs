@@ -11,7 +11,6 @@ use spanferry_core::source::{Boundary, Range, ReadStatus, SnapshotRows, Snapshot
 use spanferry_core::target::{ControlChange, MutationKind, RangeRow, TableMutations, Target};
 use tokio::time::Instant;
 
-use super::supervise::stop_table;
 use super::work::{Attempt, Work};
 use crate::lane::{FencedLane, LaneError, interrupted};
 
@@ -74,7 +73,11 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
                     self.attempt.lost.store(true, Ordering::Relaxed);
                 }
                 if failure.class == Class::StopTable {
-                    let stopped = stop_table(&self.attempt.registry, &self.attempt.control, &failure).await;
+                    let stopped = self
+                        .attempt
+                        .control
+                        .stop_table(&self.attempt.registry, &failure)
+                        .await;
                     break stopped.and(Err(failure));
                 }
                 break Err(failure);

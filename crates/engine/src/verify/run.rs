@@ -9,7 +9,7 @@ use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
 
-use crate::history::{ASK_INTERVAL, HistoryWatch, expect_history, under_way};
+use crate::history::{ASK_INTERVAL, HistoryWatch, under_way};
 
 use super::buckets::Buckets;
 use super::compare::Comparison;
@@ -57,13 +57,12 @@ async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Resu
     let mut history = HistoryWatch::default();
     let now = loop {
         let now = source.position().await?;
-        match history.accepts(&now, applied) {
+        let holds = source.holds(applied).await?;
+        match history.accepts(holds && now.contains_all(applied).unwrap_or(false)) {
             Ok(true) => break now,
             Ok(false) => {}
-            Err(lacking) => {
-                let has_it = expect_history(&source.history().await?, applied).is_ok();
-                return Err(if has_it { under_way() } else { lacking });
-            }
+            Err(_) if holds => return Err(under_way()),
+            Err(lacking) => return Err(lacking),
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     };

@@ -49,7 +49,20 @@ impl History {
             states: vec![State::default()],
         };
         let truncate = random.chance(25).then(|| BEFORE + random.below(30) as usize);
-        for number in 0..BEFORE + 40 {
+        history.grow(random, truncate);
+        history
+    }
+
+    /// Another history from `kept` transactions on, of the same length: a server took over that had only those.
+    pub(crate) fn fork(&mut self, random: &mut Random, kept: usize) {
+        self.transactions.truncate(kept);
+        self.states.truncate(kept + 1);
+        self.grow(random, None);
+    }
+
+    fn grow(&mut self, random: &mut Random, truncate: Option<usize>) {
+        let history = self;
+        for number in history.transactions.len()..BEFORE + 40 {
             let mut state = history.states.last().unwrap().clone();
             let transaction = if truncate == Some(number) {
                 let table = *random.pick(&[ITEM, NOTE]);
@@ -73,7 +86,6 @@ impl History {
             history.transactions.push(transaction);
             history.states.push(state);
         }
-        history
     }
 
     /// The state after `number` transactions and `piece` changes of the next.

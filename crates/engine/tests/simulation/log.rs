@@ -8,7 +8,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_engine::prepare::LogStore;
 
-use crate::world::{Shared, number_of, position, transaction_number};
+use crate::world::{Shared, number_of, transaction_number};
 
 pub(crate) struct LogState {
     id: String,
@@ -114,18 +114,20 @@ impl ChangeLog for SimLog {
     }
 
     async fn end(&self) -> Result<(Sequence, Position), Failure> {
-        Ok(self.with(|log| match log.complete().next_back() {
-            Some(piece) => (piece.sequence, position(transaction_number(&piece.transaction))),
-            None => (Sequence::ZERO, position(log.start)),
-        }))
+        let (sequence, number) = self.with(|log| match log.complete().next_back() {
+            Some(piece) => (piece.sequence, transaction_number(&piece.transaction)),
+            None => (Sequence::ZERO, log.start),
+        });
+        Ok((sequence, self.0.lock().position(number)))
     }
 
     async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
         self.expect_kept(at);
-        Ok(self.with(|log| {
+        let number = self.with(|log| {
             let last = log.complete().rfind(|piece| piece.sequence < at);
-            position(last.map_or(log.start, |piece| transaction_number(&piece.transaction)))
-        }))
+            last.map_or(log.start, |piece| transaction_number(&piece.transaction))
+        });
+        Ok(self.0.lock().position(number))
     }
 
     async fn start_for(&self, position: &Position) -> Result<(Sequence, Position), Failure> {
@@ -145,7 +147,7 @@ impl ChangeLog for SimLog {
         // Any good one may begin a segment.
         let chosen = world.random.below(good as u64) as usize;
         let (first, before) = starts[chosen];
-        Ok((first, self::position(before)))
+        Ok((first, world.position(before)))
     }
 
     async fn trim(&self, below: Sequence) -> Result<(), Failure> {

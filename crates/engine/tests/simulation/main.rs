@@ -27,6 +27,8 @@ use std::time::Duration;
 use random::{Random, SEED_VARIABLE, seed};
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
+use spanferry_core::plan::GroupId;
+use spanferry_core::position::Position;
 use spanferry_core::target::TablePhase;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
@@ -39,7 +41,7 @@ use history::{BEFORE, History, plans};
 use log::SimLog;
 use source::SimSource;
 use target::{SimTarget, TargetState, expected_rows, main_key};
-use world::{Mutant, Shared, World, number_of, position};
+use world::{Mutant, Shared, World, number_of};
 
 const SEEDS: u64 = 1_000;
 /// Seeds within which a wrong variant must be caught.
@@ -57,11 +59,15 @@ const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
 fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     let mut random = Random::new(seed);
     let history = History::new(&mut random);
+    let fails_over = random.chance(30);
     Shared::new(World {
         random,
         mutant,
         history,
         committed: BEFORE,
+        received: BEFORE,
+        fails_over,
+        fork: None,
         sessions: (0, 0),
         log: None,
         target: TargetState::default(),
@@ -251,11 +257,13 @@ fn judge(world: &mut World, outcome: &Outcome) {
         let row = &control.tables[name];
         match outcome.stopped.iter().find(|(stopped, _)| stopped == name) {
             Some((_, reason)) => {
-                let told = reason.contains(&code::DDL_SEEN.to_string());
-                let cause = world.history.transactions.iter().any(
+                let is_truncated = world.history.transactions.iter().any(
                     |transaction| matches!(transaction, history::Transaction::Truncate(at) if *at == table),
                 );
-                if row.phase != TablePhase::Stopped || !told || !cause {
+                let truncated = is_truncated && reason.contains(&code::DDL_SEEN.to_string());
+                let history = reason.contains(&code::HISTORY_CHANGED.to_string())
+                    && saw_what_is_lost(world, plan.group);
+                if row.phase != TablePhase::Stopped || !(truncated || history) {
                     wrong.push(format!("{name} stops: {reason}"));
                 }
             }
@@ -272,7 +280,24 @@ fn judge(world: &mut World, outcome: &Outcome) {
     if !outcome.stopped.is_empty() {
         world.count("group stopped");
     }
+    let changed = code::HISTORY_CHANGED.to_string();
+    if outcome
+        .stopped
+        .iter()
+        .any(|(_, reason)| reason.contains(&changed))
+    {
+        world.count("group stopped by what a failover lost");
+    }
     world.violations.append(&mut wrong);
+}
+
+/// Whether a snapshot of the group saw transactions that the source has lost.
+fn saw_what_is_lost(world: &World, group: GroupId) -> bool {
+    let control = world.target.control.as_ref().unwrap();
+    plans().iter().filter(|plan| plan.group == group).any(|plan| {
+        let high = Position::parse(&control.tables[&plan.name().table].high);
+        high.is_ok_and(|high| !world.holds(&high))
+    })
 }
 
 /// Runs seeds on two threads; the first violation, and all counters.
@@ -301,7 +326,10 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 32] = [
+const MUST_HAPPEN: [&str; 35] = [
+    "failover",
+    "failover with loss",
+    "group stopped by what a failover lost",
     "log trimmed",
     "aborted",
     "aborted with a delay",
@@ -376,6 +404,7 @@ fn wrong_variants_are_caught() {
         Mutant::LowAnew,
         Mutant::HighIsLow,
         Mutant::HighKept,
+        Mutant::HoldsAnything,
     ] {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");
@@ -387,10 +416,12 @@ fn wrong_variants_are_caught() {
 fn verify_agrees_with_the_oracle() {
     let shared = new_world(3, None);
     shared.lock().history.transactions.truncate(BEFORE);
+    shared.lock().fails_over = false;
     let Some(Ok(Some(outcome))) = live(&shared, None) else {
         panic!("the run ends")
     };
-    assert_eq!(outcome.position, position(BEFORE).to_string());
+    let at_the_end = shared.lock().position(BEFORE);
+    assert_eq!(outcome.position, at_the_end.to_string());
     let check = |expected: bool| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -405,7 +436,7 @@ fn verify_agrees_with_the_oracle() {
                 &source,
                 &target,
                 &plans,
-                &position(BEFORE),
+                &at_the_end,
                 &Counters::default(),
                 |_| {},
             )) {

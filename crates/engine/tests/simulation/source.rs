@@ -17,7 +17,7 @@ use spanferry_core::source::{
 use spanferry_core::wire;
 
 use crate::history::{Row, Transaction, catalog};
-use crate::world::{Mutant, Shared, number_of, position};
+use crate::world::{Mutant, Shared, number_of};
 
 /// Changes in one piece of the stream.
 const PIECE_CHANGES: usize = 3;
@@ -44,11 +44,16 @@ impl SchemaSource for SimSource {
     async fn position(&self) -> Result<Position, Failure> {
         let mut world = self.0.lock();
         world.advance(2);
-        Ok(position(world.committed))
+        if world.target.control.is_none() {
+            // Here the migration begins: a source that lacked it would be refused at once.
+            world.received = world.committed;
+        }
+        Ok(world.position(world.committed))
     }
 
-    async fn history(&self) -> Result<Position, Failure> {
-        self.position().await
+    async fn holds(&self, position: &Position) -> Result<bool, Failure> {
+        let world = self.0.lock();
+        Ok(world.mutant == Some(Mutant::HoldsAnything) || world.holds(position))
     }
 
     async fn identity(&self) -> Result<String, Failure> {
@@ -79,6 +84,7 @@ impl SnapshotSource for SimSource {
             opened.push(SimSession {
                 shared: self.0.clone(),
                 at: world.committed,
+                fork: world.fork,
                 rest: Vec::new(),
             });
         }
@@ -95,8 +101,8 @@ impl SnapshotSource for SimSource {
             high
         };
         Ok(Snapshot {
-            low: position(low),
-            high: position(told),
+            low: world.position(low),
+            high: world.position(told),
             sessions: opened,
             hand_off: HandOff::NoLock,
             locked_for: Duration::ZERO,
@@ -107,7 +113,21 @@ impl SnapshotSource for SimSource {
 pub(crate) struct SimSession {
     shared: Shared,
     at: usize,
+    /// The server that it is a session of.
+    fork: Option<usize>,
     rest: Vec<Row>,
+}
+
+impl SimSession {
+    /// A session ends with its server.
+    fn expect_server(&self) -> Result<(), Failure> {
+        let world = self.shared.lock();
+        if world.fork == self.fork {
+            Ok(())
+        } else {
+            Err(lost())
+        }
+    }
 }
 
 fn key_of(boundary: Option<&Boundary>, open: i64) -> i64 {
@@ -122,6 +142,7 @@ impl SnapshotSession for SimSession {
         _rows: u64,
     ) -> Result<Option<Boundary>, Failure> {
         self.shared.step().await;
+        self.expect_server()?;
         let mut world = self.shared.lock();
         let rows = usize::try_from(world.random.between(1, 4)).unwrap();
         let after = key_of(after, i64::MIN);
@@ -131,6 +152,7 @@ impl SnapshotSession for SimSession {
     }
 
     async fn begin(&mut self, plan: &Arc<TablePlan>, range: &Range) -> Result<(), Failure> {
+        self.expect_server()?;
         let world = self.shared.lock();
         let (after, up_to) = (
             key_of(range.after.as_ref(), i64::MIN),
@@ -152,6 +174,7 @@ impl SnapshotSession for SimSession {
         _bytes_max: usize,
     ) -> Result<ReadStatus, Failure> {
         self.shared.step().await;
+        self.expect_server()?;
         let mut world = self.shared.lock();
         if world.random.chance(4) {
             world.count("session lost in a range");
@@ -177,8 +200,19 @@ impl ChangeSource for SimSource {
     type Decoder = SimDecoder;
 
     async fn open(&self, after: &Position) -> Result<SimStream, Failure> {
+        let world = self.0.lock();
+        if !world.holds(after) {
+            let text = "it lacks transactions that have been captured";
+            return Err(Failure::new(
+                code::HISTORY_CHANGED,
+                Class::StopMigration,
+                "source",
+                text,
+            ));
+        }
         Ok(SimStream {
             shared: self.0.clone(),
+            fork: world.fork,
             next: (number_of(&after.to_string()), 0),
         })
     }
@@ -190,14 +224,20 @@ impl ChangeSource for SimSource {
 
 pub(crate) struct SimStream {
     shared: Shared,
+    /// The server that sends it.
+    fork: Option<usize>,
     /// Transaction and piece that come next.
     next: (usize, usize),
 }
 
 impl ChangeStream for SimStream {
     async fn next(&mut self, pieces: &mut Vec<Piece>, _bytes_max: usize) -> Result<(), Failure> {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let is_idle = self.next.0 >= self.shared.lock().committed;
+        tokio::time::sleep(Duration::from_millis(if is_idle { 1_000 } else { 20 })).await;
         let mut world = self.shared.lock();
+        if world.fork != self.fork {
+            return Err(lost());
+        }
         world.advance(1);
         for _ in 0..world.random.between(1, 4) {
             let (transaction, piece) = self.next;
@@ -222,11 +262,12 @@ impl ChangeStream for SimStream {
                 number: 0,
                 last,
                 kind: PieceKind::Transaction,
-                transaction: format!("0-1-{}", transaction + 1),
+                transaction: world.transaction(transaction + 1),
                 committed_at_us: transaction as u64,
                 body: format!("{transaction} {piece}").into_bytes(),
             });
             self.next = if last {
+                world.received = world.received.max(transaction + 1);
                 (transaction + 1, 0)
             } else {
                 (transaction, piece + 1)

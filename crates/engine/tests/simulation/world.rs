@@ -25,6 +25,8 @@ pub(crate) enum Mutant {
     HighIsLow,
     /// `high` is kept from an earlier attempt.
     HighKept,
+    /// The source is said to hold whatever a snapshot saw.
+    HoldsAnything,
 }
 
 pub(crate) struct World {
@@ -33,6 +35,12 @@ pub(crate) struct World {
     pub(crate) history: History,
     /// Transactions that the source has committed.
     pub(crate) committed: usize,
+    /// How many transactions the stream has brought whole: a failover keeps those.
+    pub(crate) received: usize,
+    /// Whether the source is to fail over in this run.
+    pub(crate) fails_over: bool,
+    /// Where the history of the server that took over begins to be its own.
+    pub(crate) fork: Option<usize>,
     /// Lowest and highest position of the sessions of the present attempt.
     pub(crate) sessions: (usize, usize),
     pub(crate) log: Option<LogState>,
@@ -55,6 +63,42 @@ impl World {
         let tables = control.map(|control| &control.tables);
         let text = format!("stuck: {} committed, {fences:?}, {tables:?}", self.committed);
         self.violations.push(text);
+    }
+
+    /// Another server takes over. It lacks transactions that were committed and visible, but none that the stream has brought.
+    fn fail_over(&mut self) {
+        let lost = self.committed - self.received.min(self.committed);
+        let kept = self.committed - usize::try_from(self.random.below(lost as u64 + 1)).unwrap();
+        self.fails_over = false;
+        self.fork = Some(kept);
+        self.count(if kept < self.committed {
+            "failover with loss"
+        } else {
+            "failover"
+        });
+        self.committed = kept;
+        self.history.fork(&mut self.random, kept);
+    }
+
+    /// The position after `number` transactions.
+    pub(crate) fn position(&self, number: usize) -> Position {
+        Position::parse(&format!("mariadb:{}", self.transaction(number))).unwrap()
+    }
+
+    /// The identity of the transaction with a number from 1.
+    pub(crate) fn transaction(&self, number: usize) -> String {
+        let server = if self.fork.is_some_and(|kept| number > kept) {
+            2
+        } else {
+            1
+        };
+        format!("0-{server}-{number}")
+    }
+
+    /// Whether the source's history led to a position.
+    pub(crate) fn holds(&self, position: &Position) -> bool {
+        let number = number_of(&position.to_string());
+        number <= self.committed && self.position(number) == *position
     }
 
     /// The source commits up to `most` more transactions.
@@ -93,6 +137,9 @@ impl Shared {
             if world.random.chance(30) {
                 world.advance(2);
             }
+            if world.fails_over && world.random.chance(3) {
+                world.fail_over();
+            }
             let delay = world.random.below(12);
             let dies = match &mut world.crash_in {
                 Some(0) => true,
@@ -110,11 +157,6 @@ impl Shared {
         }
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
-}
-
-/// The position after `number` transactions.
-pub(crate) fn position(number: usize) -> Position {
-    Position::parse(&format!("mariadb:0-1-{number}")).unwrap()
 }
 
 /// The number of transactions that a position contains.

@@ -22,7 +22,8 @@ use super::dump;
 use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verified};
 use crate::connection::Connection;
 use crate::error::MysqlError;
-use crate::source::{MysqlSource, history, unreadable};
+use crate::history;
+use crate::source::{MysqlSource, unreadable};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -35,17 +36,11 @@ impl MysqlSource {
         let stop = |code: code::Code, message: &str| {
             Failure::new(code, Class::StopMigration, self.options().address(), message)
         };
-        match history(self, connection).await?.holds_history_of(after) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(stop(
-                    code::HISTORY_CHANGED,
-                    "it lacks transactions that have been captured",
-                ));
-            }
-            Err(error) => {
-                return Err(stop(code::HISTORY_CHANGED, "it is another kind of server").caused_by(error));
-            }
+        if !history::holds(self, connection, after).await? {
+            return Err(stop(
+                code::HISTORY_CHANGED,
+                "it lacks transactions that have been captured",
+            ));
         }
         if let Position::Mysql(after) = after {
             let purged = connection

@@ -1,0 +1,82 @@
+//! Whether the server's history holds everything that led to a position.
+
+use spanferry_core::failure::Failure;
+use spanferry_core::position::{MariadbGtids, Position, PositionError};
+
+use crate::connection::Connection;
+use crate::owned;
+use crate::source::{MysqlSource, unreadable};
+
+/// Whether the server's history holds what `position` contains. A server of the other kind does not.
+///
+/// MySQL sends a transaction to replicas before it is executed; a semi-synchronous commit may wait in between for long.
+/// MariaDB: `gtid_binlog_state` holds the last sequence of each server in each domain, also of purged binary logs, and
+/// `gtid_slave_pos` where a replica was set up; a position's last transaction must be known by its own server's sequence, because a
+/// domain's sequence alone does not tell what a failover has lost from what came in its place.
+pub(crate) async fn holds(
+    source: &MysqlSource,
+    connection: &mut Connection,
+    position: &Position,
+) -> Result<bool, Failure> {
+    let is_mariadb = connection.server().is_mariadb();
+    match position {
+        Position::Mysql(set) if !is_mariadb => {
+            let history = owned::executed_or_owned(source, connection).await?;
+            Ok(history.contains_all(set))
+        }
+        Position::Mariadb(named) if is_mariadb => {
+            let state = connection
+                .query("SELECT CONCAT(@@GLOBAL.gtid_binlog_state, ',', @@GLOBAL.gtid_slave_pos)")
+                .await
+                .map_err(|error| source.failure(error))?;
+            state_holds(&state.first_text().unwrap_or_default(), named)
+                .map_err(|error| unreadable(source.options(), error))
+        }
+        Position::Mysql(_) | Position::Mariadb(_) => Ok(false),
+    }
+}
+
+/// Whether each domain's last transaction of `position` is in a list of last transactions, which has several servers a domain.
+fn state_holds(state: &str, position: &MariadbGtids) -> Result<bool, PositionError> {
+    let mut known = Vec::new();
+    for part in state.split(',').filter(|part| !part.is_empty()) {
+        // One entry a domain is what this reads; a state is many of them.
+        known.extend(MariadbGtids::parse(part)?.last());
+    }
+    let holds = |(domain, server, number): (u32, u32, u64)| {
+        known
+            .iter()
+            .any(|last| (last.0, last.1) == (domain, server) && last.2 >= number)
+    };
+    Ok(position.last().all(holds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_held_by_the_sequence_of_the_server_that_wrote_last() {
+        let check = |state: &str, position: &str, expected: bool| {
+            let position = MariadbGtids::parse(position).unwrap();
+            assert_eq!(
+                state_holds(state, &position),
+                Ok(expected),
+                "{state} {position:?}"
+            );
+        };
+        check("0-1-5", "0-1-5", true);
+        check("0-1-5,", "", true);
+        check("0-1-5,0-2-9,1-1-1", "0-1-5", true);
+        check("0-1-5,0-2-9", "0-2-9", true);
+        // Another server went on where 0-1-6 to 0-1-8 were lost.
+        check("0-1-5,0-2-9", "0-1-8", false);
+        check("0-1-4", "0-1-5", false);
+        check("0-2-5", "0-1-5", false);
+        check("0-1-9", "0-1-5,1-1-1", false);
+        check("", "0-1-1", false);
+        // A replica that was set up at 0-1-5 and promoted before anything came.
+        check("0-2-6,0-1-5", "0-1-5", true);
+        state_holds("0-1", &MariadbGtids::default()).unwrap_err();
+    }
+}
