@@ -125,7 +125,7 @@ async fn killer_13_the_process_dies_before_it_knew() {
 }
 
 /// Puts a proxy before the source.
-async fn source_proxy(world: &mut World) -> FaultProxy {
+pub(crate) async fn source_proxy(world: &mut World) -> FaultProxy {
     let server = SocketAddr::from(([127, 0, 0, 1], world.server.port()));
     let proxy = FaultProxy::start(server).await.unwrap();
     world.source_address = Some(proxy.address());
