@@ -37,6 +37,8 @@ pub struct World {
     pub schema: String,
     /// What stands before the source (a proxy, a replica), if the program is not to reach it directly.
     pub source_address: Option<SocketAddr>,
+    /// What follows the schema in the source's URL, with its `?`.
+    pub source_query: &'static str,
     /// What stands before the target (a proxy, an interposer).
     pub target_address: Option<SocketAddr>,
     /// Options that every command of this world gets.
@@ -89,6 +91,7 @@ impl World {
             dialect,
             schema: schema.to_owned(),
             source_address: None,
+            source_query: "",
             target_address: None,
             options: Vec::new(),
         };
@@ -135,7 +138,7 @@ impl World {
     }
 
     fn source_url(&self) -> String {
-        let direct = self.server.url(&self.schema);
+        let direct = format!("{}{}", self.server.url(&self.schema), self.source_query);
         match self.source_address {
             Some(address) => direct.replace(
                 &format!("127.0.0.1:{}/", self.server.port()),
