@@ -21,7 +21,6 @@ const OPERATIONS: u64 = 10_000;
 /// again, each time twice in a row.
 async fn random_operations_with_kills(engine: Engine) {
     let seed = seed(20_261_124);
-    println!("seed {seed}");
     let world = World::new(engine, SCHEMA).await;
     let mut crowd = Crowd::new(world.server.pool(Some("shop")), seed, 100)
         .await
