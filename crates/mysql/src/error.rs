@@ -44,9 +44,11 @@ pub enum MysqlError {
         /// What is missing or wrong.
         reason: String,
     },
-    /// The account needs a login method that this client does not have.
+    /// The account needs a login method that this client does not have, or does not exist: the server then names any
+    /// method, so that accounts cannot be guessed.
     #[error(
-        "the account uses the authentication plugin `{plugin}`, expected caching_sha2_password or mysql_native_password"
+        "there is no such account for this host, or it uses the authentication plugin `{plugin}` and not \
+         caching_sha2_password or mysql_native_password"
     )]
     AuthPlugin {
         /// The plugin's name as the server gives it.
@@ -184,6 +186,18 @@ mod tests {
         };
         assert_eq!(error.is_retryable(), expected, "{code}");
         assert_eq!(error.into_failure("t").is_retry(), expected, "{code}");
+    }
+
+    #[test]
+    fn an_unknown_plugin_may_mean_an_unknown_account() {
+        let error = MysqlError::AuthPlugin {
+            plugin: "sha256_password".to_owned(),
+        };
+        assert_eq!(
+            error.to_string(),
+            "there is no such account for this host, or it uses the authentication plugin `sha256_password` and not \
+             caching_sha2_password or mysql_native_password"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What `check` sees of a real account and a real replica: grants by pattern and by role, and filters of replication.
+//! What `check` sees of a real account, table and replica: grants by pattern and by role, defaults, filters of replication.
 
 mod support;
 
@@ -11,7 +11,7 @@ use spanferry_mysql::MysqlSource;
 use support::Server;
 
 const SCHEMA: &str = "CREATE DATABASE my_shop;
-CREATE TABLE my_shop.t (id INT PRIMARY KEY);
+CREATE TABLE my_shop.t (id INT PRIMARY KEY, bare INT, word VARCHAR(8) DEFAULT 'NULL');
 CREATE ROLE reader;
 GRANT SELECT ON `my\\_sh%`.* TO reader;
 CREATE USER narrow@'%' IDENTIFIED BY 'x';
@@ -33,9 +33,24 @@ async fn findings(server: &Server, user: &str, password: &str) -> Vec<Finding> {
     source.check(&request).await.expect("findings")
 }
 
+/// A nullable column without a default has none, and the word NULL as a text is one.
+async fn only_given_defaults_are_told(server: &Server) {
+    let options = server.options("admin", "admin", "my_shop", "");
+    let source = MysqlSource::new(options, 4242).expect("options");
+    let catalog = source.catalog().await.expect("a catalog");
+    let told: Vec<_> = catalog.tables[0]
+        .columns
+        .iter()
+        .filter(|column| column.default.is_some())
+        .map(|column| column.name.as_str())
+        .collect();
+    assert_eq!(told, ["word"]);
+}
+
 async fn check(server: &Server, default_role: &str, filter: &[&str]) {
     let mut admin = server.run(SCHEMA).await;
     admin.execute(default_role).await.expect("a default role");
+    only_given_defaults_are_told(server).await;
     for (user, reads) in [("narrow", false), ("wide", true), ("member", true)] {
         let found = findings(server, user, "x").await;
         let lacks = |finding: &Finding| finding.text.contains("lacks SELECT:");

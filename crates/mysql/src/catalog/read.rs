@@ -119,11 +119,19 @@ impl Reader<'_> {
     }
 
     async fn columns(&mut self, checks: &[(String, String, String)]) -> Result<(), MysqlError> {
-        let sql = "SELECT table_name, column_name, data_type, column_type, character_set_name, collation_name, \
-                   character_maximum_length, is_nullable, column_default, extra, generation_expression \
-                   FROM information_schema.columns WHERE table_schema = $schema ORDER BY table_name, ordinal_position";
         let mariadb = self.connection.server().is_mariadb();
-        for row in self.rows(sql).await? {
+        // MariaDB gives a default as an expression: the word NULL where there is none, and texts in quotes.
+        let default = if mariadb {
+            "NULLIF(column_default, 'NULL')"
+        } else {
+            "column_default"
+        };
+        let sql = format!(
+            "SELECT table_name, column_name, data_type, column_type, character_set_name, collation_name, \
+             character_maximum_length, is_nullable, {default}, extra, generation_expression \
+             FROM information_schema.columns WHERE table_schema = $schema ORDER BY table_name, ordinal_position"
+        );
+        for row in self.rows(&sql).await? {
             let (table, name) = (row.text_or_empty(0), row.text_or_empty(1));
             let clause = format!("json_valid({})", sql::identifier(&name));
             let json_checked = mariadb
