@@ -1,9 +1,101 @@
 //! The command line: verbs and options, as `spanferry help` shows them.
 
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::quantity::{ByteCount, ByteRate};
+
+/// Headings of the options in a verb's help.
+const SOURCE: &str = "Source";
+const TARGET: &str = "Target";
+const SELECTION: &str = "Tables and findings";
+const STATE: &str = "State";
+const OUTPUT: &str = "Output";
+
+/// Options of [`Common`] that mean nothing to a verb; they are taken, as they may stand in a shared script, and not shown.
+const MEANINGLESS: [(&str, &[&str]); 5] = [
+    ("check", &["log_retention"]),
+    (
+        "status",
+        &[
+            "source",
+            "source_password_file",
+            "source_connections",
+            "source_rate",
+            "server_id",
+            "no_lock",
+            "target",
+            "target_endpoint",
+            "target_allow_plaintext",
+            "create_database",
+            "dialect",
+            "include",
+            "exclude",
+            "accept",
+            "log_budget",
+            "log_retention",
+        ],
+    ),
+    (
+        "verify",
+        &[
+            "source_connections",
+            "source_rate",
+            "server_id",
+            "no_lock",
+            "create_database",
+            "dialect",
+            "accept",
+            "log_budget",
+            "log_retention",
+        ],
+    ),
+    (
+        "resync",
+        &[
+            "source_rate",
+            "server_id",
+            "no_lock",
+            "create_database",
+            "dialect",
+            "include",
+            "exclude",
+            "accept",
+            "log_retention",
+        ],
+    ),
+    (
+        "end",
+        &[
+            "source",
+            "source_password_file",
+            "source_connections",
+            "source_rate",
+            "server_id",
+            "no_lock",
+            "create_database",
+            "dialect",
+            "include",
+            "exclude",
+            "accept",
+            "log_budget",
+            "log_retention",
+        ],
+    ),
+];
+
+/// The command line with every verb's help cut to what the verb heeds.
+pub(crate) fn command() -> clap::Command {
+    let hide = |verb: clap::Command, names: &[&'static str]| {
+        names
+            .iter()
+            .fold(verb, |verb, name| verb.mut_arg(*name, |option| option.hide(true)))
+    };
+    MEANINGLESS.iter().fold(Cli::command(), |command, (verb, names)| {
+        command.mut_subcommand(*verb, |verb| hide(verb, names))
+    })
+}
 
 /// Moves a live MySQL or MariaDB database into Google Cloud Spanner.
 #[derive(Debug, Parser)]
@@ -12,7 +104,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     version,
     about = "Moves a live MySQL or MariaDB database into Google Cloud Spanner: exact, or refused",
     max_term_width = 110,
-    propagate_version = true
+    propagate_version = true,
+    after_help = "Environment: SPANFERRY_SOURCE_PASSWORD is the source's password, SPANFERRY_LOG the filter of the run's log \
+                  (`info` without it; `debug`, `warn`, `spanferry_mysql=debug,info` …), SPANNER_EMULATOR_HOST the emulator, NO_COLOR turns colours off."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -37,70 +131,71 @@ pub(crate) enum Verb {
     End(EndArgs),
     /// Explain an error code.
     Explain {
-        /// `SF-1234`, or nothing for the whole list.
+        /// `SF-1234` in any case, or nothing for the whole list.
         code: Option<String>,
     },
 }
 
-/// Options that every verb takes; the configuration file has the same names.
+/// Options that all verbs take, under the headings of their help; the configuration file has the same names. What has no
+/// meaning for a verb is left out of its help, see [`command`].
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Common {
     /// Configuration file (TOML) with the same names as these options.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// `mysql://user@host:port/schema`, with ssl-mode, ssl-ca, ssl-cert, ssl-key as query parameters.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = SOURCE)]
     pub(crate) source: Option<String>,
     /// File that holds the source's password; otherwise SPANFERRY_SOURCE_PASSWORD, the URL, or a prompt.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = SOURCE)]
     pub(crate) source_password_file: Option<PathBuf>,
-    /// `spanner://projects/P/instances/I/databases/D`.
-    #[arg(long, value_name = "URL")]
-    pub(crate) target: Option<String>,
-    /// Private or regional endpoint, `host[:port]`; plaintext `http://` only to loopback.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) target_endpoint: Option<String>,
-    /// Allow a plaintext endpoint beyond loopback.
-    #[arg(long)]
-    pub(crate) target_allow_plaintext: bool,
-    /// Change log, run log, report and status [default: ./spanferry-state].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// Only tables whose name matches this glob (`*`, `?`); may be repeated.
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) include: Vec<String>,
-    /// Not the tables whose name matches this glob; may be repeated.
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
-    /// Accept a finding by name: SF-1234[:table[.column]]; may be repeated.
-    #[arg(long, value_name = "FINDING")]
-    pub(crate) accept: Vec<String>,
-    /// Dialect of a database that is to be created.
-    #[arg(long, value_enum)]
-    pub(crate) dialect: Option<DialectName>,
-    /// Create the target database if it is missing; needs `--dialect`.
-    #[arg(long)]
-    pub(crate) create_database: bool,
     /// Sessions that read the snapshot, and lanes that load it [default: 4].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = SOURCE)]
     pub(crate) source_connections: Option<u32>,
-    /// Most bytes a second that the load reads from the source, over all sessions [default: no bound].
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) source_rate: Option<NonZeroU64>,
+    /// Most bytes a second that the load reads from the source, over all sessions, such as 50MB/s [default: no bound].
+    #[arg(long, value_name = "BYTES", help_heading = SOURCE)]
+    pub(crate) source_rate: Option<ByteRate>,
     /// Id under which we register as a replica; must be unique among the source's replicas.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = SOURCE)]
     pub(crate) server_id: Option<u32>,
     /// Take no lock at the source, not even for the moment in which the snapshot opens.
-    #[arg(long)]
+    #[arg(long, help_heading = SOURCE)]
     pub(crate) no_lock: bool,
-    /// Most bytes the change log may take on disk [default: 80 % of what is free at the start].
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) log_budget: Option<u64>,
+    /// `spanner://projects/P/instances/I/databases/D`.
+    #[arg(long, value_name = "URL", help_heading = TARGET)]
+    pub(crate) target: Option<String>,
+    /// Private or regional endpoint, `host[:port]`; plaintext `http://` only to loopback.
+    #[arg(long, value_name = "ADDRESS", help_heading = TARGET)]
+    pub(crate) target_endpoint: Option<String>,
+    /// Allow a plaintext endpoint beyond loopback.
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) target_allow_plaintext: bool,
+    /// Create the target database if it is missing; needs `--dialect`.
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) create_database: bool,
+    /// Dialect of a database that is to be created.
+    #[arg(long, value_enum, help_heading = TARGET)]
+    pub(crate) dialect: Option<DialectName>,
+    /// Only tables whose name matches this glob (`*`, `?`); may be repeated.
+    #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
+    pub(crate) include: Vec<String>,
+    /// Not the tables whose name matches this glob; may be repeated.
+    #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
+    pub(crate) exclude: Vec<String>,
+    /// Accept a blocking finding by name: SF-2008, the source's retention; may be repeated.
+    #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
+    pub(crate) accept: Vec<String>,
+    /// Change log, run log, report and status [default: ./spanferry-state].
+    #[arg(long, value_name = "DIR", help_heading = STATE)]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Most bytes the change log may take on disk, such as 64GiB [default: 80 % of what is free at the start].
+    #[arg(long, value_name = "BYTES", help_heading = STATE)]
+    pub(crate) log_budget: Option<ByteCount>,
     /// Hours behind what is applied that the change log is kept, as long as it has 30 % of its budget free [default: 24].
-    #[arg(long, value_name = "HOURS")]
+    #[arg(long, value_name = "HOURS", help_heading = STATE)]
     pub(crate) log_retention: Option<u32>,
     /// How to print.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = OUTPUT)]
     pub(crate) output: Option<Output>,
 }
 
@@ -110,10 +205,10 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) common: Common,
     /// End by itself once everything the source had is applied.
-    #[arg(long, value_enum, value_name = "WHEN")]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "Run")]
     pub(crate) stop_when: Option<StopWhenName>,
     /// Check, show the DDL and the plan, write nothing.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     pub(crate) dry_run: bool,
 }
 

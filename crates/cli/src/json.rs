@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::target::TablePhase;
+use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::TableVerdict;
 
 use crate::rates::Rates;
+use crate::usage;
 
-/// A failure.
+/// A failure: what happened to which object, why, and what to do.
 pub(crate) fn failure(failure: &Failure) -> Value {
     let mut causes = Vec::new();
     let mut cause = std::error::Error::source(failure);
@@ -19,8 +21,32 @@ pub(crate) fn failure(failure: &Failure) -> Value {
         causes.push(known.to_string());
         cause = known.source();
     }
-    json!({"error": {"code": failure.code.to_string(), "object": failure.object, "message": failure.message,
-        "causes": causes, "hint": failure.next_step()}})
+    json!({"code": failure.code.to_string(), "object": failure.object, "message": failure.message,
+        "causes": causes, "hint": failure.next_step()})
+}
+
+/// The last event of a migration, which is also its report. `outcome` and `snapshot` are those of a run that came so far.
+pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot) -> Value {
+    let stopped: Vec<Value> = outcome
+        .stopped
+        .iter()
+        .map(|(table, reason)| json!({"table": table, "reason": reason}))
+        .collect();
+    let findings: Vec<Value> = snapshot.findings.iter().map(finding).collect();
+    json!({"event": "end", "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
+        "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
+}
+
+/// The last event of a migration that was refused or failed; `snapshot` is what is known of one that had begun.
+pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, snapshot: Option<&Snapshot>) -> Value {
+    let findings: Vec<Value> = snapshot
+        .iter()
+        .flat_map(|snapshot| snapshot.findings.iter())
+        .map(finding)
+        .collect();
+    let position = snapshot.map(|snapshot| &snapshot.position);
+    json!({"event": "end", "exit_status": exit_status, "error": failure(error), "interrupted": false,
+        "position": position, "stopped": [], "findings": findings, "process": usage::report()})
 }
 
 /// A finding.
@@ -169,7 +195,9 @@ mod tests {
         let status = status(&snapshot, &Rates::default(), 1);
         expect_documented(&status);
         assert_eq!(status["groups"][0]["phase"], "loading");
-        expect_documented(&failure(&Failure::bug("object", "message")));
+        let failure = Failure::bug("object", "message");
+        expect_documented(&end_of_failed(&failure, 1, Some(&snapshot)));
+        expect_documented(&end(&Outcome::default(), &snapshot));
         let table = TableVerdict {
             at_least: true,
             keys: vec![DifferentKey {

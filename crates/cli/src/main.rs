@@ -8,6 +8,7 @@ mod json;
 mod monitor;
 mod probe;
 mod prompt;
+mod quantity;
 mod rates;
 #[cfg(test)]
 mod reference;
@@ -23,7 +24,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 use spanferry_core::code::Exit;
 use spanferry_core::failure::Failure;
@@ -35,7 +36,9 @@ use crate::settings::Settings;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    use_small_pages();
+    let matches = args::command().try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -48,18 +51,32 @@ fn main() -> ExitCode {
             return ExitCode::from(Exit::Bug.status());
         }
     };
-    let output = output_of(&cli.verb);
+    let output = output(&cli.verb);
+    let migrates = matches!(cli.verb, Verb::Migrate(_));
     match runtime.block_on(run(cli.verb)) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            if output == Output::Json {
-                render::say(&json::failure(&failure).to_string());
-            } else {
-                render::tell(&render::failure(&failure));
+            let status = failure.code.exit().status();
+            match output {
+                // The last line of a run's events, also of one that could not begin.
+                Output::Json if migrates => {
+                    render::say(&json::end_of_failed(&failure, status, None).to_string());
+                }
+                Output::Json => {
+                    render::say(&serde_json::json!({"error": json::failure(&failure)}).to_string());
+                }
+                Output::Text => render::tell(&render::failure(&failure)),
             }
-            ExitCode::from(failure.code.exit().status())
+            ExitCode::from(status)
         }
     }
+}
+
+/// The allocator asks for huge pages: with them every thread's first few kilobytes of a size take 2 MiB, which are filled with
+/// zeros first. Measured in a backlog of small transactions: 70 MiB instead of 125, in less processor time.
+fn use_small_pages() {
+    // A kernel that cannot do it leaves us with the larger figure.
+    let _unchanged = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
@@ -71,30 +88,29 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn output_of(verb: &Verb) -> Output {
+fn output(verb: &Verb) -> Output {
     match verb {
-        Verb::Check(common) | Verb::Status(common) | Verb::Verify(common) => common.output,
-        Verb::Migrate(args) => args.common.output,
-        Verb::Resync(args) => args.common.output,
-        Verb::End(args) => args.common.output,
-        Verb::Explain { .. } => None,
+        Verb::Check(common) | Verb::Status(common) | Verb::Verify(common) => Settings::output(common),
+        Verb::Migrate(args) => Settings::output(&args.common),
+        Verb::Resync(args) => Settings::output(&args.common),
+        Verb::End(args) => Settings::output(&args.common),
+        Verb::Explain { .. } => Output::Text,
     }
-    .unwrap_or_default()
-}
-
-/// Settings of a verb that logs in at the source.
-fn settings(common: &args::Common) -> Result<Settings, Failure> {
-    Settings::load(common)?.with_password()
 }
 
 async fn run(verb: Verb) -> Result<u8, Failure> {
     match verb {
-        Verb::Check(common) => command::check::run(&settings(&common)?).await,
+        Verb::Check(common) => command::check::run(&Settings::load(&common)?.with_password()?).await,
         Verb::Migrate(args) => command::migrate::run(&Settings::load_migrate(&args)?.with_password()?).await,
-        Verb::Status(common) => command::status::run(&Settings::load(&common)?),
-        Verb::Verify(common) => command::verify::run(&settings(&common)?).await,
-        Verb::Resync(args) => command::resync::run(&settings(&args.common)?, &args).await,
-        Verb::End(args) => command::end::run(&Settings::load(&args.common)?, &args).await,
+        Verb::Status(common) => command::status::run(&Settings::load_known(&common, true)?),
+        Verb::Verify(common) => {
+            command::verify::run(&Settings::load_known(&common, false)?.with_password()?).await
+        }
+        Verb::Resync(args) => {
+            let settings = Settings::load_known(&args.common, true)?.with_password()?;
+            command::resync::run(&settings, &args).await
+        }
+        Verb::End(args) => command::end::run(&Settings::load_known(&args.common, true)?, &args).await,
         Verb::Explain { code } => command::explain::run(code.as_deref()),
     }
 }

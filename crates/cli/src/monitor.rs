@@ -1,6 +1,7 @@
 //! Shows a running migration: a bar per table on a terminal, plain lines otherwise, JSON lines if asked, and status.json.
 
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,15 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a plain line is printed while nothing else changes.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows progress until `stop`; then writes the last status.
-pub(crate) async fn watch(progress: Arc<Progress>, state: Arc<StateDir>, output: Output, stop: StopSignal) {
-    let mut monitor = Monitor::new(output);
+/// Shows progress until `stop`; then writes the last status. The findings at the places `said` were printed already.
+pub(crate) async fn watch(
+    progress: Arc<Progress>,
+    state: Arc<StateDir>,
+    output: Output,
+    said: Range<usize>,
+    stop: StopSignal,
+) {
+    let mut monitor = Monitor::new(output, said);
     monitor.look(&progress, &state, true);
     while stop.pause(LOOK_INTERVAL).await {
         monitor.look(&progress, &state, true);
@@ -37,12 +44,13 @@ struct Monitor {
     /// The bars of all tables and the summary above them, redrawn as one; none off a terminal.
     screen: Option<ProgressBar>,
     said_at: Instant,
-    said: String,
+    phases_said: String,
     findings: usize,
+    findings_said: Range<usize>,
 }
 
 impl Monitor {
-    fn new(output: Output) -> Monitor {
+    fn new(output: Output, findings_said: Range<usize>) -> Monitor {
         let terminal = output == Output::Text && std::io::stderr().is_terminal();
         let whole = ProgressStyle::with_template("{msg}").expect("the template names a known key");
         Monitor {
@@ -50,8 +58,9 @@ impl Monitor {
             meter: Meter::default(),
             screen: terminal.then(|| ProgressBar::no_length().with_style(whole)),
             said_at: Instant::now(),
-            said: String::new(),
+            phases_said: String::new(),
             findings: 0,
+            findings_said,
         }
     }
 
@@ -64,7 +73,7 @@ impl Monitor {
             status["state"] = json!("ended");
         }
         if let Err(failure) = state.write("status.json", status.to_string().as_bytes()) {
-            tracing::error!(%failure, "the status cannot be written");
+            tracing::error!(failure = %failure.chain(), "the status cannot be written");
         }
         self.show_findings(&snapshot);
         match (&self.screen, self.output) {
@@ -75,7 +84,10 @@ impl Monitor {
     }
 
     fn show_findings(&mut self, snapshot: &Snapshot) {
-        for finding in snapshot.findings.iter().skip(self.findings) {
+        for (place, finding) in snapshot.findings.iter().enumerate().skip(self.findings) {
+            if self.findings_said.contains(&place) {
+                continue;
+            }
             if self.output == Output::Json {
                 render::say(&json!({"event": "finding", "finding": json::finding(finding)}).to_string());
                 continue;
@@ -91,11 +103,11 @@ impl Monitor {
 
     fn show_line(&mut self, status: &Value, running: bool) {
         let phases = standing::phases(status);
-        if phases == self.said && self.said_at.elapsed() < LINE_INTERVAL && running {
+        if phases == self.phases_said && self.said_at.elapsed() < LINE_INTERVAL && running {
             return;
         }
         render::tell(&standing::line(status));
-        self.said = phases;
+        self.phases_said = phases;
         self.said_at = Instant::now();
     }
 

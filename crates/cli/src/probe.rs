@@ -92,7 +92,7 @@ impl Probe {
             .map(|step| match &step.result {
                 Ok(seen) => json!({"step": step.name, "ok": true, "text": seen}),
                 Err(failure) => {
-                    let error = output::failure(failure)["error"].take();
+                    let error = output::failure(failure);
                     json!({"step": step.name, "ok": false, "text": failure.to_string(), "error": error})
                 }
             })

@@ -5,10 +5,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use spanferry_core::code::ALL;
 
-use crate::args::{Cli, MigrateArgs};
+use crate::args::{self, MigrateArgs};
 
 /// Set, it makes the tests write the pages instead of comparing them.
 const WRITE_VARIABLE: &str = "SPANFERRY_WRITE_DOCS";
@@ -51,7 +51,7 @@ fn errors() {
 #[test]
 fn command_line() {
     let mut text = String::from("# Command line\n\nMade from the code: what `spanferry help VERB` prints.\n");
-    let mut command = Cli::command().term_width(100);
+    let mut command = args::command().term_width(100);
     command.build();
     write!(text, "\n```text\n{}```\n", command.render_help()).expect("text grows");
     let verbs: Vec<String> = command

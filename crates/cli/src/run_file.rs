@@ -1,6 +1,6 @@
-//! What a state directory remembers of the command line, so that `status` and `end` find the run. No secrets.
+//! What a state directory remembers of the command line, so that other verbs find the run. No secrets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use spanferry_core::code;
@@ -11,25 +11,36 @@ use crate::state_dir::StateDir;
 
 /// The run, as stored in `run.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct RunFile {
-    /// The target's URL.
-    pub(crate) target: String,
-    /// The source, for a person.
+    /// `--source`, without its password.
     pub(crate) source: String,
+    /// `--source-password-file`.
+    pub(crate) source_password_file: Option<PathBuf>,
+    /// `--target`.
+    pub(crate) target: String,
+    /// `--target-endpoint`.
+    pub(crate) target_endpoint: Option<String>,
+    /// `--target-allow-plaintext`.
+    pub(crate) target_allow_plaintext: bool,
     /// `--include`.
     pub(crate) include: Vec<String>,
     /// `--exclude`.
     pub(crate) exclude: Vec<String>,
 }
 
-const NAME: &str = "run.json";
+/// Its name in the state directory.
+pub(crate) const NAME: &str = "run.json";
 
 impl RunFile {
     /// The run that settings describe.
     pub(crate) fn of(settings: &Settings) -> Result<RunFile, Failure> {
         Ok(RunFile {
-            target: settings.need_target()?.path(),
-            source: source_name(settings)?,
+            source: settings.need_source()?.url(),
+            source_password_file: settings.source_password_file.clone(),
+            target: target_url(settings)?,
+            target_endpoint: settings.target_endpoint.clone(),
+            target_allow_plaintext: settings.target_allow_plaintext,
             include: settings.include.clone(),
             exclude: settings.exclude.clone(),
         })
@@ -53,28 +64,80 @@ impl RunFile {
         })
     }
 
-    /// Remembers the run, or refuses if the directory belongs to another target.
-    pub(crate) fn bind(&self, state: &StateDir) -> Result<(), Failure> {
-        if let Some(known) = RunFile::read(state.path())?
-            && known.target != self.target
-        {
-            let text = format!("this state directory belongs to the target `{}`", known.target);
-            let object = state.path().display().to_string();
-            return Err(Failure::new(
-                code::STATE_FOREIGN,
-                Class::StopMigration,
-                object,
-                text,
-            ));
+    /// Refuses a state directory that another target has been bound to.
+    pub(crate) fn expect_unbound_or_same(settings: &Settings) -> Result<(), Failure> {
+        match RunFile::read(&settings.state_dir)? {
+            Some(known) if known.target != target_url(settings)? => {
+                let text = format!("this state directory belongs to the target `{}`", known.target);
+                Err(foreign(settings, text))
+            }
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// Binds the state directory to this run: from here on it serves no other target.
+    pub(crate) fn write(&self, state: &StateDir) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|cause| Failure::bug(NAME, "cannot be written").caused_by(cause))?;
         state.write(NAME, &text)
     }
+
+    /// Refuses settings that name something else than this run. `selection`: whether the choice of tables must be the same too.
+    pub(crate) fn expect_same(&self, given: &Settings, selection: bool) -> Result<(), Failure> {
+        let differs = |option: &str, known: &str| {
+            let text = format!("its migration has another `{option}`: `{known}`");
+            let hint = format!(
+                "Leave `{option}` out: it is taken from the state directory. Or name the right `--state-dir`; a new host of the \
+                 source, or another selection, is told to `spanferry migrate` first."
+            );
+            Err(foreign(given, text).hint(hint))
+        };
+        let source = source_name_of(&self.source);
+        if given.source.is_some() && Some(source_name(given)?) != source {
+            return differs("--source", source.as_deref().unwrap_or(&self.source));
+        }
+        if given.target.is_some() && target_url(given)? != self.target {
+            return differs("--target", &self.target);
+        }
+        let selects = !(given.include.is_empty() && given.exclude.is_empty());
+        if selection && selects && given.include != self.include {
+            return differs("--include", &self.include.join("`, `"));
+        }
+        if selection && selects && given.exclude != self.exclude {
+            return differs("--exclude", &self.exclude.join("`, `"));
+        }
+        Ok(())
+    }
+
+    /// Source and target in short, for a person.
+    pub(crate) fn title(&self) -> String {
+        let source = source_name_of(&self.source).unwrap_or_else(|| self.source.clone());
+        format!(
+            "{source} -> {}",
+            self.target.strip_prefix("spanner://").unwrap_or(&self.target)
+        )
+    }
+}
+
+fn foreign(settings: &Settings, text: String) -> Failure {
+    let object = settings.state_dir.display().to_string();
+    Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, text)
+}
+
+fn target_url(settings: &Settings) -> Result<String, Failure> {
+    Ok(format!("spanner://{}", settings.need_target()?.path()))
 }
 
 /// The source for a person: host, port and schema, without account or password.
 pub(crate) fn source_name(settings: &Settings) -> Result<String, Failure> {
-    let source = settings.need_source()?;
-    Ok(format!("{}:{}/{}", source.host, source.port, source.schema))
+    settings.need_source().map(named)
+}
+
+fn named(source: &spanferry_mysql::Options) -> String {
+    format!("{}/{}", source.address(), source.schema)
+}
+
+fn source_name_of(url: &str) -> Option<String> {
+    let options = spanferry_mysql::Options::parse(url).ok()?;
+    Some(named(&options))
 }

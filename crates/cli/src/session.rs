@@ -210,7 +210,7 @@ fn other_objects(catalog: &Catalog) -> Vec<Finding> {
         .collect()
 }
 
-/// The blocking findings that nobody accepted. Only findings that lose something by the operator's choice can be accepted.
+/// The blocking findings that nobody accepted.
 pub(crate) fn blocking<'a>(findings: &'a [Finding], settings: &Settings) -> Vec<&'a Finding> {
     let accepted = |finding: &Finding| {
         settings
@@ -220,18 +220,6 @@ pub(crate) fn blocking<'a>(findings: &'a [Finding], settings: &Settings) -> Vec<
     };
     findings
         .iter()
-        .filter(|finding| finding.severity == Severity::Blocking)
-        .filter(|finding| !(is_acceptable(finding) && accepted(finding)))
+        .filter(|finding| finding.severity == Severity::Blocking && !accepted(finding))
         .collect()
-}
-
-/// A finding about exactness itself cannot be waved through; one about time and space can.
-fn is_acceptable(finding: &Finding) -> bool {
-    [
-        code::SOURCE_RETENTION,
-        code::SOURCE_NOTICE,
-        code::LEFT_OUT,
-        code::CONVERTED,
-    ]
-    .contains(&finding.code)
 }

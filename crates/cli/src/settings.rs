@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use spanferry_core::code;
+use spanferry_core::code::{self, Code};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Acceptance;
 use spanferry_core::target_schema::Dialect;
@@ -15,6 +15,7 @@ use spanferry_spanner::name::DatabaseName;
 
 use crate::args::{Common, DialectName, MigrateArgs, Output, StopWhenName};
 use crate::prompt;
+use crate::quantity::{ByteCount, ByteRate};
 use crate::run_file::RunFile;
 
 /// Names the source's password in the environment.
@@ -31,8 +32,12 @@ const STATE_DIR: &str = "spanferry-state";
 const LOG_RETENTION_HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
+/// Blocking findings that the operator may accept: they are about time and space. One about exactness itself cannot be waved
+/// through.
+pub(crate) const ACCEPTABLE: [Code; 1] = [code::SOURCE_RETENTION];
+
 /// The configuration file: every name as on the command line, all optional.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct File {
     source: Option<String>,
@@ -52,11 +57,11 @@ struct File {
     #[serde(default)]
     create_database: bool,
     source_connections: Option<u32>,
-    source_rate: Option<NonZeroU64>,
+    source_rate: Option<ByteRate>,
     server_id: Option<u32>,
     #[serde(default)]
     no_lock: bool,
-    log_budget: Option<u64>,
+    log_budget: Option<ByteCount>,
     log_retention: Option<u32>,
     output: Option<Output>,
     stop_when: Option<StopWhenName>,
@@ -69,8 +74,13 @@ struct File {
 pub(crate) struct Settings {
     /// The source's URL without its password, if it is known.
     pub(crate) source: Option<SourceOptions>,
+    /// Where the password came from, if it came from a file.
+    pub(crate) source_password_file: Option<PathBuf>,
     /// The target, if it is known.
     pub(crate) target: Option<DatabaseName>,
+    /// The endpoint as it was named, if it was.
+    pub(crate) target_endpoint: Option<String>,
+    pub(crate) target_allow_plaintext: bool,
     pub(crate) endpoint: Endpoint,
     pub(crate) state_dir: PathBuf,
     pub(crate) include: Vec<String>,
@@ -107,42 +117,55 @@ impl Settings {
 
     /// Settings of a command line with its configuration file and environment.
     pub(crate) fn load(common: &Common) -> Result<Settings, Failure> {
-        let file = common
-            .config
-            .as_deref()
-            .map(read_file)
-            .transpose()?
-            .unwrap_or_default();
-        let source = common
-            .source
-            .clone()
-            .or(file.source)
-            .map(|url| parse_source(&url))
-            .transpose()?;
-        let target = common
-            .target
-            .clone()
-            .or(file.target)
-            .map(|url| parse_target(&url))
-            .transpose()?;
-        let endpoint = Endpoint::choose(&EndpointChoice {
-            emulator_host: std::env::var(EMULATOR_VARIABLE)
-                .ok()
-                .filter(|host| !host.is_empty()),
-            endpoint: common.target_endpoint.clone().or(file.target_endpoint),
-            allow_plaintext: common.target_allow_plaintext || file.target_allow_plaintext,
-        })
-        .map_err(|cause| usage("--target-endpoint", cause.to_string()))?;
-        let source_connections = common
-            .source_connections
-            .or(file.source_connections)
-            .unwrap_or(SOURCE_CONNECTIONS);
-        if !(1..=SOURCE_CONNECTIONS_MAX).contains(&source_connections) {
-            return Err(usage(
-                "--source-connections",
-                format!("expected 1 to {SOURCE_CONNECTIONS_MAX}"),
-            ));
+        Settings::merge(common, read_config(common)?)
+    }
+
+    /// Settings of a verb that goes on with a migration: what is not given is taken from what the state directory remembers,
+    /// and what is given must agree with it. A selection may differ where `selection` is false: it only narrows what is done.
+    pub(crate) fn load_known(common: &Common, selection: bool) -> Result<Settings, Failure> {
+        let file = read_config(common)?;
+        let given = Settings::merge(common, file.clone())?;
+        let Some(run) = RunFile::read(&given.state_dir)? else {
+            return Ok(given);
+        };
+        run.expect_same(&given, selection)?;
+        let selects = !(given.include.is_empty() && given.exclude.is_empty());
+        let mut filled = file;
+        filled.source.get_or_insert(run.source);
+        filled.target.get_or_insert(run.target);
+        if common.target_endpoint.is_none() && filled.target_endpoint.is_none() {
+            filled.target_endpoint = run.target_endpoint;
+            filled.target_allow_plaintext |= run.target_allow_plaintext;
         }
+        if !selects {
+            (filled.include, filled.exclude) = (run.include, run.exclude);
+        }
+        let mut settings = Settings::merge(common, filled)?;
+        if let Some(file) = run.source_password_file
+            && settings
+                .source
+                .as_ref()
+                .is_some_and(|source| source.password.is_empty())
+        {
+            settings.find_password(Some(file))?;
+        }
+        Ok(settings)
+    }
+
+    /// How a command line asks to be answered; also if the rest of it is wrong.
+    pub(crate) fn output(common: &Common) -> Output {
+        let of_file = || read_config(common).ok().and_then(|file| file.output);
+        common.output.or_else(of_file).unwrap_or_default()
+    }
+
+    fn merge(common: &Common, file: File) -> Result<Settings, Failure> {
+        let given = common.source.as_deref().or(file.source.as_deref());
+        let source = given.map(parse_source).transpose()?;
+        let given = common.target.as_deref().or(file.target.as_deref());
+        let target = given.map(parse_target).transpose()?;
+        let target_endpoint = common.target_endpoint.clone().or(file.target_endpoint);
+        let target_allow_plaintext = common.target_allow_plaintext || file.target_allow_plaintext;
+        let endpoint = endpoint(target_endpoint.clone(), target_allow_plaintext)?;
         let dialect = common.dialect.or(file.dialect).map(|name| match name {
             DialectName::Googlesql => Dialect::GoogleSql,
             DialectName::Postgresql => Dialect::PostgreSql,
@@ -154,9 +177,14 @@ impl Settings {
                 "needs `--dialect googlesql` or `--dialect postgresql`",
             ));
         }
+        let password_file = file.source_password_file;
+        let retention = common.log_retention.or(file.log_retention);
         let mut settings = Settings {
             source,
+            source_password_file: None,
             target,
+            target_endpoint,
+            target_allow_plaintext,
             endpoint,
             state_dir: common
                 .state_dir
@@ -168,38 +196,33 @@ impl Settings {
             accept: parse_accept(&joined(&common.accept, file.accept))?,
             dialect,
             create_database,
-            source_connections,
-            source_rate: common.source_rate.or(file.source_rate),
+            source_connections: sessions(common.source_connections.or(file.source_connections))?,
+            source_rate: common.source_rate.or(file.source_rate).map(|rate| rate.0),
             server_id: common.server_id.or(file.server_id),
             lock: !(common.no_lock || file.no_lock),
-            log_budget: common.log_budget.or(file.log_budget),
-            log_retention: HOUR
-                * common
-                    .log_retention
-                    .or(file.log_retention)
-                    .unwrap_or(LOG_RETENTION_HOURS),
+            log_budget: common.log_budget.or(file.log_budget).map(|budget| budget.0),
+            log_retention: HOUR * retention.unwrap_or(LOG_RETENTION_HOURS),
             output: common.output.or(file.output).unwrap_or_default(),
             stop_when: file.stop_when,
             dry_run: file.dry_run,
         };
-        settings.find_password(
-            common
-                .source_password_file
-                .as_deref()
-                .or(file.source_password_file.as_deref()),
-        )?;
+        let file = common.source_password_file.clone();
+        settings.find_password(file.or(password_file))?;
         Ok(settings)
     }
 
-    fn find_password(&mut self, file: Option<&Path>) -> Result<(), Failure> {
+    /// Takes the password from the file, else from the environment, else leaves that of the URL.
+    fn find_password(&mut self, file: Option<PathBuf>) -> Result<(), Failure> {
         let Some(source) = &mut self.source else {
             return Ok(());
         };
         if let Some(file) = file {
-            let text = std::fs::read_to_string(file)
+            let text = std::fs::read_to_string(&file)
                 .map_err(|cause| usage(file.display().to_string(), "cannot be read").caused_by(cause))?;
             text.trim_end_matches(['\r', '\n'])
                 .clone_into(&mut source.password);
+            // Another verb may be started elsewhere.
+            self.source_password_file = Some(std::path::absolute(&file).unwrap_or(file));
         } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
             source.password = password;
         }
@@ -220,21 +243,13 @@ impl Settings {
     pub(crate) fn need_source(&self) -> Result<&SourceOptions, Failure> {
         self.source
             .as_ref()
-            .ok_or_else(|| usage("--source", "expected `mysql://user@host:port/schema`"))
+            .ok_or_else(|| missing("--source", "expected `mysql://user@host:port/schema`"))
     }
 
     /// The target, which this verb needs.
     pub(crate) fn need_target(&self) -> Result<&DatabaseName, Failure> {
         let form = "expected `spanner://projects/P/instances/I/databases/D`";
-        self.target.as_ref().ok_or_else(|| usage("--target", form))
-    }
-
-    /// Takes the target from what the state directory remembers.
-    pub(crate) fn find_target(&mut self, run: Option<RunFile>) -> Result<(), Failure> {
-        if let Some(run) = run {
-            self.target = Some(parse_target(&format!("spanner://{}", run.target))?);
-        }
-        Ok(())
+        self.target.as_ref().ok_or_else(|| missing("--target", form))
     }
 
     /// The target as text.
@@ -247,6 +262,38 @@ impl Settings {
         let matches = |globs: &[String]| globs.iter().any(|glob| glob_matches(glob, table));
         (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude)
     }
+}
+
+/// An option that neither the command line nor the state directory gives.
+fn missing(option: &str, form: &str) -> Failure {
+    usage(option, form).hint(format!(
+        "Give `{option}`; or, for a migration that has begun, the `--state-dir` that remembers it."
+    ))
+}
+
+fn endpoint(named: Option<String>, allow_plaintext: bool) -> Result<Endpoint, Failure> {
+    Endpoint::choose(&EndpointChoice {
+        emulator_host: std::env::var(EMULATOR_VARIABLE)
+            .ok()
+            .filter(|host| !host.is_empty()),
+        endpoint: named,
+        allow_plaintext,
+    })
+    .map_err(|cause| usage("--target-endpoint", cause.to_string()))
+}
+
+fn sessions(given: Option<u32>) -> Result<u32, Failure> {
+    let sessions = given.unwrap_or(SOURCE_CONNECTIONS);
+    if !(1..=SOURCE_CONNECTIONS_MAX).contains(&sessions) {
+        let text = format!("expected 1 to {SOURCE_CONNECTIONS_MAX}");
+        return Err(usage("--source-connections", text));
+    }
+    Ok(sessions)
+}
+
+fn read_config(common: &Common) -> Result<File, Failure> {
+    let file = common.config.as_deref().map(read_file).transpose()?;
+    Ok(file.unwrap_or_default())
 }
 
 fn read_file(path: &Path) -> Result<File, Failure> {
@@ -279,9 +326,25 @@ fn joined(first: &[String], second: Vec<String>) -> Vec<String> {
 }
 
 fn parse_accept(texts: &[String]) -> Result<Vec<Acceptance>, Failure> {
-    let parse = |text: &String| {
-        let form = format!("expected a known code as `SF-1234[:table[.column]]`, found `{text}`");
-        Acceptance::parse(text).ok_or_else(|| usage("--accept", form))
+    let known: Vec<String> = ACCEPTABLE
+        .iter()
+        .map(|code| format!("`{code}` ({})", code.title()))
+        .collect();
+    let refused = |text: String| {
+        usage("--accept", text).hint(format!(
+            "These can be accepted: {}. What stands in the way of exactness cannot: mend it, or leave the table out with `--exclude`.",
+            known.join(", ")
+        ))
+    };
+    let parse = |text: &String| match Acceptance::parse(text) {
+        None => Err(refused(format!(
+            "expected a known code as `SF-1234[:table[.column]]`, found `{text}`"
+        ))),
+        Some(acceptance) if !ACCEPTABLE.contains(&acceptance.code) => {
+            let code = acceptance.code;
+            Err(refused(format!("`{code}` cannot be accepted: {}", code.title())))
+        }
+        Some(acceptance) => Ok(acceptance),
     };
     texts.iter().map(parse).collect()
 }

@@ -13,6 +13,8 @@ use spanferry_core::position::Position;
 use spanferry_engine::prepare::LogStore;
 use spanferry_log::{DEFAULT_SEGMENT_BYTES, DiskLog, LogOptions};
 
+use crate::run_file;
+
 /// Share of the free space that the change log may take unless the operator says otherwise, in percent.
 const BUDGET_PERCENT: u64 = 80;
 
@@ -139,6 +141,21 @@ impl StateDir {
         })
     }
 
+    /// Removes a file that is there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path.join(name);
+        fs::remove_file(&path).map_err(|cause| {
+            let object = path.display().to_string();
+            Failure::new(
+                code::DISK_FAILED,
+                Class::StopMigration,
+                object,
+                "cannot be erased",
+            )
+            .caused_by(cause)
+        })
+    }
+
     /// The change logs in it.
     pub(crate) fn logs(&self, budget: Option<u64>) -> Logs {
         let budget_bytes = budget.unwrap_or_else(|| default_budget(&self.path));
@@ -169,10 +186,9 @@ impl StateDir {
         if log.exists() {
             fs::remove_dir_all(&log).map_err(failed)?;
         }
-        for name in ["status.json", "run.json"] {
-            let file = self.path.join(name);
-            if file.exists() {
-                fs::remove_file(&file).map_err(failed)?;
+        for name in ["status.json", run_file::NAME] {
+            if self.path.join(name).exists() {
+                self.remove(name)?;
             }
         }
         Ok(())

@@ -63,9 +63,10 @@ impl Code {
         self.exit
     }
 
-    /// The code written `SF-1234` or `1234`, if it is registered.
+    /// The code written `SF-1234`, `sf-1234` or `1234`, if it is registered.
     pub fn parse(text: &str) -> Option<Code> {
-        let digits = text.strip_prefix("SF-").unwrap_or(text);
+        let upper = text.to_ascii_uppercase();
+        let digits = upper.strip_prefix("SF-").unwrap_or(&upper);
         let number: u16 = digits.parse().ok()?;
         ALL.iter().copied().find(|code| code.number == number)
     }
@@ -151,7 +152,7 @@ codes! {
     EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then stop `migrate` and run `spanferry resync TABLE`.";
     CHANGE_REJECTED = 5003, SetAside, "the target rejects a change", "Look at the reason, correct it, then stop `migrate` and run `spanferry resync TABLE`.";
     SCHEMA_MISMATCH = 5004, SetAside, "the stream's schema of a table is not the one the migration began with", "Run `spanferry resync TABLE`.";
-    TABLE_CREATED = 5005, SetAside, "a table that the selection matches was created at the source", "Leave it out with `--exclude`; this release does not take it into a migration that has begun.";
+    TABLE_CREATED = 5005, SetAside, "a table was created at the source after the migration began, and is not carried", "The migrated tables flow on; the new one and its rows are not at the target. A migration that has begun takes no further table: name it in `--exclude` if it is not wanted there, else copy it by other means, or begin again with `spanferry end` and an empty target.";
     POSITION_PURGED = 5006, Failed, "the source has forgotten the position", "The changes since then are lost at the source: `spanferry end`, drop the target's tables or name another database, raise the retention, and begin again.";
     HISTORY_CHANGED = 5007, Refused, "the source is not the one the migration began with", "Point the URL at a server that has all transactions already captured.";
     SOURCE_FAILED = 5008, Failed, "the source failed beyond the retry budget", "Look at the cause; run the same command again to resume.";
@@ -182,6 +183,7 @@ mod tests {
         }
         for code in ALL {
             assert_eq!(Code::parse(&code.to_string()), Some(*code));
+            assert_eq!(Code::parse(&code.to_string().to_lowercase()), Some(*code));
         }
         assert_eq!(Code::parse("SF-0"), None);
     }

@@ -78,6 +78,21 @@ impl Failure {
         self.hint.as_deref().unwrap_or(self.code.explanation())
     }
 
+    /// The failure and all of its causes in one line, for a log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = StdError::source(self);
+        while let Some(known) = cause {
+            let line = known.to_string();
+            if !line.is_empty() {
+                text.push_str(": ");
+                text.push_str(&line);
+            }
+            cause = known.source();
+        }
+        text
+    }
+
     /// Whether the same call may simply be made again.
     pub fn is_retry(&self) -> bool {
         matches!(self.class, Class::Retry { .. })
@@ -99,5 +114,17 @@ impl StdError for Failure {
         self.cause
             .as_deref()
             .map(|cause| cause as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_carries_every_cause() {
+        let inner = Failure::bug("disk", "is full");
+        let failure = Failure::bug("statement", "was refused").caused_by(inner);
+        assert_eq!(failure.chain(), "statement: was refused: disk: is full");
     }
 }

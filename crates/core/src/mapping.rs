@@ -153,12 +153,26 @@ fn key_of(table: &SourceTable, findings: &mut Vec<Finding>) -> Option<Vec<usize>
         findings.push(Finding::new(code::CONVERTED, Severity::Warning, subject, text));
         return Some(columns);
     }
-    let text = "there is no primary key and no unique index over NOT NULL columns";
-    let name = &table.name.table;
-    let remedy = format!("--exclude {name}, or ALTER TABLE {name} ADD PRIMARY KEY (…)");
-    findings
-        .push(Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text).remedy(remedy));
+    let text = "there is no primary key and no unique index over NOT NULL columns: give it one, or leave it out with `--exclude`";
+    let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
+    findings.push(finding.remedy(add_key(table)));
     None
+}
+
+/// The statement that gives a table a key: over the column that counts by itself, else over a new one, which the
+/// application's `SELECT *` and `INSERT … VALUES` do not meet.
+fn add_key(table: &SourceTable) -> String {
+    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+    let table_name = format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.table));
+    match table.columns.iter().find(|column| column.auto_increment) {
+        Some(column) => format!(
+            "ALTER TABLE {table_name} ADD PRIMARY KEY ({})",
+            quoted(&column.name)
+        ),
+        None => format!(
+            "ALTER TABLE {table_name} ADD COLUMN `spanferry_id` BIGINT UNSIGNED NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
+        ),
+    }
 }
 
 /// Converts one table.

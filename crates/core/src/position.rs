@@ -19,23 +19,35 @@ impl ServerUuid {
         }
         digits.next().is_none().then_some(ServerUuid(bytes))
     }
+
+    /// Its bytes as one number: compared in one instruction.
+    fn number(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
 }
 
 impl fmt::Display for ServerUuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // Every transaction's identity is printed on its way into the log: one write, not one a byte.
+        let mut text = [b'-'; 36];
+        let mut at = 0;
         for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
+            at += usize::from(matches!(index, 4 | 6 | 8 | 10));
+            text[at] = DIGITS[usize::from(byte >> 4)];
+            text[at + 1] = DIGITS[usize::from(byte & 15)];
+            at += 2;
         }
-        Ok(())
+        f.write_str(str::from_utf8(&text).expect("hexadecimal digits and dashes"))
     }
 }
 
@@ -158,7 +170,7 @@ impl GtidSet {
     }
 
     fn insert_interval(&mut self, server: ServerUuid, tag: &str, start: u64, end: u64) {
-        let list = self.sets.entry((server, tag.to_owned())).or_default();
+        let list = self.list_mut(server, tag);
         if let Some(last) = list.last_mut()
             && last.1 == start
         {
@@ -175,6 +187,27 @@ impl GtidSet {
         }
     }
 
+    /// The intervals of a server and tag, made if there are none.
+    fn list_mut(&mut self, server: ServerUuid, tag: &str) -> &mut Vec<(u64, u64)> {
+        // As in `contains`: no key is made for what is there already.
+        if self.list(server, tag).is_none() {
+            self.sets.insert((server, tag.to_owned()), Vec::new());
+        }
+        self.sets
+            .iter_mut()
+            .find(|(key, _)| is_key(key, server, tag))
+            .map(|(_, list)| list)
+            .expect("it was made if it was not there")
+    }
+
+    /// A lookup by a borrowed pair would need a key type of its own; the sets are few.
+    fn list(&self, server: ServerUuid, tag: &str) -> Option<&Vec<(u64, u64)>> {
+        self.sets
+            .iter()
+            .find(|(key, _)| is_key(key, server, tag))
+            .map(|(_, list)| list)
+    }
+
     /// Adds one number.
     pub fn insert(&mut self, server: ServerUuid, tag: &str, number: u64) {
         self.insert_interval(server, tag, number, number.saturating_add(1));
@@ -182,14 +215,14 @@ impl GtidSet {
 
     /// Whether one number is in it.
     pub fn contains(&self, server: ServerUuid, tag: &str, number: u64) -> bool {
-        // A lookup by a borrowed pair would need a key type of its own; the sets are few.
-        self.sets
-            .iter()
-            .filter(|((uuid, name), _)| *uuid == server && name == tag)
-            .any(|(_, list)| {
-                let at = list.partition_point(|interval| interval.1 <= number);
-                list.get(at).is_some_and(|interval| interval.0 <= number)
-            })
+        self.list(server, tag).is_some_and(|list| {
+            // The stream moves at the end of the last interval.
+            if list.last().is_some_and(|last| last.1 <= number) {
+                return false;
+            }
+            let at = list.partition_point(|interval| interval.1 <= number);
+            list.get(at).is_some_and(|interval| interval.0 <= number)
+        })
     }
 
     /// Whether every number of `other` is in it.
@@ -237,6 +270,12 @@ impl GtidSet {
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
+}
+
+fn is_key(key: &(ServerUuid, String), server: ServerUuid, tag: &str) -> bool {
+    // Hardly anybody uses tags, and comparing two empty texts costs more than one may think: their addresses are not mapped.
+    let same_tag = (tag.is_empty() && key.1.is_empty()) || key.1 == tag;
+    key.0.number() == server.number() && same_tag
 }
 
 impl fmt::Display for GtidSet {

@@ -245,7 +245,7 @@ fn leave_out<T>(shared: &LaneShared<T>, constraint: &Constraint, failure: &Failu
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();
     let table = &constraint.plan.name().table;
-    tracing::warn!(table, constraint = constraint.name, %failure, "a constraint is left out");
+    tracing::warn!(table, constraint = constraint.name, failure = %failure.chain(), "a constraint is left out");
     let why = format!("the target refuses it: {}{cause}", failure.message);
     shared.progress.find(constraint.left_out(&why));
 }

@@ -118,12 +118,14 @@ pub enum StopWhen {
 }
 
 /// How a migration ended, if it did not fail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether the operator ended it before its stop condition.
     pub interrupted: bool,
     /// Tables whose group has stopped, with the reason.
     pub stopped: Vec<(String, String)>,
+    /// Tables that were created at the source after the migration began, and are not carried.
+    pub not_carried: Vec<String>,
     /// The position that was applied.
     pub position: String,
 }
@@ -131,7 +133,7 @@ pub struct Outcome {
 impl Outcome {
     /// The exit status it stands for: what is set aside outranks an interruption.
     pub fn exit_status(&self) -> u8 {
-        if !self.stopped.is_empty() {
+        if !self.stopped.is_empty() || !self.not_carried.is_empty() {
             Exit::SetAside.status()
         } else if self.interrupted {
             Exit::Interrupted.status()
@@ -397,7 +399,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         let (position, holds) = match asked.await {
             Ok(stand) => stand,
             Err(failure) if failure.is_retry() => {
-                tracing::warn!(%failure, "the source does not say where it stands");
+                tracing::warn!(failure = %failure.chain(), "the source does not say where it stands");
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
@@ -452,6 +454,14 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             .collect()
     }
 
+    fn not_carried(&self) -> Vec<String> {
+        let findings = self.progress.snapshot().findings;
+        let created = findings
+            .into_iter()
+            .filter(|finding| finding.code == code::TABLE_CREATED);
+        created.filter_map(|finding| finding.subject.table).collect()
+    }
+
     fn is_drained(&self) -> bool {
         self.progress.snapshot().phase == "drained"
     }
@@ -460,6 +470,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         Outcome {
             interrupted,
             stopped: self.stopped(),
+            not_carried: self.not_carried(),
             position: self.reached.borrow().to_string(),
         }
     }

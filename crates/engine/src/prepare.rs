@@ -439,6 +439,7 @@ async fn expect_source<S: SchemaSource + ChangeSource>(
     captured: &Position,
     applied: &Position,
 ) -> Result<(), Failure> {
+    // Opening waits for a commit under way, so the position is asked afterwards.
     drop(source.open(captured).await?);
     expect_history(source, applied).await
 }

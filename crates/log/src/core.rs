@@ -206,13 +206,17 @@ impl Core {
                 added,
                 complete_below,
                 abandoned,
+                memory,
             } => {
                 catalog.abandoned.extend(abandoned);
                 if let Some(info) = catalog.segments.get_mut(&segment) {
                     info.bytes = bytes;
                 }
                 drop(catalog);
-                lock(&self.encoder).synced(added);
+                let mut encoder = lock(&self.encoder);
+                encoder.synced(added);
+                encoder.reuse(memory);
+                drop(encoder);
                 self.mark.send_modify(|mark| {
                     (mark.bytes, mark.complete_below) = (bytes, complete_below);
                 });

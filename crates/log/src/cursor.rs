@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use spanferry_core::change_log::PieceKind;
 
 use crate::block::Place;
@@ -18,6 +19,8 @@ pub(crate) struct LogCursor {
     segment: Option<OpenSegment>,
     /// The next piece to deliver, or one before it that turns out to be abandoned.
     deliver_from: Place,
+    /// What the last chunk was read into.
+    memory: Bytes,
 }
 
 /// The segment being read.
@@ -34,6 +37,7 @@ impl LogCursor {
             core,
             segment: None,
             deliver_from: Place::start(sequence),
+            memory: Bytes::new(),
         })
     }
 
@@ -137,7 +141,7 @@ impl LogCursor {
     ) -> Result<Vec<PieceView>, LogError> {
         let number = segment.at.segment;
         let seed = self.core.log_id().checksum_seed();
-        let chunk = read_blocks(segment.file.as_ref(), seed, segment.at, limit)
+        let chunk = read_blocks(segment.file.as_ref(), seed, segment.at, limit, &mut self.memory)
             .map_err(|error| self.short_or_io(segment.at, error))?;
         let mut pieces = Vec::new();
         for block in chunk.blocks {

@@ -15,6 +15,11 @@ use crate::segment::{LogId, MAX_CONTEXT_BYTES, SegmentHeader};
 /// Bytes that may wait for a sync; they are kept in memory so that a sync can be repeated after a full disk.
 pub(crate) const MAX_UNSYNCED_BYTES: u64 = 16 << 20;
 
+/// Blocks whose memory is kept for the next ones: what one sync usually covers.
+const SPARES_MAX: usize = 2;
+/// Largest memory of a block that is kept: one that ended with a large piece is given back.
+const SPARE_BYTES_MAX: usize = 2 * BLOCK_TARGET_BYTES;
+
 /// Something to be written, in order.
 #[derive(Debug)]
 pub(crate) enum Operation {
@@ -85,6 +90,8 @@ pub(crate) struct Encoder {
     pending: VecDeque<Operation>,
     /// Bytes in `pending` and with the writer.
     unsynced_bytes: u64,
+    /// Memory of blocks that are durable.
+    spares: Vec<Vec<u8>>,
 }
 
 impl Encoder {
@@ -95,6 +102,7 @@ impl Encoder {
             limits,
             pending: VecDeque::new(),
             unsynced_bytes: 0,
+            spares: Vec::new(),
         }
     }
 
@@ -230,6 +238,15 @@ impl Encoder {
         self.unsynced_bytes = self.unsynced_bytes.saturating_sub(bytes);
     }
 
+    /// Takes back the memory of blocks that are durable.
+    pub(crate) fn reuse(&mut self, blocks: Vec<Vec<u8>>) {
+        let kept = blocks
+            .into_iter()
+            .filter(|bytes| bytes.capacity() <= SPARE_BYTES_MAX);
+        self.spares.extend(kept);
+        self.spares.truncate(SPARES_MAX);
+    }
+
     /// Segments of so many bytes were removed.
     pub(crate) fn removed(&mut self, bytes: u64) {
         self.at.log_bytes = self.at.log_bytes.saturating_sub(bytes);
@@ -301,7 +318,9 @@ impl Encoder {
                 durable: 0,
                 first,
             };
-            let bytes = vec![0; BLOCK_HEADER_BYTES];
+            let mut bytes = self.spares.pop().unwrap_or_default();
+            bytes.clear();
+            bytes.resize(BLOCK_HEADER_BYTES, 0);
             self.pending.push_back(Operation::Block(PendingBlock {
                 bytes,
                 header,

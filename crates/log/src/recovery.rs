@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use spanferry_core::change_log::PieceKind;
 
 use crate::block::Place;
@@ -250,8 +251,9 @@ impl Scan<'_> {
             abandoned: Vec::new(),
         };
         let failed = |error: io::Error| LogError::from_io("read", &self.path(), error);
+        let mut memory = Bytes::new();
         while tail.cursor.offset < self.end {
-            let chunk = read_blocks(self.file, seed, tail.cursor, self.end).map_err(failed)?;
+            let chunk = read_blocks(self.file, seed, tail.cursor, self.end, &mut memory).map_err(failed)?;
             for block in chunk.blocks {
                 let markers = block
                     .pieces

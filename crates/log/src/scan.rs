@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::block::{BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, Place, checksum_matches, decode_pieces};
 use crate::files::{LogFile, read_exact_at};
@@ -10,6 +10,11 @@ use crate::piece::PieceView;
 
 /// How much is read at once; a longer block is read whole.
 pub(crate) const READ_CHUNK_BYTES: usize = 1 << 20;
+
+/// Largest buffer that is kept for the next read.
+const KEPT_BYTES_MAX: usize = 2 * READ_CHUNK_BYTES;
+/// Buffers are made in steps of this length, so that blocks of nearly the same length fit into one.
+const ROOM_STEP_BYTES: usize = 64 << 10;
 
 /// Where the next block stands, and what must be in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,25 +57,52 @@ pub(crate) struct Chunk {
 }
 
 /// Reads the blocks at `cursor`, at least one unless `limit` is reached or a fault is found. `limit` is the end of
-/// the bytes that may be looked at; a block that crosses it is a fault.
-pub(crate) fn read_blocks(file: &dyn LogFile, seed: u32, cursor: Cursor, limit: u64) -> io::Result<Chunk> {
+/// the bytes that may be looked at; a block that crosses it is a fault. `memory` holds what the last call read; it is
+/// used again if nobody holds a piece of it any more.
+pub(crate) fn read_blocks(
+    file: &dyn LogFile,
+    seed: u32,
+    cursor: Cursor,
+    limit: u64,
+    memory: &mut Bytes,
+) -> io::Result<Chunk> {
     let available = limit.saturating_sub(cursor.offset);
-    let mut buffer = read(file, cursor.offset, available.min(READ_CHUNK_BYTES as u64))?;
-    if let Some(header) = BlockHeader::decode(&buffer)
-        && header.block_bytes() > buffer.len() as u64
+    let mut wanted = available.min(READ_CHUNK_BYTES as u64);
+    // A block that has grown to its full length is a little longer than a chunk.
+    if available > wanted
+        && let Some(header) = BlockHeader::decode(&read(file, cursor.offset, BLOCK_HEADER_BYTES as u64)?)
         && header.block_bytes() <= available
     {
-        buffer = read(file, cursor.offset, header.block_bytes())?;
+        wanted = wanted.max(header.block_bytes());
+    }
+    let mut buffer = room(std::mem::take(memory), length(wanted)?);
+    read_exact_at(file, &mut buffer, cursor.offset)?;
+    let buffer = buffer.freeze();
+    if buffer.len() <= KEPT_BYTES_MAX {
+        *memory = buffer.clone();
     }
     let complete = cursor.offset + buffer.len() as u64 == limit;
     Ok(parse(&buffer, seed, cursor, complete))
 }
 
-fn read(file: &dyn LogFile, offset: u64, bytes: u64) -> io::Result<Bytes> {
-    let length = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    let mut buffer = vec![0_u8; length];
+/// A buffer of so many bytes, in memory that was used before if it is free and large enough.
+fn room(memory: Bytes, bytes: usize) -> BytesMut {
+    let mut buffer = match memory.try_into_mut() {
+        Ok(buffer) if buffer.capacity() >= bytes => buffer,
+        Ok(_) | Err(_) => BytesMut::zeroed(bytes.next_multiple_of(ROOM_STEP_BYTES)),
+    };
+    buffer.resize(bytes, 0);
+    buffer
+}
+
+fn read(file: &dyn LogFile, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0_u8; length(bytes)?];
     read_exact_at(file, &mut buffer, offset)?;
-    Ok(Bytes::from(buffer))
+    Ok(buffer)
+}
+
+fn length(bytes: u64) -> io::Result<usize> {
+    usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))
 }
 
 /// Takes whole blocks from the front; a rest that is only cut by the end of the buffer is a fault if `complete`.

@@ -27,6 +27,8 @@ pub(crate) enum Durable {
         complete_below: u64,
         /// Sequences that turned out to be abandoned.
         abandoned: Vec<u64>,
+        /// The blocks' memory, no longer needed.
+        memory: Vec<Vec<u8>>,
     },
     /// A new segment.
     Segment {
@@ -137,11 +139,12 @@ impl Writer {
 
     /// Forgets the blocks that are now durable.
     fn settle_blocks(&mut self, added: u64) -> Durable {
-        let mut abandoned = Vec::new();
+        let (mut abandoned, mut memory) = (Vec::new(), Vec::new());
         while let Some(Operation::Block(_)) = self.queue.front() {
             if let Some(Operation::Block(block)) = self.queue.pop_front() {
                 self.next = block.end;
                 abandoned.extend(block.abandoned);
+                memory.push(block.bytes);
             }
         }
         let (segment, bytes, complete_below) = (self.segment, self.durable, self.next.sequence);
@@ -151,6 +154,7 @@ impl Writer {
             added,
             complete_below,
             abandoned,
+            memory,
         }
     }
 

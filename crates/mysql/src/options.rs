@@ -32,6 +32,17 @@ impl SslMode {
             _ => return None,
         })
     }
+
+    /// As `parse` takes it.
+    fn word(self) -> &'static str {
+        match self {
+            SslMode::Disabled => "DISABLED",
+            SslMode::Preferred => "PREFERRED",
+            SslMode::Required => "REQUIRED",
+            SslMode::VerifyCa => "VERIFY_CA",
+            SslMode::VerifyIdentity => "VERIFY_IDENTITY",
+        }
+    }
 }
 
 /// How long a connection attempt may take, name look-up and login included.
@@ -141,6 +152,28 @@ impl Options {
         }
     }
 
+    /// The URL that gives these options again, without the password.
+    pub fn url(&self) -> String {
+        let mode = self.ssl_mode.word();
+        let mut url = format!(
+            "mysql://{}@{}/{}?ssl-mode={mode}",
+            encode(&self.user),
+            self.address(),
+            encode(&self.schema)
+        );
+        let files = [
+            ("ssl-ca", &self.ssl_ca),
+            ("ssl-cert", &self.ssl_cert),
+            ("ssl-key", &self.ssl_key),
+        ];
+        for (name, file) in files {
+            if let Some(file) = file {
+                url += &format!("&{name}={}", encode(&file.to_string_lossy()));
+            }
+        }
+        url
+    }
+
     fn set(&mut self, pair: &str) -> Result<(), MysqlError> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = decode(value, "parameter")?;
@@ -210,6 +243,19 @@ fn decode(text: &str, part: &str) -> Result<String, MysqlError> {
     String::from_utf8(bytes).map_err(|_| wrong())
 }
 
+/// Percent-encodes everything that could mean something in a URL.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}
+
 /// Whether a host is this machine by its spelling alone.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
@@ -253,6 +299,24 @@ mod tests {
             "mariadb://u:p@@h/s?ssl-mode=verify_ca&ssl-ca=/a%20b",
             ("h", 3306, "u", "p@", "s", SslMode::VerifyCa),
         );
+    }
+
+    #[test]
+    fn a_url_gives_the_options_again_but_for_the_password() {
+        for url in [
+            "mysql://u:s3cret@db.example/shop",
+            "mysql://a%40b%3A:s3cret@[::1]:1/s%20x%3F?ssl-mode=required",
+            "mariadb://u:s3cret@h/s?ssl-ca=/a%20b&ssl-cert=/c%26&ssl-key=/k%25",
+        ] {
+            let options = Options::parse(url).unwrap();
+            let again = options.url();
+            assert!(!again.contains("s3cret"), "{again}");
+            assert_eq!(
+                Options::parse(&again).unwrap().password("s3cret"),
+                options,
+                "{again}"
+            );
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ fn statements(findings: &[Finding]) -> Vec<String> {
     remedies
         .filter(|remedy| verbs.iter().any(|verb| remedy.starts_with(verb)))
         .flat_map(|remedy| remedy.split("; "))
+        // What MariaDB's configuration needs besides is told behind the statement.
+        .filter(|statement| !statement.starts_with("-- "))
         .map(str::to_owned)
         .collect()
 }

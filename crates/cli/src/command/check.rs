@@ -67,20 +67,17 @@ fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) 
     statuses.min().unwrap_or(Exit::Refused.status())
 }
 
-fn to_json(plan: &Plan, settings: &Settings) -> Value {
+/// What was found, for programs.
+pub(crate) fn to_json(plan: &Plan, settings: &Settings) -> Value {
     let findings: Vec<_> = plan.findings.iter().map(json::finding).collect();
     let tables: Vec<_> = plan.plans.iter().map(|plan| plan.name().table.clone()).collect();
     let ok = blocking(&plan.findings, settings).is_empty();
     json!({"ok": ok, "tables": tables, "findings": findings})
 }
 
-/// Prints all findings and a closing line.
+/// Prints all findings and a closing line, for a person.
 pub(crate) fn report(plan: &Plan, settings: &Settings) {
     let stopping = blocking(&plan.findings, settings).len();
-    if settings.output == Output::Json {
-        render::say(&to_json(plan, settings).to_string());
-        return;
-    }
     let mut findings: Vec<_> = plan.findings.iter().collect();
     findings.sort_by_key(|finding| {
         (

@@ -1,23 +1,19 @@
 //! `spanferry end`: the control tables are dropped and the change log erased.
 
+use serde_json::json;
 use spanferry_core::failure::Failure;
 use spanferry_core::target::Target;
 use spanferry_kill_point::kill_point;
 
-use crate::args::EndArgs;
+use crate::args::{EndArgs, Output};
 use crate::render;
-use crate::run_file::RunFile;
 use crate::session::connect_target;
 use crate::settings::{Settings, usage};
 use crate::state_dir::StateDir;
 
 /// Ends a migration for good, after asking.
 pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failure> {
-    let mut settings = settings.clone();
-    if settings.target.is_none() {
-        settings.find_target(RunFile::read(&settings.state_dir)?)?;
-    }
-    let target = connect_target(&settings)?;
+    let target = connect_target(settings)?;
     let question = format!(
         "This drops the `spanferry_` tables of `{}` and erases the change log in `{}`; data tables stay. \
          The migration cannot be resumed afterwards.",
@@ -32,6 +28,9 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
     target.drop_control().await?;
     kill_point("after control drop", "");
     state.erase()?;
-    render::say("end: control tables dropped, change log erased");
+    render::say(&match settings.output {
+        Output::Text => "end: control tables dropped, change log erased".to_owned(),
+        Output::Json => json!({"dropped": settings.target_text(), "erased": settings.state_dir}).to_string(),
+    });
     Ok(0)
 }

@@ -3,45 +3,47 @@
 use std::sync::Arc;
 
 use rustix::process::Signal;
+use serde_json::json;
 use spanferry_core::code::{self, Exit};
-use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::target::Target as _;
-use spanferry_core::target_schema::Dialect;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
-use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::prepare::{PrepareOptions, Prepared, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::stop::StopSignal;
 use spanferry_kill_point::kill_point;
+use spanferry_log::DiskLog;
+use spanferry_mysql::MysqlSource;
+use spanferry_spanner::SpannerTarget;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Output, StopWhenName};
-use crate::command::check;
-use crate::run_file::{RunFile, source_name};
+use crate::command::{check, dry_run};
+use crate::run_file::{self, RunFile, source_name};
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, StateDir};
-use crate::{json, monitor, render, run_log, usage};
+use crate::{json, monitor, render, run_log};
+
+/// The final report's name in the state directory.
+const REPORT: &str = "report.json";
 
 /// Runs or resumes a migration; the exit status says how it ended.
 pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
     if settings.dry_run {
-        return dry_run(&session, settings).await;
+        return dry_run::run(&session, settings).await;
     }
     let state = Arc::new(StateDir::lock(&settings.state_dir, MIGRATE)?);
-    RunFile::of(settings)?.bind(&state)?;
+    RunFile::expect_unbound_or_same(settings)?;
     run_log::start(&state)?;
     outlive_full_files();
     let interrupt = StopSignal::new();
     let listener = tokio::spawn(listen(interrupt.clone()));
     let result = migrate(&session, settings, &state, interrupt).await;
     listener.abort();
-    if let Err(failure) = &result {
-        tracing::error!(code = %failure.code, %failure, "the migration ends");
-    }
     result
 }
 
@@ -51,20 +53,154 @@ async fn migrate(
     state: &Arc<StateDir>,
     interrupt: StopSignal,
 ) -> Result<u8, Failure> {
-    let mut plan = session.plan(settings).await?;
+    let mut plan = session.plan(settings).await.inspect_err(ends)?;
     keep_to_known_tables(&mut plan);
     let gone = gone_tables(&plan);
     let resumes = plan.control.is_some();
     // On a resume only what concerns the servers as a whole stands in the way: a table's own trouble stops its group.
-    let stops = blocking(&plan.findings, settings)
+    let blocks = blocking(&plan.findings, settings);
+    let refusal = blocks
         .iter()
-        .any(|finding| !resumes || finding.subject.table.is_none());
-    if !resumes || stops {
-        check::report(&plan, settings);
+        .find(|finding| !resumes || finding.subject.table.is_none());
+    let reported = !resumes || refusal.is_some();
+    if reported {
+        report(&plan, settings);
     }
-    if stops {
-        return Ok(Exit::Refused.status());
+    if let Some(finding) = refusal {
+        return refuse(finding, settings, state);
     }
+    let (prepared, progress) = start(session, settings, state, &mut plan)
+        .await
+        .inspect_err(ends)?;
+    let unsaid = progress.snapshot().findings.len();
+    plan.findings
+        .into_iter()
+        .for_each(|finding| progress.find(finding));
+    let said = if reported {
+        unsaid..progress.snapshot().findings.len()
+    } else {
+        0..0
+    };
+    let shown = StopSignal::new();
+    let watcher = tokio::spawn(monitor::watch(
+        Arc::clone(&progress),
+        Arc::clone(state),
+        settings.output,
+        said,
+        shown.clone(),
+    ));
+    let ended = migration(session, settings, prepared, &progress, interrupt)
+        .run()
+        .await;
+    shown.request();
+    watcher
+        .await
+        .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
+    let mut outcome = match ended {
+        Ok(outcome) => outcome,
+        Err(failure) => return fail(failure, &progress, settings, state),
+    };
+    outcome.stopped.extend(gone);
+    outcome.not_carried.retain(|table| settings.selects(table));
+    outcome.not_carried.sort_unstable();
+    outcome.not_carried.dedup();
+    conclude(&outcome, &progress, settings, state)?;
+    Ok(outcome.exit_status())
+}
+
+fn migration(
+    session: &Session,
+    settings: &Settings,
+    prepared: Prepared<DiskLog, SpannerTarget>,
+    progress: &Arc<Progress>,
+    interrupt: StopSignal,
+) -> Migration<MysqlSource, DiskLog, SpannerTarget> {
+    Migration {
+        source: Arc::clone(&session.source),
+        prepared,
+        interrupt,
+        progress: Arc::clone(progress),
+        stop_when: match settings.stop_when {
+            Some(StopWhenName::CaughtUp) => StopWhen::CaughtUp,
+            None => StopWhen::Interrupted,
+        },
+        lock: settings.lock,
+        source_rate: settings.source_rate,
+        limits: if session.target.client().is_emulator() {
+            WindowLimits::EMULATOR
+        } else {
+            WindowLimits::SPANNER
+        },
+        log_retention: settings.log_retention,
+    }
+}
+
+/// What was found before the start.
+pub(super) fn report(plan: &Plan, settings: &Settings) {
+    match settings.output {
+        Output::Text => check::report(plan, settings),
+        Output::Json => {
+            let mut event = check::to_json(plan, settings);
+            event["event"] = json!("check");
+            render::say(&event.to_string());
+        }
+    }
+}
+
+/// Ends a run that a finding stands in the way of; nothing was written but the run's log and report.
+fn refuse(finding: &Finding, settings: &Settings, state: &StateDir) -> Result<u8, Failure> {
+    let failure = refusal(finding);
+    ends(&failure);
+    let status = Exit::Refused.status();
+    let event = json::end_of_failed(&failure, status, None);
+    state.write(REPORT, event.to_string().as_bytes())?;
+    match settings.output {
+        Output::Text => {
+            render::tell("migrate: refused by what is marked as blocking; the target is as it was");
+        }
+        Output::Json => render::say(&event.to_string()),
+    }
+    Ok(status)
+}
+
+/// A finding that stands in the way, as the failure that ends the run.
+pub(super) fn refusal(finding: &Finding) -> Failure {
+    let object = finding.subject.to_string();
+    let mut failure = Failure::new(finding.code, Class::StopMigration, object, &finding.text);
+    failure.hint.clone_from(&finding.remedy);
+    failure
+}
+
+/// Sets the migration up at the target and binds the state directory to it. A first start that fails before the target holds
+/// a migration leaves the directory to any other command line.
+async fn start(
+    session: &Session,
+    settings: &Settings,
+    state: &Arc<StateDir>,
+    plan: &mut Plan,
+) -> Result<(Prepared<DiskLog, SpannerTarget>, Arc<Progress>), Failure> {
+    RunFile::of(settings)?.write(state)?;
+    let started = set_up(session, settings, state, plan).await;
+    if started.is_err() && plan.control.is_none() && holds_no_migration(&session.target).await {
+        state.remove(run_file::NAME)?;
+    }
+    started
+}
+
+/// Whether the target surely holds no migration; one that cannot be asked may hold it.
+async fn holds_no_migration(target: &SpannerTarget) -> bool {
+    match target.read_control().await {
+        Ok(control) => control.is_none(),
+        Err(failure) => failure.code == code::TARGET_MISSING,
+    }
+}
+
+async fn set_up(
+    session: &Session,
+    settings: &Settings,
+    state: &Arc<StateDir>,
+    plan: &mut Plan,
+) -> Result<(Prepared<DiskLog, SpannerTarget>, Arc<Progress>), Failure> {
     if plan.database_missing {
         kill_point("before database", "");
         session.target.create_database(plan.description.dialect).await?;
@@ -79,45 +215,28 @@ async fn migrate(
     };
     let logs = state.logs(settings.log_budget);
     let target = Arc::clone(&session.target);
-    let (prepared, progress) = prepare(session.source.as_ref(), target, &logs, plan.plans, &options).await?;
-    for finding in plan.findings {
-        // They were printed by the report above; here they go into status and report.
-        progress.find(finding);
+    let plans = std::mem::take(&mut plan.plans);
+    prepare(session.source.as_ref(), target, &logs, plans, &options).await
+}
+
+/// Tells the run's log why the migration ends.
+fn ends(failure: &Failure) {
+    tracing::error!(code = %failure.code, failure = %failure.chain(), "the migration ends");
+}
+
+/// Ends a run that had begun, with its report; `main` tells a person why.
+fn fail(failure: Failure, progress: &Progress, settings: &Settings, state: &StateDir) -> Result<u8, Failure> {
+    ends(&failure);
+    let status = failure.code.exit().status();
+    let event = json::end_of_failed(&failure, status, Some(&progress.snapshot()));
+    state.write(REPORT, event.to_string().as_bytes())?;
+    match settings.output {
+        Output::Text => Err(failure),
+        Output::Json => {
+            render::say(&event.to_string());
+            Ok(status)
+        }
     }
-    let shown = StopSignal::new();
-    let watcher = tokio::spawn(monitor::watch(
-        Arc::clone(&progress),
-        Arc::clone(state),
-        settings.output,
-        shown.clone(),
-    ));
-    let migration = Migration {
-        source: Arc::clone(&session.source),
-        prepared,
-        interrupt,
-        progress: Arc::clone(&progress),
-        stop_when: match settings.stop_when {
-            Some(StopWhenName::CaughtUp) => StopWhen::CaughtUp,
-            None => StopWhen::Interrupted,
-        },
-        lock: settings.lock,
-        source_rate: settings.source_rate,
-        limits: if session.target.client().is_emulator() {
-            WindowLimits::EMULATOR
-        } else {
-            WindowLimits::SPANNER
-        },
-        log_retention: settings.log_retention,
-    };
-    let ended = migration.run().await;
-    shown.request();
-    watcher
-        .await
-        .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
-    let mut outcome = ended?;
-    outcome.stopped.extend(gone);
-    conclude(&outcome, &progress, settings, state)?;
-    Ok(outcome.exit_status())
 }
 
 /// On a resume the plan keeps to the tables that the migration knows; others are told, not taken.
@@ -169,60 +288,6 @@ pub(crate) fn renumber(plans: &mut [Arc<spanferry_core::plan::TablePlan>]) {
     }
 }
 
-async fn dry_run(session: &Session, settings: &Settings) -> Result<u8, Failure> {
-    let plan = session.plan(settings).await?;
-    check::report(&plan, settings);
-    if settings.output == Output::Text {
-        if plan.database_missing {
-            let dialect = plan.description.dialect;
-            render::say(&format!(
-                "-- the database `{}` is created, dialect {dialect}",
-                settings.target_text()
-            ));
-        }
-        for statement in statements(&plan, plan.description.dialect) {
-            render::say(&format!("{statement};"));
-        }
-        for table in &plan.plans {
-            render::say(&format!(
-                "-- group {}: `{}`, about {} rows, {}",
-                table.group.0,
-                table.name().table,
-                render::count(table.source.rows_estimate),
-                render::bytes(table.source.bytes_estimate)
-            ));
-        }
-        render::say("dry run: nothing was written");
-    }
-    Ok(if blocking(&plan.findings, settings).is_empty() {
-        0
-    } else {
-        Exit::Refused.status()
-    })
-}
-
-fn statements(plan: &Plan, dialect: Dialect) -> Vec<String> {
-    let tables = || plan.plans.iter().map(|plan| &plan.target);
-    let mut statements: Vec<String> = tables().map(|table| ddl::create_table(table, dialect)).collect();
-    for table in tables() {
-        statements.extend(
-            table
-                .indexes
-                .iter()
-                .map(|index| ddl::create_index(table, index, dialect)),
-        );
-    }
-    for table in tables() {
-        statements.extend(
-            table
-                .foreign_keys
-                .iter()
-                .map(|key| ddl::add_foreign_key(table, key, dialect)),
-        );
-    }
-    statements
-}
-
 /// Says how it ended, and writes the report.
 fn conclude(
     outcome: &Outcome,
@@ -231,15 +296,8 @@ fn conclude(
     state: &StateDir,
 ) -> Result<(), Failure> {
     let snapshot = progress.snapshot();
-    let findings: Vec<_> = snapshot.findings.iter().map(json::finding).collect();
-    let stopped: Vec<_> = outcome
-        .stopped
-        .iter()
-        .map(|(table, reason)| serde_json::json!({"table": table, "reason": reason}))
-        .collect();
-    let ended = serde_json::json!({"event": "end", "exit_status": outcome.exit_status(), "interrupted": outcome.interrupted,
-        "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()});
-    state.write("report.json", ended.to_string().as_bytes())?;
+    let ended = json::end(outcome, &snapshot);
+    state.write(REPORT, ended.to_string().as_bytes())?;
     if settings.output == Output::Json {
         render::say(&ended.to_string());
         return Ok(());
@@ -247,6 +305,12 @@ fn conclude(
     for (table, reason) in &outcome.stopped {
         render::say(&format!(
             "stopped: `{table}`: {reason}\n  fix: spanferry resync {table}"
+        ));
+    }
+    for table in &outcome.not_carried {
+        render::say(&format!(
+            "not carried: `{table}`: it was created at the source after the migration began (`spanferry explain {}`)",
+            code::TABLE_CREATED
         ));
     }
     let rows: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
@@ -260,7 +324,7 @@ fn conclude(
         render::count(rows),
         render::count(snapshot.applied_transactions),
         snapshot.findings.len(),
-        state.path().join("report.json").display()
+        state.path().join(REPORT).display()
     ));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod check;
+mod dry_run;
 pub(crate) mod end;
 pub(crate) mod explain;
 pub(crate) mod migrate;

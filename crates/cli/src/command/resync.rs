@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_engine::prepare::{PrepareOptions, prepare};
 use spanferry_engine::resync::resync;
 
-use crate::args::ResyncArgs;
+use crate::args::{Output, ResyncArgs};
 use crate::command::migrate::renumber;
 use crate::render;
 use crate::run_file::source_name;
@@ -56,9 +57,12 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     )
     .await?;
     resync(&prepared, table.group).await?;
-    render::say(&format!(
-        "resync: {} emptied; `spanferry migrate` loads them anew",
-        names.join(", ")
-    ));
+    render::say(&match settings.output {
+        Output::Text => format!(
+            "resync: {} emptied; `spanferry migrate` loads them anew",
+            names.join(", ")
+        ),
+        Output::Json => json!({"emptied": names, "group": table.group.0}).to_string(),
+    });
     Ok(0)
 }

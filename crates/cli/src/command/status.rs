@@ -105,10 +105,7 @@ fn lines(status: &Value, run: Option<&RunFile>, verb: Option<&str>, columns: usi
         }
         _ => format!("not running; {old}"),
     };
-    let mut lines: Vec<String> = run
-        .map(|run| format!("{} -> {}", run.source, run.target))
-        .into_iter()
-        .collect();
+    let mut lines: Vec<String> = run.map(RunFile::title).into_iter().collect();
     lines.push(what);
     lines.extend(standing::summary(status));
     lines.extend(standing::tables(status, columns));

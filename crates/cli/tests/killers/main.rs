@@ -13,13 +13,14 @@
 //! - 17, rows over 64 MB, 5,000 tables: speed to the limit. The bounds of today are in `limits.rs`.
 //! - 21, failed switch half way: cutover.
 //! - 22, online schema change tools: carrying DDL through.
-//! - 24 and 25 have no test of their own yet: `check` refuses a taken server id, catch-up and join are under `killed at every step`.
 //! - 23 and 31, dumps: reading dump files.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod handover;
 mod keys;
 mod outage;
+mod positions;
 #[path = "../support/mod.rs"]
 mod support;
 mod unique;

@@ -422,8 +422,8 @@ fn verify_agrees_with_the_oracle() {
     let Some(Ok(Some(outcome))) = live(&shared, None) else {
         panic!("the run ends")
     };
-    let at_the_end = shared.lock().position(BEFORE);
-    assert_eq!(outcome.position, at_the_end.to_string());
+    let applied = shared.lock().position(BEFORE);
+    assert_eq!(outcome.position, applied.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -436,7 +436,7 @@ fn verify_agrees_with_the_oracle() {
         for _ in 0..VERIFICATIONS {
             // A session may be lost here as anywhere: the table is compared anew.
             let counters = Counters::default();
-            let verifying = verify(&source, &target, &plans, &at_the_end, &counters, |_| {});
+            let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
             let verdicts = runtime.block_on(verifying).unwrap();
             let equal = verdicts.iter().all(TableVerdict::is_equal);
             assert_eq!(equal, expected, "{verdicts:?}");
@@ -462,8 +462,7 @@ fn verify_agrees_with_the_oracle() {
     // A source that lies elsewhere than the target is never compared.
     let elsewhere = |applied: usize| {
         let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
-        let applied = shared.lock().position(applied);
-        let (plans, counters) = (plans(), Counters::default());
+        let (plans, applied, counters) = (plans(), shared.lock().position(applied), Counters::default());
         let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
         runtime.block_on(verifying).unwrap_err().code
     };

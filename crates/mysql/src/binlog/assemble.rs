@@ -5,7 +5,7 @@ use spanferry_core::position::{Position, PositionError, TransactionId};
 
 use super::event::{FLAG_IGNORABLE, HEADER_BYTES, Header, Malformed, append_event, kind};
 use super::gtid::{GtidEvent, parse_mariadb, parse_mysql, parse_mysql_tagged};
-use super::query::{Kind, QueryEvent};
+use super::query::{Kind, QueryEvent, is_begin};
 
 /// Why an event cannot be part of the history that is followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,12 @@ pub(crate) struct Assembler {
     open: Option<Open>,
     /// Events outside of transactions that the decoder must see: they go with the next transaction.
     stray: Vec<u8>,
+    /// Room made for a body at once: what the last one took.
+    body_bytes: usize,
 }
+
+/// Most room that is made for a body before its events are there.
+const BODY_ROOM_MAX: usize = 64 << 10;
 
 #[derive(Debug)]
 struct Open {
@@ -59,6 +64,7 @@ impl Assembler {
             position,
             open: None,
             stray: Vec::new(),
+            body_bytes: 0,
         }
     }
 
@@ -98,7 +104,8 @@ impl Assembler {
         if self.position.contains(&gtid.id)? {
             return Err(AssembleError::Again(gtid.id.to_string()));
         }
-        let mut body = std::mem::take(&mut self.stray);
+        let mut body = Vec::with_capacity(self.body_bytes.min(BODY_ROOM_MAX));
+        body.append(&mut self.stray);
         append_event(&mut body, event)?;
         self.open = Some(Open {
             text: gtid.id.to_string(),
@@ -114,6 +121,7 @@ impl Assembler {
     fn end(&mut self, pieces: &mut Vec<Piece>) -> Result<(), AssembleError> {
         if let Some(mut open) = self.open.take() {
             self.position.advance(&open.id)?;
+            self.body_bytes = open.body.len();
             pieces.push(open.piece(true));
         }
         Ok(())
@@ -141,19 +149,18 @@ impl Open {
         Ok(match header.kind {
             kind::XID | kind::XA_PREPARE | kind::TRANSACTION_PAYLOAD => Boundary::End,
             kind::MARIADB_QUERY_COMPRESSED if self.standalone => Boundary::End,
+            kind::QUERY if is_begin(body) => {
+                self.grouped = true;
+                Boundary::Inside
+            }
             kind::QUERY => self.query_boundary(&QueryEvent::parse(body)?),
             _ => Boundary::Inside,
         })
     }
 
     fn query_boundary(&mut self, query: &QueryEvent) -> Boundary {
-        match query.text.as_deref() {
-            Some("BEGIN") => {
-                self.grouped = true;
-                return Boundary::Inside;
-            }
-            Some("COMMIT") => return Boundary::End,
-            Some(_) | None => {}
+        if query.text.as_deref() == Some("COMMIT") {
+            return Boundary::End;
         }
         let statement = query.statement();
         match statement.kind {

@@ -1,9 +1,11 @@
 //! The decode plan of one table under one definition: the table map checked against the migration's schema, column by column.
 
+use spanferry_core::canonical;
 use spanferry_core::charset::Charset;
 use spanferry_core::encode::Refusal;
 use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
 use spanferry_core::schema::{SourceColumn, SourceType};
+use spanferry_core::source::RefusedRow;
 
 use super::event::{Cursor, Malformed};
 use super::rows::bit;
@@ -36,8 +38,8 @@ pub(crate) struct ImageReader {
 pub(crate) enum ImageError {
     /// Its bytes are not what the table map says.
     Malformed(Malformed),
-    /// A cell is refused.
-    Refused(RefusedCell),
+    /// A cell is refused. The row's key is empty if it is the key that is refused.
+    Refused(RefusedRow),
 }
 
 impl From<Malformed> for ImageError {
@@ -114,6 +116,7 @@ impl ImageReader {
         encoder: &mut RowEncoder,
     ) -> Result<(), ImageError> {
         use spanferry_core::scalar::Scalar;
+        let image = *images;
         let nulls = images.take(self.null_bytes)?;
         encoder.begin();
         let mut refused = None;
@@ -143,7 +146,16 @@ impl ImageReader {
             };
         }
         // The image was read to its end, so that the next one can be.
-        refused.map_or(Ok(()), |cell| Err(ImageError::Refused(cell)))
+        let Some(cell) = refused else { return Ok(()) };
+        let key = self.key_text(plan, image, scratch).unwrap_or_default();
+        Err(ImageError::Refused(RefusedRow { key, cell }))
+    }
+
+    /// The key of an image as a JSON list, for a finding; nothing if it cannot be converted either.
+    fn key_text(&self, plan: &TablePlan, mut image: Cursor<'_>, scratch: &mut Scratch) -> Option<String> {
+        let (mut encoder, mut key) = (KeyEncoder::default(), Vec::new());
+        self.key(plan, &mut image, scratch, &mut encoder, &mut key).ok()?;
+        Some(canonical::render(&key))
     }
 
     /// Encodes the key of the next full image into `key`; the other columns are stepped over.
@@ -192,7 +204,8 @@ impl ImageReader {
         for (start, end) in &encoder.places {
             key.extend_from_slice(&encoder.cells[*start..*end]);
         }
-        refused.map_or(Ok(()), |cell| Err(ImageError::Refused(cell)))
+        let key = String::new();
+        refused.map_or(Ok(()), |cell| Err(ImageError::Refused(RefusedRow { key, cell })))
     }
 }
 

@@ -1,24 +1,25 @@
 //! The decoder: pieces of raw events into changes, stops and notices. Pure; it keeps only what one transaction needs, and caches.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use spanferry_core::change_log::{Piece, PieceKind};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
+use spanferry_core::plan::{RowEncoder, TableId, TablePlan};
 use spanferry_core::position::TransactionId;
-use spanferry_core::source::{ChangeDecoder, ChangeSink};
+use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
-use super::query::{Kind, Named, QueryEvent, Statement};
+use super::query::{Kind, Named, QueryEvent, Statement, is_begin};
 use super::rows::{Change, RowsEvent, change};
 use super::table_map::{Definition, TableMapHead};
 use super::value::Scratch;
 
-/// Table definitions kept compiled; a definition changes only by DDL, so this is far above what is needed.
+/// Table maps kept, with their readers compiled; a definition changes only by DDL, so this is far above what is needed.
 const DEFINITIONS_MAX: usize = 16_384;
 
 /// The table id of the rows event that only ends a statement.
@@ -30,8 +31,8 @@ pub struct BinlogDecoder {
     plans: Vec<Arc<TablePlan>>,
     by_name: HashMap<Vec<u8>, usize>,
     schemas: BTreeSet<String>,
-    /// Per table, the compiled reader of each definition seen, or what about it does not fit.
-    compiled: HashMap<(usize, Vec<u8>), Compiled>,
+    /// Table maps seen, without their changing number.
+    maps: HashMap<Vec<u8>, Mapped>,
     transaction: Transaction,
     /// Whether the piece at hand is MariaDB's.
     mariadb: bool,
@@ -42,19 +43,33 @@ pub struct BinlogDecoder {
     old_key: Vec<u8>,
 }
 
+/// The reader of one definition, or what about it does not fit.
 type Compiled = Result<Arc<ImageReader>, Arc<str>>;
+
+/// The plan's index with its reader; `None` for a table that is not migrated.
+type Mapped = Option<(usize, Compiled)>;
 
 /// What is known within one transaction.
 #[derive(Debug, Default)]
 struct Transaction {
-    /// Table id of the binlog to the plan's index and its reader; `None` for a table that is not migrated.
-    tables: HashMap<u64, Option<(usize, Compiled)>>,
+    /// By table id of the binlog.
+    tables: HashMap<u64, Mapped>,
     /// Plans whose rows were seen.
     changed: BTreeSet<usize>,
     /// Plans that were told to stop.
     stopped: BTreeSet<usize>,
     /// Its rows count only if a later XA COMMIT says so.
     xa: bool,
+}
+
+impl Transaction {
+    /// Nothing is known; memory stays.
+    fn clear(&mut self) {
+        self.tables.clear();
+        self.changed.clear();
+        self.stopped.clear();
+        self.xa = false;
+    }
 }
 
 impl BinlogDecoder {
@@ -64,7 +79,7 @@ impl BinlogDecoder {
             plans: tables.to_vec(),
             by_name: HashMap::new(),
             schemas: BTreeSet::from([schema.to_owned()]),
-            compiled: HashMap::new(),
+            maps: HashMap::new(),
             transaction: Transaction::default(),
             mariadb: false,
             scratch: Scratch::default(),
@@ -87,6 +102,7 @@ impl BinlogDecoder {
         let number = event.header.kind;
         match number {
             kind::TABLE_MAP => self.table_map(event.body, sink),
+            kind::QUERY if is_begin(event.body) => {}
             kind::QUERY => self.query(event.body, sink),
             kind::PARTIAL_UPDATE_ROWS => self.unreadable_rows(
                 event.body,
@@ -147,35 +163,33 @@ impl BinlogDecoder {
     }
 
     fn table_map(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
+        if let Some((number, content)) = table_map_parts(body)
+            && let Some(known) = self.maps.get(content)
+        {
+            self.transaction.tables.insert(number, known.clone());
+            return;
+        }
         let head = match TableMapHead::parse(body) {
             Ok(head) => head,
             Err(error) => return self.stop_all(&error.to_string(), sink),
         };
-        let Some(index) = self.by_name.get(&lookup_key(head.schema, head.table)).copied() else {
-            self.transaction.tables.insert(head.table_id, None);
-            return;
-        };
-        let compiled = self.compiled(index, head.definition);
-        self.transaction
-            .tables
-            .insert(head.table_id, Some((index, compiled)));
+        let index = self.by_name.get(&lookup_key(head.schema, head.table)).copied();
+        let mapped = index.map(|index| (index, self.compile(index, head.definition)));
+        if let Some((_, content)) = table_map_parts(body) {
+            if self.maps.len() >= DEFINITIONS_MAX {
+                self.maps.clear();
+            }
+            self.maps.insert(content.to_vec(), mapped.clone());
+        }
+        self.transaction.tables.insert(head.table_id, mapped);
     }
 
-    /// The reader of a definition, from the cache or compiled now.
-    fn compiled(&mut self, index: usize, definition: &[u8]) -> Compiled {
-        let key = (index, definition.to_vec());
-        if let Some(known) = self.compiled.get(&key) {
-            return known.clone();
-        }
-        let compiled = Definition::parse(definition, self.mariadb)
+    fn compile(&self, index: usize, definition: &[u8]) -> Compiled {
+        Definition::parse(definition, self.mariadb)
             .map_err(|error| error.to_string())
-            .and_then(|definition| ImageReader::compile(&self.plans[index], &definition));
-        let compiled: Compiled = compiled.map(Arc::new).map_err(Arc::from);
-        if self.compiled.len() >= DEFINITIONS_MAX {
-            self.compiled.clear();
-        }
-        self.compiled.insert(key, compiled.clone());
-        compiled
+            .and_then(|definition| ImageReader::compile(&self.plans[index], &definition))
+            .map(Arc::new)
+            .map_err(Arc::from)
     }
 
     fn rows(&mut self, body: &[u8], change: Change, version_2: bool, sink: &mut dyn ChangeSink) {
@@ -214,7 +228,7 @@ impl BinlogDecoder {
             Err(ImageError::Malformed(error)) => {
                 self.stop(index, code::EVENT_UNSUPPORTED, &error.to_string(), None, sink);
             }
-            Err(ImageError::Refused(cell)) => self.stop_refused(index, &cell, sink),
+            Err(ImageError::Refused(row)) => self.stop_refused(index, &row, sink),
         }
     }
 
@@ -265,7 +279,7 @@ impl BinlogDecoder {
             Ok(query) => query,
             Err(error) => return self.stop_all(&error.to_string(), sink),
         };
-        if matches!(query.text.as_deref(), Some("BEGIN" | "COMMIT")) {
+        if query.text.as_deref() == Some("COMMIT") {
             return;
         }
         let statement = query.statement();
@@ -337,7 +351,7 @@ impl BinlogDecoder {
                     code::TABLE_CREATED,
                     Severity::Warning,
                     subject,
-                    "a table was created at the source",
+                    "a table was created at the source and is not carried",
                 ));
             }
         }
@@ -406,10 +420,17 @@ impl BinlogDecoder {
         }
     }
 
-    fn stop_refused(&mut self, index: usize, cell: &RefusedCell, sink: &mut dyn ChangeSink) {
+    fn stop_refused(&mut self, index: usize, row: &RefusedRow, sink: &mut dyn ChangeSink) {
         let plan = &self.plans[index];
-        let column = plan.source.columns[plan.source_index(cell.column)].name.clone();
-        let text = format!("a changed row holds {}", cell.refusal);
+        let column = plan.source.columns[plan.source_index(row.cell.column)]
+            .name
+            .clone();
+        let refusal = &row.cell.refusal;
+        let text = if row.key.is_empty() {
+            format!("the key of a changed row holds {refusal}")
+        } else {
+            format!("the changed row with key {} holds {refusal}", row.key)
+        };
         self.stop(index, code::VALUE_REFUSED, &text, Some(column), sink);
     }
 
@@ -444,6 +465,14 @@ impl BinlogDecoder {
     }
 }
 
+/// The table's number in a table map, and what stands behind it and the flags.
+fn table_map_parts(body: &[u8]) -> Option<(u64, &[u8])> {
+    let mut cursor = Cursor::new(body);
+    let number = cursor.uint(6).ok()?;
+    cursor.take(2).ok()?;
+    Some((number, cursor.rest()))
+}
+
 /// Names are compared byte by byte: a server writes them the same way into its catalog and its binary log, but for
 /// `lower_case_table_names = 2`, which is refused when the stream is opened.
 fn lookup_key(schema: &[u8], table: &[u8]) -> Vec<u8> {
@@ -465,7 +494,7 @@ impl ChangeDecoder for BinlogDecoder {
 
     fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
         if piece.number == 0 {
-            self.transaction = Transaction::default();
+            self.transaction.clear();
         }
         match piece.kind {
             PieceKind::Transaction => {}

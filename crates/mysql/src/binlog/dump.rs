@@ -74,13 +74,17 @@ fn encoded(set: &GtidSet) -> Vec<u8> {
 
 /// Error 1236: the server cannot send what was asked for, and says why only as text.
 const CANNOT_SEND: u16 = 1236;
+/// MariaDB ends the stream of a replica when another with its server id comes.
+const SERVER_ID_TAKEN: u16 = 4052;
 
 /// The failure behind an error of the stream.
 pub(crate) fn failure(error: MysqlError, address: &str) -> Failure {
-    if error.server_code() != Some(CANNOT_SEND) {
-        return error.into_failure(address);
-    }
-    let MysqlError::Server { message, .. } = &error else {
+    let MysqlError::Server {
+        code: CANNOT_SEND | SERVER_ID_TAKEN,
+        message,
+        ..
+    } = &error
+    else {
         return error.into_failure(address);
     };
     let text = message.to_ascii_lowercase();

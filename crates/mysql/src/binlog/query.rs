@@ -22,6 +22,20 @@ pub(crate) struct QueryEvent {
     pub(crate) no_backslash: bool,
 }
 
+/// Whether the body of a QUERY event is `BEGIN`, which nearly every transaction has: told without taking it apart. Every
+/// character set of a client writes the word in the same bytes.
+pub(crate) fn is_begin(body: &[u8]) -> bool {
+    let lengths = || {
+        Some((
+            *body.get(8)?,
+            u16::from_le_bytes(*body.get(11..13)?.first_chunk()?),
+        ))
+    };
+    lengths().is_some_and(|(schema, variables)| {
+        body.get(13 + usize::from(variables) + usize::from(schema)..) == Some(b"\0BEGIN")
+    })
+}
+
 impl QueryEvent {
     /// Parses the body of a QUERY event.
     pub(crate) fn parse(body: &[u8]) -> Result<QueryEvent, Malformed> {

@@ -136,10 +136,11 @@ impl ChangeStream for BinlogStream {
             return Err(failure);
         }
         let given = pieces.len();
-        let mut waiting = true;
+        let mut measured = given;
+        let mut bytes = 0;
         loop {
             // Nothing is awaited once there is a piece, so that a dropped call never holds one.
-            let status = if waiting {
+            let status = if pieces.len() == given {
                 self.receive(pieces).await.map(Some)
             } else {
                 try_now(self.receive(pieces)).await.transpose()
@@ -153,14 +154,12 @@ impl ChangeStream for BinlogStream {
                 }
                 Err(failure) => return Err(failure),
             }
-            waiting = pieces.len() == given;
-            if !waiting
-                && pieces[given..]
-                    .iter()
-                    .map(|piece| piece.body.len())
-                    .sum::<usize>()
-                    >= bytes_max
-            {
+            bytes += pieces[measured..]
+                .iter()
+                .map(|piece| piece.body.len())
+                .sum::<usize>();
+            measured = pieces.len();
+            if bytes >= bytes_max {
                 return Ok(());
             }
         }

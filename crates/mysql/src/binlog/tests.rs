@@ -16,12 +16,13 @@ use spanferry_core::wire::{WireReader, WireValue};
 
 use super::assemble::{AssembleError, Assembler};
 use super::decoder::BinlogDecoder;
+use super::event::kind;
 use super::event::{CHECKSUM_BYTES, append_event, next_event, verified};
 use super::golden::{
     Golden, MARIADB_DELETE, MARIADB_INSERT, MARIADB_UPDATE, MYSQL_DELETE, MYSQL_INSERT, MYSQL_TAGGED,
     MYSQL_UPDATE,
 };
-use super::query::{Kind, Statement};
+use super::query::{Kind, QueryEvent, Statement, is_begin};
 use super::table_map::Definition;
 use super::token::tokens;
 use super::{json, value};
@@ -507,4 +508,23 @@ fn checksums_are_verified() {
     assert_eq!(verified(&event, true).unwrap().len(), 0x26);
     event[20] ^= 1;
     verified(&event, true).unwrap_err();
+}
+
+#[test]
+fn begin_is_told_as_the_whole_parser_tells_it() {
+    for golden in [MYSQL_INSERT, MYSQL_TAGGED] {
+        let body = bytes(golden.2);
+        let mut run = body.as_slice();
+        let mut begins = 0;
+        while let Some(event) = next_event(&mut run).unwrap() {
+            let parsed = (event.header.kind == kind::QUERY).then(|| QueryEvent::parse(event.body).unwrap());
+            let expected = parsed.is_some_and(|query| query.text.as_deref() == Some("BEGIN"));
+            assert_eq!(event.header.kind == kind::QUERY && is_begin(event.body), expected);
+            begins += usize::from(expected);
+            for cut in 0..event.body.len() {
+                assert!(!is_begin(&event.body[..cut]), "cut at {cut}");
+            }
+        }
+        assert_eq!(begins, 1);
+    }
 }

@@ -4,79 +4,27 @@ use spanferry_core::code;
 use spanferry_core::finding::{Severity, Subject};
 
 use super::Check;
+use super::grant::Grants;
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::sql;
-
-/// One line of SHOW GRANTS.
-#[derive(Debug, PartialEq, Eq)]
-struct Grant {
-    /// Upper-case names; column privileges with their columns cut off.
-    privileges: Vec<String>,
-    /// `*.*` or `schema.*` or `schema.table`, unquoted.
-    object: String,
-}
-
-impl Grant {
-    /// Reads ``GRANT SELECT, INSERT (`a`) ON `s`.* TO …``; role grants have no ON.
-    fn parse(line: &str) -> Option<Grant> {
-        let rest = line.strip_prefix("GRANT ")?;
-        let (privileges, rest) = rest.split_once(" ON ")?;
-        let (object, _) = rest.split_once(" TO ")?;
-        let privileges = privileges
-            .split(", ")
-            .map(|text| {
-                text.split(" (")
-                    .next()
-                    .unwrap_or(text)
-                    .trim()
-                    .to_ascii_uppercase()
-            })
-            .collect();
-        Some(Grant {
-            privileges,
-            object: object.replace('`', "").replace("\\_", "_"),
-        })
-    }
-
-    fn gives(&self, names: &[&str]) -> bool {
-        self.privileges
-            .iter()
-            .any(|own| own == "ALL PRIVILEGES" || own == "ALL" || names.contains(&own.as_str()))
-    }
-}
 
 impl Check<'_> {
     pub(super) async fn privileges(&mut self) -> Result<(), MysqlError> {
         let mariadb = self.connection.server().is_mariadb();
         let account = self.account.clone();
-        let mut grants = Vec::new();
+        let mut lines = Vec::new();
         for statement in grant_statements(mariadb, &self.active_roles().await?) {
             let rows = self.rows_if_allowed(&statement).await?.unwrap_or_default();
-            grants.extend(rows.iter().filter_map(|row| Grant::parse(&row.text_or_empty(0))));
+            lines.extend(rows.iter().map(|row| row.text_or_empty(0)));
         }
+        let grants = Grants::parse(&lines, self.schemas_are_literal().await?);
         let schema = self.options.schema.clone();
-        let everywhere = |names: &[&str]| {
-            grants
-                .iter()
-                .any(|grant| grant.object == "*.*" && grant.gives(names))
-        };
-        let on_schema = |names: &[&str]| {
-            grants.iter().any(|grant| {
-                let object = grant.object.as_str();
-                (object == "*.*"
-                    || object == format!("{schema}.*")
-                    || object == format!("{}.*", schema.replace('_', "\\_")))
-                    && grant.gives(names)
-            })
-        };
+        let everywhere = |names: &[&str]| grants.everywhere(names);
+        let on_schema = |names: &[&str]| grants.on_schema(&schema, names);
         let on_every_table = |names: &[&str]| {
-            self.request.tables.iter().all(|table| {
-                let object = format!("{schema}.{table}");
-                grants
-                    .iter()
-                    .any(|grant| grant.object == object && grant.gives(names))
-            })
+            let mut tables = self.request.tables.iter();
+            tables.all(|table| grants.on_table(&schema, table, names))
         };
         let mut missing = Vec::new();
         let quoted = sql::identifier(&schema);
@@ -148,6 +96,12 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Whether `_` and `%` in a granted schema's name stand for themselves: so they do in MySQL with partial revokes.
+    async fn schemas_are_literal(&mut self) -> Result<bool, MysqlError> {
+        let found = self.rows_if_allowed("SELECT @@GLOBAL.partial_revokes").await?;
+        Ok(found.and_then(|rows| rows.first()?.number(0)) == Some(1))
+    }
+
     async fn active_roles(&mut self) -> Result<String, MysqlError> {
         let rows = self
             .rows_if_allowed("SELECT CURRENT_ROLE()")
@@ -177,31 +131,5 @@ fn grant_statements(mariadb: bool, roles: &str) -> Vec<String> {
         vec!["SHOW GRANTS".to_owned()]
     } else {
         vec![format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(line: &str, expected: Option<(&[&str], &str)>) {
-        let expected = expected.map(|(privileges, object)| Grant {
-            privileges: privileges.iter().map(|name| (*name).to_owned()).collect(),
-            object: object.to_owned(),
-        });
-        assert_eq!(Grant::parse(line), expected, "{line}");
-    }
-
-    #[test]
-    fn grants() {
-        check(
-            "GRANT ALL PRIVILEGES ON *.* TO `a`@`%` WITH GRANT OPTION",
-            Some((&["ALL PRIVILEGES"], "*.*")),
-        );
-        check(
-            "GRANT SELECT (`a`), LOCK TABLES ON `my\\_db`.* TO `a`@`%`",
-            Some((&["SELECT", "LOCK TABLES"], "my_db.*")),
-        );
-        check("GRANT `role`@`%` TO `a`@`%`", None);
     }
 }

@@ -98,20 +98,6 @@ const MARIADB: &[Demand] = &[
     ),
 ];
 
-/// MariaDB's filters of what a replica applies; MySQL has no variables for them.
-const REPLICATION_FILTERS: &[&str] = &[
-    "replicate_do_db",
-    "replicate_ignore_db",
-    "replicate_do_table",
-    "replicate_ignore_table",
-    "replicate_wild_do_table",
-    "replicate_wild_ignore_table",
-];
-
-fn is_set(variables: &BTreeMap<String, String>, name: &str) -> bool {
-    variables.get(name).is_some_and(|value| !value.is_empty())
-}
-
 impl Check<'_> {
     pub(super) async fn settings(&mut self) -> Result<(), MysqlError> {
         let mut variables = BTreeMap::new();
@@ -148,13 +134,13 @@ impl Check<'_> {
         }
         let (name, wanted) = (demand.name, demand.accepted[0]);
         let remedy = match (demand.dynamic, name) {
-            (_, "gtid_mode") => {
-                "SET GLOBAL enforce_gtid_consistency = ON; SET GLOBAL gtid_mode = OFF_PERMISSIVE; \
-                                 SET GLOBAL gtid_mode = ON_PERMISSIVE; SET GLOBAL gtid_mode = ON"
-                    .to_owned()
-            }
-            (true, "binlog_row_value_options") => "SET GLOBAL binlog_row_value_options = ''".to_owned(),
-            (true, _) => format!("SET GLOBAL {name} = {wanted}"),
+            (_, "gtid_mode") => ["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]
+                .into_iter()
+                .fold(self.set("enforce_gtid_consistency", "ON"), |before, step| {
+                    format!("{before}; {}", self.set(name, step))
+                }),
+            (true, _) if wanted.is_empty() => self.set(name, "''"),
+            (true, _) => self.set(name, wanted),
             (false, _) => format!("start the server with `{name} = {wanted}`"),
         };
         let text = format!("`{name}` is `{value}`, expected `{wanted}`: {}", demand.reason);
@@ -165,6 +151,18 @@ impl Check<'_> {
             text,
             Some(remedy),
         );
+    }
+
+    /// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself, MariaDB needs the line in its
+    /// configuration too.
+    fn set(&self, name: &str, value: &str) -> String {
+        if self.connection.server().is_mariadb() {
+            format!(
+                "SET GLOBAL {name} = {value}; -- and `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it"
+            )
+        } else {
+            format!("SET PERSIST {name} = {value}")
+        }
     }
 
     /// Twice the estimated load, and a day at least.
@@ -193,9 +191,9 @@ impl Check<'_> {
             Severity::Warning
         };
         let remedy = if variables.contains_key("binlog_expire_logs_seconds") {
-            format!("SET GLOBAL binlog_expire_logs_seconds = {needed}")
+            self.set("binlog_expire_logs_seconds", &needed.to_string())
         } else {
-            format!("SET GLOBAL expire_logs_days = {}", needed.div_ceil(DAY))
+            self.set("expire_logs_days", &needed.div_ceil(DAY).to_string())
         };
         let text = format!(
             "the binary log is kept for {kept} s, expected {needed} s: twice the load, which is estimated to take {estimate} s, and a day at least"
@@ -215,24 +213,23 @@ impl Check<'_> {
                 "sync_binlog",
                 "1",
                 "after a crash of the source's machine the binary log may lack transactions that the source has, or the other way round",
-                "SET GLOBAL sync_binlog = 1",
             ),
             (
                 "innodb_flush_log_at_trx_commit",
                 "1",
                 "after a crash of the source's machine committed transactions may be gone that were already captured",
-                "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
             ),
         ];
-        for (name, wanted, reason, remedy) in notices {
+        for (name, wanted, reason) in notices {
             if let Some(value) = variables.get(name).filter(|value| value.as_str() != wanted) {
                 let text = format!("`{name}` is {value}: {reason}");
+                let remedy = self.set(name, wanted);
                 self.find(
                     code::SOURCE_NOTICE,
                     Severity::Notice,
                     Subject::whole(),
                     text,
-                    Some(remedy.to_owned()),
+                    Some(remedy),
                 );
             }
         }
@@ -292,60 +289,6 @@ impl Check<'_> {
                 Some(remedy),
             );
         }
-        Ok(())
-    }
-
-    /// A replica as source must write what it replicates into its own binary log.
-    async fn replica(&mut self, variables: &BTreeMap<String, String>) -> Result<(), MysqlError> {
-        let mut state = None;
-        for statement in [
-            "SHOW REPLICA STATUS",
-            "SHOW ALL SLAVES STATUS",
-            "SHOW SLAVE STATUS",
-        ] {
-            if state.is_none() {
-                state = self.rows_if_allowed(statement).await?;
-            }
-        }
-        let is_replica = state.as_ref().is_some_and(|rows| !rows.is_empty());
-        if is_replica && REPLICATION_FILTERS.iter().any(|name| is_set(variables, name)) {
-            let text = "the source is a replica with replication filters: what they keep out is not in it, and is not migrated";
-            self.find(
-                code::SOURCE_NOTICE,
-                Severity::Notice,
-                Subject::whole(),
-                text.to_owned(),
-                None,
-            );
-        }
-        let logs = ["log_replica_updates", "log_slave_updates"]
-            .iter()
-            .find_map(|name| variables.get(*name).map(|value| (*name, value)));
-        let Some((name, value)) = logs.filter(|(_, value)| !value.eq_ignore_ascii_case("ON")) else {
-            return Ok(());
-        };
-        let (severity, text) = match state {
-            Some(rows) if rows.is_empty() => return Ok(()),
-            Some(_) => (
-                Severity::Blocking,
-                format!(
-                    "the source is a replica and `{name}` is {value}: replicated changes are not in its binary log"
-                ),
-            ),
-            None => (
-                Severity::Warning,
-                format!(
-                    "`{name}` is {value}: if the source is a replica, replicated changes are not in its binary log"
-                ),
-            ),
-        };
-        self.find(
-            code::SOURCE_SETTING,
-            severity,
-            Subject::whole(),
-            text,
-            Some(format!("start the server with `{name} = ON`")),
-        );
         Ok(())
     }
 

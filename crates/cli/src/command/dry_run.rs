@@ -1,0 +1,101 @@
+//! `spanferry migrate --dry-run`: the check, the DDL and the plan, nothing written.
+
+use serde_json::{Value, json};
+use spanferry_core::code::Exit;
+use spanferry_core::ddl;
+use spanferry_core::failure::Failure;
+use spanferry_core::finding::Finding;
+use spanferry_core::target_schema::Dialect;
+use spanferry_engine::migrate::Outcome;
+use spanferry_engine::progress::Snapshot;
+
+use crate::args::Output;
+use crate::command::migrate::{refusal, report};
+use crate::session::{Plan, Session, blocking};
+use crate::settings::Settings;
+use crate::{json, render};
+
+/// Checks, shows what would be done, writes nothing.
+pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Failure> {
+    let plan = session.plan(settings).await?;
+    report(&plan, settings);
+    let dialect = plan.description.dialect;
+    let blocks = blocking(&plan.findings, settings);
+    match settings.output {
+        Output::Text => say_plan(&plan, dialect, settings),
+        Output::Json => {
+            render::say(&plan_event(&plan, dialect).to_string());
+            render::say(&dry_end(&blocks).to_string());
+        }
+    }
+    Ok(if blocks.is_empty() {
+        0
+    } else {
+        Exit::Refused.status()
+    })
+}
+
+/// How a dry run ends: as the migration would begin.
+fn dry_end(blocks: &[&Finding]) -> Value {
+    match blocks.first() {
+        Some(finding) => json::end_of_failed(&refusal(finding), Exit::Refused.status(), None),
+        None => json::end(&Outcome::default(), &Snapshot::default()),
+    }
+}
+
+fn say_plan(plan: &Plan, dialect: Dialect, settings: &Settings) {
+    if plan.database_missing {
+        render::say(&format!(
+            "-- the database `{}` is created, dialect {dialect}",
+            settings.target_text()
+        ));
+    }
+    for statement in statements(plan, dialect) {
+        render::say(&format!("{statement};"));
+    }
+    for table in &plan.plans {
+        render::say(&format!(
+            "-- group {}: `{}`, about {} rows, {}",
+            table.group.0,
+            table.name().table,
+            render::count(table.source.rows_estimate),
+            render::bytes(table.source.bytes_estimate)
+        ));
+    }
+    render::say("dry run: nothing was written");
+}
+
+fn plan_event(plan: &Plan, dialect: Dialect) -> Value {
+    let tables: Vec<Value> = plan
+        .plans
+        .iter()
+        .map(|table| {
+            json!({"name": table.name().table, "group": table.group.0, "rows_estimate": table.source.rows_estimate,
+                "bytes_estimate": table.source.bytes_estimate})
+        })
+        .collect();
+    json!({"event": "plan", "creates_database": plan.database_missing, "dialect": dialect.to_string(),
+        "statements": statements(plan, dialect), "tables": tables})
+}
+
+fn statements(plan: &Plan, dialect: Dialect) -> Vec<String> {
+    let tables = || plan.plans.iter().map(|plan| &plan.target);
+    let mut statements: Vec<String> = tables().map(|table| ddl::create_table(table, dialect)).collect();
+    for table in tables() {
+        statements.extend(
+            table
+                .indexes
+                .iter()
+                .map(|index| ddl::create_index(table, index, dialect)),
+        );
+    }
+    for table in tables() {
+        statements.extend(
+            table
+                .foreign_keys
+                .iter()
+                .map(|key| ddl::add_foreign_key(table, key, dialect)),
+        );
+    }
+    statements
+}

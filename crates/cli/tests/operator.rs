@@ -1,0 +1,278 @@
+//! What an operator meets: the state directory remembers the run, programs read every line, options say what they take.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "a failed step is a failed test"
+)]
+
+mod support;
+
+use serde_json::Value;
+use spanferry_testkit::server::Engine;
+use support::schema::expect_documented;
+use support::{World, said};
+
+fn check(found: (i32, String), status: i32, words: &[&str]) {
+    assert_eq!(found.0, status, "{}", found.1);
+    for word in words {
+        assert!(found.1.contains(word), "`{word}` is missing in: {}", found.1);
+    }
+}
+
+/// What a program reads of a command: its lines, all as the page says, and the exit status.
+fn read(world: &World, verb: &str, more: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let mut options = vec!["--output", "json"];
+    options.extend(more);
+    let output = world.run(verb, &options);
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), expect_documented(verb, &text))
+}
+
+const TWO_TABLES: &str = "CREATE TABLE good (id INT PRIMARY KEY, v INT DEFAULT 5);
+INSERT INTO good VALUES (1, 1), (2, 2);
+CREATE TABLE bad (v INT);
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_start_binds_nothing_and_a_begun_one_is_remembered() {
+    let world = World::new(Engine::MySql, TWO_TABLES).await;
+    let create = world.migrate_options();
+    let drain = |more: &[&str]| {
+        let mut options = create.to_vec();
+        options.extend(["--stop-when", "caught-up"]);
+        options.extend(more);
+        said(&world.run("migrate", &options))
+    };
+    let elsewhere = "spanner://projects/test/instances/test/databases/elsewhere";
+    // Refused by its check: for another target, with the wrong selection.
+    check(
+        drain(&["--target", elsewhere]),
+        2,
+        &["cannot be used multiple times"],
+    );
+    let mut refused = world.bare_command("migrate", &create);
+    refused.args(["--source", &world.source_url(), "--target", elsewhere]);
+    check(
+        said(&refused.output().unwrap()),
+        3,
+        &["SF-2007", "the target is as it was"],
+    );
+    // Stopped on its way, when the check had passed: that database cannot be created.
+    let nowhere = "spanner://projects/test/instances/nowhere/databases/shop";
+    let mut failed = world.bare_command("migrate", &create);
+    failed.args([
+        "--source",
+        &world.source_url(),
+        "--target",
+        nowhere,
+        "--exclude",
+        "bad",
+    ]);
+    let (status, text) = said(&failed.output().unwrap());
+    assert!(status != 0, "{text}");
+    assert!(!world.state.join("run.json").exists(), "{text}");
+    check(drain(&[]), 3, &["SF-2007"]);
+    check(drain(&["--exclude", "bad"]), 0, &["migrate: ended"]);
+    // From here on it is bound, and the other verbs find everything there but the password.
+    let mut other = world.bare_command("migrate", &create);
+    other.args(["--source", &world.source_url(), "--target", elsewhere]);
+    check(
+        said(&other.output().unwrap()),
+        2,
+        &["SF-1003", "belongs to the target"],
+    );
+    let bare = |verb: &str, more: &[&str]| said(&world.bare_command(verb, more).output().unwrap());
+    check(bare("verify", &[]), 0, &["verify: equal"]);
+    check(bare("status", &[]), 0, &["/shop -> projects/"]);
+    check(bare("resync", &["good", "--yes"]), 0, &["resync: good emptied"]);
+    let remembered = std::fs::read_to_string(world.state.join("run.json")).unwrap();
+    assert!(
+        !remembered.contains(&format!(":{}@", world.server.password())),
+        "{remembered}"
+    );
+    // What is given must agree.
+    for (verb, given) in [
+        ("verify", ["--target", elsewhere]),
+        ("status", ["--source", "mysql://root@127.0.0.1:1/shop"]),
+        ("end", ["--target", elsewhere]),
+    ] {
+        check(bare(verb, &given), 2, &["SF-1003", "Leave `--", given[0]]);
+    }
+    check(
+        bare("resync", &["good", "--exclude", "other"]),
+        2,
+        &["SF-1003", "another `--exclude`: `bad`"],
+    );
+    check(drain(&["--exclude", "bad"]), 0, &["migrate: ended"]);
+    check(bare("verify", &[]), 0, &["verify: equal"]);
+    check(bare("end", &["--yes"]), 0, &["dropped"]);
+    check(bare("verify", &[]), 2, &["SF-1001", "--state-dir"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_can_read_every_line() {
+    let world = World::new(Engine::MySql, TWO_TABLES).await;
+    let create = world.migrate_options();
+    let migrate = |more: &[&str]| {
+        let mut options = create.to_vec();
+        options.extend(["--stop-when", "caught-up"]);
+        options.extend(more);
+        read(&world, "migrate", &options)
+    };
+    let names = |lines: &[Value]| -> Vec<String> {
+        let mut names: Vec<String> = lines
+            .iter()
+            .map(|line| line["event"].as_str().unwrap().to_owned())
+            .collect();
+        names.dedup();
+        names
+    };
+    // Refused by the check, by its own options, by the login: the last line says why.
+    let (status, lines) = migrate(&[]);
+    assert_eq!(
+        (status, names(&lines)),
+        (Some(3), vec!["check".into(), "end".into()])
+    );
+    let error = &lines[1]["error"];
+    assert_eq!(
+        (&error["code"], &error["object"]),
+        (&"SF-2007".into(), &"bad".into())
+    );
+    assert!(error["hint"].as_str().unwrap().contains("ALTER TABLE"), "{error}");
+    let (status, lines) = migrate(&["--accept", "SF-2007"]);
+    assert_eq!((status, names(&lines)), (Some(2), vec!["end".into()]));
+    assert_eq!(lines[0]["error"]["code"], "SF-1001");
+    let (status, lines) = migrate(&["--exclude", "*"]);
+    assert_eq!((status, names(&lines)), (Some(3), vec!["end".into()]));
+    assert_eq!(
+        (&lines[0]["exit_status"], &lines[0]["error"]["code"]),
+        (&3.into(), &"SF-2006".into())
+    );
+    let (status, lines) = migrate(&["--exclude", "bad", "--dry-run"]);
+    let expected = vec!["check".to_owned(), "plan".to_owned(), "end".to_owned()];
+    assert_eq!((status, names(&lines)), (Some(0), expected));
+    // A real run: every finding once, progress, and an end without an error.
+    let (status, lines) = migrate(&["--exclude", "bad"]);
+    assert_eq!(status, Some(0));
+    let expected = vec!["check".to_owned(), "progress".to_owned(), "end".to_owned()];
+    assert_eq!(names(&lines), expected);
+    let left_out = |finding: &&Value| finding["code"] == "SF-4004";
+    let told = lines[0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(left_out)
+        .count();
+    assert_eq!(told, 1, "{}", lines[0]);
+    let report = std::fs::read_to_string(world.state.join("report.json")).unwrap();
+    assert_eq!(expect_documented("migrate", &report)[0]["exit_status"], 0);
+    // The other verbs.
+    assert_eq!(read(&world, "status", &[]).1[0]["state"], "ended");
+    assert_eq!(read(&world, "verify", &[]).1[0]["equal"], true);
+    assert_eq!(read(&world, "check", &["--exclude", "bad"]).0, Some(0));
+    let (_, lines) = read(&world, "resync", &["good", "--yes"]);
+    assert_eq!(lines[0]["emptied"][0], "good");
+    let output = world.run("resync", &["nothing", "--yes", "--output", "json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(expect_documented("error", &text)[0]["error"]["code"], "SF-1001");
+    let (_, lines) = read(&world, "end", &["--yes"]);
+    assert!(lines[0]["dropped"].as_str().unwrap().ends_with("/databases/shop"));
+}
+
+/// A finding is printed once at a first start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finding_is_told_once() {
+    let world = World::new(Engine::MySql, TWO_TABLES).await;
+    let mut drain = world.drain_command();
+    let (status, text) = said(&drain.args(["--exclude", "bad"]).output().unwrap());
+    assert_eq!(status, 0, "{text}");
+    assert_eq!(
+        text.matches("the default `5` is not carried").count(),
+        1,
+        "{text}"
+    );
+}
+
+#[test]
+fn options_say_what_they_take() {
+    let run = |options: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"))
+            .args(options)
+            .output()
+            .unwrap();
+        said(&output)
+    };
+    for (option, value, words) in [
+        ("--log-budget", "64Gib", "`Gib` is no known unit"),
+        ("--source-rate", "0", "a rate of 0 would read nothing"),
+        ("--source-rate", "fast", "such as `64GiB`, found `fast`"),
+    ] {
+        check(run(&["check", option, value]), 2, &[words]);
+    }
+    for (finding, words) in [
+        ("SF-1", "expected a known code"),
+        ("SF-2007", "`SF-2007` cannot be accepted"),
+    ] {
+        let hint = "These can be accepted: `SF-2008`";
+        check(run(&["check", "--accept", finding]), 2, &["SF-1001", words, hint]);
+    }
+    // Taken, so that the next thing that is missing is told.
+    let given = [
+        "check",
+        "--accept",
+        "sf-2008:t",
+        "--log-budget",
+        "1.5 GiB",
+        "--source-rate",
+        "2MB/s",
+    ];
+    check(run(&given), 2, &["--source", "expected `mysql://"]);
+    check(
+        run(&["explain", "sf-2004"]),
+        0,
+        &["SF-2004: a setting of the source"],
+    );
+    let (_, help) = run(&["status", "--help"]);
+    assert!(help.contains("State:") && !help.contains("Source:"), "{help}");
+    let (_, help) = run(&["migrate", "--help"]);
+    for heading in [
+        "Source:",
+        "Target:",
+        "Tables and findings:",
+        "State:",
+        "Output:",
+        "Run:",
+    ] {
+        assert!(help.contains(&format!("\n{heading}\n")), "{heading} {help}");
+    }
+    check(run(&["--help"]), 0, &["SPANFERRY_LOG"]);
+}
+
+/// The statement that `check` prints for a table without a key makes it one that is carried.
+async fn a_key_is_given(engine: Engine) {
+    let world = World::new(
+        engine,
+        "CREATE TABLE `a b` (v INT);\nINSERT INTO `a b` VALUES (1), (1);\n",
+    )
+    .await;
+    let (_, lines) = read(&world, "check", &world.migrate_options());
+    let keyless = |finding: &&Value| finding["code"] == "SF-2007";
+    let finding = lines[0]["findings"].as_array().unwrap().iter().find(keyless);
+    let remedy = finding.unwrap()["remedy"].as_str().unwrap();
+    world.sql(remedy).await;
+    world.expect_drained();
+    world.sql("INSERT INTO `a b` VALUES (1), (2);\n").await;
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_given_mysql() {
+    a_key_is_given(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_given_mariadb() {
+    a_key_is_given(Engine::MariaDb).await;
+}
