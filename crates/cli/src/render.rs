@@ -41,9 +41,11 @@ pub(crate) fn failure(failure: &Failure) -> String {
     );
     let mut cause = std::error::Error::source(failure);
     while let Some(known) = cause {
-        let line = known.to_string();
-        if !line.is_empty() {
-            let _written = write!(text, "\n  caused by: {line}");
+        let lines = known.to_string();
+        if !lines.is_empty() {
+            // A parser points at the place, over several lines.
+            let lines = lines.trim_end().replace('\n', "\n    ");
+            let _written = write!(text, "\n  caused by: {lines}");
         }
         cause = known.source();
     }

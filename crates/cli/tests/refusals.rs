@@ -271,7 +271,11 @@ async fn a_missing_privilege(engine: Engine) {
         check(
             said(&world.run(verb, &options)),
             3,
-            &["error[SF-2003]", "'nobody'@", "hint: "],
+            &[
+                "error[SF-2003]",
+                "run GRANT SELECT ON `shop`.* TO 'nobody'@'%'",
+                "hint: ",
+            ],
         );
         world.account = "reader";
         let lacking = [

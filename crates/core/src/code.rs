@@ -123,7 +123,7 @@ codes! {
     // 20xx what `check` finds at the source
     SOURCE_UNREACHABLE = 2001, Refused, "the source cannot be reached", "Check host, port, firewall and that the server listens there.";
     SOURCE_LOGIN = 2002, Refused, "the source refuses the login", "Check user and password; the password is taken from `SPANFERRY_SOURCE_PASSWORD`, a file, a prompt or the URL.";
-    SOURCE_PRIVILEGE = 2003, Refused, "the source account lacks a privilege", "Run the GRANT statement shown, as an administrator.";
+    SOURCE_PRIVILEGE = 2003, Refused, "the source account lacks a privilege", "As an administrator of the source, run the GRANT statement that `spanferry check` prints.";
     SOURCE_SETTING = 2004, Refused, "a setting of the source makes an exact migration impossible", "Run the statement shown at the source, then start again.";
     SOURCE_TLS = 2005, Refused, "the TLS connection to the source failed", "Name the CA with `ssl-ca`, use `ssl-mode=VERIFY_CA` for certificates without names, or correct the certificate.";
     SOURCE_SCHEMA = 2006, Refused, "the source schema does not exist or is not visible", "Check the schema's name in the source URL and the account's privileges on it.";

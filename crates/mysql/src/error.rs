@@ -6,6 +6,8 @@ use std::time::Duration;
 use spanferry_core::code::{self, Code};
 use spanferry_core::failure::{Class, Failure};
 
+use crate::sql;
+
 /// A failed operation on a connection. Never holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum MysqlError {
@@ -170,7 +172,31 @@ impl MysqlError {
             Class::StopMigration
         };
         let code = self.code();
-        Failure::new(code, class, object, code.title()).caused_by(self)
+        let failure = Failure::new(code, class, object, code.title());
+        match self.grant() {
+            Some(grant) => failure.hint(grant),
+            None => failure,
+        }
+        .caused_by(self)
+    }
+
+    /// What opens a schema that the account may not even name: `check` cannot say it, because it does not get so far.
+    fn grant(&self) -> Option<String> {
+        const SCHEMA_DENIED: u16 = 1044;
+        let MysqlError::Server {
+            code: SCHEMA_DENIED,
+            message,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let (_, denied) = message.split_once("for user ")?;
+        let (account, schema) = denied.split_once(" to database ")?;
+        let schema = sql::identifier(schema.strip_prefix('\'')?.strip_suffix('\'')?);
+        Some(format!(
+            "As an administrator of the source, run GRANT SELECT ON {schema}.* TO {account}; `spanferry check` then says what else is missing."
+        ))
     }
 }
 
@@ -198,6 +224,24 @@ mod tests {
             "there is no such account for this host, or it uses the authentication plugin `sha256_password` and not \
              caching_sha2_password or mysql_native_password"
         );
+    }
+
+    #[test]
+    fn a_schema_that_is_closed_to_the_account_is_opened_by_name() {
+        let hint = |message: &str| {
+            let error = MysqlError::Server {
+                code: 1044,
+                sqlstate: "42000".to_owned(),
+                message: message.to_owned(),
+            };
+            error.into_failure("t").hint
+        };
+        let told = hint("Access denied for user 'a'@'%' to database 'my`shop'").unwrap();
+        assert!(
+            told.contains("GRANT SELECT ON `my``shop`.* TO 'a'@'%';"),
+            "{told}"
+        );
+        assert_eq!(hint("Benutzer 'a'@'%' hat keine Zugriffsberechtigung"), None);
     }
 
     #[test]
