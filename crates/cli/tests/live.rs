@@ -290,6 +290,36 @@ async fn a_table_created_meanwhile_is_told_at_every_end() {
         status == 4 && text.contains("not carried: `later`"),
         "{status}: {text}"
     );
+    let (status, text) = world.verify();
+    assert!(
+        status == 4 && text.contains("not compared: `later`") && !text.contains("scratch1"),
+        "{status}: {text}"
+    );
+}
+
+/// A first start that died before it recorded its tables leaves a target that equals nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_of_a_migration_without_tables_is_not_equal() {
+    let world = World::new(
+        Engine::MySql,
+        "CREATE TABLE a (id INT PRIMARY KEY);
+         INSERT INTO a VALUES (1);
+         ",
+    )
+    .await;
+    let killed = world
+        .drain_command()
+        .env("SPANFERRY_KILL_AT", "after first epoch:1")
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None, "it was to be killed");
+    let (status, text) = world.verify();
+    assert!(
+        status == 4 && text.contains("not compared: `a`"),
+        "{status}: {text}"
+    );
+    world.expect_drained();
+    world.expect_equal();
 }
 
 /// Events that do not carry the whole change stop the group instead of passing unseen: killer 16 in part.
