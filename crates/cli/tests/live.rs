@@ -8,36 +8,72 @@
 
 mod support;
 
+use spanferry_testkit::crowd::Crowd;
 use spanferry_testkit::random::{Random, seed};
-use spanferry_testkit::scenario::{SCHEMA, Scenario};
+use spanferry_testkit::scenario::{SCHEMA, State, read_state};
 use spanferry_testkit::server::Engine;
 use support::World;
 
-/// Random transactions before, during and after the snapshot; the process is killed again and again.
+/// Operations of one random run, all connections together.
+const OPERATIONS: u64 = 10_000;
+
+/// Random transactions before, during and after the snapshot, some of them left open across it; the process is killed again and
+/// again, each time twice in a row.
 async fn random_operations_with_kills(engine: Engine) {
     let seed = seed(20_261_124);
     let world = World::new(engine, SCHEMA).await;
-    let pool = world.server.pool(Some("shop"));
-    let mut writer = pool.get_conn().await.unwrap();
-    let mut scenario = Scenario::new(seed, 100);
-    scenario.run(&mut writer, 2_000).await.unwrap();
+    let mut crowd = Crowd::new(world.server.pool(Some("shop")), seed, 100)
+        .await
+        .unwrap();
     let mut random = Random::new(seed);
-    for round in 0..4 {
-        let mut migrate = world.migrate();
+    crowd.run(1_500).await.unwrap();
+    for round in 0..5 {
+        crowd.hold(random.between(5, 60)).await.unwrap();
         // The moments differ by the seed: before the first commit, in the load, in catch-up, when caught up.
-        scenario.run(&mut writer, 200 + random.below(600)).await.unwrap();
-        if round % 2 == 1 {
+        for _ in 0..2 {
+            let migrate = world.migrate();
+            crowd.run(random.between(1, 500)).await.unwrap();
+            migrate.kill();
+        }
+        let mut migrate = world.migrate();
+        crowd.run(random.between(1, 300)).await.unwrap();
+        if round == 0 {
+            world.wait(&mut migrate, "a snapshot was opened", has_opened_snapshot);
+        }
+        crowd.let_go().await.unwrap();
+        if round % 2 == 0 {
             world.wait_caught_up(&mut migrate);
-            scenario.run(&mut writer, 400).await.unwrap();
+            crowd.run(200).await.unwrap();
         }
         migrate.kill();
-        scenario.run(&mut writer, 200).await.unwrap();
+        crowd.run(100).await.unwrap();
     }
-    scenario.run(&mut writer, 1_000).await.unwrap();
-    drop(writer);
-    pool.disconnect().await.unwrap();
+    let left = OPERATIONS.saturating_sub(crowd.operations());
+    crowd.run(left).await.unwrap();
+    let expected = crowd.end().await.unwrap();
+    assert_eq!(
+        read_source(&world).await,
+        expected,
+        "seed {seed}: the source itself"
+    );
     world.expect_drained();
     world.expect_equal();
+}
+
+/// This process has, or an earlier one has loaded everything.
+fn has_opened_snapshot(status: &serde_json::Value) -> bool {
+    let tables = status["tables"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_loaded = |table: &serde_json::Value| table["phase"] != "pending" && table["phase"] != "loading";
+    status["hand_off"].is_string() || (!tables.is_empty() && tables.iter().all(is_loaded))
+}
+
+async fn read_source(world: &World) -> State {
+    let pool = world.server.pool(Some("shop"));
+    let mut connection = pool.get_conn().await.unwrap();
+    let state = read_state(&mut connection).await.unwrap();
+    drop(connection);
+    pool.disconnect().await.unwrap();
+    state
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -206,21 +206,155 @@ check: 1 table, about 0 rows; 1 blocking, 1 warning, 2 notices
     assert_eq!(findings, expected);
 }
 
-/// A failure is told with its code, object, cause and the next step, on standard error.
-#[test]
-fn a_failure_tells_cause_and_hint() {
+/// What a command without servers prints on standard error, and nothing anywhere else.
+fn refused(arguments: &[&str]) -> String {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"))
-        .args(["check", "--config", "/no/such/spanferry.toml"])
+        .args(arguments)
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A failure is told with its code, object, cause and the next step, on standard error.
+#[test]
+fn a_failure_tells_cause_and_hint() {
     assert_eq!(
-        String::from_utf8(output.stderr).unwrap(),
+        refused(&["check", "--config", "/no/such/spanferry.toml"]),
         "error[SF-1001]: /no/such/spanferry.toml: the configuration cannot be read\n  \
          caused by: No such file or directory (os error 2)\n  \
          hint: Correct the named option; `spanferry help VERB` lists them all.\n"
     );
+}
+
+/// A configuration that can be read and not understood: the place, and what is expected there.
+#[test]
+fn a_configuration_that_is_not_understood_is_refused() {
+    let path = std::env::temp_dir().join(format!("sf-refused-{}.toml", std::process::id()));
+    let file = path.to_str().unwrap();
+    for (text, place, expected) in [
+        ("source = 'mysql://a@h/s\n", "line 1", "invalid"),
+        ("dry-run = true\nsourse = 'mysql://a@h/s'\n", "line 2", "`source`"),
+        ("source-connections = 'four'\n", "line 1", "expected u32"),
+        ("stop-when = 'done'\n", "line 1", "`caught-up`"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let told = refused(&["migrate", "--config", file]);
+        let head = format!("error[SF-1001]: {file}: the configuration is not understood\n  caused by: ");
+        assert!(told.starts_with(&head), "{text}: {told}");
+        assert_eq!(
+            told.matches("error").count(),
+            2,
+            "the head, and the parser's own word: {told}"
+        );
+        for word in [place, expected, "  hint: Correct the named option"] {
+            assert!(told.contains(word), "`{word}` is missing in: {told}");
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// An account that may not do what is needed: the statement that mends it stands beside what it lacks.
+async fn a_missing_privilege(engine: Engine) {
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY);
+        CREATE USER 'nobody'@'%' IDENTIFIED BY 'nobody';
+        CREATE USER 'reader'@'%' IDENTIFIED BY 'reader';
+        GRANT SELECT ON shop.* TO 'reader'@'%';
+        CREATE USER 'follower'@'%' IDENTIFIED BY 'follower';
+        GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'follower'@'%';
+        ";
+    let mut world = World::new(engine, schema).await;
+    let options = world.migrate_options();
+    for verb in ["check", "migrate"] {
+        world.account = "nobody";
+        check(
+            said(&world.run(verb, &options)),
+            3,
+            &["error[SF-2003]", "'nobody'@", "hint: "],
+        );
+        world.account = "reader";
+        let lacking = [
+            "blocking[SF-2003]",
+            "lacks REPLICATION SLAVE",
+            "fix: GRANT REPLICATION SLAVE ON *.* TO 'reader'@'%'",
+        ];
+        check(said(&world.run(verb, &options)), 3, &lacking);
+    }
+    // It can do without the lock, and says so.
+    world.account = "follower";
+    check(
+        said(&world.run("check", &options)),
+        0,
+        &["notice[SF-2009]", "lacks RELOAD"],
+    );
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_privilege_mysql() {
+    a_missing_privilege(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_privilege_mariadb() {
+    a_missing_privilege(Engine::MariaDb).await;
+}
+
+/// Global settings under which the binary log does not hold what is needed.
+async fn a_setting_that_forbids(engine: Engine, argument: &str, remedy: &str) {
+    let world = World::with_arguments(engine, &[argument], "CREATE TABLE t (id INT PRIMARY KEY);\n").await;
+    let name = argument
+        .split_once('=')
+        .unwrap()
+        .0
+        .trim_start_matches('-')
+        .replace('-', "_");
+    for verb in ["check", "migrate"] {
+        let found = said(&world.run(verb, &world.migrate_options()));
+        assert_eq!(found.1.matches("blocking[").count(), 1, "{}", found.1);
+        check(
+            found,
+            3,
+            &[
+                "blocking[SF-2004]",
+                &format!("`{name}`"),
+                &format!("fix: {remedy}"),
+            ],
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_format_is_refused_mysql() {
+    a_setting_that_forbids(
+        Engine::MySql,
+        "--binlog-format=STATEMENT",
+        "SET GLOBAL binlog_format = ROW",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_format_is_refused_mariadb() {
+    a_setting_that_forbids(
+        Engine::MariaDb,
+        "--binlog-format=MIXED",
+        "SET GLOBAL binlog_format = ROW",
+    )
+    .await;
+}
+
+/// MariaDB always has GTIDs; only strict mode makes them a history.
+#[tokio::test(flavor = "multi_thread")]
+async fn gtids_without_strict_mode_are_refused_mariadb() {
+    a_setting_that_forbids(
+        Engine::MariaDb,
+        "--gtid-strict-mode=OFF",
+        "SET GLOBAL gtid_strict_mode = ON",
+    )
+    .await;
 }
 
 #[test]

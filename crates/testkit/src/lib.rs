@@ -3,6 +3,7 @@
 //! Nothing here is part of the shipped program. Servers are started by the scripts of the folder `services`, each in a
 //! directory and on a port of its own, and end with the value that stands for them.
 
+pub mod crowd;
 pub mod interposer;
 pub mod proxy;
 pub mod random;

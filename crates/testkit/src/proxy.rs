@@ -31,6 +31,27 @@ pub enum Fault {
     Reset,
 }
 
+/// Bytes of a client that reach the server as others of the same length. Only where they arrive in one piece.
+#[derive(Debug, Clone, Copy)]
+pub struct Rewrite {
+    /// What the client sends.
+    pub from: &'static str,
+    /// What the server gets.
+    pub to: &'static str,
+}
+
+impl Rewrite {
+    fn apply(&self, bytes: &mut [u8]) {
+        let (from, to) = (self.from.as_bytes(), self.to.as_bytes());
+        let mut at = 0;
+        while let Some(found) = bytes[at..].windows(from.len()).position(|window| window == from) {
+            at += found;
+            bytes[at..at + to.len()].copy_from_slice(to);
+            at += to.len();
+        }
+    }
+}
+
 /// A listening proxy. Dropping it closes the listener and all its connections.
 #[derive(Debug)]
 pub struct FaultProxy {
@@ -83,13 +104,27 @@ impl Switch {
 impl FaultProxy {
     /// Listens on a free loopback port and connects each client to `upstream`, without a fault at first.
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
+        Self::start_rewriting(upstream, None).await
+    }
+
+    /// The same, and what clients send is rewritten on its way. Not for connections with TLS.
+    ///
+    /// # Panics
+    /// When the texts differ in length, which would break the protocol's own lengths.
+    pub async fn start_rewriting(upstream: SocketAddr, rewrite: Option<Rewrite>) -> io::Result<Self> {
+        if let Some(rewrite) = rewrite {
+            assert!(
+                !rewrite.from.is_empty() && rewrite.from.len() == rewrite.to.len(),
+                "{rewrite:?}: expected texts of one length"
+            );
+        }
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (control, _) = watch::channel(Switch::new(Fault::None));
         let connections = Arc::new(AtomicU64::new(0));
         let acceptor = tokio::spawn(accept(
             listener,
-            upstream,
+            (upstream, rewrite),
             control.clone(),
             Arc::clone(&connections),
         ));
@@ -126,7 +161,7 @@ impl Drop for FaultProxy {
 /// Owns every connection's task, so that ending this one ends them.
 async fn accept(
     listener: TcpListener,
-    upstream: SocketAddr,
+    route: (SocketAddr, Option<Rewrite>),
     control: watch::Sender<Switch>,
     connections: Arc<AtomicU64>,
 ) {
@@ -138,14 +173,18 @@ async fn accept(
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
                 connections.fetch_add(1, Ordering::AcqRel);
-                tasks.spawn(serve(client, upstream, control.clone()));
+                tasks.spawn(serve(client, route, control.clone()));
             }
         }
     }
 }
 
 /// One client from its first byte to its end. Errors of either socket end the connection, which is what the other end sees.
-async fn serve(mut client: TcpStream, upstream: SocketAddr, control: watch::Sender<Switch>) {
+async fn serve(
+    mut client: TcpStream,
+    (upstream, rewrite): (SocketAddr, Option<Rewrite>),
+    control: watch::Sender<Switch>,
+) {
     let mut watcher = control.subscribe();
     let at_start = watcher.borrow_and_update().clone();
     if at_start.fault == Fault::Reset {
@@ -160,7 +199,7 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, control: watch::Send
     drop(client.set_nodelay(true));
     drop(server.set_nodelay(true));
     watcher.mark_changed();
-    match relay(&mut client, &mut server, &control, &mut watcher).await {
+    match relay(&mut client, &mut server, rewrite, &control, &mut watcher).await {
         Ending::Closed => {}
         Ending::Reset => {
             drop(client.set_zero_linger());
@@ -185,12 +224,13 @@ enum Ending {
 async fn relay(
     client: &mut TcpStream,
     server: &mut TcpStream,
+    rewrite: Option<Rewrite>,
     control: &watch::Sender<Switch>,
     watcher: &mut watch::Receiver<Switch>,
 ) -> Ending {
     let (mut client_reader, mut client_writer) = client.split();
     let (mut server_reader, mut server_writer) = server.split();
-    let (mut up, mut down) = (Direction::new(), Direction::new());
+    let (mut up, mut down) = (Direction::new(rewrite), Direction::new(None));
     while !(up.ended && down.ended) {
         let switch = watcher.borrow_and_update().clone();
         match switch.fault {
@@ -224,14 +264,16 @@ async fn relay(
 
 /// The bytes on their way in one direction.
 struct Direction {
+    rewrite: Option<Rewrite>,
     buffer: Vec<u8>,
     filled: std::ops::Range<usize>,
     ended: bool,
 }
 
 impl Direction {
-    fn new() -> Self {
+    fn new(rewrite: Option<Rewrite>) -> Self {
         Self {
+            rewrite,
             buffer: vec![0; CHUNK_BYTES],
             filled: 0..0,
             ended: false,
@@ -262,6 +304,9 @@ impl Direction {
             self.ended = true;
             return writer.shutdown().await.map_err(|_| ());
         }
+        if let Some(rewrite) = self.rewrite {
+            rewrite.apply(&mut self.buffer[..read]);
+        }
         let allowed = switch.map_or(read, |switch| switch.take(read));
         self.filled = 0..allowed;
         if switch.is_some_and(Switch::is_cut) {
@@ -276,7 +321,7 @@ impl Direction {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, FaultProxy};
+    use super::{Fault, FaultProxy, Rewrite};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Duration, timeout};
@@ -294,6 +339,17 @@ mod tests {
             }
         });
         FaultProxy::start(upstream).await.unwrap()
+    }
+
+    #[test]
+    fn every_occurrence_is_rewritten() {
+        let rewrite = Rewrite {
+            from: "= 3600",
+            to: "= 0001",
+        };
+        let mut bytes = *b"a = 3600, b = 3600, c = 360";
+        rewrite.apply(&mut bytes);
+        assert_eq!(&bytes, b"a = 0001, b = 0001, c = 360");
     }
 
     async fn exchange(stream: &mut TcpStream, bytes: &[u8]) {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
@@ -50,27 +51,47 @@ pub struct State {
     pub labels: BTreeMap<String, String>,
 }
 
+impl State {
+    /// Adds the rows of a state with other keys.
+    pub fn extend(&mut self, other: State) {
+        self.parents.extend(other.parents);
+        self.children.extend(other.children);
+        self.labels.extend(other.labels);
+    }
+}
+
 /// A stream of transactions together with the state after the last of them.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     random: Random,
-    keys: u64,
+    keys: RangeInclusive<u64>,
     state: State,
     operations: u64,
+    /// The state before the transaction that was left open, if one was.
+    before_open: Option<State>,
 }
 
 impl Scenario {
-    /// A stream over `keys` keys of each table, from empty tables on. Equal seeds give equal streams.
+    /// A stream over the keys from 1 to `keys` of each table, from empty tables on. Equal seeds give equal streams.
     ///
     /// # Panics
     /// When `keys` is 0.
     pub fn new(seed: u64, keys: u64) -> Self {
-        assert!(keys > 0, "a scenario needs a key");
+        Self::within(seed, 1..=keys)
+    }
+
+    /// The same over these keys (and slots), so that several can share the tables.
+    ///
+    /// # Panics
+    /// When there is no key.
+    pub fn within(seed: u64, keys: RangeInclusive<u64>) -> Self {
+        assert!(!keys.is_empty(), "a scenario needs a key");
         Self {
             random: Random::new(seed),
             keys,
             state: State::default(),
             operations: 0,
+            before_open: None,
         }
     }
 
@@ -86,9 +107,21 @@ impl Scenario {
 
     /// The statements of the next transaction, with its begin and end. None of them may be refused.
     pub fn next_transaction(&mut self) -> Vec<String> {
-        let before = self.state.clone();
+        let operations = self.random.between(1, TRANSACTION_OPERATIONS_MAX);
+        let mut statements = self.begin_transaction(operations);
+        statements.push(self.end_transaction());
+        statements
+    }
+
+    /// The statements of a transaction of so many operations, without its end, which is for [`Scenario::end_transaction`].
+    ///
+    /// # Panics
+    /// When the one before has not ended.
+    pub fn begin_transaction(&mut self, operations: u64) -> Vec<String> {
+        assert!(self.before_open.is_none(), "one transaction at a time");
+        self.before_open = Some(self.state.clone());
         let mut statements = vec!["START TRANSACTION".to_owned()];
-        for _ in 0..self.random.between(1, TRANSACTION_OPERATIONS_MAX) {
+        for _ in 0..operations {
             if self.random.chance(SAVEPOINT_PERCENT) {
                 let kept = self.state.clone();
                 statements.push("SAVEPOINT here".into());
@@ -99,13 +132,21 @@ impl Scenario {
                 self.operation(&mut statements);
             }
         }
+        statements
+    }
+
+    /// The statement that ends the open transaction, one way or the other.
+    ///
+    /// # Panics
+    /// When none is open.
+    pub fn end_transaction(&mut self) -> String {
+        let before = self.before_open.take().expect("a transaction was begun");
         if self.random.chance(ROLL_BACK_PERCENT) {
             self.state = before;
-            statements.push("ROLLBACK".into());
+            "ROLLBACK".to_owned()
         } else {
-            statements.push("COMMIT".into());
+            "COMMIT".to_owned()
         }
-        statements
     }
 
     /// Runs transactions on `connection` until at least `operations` more were given out. Stops at the first refusal,
@@ -122,7 +163,7 @@ impl Scenario {
 
     fn operation(&mut self, out: &mut Vec<String>) {
         self.operations += 1;
-        let key = self.random.between(1, self.keys);
+        let key = self.key();
         match self.random.below(10) {
             0..=2 => self.put_parent(key, out),
             3 => self.rename_parent(key, out),
@@ -136,7 +177,7 @@ impl Scenario {
 
     /// Inserts or updates; a slot that another parent holds is taken from it first.
     fn put_parent(&mut self, id: u64, out: &mut Vec<String>) {
-        let slot = self.random.chance(80).then(|| self.random.between(1, self.keys));
+        let slot = self.random.chance(80).then(|| self.key());
         let owner = self
             .state
             .parents
@@ -157,7 +198,7 @@ impl Scenario {
 
     /// The primary key changes; possible only for a parent without children.
     fn rename_parent(&mut self, id: u64, out: &mut Vec<String>) {
-        let new = self.random.between(1, self.keys);
+        let new = self.key();
         if self.state.parents.contains_key(&new) || self.children_of(id).next().is_some() {
             return;
         }
@@ -269,6 +310,10 @@ impl Scenario {
             .children
             .range((id, 0)..=(id, u64::MAX))
             .map(|((_, number), _)| *number)
+    }
+
+    fn key(&mut self) -> u64 {
+        self.random.between(*self.keys.start(), *self.keys.end())
     }
 
     fn text(&mut self) -> String {

@@ -172,23 +172,44 @@ async fn killer_14_a_restarted_and_a_replaced_source_mariadb() {
 }
 
 /// What was not captured is purged at the source: exit 5, and it says so.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_purged_binary_log_is_said() {
-    let servers = bench(Engine::MySql).await;
+async fn purged(engine: Engine) {
+    let servers = bench(engine).await;
     let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
     world.expect_drained();
     world.sql(CHANGES).await;
     world
         .sql("FLUSH BINARY LOGS;\nINSERT INTO t (v) VALUES (1);\n")
         .await;
-    let rows: Vec<mysql_async::Row> = world.server.query(None, "SHOW BINARY LOG STATUS").await.unwrap();
-    let file: String = rows[0].get(0).unwrap();
-    world.sql(&format!("PURGE BINARY LOGS TO '{file}';\n")).await;
+    let status = match engine {
+        Engine::MySql => "SHOW BINARY LOG STATUS",
+        Engine::MariaDb => "SHOW MASTER STATUS",
+    };
+    let newest = first_column(&world, status).await;
+    // A file that a stream still has open, ours that has just ended, is left alone.
+    while first_column(&world, "SHOW BINARY LOGS").await != newest {
+        world.sql(&format!("PURGE BINARY LOGS TO '{newest}';\n")).await;
+    }
     let (status, text) = world.drain();
     assert!(
-        status == 5 && text.contains("purged") && text.contains("hint"),
+        status == 5 && text.contains("error[SF-5006]") && text.contains("purged") && text.contains("hint"),
         "{status}: {text}"
     );
+}
+
+/// The first row's first column.
+async fn first_column(world: &World, statement: &str) -> String {
+    let rows: Vec<mysql_async::Row> = world.server.query(None, statement).await.unwrap();
+    rows[0].get(0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_binary_log_is_said_mysql() {
+    purged(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_binary_log_is_said_mariadb() {
+    purged(Engine::MariaDb).await;
 }
 
 /// The emulator is stopped for a while, in the middle of changes, and goes on.

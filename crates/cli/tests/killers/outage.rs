@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_testkit::interposer::{Fault, Loss, parse_rates};
-use spanferry_testkit::proxy::{Fault as Cut, FaultProxy};
+use spanferry_testkit::proxy::{Fault as Cut, FaultProxy, Rewrite};
 use spanferry_testkit::server::{Emulator, Engine};
 
 use crate::support::{World, bench};
@@ -169,6 +169,92 @@ async fn killer_15_the_source_vanishes_without_a_fin_mysql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_15_the_source_vanishes_without_a_fin_mariadb() {
     silent_source(Engine::MariaDb).await;
+}
+
+/// Every session asks the server for patience with a slow reader; here the server understands one second.
+const IMPATIENT: Rewrite = Rewrite {
+    from: "net_write_timeout = 3600",
+    to: "net_write_timeout = 0001",
+};
+/// 26 MB: more than the kernel takes in for a reader that stands still.
+const LARGE_ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, pad LONGTEXT NOT NULL);
+    INSERT INTO t VALUES (1, REPEAT('a', 65000)), (2, REPEAT('b', 65000)), (3, REPEAT('c', 65000)), (4, REPEAT('d', 65000));
+    INSERT INTO t SELECT id + 4, pad FROM t;
+    INSERT INTO t SELECT id + 8, pad FROM t;
+    INSERT INTO t SELECT id + 16, pad FROM t;
+    INSERT INTO t SELECT id + 32, pad FROM t;
+    INSERT INTO t SELECT id + 64, pad FROM t;
+    INSERT INTO t SELECT id + 128, pad FROM t;
+    INSERT INTO t SELECT id + 256, pad FROM t WHERE id <= 144;
+    ";
+
+/// Connections that the server gave up because it could not write to them.
+async fn aborted_clients(world: &World) -> u64 {
+    let counter = "SHOW GLOBAL STATUS LIKE 'Aborted_clients'";
+    world.server.query::<(String, u64)>(None, counter).await.unwrap()[0].1
+}
+
+/// The reader stands still until the server has dropped it, and goes on with what had come by then.
+async fn read_too_slowly(world: &World, proxy: &FaultProxy, meanwhile: &str) {
+    let before = aborted_clients(world).await;
+    proxy.set(Cut::Stall);
+    world.sql(meanwhile).await;
+    while aborted_clients(world).await == before {}
+    proxy.set(Cut::None);
+}
+
+/// The source drops us because we read too slowly, inside a range and inside a transaction.
+async fn dropped_as_too_slow(engine: Engine) {
+    let servers = bench(engine).await;
+    let mut world = servers.as_ref().unwrap().world("googlesql", LARGE_ROWS).await;
+    let server = SocketAddr::from(([127, 0, 0, 1], world.server.port()));
+    let proxy = FaultProxy::start_rewriting(server, Some(IMPATIENT))
+        .await
+        .unwrap();
+    world.source_address = Some(proxy.address());
+    world.source_query = "?ssl-mode=DISABLED";
+    let target = interposer(&mut world, crate::HELD_UP);
+    let mut migrate = world.migrate();
+    world.wait(&mut migrate, "the first rows were loaded", is_loading);
+    read_too_slowly(
+        &world,
+        &proxy,
+        "UPDATE t SET pad = REPEAT('n', 65000) WHERE id % 100 = 0;
+",
+    )
+    .await;
+    target.faults().set_rates(Vec::new());
+    world.wait_caught_up(&mut migrate);
+    assert!(
+        world.status().unwrap()["findings"]
+            .to_string()
+            .contains("read in a new snapshot"),
+        "the range was read to its end"
+    );
+    read_too_slowly(
+        &world,
+        &proxy,
+        "UPDATE t SET pad = CONCAT(pad, id);
+DELETE FROM t WHERE id % 50 = 1;
+",
+    )
+    .await;
+    world.wait(&mut migrate, "the transaction was applied", |status| {
+        status["apply"]["changes"].as_u64() >= Some(400)
+    });
+    assert_eq!(migrate.interrupt(), 130);
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_15_the_source_drops_a_slow_reader_mysql() {
+    dropped_as_too_slow(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_15_the_source_drops_a_slow_reader_mariadb() {
+    dropped_as_too_slow(Engine::MariaDb).await;
 }
 
 /// The connection ends inside a range, at several places: what is missing is read again, in the same process.

@@ -29,6 +29,9 @@ use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
 /// How long a migration of a test may take before it counts as stuck.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
+/// The account of the test kit's servers.
+const ADMINISTRATOR: &str = "admin";
+
 /// One source schema and one target database of the same name.
 pub struct World {
     pub server: Arc<Server>,
@@ -38,6 +41,10 @@ pub struct World {
     pub schema: String,
     /// What stands before the source (a proxy, a replica), if the program is not to reach it directly.
     pub source_address: Option<SocketAddr>,
+    /// Who logs in to the source; the password is the same word.
+    pub account: &'static str,
+    /// What follows the schema in the source's URL, with its `?`.
+    pub source_query: &'static str,
     /// What stands before the target (a proxy, an interposer).
     pub target_address: Option<SocketAddr>,
     /// Options that every command of this world gets.
@@ -90,6 +97,8 @@ impl World {
             dialect,
             schema: schema.to_owned(),
             source_address: None,
+            account: ADMINISTRATOR,
+            source_query: "",
             target_address: None,
             options: Vec::new(),
         };
@@ -132,14 +141,15 @@ impl World {
             .args(["--state-dir".as_ref(), self.state.as_os_str()])
             .args(more)
             .env("SPANNER_EMULATOR_HOST", self.target_host_port())
-            .env("SPANFERRY_SOURCE_PASSWORD", self.server.password())
+            .env("SPANFERRY_SOURCE_PASSWORD", self.account)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         command
     }
 
     pub fn source_url(&self) -> String {
-        let direct = self.server.url(&self.schema);
+        let direct = format!("{}{}", self.server.url(&self.schema), self.source_query)
+            .replace(&format!("//{ADMINISTRATOR}@"), &format!("//{}@", self.account));
         match self.source_address {
             Some(address) => direct.replace(
                 &format!("127.0.0.1:{}/", self.server.port()),
