@@ -8,6 +8,7 @@
     reason = "the world is small"
 )]
 
+mod conformance;
 mod history;
 mod log;
 #[path = "../../../testkit/src/random.rs"]
@@ -65,6 +66,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     Shared::new(World {
         random,
         mutant,
+        bare: false,
         history,
         committed: BEFORE,
         received: BEFORE,

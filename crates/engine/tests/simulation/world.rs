@@ -32,6 +32,8 @@ pub(crate) enum Mutant {
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) mutant: Option<Mutant>,
+    /// Whether the target is asked for its contract alone: nothing goes wrong, and no history explains its rows.
+    pub(crate) bare: bool,
     pub(crate) history: History,
     /// Transactions that the source has committed.
     pub(crate) committed: usize,
