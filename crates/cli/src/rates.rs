@@ -110,6 +110,15 @@ fn lag_bytes(now: &Snapshot) -> u64 {
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 
+/// What a resumed process finds in the log when it opens it has not grown since the look before.
+fn budget_seconds(then: &Snapshot, now: &Snapshot, seconds: f64) -> Option<u64> {
+    let was_open = then.log_bytes > 0;
+    let growth = per_second(then.log_bytes, now.log_bytes, seconds);
+    was_open
+        .then(|| time_for(now.log_budget_bytes.saturating_sub(now.log_bytes), growth))
+        .flatten()
+}
+
 fn lag(now: &Snapshot) -> u64 {
     now.captured_sequence.saturating_sub(now.applied_sequence)
 }
@@ -178,10 +187,7 @@ fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
         captured_bytes: per_second(then.captured_bytes, now.captured_bytes, seconds),
         lag_seconds: lag_seconds(now),
         lag_bytes: lag_bytes(now),
-        budget_seconds: {
-            let growth = per_second(then.log_bytes, now.log_bytes, seconds);
-            time_for(now.log_budget_bytes.saturating_sub(now.log_bytes), growth)
-        },
+        budget_seconds: budget_seconds(then, now, seconds),
         catch_up_seconds: if behind == 0 {
             Some(0)
         } else {
@@ -215,6 +221,7 @@ mod tests {
     fn rates_span_the_time_between_looks() {
         let then = Snapshot {
             tables: vec![table(100)],
+            log_bytes: 300,
             ..Snapshot::default()
         };
         let now = Snapshot {
@@ -244,7 +251,9 @@ mod tests {
         );
         assert_eq!(
             (rates.captured_bytes, rates.lag_bytes, rates.budget_seconds),
-            (250.0, 300, Some(2))
+            (250.0, 300, Some(3))
         );
+        let opened_since = Snapshot { log_bytes: 0, ..then };
+        assert_eq!(budget_seconds(&opened_since, &now, 2.0), None);
     }
 }
