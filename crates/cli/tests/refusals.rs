@@ -335,7 +335,7 @@ async fn statement_format_is_refused_mysql() {
     a_setting_that_forbids(
         Engine::MySql,
         "--binlog-format=STATEMENT",
-        "SET GLOBAL binlog_format = ROW",
+        "SET PERSIST binlog_format = ROW",
     )
     .await;
 }
