@@ -369,6 +369,11 @@ async fn what_is_not_whole_stops() {
             &[code::TABLE_CREATED, code::TABLE_CREATED, code::TABLE_CREATED],
         ),
         ("RENAME TABLE fresh TO a", &[(0, code::DDL_SEEN)], &[]),
+        (
+            "CREATE DATABASE elsewhere;\nCREATE TABLE elsewhere.w (id INT PRIMARY KEY);\nALTER TABLE elsewhere.w RENAME TO s.late",
+            &[],
+            &[code::TABLE_CREATED],
+        ),
         ("TRUNCATE TABLE /* it */ b", &[(1, code::DDL_SEEN)], &[]),
         (
             "CREATE TEMPORARY TABLE temp (id INT);\nINSERT INTO temp VALUES (1);\nDROP TEMPORARY TABLE temp",
@@ -410,6 +415,11 @@ async fn what_is_not_whole_stops() {
         ),
     ];
     const MARIADB: &[Case] = &[
+        (
+            "CREATE OR REPLACE TABLE later (id INT PRIMARY KEY)",
+            &[],
+            &[code::TABLE_CREATED],
+        ),
         (
             "CREATE TABLE c (id INT PRIMARY KEY, v TEXT COMPRESSED)",
             &[],

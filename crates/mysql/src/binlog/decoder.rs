@@ -299,7 +299,11 @@ impl BinlogDecoder {
                 if title.starts_with("RENAME") {
                     let targets: Vec<Named> = statement.tables.iter().skip(1).step_by(2).cloned().collect();
                     self.created(&query, &targets, sink);
+                } else if title.starts_with("CREATE") {
+                    // CREATE OR REPLACE: it may be new.
+                    self.created(&query, &statement.tables, sink);
                 }
+                self.created(&query, statement.renamed_to.as_slice(), sink);
             }
             Kind::ChangeSchema => {
                 if self.is_schema(statement.schema.as_deref().unwrap_or(&query.schema)) {

@@ -175,6 +175,8 @@ pub(crate) struct Statement {
     pub(crate) kind: Kind,
     /// The tables it is about.
     pub(crate) tables: Vec<Named>,
+    /// The new name of the table that an ALTER TABLE renames; it is in `tables` too.
+    pub(crate) renamed_to: Option<Named>,
     /// The schema, for `ChangeSchema`.
     pub(crate) schema: Option<String>,
     /// Every identifier of the text, for statements that cannot be told.
@@ -188,6 +190,7 @@ impl Statement {
         Statement {
             kind,
             tables: Vec::new(),
+            renamed_to: None,
             schema: None,
             mentioned: Vec::new(),
             title: "a statement".to_owned(),
@@ -505,9 +508,10 @@ impl Parser<'_> {
         let mut tables = vec![self.table()?];
         let ignore = before.iter().any(|word| word == "IGNORE");
         let harmless = !ignore && self.only_index_actions();
-        tables.extend(self.other_tables());
+        let renamed_to = self.other_tables(&mut tables);
         Some(Statement {
             tables,
+            renamed_to,
             ..Statement::new(if harmless {
                 Kind::Harmless
             } else {
@@ -536,9 +540,9 @@ impl Parser<'_> {
         actions.iter().all(|action| is_index_action(action))
     }
 
-    /// Tables named behind EXCHANGE PARTITION … WITH TABLE and RENAME [TO].
-    fn other_tables(&mut self) -> Vec<Named> {
-        let mut tables = Vec::new();
+    /// Adds the tables named behind EXCHANGE PARTITION … WITH TABLE and RENAME [TO]; returns the latter.
+    fn other_tables(&mut self, tables: &mut Vec<Named>) -> Option<Named> {
+        let mut renamed_to = None;
         while self.peek().is_some() {
             if self.accept("WITH") {
                 if self.accept("TABLE") {
@@ -548,13 +552,14 @@ impl Parser<'_> {
                 if !self.accept_any(&["COLUMN", "INDEX", "KEY"]) {
                     self.accept_any(&["TO", "AS"]);
                     self.symbol('=');
-                    tables.extend(self.table());
+                    renamed_to = self.table();
+                    tables.extend(renamed_to.clone());
                 }
             } else {
                 self.at += 1;
             }
         }
-        tables
+        renamed_to
     }
 }
 
