@@ -91,7 +91,7 @@ async fn still_to_come<S: SchemaSource, T: Target>(
     let lacking = match seen.lacking(source, registry, tables).await {
         Ok(lacking) => lacking,
         Err(failure) if failure.is_retry() => {
-            tracing::warn!(%failure, "the source does not say what it holds");
+            tracing::warn!(failure = %failure.chain(), "the source does not say what it holds");
             return Ok(tables.iter().map(|plan| plan.group).collect());
         }
         Err(failure) => return Err(failure),
