@@ -17,9 +17,9 @@ use spanferry_kill_point::kill_point;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::control::ControlLane;
 use crate::history::{ASK_INTERVAL, Lacking, SeenHistory, waits_for_source};
 use crate::lane::LaneShared;
-use crate::migrate::ControlLane;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 
@@ -239,14 +239,9 @@ async fn run<T: Target>(shared: &LaneShared<T>, constraints: Vec<Constraint>) ->
 }
 
 fn leave_out<T>(shared: &LaneShared<T>, constraint: &Constraint, failure: &Failure) {
-    let cause = failure
-        .cause
-        .as_ref()
-        .map(|cause| format!(": {cause}"))
-        .unwrap_or_default();
     let table = &constraint.plan.name().table;
     tracing::warn!(table, constraint = constraint.name, failure = %failure.chain(), "a constraint is left out");
-    let why = format!("the target refuses it: {}{cause}", failure.message);
+    let why = format!("the target refuses it: {}", failure.reason());
     shared.progress.find(constraint.left_out(&why));
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::schema::{QualifiedName, SourceTable};
+use spanferry_core::target::{TablePhase, TableRow};
 use spanferry_core::target_schema::TargetTable;
+
+use crate::registry::TableState;
 
 /// The plan of a table without columns, the first and only one of a migration.
 pub(crate) fn table(name: &str) -> Arc<TablePlan> {
@@ -39,5 +42,18 @@ pub(crate) fn table(name: &str) -> Arc<TablePlan> {
         columns: Vec::new(),
         key: Vec::new(),
         backing_indexes: 0,
+    })
+}
+
+/// The state of a table in a phase, whose snapshot was taken at one position, in its text form; none if it is empty.
+pub(crate) fn state(name: &str, phase: TablePhase, snapshot: &str) -> TableState {
+    TableState::new(TableRow {
+        table: name.to_owned(),
+        phase,
+        low: snapshot.to_owned(),
+        high: snapshot.to_owned(),
+        rows_loaded: 0,
+        definition: String::new(),
+        reason: String::new(),
     })
 }
