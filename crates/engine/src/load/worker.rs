@@ -22,6 +22,7 @@ const COMMIT_BYTES_MAX: usize = 1 << 20;
 const LARGE_BYTES: u64 = 2 << 20;
 /// Most mutations of one load commit, below Spanner's 80,000.
 const COMMIT_MUTATIONS_MAX: usize = 79_000;
+
 /// One load worker: a session of the snapshot and a lane of the target.
 pub(super) struct Worker<S, T> {
     attempt: Arc<Attempt<T>>,
