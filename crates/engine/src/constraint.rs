@@ -47,7 +47,15 @@ pub async fn build<S: SchemaSource, T: Target>(
         let is_due = looked_at.elapsed() >= LOOK_INTERVAL;
         if !groups.is_empty() || is_due {
             let tables = joined(&registry, |plan| is_due || groups.contains(&plan.group));
-            let waiting = still_to_come(source.as_ref(), &registry, &control, &tables, &mut seen).await?;
+            let waiting = still_to_come(
+                source.as_ref(),
+                &registry,
+                &control,
+                &tables,
+                &position,
+                &mut seen,
+            )
+            .await?;
             looked_at = Instant::now();
             groups.retain(|group| !waiting.contains(group));
             if !groups.is_empty() {
@@ -86,9 +94,10 @@ async fn still_to_come<S: SchemaSource, T: Target>(
     registry: &Registry,
     control: &ControlLane<T>,
     tables: &[Arc<TablePlan>],
+    reached: &Position,
     seen: &mut SeenHistory,
 ) -> Result<BTreeSet<GroupId>, Failure> {
-    let lacking = match seen.lacking(source, registry, tables).await {
+    let lacking = match seen.lacking(source, registry, tables, Some(reached)).await {
         Ok(lacking) => lacking,
         Err(failure) if failure.is_retry() => {
             tracing::warn!(failure = %failure.chain(), "the source does not say what it holds");

@@ -23,7 +23,12 @@ pub(super) async fn expect_usable<S: SchemaSource, L: ChangeLog>(
 ) -> Result<(), Failure> {
     expect_logged(log, low).await?;
     expect_not_before(registry, tables, low)?;
-    match seen.lacking(source, registry, tables).await?.into_iter().next() {
+    match seen
+        .lacking(source, registry, tables, None)
+        .await?
+        .into_iter()
+        .next()
+    {
         None => Ok(()),
         Some(Lacking::Lost(failure)) => Err(failure),
         Some(Lacking::Yet(plan)) => Err(Failure::new(
