@@ -20,6 +20,8 @@ pub struct Outcome {
     pub stopped: Vec<(String, String)>,
     /// Tables that were created at the source after the migration began, and are not carried.
     pub not_carried: Vec<String>,
+    /// Whether there were so many of them that not all have a name here.
+    pub not_carried_more: bool,
     /// The position that was applied.
     pub position: String,
 }
@@ -27,12 +29,39 @@ pub struct Outcome {
 impl Outcome {
     /// The exit status it stands for: what is set aside outranks an interruption.
     pub fn exit_status(&self) -> u8 {
-        if !self.stopped.is_empty() || !self.not_carried.is_empty() {
+        if !self.stopped.is_empty() || !self.not_carried.is_empty() || self.not_carried_more {
             Exit::SetAside.status()
         } else if self.interrupted {
             Exit::Interrupted.status()
         } else {
             0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_outranks_an_interruption() {
+        let check = |change: fn(&mut Outcome), expected: u8| {
+            let mut outcome = Outcome::default();
+            change(&mut outcome);
+            assert_eq!(outcome.exit_status(), expected, "{outcome:?}");
+            if expected == Exit::SetAside.status() {
+                outcome.interrupted = true;
+                assert_eq!(outcome.exit_status(), expected, "{outcome:?}");
+            }
+        };
+        check(|_| {}, 0);
+        check(|outcome| outcome.interrupted = true, Exit::Interrupted.status());
+        let set_aside = Exit::SetAside.status();
+        check(
+            |outcome| outcome.stopped.push(("t".to_owned(), "a reason".to_owned())),
+            set_aside,
+        );
+        check(|outcome| outcome.not_carried.push("t".to_owned()), set_aside);
+        check(|outcome| outcome.not_carried_more = true, set_aside);
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::change_log::ChangeLog;
-use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::position::Position;
 use spanferry_core::source::SchemaSource;
@@ -172,23 +171,17 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             .collect()
     }
 
-    fn not_carried(&self) -> Vec<String> {
-        let findings = self.progress.snapshot().findings;
-        let created = findings
-            .into_iter()
-            .filter(|finding| finding.code == code::TABLE_CREATED);
-        created.filter_map(|finding| finding.subject.table).collect()
-    }
-
     pub(super) fn is_drained(&self) -> bool {
         self.progress.snapshot().phase == "drained"
     }
 
     pub(super) fn outcome(&self, interrupted: bool) -> Outcome {
+        let created = self.progress.created();
         Outcome {
             interrupted,
             stopped: self.stopped(),
-            not_carried: self.not_carried(),
+            not_carried: created.tables.into_iter().collect(),
+            not_carried_more: created.more,
             position: self.reached.borrow().to_string(),
         }
     }
