@@ -171,13 +171,6 @@ fn number(pieces: &mut [Piece], first: Place) {
     for piece in pieces {
         piece.sequence = Sequence(place.sequence);
         piece.number = place.piece;
-        place = if piece.last {
-            Place::start(place.sequence + 1)
-        } else {
-            Place {
-                sequence: place.sequence,
-                piece: place.piece + 1,
-            }
-        };
+        place = place.next(piece.last);
     }
 }
