@@ -162,6 +162,16 @@ impl Encoder {
         Ok(Appended::From(first))
     }
 
+    /// Opens a new segment, so that the last one can be trimmed once it is applied. Nothing where a transaction is open, or where
+    /// the segment is still empty.
+    pub(crate) fn seal(&mut self, context: impl FnOnce() -> Vec<u8>) -> Result<(), LogError> {
+        if self.at.next.piece == 0 && self.at.segment_used {
+            let header = self.next_segment(context())?;
+            self.roll(header);
+        }
+        Ok(())
+    }
+
     fn append_one(
         &mut self,
         parts: &PieceParts<'_>,
