@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::TaskError;
 use crate::cargo::{cargo, emulator_missing, service, succeeds, workspace};
 use crate::migration::{Spanferry, interrupt};
+use crate::terminal::TerminalModes;
 
 /// The schema at the source and the database at the target.
 const SCHEMA: &str = "shop";
@@ -52,6 +53,8 @@ enum SourceKind {
 
 /// The whole demo; whatever was started is ended when this returns, also after Ctrl-C.
 pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
+    // The process that is killed on the way cannot give them back.
+    let _terminal = TerminalModes::remember();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
