@@ -127,7 +127,7 @@ pub(crate) enum Verb {
     Verify(Common),
     /// Empty the group of a table at the target, so that the next `migrate` loads it anew.
     Resync(ResyncArgs),
-    /// Give a migration up or finish it: drop the control tables, erase the change log.
+    /// Give a migration up or finish it: drop the control tables, erase the change log; refused where there is neither.
     End(EndArgs),
     /// Explain an error code.
     Explain {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::target::TablePhase;
@@ -45,7 +46,7 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, snapshot: Option<&
         .map(finding)
         .collect();
     let position = snapshot.map(|snapshot| &snapshot.position);
-    json!({"event": "end", "exit_status": exit_status, "error": failure(error), "interrupted": false,
+    json!({"event": "end", "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
         "position": position, "stopped": [], "findings": findings, "process": usage::report()})
 }
 

@@ -9,7 +9,7 @@
 mod support;
 
 use serde_json::Value;
-use spanferry_testkit::server::Engine;
+use spanferry_testkit::server::{Dialect, Engine};
 use support::schema::expect_documented;
 use support::{World, said};
 
@@ -106,7 +106,11 @@ async fn a_refused_start_binds_nothing_and_a_begun_one_is_remembered() {
     );
     check(drain(&["--exclude", "bad"]), 0, &["migrate: ended"]);
     check(bare("verify", &[]), 0, &["verify: equal"]);
-    check(bare("end", &["--yes"]), 0, &["dropped"]);
+    check(
+        bare("end", &["--yes"]),
+        0,
+        &["control tables of `projects/", "dropped", "erased"],
+    );
     check(bare("verify", &[]), 2, &["SF-1001", "--state-dir"]);
 }
 
@@ -178,6 +182,56 @@ async fn a_program_can_read_every_line() {
     assert_eq!(expect_documented("error", &text)[0]["error"]["code"], "SF-1001");
     let (_, lines) = read(&world, "end", &["--yes"]);
     assert!(lines[0]["dropped"].as_str().unwrap().ends_with("/databases/shop"));
+    assert_eq!(lines[0]["erased"], world.state.to_str().unwrap());
+}
+
+/// `end` says what it found, and never claims to have dropped what was not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_end_is_no_success() {
+    let world = World::new(Engine::MySql, TWO_TABLES).await;
+    let mut drain = world.drain_command();
+    let (status, text) = said(&drain.args(["--exclude", "bad"]).output().unwrap());
+    assert_eq!(status, 0, "{text}");
+    // Another database, with a state directory of its own that is not there and must not be made.
+    let nowhere = world.state.with_extension("nowhere");
+    let end = |database: &str, output: &str| {
+        let target = format!("spanner://{}", world.emulator.database(database));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"));
+        command.args([
+            "end",
+            "--yes",
+            "--target",
+            &target,
+            "--output",
+            output,
+            "--state-dir",
+        ]);
+        command.env("SPANNER_EMULATOR_HOST", world.emulator.host_port());
+        said(&command.arg(&nowhere).output().unwrap())
+    };
+    check(end("empty", "text"), 3, &["error[SF-3003]"]);
+    world
+        .emulator
+        .create_database("empty", Dialect::GoogleSql)
+        .await
+        .unwrap();
+    check(
+        end("empty", "text"),
+        2,
+        &["error[SF-1003]", "nothing was ended", "hint: "],
+    );
+    let (status, text) = end("empty", "json");
+    assert_eq!(status, 2, "{text}");
+    assert_eq!(expect_documented("error", &text)[0]["error"]["code"], "SF-1003");
+    assert!(!nowhere.exists());
+    // The real one, from a directory that knows nothing of it; then what is left of the run.
+    check(end("shop", "text"), 0, &["dropped; there was no change log"]);
+    check(
+        said(&world.run("end", &["--yes"])),
+        0,
+        &["erased; ", "had no control tables"],
+    );
+    check(said(&world.run("end", &["--yes"])), 2, &["error[SF-1003]"]);
 }
 
 /// A finding is printed once at a first start.

@@ -10,6 +10,7 @@ use spanferry_engine::resync::resync;
 
 use crate::args::{Output, ResyncArgs};
 use crate::command::migrate::renumber;
+use crate::interrupt::or_interrupted;
 use crate::render;
 use crate::run_file::source_name;
 use crate::session::Session;
@@ -48,15 +49,12 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(&plan.name().table);
     let mut all: Vec<_> = plan.plans.iter().filter(wanted).cloned().collect();
     renumber(&mut all);
-    let (prepared, _progress) = prepare(
-        session.source.as_ref(),
-        Arc::clone(&session.target),
-        &logs,
-        all,
-        &options,
-    )
-    .await?;
-    resync(&prepared, table.group).await?;
+    let empty = async {
+        let (source, target) = (session.source.as_ref(), Arc::clone(&session.target));
+        let (prepared, _progress) = prepare(source, target, &logs, all, &options).await?;
+        resync(&prepared, table.group).await
+    };
+    or_interrupted("resync", empty).await?;
     render::say(&match settings.output {
         Output::Text => format!(
             "resync: {} emptied; `spanferry migrate` loads them anew",
