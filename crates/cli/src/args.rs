@@ -97,6 +97,17 @@ pub(crate) fn command() -> clap::Command {
     })
 }
 
+/// Names of the options that the configuration file may give too.
+pub(crate) fn option_names() -> Vec<String> {
+    let migrate = MigrateArgs::augment_args(clap::Command::new("migrate"));
+    migrate
+        .get_arguments()
+        .filter_map(|option| option.get_long())
+        .filter(|name| *name != "config")
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
 /// Moves a live MySQL or MariaDB database into Google Cloud Spanner.
 #[derive(Debug, Parser)]
 #[command(

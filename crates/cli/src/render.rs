@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
-use spanferry_core::failure::Failure;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity};
 
 /// Writes a line to standard output; a reader that has gone away is no error.
@@ -141,11 +142,15 @@ pub(crate) fn confirm(question: &str, word: &str) -> bool {
     std::io::stdin().read_line(&mut line).is_ok() && line.trim() == word
 }
 
+/// The failure of a verb that asks first and was not told to go on.
+pub(crate) fn not_confirmed(verb: &str) -> Failure {
+    let hint = format!("Type `{verb}` when asked; without a terminal, or to go on unasked, give `--yes`.");
+    Failure::new(code::USAGE, Class::StopMigration, verb, "not confirmed").hint(hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::code;
-    use spanferry_core::failure::Class;
 
     #[test]
     fn numbers_are_readable() {

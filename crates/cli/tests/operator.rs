@@ -147,12 +147,23 @@ async fn a_program_can_read_every_line() {
     let (status, lines) = migrate(&["--accept", "SF-2007"]);
     assert_eq!((status, names(&lines)), (Some(2), vec!["end".into()]));
     assert_eq!(lines[0]["error"]["code"], "SF-1001");
-    let (status, lines) = migrate(&["--exclude", "*"]);
-    assert_eq!((status, names(&lines)), (Some(3), vec!["end".into()]));
-    assert_eq!(
-        (&lines[0]["exit_status"], &lines[0]["error"]["code"]),
-        (&3.into(), &"SF-2006".into())
-    );
+    for (option, glob, hint) in [
+        ("--exclude", "*", "`--exclude` takes away all"),
+        (
+            "--include",
+            "god",
+            "`--include god` matches no table of the source; did you mean `good`?",
+        ),
+    ] {
+        let (status, lines) = migrate(&[option, glob]);
+        assert_eq!((status, names(&lines)), (Some(3), vec!["end".into()]));
+        let error = &lines[0]["error"];
+        assert_eq!(
+            (&lines[0]["exit_status"], &error["code"]),
+            (&3.into(), &"SF-2006".into())
+        );
+        assert!(error["hint"].as_str().unwrap().contains(hint), "{error}");
+    }
     let (status, lines) = migrate(&["--exclude", "bad", "--dry-run"]);
     let expected = vec!["check".to_owned(), "plan".to_owned(), "end".to_owned()];
     assert_eq!((status, names(&lines)), (Some(0), expected));
@@ -177,9 +188,31 @@ async fn a_program_can_read_every_line() {
     assert_eq!(read(&world, "check", &["--exclude", "bad"]).0, Some(0));
     let (_, lines) = read(&world, "resync", &["good", "--yes"]);
     assert_eq!(lines[0]["emptied"][0], "good");
-    let output = world.run("resync", &["nothing", "--yes", "--output", "json"]);
+    let output = world.run("resync", &["goood", "--yes", "--output", "json"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(expect_documented("error", &text)[0]["error"]["code"], "SF-1001");
+    let error = &expect_documented("error", &text)[0]["error"];
+    assert_eq!(
+        (&error["code"], &error["object"]),
+        (&"SF-1001".into(), &"goood".into())
+    );
+    assert!(
+        error["hint"]
+            .as_str()
+            .unwrap()
+            .starts_with("Did you mean `good`?"),
+        "{error}"
+    );
+    // A name that matches nothing is told, as what was meant may be carried or not carried unnoticed.
+    let (_, lines) = read(&world, "check", &["--exclude", "bat", "--exclude", "bad"]);
+    let findings = lines[0]["findings"].as_array().unwrap();
+    let told = findings
+        .iter()
+        .find(|finding| finding["code"] == "SF-1005")
+        .unwrap();
+    assert_eq!(
+        told["text"],
+        "`--exclude bat` matches no table of the source; did you mean `bad`?"
+    );
     let (_, lines) = read(&world, "end", &["--yes"]);
     assert!(lines[0]["dropped"].as_str().unwrap().ends_with("/databases/shop"));
     assert_eq!(lines[0]["erased"], world.state.to_str().unwrap());

@@ -11,7 +11,7 @@ use crate::args::{EndArgs, Output};
 use crate::interrupt::or_interrupted;
 use crate::render;
 use crate::session::connect_target;
-use crate::settings::{Settings, usage};
+use crate::settings::Settings;
 use crate::state_dir::StateDir;
 
 /// Ends a migration for good, after asking. Where there is none to end, that is a failure: the target may be mistyped.
@@ -24,7 +24,7 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
         settings.state_dir.display()
     );
     if !args.yes && !render::confirm(&question, "end") {
-        return Err(usage("end", "not confirmed: type `end`, or give `--yes`"));
+        return Err(render::not_confirmed("end"));
     }
     // A directory that is not there is not made for this.
     let is_there = settings.state_dir.exists();

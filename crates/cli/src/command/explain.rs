@@ -15,8 +15,11 @@ pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {
             }
         }
         Some(text) => {
-            let code =
-                Code::parse(text).ok_or_else(|| usage(text, "expected a known code such as `SF-2003`"))?;
+            let unknown = || {
+                usage(text, "expected a known code such as `SF-2003`")
+                    .hint("`spanferry explain` lists them all.")
+            };
+            let code = Code::parse(text).ok_or_else(unknown)?;
             render::say(&format!("{code}: {}", code.title()));
             render::say(code.explanation());
             render::say(&format!(

@@ -11,9 +11,10 @@ use spanferry_engine::resync::resync;
 use crate::args::{Output, ResyncArgs};
 use crate::command::migrate::renumber;
 use crate::interrupt::or_interrupted;
+use crate::nearest::nearest;
 use crate::render;
 use crate::run_file::source_name;
-use crate::session::Session;
+use crate::session::{Plan, Session};
 use crate::settings::{Settings, usage};
 use crate::state_dir::StateDir;
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let plan = session.plan(settings).await?;
     let control = plan.need_control(settings)?;
     let Some(table) = plan.plans.iter().find(|plan| plan.name().table == args.table) else {
-        return Err(usage(args.table.clone(), "expected a migrated table"));
+        return Err(unknown_table(&args.table, &plan));
     };
     let group: Vec<_> = plan
         .plans
@@ -35,7 +36,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let names: Vec<&str> = group.iter().map(|plan| plan.name().table.as_str()).collect();
     let question = format!("This empties at the target: {}.", names.join(", "));
     if !args.yes && !render::confirm(&question, "resync") {
-        return Err(usage("resync", "not confirmed: type `resync`, or give `--yes`"));
+        return Err(render::not_confirmed("resync"));
     }
     let options = PrepareOptions {
         new_migration_id: String::new(),
@@ -63,4 +64,11 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         Output::Json => json!({"emptied": names, "group": table.group.0}).to_string(),
     });
     Ok(0)
+}
+
+fn unknown_table(table: &str, plan: &Plan) -> Failure {
+    let known = plan.plans.iter().map(|plan| plan.name().table.as_str());
+    let meant = nearest(table, known).map_or_else(String::new, |name| format!("Did you mean `{name}`? "));
+    usage(table, "no migrated table has this name")
+        .hint(format!("{meant}`spanferry status` lists the migrated tables."))
 }
