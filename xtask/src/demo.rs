@@ -1,14 +1,16 @@
 //! `cargo xtask demo`: a web shop moves to Spanner while its application writes, and survives a kill on the way.
 
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use mysql_async::Pool;
 use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
 use spanferry_testkit::workload::{self, Load, LoadOptions, Rows};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::TaskError;
@@ -71,13 +73,23 @@ pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
         let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
         // Dropping the demo's future drops its children, servers and folder.
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             _ = interrupts.recv() => Err(TaskError::Interrupted),
             _ = terminations.recv() => Err(TaskError::Interrupted),
             outcome = demo(options) => outcome,
+        };
+        // A step that held this thread, such as the build, was sent the same signal and failed of it.
+        if outcome.is_err() && (has_come(&mut interrupts).await || has_come(&mut terminations).await) {
+            return Err(TaskError::Interrupted);
         }
+        outcome
     })
+}
+
+/// Whether a signal has come meanwhile.
+async fn has_come(signal: &mut Signal) -> bool {
+    poll_fn(|context| Poll::Ready(signal.poll_recv(context).is_ready())).await
 }
 
 async fn demo(options: &Options) -> Result<(), TaskError> {

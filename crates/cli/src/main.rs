@@ -4,6 +4,7 @@ mod args;
 mod clock;
 mod command;
 mod comparison;
+mod fit;
 mod interrupt;
 mod json;
 mod monitor;
@@ -70,10 +71,10 @@ fn main() -> ExitCode {
             match output {
                 // The last line of a run's events, also of one that could not begin.
                 Output::Json if migrates => {
-                    render::say(&json::end_of_failed(&failure, status, None).to_string());
+                    render::say_json(&json::end_of_failed(&failure, status, None));
                 }
                 Output::Json => {
-                    render::say(&serde_json::json!({"error": json::failure(&failure)}).to_string());
+                    render::say_json(&serde_json::json!({"error": json::failure(&failure)}));
                 }
                 Output::Text => render::tell(&render::failure(&failure)),
             }

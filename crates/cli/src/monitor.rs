@@ -76,7 +76,7 @@ impl Monitor {
         }
         self.show_findings(&snapshot);
         match self.output {
-            Output::Json => render::say(&json!({"event": "progress", "status": status}).to_string()),
+            Output::Json => render::say_json(&json!({"event": "progress", "status": status})),
             Output::Text if self.screen.is_drawn() => {
                 self.screen.draw(screen_text(&status, render::terminal_size()));
             }
@@ -90,7 +90,7 @@ impl Monitor {
                 continue;
             }
             if self.output == Output::Json {
-                render::say(&json!({"event": "finding", "finding": json::finding(finding)}).to_string());
+                render::say_json(&json!({"event": "finding", "finding": json::finding(finding)}));
                 continue;
             }
             self.screen.tell(&render::finding(finding));

@@ -35,12 +35,11 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
     if ended == NOTHING {
         return Err(nothing_to_end(settings));
     }
-    render::say(&match settings.output {
-        Output::Text => ended.text(settings),
-        Output::Json => json!({"dropped": ended.dropped.then(|| settings.target_text()),
-            "erased": ended.erased.then_some(&settings.state_dir)})
-        .to_string(),
-    });
+    match settings.output {
+        Output::Text => render::say(&ended.text(settings)),
+        Output::Json => render::say_json(&json!({"dropped": ended.dropped.then(|| settings.target_text()),
+            "erased": ended.erased.then_some(&settings.state_dir)})),
+    }
     Ok(0)
 }
 

@@ -149,7 +149,7 @@ pub(super) fn report(plan: &Plan, settings: &Settings) {
         Output::Json => {
             let mut event = check::to_json(plan, settings);
             event["event"] = json!("check");
-            render::say(&event.to_string());
+            render::say_json(&event);
         }
     }
 }
@@ -165,7 +165,7 @@ fn refuse(finding: &Finding, settings: &Settings, state: &StateDir) -> Result<u8
         Output::Text => {
             render::tell("migrate: refused by what is marked as blocking; the target is as it was");
         }
-        Output::Json => render::say(&event.to_string()),
+        Output::Json => render::say_json(&event),
     }
     Ok(status)
 }
@@ -240,7 +240,7 @@ fn fail(failure: Failure, progress: &Progress, settings: &Settings, state: &Stat
     match settings.output {
         Output::Text => Err(failure),
         Output::Json => {
-            render::say(&event.to_string());
+            render::say_json(&event);
             Ok(status)
         }
     }
@@ -306,7 +306,7 @@ fn conclude(
     let ended = json::end(outcome, &snapshot);
     state.write(REPORT, ended.to_string().as_bytes())?;
     if settings.output == Output::Json {
-        render::say(&ended.to_string());
+        render::say_json(&ended);
         return Ok(());
     }
     for (table, reason) in &outcome.stopped {

@@ -56,13 +56,13 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         resync(&prepared, table.group).await
     };
     or_interrupted("resync", empty).await?;
-    render::say(&match settings.output {
-        Output::Text => format!(
+    match settings.output {
+        Output::Text => render::say(&format!(
             "resync: {} emptied; `spanferry migrate` loads them anew",
             names.join(", ")
-        ),
-        Output::Json => json!({"emptied": names, "group": table.group.0}).to_string(),
-    });
+        )),
+        Output::Json => render::say_json(&json!({"emptied": names, "group": table.group.0})),
+    }
     Ok(0)
 }
 
