@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use spanferry_core::position::{GtidSet, Position, ServerUuid};
 use spanferry_core::source::{HandOff, SchemaSource, SnapshotSource};
@@ -16,6 +17,8 @@ use tokio::task::JoinSet;
 /// Writers that commit all the time; each of their transactions adds one row to `a` and one to `b`.
 const WRITERS: usize = 4;
 const SESSIONS: usize = 4;
+/// How long the sessions may take to begin.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Snapshots opened in each mode.
 const ROUNDS: usize = 5;
 
@@ -166,7 +169,10 @@ async fn mysql_waits_for_what_is_owned() {
         }
         let before = begun(&mut admin).await;
         let (snapshot, ()) = tokio::join!(source.open(&plans, 2, true), async {
-            while begun(&mut admin).await < before + 2 {}
+            let begun = async { while begun(&mut admin).await < before + 2 {} };
+            tokio::time::timeout(PATIENCE, begun)
+                .await
+                .expect("the sessions begin");
             owner.execute(end).await.expect("an end");
         });
         let snapshot = snapshot.expect("a snapshot");

@@ -10,6 +10,7 @@ use spanferry_core::wire::{WireReader, WireValue};
 use spanferry_spanner::client::Client;
 use spanferry_spanner::read::{Keys, Read, ReadAt};
 use spanferry_testkit::interposer::parse_rates;
+use spanferry_testkit::patience::until;
 use spanferry_testkit::proxy::Fault;
 use spanferry_testkit::server::Engine;
 use tokio::task::JoinHandle;
@@ -113,9 +114,7 @@ fn has_backlog(status: &serde_json::Value) -> bool {
 async fn expect_caught_up(world: &World, migrate: &mut Running, observer: &Observer) {
     world.wait_caught_up(migrate);
     let looks = observer.looks();
-    while observer.looks() < looks + 3 {
-        tokio::task::yield_now().await;
-    }
+    until("the observer has looked", async || observer.looks() >= looks + 3).await;
 }
 
 async fn hand_over(engine: Engine) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_testkit::interposer::{Fault, Loss, parse_rates};
-use spanferry_testkit::proxy::{Fault as Cut, FaultProxy, Rewrite};
+use spanferry_testkit::patience::until;
+use spanferry_testkit::proxy::{Fault as Cut, FaultProxy, Rule};
 use spanferry_testkit::server::{Emulator, Engine};
 
 use crate::support::{World, bench};
@@ -113,10 +114,10 @@ async fn killer_13_the_process_dies_before_it_knew() {
             .faults()
             .once("Commit", Fault::LostReply(Loss::Silence));
         let migrate = world.migrate();
-        let mut looks = tokio::time::interval(Duration::from_millis(5));
-        while interposer.faults().injected() < skipped + 1 {
-            looks.tick().await;
-        }
+        until("the commit was forwarded", async || {
+            interposer.faults().injected() > skipped
+        })
+        .await;
         world.sql("UPDATE t SET v = 7 WHERE id % 100 = 0;\n").await;
         migrate.kill();
         world.expect_drained();
@@ -172,7 +173,7 @@ async fn killer_15_the_source_vanishes_without_a_fin_mariadb() {
 }
 
 /// Every session asks the server for patience with a slow reader; here the server understands one second.
-const IMPATIENT: Rewrite = Rewrite {
+const IMPATIENT: Rule = Rule::Rewrite {
     from: "net_write_timeout = 3600",
     to: "net_write_timeout = 0001",
 };
@@ -188,19 +189,11 @@ const LARGE_ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, pad LONGTEXT NOT N
     INSERT INTO t SELECT id + 256, pad FROM t WHERE id <= 144;
     ";
 
-/// Connections that the server gave up because it could not write to them.
-async fn aborted_clients(world: &World) -> u64 {
-    let counter = "SHOW GLOBAL STATUS LIKE 'Aborted_clients'";
-    world.server.query::<(String, u64)>(None, counter).await.unwrap()[0].1
-}
-
-/// The reader stands still until the server has dropped it, and goes on with what had come by then.
-async fn read_too_slowly(world: &World, proxy: &FaultProxy, meanwhile: &str) {
-    let before = aborted_clients(world).await;
-    proxy.set(Cut::Stall);
-    world.sql(meanwhile).await;
-    while aborted_clients(world).await == before {}
-    proxy.set(Cut::None);
+/// Whether the server is busy with what `which` says of its process list, for one of our program's connections.
+async fn is_serving(world: &World, which: &str) -> bool {
+    let sql =
+        format!("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND {which}");
+    !world.server.query::<u64>(None, &sql).await.unwrap().is_empty()
 }
 
 /// The source drops us because we read too slowly, inside a range and inside a transaction.
@@ -208,22 +201,22 @@ async fn dropped_as_too_slow(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", LARGE_ROWS).await;
     let server = SocketAddr::from(([127, 0, 0, 1], world.server.port()));
-    let proxy = FaultProxy::start_rewriting(server, Some(IMPATIENT))
-        .await
-        .unwrap();
+    let proxy = FaultProxy::start_with(server, IMPATIENT).await.unwrap();
     world.source_address = Some(proxy.address());
     world.source_query = "?ssl-mode=DISABLED";
-    let target = interposer(&mut world, crate::HELD_UP);
+    let (range, stream) = ("info LIKE 'SELECT%`pad`%'", "command LIKE 'Binlog Dump%'");
+    // Beyond what is read of the catalog, and long before the end of the only range.
+    proxy.set(Cut::StallAfter(4_000_000));
     let mut migrate = world.migrate();
-    world.wait(&mut migrate, "the first rows were loaded", is_loading);
-    read_too_slowly(
-        &world,
-        &proxy,
-        "UPDATE t SET pad = REPEAT('n', 65000) WHERE id % 100 = 0;
-",
-    )
+    until("the range's reader stands still", async || proxy.is_stalled()).await;
+    until("its slow reader is dropped", async || {
+        !is_serving(&world, range).await
+    })
     .await;
-    target.faults().set_rates(Vec::new());
+    proxy.set(Cut::None);
+    world
+        .sql("UPDATE t SET pad = REPEAT('n', 65000) WHERE id % 100 = 0;\n")
+        .await;
     world.wait_caught_up(&mut migrate);
     assert!(
         world.status().unwrap()["findings"]
@@ -231,14 +224,16 @@ async fn dropped_as_too_slow(engine: Engine) {
             .contains("read in a new snapshot"),
         "the range was read to its end"
     );
-    read_too_slowly(
-        &world,
-        &proxy,
-        "UPDATE t SET pad = CONCAT(pad, id);
-DELETE FROM t WHERE id % 50 = 1;
-",
-    )
+    assert!(is_serving(&world, stream).await);
+    proxy.set(Cut::Stall);
+    world
+        .sql("UPDATE t SET pad = CONCAT(pad, id);\nDELETE FROM t WHERE id % 50 = 1;\n")
+        .await;
+    until("its slow reader is dropped", async || {
+        !is_serving(&world, stream).await
+    })
     .await;
+    proxy.set(Cut::None);
     world.wait(&mut migrate, "the transaction was applied", |status| {
         status["apply"]["changes"].as_u64() >= Some(400)
     });
@@ -255,6 +250,42 @@ async fn killer_15_the_source_drops_a_slow_reader_mysql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_15_the_source_drops_a_slow_reader_mariadb() {
     dropped_as_too_slow(Engine::MariaDb).await;
+}
+
+/// The network falls silent while the read lock is held: the server's writers wait for seconds, not until it misses us.
+async fn silent_under_the_lock(engine: Engine) {
+    let servers = bench(engine).await;
+    let mut world = servers.as_ref().unwrap().world("googlesql", rows(engine)).await;
+    let server = SocketAddr::from(([127, 0, 0, 1], world.server.port()));
+    let silence = Rule::Trigger {
+        text: "WITH CONSISTENT SNAPSHOT",
+        fault: Cut::Stall,
+    };
+    let proxy = FaultProxy::start_with(server, silence).await.unwrap();
+    world.source_address = Some(proxy.address());
+    world.source_query = "?ssl-mode=DISABLED";
+    let writer = world.writer(touch);
+    let mut migrate = world.migrate();
+    until("the network is silent", async || proxy.is_stalled()).await;
+    // None of them is granted before the lock is gone.
+    writer.write_more(20).await;
+    assert!(proxy.is_stalled());
+    proxy.set(Cut::None);
+    world.wait_caught_up(&mut migrate);
+    assert_eq!(migrate.interrupt(), 130);
+    writer.stop().await;
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_15_the_network_dies_under_the_read_lock_mysql() {
+    silent_under_the_lock(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_15_the_network_dies_under_the_read_lock_mariadb() {
+    silent_under_the_lock(Engine::MariaDb).await;
 }
 
 /// The connection ends inside a range, at several places: what is missing is read again, in the same process.

@@ -24,10 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mysql_async::prelude::Queryable;
+use spanferry_testkit::patience::PATIENCE;
 use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
-
-/// How long a migration of a test may take before it counts as stuck.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The account of the test kit's servers.
 const ADMINISTRATOR: &str = "admin";
