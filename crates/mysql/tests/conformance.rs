@@ -21,7 +21,7 @@ use std::time::Duration;
 use spanferry_core::source::HandOff;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
-use suite::{Change, Statement, Subject, Writer};
+use suite::{Change, End, Row, Statement, Subject, Writer};
 use support::Server;
 use tokio::time::Instant;
 
@@ -33,6 +33,8 @@ CREATE TABLE s.c (id BIGINT PRIMARY KEY, tied BIGINT NOT NULL, plain BIGINT NOT 
 CREATE TABLE s.a LIKE s.c;
 CREATE TABLE s.b LIKE s.c;
 CREATE VIEW s.view AS SELECT id FROM s.a";
+/// No statement waits for a lock for ever.
+const WAIT: &str = "SET SESSION lock_wait_timeout = 60";
 const ACCOUNTS: &str = "CREATE USER 'low'@'%' IDENTIFIED BY 'low';
 GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'low'@'%';
 CREATE USER 'mid'@'%' IDENTIFIED BY 'mid';
@@ -84,11 +86,11 @@ impl Subject for Account<'_> {
     }
 
     async fn reset(&self) {
-        drop(self.server.run(RESET).await);
+        drop(self.server.run(&format!("{WAIT};\n{RESET}")).await);
     }
 
     async fn writer(&self) -> Session {
-        Session(self.server.connect().await)
+        Session(self.server.run(WAIT).await)
     }
 
     async fn run(&self, statement: Statement) {
@@ -97,7 +99,7 @@ impl Subject for Account<'_> {
             Statement::AddIndex(table) => format!("ALTER TABLE s.{} ADD INDEX (plain)", TABLES[table]),
             Statement::Truncate(table) => format!("TRUNCATE TABLE s.{}", TABLES[table]),
         };
-        drop(self.server.run(&sql).await);
+        drop(self.server.run(&format!("{WAIT};\n{sql}")).await);
     }
 
     async fn disconnect(&self) {
@@ -147,25 +149,6 @@ impl Subject for Account<'_> {
 /// An application's connection.
 struct Session(Connection);
 
-impl Session {
-    async fn transaction(&mut self, changes: &[Change], end: &str) {
-        self.0.execute("BEGIN").await.unwrap();
-        let mut rest = changes;
-        while let Some((first, others)) = rest.split_first() {
-            let is_insert = |change: &&Change| change.old.is_none() && change.table == first.table;
-            let inserts = rest.iter().take(STATEMENT_ROWS).take_while(is_insert).count();
-            let sql = if inserts > 0 {
-                insert(first.table, &rest[..inserts])
-            } else {
-                statement(first)
-            };
-            self.0.execute(&sql).await.unwrap();
-            rest = if inserts > 0 { &rest[inserts..] } else { others };
-        }
-        self.0.execute(end).await.unwrap();
-    }
-}
-
 fn insert(table: usize, changes: &[Change]) -> String {
     let row = |change: &Change| {
         let [id, tied, plain] = change.new.expect("an insert has a row");
@@ -175,10 +158,9 @@ fn insert(table: usize, changes: &[Change]) -> String {
     format!("INSERT INTO s.{} VALUES {}", TABLES[table], rows.join(", "))
 }
 
-/// An update or a delete.
-fn statement(change: &Change) -> String {
-    let (table, old) = (TABLES[change.table], change.old.expect("it is no insert"));
-    match change.new {
+fn change(table: usize, old: i64, new: Option<Row>) -> String {
+    let table = TABLES[table];
+    match new {
         Some([id, tied, plain]) => {
             format!("UPDATE s.{table} SET id = {id}, tied = {tied}, plain = {plain} WHERE id = {old}")
         }
@@ -187,12 +169,28 @@ fn statement(change: &Change) -> String {
 }
 
 impl Writer for Session {
-    async fn commit(&mut self, changes: &[Change]) {
-        self.transaction(changes, "COMMIT").await;
+    async fn begin(&mut self, changes: &[Change]) {
+        self.0.execute("BEGIN").await.unwrap();
+        let mut rest = changes;
+        while let Some(first) = rest.first() {
+            let is_same = |change: &&Change| change.old.is_none() && change.table == first.table;
+            let inserts = rest.iter().take(STATEMENT_ROWS).take_while(is_same).count();
+            let (these, others) = rest.split_at(inserts.max(1));
+            let sql = match first.old {
+                None => insert(first.table, these),
+                Some(old) => change(first.table, old, first.new),
+            };
+            self.0.execute(&sql).await.unwrap();
+            rest = others;
+        }
     }
 
-    async fn roll_back(&mut self, changes: &[Change]) {
-        self.transaction(changes, "ROLLBACK").await;
+    async fn end(&mut self, end: End) {
+        let sql = match end {
+            End::Commit => "COMMIT",
+            End::RollBack => "ROLLBACK",
+        };
+        self.0.execute(sql).await.unwrap();
     }
 }
 
@@ -205,8 +203,8 @@ async fn check(server: &Server) {
             user,
             hand_off,
         };
-        suite::check_consistency(&account).await;
-        suite::check_hand_over(&account, 2).await;
+        Box::pin(suite::snapshot::check_opening(&account)).await;
+        Box::pin(suite::hand_over::check(&account, 2)).await;
     }
     suite::check_all(&Account::all_privileges(server)).await;
 }

@@ -60,7 +60,7 @@ impl Workload {
 }
 
 /// Sessions that open and read without a lock under a random workload drawn by `seed`; then its changes make them equal.
-pub async fn check_hand_over<S: Subject>(subject: &S, seed: u64) {
+pub async fn check<S: Subject>(subject: &S, seed: u64) {
     let bench = Bench::new(subject).await;
     let mut writer = subject.writer().await;
     let mut workload = Workload {

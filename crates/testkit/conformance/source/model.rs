@@ -8,6 +8,7 @@ use spanferry_core::code::Code;
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::rows::RowBatch;
 use spanferry_core::source::{
     Boundary, ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource,
     SnapshotRows, SnapshotSession, SnapshotSource,
@@ -23,7 +24,7 @@ pub type Row = [i64; 3];
 pub(super) type State = BTreeMap<(u32, i64), Row>;
 
 /// The numbers of a `ListValue` payload.
-pub(super) fn numbers(payload: &[u8]) -> Vec<i64> {
+fn numbers(payload: &[u8]) -> Vec<i64> {
     let number = |cell| match cell {
         Ok(WireValue::String(text)) => std::str::from_utf8(text).unwrap().parse().unwrap(),
         other => panic!("expected a number, found {other:?}"),
@@ -31,7 +32,7 @@ pub(super) fn numbers(payload: &[u8]) -> Vec<i64> {
     WireReader::new(payload).map(number).collect()
 }
 
-pub(super) fn row(payload: &[u8]) -> Row {
+fn row(payload: &[u8]) -> Row {
     numbers(payload).try_into().unwrap()
 }
 
@@ -203,6 +204,18 @@ pub(super) fn range(plan: &TablePlan, after: Option<&Boundary>, up_to: Option<&B
     }
 }
 
+/// Appends rows that have come, each of which must lie above the one before.
+pub(super) fn append(found: &mut Vec<Row>, rows: &RowBatch) {
+    for row in rows.payloads().map(row) {
+        let last = found.last().map(|last| last[0]);
+        assert!(
+            last.is_none_or(|last| last < row[0]),
+            "{row:?} comes behind {last:?}"
+        );
+        found.push(row);
+    }
+}
+
 /// All rows of a range, none of which is refused, in the order in which they come.
 pub(super) async fn read<S: SnapshotSession>(
     session: &mut S,
@@ -214,7 +227,7 @@ pub(super) async fn read<S: SnapshotSession>(
     loop {
         let status = session.read(&mut rows, 100, 1 << 20).await.unwrap();
         assert_eq!(rows.refused, []);
-        found.extend(rows.rows.payloads().map(row));
+        append(&mut found, &rows.rows);
         if status == ReadStatus::End {
             return found;
         }

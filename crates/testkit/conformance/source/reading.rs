@@ -8,7 +8,7 @@ use spanferry_core::source::{
     Boundary, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession, SnapshotSource,
 };
 
-use super::model::{range, read, row};
+use super::model::{append, range, read};
 use super::{A, B, Bench, Row, Subject};
 
 /// Keys with gaps, at both ends of their type, and in a dense run.
@@ -103,7 +103,7 @@ async fn check_limits<S: SnapshotSession>(session: &mut S, plan: &Arc<TablePlan>
                     let is_full = bytes.len() == rows_max || into.rows.byte_len() >= bytes_max;
                     assert!(is_full, "{bytes:?} of {rows_max} rows, {bytes_max} bytes");
                 }
-                found.extend(into.rows.payloads().map(row));
+                append(&mut found, &into.rows);
             }
             assert_eq!(found, rows, "{rows_max} rows, {bytes_max} bytes");
         }
@@ -150,7 +150,7 @@ async fn check_refused<S: Subject>(subject: &S) {
             status = session.read(&mut into, rows_max, 1 << 20).await.unwrap();
             let brought = into.rows.len() + into.refused.len();
             assert!(brought <= rows_max && (brought > 0 || status == ReadStatus::End));
-            found.extend(into.rows.payloads().map(row));
+            append(&mut found, &into.rows);
             refused.append(&mut into.refused.clone());
         }
         assert_eq!(found, good);

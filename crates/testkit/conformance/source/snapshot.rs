@@ -12,7 +12,7 @@ use spanferry_core::source::{
 };
 
 use super::model::{State, Told, capture, decode, range, read, seen};
-use super::{A, B, Bench, C, Row, Statement, Subject, Writer, delete, in_time, insert};
+use super::{A, B, Bench, C, End, Row, Statement, Subject, Writer, delete, in_time, insert};
 
 /// Sessions of each snapshot.
 const SESSIONS: usize = 3;
@@ -26,12 +26,18 @@ const ROWS: i64 = 50;
 const GIVEN_UP_AFTER_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
 
 pub(super) async fn check<S: Subject>(subject: &S) {
-    check_consistency(subject).await;
-    check_standstill(subject).await;
+    check_opening(subject).await;
     check_mismatch(subject).await;
     check_lost(subject).await;
     check_ddl(subject).await;
     check_dropped(subject).await;
+}
+
+/// How snapshots open: this depends on what the account may do.
+pub async fn check_opening<S: Subject>(subject: &S) {
+    check_consistency(subject).await;
+    check_standstill(subject).await;
+    check_open_transaction(subject).await;
 }
 
 fn rows() -> Vec<Row> {
@@ -83,15 +89,12 @@ async fn write<W: Writer>(writer: &mut W, first: usize, of: usize, stopped: &Cel
 }
 
 /// Under writers each session sees whole transactions: at least those of `low`, at most those of `high`.
-pub async fn check_consistency<S: Subject>(subject: &S) {
+async fn check_consistency<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
     let stopped = Cell::new(false);
-    let mut writers = [
-        subject.writer().await,
-        subject.writer().await,
-        subject.writer().await,
-    ];
-    let [one, two, three] = &mut writers;
+    let one = &mut subject.writer().await;
+    let two = &mut subject.writer().await;
+    let three = &mut subject.writer().await;
     let open = async {
         let mut found = Vec::new();
         for _ in 0..ROUNDS {
@@ -101,12 +104,15 @@ pub async fn check_consistency<S: Subject>(subject: &S) {
         stopped.set(true);
         found
     };
-    let (found, (), (), ()) = tokio::join!(
-        open,
-        write(one, 1, 3, &stopped),
-        write(two, 2, 3, &stopped),
-        write(three, 3, 3, &stopped),
-    );
+    let (found, (), (), ()) = in_time("snapshots under writers", async {
+        tokio::join!(
+            open,
+            write(one, 1, 3, &stopped),
+            write(two, 2, 3, &stopped),
+            write(three, 3, 3, &stopped),
+        )
+    })
+    .await;
     let written = written(&bench).await;
     assert!(written.len() > found.len(), "there was hardly anything to see");
     for Seen { low, high, states } in &found {
@@ -159,6 +165,27 @@ async fn check_standstill<S: Subject>(subject: &S) {
             }
         }
         bench.writer.commit(&[delete(A, ROWS)]).await;
+    }
+}
+
+/// A transaction that is open while the sessions open is in none of them, and in the stream behind `high` once it is committed.
+async fn check_open_transaction<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    bench.insert(A, &rows()).await;
+    for (round, end) in (0..).zip([End::Commit, End::RollBack]) {
+        let row = [ROWS + round, 0, 0];
+        bench.writer.begin(&[insert(A, row), insert(B, row)]).await;
+        let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
+        let mut snapshot = in_time("a snapshot beside an open transaction", opening)
+            .await
+            .unwrap();
+        bench.writer.end(end).await;
+        for session in &mut snapshot.sessions {
+            let state = seen(session, &bench.plans).await;
+            assert!(!state.values().any(|found| *found == row), "{end:?}");
+        }
+        let behind = capture(&bench.source, &snapshot.high).await;
+        assert_eq!(behind.len(), usize::from(end == End::Commit));
     }
 }
 
