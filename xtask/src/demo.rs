@@ -1,18 +1,21 @@
 //! `cargo xtask demo`: a web shop moves to Spanner while its application writes, and survives a kill on the way.
 
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use mysql_async::Pool;
 use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
 use spanferry_testkit::workload::{self, Load, LoadOptions, Rows};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::cargo::{Build, build, emulator_missing, service, succeeds};
 use crate::migration::{Spanferry, interrupt};
+use crate::terminal::TerminalModes;
 use crate::{TaskError, failed, runtime};
 
 /// The schema at the source and the database at the target.
@@ -52,6 +55,8 @@ enum SourceKind {
 
 /// The whole demo; whatever was started is ended when this returns, also after Ctrl-C.
 pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
+    // The process that is killed on the way cannot give them back.
+    let _terminal = TerminalModes::remember();
     let runtime = runtime()?;
     runtime.block_on(async {
         let failed = |source| TaskError::Run {
@@ -61,13 +66,23 @@ pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
         let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
         // Dropping the demo's future drops its children, servers and folder.
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             _ = interrupts.recv() => Err(TaskError::Interrupted),
             _ = terminations.recv() => Err(TaskError::Interrupted),
             outcome = demo(options) => outcome,
+        };
+        // A step that held this thread, such as the build, was sent the same signal and failed of it.
+        if outcome.is_err() && (has_come(&mut interrupts).await || has_come(&mut terminations).await) {
+            return Err(TaskError::Interrupted);
         }
+        outcome
     })
+}
+
+/// Whether a signal has come meanwhile.
+async fn has_come(signal: &mut Signal) -> bool {
+    poll_fn(|context| Poll::Ready(signal.poll_recv(context).is_ready())).await
 }
 
 async fn demo(options: &Options) -> Result<(), TaskError> {

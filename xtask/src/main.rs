@@ -11,6 +11,7 @@ mod demo;
 mod migration;
 mod soak;
 mod suite;
+mod terminal;
 
 use std::process::ExitCode;
 

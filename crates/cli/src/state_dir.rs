@@ -37,6 +37,11 @@ pub(crate) fn default_budget(path: &Path) -> u64 {
 /// The verb whose process writes `status.json`.
 pub(crate) const MIGRATE: &str = "migrate";
 
+/// The change log's folder in the state directory.
+const LOG: &str = "log";
+/// Files in it that describe a run which has not been ended.
+const RUN_FILES: [&str; 2] = ["status.json", run_file::NAME];
+
 /// Who holds a state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
@@ -138,7 +143,7 @@ impl StateDir {
     pub(crate) fn logs(&self, budget: Option<u64>) -> Logs {
         let budget_bytes = budget.unwrap_or_else(|| default_budget(&self.path));
         Logs {
-            path: self.path.join("log"),
+            path: self.path.join(LOG),
             options: LogOptions {
                 budget_bytes,
                 // Only whole segments are trimmed: a small budget needs small ones to become free again.
@@ -148,13 +153,19 @@ impl StateDir {
         }
     }
 
+    /// Whether there is a change log or anything else that [`StateDir::erase`] removes.
+    pub(crate) fn has_run(&self) -> bool {
+        let mut names = RUN_FILES.iter().chain([&LOG]);
+        names.any(|name| self.path.join(name).exists())
+    }
+
     /// Removes the change log and what describes the run; the report, the run log and the lock file stay.
     pub(crate) fn erase(&self) -> Result<(), Failure> {
-        let log = self.path.join("log");
+        let log = self.path.join(LOG);
         if log.exists() {
             fs::remove_dir_all(&log).map_err(disk_failed(&self.path, "cannot be erased"))?;
         }
-        for name in ["status.json", run_file::NAME] {
+        for name in RUN_FILES {
             if self.path.join(name).exists() {
                 self.remove(name)?;
             }

@@ -32,6 +32,10 @@ pub(crate) enum Transaction {
     Changes(Vec<Change>),
     /// A statement that changes rows without row events.
     Truncate(usize),
+    /// A statement that changes a table's definition.
+    Widen(usize),
+    /// A statement that changes nothing that a row shows.
+    Index(usize),
 }
 
 pub(crate) struct History {
@@ -41,11 +45,28 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(random: &mut Random) -> History {
-        let mut history = History {
+    /// A history in which nothing has happened.
+    pub(crate) fn empty() -> History {
+        History {
             transactions: Vec::new(),
             states: vec![State::default()],
-        };
+        }
+    }
+
+    /// One more transaction, whatever it does to constraints.
+    pub(crate) fn push(&mut self, transaction: Transaction) {
+        let mut state = self.states.last().unwrap().clone();
+        match &transaction {
+            Transaction::Changes(changes) => changes.iter().for_each(|change| apply(&mut state, change)),
+            Transaction::Truncate(table) => state[*table].clear(),
+            Transaction::Widen(_) | Transaction::Index(_) => {}
+        }
+        self.transactions.push(transaction);
+        self.states.push(state);
+    }
+
+    pub(crate) fn new(random: &mut Random) -> History {
+        let mut history = History::empty();
         let truncate = random.chance(25).then(|| BEFORE + random.below(30) as usize);
         history.grow(random, truncate);
         history

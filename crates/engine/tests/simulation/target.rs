@@ -67,7 +67,14 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
     let passes = match world.mutant {
         Some(Mutant::NoLoadFence) => holds || is_load,
         Some(Mutant::EpochOnly) => holds || (is_load && same_epoch),
-        Some(Mutant::LowAnew | Mutant::HighIsLow | Mutant::HighKept | Mutant::HoldsAnything) | None => holds,
+        Some(
+            Mutant::LowAnew
+            | Mutant::HighIsLow
+            | Mutant::HighKept
+            | Mutant::HoldsAnything
+            | Mutant::Source(_),
+        )
+        | None => holds,
     };
     if !passes {
         return Err(rejection("NOT_FOUND", "the fence row is not there"));
@@ -414,9 +421,8 @@ impl Target for SimTarget {
         Ok(())
     }
 
-    async fn drop_control(&self) -> Result<(), Failure> {
-        self.0.lock().target.control = None;
-        Ok(())
+    async fn drop_control(&self) -> Result<bool, Failure> {
+        Ok(self.0.lock().target.control.take().is_some())
     }
 
     async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
