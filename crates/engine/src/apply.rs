@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use spanferry_core::change_log::{ChangeLog, ChangeLogReader, Piece, PieceKind, Sequence};
 use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::position::{Position, PositionError};
@@ -480,7 +480,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     ) -> Result<(), Failure> {
         if groups.is_empty() {
             let text = format!("the target rejects a commit without data: {}", rejection.status);
-            return Err(Failure::bug("fence", text).caused_by(rejection.clone()));
+            return Err(Failure::bug("fence", text).caused_by(ServerWords::from(rejection.clone())));
         }
         for group in groups {
             let table = first_of(&self.registry, *group).name().table.clone();
@@ -554,7 +554,7 @@ fn unexpected(error: LaneError) -> Failure {
             "control tables",
             "the target rejects control rows",
         )
-        .caused_by(rejection),
+        .caused_by(ServerWords::from(rejection)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::code::{self, Exit};
-use spanferry_core::failure::Failure;
+use spanferry_core::failure::{Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
@@ -66,7 +66,8 @@ impl<T: Target> ControlLane<T> {
             }
             Err(LaneError::Failed(failure)) => Err(failure),
             Err(LaneError::Rejected(rejection, _)) => {
-                Err(Failure::bug("control tables", "the target rejects control rows").caused_by(rejection))
+                let text = "the target rejects control rows";
+                Err(Failure::bug("control tables", text).caused_by(ServerWords::from(rejection)))
             }
         }
     }
@@ -399,7 +400,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         let (position, holds) = match asked.await {
             Ok(stand) => stand,
             Err(failure) if failure.is_retry() => {
-                tracing::warn!(failure = %failure.chain(), "the source does not say where it stands");
+                tracing::warn!(failure = %failure.for_log(), "the source does not say where it stands");
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
@@ -433,11 +434,10 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     }
 
     fn warn_of_stopped(&self) {
-        for (table, reason) in self.stopped() {
+        for (table, _) in self.stopped() {
             tracing::warn!(
                 table,
-                reason,
-                "this table has stopped; `spanferry resync` loads it anew"
+                "this table has stopped: `spanferry status` says why, `spanferry resync` loads it anew"
             );
         }
     }

@@ -125,7 +125,7 @@ pub async fn load<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target>(
                 control.stop_table(&registry, &failure).await?;
             }
             Some(failure) if failure.is_retry() && backoff.elapsed() < SOURCE_PATIENCE => {
-                tracing::warn!(failure = %failure.chain(), "the snapshot is lost; opening a new one for the rest");
+                tracing::warn!(failure = %failure.for_log(), "the snapshot is lost; opening a new one for the rest");
                 shared.progress.find(lost_snapshot(&failure));
                 if !shared.stop.pause(backoff.delay(None)).await {
                     return Err(interrupted());
