@@ -13,10 +13,10 @@ use spanferry_testkit::workload::{self, Load, LoadOptions, Rows};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::TaskError;
-use crate::cargo::{cargo, emulator_missing, service, succeeds, workspace};
+use crate::cargo::{Build, build, emulator_missing, service, succeeds};
 use crate::migration::{Spanferry, interrupt};
 use crate::terminal::TerminalModes;
+use crate::{TaskError, failed, runtime};
 
 /// The schema at the source and the database at the target.
 const SCHEMA: &str = "shop";
@@ -57,14 +57,7 @@ enum SourceKind {
 pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
     // The process that is killed on the way cannot give them back.
     let _terminal = TerminalModes::remember();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| TaskError::Run {
-            program: "tokio".into(),
-            source,
-        })?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let failed = |source| TaskError::Run {
             program: "signal handler".into(),
@@ -95,7 +88,7 @@ async fn has_come(signal: &mut Signal) -> bool {
 async fn demo(options: &Options) -> Result<(), TaskError> {
     let emulator_found = find_emulator().await?;
     say("building spanferry");
-    let program = build()?;
+    let program = build(&["spanferry"], Build::Quick)?.join("spanferry");
     let started = Instant::now();
     let emulator = match emulator_found {
         Some(attached) => attached,
@@ -228,24 +221,6 @@ async fn find_emulator() -> Result<Option<Emulator>, TaskError> {
     if found { Ok(None) } else { Err(emulator_missing()) }
 }
 
-/// Builds the program and names its file. Our own crates are optimised; the others are shared with the test builds, which
-/// optimise them too, so that a clean build compiles them once.
-fn build() -> Result<PathBuf, TaskError> {
-    let built = succeeds(cargo().args([
-        "build",
-        "--package",
-        "spanferry",
-        "--config",
-        "profile.dev.opt-level=2",
-    ]))?;
-    if !built {
-        return Err(TaskError::Failed("spanferry does not build, see above".into()));
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    Ok(target.join("debug/spanferry"))
-}
-
 /// The source: what was asked for, or MariaDB where MySQL cannot be had.
 fn start_source(kind: SourceKind) -> Result<Server, TaskError> {
     if kind == SourceKind::Mysql {
@@ -286,17 +261,6 @@ async fn fill(server: &Server, rows: &Rows) -> Result<Pool, TaskError> {
     workload::fill(&pool, rows, 1).await.map_err(lost)?;
     say(&format!("filled in {:.1} s", began.elapsed().as_secs_f32()));
     Ok(pool)
-}
-
-fn failed(what: &str, error: &dyn std::error::Error) -> TaskError {
-    let mut text = format!("{what}: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    TaskError::Failed(text)
 }
 
 fn say(text: &str) {

@@ -62,26 +62,22 @@ pub(crate) struct StateDir {
 impl StateDir {
     /// Makes the directory if it is missing (mode 0700) and locks it for `verb` against a second process.
     pub(crate) fn lock(path: &Path, verb: &str) -> Result<StateDir, Failure> {
-        let object = path.display().to_string();
-        let failed = |doing: &str, cause: std::io::Error| {
-            Failure::new(code::DISK_FAILED, Class::StopMigration, object.clone(), doing).caused_by(cause)
-        };
+        let unlocked = "the state directory cannot be locked";
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|cause| failed("the state directory cannot be made", cause))?;
+            .map_err(disk_failed(path, "the state directory cannot be made"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(path.join("lock"))
-            .map_err(|cause| failed("the state directory cannot be locked", cause))?;
+            .map_err(disk_failed(path, unlocked))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                note_owner(&lock, verb)
-                    .map_err(|cause| failed("the state directory cannot be locked", cause))?;
+                note_owner(&lock, verb).map_err(disk_failed(path, unlocked))?;
                 Ok(StateDir {
                     path: path.to_owned(),
                     _lock: lock,
@@ -92,11 +88,11 @@ impl StateDir {
                 Err(Failure::new(
                     code::STATE_LOCKED,
                     Class::StopMigration,
-                    object,
+                    path.display().to_string(),
                     text,
                 ))
             }
-            Err(cause) => Err(failed("the state directory cannot be locked", cause.into())),
+            Err(cause) => Err(disk_failed(path, unlocked)(cause.into())),
         }
     }
 
@@ -134,31 +130,13 @@ impl StateDir {
             file.write_all(content)?;
             fs::rename(&draft, &target)
         };
-        write().map_err(|cause| {
-            let object = target.display().to_string();
-            Failure::new(
-                code::DISK_FAILED,
-                Class::StopMigration,
-                object,
-                "cannot be written",
-            )
-            .caused_by(cause)
-        })
+        write().map_err(disk_failed(&target, "cannot be written"))
     }
 
     /// Removes a file that is there.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
         let path = self.path.join(name);
-        fs::remove_file(&path).map_err(|cause| {
-            let object = path.display().to_string();
-            Failure::new(
-                code::DISK_FAILED,
-                Class::StopMigration,
-                object,
-                "cannot be erased",
-            )
-            .caused_by(cause)
-        })
+        fs::remove_file(&path).map_err(disk_failed(&path, "cannot be erased"))
     }
 
     /// The change logs in it.
@@ -183,19 +161,9 @@ impl StateDir {
 
     /// Removes the change log and what describes the run; the report, the run log and the lock file stay.
     pub(crate) fn erase(&self) -> Result<(), Failure> {
-        let failed = |cause: std::io::Error| {
-            let object = self.path.display().to_string();
-            Failure::new(
-                code::DISK_FAILED,
-                Class::StopMigration,
-                object,
-                "cannot be erased",
-            )
-            .caused_by(cause)
-        };
         let log = self.path.join(LOG);
         if log.exists() {
-            fs::remove_dir_all(&log).map_err(failed)?;
+            fs::remove_dir_all(&log).map_err(disk_failed(&self.path, "cannot be erased"))?;
         }
         for name in RUN_FILES {
             if self.path.join(name).exists() {
@@ -204,6 +172,12 @@ impl StateDir {
         }
         Ok(())
     }
+}
+
+/// What a file operation that fails becomes: `what` happened to `path`.
+pub(crate) fn disk_failed(path: &Path, what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    let object = path.display().to_string();
+    move |cause| Failure::new(code::DISK_FAILED, Class::StopMigration, object.clone(), what).caused_by(cause)
 }
 
 /// Writes who we are into the lock file, for `status`.
@@ -246,16 +220,7 @@ impl LogStore for Logs {
 
     async fn create(&self, id: &LogId, start: &Position, source: &str) -> Result<DiskLog, Failure> {
         if self.path.exists() {
-            fs::remove_dir_all(&self.path).map_err(|cause| {
-                let object = self.path.display().to_string();
-                Failure::new(
-                    code::DISK_FAILED,
-                    Class::StopMigration,
-                    object,
-                    "cannot be erased",
-                )
-                .caused_by(cause)
-            })?;
+            fs::remove_dir_all(&self.path).map_err(disk_failed(&self.path, "cannot be erased"))?;
         }
         DiskLog::create(&self.path, id, source, start, self.options)
             .await

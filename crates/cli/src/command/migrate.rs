@@ -109,8 +109,6 @@ async fn migrate(
     };
     outcome.stopped.extend(gone);
     outcome.not_carried.retain(|table| settings.selects(table));
-    outcome.not_carried.sort_unstable();
-    outcome.not_carried.dedup();
     conclude(&outcome, &progress, settings, state)?;
     Ok(outcome.exit_status())
 }
@@ -319,6 +317,11 @@ fn conclude(
             "not carried: `{table}`: it was created at the source after the migration began (`spanferry explain {}`)",
             code::TABLE_CREATED
         ));
+    }
+    if outcome.not_carried_more {
+        render::say(
+            "not carried: more tables that were created at the source; `spanferry verify` names those that are still there",
+        );
     }
     let rows: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
     let how = if outcome.interrupted {

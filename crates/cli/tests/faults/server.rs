@@ -19,7 +19,7 @@ const CHANGES: &str = "INSERT INTO t (v) VALUES (10), (11);
 /// More than a source of these tests ever has.
 const STRANGE_TRANSACTIONS: u32 = 100;
 
-fn address(server: &Server) -> SocketAddr {
+pub(crate) fn address(server: &Server) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], server.port()))
 }
 
@@ -137,7 +137,7 @@ async fn wait_for_rows(world: &World, migrate: &mut crate::support::Running, row
     .await;
 }
 
-async fn wait_for_replica(replica: &Server, rows: u64) {
+pub(crate) async fn wait_for_replica(replica: &Server, rows: u64) {
     until("the replica has every row", async || {
         let found = replica.query::<u64>(Some("shop"), "SELECT COUNT(*) FROM t").await;
         found.is_ok_and(|found| found[0] == rows)
@@ -145,7 +145,7 @@ async fn wait_for_replica(replica: &Server, rows: u64) {
     .await;
 }
 
-async fn make_writable(replica: &Server) {
+pub(crate) async fn make_writable(replica: &Server) {
     let statements: &[&str] = match replica.engine() {
         Engine::MySql => &[
             "STOP REPLICA",

@@ -16,8 +16,7 @@ use spanferry_testkit::server::Engine;
 use tokio::task::JoinHandle;
 
 use crate::outage::source_proxy;
-use crate::support::{Running, World, bench};
-use crate::{HELD_UP, interposer};
+use crate::support::{HELD_UP, Running, World, bench};
 
 /// Transaction number n sets both counters to n and enters n into the ledger: two tables of one group, one of another.
 const SCHEMA: &str = "CREATE TABLE counter (id INT PRIMARY KEY, n INT NOT NULL);
@@ -121,7 +120,7 @@ async fn hand_over(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
     let proxy = source_proxy(&mut world).await;
-    let target = interposer(&mut world, HELD_UP);
+    let target = world.interpose(HELD_UP);
     let writer = world.writer(entry);
     // Stored while the tables load, caught up from the log, then joined to what streams.
     let mut migrate = world.migrate();

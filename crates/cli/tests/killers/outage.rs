@@ -9,8 +9,8 @@ use spanferry_testkit::patience::until;
 use spanferry_testkit::proxy::{Fault as Cut, FaultProxy, Rule};
 use spanferry_testkit::server::{Emulator, Engine};
 
-use crate::support::{World, bench};
-use crate::{interposer, is_loading, one};
+use crate::one;
+use crate::support::{HELD_UP, World, bench, is_loading};
 
 /// 6,000 rows of about 150 bytes.
 const ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, pad VARCHAR(150) NOT NULL);
@@ -44,7 +44,7 @@ async fn killer_12_a_hot_row_and_a_slow_target() {
     let schema =
         "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL);\nINSERT INTO t VALUES (1, 0), (2, 0);\n";
     let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
-    let interposer = interposer(&mut world, "Commit.latency=1:100ms");
+    let interposer = world.interpose("Commit.latency=1:100ms");
     let writer = world.writer(|_| vec!["UPDATE t SET v = v + 1 WHERE id = 1".to_owned(); 5]);
     let mut migrate = world.migrate();
     world.wait_caught_up(&mut migrate);
@@ -75,7 +75,7 @@ async fn killer_13_a_failed_commit_that_was_applied() {
         Fault::Late(1),
     ] {
         let mut world = servers.as_ref().unwrap().world("googlesql", ROWS).await;
-        let interposer = interposer(&mut world, "");
+        let interposer = world.interpose("");
         // The very first commits are those of control rows and load; later ones those of changes.
         for _ in 0..10 {
             interposer.faults().once("Commit", loss);
@@ -104,7 +104,7 @@ async fn killer_13_the_process_dies_before_it_knew() {
     let servers = bench(Engine::MySql).await;
     for skipped in [0, 1, 2, 4, 7] {
         let mut world = servers.as_ref().unwrap().world("googlesql", ROWS).await;
-        let interposer = interposer(&mut world, "");
+        let interposer = world.interpose("");
         for _ in 0..skipped {
             interposer
                 .faults()
@@ -138,7 +138,7 @@ async fn silent_source(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", rows(engine)).await;
     let proxy = source_proxy(&mut world).await;
-    let target = interposer(&mut world, crate::HELD_UP);
+    let target = world.interpose(HELD_UP);
     let writer = world.writer(touch);
     let mut migrate = world.migrate();
     world.wait(&mut migrate, "the first rows were loaded", is_loading);
@@ -294,7 +294,7 @@ async fn cut_inside_a_range(engine: Engine) {
     for bytes in [1_000, 100_000, 700_000] {
         let mut world = servers.as_ref().unwrap().world("googlesql", rows(engine)).await;
         let proxy = source_proxy(&mut world).await;
-        let target = interposer(&mut world, crate::HELD_UP);
+        let target = world.interpose(HELD_UP);
         let mut migrate = world.migrate();
         world.wait(&mut migrate, "the first rows were loaded", is_loading);
         proxy.set(Cut::CutAfter(bytes));
@@ -325,7 +325,7 @@ async fn killer_32_a_target_that_aborts_under_load() {
     let mut world = servers.as_ref().unwrap().world("googlesql", ROWS).await;
     // An emulator of its own: what the abuse leaves behind there is no other test's concern.
     world.emulator = Arc::new(Emulator::start().unwrap());
-    let interposer = interposer(&mut world, "");
+    let interposer = world.interpose("");
     let writer = world.writer(|step| {
         let hot = format!("UPDATE t SET v = {step} WHERE id < 20");
         if step % 2 == 0 { touch(step) } else { one(hot) }

@@ -184,7 +184,7 @@ async fn killer_20_a_write_in_the_middle_of_a_verify() {
         ";
     let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
     world.expect_drained();
-    let interposer = crate::interposer(&mut world, "");
+    let interposer = world.interpose("");
     interposer
         .faults()
         .set_rates(spanferry_testkit::interposer::parse_rates("StreamingRead.latency=1:300ms").unwrap());

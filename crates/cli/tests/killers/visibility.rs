@@ -8,8 +8,7 @@ use spanferry_testkit::patience::until;
 use spanferry_testkit::server::Engine;
 use tokio::task::JoinSet;
 
-use crate::support::World;
-use crate::{HELD_UP, interposer, is_loading};
+use crate::support::{HELD_UP, World, is_loading};
 
 /// Waits for an acknowledgement that never comes, for longer than any test.
 const HOLD_MYSQL: &[&str] = &[
@@ -174,7 +173,7 @@ async fn first_snapshot(engine: Engine) {
 /// A snapshot of a later attempt opens while they hang: the change log began before them.
 async fn later_snapshot(engine: Engine) {
     let mut world = world(engine).await;
-    let target = interposer(&mut world, HELD_UP);
+    let target = world.interpose(HELD_UP);
     let mut migrate = world.migrate_with(&["--no-lock"]);
     world.wait(&mut migrate, "the first rows were loaded", is_loading);
     migrate.kill();

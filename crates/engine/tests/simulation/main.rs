@@ -9,6 +9,7 @@
 )]
 
 mod conformance;
+mod conformance_source;
 mod history;
 mod log;
 #[path = "../../../testkit/src/random.rs"]
@@ -17,7 +18,9 @@ mod log;
     reason = "the test kit's generator, shared without its connectors"
 )]
 mod random;
+mod snapshot;
 mod source;
+mod stream;
 mod target;
 mod world;
 
@@ -42,7 +45,7 @@ use history::{BEFORE, History, plans};
 use log::SimLog;
 use source::SimSource;
 use target::{SimTarget, TargetState, expected_rows, main_key};
-use world::{Mutant, Shared, World, number_of};
+use world::{Administration, Mutant, Shared, World, number_of};
 
 const SEEDS: u64 = 1_000;
 /// Seeds within which a wrong variant must be caught.
@@ -67,6 +70,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         random,
         mutant,
         bare: false,
+        administration: Administration::default(),
         history,
         committed: BEFORE,
         received: BEFORE,

@@ -67,7 +67,14 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
     let passes = match world.mutant {
         Some(Mutant::NoLoadFence) => holds || is_load,
         Some(Mutant::EpochOnly) => holds || (is_load && same_epoch),
-        Some(Mutant::LowAnew | Mutant::HighIsLow | Mutant::HighKept | Mutant::HoldsAnything) | None => holds,
+        Some(
+            Mutant::LowAnew
+            | Mutant::HighIsLow
+            | Mutant::HighKept
+            | Mutant::HoldsAnything
+            | Mutant::Source(_),
+        )
+        | None => holds,
     };
     if !passes {
         return Err(rejection("NOT_FOUND", "the fence row is not there"));

@@ -1,6 +1,6 @@
 //! The simulated world: one source history, one log, one target, and the seed that decides what goes wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -27,13 +27,77 @@ pub(crate) enum Mutant {
     HighKept,
     /// The source is said to hold whatever a snapshot saw.
     HoldsAnything,
+    /// The source breaks its contract.
+    Source(SourceFault),
+}
+
+/// A source that breaks its contract: each fault must be caught by the suite of the source traits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SourceFault {
+    /// `position` lacks the last transaction that was committed.
+    PositionBehind,
+    /// A boundary lies one row too low.
+    BoundaryLow,
+    /// The lower end of a range is part of it.
+    RangeInclusive,
+    /// `read` leaves what the last call brought.
+    RowsKept,
+    /// `read` brings all rows at once.
+    SizesIgnored,
+    /// A refused row is passed over.
+    RefusedPassedOver,
+    /// A lost session ends its range as if it were whole.
+    LostIsEnd,
+    /// A session sees what is committed after it was opened.
+    SessionMovesOn,
+    /// A session sees the first change of the next transaction.
+    SessionTorn,
+    /// A snapshot that is given up while it opens keeps its lock.
+    LockKept,
+    /// A snapshot opens over tables that have changed.
+    ChangedIsOpened,
+    /// The stream begins with the last transaction that the position contains.
+    OneTwice,
+    /// The stream begins behind the first transaction that it should bring.
+    OneMissed,
+    /// A call of `next` that is dropped takes a piece with it.
+    CallLosesPiece,
+    /// A stream is opened though what it should bring is forgotten.
+    ForgottenIsOpened,
+    /// A stream is opened behind a position that the source does not hold.
+    StrangerIsOpened,
+    /// A stream that is cut brings nothing more, and does not say so.
+    CutIsQuiet,
+    /// A decoder tells nothing of the first transaction that it sees.
+    DecoderNeedsPast,
+    /// A row that moves leaves itself behind.
+    MovedIsKept,
+    /// A statement that empties a table is passed over.
+    TruncatePassedOver,
+}
+
+/// What an administrator has done to the source. Nothing of it happens in a run of the engine.
+#[derive(Debug, Default)]
+pub(crate) struct Administration {
+    /// Tables that have one column more than at first.
+    pub(crate) widened: BTreeSet<usize>,
+    /// Statements on each table, none of which a session's view of it outlives.
+    pub(crate) statements: [u64; 4],
+    /// How often every connection was cut.
+    pub(crate) cuts: u64,
+    /// How many transactions are forgotten.
+    pub(crate) purged: usize,
+    /// Read locks that are held.
+    pub(crate) locks: u64,
 }
 
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) mutant: Option<Mutant>,
-    /// Whether the target is asked for its contract alone: nothing goes wrong, and no history explains its rows.
+    /// Whether source and target are asked for their contracts alone: nothing goes wrong by itself, no history explains the
+    /// target's rows, and the source brings as much at a time as it is asked for.
     pub(crate) bare: bool,
+    pub(crate) administration: Administration,
     pub(crate) history: History,
     /// Transactions that the source has committed.
     pub(crate) committed: usize,
@@ -99,12 +163,43 @@ impl World {
 
     /// Whether the source's history led to a position.
     pub(crate) fn holds(&self, position: &Position) -> bool {
-        let number = number_of(&position.to_string());
+        let Position::Mariadb(gtids) = position else {
+            return false;
+        };
+        let number = usize::try_from(gtids.sequence(0)).unwrap();
         number <= self.committed && self.position(number) == *position
+    }
+
+    /// What a connection is one to: it ends with its server, or when it is cut.
+    pub(crate) fn line(&self) -> (Option<usize>, u64) {
+        (self.fork, self.administration.cuts)
+    }
+
+    /// Whether the source has this fault.
+    pub(crate) fn has(&self, fault: SourceFault) -> bool {
+        self.mutant == Some(Mutant::Source(fault))
+    }
+
+    /// How much the source brings when so much is asked for: less, so that little makes many parts, unless it is held to its
+    /// contract.
+    pub(crate) fn part(&mut self, asked: usize, low: u64, high: u64) -> usize {
+        if self.bare {
+            return asked;
+        }
+        let drawn = self.random.between(low, high);
+        asked.min(usize::try_from(drawn).unwrap())
+    }
+
+    /// Whether something goes wrong, in `percent` of 100 cases.
+    pub(crate) fn fails(&mut self, percent: u64) -> bool {
+        !self.bare && self.random.chance(percent)
     }
 
     /// The source commits up to `most` more transactions.
     pub(crate) fn advance(&mut self, most: u64) {
+        if self.administration.locks > 0 {
+            return;
+        }
         let more = usize::try_from(self.random.below(most + 1)).unwrap();
         self.committed = (self.committed + more).min(self.history.transactions.len());
     }

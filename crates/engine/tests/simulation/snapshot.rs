@@ -1,0 +1,258 @@
+//! The source's snapshots, whose sessions each see another state unless a lock holds the writers up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::{RefusedCell, TablePlan};
+use spanferry_core::scalar::Scalar;
+use spanferry_core::source::{
+    Boundary, HandOff, Range, ReadStatus, RefusedRow, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
+};
+
+use crate::history::Row;
+use crate::source::{SimSource, catalog_now, lost};
+use crate::world::{Mutant, Shared, SourceFault, World};
+
+/// Holds the writers up until it is dropped.
+struct ReadLock {
+    shared: Shared,
+    /// Whether all sessions have opened.
+    is_done: bool,
+}
+
+impl ReadLock {
+    fn take(shared: &Shared) -> ReadLock {
+        shared.lock().administration.locks += 1;
+        ReadLock {
+            shared: shared.clone(),
+            is_done: false,
+        }
+    }
+}
+
+impl Drop for ReadLock {
+    fn drop(&mut self) {
+        let mut world = self.shared.lock();
+        if self.is_done || !world.has(SourceFault::LockKept) {
+            world.administration.locks -= 1;
+        }
+    }
+}
+
+/// The tables must still be what their plans say.
+fn expect_tables(world: &World, tables: &[Arc<TablePlan>]) -> Result<(), Failure> {
+    let now = catalog_now(world).tables;
+    for plan in tables {
+        let same = |table: &spanferry_core::schema::SourceTable| {
+            table.name == *plan.name() && table.columns == plan.source.columns
+        };
+        if !now.iter().any(same) && !world.has(SourceFault::ChangedIsOpened) {
+            let table = plan.name().table.clone();
+            let text = "its definition has changed";
+            return Err(Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text));
+        }
+    }
+    Ok(())
+}
+
+impl SnapshotSource for SimSource {
+    type Session = SimSession;
+
+    async fn open(
+        &self,
+        tables: &[Arc<TablePlan>],
+        sessions: usize,
+        lock: bool,
+    ) -> Result<Snapshot<SimSession>, Failure> {
+        self.0.step().await;
+        let mut held = lock.then(|| ReadLock::take(&self.0));
+        let (low, line) = {
+            let world = self.0.lock();
+            expect_tables(&world, tables)?;
+            (world.committed, world.line())
+        };
+        let mut opened = Vec::new();
+        for _ in 0..sessions {
+            self.0.step().await;
+            self.0.lock().advance(3);
+            opened.push(SimSession::open(&self.0));
+        }
+        let mut world = self.0.lock();
+        if world.line() != line {
+            return Err(lost(code::SOURCE_FAILED));
+        }
+        expect_tables(&world, tables)?;
+        let high = world.committed;
+        world.sessions = (opened[0].at, high);
+        world.count(if low == high {
+            "sessions at one position"
+        } else {
+            "sessions at several positions"
+        });
+        let told = if world.mutant == Some(Mutant::HighIsLow) {
+            low
+        } else {
+            high
+        };
+        let (low, high) = (world.position(low), world.position(told));
+        drop(world);
+        let mut hand_off = HandOff::NoLock;
+        if let Some(lock) = &mut held {
+            lock.is_done = true;
+            hand_off = HandOff::GlobalLock;
+        }
+        Ok(Snapshot {
+            low,
+            high,
+            sessions: opened,
+            hand_off,
+            locked_for: Duration::ZERO,
+        })
+    }
+}
+
+pub(crate) struct SimSession {
+    shared: Shared,
+    at: usize,
+    /// What it is a connection to.
+    line: (Option<usize>, u64),
+    /// Statements on each table when it was opened.
+    statements: [u64; 4],
+    reading: Option<Arc<TablePlan>>,
+    /// What is left of the range, in falling order.
+    rest: Vec<Row>,
+}
+
+impl SimSession {
+    fn open(shared: &Shared) -> SimSession {
+        let world = shared.lock();
+        SimSession {
+            shared: shared.clone(),
+            at: world.committed,
+            line: world.line(),
+            statements: world.administration.statements,
+            reading: None,
+            rest: Vec::new(),
+        }
+    }
+
+    /// A session ends with its connection, its view of a table with any statement on that.
+    fn expect_view(&self, world: &World, plan: &TablePlan) -> Result<(), Failure> {
+        let table = plan.id.0 as usize;
+        let is_same = world.administration.statements[table] == self.statements[table];
+        if world.line() == self.line && is_same {
+            Ok(())
+        } else {
+            Err(lost(code::SNAPSHOT_LOST))
+        }
+    }
+
+    /// Rows between two keys, the upper one included, in rising order.
+    fn rows(&self, world: &World, plan: &TablePlan, after: Option<i64>, up_to: Option<i64>) -> Vec<Row> {
+        let at = if world.has(SourceFault::SessionMovesOn) {
+            world.committed
+        } else {
+            self.at
+        };
+        let is_low = |key: i64| match after {
+            Some(after) if world.has(SourceFault::RangeInclusive) => key < after,
+            Some(after) => key <= after,
+            None => false,
+        };
+        let is_torn = world.has(SourceFault::SessionTorn) && at < world.committed;
+        let state = world.history.state(at, u64::from(is_torn));
+        let rows = state[plan.id.0 as usize].values();
+        let within = rows.filter(|row| !is_low(row[0]) && up_to.is_none_or(|up_to| row[0] <= up_to));
+        within.copied().collect()
+    }
+}
+
+fn key_of(boundary: Option<&Boundary>) -> Option<i64> {
+    boundary.map(|boundary| boundary.0.parse().unwrap())
+}
+
+/// Encodes a row as its plan wants it, or says why it cannot.
+fn convert(plan: &TablePlan, row: Row, into: &mut SnapshotRows) {
+    into.rows.begin_row();
+    for (column, value) in row.into_iter().enumerate() {
+        let encoded = plan.columns[column].encode(Scalar::Signed(value), into.rows.row());
+        if let Err(refusal) = encoded {
+            into.rows.abandon_row();
+            into.refused.push(RefusedRow {
+                key: row[0].to_string(),
+                cell: RefusedCell { column, refusal },
+            });
+            return;
+        }
+    }
+    into.rows.end_row();
+}
+
+impl SnapshotSession for SimSession {
+    async fn boundary(
+        &mut self,
+        plan: &TablePlan,
+        after: Option<&Boundary>,
+        rows: u64,
+    ) -> Result<Option<Boundary>, Failure> {
+        self.shared.step().await;
+        let mut world = self.shared.lock();
+        self.expect_view(&world, plan)?;
+        let asked = usize::try_from(rows).unwrap();
+        let rows = world.part(asked, 2, 5) - usize::from(world.has(SourceFault::BoundaryLow) && asked > 1);
+        let found = self.rows(&world, plan, key_of(after), None);
+        Ok(found.get(rows - 1).map(|row| Boundary(row[0].to_string())))
+    }
+
+    async fn begin(&mut self, plan: &Arc<TablePlan>, range: &Range) -> Result<(), Failure> {
+        let world = self.shared.lock();
+        self.expect_view(&world, plan)?;
+        let (after, up_to) = (key_of(range.after.as_ref()), key_of(range.up_to.as_ref()));
+        let rest = self.rows(&world, plan, after, up_to);
+        drop(world);
+        self.reading = Some(Arc::clone(plan));
+        self.rest = rest;
+        self.rest.reverse();
+        Ok(())
+    }
+
+    async fn read(
+        &mut self,
+        into: &mut SnapshotRows,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<ReadStatus, Failure> {
+        self.shared.step().await;
+        let plan = Arc::clone(self.reading.as_ref().unwrap());
+        let mut world = self.shared.lock();
+        if !world.has(SourceFault::RowsKept) {
+            into.rows.clear();
+            into.refused.clear();
+        }
+        match self.expect_view(&world, &plan) {
+            Err(_) if world.has(SourceFault::LostIsEnd) => return Ok(ReadStatus::End),
+            expected => expected?,
+        }
+        if world.fails(4) {
+            world.count("session lost in a range");
+            return Err(lost(code::SNAPSHOT_LOST));
+        }
+        let (rows_max, bytes_max) = if world.has(SourceFault::SizesIgnored) {
+            (usize::MAX, usize::MAX)
+        } else {
+            (world.part(rows_max, 1, 2), bytes_max)
+        };
+        while into.rows.len() + into.refused.len() < rows_max && into.rows.byte_len() < bytes_max {
+            let Some(row) = self.rest.pop() else {
+                return Ok(ReadStatus::End);
+            };
+            convert(&plan, row, into);
+            if world.has(SourceFault::RefusedPassedOver) {
+                into.refused.clear();
+            }
+        }
+        Ok(ReadStatus::More)
+    }
+}

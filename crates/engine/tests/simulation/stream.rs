@@ -1,0 +1,248 @@
+//! The source's changes: a stream that may be cut anywhere, and the decoder of its pieces.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::{Piece, PieceKind, Sequence};
+use spanferry_core::code::{self, Code};
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
+use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::scalar::Scalar;
+use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream};
+
+use crate::history::{Change, Row, Transaction};
+use crate::source::{SimSource, encode, lost};
+use crate::world::{Shared, SourceFault, World, number_of};
+
+/// Changes in one piece of the stream.
+const PIECE_CHANGES: usize = 3;
+
+impl ChangeSource for SimSource {
+    type Stream = SimStream;
+    type Decoder = SimDecoder;
+
+    async fn open(&self, after: &Position) -> Result<SimStream, Failure> {
+        let world = self.0.lock();
+        let stop = |code: Code| Failure::new(code, Class::StopMigration, "source", code.title());
+        if !world.holds(after) && !world.has(SourceFault::StrangerIsOpened) {
+            return Err(stop(code::HISTORY_CHANGED));
+        }
+        let reached = number_of(&after.to_string());
+        if reached < world.administration.purged && !world.has(SourceFault::ForgottenIsOpened) {
+            return Err(stop(code::POSITION_PURGED));
+        }
+        let first = if world.has(SourceFault::OneTwice) {
+            reached.saturating_sub(1)
+        } else {
+            reached + usize::from(world.has(SourceFault::OneMissed))
+        };
+        Ok(SimStream {
+            shared: self.0.clone(),
+            line: world.line(),
+            next: (first, 0),
+        })
+    }
+
+    fn decoder(&self, tables: &[Arc<TablePlan>]) -> SimDecoder {
+        SimDecoder {
+            shared: self.0.clone(),
+            plans: tables.to_vec(),
+            is_warm: false,
+        }
+    }
+}
+
+pub(crate) struct SimStream {
+    shared: Shared,
+    /// What it is a connection to.
+    line: (Option<usize>, u64),
+    /// Transaction and piece that come next.
+    next: (usize, usize),
+}
+
+impl SimStream {
+    /// The next piece, if its transaction is committed.
+    fn piece(&mut self, world: &mut World) -> Option<Piece> {
+        let (transaction, number) = self.next;
+        if transaction >= world.committed {
+            return None;
+        }
+        let count = match &world.history.transactions[transaction] {
+            Transaction::Changes(changes) => changes.len().div_ceil(PIECE_CHANGES).max(1),
+            Transaction::Truncate(_) | Transaction::Widen(_) | Transaction::Index(_) => 1,
+        };
+        let last = number + 1 == count;
+        self.next = if last {
+            world.received = world.received.max(transaction + 1);
+            (transaction + 1, 0)
+        } else {
+            (transaction, number + 1)
+        };
+        Some(Piece {
+            sequence: Sequence::ZERO,
+            number: 0,
+            last,
+            kind: PieceKind::Transaction,
+            transaction: world.transaction(transaction + 1),
+            committed_at_us: transaction as u64,
+            body: format!("{transaction} {number}").into_bytes(),
+        })
+    }
+}
+
+impl ChangeStream for SimStream {
+    async fn next(&mut self, pieces: &mut Vec<Piece>, bytes_max: usize) -> Result<(), Failure> {
+        let shared = self.shared.clone();
+        let (is_idle, in_hand) = {
+            let mut world = shared.lock();
+            let loses = world.has(SourceFault::CallLosesPiece);
+            let in_hand = if loses { self.piece(&mut world) } else { None };
+            (self.next.0 >= world.committed, in_hand)
+        };
+        tokio::time::sleep(Duration::from_millis(if is_idle { 1_000 } else { 20 })).await;
+        if let Some(piece) = in_hand {
+            pieces.push(piece);
+            return Ok(());
+        }
+        let mut world = shared.lock();
+        if world.line() != self.line {
+            if world.has(SourceFault::CutIsQuiet) {
+                return Ok(());
+            }
+            return Err(lost(code::SOURCE_FAILED));
+        }
+        world.advance(1);
+        let (pieces_max, mut bytes) = (world.part(usize::MAX, 1, 4), 0);
+        for _ in 0..pieces_max {
+            if bytes >= bytes_max || self.next.0 >= world.committed {
+                break;
+            }
+            if world.fails(4) {
+                world.count(if self.next.1 > 0 {
+                    "stream cut in a transaction"
+                } else {
+                    "stream cut"
+                });
+                return Err(lost(code::SOURCE_FAILED));
+            }
+            let piece = self.piece(&mut world);
+            bytes += piece.iter().map(|piece| piece.body.len()).sum::<usize>();
+            pieces.extend(piece);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) struct SimDecoder {
+    shared: Shared,
+    plans: Vec<Arc<TablePlan>>,
+    /// Whether it has seen a transaction.
+    is_warm: bool,
+}
+
+fn corrupt(text: &str) -> Failure {
+    Failure::new(
+        code::LOG_CORRUPT,
+        Class::StopMigration,
+        text,
+        "it is no transaction's",
+    )
+}
+
+impl SimDecoder {
+    fn plan(&self, table: usize) -> Option<&TablePlan> {
+        let plan = self.plans.iter().find(|plan| plan.id.0 as usize == table);
+        plan.map(Arc::as_ref)
+    }
+
+    fn tell(&self, change: &Change, sink: &mut dyn ChangeSink) {
+        let Some(plan) = self.plan(change.table) else {
+            return;
+        };
+        let table = plan.id;
+        let moved_is_kept = self.shared.lock().has(SourceFault::MovedIsKept);
+        match (change.old, change.new) {
+            (old, Some(new)) => match encoded(plan, new) {
+                Err(cell) => {
+                    let text = cell.refusal.to_string();
+                    sink.stop(
+                        table,
+                        finding(plan, code::VALUE_REFUSED, Severity::Blocking, &text),
+                    );
+                }
+                Ok(row) => match old {
+                    Some(old) if old != new[0] && !moved_is_kept => {
+                        sink.relocate(table, &encode(&[old]), &encode(&[new[0]]), &row);
+                    }
+                    Some(_) | None => sink.upsert(table, &encode(&[new[0]]), &row),
+                },
+            },
+            (Some(old), None) => sink.delete(table, &encode(&[old])),
+            (None, None) => panic!("a change changes something"),
+        }
+    }
+
+    fn tell_statement(&self, table: usize, severity: Severity, text: &str, sink: &mut dyn ChangeSink) {
+        let Some(plan) = self.plan(table) else {
+            return;
+        };
+        let found = finding(plan, code::DDL_SEEN, severity, text);
+        if severity == Severity::Blocking {
+            sink.stop(plan.id, found);
+        } else {
+            sink.notice(found);
+        }
+    }
+}
+
+fn finding(plan: &TablePlan, code: Code, severity: Severity, text: &str) -> Finding {
+    Finding::new(code, severity, Subject::table(plan.name().table.clone()), text)
+}
+
+fn encoded(plan: &TablePlan, row: Row) -> Result<Vec<u8>, RefusedCell> {
+    let mut encoder = RowEncoder::new();
+    encoder.begin();
+    for value in row {
+        encoder.cell(plan, Scalar::Signed(value))?;
+    }
+    Ok(encoder.row().to_vec())
+}
+
+/// Transaction and piece that a body names.
+fn place(body: &[u8]) -> Option<(usize, usize)> {
+    let (transaction, number) = std::str::from_utf8(body).ok()?.split_once(' ')?;
+    Some((transaction.parse().ok()?, number.parse().ok()?))
+}
+
+impl ChangeDecoder for SimDecoder {
+    fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure> {
+        TransactionId::parse(&piece.transaction).ok_or_else(|| corrupt(&piece.transaction))
+    }
+
+    fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
+        let (transaction, number) = place(&piece.body).ok_or_else(|| corrupt(&piece.transaction))?;
+        let was_warm = std::mem::replace(&mut self.is_warm, true);
+        if !was_warm && self.shared.lock().has(SourceFault::DecoderNeedsPast) {
+            return Ok(());
+        }
+        let (found, truncate_passes) = {
+            let world = self.shared.lock();
+            let found = world.history.transactions[transaction].clone();
+            (found, world.has(SourceFault::TruncatePassedOver))
+        };
+        match found {
+            Transaction::Truncate(_) if truncate_passes => {}
+            Transaction::Truncate(table) => self.tell_statement(table, Severity::Blocking, "TRUNCATE", sink),
+            Transaction::Widen(table) => self.tell_statement(table, Severity::Blocking, "ALTER TABLE", sink),
+            Transaction::Index(table) => self.tell_statement(table, Severity::Notice, "CREATE INDEX", sink),
+            Transaction::Changes(changes) => {
+                for change in changes.iter().skip(number * PIECE_CHANGES).take(PIECE_CHANGES) {
+                    self.tell(change, sink);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,326 @@
+//! What every `SnapshotSource` must do: sessions that each see one state between `low` and `high`, and hold nobody up.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::source::{
+    ChangeSource, HandOff, ReadStatus, SchemaSource, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
+};
+
+use super::model::{State, Told, capture, decode, range, read, seen};
+use super::{A, B, Bench, C, End, Row, Statement, Subject, Writer, delete, in_time, insert};
+
+/// Sessions of each snapshot.
+const SESSIONS: usize = 3;
+/// Snapshots opened under writers, with and without a lock.
+const ROUNDS: usize = 4;
+/// Every so many transactions of a writer are taken back.
+const TAKEN_BACK: i64 = 4;
+/// Rows of a table whose range is left open: more than one call brings.
+const ROWS: i64 = 50;
+/// How far an opening may have come when it is given up.
+const GIVEN_UP_AFTER_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
+
+pub(super) async fn check<S: Subject>(subject: &S) {
+    check_opening(subject).await;
+    check_mismatch(subject).await;
+    check_lost(subject).await;
+    check_ddl(subject).await;
+    check_dropped(subject).await;
+}
+
+/// How snapshots open: this depends on what the account may do.
+pub async fn check_opening<S: Subject>(subject: &S) {
+    check_consistency(subject).await;
+    check_standstill(subject).await;
+    check_open_transaction(subject).await;
+}
+
+fn rows() -> Vec<Row> {
+    (0..ROWS).map(|id| [id, -id, id % 7]).collect()
+}
+
+/// What the sessions of one snapshot saw.
+struct Seen {
+    low: Position,
+    high: Position,
+    states: Vec<State>,
+}
+
+async fn look<S: Subject>(subject: &S, bench: &Bench<S>, lock: bool) -> Seen {
+    let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, lock);
+    let mut snapshot = in_time("a snapshot", opening).await.unwrap();
+    assert_eq!(snapshot.sessions.len(), SESSIONS);
+    let expected = if lock { subject.hand_off() } else { HandOff::NoLock };
+    assert_eq!(snapshot.hand_off, expected);
+    if expected == HandOff::NoLock {
+        assert_eq!(snapshot.locked_for, Duration::ZERO);
+    } else {
+        assert_eq!(snapshot.low, snapshot.high, "nobody writes under a lock");
+    }
+    let mut states = Vec::new();
+    for session in &mut snapshot.sessions {
+        states.push(seen(session, &bench.plans).await);
+    }
+    Seen {
+        low: snapshot.low,
+        high: snapshot.high,
+        states,
+    }
+}
+
+/// Writes one key a transaction into two tables, every `of`-th from `first` on, until it is stopped.
+async fn write<W: Writer>(writer: &mut W, first: usize, of: usize, stopped: &Cell<bool>) {
+    for key in (i64::try_from(first).unwrap()..).step_by(of) {
+        if stopped.get() {
+            return;
+        }
+        let changes = [insert(A, [key, 0, 0]), insert(B, [key, 0, 0])];
+        if key % TAKEN_BACK == 0 {
+            writer.roll_back(&changes).await;
+        } else {
+            writer.commit(&changes).await;
+        }
+    }
+}
+
+/// Under writers each session sees whole transactions: at least those of `low`, at most those of `high`.
+async fn check_consistency<S: Subject>(subject: &S) {
+    let bench = Bench::new(subject).await;
+    let stopped = Cell::new(false);
+    let one = &mut subject.writer().await;
+    let two = &mut subject.writer().await;
+    let three = &mut subject.writer().await;
+    let open = async {
+        let mut found = Vec::new();
+        for _ in 0..ROUNDS {
+            found.push(look(subject, &bench, true).await);
+            found.push(look(subject, &bench, false).await);
+        }
+        stopped.set(true);
+        found
+    };
+    let (found, (), (), ()) = in_time("snapshots under writers", async {
+        tokio::join!(
+            open,
+            write(one, 1, 3, &stopped),
+            write(two, 2, 3, &stopped),
+            write(three, 3, 3, &stopped),
+        )
+    })
+    .await;
+    let written = written(&bench).await;
+    assert!(written.len() > found.len(), "there was hardly anything to see");
+    for Seen { low, high, states } in &found {
+        let [least, most] = [low, high].map(|position| {
+            let contained = written.iter().filter(|(id, _)| position.contains(id).unwrap());
+            contained.map(|(_, key)| *key).collect::<BTreeSet<i64>>()
+        });
+        for state in states {
+            let [in_a, in_b] = [A, B].map(|table| keys(state, table));
+            assert_eq!(in_a, in_b, "half a transaction");
+            assert!(least.is_subset(&in_a), "{low}: {least:?} in {in_a:?}");
+            assert!(in_a.is_subset(&most), "{high}: {in_a:?} in {most:?}");
+        }
+    }
+}
+
+/// Each transaction of the writers with its key, as the stream tells them.
+async fn written<S: Subject>(bench: &Bench<S>) -> Vec<(TransactionId, i64)> {
+    let mut decoder = bench.source.decoder(&bench.plans);
+    let transactions = capture(&bench.source, &bench.start).await;
+    let written = transactions.into_iter().map(|transaction| {
+        let told = decode(&mut decoder, std::slice::from_ref(&transaction));
+        let [Told::Upsert(0, row), Told::Upsert(1, _)] = told[..] else {
+            panic!("expected a row for each table, found {told:?}")
+        };
+        (transaction.id, row[0])
+    });
+    written.collect()
+}
+
+fn keys(state: &State, table: usize) -> BTreeSet<i64> {
+    let keys = state.keys().filter(|(of, _)| *of as usize == table);
+    keys.map(|(_, key)| *key).collect()
+}
+
+/// While nobody writes, all sessions stand at the one position; what is written later they do not see.
+async fn check_standstill<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    bench.insert(A, &rows()).await;
+    let (plan, later) = (&bench.plans[A].clone(), [ROWS, 0, 0]);
+    for lock in [true, false] {
+        let position = bench.source.position().await.unwrap();
+        let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, lock);
+        let mut snapshot = opening.await.unwrap();
+        assert_eq!((&snapshot.low, &snapshot.high), (&position, &position));
+        bench.insert(A, &[later]).await;
+        for session in &mut snapshot.sessions {
+            for _ in 0..2 {
+                assert_eq!(read(session, plan, &range(plan, None, None)).await, rows());
+            }
+        }
+        bench.writer.commit(&[delete(A, ROWS)]).await;
+    }
+}
+
+/// A transaction that is open while the sessions open is in none of them, and in the stream behind `high` once it is committed.
+async fn check_open_transaction<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    bench.insert(A, &rows()).await;
+    for (round, end) in (0..).zip([End::Commit, End::RollBack]) {
+        let row = [ROWS + round, 0, 0];
+        bench.writer.begin(&[insert(A, row), insert(B, row)]).await;
+        let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
+        let mut snapshot = in_time("a snapshot beside an open transaction", opening)
+            .await
+            .unwrap();
+        bench.writer.end(end).await;
+        for session in &mut snapshot.sessions {
+            let state = seen(session, &bench.plans).await;
+            assert!(!state.values().any(|found| *found == row), "{end:?}");
+        }
+        let behind = capture(&bench.source, &snapshot.high).await;
+        assert_eq!(behind.len(), usize::from(end == End::Commit));
+    }
+}
+
+/// The failure that stops table B, because it is not what its plan says.
+async fn check_mismatch<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    bench.insert(A, &rows()).await;
+    subject.run(Statement::AddColumn(B)).await;
+    for lock in [true, false] {
+        let opened = SnapshotSource::open(&bench.source, &bench.plans, 1, lock).await;
+        let failure = opened.map(|snapshot| snapshot.low).unwrap_err();
+        assert_eq!(
+            (failure.code, failure.class),
+            (code::SCHEMA_MISMATCH, Class::StopTable)
+        );
+        assert_eq!(failure.object, subject.tables()[B]);
+        // The others are none the worse.
+        let others = &bench.plans[A..=A];
+        let mut snapshot = SnapshotSource::open(&bench.source, others, 1, lock)
+            .await
+            .unwrap();
+        let whole = range(&others[0], None, None);
+        assert_eq!(read(&mut snapshot.sessions[0], &others[0], &whole).await, rows());
+    }
+}
+
+fn is_lost(failure: &Failure) -> bool {
+    failure.code == code::SNAPSHOT_LOST && matches!(failure.class, Class::Retry { .. })
+}
+
+/// Reads on until the session fails.
+async fn read_to_failure<S: SnapshotSession>(session: &mut S) -> Failure {
+    let mut rows = SnapshotRows::default();
+    let reading = async {
+        loop {
+            match session.read(&mut rows, 1, 1 << 20).await {
+                Ok(ReadStatus::More) => assert_eq!(rows.rows.len(), 1),
+                Ok(ReadStatus::End) => panic!("the range ended as if it were whole"),
+                Err(failure) => return failure,
+            }
+        }
+    };
+    in_time("a range that was lost", reading).await
+}
+
+/// A snapshot whose first session has begun to read table A.
+async fn begun<S: Subject>(bench: &Bench<S>) -> Snapshot<<S::Source as SnapshotSource>::Session> {
+    let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
+    let mut snapshot = opening.await.unwrap();
+    let (plan, mut rows) = (&bench.plans[A], SnapshotRows::default());
+    let session = &mut snapshot.sessions[0];
+    session.begin(plan, &range(plan, None, None)).await.unwrap();
+    let status = session.read(&mut rows, 1, 1 << 20).await.unwrap();
+    assert_eq!((status, rows.rows.len()), (ReadStatus::More, 1));
+    snapshot
+}
+
+/// A lost connection is a lost snapshot in whatever a session does, and never the end of a range.
+async fn check_lost<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    bench.insert(A, &rows()).await;
+    let mut snapshot = begun(&bench).await;
+    subject.disconnect().await;
+    let [reading, idle, bounding] = &mut snapshot.sessions[..] else {
+        panic!("expected {SESSIONS} sessions")
+    };
+    let failure = read_to_failure(reading).await;
+    assert!(is_lost(&failure), "{failure:?}");
+    let plan = &bench.plans[A];
+    let failure = bounding.boundary(plan, None, 1).await.unwrap_err();
+    assert!(is_lost(&failure), "{failure:?}");
+    let failure = match idle.begin(plan, &range(plan, None, None)).await {
+        Ok(()) => read_to_failure(idle).await,
+        Err(failure) => failure,
+    };
+    assert!(is_lost(&failure), "{failure:?}");
+    // A later call of the source opens a new connection.
+    let mut again = SnapshotSource::open(&bench.source, &bench.plans, 1, true)
+        .await
+        .unwrap();
+    assert_eq!(
+        read(&mut again.sessions[0], plan, &range(plan, None, None)).await,
+        rows()
+    );
+}
+
+/// A DDL never waits for a session: an open range is given up for it, one that has ended holds nothing any more.
+async fn check_ddl<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    bench.insert(A, &rows()).await;
+    bench.insert(B, &rows()).await;
+    let mut snapshot = begun(&bench).await;
+    let (a, b) = (&bench.plans[A], &bench.plans[B]);
+    let ended = &mut snapshot.sessions[1];
+    assert_eq!(read(ended, b, &range(b, None, None)).await, rows());
+    in_time(
+        "a DDL on a table that was read",
+        subject.run(Statement::AddIndex(B)),
+    )
+    .await;
+    assert_eq!(
+        read(ended, a, &range(a, None, None)).await,
+        rows(),
+        "it gave way to nobody"
+    );
+
+    in_time(
+        "a DDL on a table that is read",
+        subject.run(Statement::AddColumn(A)),
+    )
+    .await;
+    let failure = read_to_failure(&mut snapshot.sessions[0]).await;
+    let is_told =
+        is_lost(&failure) || (failure.code == code::SCHEMA_MISMATCH && failure.class == Class::StopTable);
+    assert!(is_told, "{failure:?}");
+    let untouched = &bench.plans[C];
+    let found = read(
+        &mut snapshot.sessions[2],
+        untouched,
+        &range(untouched, None, None),
+    )
+    .await;
+    assert_eq!(found, [] as [Row; 0], "it gave way to nobody");
+}
+
+/// A snapshot that is dropped, or given up while it opens, leaves no lock behind.
+async fn check_dropped<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    for (round, millis) in GIVEN_UP_AFTER_MS.into_iter().enumerate() {
+        let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
+        drop(tokio::time::timeout(Duration::from_millis(millis), opening).await);
+        let key = i64::try_from(round).unwrap();
+        in_time("a write behind a snapshot", bench.insert(A, &[[key, 0, 0]])).await;
+    }
+    drop(begun(&bench).await);
+    in_time("a write behind a snapshot", bench.insert(A, &[[ROWS, 0, 0]])).await;
+    in_time("a DDL behind a snapshot", subject.run(Statement::AddIndex(A))).await;
+}
