@@ -40,7 +40,7 @@ pub(super) async fn watch<S: SchemaSource>(
                 }
             }
             Err(failure) => {
-                tracing::debug!(failure = %failure.chain(), "the source does not say what it bears");
+                tracing::debug!(failure = %failure.for_log(), "the source does not say what it bears");
             }
         }
         tokio::time::sleep(LOOK_INTERVAL).await;

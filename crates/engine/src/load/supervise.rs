@@ -171,7 +171,7 @@ impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> 
             let lost = Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text);
             return Err(lost.caused_by(failure));
         }
-        tracing::warn!(failure = %failure.chain(), "the snapshot is lost; opening a new one for the rest");
+        tracing::warn!(failure = %failure.for_log(), "the snapshot is lost; opening a new one for the rest");
         self.shared.progress.find(lost_snapshot(&failure));
         if self.shared.stop.pause(self.backoff.delay(None)).await {
             Ok(())

@@ -154,7 +154,10 @@ async fn run(source: MysqlSource, connection: Connection, watch: Weak<Watch>) {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let Some(watch) = watch.upgrade() else { return };
         if let Err(error) = look(&source, &mut connection, &watch, &mut last).await {
-            tracing::warn!(%error, "the watch for waiting statements is disturbed and goes on");
+            tracing::warn!(
+                error = error.for_log(),
+                "the watch for waiting statements is disturbed and goes on"
+            );
             connection = None;
         }
     }
@@ -206,7 +209,11 @@ async fn must_wait(connection: &mut Connection, table: &str) -> Result<bool, Mys
         Ok(()) => Ok(false),
         Err(error) if error.server_code() == Some(LOCK_WAIT_TIMEOUT) => Ok(true),
         Err(error @ MysqlError::Server { .. }) if !error.is_connection_lost() => {
-            tracing::debug!(table, %error, "a table that is held cannot be looked at");
+            tracing::debug!(
+                table,
+                error = error.for_log(),
+                "a table that is held cannot be looked at"
+            );
             Ok(false)
         }
         Err(error) => Err(error),
