@@ -43,7 +43,7 @@ impl Subject for Shared {
         let mut deletes = Vec::new();
         {
             let mut world = self.lock();
-            world.administration.widened.clear();
+            world.administration.altered.clear();
             let state = world.history.states.last().unwrap();
             for (table, rows) in state.iter().enumerate() {
                 let delete = |key: &i64| Change {
@@ -66,15 +66,15 @@ impl Subject for Shared {
 
     async fn run(&self, statement: Statement) {
         let (table, transaction) = match statement {
-            Statement::AddColumn(table) => (table, Transaction::Widen(table)),
+            Statement::ChangeColumn(table) => (table, Transaction::Alter(table)),
             Statement::AddIndex(table) => (table, Transaction::Index(table)),
             Statement::Truncate(table) => (table, Transaction::Truncate(table)),
         };
         commit(self, transaction).await;
         let administration = &mut self.lock().administration;
         administration.statements[table] += 1;
-        if matches!(statement, Statement::AddColumn(_)) {
-            administration.widened.insert(table);
+        if matches!(statement, Statement::ChangeColumn(_)) {
+            administration.altered.insert(table);
         }
     }
 

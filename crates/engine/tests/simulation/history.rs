@@ -35,7 +35,7 @@ pub(crate) enum Transaction {
     /// A statement that changes rows without row events.
     Truncate(usize),
     /// A statement that changes a table's definition.
-    Widen(usize),
+    Alter(usize),
     /// A statement that changes nothing that a row shows.
     Index(usize),
 }
@@ -61,7 +61,7 @@ impl History {
         match &transaction {
             Transaction::Changes(changes) => changes.iter().for_each(|change| apply(&mut state, change)),
             Transaction::Truncate(table) => state[*table].clear(),
-            Transaction::Widen(_) | Transaction::Index(_) => {}
+            Transaction::Alter(_) | Transaction::Index(_) => {}
         }
         self.transactions.push(transaction);
         self.states.push(state);

@@ -131,7 +131,7 @@ async fn check_statements<S: Subject>(subject: &S) {
     for (statement, expected) in [
         (Statement::AddIndex(A), Told::Notice(code::DDL_SEEN)),
         (Statement::Truncate(A), stop.clone()),
-        (Statement::AddColumn(A), stop),
+        (Statement::ChangeColumn(A), stop),
     ] {
         let mut bench = Bench::new(subject).await;
         bench.insert(A, &[[1, 1, 1]]).await;

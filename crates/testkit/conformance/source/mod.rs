@@ -55,8 +55,8 @@ pub enum End {
 /// A statement that is no change of rows, on a table by its place.
 #[derive(Debug, Clone, Copy)]
 pub enum Statement {
-    /// The definition changes.
-    AddColumn(usize),
+    /// The last column becomes one of decimals.
+    ChangeColumn(usize),
     /// Nothing changes that a row shows.
     AddIndex(usize),
     /// All rows go without being named.

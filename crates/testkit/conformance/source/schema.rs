@@ -53,7 +53,7 @@ async fn check_catalog<S: Subject>(subject: &S) {
     assert!(!identity.is_empty());
     assert_eq!(subject.source().identity().await.unwrap(), identity);
 
-    subject.run(Statement::AddColumn(B)).await;
+    subject.run(Statement::ChangeColumn(B)).await;
     let after = definitions(&bench.source).await;
     assert_eq!(after.len(), before.len());
     for (table, (old, new)) in before.iter().zip(&after).enumerate() {
