@@ -1,19 +1,22 @@
 //! `cargo xtask demo`: a web shop moves to Spanner while its application writes, and survives a kill on the way.
 
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use mysql_async::Pool;
 use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
 use spanferry_testkit::workload::{self, Load, LoadOptions, Rows};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::TaskError;
-use crate::cargo::{cargo, emulator_missing, service, succeeds, workspace};
+use crate::cargo::{Build, build, emulator_missing, service, succeeds};
 use crate::migration::{Spanferry, interrupt};
+use crate::terminal::TerminalModes;
+use crate::{TaskError, failed, runtime};
 
 /// The schema at the source and the database at the target.
 const SCHEMA: &str = "shop";
@@ -52,14 +55,9 @@ enum SourceKind {
 
 /// The whole demo; whatever was started is ended when this returns, also after Ctrl-C.
 pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| TaskError::Run {
-            program: "tokio".into(),
-            source,
-        })?;
+    // The process that is killed on the way cannot give them back.
+    let _terminal = TerminalModes::remember();
+    let runtime = runtime()?;
     runtime.block_on(async {
         let failed = |source| TaskError::Run {
             program: "signal handler".into(),
@@ -68,19 +66,29 @@ pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
         let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
         // Dropping the demo's future drops its children, servers and folder.
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             _ = interrupts.recv() => Err(TaskError::Interrupted),
             _ = terminations.recv() => Err(TaskError::Interrupted),
             outcome = demo(options) => outcome,
+        };
+        // A step that held this thread, such as the build, was sent the same signal and failed of it.
+        if outcome.is_err() && (has_come(&mut interrupts).await || has_come(&mut terminations).await) {
+            return Err(TaskError::Interrupted);
         }
+        outcome
     })
+}
+
+/// Whether a signal has come meanwhile.
+async fn has_come(signal: &mut Signal) -> bool {
+    poll_fn(|context| Poll::Ready(signal.poll_recv(context).is_ready())).await
 }
 
 async fn demo(options: &Options) -> Result<(), TaskError> {
     let emulator_found = find_emulator().await?;
     say("building spanferry");
-    let program = build()?;
+    let program = build(&["spanferry"], Build::Quick)?.join("spanferry");
     let started = Instant::now();
     let emulator = match emulator_found {
         Some(attached) => attached,
@@ -213,24 +221,6 @@ async fn find_emulator() -> Result<Option<Emulator>, TaskError> {
     if found { Ok(None) } else { Err(emulator_missing()) }
 }
 
-/// Builds the program and names its file. Our own crates are optimised; the others are shared with the test builds, which
-/// optimise them too, so that a clean build compiles them once.
-fn build() -> Result<PathBuf, TaskError> {
-    let built = succeeds(cargo().args([
-        "build",
-        "--package",
-        "spanferry",
-        "--config",
-        "profile.dev.opt-level=2",
-    ]))?;
-    if !built {
-        return Err(TaskError::Failed("spanferry does not build, see above".into()));
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    Ok(target.join("debug/spanferry"))
-}
-
 /// The source: what was asked for, or MariaDB where MySQL cannot be had.
 fn start_source(kind: SourceKind) -> Result<Server, TaskError> {
     if kind == SourceKind::Mysql {
@@ -271,17 +261,6 @@ async fn fill(server: &Server, rows: &Rows) -> Result<Pool, TaskError> {
     workload::fill(&pool, rows, 1).await.map_err(lost)?;
     say(&format!("filled in {:.1} s", began.elapsed().as_secs_f32()));
     Ok(pool)
-}
-
-fn failed(what: &str, error: &dyn std::error::Error) -> TaskError {
-    let mut text = format!("{what}: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    TaskError::Failed(text)
 }
 
 fn say(text: &str) {

@@ -11,6 +11,7 @@ mod demo;
 mod migration;
 mod soak;
 mod suite;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -72,6 +73,25 @@ impl TaskError {
             Self::Interrupted => 130,
         }
     }
+}
+
+/// A failure with all its causes.
+pub(crate) fn failed(what: &str, error: &dyn std::error::Error) -> TaskError {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    TaskError::Failed(format!("{what}: {}", texts.join(": ")))
+}
+
+/// The runtime of a task that talks to servers.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, TaskError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| TaskError::Run {
+            program: "tokio".into(),
+            source,
+        })
 }
 
 fn main() -> ExitCode {

@@ -1,10 +1,19 @@
 //! `cargo xtask test`: format check, lints and every test, with one closing line.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::TaskError;
 use crate::cargo::{cargo, emulator_missing, service, succeeds};
+
+/// How long no line may come from the tests. The longest of them takes about four minutes on a busy machine.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
+/// Lines that wait to be printed.
+const LINES_WAITING: usize = 1024;
 
 /// Counts of everything that was run; a check of the whole source counts as one test.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -72,6 +81,8 @@ pub(crate) fn run() -> Result<(), TaskError> {
         "warnings",
     ]))?);
     println!("==> cargo test --workspace");
+    // Built apart, so that the time in which no test ends is not the compiler's.
+    succeeds(cargo().args(["test", "--workspace", "--no-run"]))?;
     let before = tally.passed + tally.failed;
     tests(&mut tally)?;
     if tally.passed + tally.failed == before {
@@ -106,9 +117,7 @@ fn tests(tally: &mut Tally) -> Result<(), TaskError> {
         .spawn()
         .map_err(run)?;
     let output = child.stdout.take().expect("stdout is a pipe");
-    let mut lines = BufReader::new(output).split(b'\n');
-    while let Some(line) = lines.next().transpose().map_err(run)? {
-        let line = String::from_utf8_lossy(&line);
+    for line in lines(output, child.id()) {
         println!("{line}");
         tally.read(&line);
     }
@@ -120,9 +129,70 @@ fn tests(tally: &mut Tally) -> Result<(), TaskError> {
     Ok(())
 }
 
+/// The lines of `output`, as they come. Where none comes for `SILENCE_MAX`, the programs that process `cargo` has started are
+/// ended: a test that hangs fails the run, and the tests after it still run.
+fn lines(output: impl Read + Send + 'static, cargo: u32) -> impl Iterator<Item = String> {
+    let (sender, receiver) = sync_channel::<String>(LINES_WAITING);
+    // Ends with the pipe, or with the receiver.
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    std::iter::from_fn(move || {
+        loop {
+            match receiver.recv_timeout(SILENCE_MAX) {
+                Ok(line) => return Some(line),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => end_children(cargo),
+            }
+        }
+    })
+}
+
+/// Kills what a process has started; what that has started in turn ends by itself, as after any kill.
+fn end_children(of: u32) {
+    let seconds = SILENCE_MAX.as_secs();
+    for child in children(of) {
+        println!(
+            "error: no test has ended for {seconds} s: process {child} is killed; tests without a result above hang"
+        );
+        // An error means that it is gone by itself: as good.
+        let _gone = Pid::from_raw(child).map(|child| kill_process(child, Signal::KILL));
+    }
+}
+
+/// The processes whose parent is `of`. Source: proc(5), `/proc/PID/task/TID/children`.
+fn children(of: u32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{of}/task"));
+    let lists = threads.into_iter().flatten().flatten();
+    lists
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|child| child.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{Tally, children};
+
+    #[test]
+    fn children_are_found() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let found = children(std::process::id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.contains(&i32::try_from(child.id()).unwrap()), "{found:?}");
+    }
 
     #[test]
     fn results_add_up() {

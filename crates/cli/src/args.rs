@@ -97,6 +97,17 @@ pub(crate) fn command() -> clap::Command {
     })
 }
 
+/// Names of the options that the configuration file may give too.
+pub(crate) fn option_names() -> Vec<String> {
+    let migrate = MigrateArgs::augment_args(clap::Command::new("migrate"));
+    migrate
+        .get_arguments()
+        .filter_map(|option| option.get_long())
+        .filter(|name| *name != "config")
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
 /// Moves a live MySQL or MariaDB database into Google Cloud Spanner.
 #[derive(Debug, Parser)]
 #[command(
@@ -127,7 +138,7 @@ pub(crate) enum Verb {
     Verify(Common),
     /// Empty the group of a table at the target, so that the next `migrate` loads it anew.
     Resync(ResyncArgs),
-    /// Give a migration up or finish it: drop the control tables, erase the change log.
+    /// Give a migration up or finish it: drop the control tables, erase the change log; refused where there is neither.
     End(EndArgs),
     /// Explain an error code.
     Explain {

@@ -1,13 +1,12 @@
 //! Shows how far a running comparison is: one line renewed on a terminal, plain lines otherwise, nothing for a program.
 
 use std::cell::RefCell;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use spanferry_engine::verify::Reading;
 
 use crate::args::Output;
+use crate::screen::Screen;
 use crate::{render, standing};
 
 /// How often the line on a terminal is renewed.
@@ -18,7 +17,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// The progress of one comparison.
 pub(crate) struct Comparison {
     output: Output,
-    screen: Option<ProgressBar>,
+    screen: Screen,
     /// The last look that was shown, and when.
     last: RefCell<(Instant, Reading)>,
 }
@@ -26,24 +25,18 @@ pub(crate) struct Comparison {
 impl Comparison {
     /// Progress for a person at a terminal or at a log, or none.
     pub(crate) fn new(output: Output) -> Comparison {
-        let terminal = output == Output::Text && std::io::stderr().is_terminal();
-        let whole = ProgressStyle::with_template("{msg}").expect("the template names a known key");
         Comparison {
             output,
-            screen: terminal.then(|| ProgressBar::no_length().with_style(whole)),
+            screen: Screen::open(output),
             last: RefCell::new((Instant::now(), Reading::default())),
         }
     }
 
     /// Prints lines that stay.
     pub(crate) fn say(&self, lines: &[String]) {
-        if self.output == Output::Json {
-            return;
-        }
-        let print = || lines.iter().for_each(|line| render::say(line));
-        match &self.screen {
-            Some(screen) => screen.suspend(print),
-            None => print(),
+        if self.output == Output::Text {
+            self.screen
+                .above(|| lines.iter().for_each(|line| render::say(line)));
         }
     }
 
@@ -51,23 +44,22 @@ impl Comparison {
     pub(crate) fn look(&self, now: &Reading) {
         let mut last = self.last.borrow_mut();
         let since = last.0.elapsed();
-        let due = self.screen.is_some() || since >= LINE_INTERVAL;
+        let due = self.screen.is_drawn() || since >= LINE_INTERVAL;
         if self.output == Output::Json || now.table.is_empty() || !due {
             return;
         }
         let text = line(&last.1, now, since);
-        match &self.screen {
-            Some(screen) => screen.set_message(standing::cut(&text, render::terminal_size().0)),
-            None => render::tell(&text),
+        if self.screen.is_drawn() {
+            self.screen.draw(standing::cut(&text, render::terminal_size().0));
+        } else {
+            render::tell(&text);
         }
         *last = (Instant::now(), now.clone());
     }
 
     /// Takes the renewed line away.
     pub(crate) fn finish(&self) {
-        if let Some(screen) = &self.screen {
-            screen.finish_and_clear();
-        }
+        self.screen.clear();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::target::TablePhase;
@@ -45,19 +46,23 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, snapshot: Option<&
         .map(finding)
         .collect();
     let position = snapshot.map(|snapshot| &snapshot.position);
-    json!({"event": "end", "exit_status": exit_status, "error": failure(error), "interrupted": false,
+    json!({"event": "end", "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
         "position": position, "stopped": [], "findings": findings, "process": usage::report()})
 }
 
 /// A finding.
 pub(crate) fn finding(finding: &Finding) -> Value {
-    let severity = match finding.severity {
+    json!({"code": finding.code.to_string(), "severity": severity(finding.severity), "table": finding.subject.table,
+        "part": finding.subject.part, "text": finding.text, "remedy": finding.remedy})
+}
+
+/// The word for a severity.
+pub(crate) fn severity(severity: Severity) -> &'static str {
+    match severity {
         Severity::Notice => "notice",
         Severity::Warning => "warning",
         Severity::Blocking => "blocking",
-    };
-    json!({"code": finding.code.to_string(), "severity": severity, "table": finding.subject.table,
-        "part": finding.subject.part, "text": finding.text, "remedy": finding.remedy})
+    }
 }
 
 /// Where a migration stands, as one process saw it at `at_us` (microseconds since 1970).
@@ -72,7 +77,7 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
         "age_seconds": 0,
         "phase": snapshot.phase,
         "caught_up": snapshot.caught_up,
-        "rows_estimate": sum(|table| table.rows_estimate.max(table.rows_loaded)),
+        "rows_estimate": sum(rows_expected),
         "rows_loaded": sum(|table| table.rows_loaded),
         "rows_per_second": rates.rows,
         "bytes_loaded": sum(|table| table.bytes_loaded),
@@ -97,9 +102,19 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
     })
 }
 
+/// Rows that the load of a table makes: the source's estimate, until the table is loaded and the number known.
+fn rows_expected(table: &TableProgress) -> u64 {
+    match table.phase {
+        TablePhase::Stopped | TablePhase::Pending | TablePhase::Loading => {
+            table.rows_estimate.max(table.rows_loaded)
+        }
+        TablePhase::Loaded | TablePhase::Joined | TablePhase::Constrained => table.rows_loaded,
+    }
+}
+
 fn tables(tables: &[TableProgress], rates: &Rates) -> Vec<Value> {
     let one = |(index, table): (usize, &TableProgress)| {
-        json!({"name": table.name, "group": table.group, "phase": table.phase.word(), "rows_estimate": table.rows_estimate,
+        json!({"name": table.name, "group": table.group, "phase": table.phase.word(), "rows_estimate": rows_expected(table),
             "rows_loaded": table.rows_loaded, "rows_per_second": rates.table_rows(index), "bytes_loaded": table.bytes_loaded,
             "bytes_per_second": rates.table_bytes(index), "eta_seconds": rates.table_eta(index), "stopped": table.stopped})
     };

@@ -4,8 +4,11 @@ mod args;
 mod clock;
 mod command;
 mod comparison;
+mod fit;
+mod interrupt;
 mod json;
 mod monitor;
+mod nearest;
 mod probe;
 mod prompt;
 mod quantity;
@@ -15,11 +18,14 @@ mod reference;
 mod render;
 mod run_file;
 mod run_log;
+mod screen;
+mod selection;
 mod session;
 mod settings;
 mod source;
 mod standing;
 mod state_dir;
+mod terminal_mode;
 mod usage;
 
 use std::process::ExitCode;
@@ -30,6 +36,7 @@ use spanferry_core::code::Exit;
 use spanferry_core::failure::Failure;
 
 use crate::args::{Cli, Output, Verb};
+use crate::interrupt::or_interrupted;
 use crate::settings::Settings;
 
 #[global_allocator]
@@ -54,17 +61,20 @@ fn main() -> ExitCode {
     };
     let output = output(&cli.verb);
     let migrates = matches!(cli.verb, Verb::Migrate(_));
-    match runtime.block_on(run(cli.verb)) {
+    let ended = runtime.block_on(run(cli.verb));
+    // What is still under way, such as a question to a name server, holds nobody up.
+    runtime.shutdown_background();
+    match ended {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             let status = failure.code.exit().status();
             match output {
                 // The last line of a run's events, also of one that could not begin.
                 Output::Json if migrates => {
-                    render::say(&json::end_of_failed(&failure, status, None).to_string());
+                    render::say_json(&json::end_of_failed(&failure, status, None));
                 }
                 Output::Json => {
-                    render::say(&serde_json::json!({"error": json::failure(&failure)}).to_string());
+                    render::say_json(&serde_json::json!({"error": json::failure(&failure)}));
                 }
                 Output::Text => render::tell(&render::failure(&failure)),
             }
@@ -118,11 +128,15 @@ fn output(verb: &Verb) -> Output {
 
 async fn run(verb: Verb) -> Result<u8, Failure> {
     match verb {
-        Verb::Check(common) => command::check::run(&Settings::load(&common)?.with_password()?).await,
+        Verb::Check(common) => {
+            let settings = Settings::load(&common)?.with_password()?;
+            or_interrupted("check", command::check::run(&settings)).await
+        }
         Verb::Migrate(args) => command::migrate::run(&Settings::load_migrate(&args)?.with_password()?).await,
         Verb::Status(common) => command::status::run(&Settings::load_known(&common, true)?),
         Verb::Verify(common) => {
-            command::verify::run(&Settings::load_known(&common, false)?.with_password()?).await
+            let settings = Settings::load_known(&common, false)?.with_password()?;
+            or_interrupted("verify", command::verify::run(&settings)).await
         }
         Verb::Resync(args) => {
             let settings = Settings::load_known(&args.common, true)?.with_password()?;

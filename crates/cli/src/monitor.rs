@@ -1,11 +1,9 @@
 //! Shows a running migration: a bar per table on a terminal, plain lines otherwise, JSON lines if asked, and status.json.
 
-use std::io::IsTerminal;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use spanferry_engine::progress::{Progress, Snapshot};
 use spanferry_engine::stop::StopSignal;
@@ -13,6 +11,7 @@ use spanferry_engine::stop::StopSignal;
 use crate::args::Output;
 use crate::clock::now_us;
 use crate::rates::Meter;
+use crate::screen::Screen;
 use crate::state_dir::StateDir;
 use crate::{json, render, standing};
 
@@ -26,23 +25,25 @@ pub(crate) async fn watch(
     progress: Arc<Progress>,
     state: Arc<StateDir>,
     output: Output,
+    screen: Arc<Screen>,
     said: Range<usize>,
     stop: StopSignal,
 ) {
-    let mut monitor = Monitor::new(output, said);
+    let mut monitor = Monitor::new(output, screen, said);
     monitor.look(&progress, &state, true);
     while stop.pause(LOOK_INTERVAL).await {
         monitor.look(&progress, &state, true);
     }
     monitor.look(&progress, &state, false);
-    monitor.finish();
+    // What it showed last stays readable above the closing lines.
+    monitor.screen.close();
 }
 
 struct Monitor {
     output: Output,
     meter: Meter,
-    /// The bars of all tables and the summary above them, redrawn as one; none off a terminal.
-    screen: Option<ProgressBar>,
+    /// The bars of all tables and the summary above them, redrawn as one.
+    screen: Arc<Screen>,
     said_at: Instant,
     phases_said: String,
     findings: usize,
@@ -50,13 +51,11 @@ struct Monitor {
 }
 
 impl Monitor {
-    fn new(output: Output, findings_said: Range<usize>) -> Monitor {
-        let terminal = output == Output::Text && std::io::stderr().is_terminal();
-        let whole = ProgressStyle::with_template("{msg}").expect("the template names a known key");
+    fn new(output: Output, screen: Arc<Screen>, findings_said: Range<usize>) -> Monitor {
         Monitor {
             output,
             meter: Meter::default(),
-            screen: terminal.then(|| ProgressBar::no_length().with_style(whole)),
+            screen,
             said_at: Instant::now(),
             phases_said: String::new(),
             findings: 0,
@@ -76,10 +75,12 @@ impl Monitor {
             tracing::error!(failure = %failure.chain(), "the status cannot be written");
         }
         self.show_findings(&snapshot);
-        match (&self.screen, self.output) {
-            (_, Output::Json) => render::say(&json!({"event": "progress", "status": status}).to_string()),
-            (Some(screen), Output::Text) => screen.set_message(screen_text(&status, render::terminal_size())),
-            (None, Output::Text) => self.show_line(&status, running),
+        match self.output {
+            Output::Json => render::say_json(&json!({"event": "progress", "status": status})),
+            Output::Text if self.screen.is_drawn() => {
+                self.screen.draw(screen_text(&status, render::terminal_size()));
+            }
+            Output::Text => self.show_line(&status, running),
         }
     }
 
@@ -89,14 +90,10 @@ impl Monitor {
                 continue;
             }
             if self.output == Output::Json {
-                render::say(&json!({"event": "finding", "finding": json::finding(finding)}).to_string());
+                render::say_json(&json!({"event": "finding", "finding": json::finding(finding)}));
                 continue;
             }
-            let text = render::finding(finding);
-            match &self.screen {
-                Some(screen) => screen.suspend(|| render::tell(&text)),
-                None => render::tell(&text),
-            }
+            self.screen.tell(&render::finding(finding));
         }
         self.findings = snapshot.findings.len();
     }
@@ -109,13 +106,6 @@ impl Monitor {
         render::tell(&standing::line(status));
         self.phases_said = phases;
         self.said_at = Instant::now();
-    }
-
-    fn finish(&self) {
-        if let Some(screen) = &self.screen {
-            // What it showed last stays readable above the closing lines.
-            screen.abandon();
-        }
     }
 }
 

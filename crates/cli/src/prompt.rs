@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+
+use crate::terminal_mode::ModesOff;
 
 /// The terminal of this process, also when its output goes elsewhere.
 const TERMINAL: &str = "/dev/tty";
@@ -34,33 +36,10 @@ pub(crate) fn password(question: &str) -> Result<Option<String>, Failure> {
 
 fn ask(mut terminal: &File, question: &str) -> std::io::Result<String> {
     terminal.write_all(question.as_bytes())?;
-    let hidden = Hidden::new(terminal)?;
+    let hidden = ModesOff::new(terminal, LocalModes::ECHO, OptionalActions::Flush)?;
     let mut line = String::new();
     BufReader::new(terminal).read_line(&mut line)?;
     drop(hidden);
     terminal.write_all(b"\n")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// Echo is off while this lives.
-struct Hidden<'a> {
-    terminal: &'a File,
-    before: Termios,
-}
-
-impl<'a> Hidden<'a> {
-    fn new(terminal: &'a File) -> std::io::Result<Hidden<'a>> {
-        let before = tcgetattr(terminal)?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
-        Ok(Hidden { terminal, before })
-    }
-}
-
-impl Drop for Hidden<'_> {
-    fn drop(&mut self) {
-        // A terminal that is gone needs no echo.
-        let _gone = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
-    }
 }

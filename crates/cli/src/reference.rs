@@ -9,6 +9,7 @@ use clap::Args;
 use spanferry_core::code::ALL;
 
 use crate::args::{self, MigrateArgs};
+use crate::command::explain;
 
 /// Set, it makes the tests write the pages instead of comparing them.
 const WRITE_VARIABLE: &str = "SPANFERRY_WRITE_DOCS";
@@ -37,10 +38,10 @@ fn errors() {
         let title = code.title();
         write!(
             text,
-            "\n## {code}\n\n{}{}. Exit status {}.\n\n{}\n",
+            "\n## {code}\n\n{}{}. {}.\n\n{}\n",
             title[..1].to_uppercase(),
             &title[1..],
-            code.exit().status(),
+            explain::consequence(*code),
             code.explanation()
         )
         .expect("text grows");

@@ -4,33 +4,41 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity};
+use serde_json::Value;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Subject};
 
-/// Writes a line to standard output; a reader that has gone away is no error.
-pub(crate) fn say(line: &str) {
+use crate::fit::fitted;
+use crate::json;
+
+/// Writes lines for a person to standard output, fitted to it; a reader that has gone away is no error.
+pub(crate) fn say(text: &str) {
+    say_whole(&fitted(text, std::io::stdout()));
+}
+
+/// Writes an object for a program to standard output, in one line.
+pub(crate) fn say_json(object: &Value) {
+    say_whole(&object.to_string());
+}
+
+/// Writes a line to standard output as it is: it will be copied or read by a program.
+pub(crate) fn say_whole(line: &str) {
     let mut out = std::io::stdout().lock();
     // A closed pipe (`spanferry status | head`) must not end a migration.
     let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Writes a line to standard error.
-pub(crate) fn tell(line: &str) {
+/// Writes lines for a person to standard error, fitted to it.
+pub(crate) fn tell(text: &str) {
+    let text = fitted(text, std::io::stderr());
     let mut out = std::io::stderr().lock();
-    let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Whether standard error takes colours.
-fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
+/// A text in a colour, which [`say`] and [`tell`] take away where it is not wanted.
 fn paint(text: &str, code: &str) -> String {
-    if colours() {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    format!("\x1b[{code}m{text}\x1b[0m")
 }
 
 /// A failure as `error[SF-1234]: what`, its causes, and what to do.
@@ -55,26 +63,39 @@ pub(crate) fn failure(failure: &Failure) -> String {
 
 /// A finding with the statement that mends it.
 pub(crate) fn finding(finding: &Finding) -> String {
-    let (word, code) = match finding.severity {
-        Severity::Notice => ("notice", "36"),
-        Severity::Warning => ("warning", "33"),
-        Severity::Blocking => ("blocking", "1;31"),
+    let word = json::severity(finding.severity);
+    let code = finding.code.to_string();
+    finding_of(
+        word,
+        &code,
+        &finding.subject,
+        &finding.text,
+        finding.remedy.as_deref(),
+    )
+}
+
+/// A finding whose severity and code are words, as another process has written them.
+pub(crate) fn finding_of(
+    severity: &str,
+    code: &str,
+    subject: &Subject,
+    text: &str,
+    remedy: Option<&str>,
+) -> String {
+    let colour = match severity {
+        "notice" => "36",
+        "warning" => "33",
+        _ => "1;31",
     };
-    let subject = finding.subject.to_string();
+    let subject = subject.to_string();
     let place = if subject.is_empty() {
         String::new()
     } else {
         format!("`{subject}`: ")
     };
-    let mut text = format!(
-        "{}: {place}{}",
-        paint(&format!("{word}[{}]", finding.code), code),
-        finding.text
-    );
-    if let Some(remedy) = &finding.remedy {
-        let _written = write!(text, "\n  fix: {remedy}");
-    }
-    text
+    let head = paint(&format!("{severity}[{code}]"), colour);
+    let fix = remedy.map_or_else(String::new, |remedy| format!("\n  fix: {remedy}"));
+    format!("{head}: {place}{text}{fix}")
 }
 
 /// A count with thousands separated.
@@ -141,11 +162,15 @@ pub(crate) fn confirm(question: &str, word: &str) -> bool {
     std::io::stdin().read_line(&mut line).is_ok() && line.trim() == word
 }
 
+/// The failure of a verb that asks first and was not told to go on.
+pub(crate) fn not_confirmed(verb: &str) -> Failure {
+    let hint = format!("Type `{verb}` when asked; without a terminal, or to go on unasked, give `--yes`.");
+    Failure::new(code::USAGE, Class::StopMigration, verb, "not confirmed").hint(hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::code;
-    use spanferry_core::failure::Class;
 
     #[test]
     fn numbers_are_readable() {
@@ -182,8 +207,8 @@ mod tests {
         );
         assert_eq!(
             text,
-            "error[SF-2001]: db:3306: cannot be reached\n  caused by: connection refused\n  \
-             hint: Check host, port, firewall and that the server listens there."
+            "\x1b[1;31merror[SF-2001]\x1b[0m: db:3306: cannot be reached\n  caused by: connection refused\n  \
+             \x1b[1;36mhint\x1b[0m: Check host, port, firewall and that the server listens there."
         );
     }
 }

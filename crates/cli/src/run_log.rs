@@ -6,11 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::Failure;
 use tracing_subscriber::EnvFilter;
 
-use crate::state_dir::StateDir;
+use crate::state_dir::{StateDir, disk_failed};
 
 /// Most bytes of the log before it becomes the old one, which takes the place of an older one: enough for weeks.
 const RUN_LOG_BYTES_MAX: u64 = 16 << 20;
@@ -19,16 +18,8 @@ const OLD_NAME: &str = "run.log.old";
 
 /// Sends everything that is traced to the state directory. `SPANFERRY_LOG` sets the filter, `info` without it.
 pub(crate) fn start(state: &StateDir) -> Result<(), Failure> {
-    let log = RunLog::open(state.path(), RUN_LOG_BYTES_MAX).map_err(|cause| {
-        let object = state.path().join(NAME).display().to_string();
-        Failure::new(
-            code::DISK_FAILED,
-            Class::StopMigration,
-            object,
-            "cannot be written",
-        )
-        .caused_by(cause)
-    })?;
+    let log = RunLog::open(state.path(), RUN_LOG_BYTES_MAX)
+        .map_err(disk_failed(&state.path().join(NAME), "cannot be written"))?;
     let filter = EnvFilter::try_from_env("SPANFERRY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

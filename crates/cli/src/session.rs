@@ -19,6 +19,7 @@ use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 
 use crate::render;
+use crate::selection::nothing_selected;
 use crate::settings::Settings;
 use crate::source::default_server_id;
 use crate::state_dir::default_budget;
@@ -83,15 +84,14 @@ impl Session {
             .filter(|table| settings.selects(&table.name.table))
             .cloned()
             .collect();
+        let tables: Vec<&str> = catalog
+            .tables
+            .iter()
+            .map(|table| table.name.table.as_str())
+            .collect();
         if selected.is_empty() {
             let schema = &settings.need_source()?.schema;
-            let text = "no table of the schema is selected";
-            return Err(Failure::new(
-                code::SOURCE_SCHEMA,
-                Class::StopMigration,
-                schema.clone(),
-                text,
-            ));
+            return Err(nothing_selected(settings, schema, &tables));
         }
         let found = self.describe().await?;
         let database_missing = found.is_none();
@@ -111,6 +111,7 @@ impl Session {
         let mut mapped = mapping::map(selected, &options);
         let mut findings = self.source.check(&request).await?;
         findings.append(&mut mapped.findings);
+        findings.extend(settings.globs_without_table(&tables));
         findings.extend(other_objects(&catalog));
         findings.extend(log_space(settings, bytes_estimate));
         let plans: Vec<Arc<TablePlan>> = mapped.plans.into_iter().map(Arc::new).collect();

@@ -13,7 +13,8 @@ use spanferry_mysql::Options as SourceOptions;
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
-use crate::args::{Common, DialectName, MigrateArgs, Output, StopWhenName};
+use crate::args::{Common, DialectName, MigrateArgs, Output, StopWhenName, option_names};
+use crate::nearest::nearest;
 use crate::prompt;
 use crate::quantity::{ByteCount, ByteRate};
 use crate::run_file::RunFile;
@@ -256,12 +257,6 @@ impl Settings {
     pub(crate) fn target_text(&self) -> String {
         self.target.as_ref().map(DatabaseName::path).unwrap_or_default()
     }
-
-    /// Whether a table of the source is selected.
-    pub(crate) fn selects(&self, table: &str) -> bool {
-        let matches = |globs: &[String]| globs.iter().any(|glob| glob_matches(glob, table));
-        (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude)
-    }
 }
 
 /// An option that neither the command line nor the state directory gives.
@@ -300,8 +295,23 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let object = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|cause| usage(object.clone(), "the configuration cannot be read").caused_by(cause))?;
-    toml::from_str(&text)
-        .map_err(|cause| usage(object, "the configuration is not understood").caused_by(cause))
+    toml::from_str(&text).map_err(|cause| {
+        let mut failure = usage(object, "the configuration is not understood").caused_by(cause);
+        failure.hint = mistyped_key(&text);
+        failure
+    })
+}
+
+/// What the first unknown key of a configuration probably means.
+fn mistyped_key(text: &str) -> Option<String> {
+    let table: toml::Table = text.parse().ok()?;
+    let known = option_names();
+    let known = || known.iter().map(String::as_str);
+    let unknown = table.keys().find(|key| known().all(|name| name != *key))?;
+    let meant = nearest(unknown, known()).map_or_else(String::new, |name| format!("Did you mean `{name}`? "));
+    Some(format!(
+        "{meant}The keys are the options of `spanferry help migrate`, without `--`."
+    ))
 }
 
 fn parse_source(url: &str) -> Result<SourceOptions, Failure> {
@@ -349,43 +359,16 @@ fn parse_accept(texts: &[String]) -> Result<Vec<Acceptance>, Failure> {
     texts.iter().map(parse).collect()
 }
 
-/// `*` stands for any run of characters, `?` for one; letters match in their own case only.
-fn glob_matches(glob: &str, name: &str) -> bool {
-    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
-    let (mut at, mut from, mut star) = (0, 0, None);
-    while from < name.len() {
-        if at < glob.len() && glob[at] == '*' {
-            star = Some((at, from));
-            at += 1;
-        } else if at < glob.len() && (glob[at] == '?' || glob[at] == name[from]) {
-            at += 1;
-            from += 1;
-        } else if let Some((star_at, star_from)) = star {
-            star = Some((star_at, star_from + 1));
-            at = star_at + 1;
-            from = star_from + 1;
-        } else {
-            return false;
-        }
-    }
-    glob[at..].iter().all(|rest| *rest == '*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn globs_match_whole_names() {
-        let check = |glob, name, expected| assert_eq!(glob_matches(glob, name), expected, "{glob} {name}");
-        check("orders", "orders", true);
-        check("orders", "orders_old", false);
-        check("*_old", "orders_old", true);
-        check("*a*b?", "xxaxxbab1", true);
-        check("*a*b?", "xxaxxbab", false);
-        check("", "", true);
-        check("?", "", false);
-        check("**", "anything", true);
+    fn the_file_knows_every_option_of_migrate() {
+        for name in option_names() {
+            let error = toml::from_str::<File>(&format!("{name} = {{}}")).unwrap_err();
+            assert!(!error.message().contains("unknown field"), "{error}");
+        }
     }
 
     #[test]

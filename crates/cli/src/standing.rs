@@ -13,6 +13,9 @@ const BAR_COLUMNS: usize = 12;
 /// From this width on a list has room for bars and rates.
 const WIDE_COLUMNS: usize = 90;
 
+/// What is further off than a year is not worth a word.
+const FAR_SECONDS: u64 = 365 * 86_400;
+
 /// Load, changes and log, a line each, and why something waits.
 pub(crate) fn summary(status: &Value) -> Vec<String> {
     let mut lines = vec![load(status), changes(status), log(status)];
@@ -23,6 +26,11 @@ pub(crate) fn summary(status: &Value) -> Vec<String> {
 }
 
 fn load(status: &Value) -> String {
+    let is_open = |table: &Value| matches!(text(&table["phase"]), "pending" | "loading" | "stopped");
+    let mut tables = items(&status["tables"]).peekable();
+    if tables.peek().is_some() && !tables.any(is_open) {
+        return format!("load     {} rows, complete", count(&status["rows_loaded"]));
+    }
     let mut text = format!(
         "load     {} of about {} rows",
         count(&status["rows_loaded"]),
@@ -72,7 +80,13 @@ fn log(status: &Value) -> String {
     if budget.as_u64().unwrap_or(0) > 0 {
         text += &format!(" of {}", bytes(budget));
     }
-    text + &time(&log["seconds_to_budget"], ", full in about ", " at this rate")
+    if log["seconds_to_budget"]
+        .as_u64()
+        .is_some_and(|seconds| seconds <= FAR_SECONDS)
+    {
+        text += &time(&log["seconds_to_budget"], ", full in about ", " at this rate");
+    }
+    text
 }
 
 /// One line: for logs and pipes.
@@ -240,6 +254,16 @@ mod tests {
             ]
         );
         assert_eq!(phases(&status()), "1 joined, 1 loading, 1 stopped");
+    }
+
+    #[test]
+    fn what_is_known_is_not_estimated_and_what_is_far_is_not_said() {
+        let mut status = status();
+        status["log"]["seconds_to_budget"] = json!(830_000_000_u64);
+        status["tables"].as_array_mut().unwrap().truncate(1);
+        let lines = summary(&status);
+        assert_eq!(lines[0], "load     123,456 rows, complete");
+        assert_eq!(lines[2], "log      4.7 MiB of 7.4 GiB");
     }
 
     #[test]

@@ -37,6 +37,11 @@ pub(crate) fn default_budget(path: &Path) -> u64 {
 /// The verb whose process writes `status.json`.
 pub(crate) const MIGRATE: &str = "migrate";
 
+/// The change log's folder in the state directory.
+const LOG: &str = "log";
+/// Files in it that describe a run which has not been ended.
+const RUN_FILES: [&str; 2] = ["status.json", run_file::NAME];
+
 /// Who holds a state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
@@ -57,26 +62,22 @@ pub(crate) struct StateDir {
 impl StateDir {
     /// Makes the directory if it is missing (mode 0700) and locks it for `verb` against a second process.
     pub(crate) fn lock(path: &Path, verb: &str) -> Result<StateDir, Failure> {
-        let object = path.display().to_string();
-        let failed = |doing: &str, cause: std::io::Error| {
-            Failure::new(code::DISK_FAILED, Class::StopMigration, object.clone(), doing).caused_by(cause)
-        };
+        let unlocked = "the state directory cannot be locked";
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|cause| failed("the state directory cannot be made", cause))?;
+            .map_err(disk_failed(path, "the state directory cannot be made"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(path.join("lock"))
-            .map_err(|cause| failed("the state directory cannot be locked", cause))?;
+            .map_err(disk_failed(path, unlocked))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                note_owner(&lock, verb)
-                    .map_err(|cause| failed("the state directory cannot be locked", cause))?;
+                note_owner(&lock, verb).map_err(disk_failed(path, unlocked))?;
                 Ok(StateDir {
                     path: path.to_owned(),
                     _lock: lock,
@@ -87,11 +88,11 @@ impl StateDir {
                 Err(Failure::new(
                     code::STATE_LOCKED,
                     Class::StopMigration,
-                    object,
+                    path.display().to_string(),
                     text,
                 ))
             }
-            Err(cause) => Err(failed("the state directory cannot be locked", cause.into())),
+            Err(cause) => Err(disk_failed(path, unlocked)(cause.into())),
         }
     }
 
@@ -129,38 +130,20 @@ impl StateDir {
             file.write_all(content)?;
             fs::rename(&draft, &target)
         };
-        write().map_err(|cause| {
-            let object = target.display().to_string();
-            Failure::new(
-                code::DISK_FAILED,
-                Class::StopMigration,
-                object,
-                "cannot be written",
-            )
-            .caused_by(cause)
-        })
+        write().map_err(disk_failed(&target, "cannot be written"))
     }
 
     /// Removes a file that is there.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
         let path = self.path.join(name);
-        fs::remove_file(&path).map_err(|cause| {
-            let object = path.display().to_string();
-            Failure::new(
-                code::DISK_FAILED,
-                Class::StopMigration,
-                object,
-                "cannot be erased",
-            )
-            .caused_by(cause)
-        })
+        fs::remove_file(&path).map_err(disk_failed(&path, "cannot be erased"))
     }
 
     /// The change logs in it.
     pub(crate) fn logs(&self, budget: Option<u64>) -> Logs {
         let budget_bytes = budget.unwrap_or_else(|| default_budget(&self.path));
         Logs {
-            path: self.path.join("log"),
+            path: self.path.join(LOG),
             options: LogOptions {
                 budget_bytes,
                 // Only whole segments are trimmed: a small budget needs small ones to become free again.
@@ -170,29 +153,31 @@ impl StateDir {
         }
     }
 
+    /// Whether there is a change log or anything else that [`StateDir::erase`] removes.
+    pub(crate) fn has_run(&self) -> bool {
+        let mut names = RUN_FILES.iter().chain([&LOG]);
+        names.any(|name| self.path.join(name).exists())
+    }
+
     /// Removes the change log and what describes the run; the report, the run log and the lock file stay.
     pub(crate) fn erase(&self) -> Result<(), Failure> {
-        let failed = |cause: std::io::Error| {
-            let object = self.path.display().to_string();
-            Failure::new(
-                code::DISK_FAILED,
-                Class::StopMigration,
-                object,
-                "cannot be erased",
-            )
-            .caused_by(cause)
-        };
-        let log = self.path.join("log");
+        let log = self.path.join(LOG);
         if log.exists() {
-            fs::remove_dir_all(&log).map_err(failed)?;
+            fs::remove_dir_all(&log).map_err(disk_failed(&self.path, "cannot be erased"))?;
         }
-        for name in ["status.json", run_file::NAME] {
+        for name in RUN_FILES {
             if self.path.join(name).exists() {
                 self.remove(name)?;
             }
         }
         Ok(())
     }
+}
+
+/// What a file operation that fails becomes: `what` happened to `path`.
+pub(crate) fn disk_failed(path: &Path, what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    let object = path.display().to_string();
+    move |cause| Failure::new(code::DISK_FAILED, Class::StopMigration, object.clone(), what).caused_by(cause)
 }
 
 /// Writes who we are into the lock file, for `status`.
@@ -235,16 +220,7 @@ impl LogStore for Logs {
 
     async fn create(&self, id: &LogId, start: &Position, source: &str) -> Result<DiskLog, Failure> {
         if self.path.exists() {
-            fs::remove_dir_all(&self.path).map_err(|cause| {
-                let object = self.path.display().to_string();
-                Failure::new(
-                    code::DISK_FAILED,
-                    Class::StopMigration,
-                    object,
-                    "cannot be erased",
-                )
-                .caused_by(cause)
-            })?;
+            fs::remove_dir_all(&self.path).map_err(disk_failed(&self.path, "cannot be erased"))?;
         }
         DiskLog::create(&self.path, id, source, start, self.options)
             .await

@@ -9,7 +9,7 @@
 mod support;
 
 use serde_json::Value;
-use spanferry_testkit::server::Engine;
+use spanferry_testkit::server::{Dialect, Engine};
 use support::schema::expect_documented;
 use support::{World, said};
 
@@ -106,7 +106,11 @@ async fn a_refused_start_binds_nothing_and_a_begun_one_is_remembered() {
     );
     check(drain(&["--exclude", "bad"]), 0, &["migrate: ended"]);
     check(bare("verify", &[]), 0, &["verify: equal"]);
-    check(bare("end", &["--yes"]), 0, &["dropped"]);
+    check(
+        bare("end", &["--yes"]),
+        0,
+        &["control tables of `projects/", "dropped", "erased"],
+    );
     check(bare("verify", &[]), 2, &["SF-1001", "--state-dir"]);
 }
 
@@ -143,12 +147,23 @@ async fn a_program_can_read_every_line() {
     let (status, lines) = migrate(&["--accept", "SF-2007"]);
     assert_eq!((status, names(&lines)), (Some(2), vec!["end".into()]));
     assert_eq!(lines[0]["error"]["code"], "SF-1001");
-    let (status, lines) = migrate(&["--exclude", "*"]);
-    assert_eq!((status, names(&lines)), (Some(3), vec!["end".into()]));
-    assert_eq!(
-        (&lines[0]["exit_status"], &lines[0]["error"]["code"]),
-        (&3.into(), &"SF-2006".into())
-    );
+    for (option, glob, hint) in [
+        ("--exclude", "*", "`--exclude` takes away all"),
+        (
+            "--include",
+            "god",
+            "`--include god` matches no table of the source; did you mean `good`?",
+        ),
+    ] {
+        let (status, lines) = migrate(&[option, glob]);
+        assert_eq!((status, names(&lines)), (Some(3), vec!["end".into()]));
+        let error = &lines[0]["error"];
+        assert_eq!(
+            (&lines[0]["exit_status"], &error["code"]),
+            (&3.into(), &"SF-2006".into())
+        );
+        assert!(error["hint"].as_str().unwrap().contains(hint), "{error}");
+    }
     let (status, lines) = migrate(&["--exclude", "bad", "--dry-run"]);
     let expected = vec!["check".to_owned(), "plan".to_owned(), "end".to_owned()];
     assert_eq!((status, names(&lines)), (Some(0), expected));
@@ -173,11 +188,83 @@ async fn a_program_can_read_every_line() {
     assert_eq!(read(&world, "check", &["--exclude", "bad"]).0, Some(0));
     let (_, lines) = read(&world, "resync", &["good", "--yes"]);
     assert_eq!(lines[0]["emptied"][0], "good");
-    let output = world.run("resync", &["nothing", "--yes", "--output", "json"]);
+    let output = world.run("resync", &["goood", "--yes", "--output", "json"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(expect_documented("error", &text)[0]["error"]["code"], "SF-1001");
+    let error = &expect_documented("error", &text)[0]["error"];
+    assert_eq!(
+        (&error["code"], &error["object"]),
+        (&"SF-1001".into(), &"goood".into())
+    );
+    assert!(
+        error["hint"]
+            .as_str()
+            .unwrap()
+            .starts_with("Did you mean `good`?"),
+        "{error}"
+    );
+    // A name that matches nothing is told, as what was meant may be carried or not carried unnoticed.
+    let (_, lines) = read(&world, "check", &["--exclude", "bat", "--exclude", "bad"]);
+    let findings = lines[0]["findings"].as_array().unwrap();
+    let told = findings
+        .iter()
+        .find(|finding| finding["code"] == "SF-1005")
+        .unwrap();
+    assert_eq!(
+        told["text"],
+        "`--exclude bat` matches no table of the source; did you mean `bad`?"
+    );
     let (_, lines) = read(&world, "end", &["--yes"]);
     assert!(lines[0]["dropped"].as_str().unwrap().ends_with("/databases/shop"));
+    assert_eq!(lines[0]["erased"], world.state.to_str().unwrap());
+}
+
+/// `end` says what it found, and never claims to have dropped what was not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_end_is_no_success() {
+    let world = World::new(Engine::MySql, TWO_TABLES).await;
+    let mut drain = world.drain_command();
+    let (status, text) = said(&drain.args(["--exclude", "bad"]).output().unwrap());
+    assert_eq!(status, 0, "{text}");
+    // Another database, with a state directory of its own that is not there and must not be made.
+    let nowhere = world.state.with_extension("nowhere");
+    let end = |database: &str, output: &str| {
+        let target = format!("spanner://{}", world.emulator.database(database));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"));
+        command.args([
+            "end",
+            "--yes",
+            "--target",
+            &target,
+            "--output",
+            output,
+            "--state-dir",
+        ]);
+        command.env("SPANNER_EMULATOR_HOST", world.emulator.host_port());
+        said(&command.arg(&nowhere).output().unwrap())
+    };
+    check(end("empty", "text"), 3, &["error[SF-3003]"]);
+    world
+        .emulator
+        .create_database("empty", Dialect::GoogleSql)
+        .await
+        .unwrap();
+    check(
+        end("empty", "text"),
+        2,
+        &["error[SF-1003]", "nothing was ended", "hint: "],
+    );
+    let (status, text) = end("empty", "json");
+    assert_eq!(status, 2, "{text}");
+    assert_eq!(expect_documented("error", &text)[0]["error"]["code"], "SF-1003");
+    assert!(!nowhere.exists());
+    // The real one, from a directory that knows nothing of it; then what is left of the run.
+    check(end("shop", "text"), 0, &["dropped; there was no change log"]);
+    check(
+        said(&world.run("end", &["--yes"])),
+        0,
+        &["erased; ", "had no control tables"],
+    );
+    check(said(&world.run("end", &["--yes"])), 2, &["error[SF-1003]"]);
 }
 
 /// A finding is printed once at a first start.

@@ -233,11 +233,19 @@ fn a_failure_tells_cause_and_hint() {
 fn a_configuration_that_is_not_understood_is_refused() {
     let path = std::env::temp_dir().join(format!("sf-refused-{}.toml", std::process::id()));
     let file = path.to_str().unwrap();
-    for (text, place, expected) in [
-        ("source = 'mysql://a@h/s\n", "line 1", "invalid"),
-        ("dry-run = true\nsourse = 'mysql://a@h/s'\n", "line 2", "`source`"),
-        ("source-connections = 'four'\n", "line 1", "expected u32"),
-        ("stop-when = 'done'\n", "line 1", "`caught-up`"),
+    let correct = "Correct the named option";
+    let meant = "Did you mean `source`? The keys are";
+    for (text, place, expected, hint) in [
+        ("source = 'mysql://a@h/s\n", "line 1", "invalid", correct),
+        (
+            "dry-run = true\nsourse = 'mysql://a@h/s'\n",
+            "line 2",
+            "`source`",
+            meant,
+        ),
+        ("nothing-known = 1\n", "line 1", "`source`", "The keys are"),
+        ("source-connections = 'four'\n", "line 1", "expected u32", correct),
+        ("stop-when = 'done'\n", "line 1", "`caught-up`", correct),
     ] {
         std::fs::write(&path, text).unwrap();
         let told = refused(&["migrate", "--config", file]);
@@ -248,7 +256,7 @@ fn a_configuration_that_is_not_understood_is_refused() {
             2,
             "the head, and the parser's own word: {told}"
         );
-        for word in [place, expected, "  hint: Correct the named option"] {
+        for word in [place, expected, &format!("  hint: {hint}")] {
             assert!(told.contains(word), "`{word}` is missing in: {told}");
         }
     }

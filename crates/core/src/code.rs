@@ -17,13 +17,15 @@ pub enum Exit {
     Failed,
     /// 130: interrupted by the operator, resumable.
     Interrupted,
+    /// None: it is told and ends nothing.
+    Told,
 }
 
 impl Exit {
-    /// The process exit status.
+    /// The process exit status. What should end nothing and has ended a process all the same is a bug.
     pub fn status(self) -> u8 {
         match self {
-            Exit::Bug => 1,
+            Exit::Bug | Exit::Told => 1,
             Exit::Usage => 2,
             Exit::Refused => 3,
             Exit::SetAside => 4,
@@ -120,6 +122,7 @@ codes! {
     STATE_LOCKED = 1002, Usage, "another process uses this state directory", "Wait for it to end, or stop it. Another `--state-dir` is only for another target.";
     STATE_FOREIGN = 1003, Usage, "state directory, source and target do not belong together", "Use the state directory of this migration, or a new empty one for a new target.";
     STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Changes are fetched again from the source, as far back as it still has them; nothing needs to be done.";
+    SELECTION_UNMATCHED = 1005, Told, "a name or glob of the selection matches no table", "Correct the name after `--include` or `--exclude`, or leave it out.";
     // 20xx what `check` finds at the source
     SOURCE_UNREACHABLE = 2001, Refused, "the source cannot be reached", "Check host, port, firewall and that the server listens there.";
     SOURCE_LOGIN = 2002, Refused, "the source refuses the login", "Check user and password; the password is taken from `SPANFERRY_SOURCE_PASSWORD`, a file, a prompt or the URL.";
@@ -129,7 +132,7 @@ codes! {
     SOURCE_SCHEMA = 2006, Refused, "the source schema does not exist or is not visible", "Check the schema's name in the source URL and the account's privileges on it.";
     SOURCE_TABLE_UNSUPPORTED = 2007, Refused, "a table cannot be carried by this release", "Leave it out with `--exclude`, or change it as the text says.";
     SOURCE_RETENTION = 2008, Refused, "the source may forget its binary log before the load ends", "Raise the retention with the statement shown.";
-    SOURCE_NOTICE = 2009, Refused, "a setting of the source is worth knowing", "Nothing needs to be done.";
+    SOURCE_NOTICE = 2009, Told, "a setting of the source is worth knowing", "Nothing needs to be done.";
     SOURCE_SERVER_ID = 2010, Refused, "the server id is in use by another replica of the source", "Choose another with `--server-id`.";
     // 30xx target
     TARGET_UNREACHABLE = 3001, Refused, "the target cannot be reached", "Check the endpoint, `SPANNER_EMULATOR_HOST`, routes and firewall.";
@@ -144,9 +147,9 @@ codes! {
     VALUE_REFUSED = 4001, SetAside, "a value has no exact form at the target", "Correct the value at the source, or leave the table out; then stop `migrate` and run `spanferry resync TABLE`.";
     TYPE_REFUSED = 4002, Refused, "a column type has no exact form at the target", "Leave the table out with `--exclude`.";
     KEY_NOT_INJECTIVE = 4003, Refused, "two source keys could become one target key", "Leave the table out with `--exclude`, or change the key's type.";
-    LEFT_OUT = 4004, SetAside, "a schema object is not carried", "Create it at the target by hand after the migration, if it is needed.";
-    CONVERTED = 4005, SetAside, "a schema object is carried in another form", "Check that the application agrees.";
-    CONSTRAINT_LEFT_OUT = 4006, SetAside, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
+    LEFT_OUT = 4004, Told, "a schema object is not carried", "Create it at the target by hand after the migration, if it is needed.";
+    CONVERTED = 4005, Told, "a schema object is carried in another form", "Check that the application agrees.";
+    CONSTRAINT_LEFT_OUT = 4006, Told, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate` and run `spanferry resync TABLE`, which loads the group anew with its present schema.";
     EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then stop `migrate` and run `spanferry resync TABLE`.";

@@ -78,6 +78,14 @@ impl Failure {
         self.hint.as_deref().unwrap_or(self.code.explanation())
     }
 
+    /// What happened and why, without the object: for a finding, which names its object by itself.
+    pub fn reason(&self) -> String {
+        match &self.cause {
+            Some(cause) => format!("{}: {cause}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// The failure and all of its causes in one line, for a log.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();

@@ -7,7 +7,7 @@
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-use crate::encode::CELL_BYTES_MAX;
+use crate::encode::limit::CELL_BYTES_MAX;
 
 /// Deepest nesting of lists and objects that Spanner's documentation promises.
 pub const NESTING_MAX: usize = 80;

@@ -9,6 +9,8 @@ pub mod encode;
 pub mod failure;
 pub mod fence;
 pub mod finding;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
 pub mod groups;
 pub mod json;
 pub mod mapping;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::charset::Charset;
 use crate::ddl;
+use crate::fixture::{BIGINT, column, foreign_key, index, table};
 use crate::schema::{ForeignKeyAction, SourceForeignKey, SourceIndex};
 
 const GOOGLE: MappingOptions = MappingOptions {
@@ -14,10 +15,6 @@ const POSTGRES: MappingOptions = MappingOptions {
     uuid_supported: false,
 };
 
-const BIGINT: SourceType = SourceType::Integer {
-    bits: 64,
-    unsigned: false,
-};
 const UNSIGNED: SourceType = SourceType::Integer {
     bits: 64,
     unsigned: true,
@@ -33,70 +30,6 @@ fn text_type(characters: u32, charset: Charset, collation: &str) -> SourceType {
 
 fn varchar(characters: u32) -> SourceType {
     text_type(characters, Charset::Utf8mb4, "utf8mb4_0900_bin")
-}
-
-fn column(name: &str, ty: SourceType) -> SourceColumn {
-    SourceColumn {
-        name: name.to_owned(),
-        ty,
-        nullable: true,
-        default: None,
-        on_update: false,
-        generated: None,
-        generated_stored: false,
-        auto_increment: false,
-    }
-}
-
-/// A table whose first column is its key.
-fn table(name: &str, columns: Vec<SourceColumn>) -> SourceTable {
-    let mut columns = columns;
-    columns[0].nullable = false;
-    SourceTable {
-        name: qualified(name),
-        engine: "InnoDB".to_owned(),
-        system_versioned: false,
-        columns,
-        primary_key: vec![0],
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        triggers: Vec::new(),
-        rows_estimate: 0,
-        bytes_estimate: 0,
-    }
-}
-
-fn qualified(name: &str) -> QualifiedName {
-    QualifiedName {
-        schema: "shop".to_owned(),
-        table: name.to_owned(),
-    }
-}
-
-fn index(name: &str, unique: bool, columns: &[usize]) -> SourceIndex {
-    let part = |column: &usize| IndexPart::Column {
-        column: *column,
-        descending: false,
-        prefix: None,
-    };
-    SourceIndex {
-        name: name.to_owned(),
-        unique,
-        kind: "BTREE".to_owned(),
-        parts: columns.iter().map(part).collect(),
-    }
-}
-
-fn foreign_key(name: &str, columns: &[usize], parent: &str, parent_columns: &[&str]) -> SourceForeignKey {
-    SourceForeignKey {
-        name: name.to_owned(),
-        columns: columns.to_vec(),
-        parent: qualified(parent),
-        parent_columns: parent_columns.iter().map(|name| (*name).to_owned()).collect(),
-        on_delete: ForeignKeyAction::NoAction,
-        on_update: ForeignKeyAction::NoAction,
-    }
 }
 
 /// Findings as `severity code subject`.

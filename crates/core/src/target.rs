@@ -310,8 +310,8 @@ pub trait Target: Send + Sync + 'static {
         fences: &[(Lane, FenceRow)],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Removes the control tables.
-    fn drop_control(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Removes the control tables that are there, also what is left of them; false if there were none. May be repeated.
+    fn drop_control(&self) -> impl Future<Output = Result<bool, Failure>> + Send;
 
     /// Sends one commit, once.
     ///

@@ -1,52 +1,18 @@
 //! Properties of the conversion: the fast way equals the plain one, keys stay apart, spellings of one value agree.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::canonical::{Canonicalizer, digest};
-use crate::plan::{GroupId, RowEncoder, TableId, TablePlan};
-use crate::schema::{QualifiedName, SourceTable};
-use crate::target_schema::TargetTable;
+use crate::fixture;
+use crate::plan::{RowEncoder, TablePlan};
 use crate::wire::{WireReader, WireValue};
 
 /// A plan of columns with these encodings, without anything else that a plan has.
 fn table(encodings: &[Encoding], key: Vec<usize>) -> TablePlan {
-    let source = SourceTable {
-        name: QualifiedName {
-            schema: "s".to_owned(),
-            table: "t".to_owned(),
-        },
-        engine: "InnoDB".to_owned(),
-        system_versioned: false,
-        columns: Vec::new(),
-        primary_key: key.clone(),
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        triggers: Vec::new(),
-        rows_estimate: 0,
-        bytes_estimate: 0,
-    };
-    let target = TargetTable {
-        name: "t".to_owned(),
-        columns: Vec::new(),
-        primary_key: key.clone(),
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-    };
-    let column = |(source_index, encoding): (usize, &Encoding)| column(source_index, *encoding);
-    let columns = encodings.iter().enumerate().map(column).collect();
-    TablePlan {
-        id: TableId(0),
-        group: GroupId(0),
-        source: Arc::new(source),
-        target,
-        columns,
-        key,
-        backing_indexes: 0,
-    }
+    let mut source = fixture::table("t", Vec::new());
+    source.primary_key = key;
+    fixture::plan(source, encodings.iter().copied())
 }
 
 fn column(source_index: usize, encoding: Encoding) -> ColumnPlan {

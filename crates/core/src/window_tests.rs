@@ -9,13 +9,12 @@ use proptest::prelude::*;
 use crate::change_log::Sequence;
 use crate::code;
 use crate::finding::{Finding, Severity, Subject};
+use crate::fixture;
 use crate::plan::{GroupId, TableId, TablePlan};
 use crate::position::{Position, TransactionId};
 use crate::reached::Reached;
-use crate::schema::{QualifiedName, SourceTable};
 use crate::source::ChangeSink;
 use crate::target::MutationKind;
-use crate::target_schema::TargetTable;
 use crate::window::{TableFilter, Window, WindowBuilder, WindowLimits};
 
 const LIMITS: WindowLimits = WindowLimits {
@@ -86,37 +85,12 @@ fn replay(rows: &mut Rows, transaction: &Transaction, counts: impl Fn(u32) -> bo
 }
 
 fn plan(id: u32) -> Arc<TablePlan> {
-    let name = format!("t{id}");
     Arc::new(TablePlan {
         id: TableId(id),
         group: GroupId(GROUPS[id as usize]),
-        source: Arc::new(SourceTable {
-            name: QualifiedName {
-                schema: "s".to_owned(),
-                table: name.clone(),
-            },
-            engine: "InnoDB".to_owned(),
-            system_versioned: false,
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            indexes: Vec::new(),
-            foreign_keys: Vec::new(),
-            checks: Vec::new(),
-            triggers: Vec::new(),
-            rows_estimate: 0,
-            bytes_estimate: 0,
-        }),
-        target: TargetTable {
-            name,
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            indexes: Vec::new(),
-            foreign_keys: Vec::new(),
-        },
-        columns: Vec::new(),
-        key: Vec::new(),
         // Every change counts two mutations then.
         backing_indexes: 1,
+        ..fixture::plan(fixture::table(&format!("t{id}"), Vec::new()), [])
     })
 }
 

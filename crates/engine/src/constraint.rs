@@ -17,9 +17,9 @@ use spanferry_kill_point::kill_point;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::control::ControlLane;
 use crate::history::{ASK_INTERVAL, Lacking, SeenHistory, waits_for_source};
 use crate::lane::LaneShared;
-use crate::migrate::ControlLane;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 
@@ -47,7 +47,15 @@ pub async fn build<S: SchemaSource, T: Target>(
         let is_due = looked_at.elapsed() >= LOOK_INTERVAL;
         if !groups.is_empty() || is_due {
             let tables = joined(&registry, |plan| is_due || groups.contains(&plan.group));
-            let waiting = still_to_come(source.as_ref(), &registry, &control, &tables, &mut seen).await?;
+            let waiting = still_to_come(
+                source.as_ref(),
+                &registry,
+                &control,
+                &tables,
+                &position,
+                &mut seen,
+            )
+            .await?;
             looked_at = Instant::now();
             groups.retain(|group| !waiting.contains(group));
             if !groups.is_empty() {
@@ -86,9 +94,10 @@ async fn still_to_come<S: SchemaSource, T: Target>(
     registry: &Registry,
     control: &ControlLane<T>,
     tables: &[Arc<TablePlan>],
+    reached: &Position,
     seen: &mut SeenHistory,
 ) -> Result<BTreeSet<GroupId>, Failure> {
-    let lacking = match seen.lacking(source, registry, tables).await {
+    let lacking = match seen.lacking(source, registry, tables, Some(reached)).await {
         Ok(lacking) => lacking,
         Err(failure) if failure.is_retry() => {
             tracing::warn!(failure = %failure.chain(), "the source does not say what it holds");
@@ -239,14 +248,9 @@ async fn run<T: Target>(shared: &LaneShared<T>, constraints: Vec<Constraint>) ->
 }
 
 fn leave_out<T>(shared: &LaneShared<T>, constraint: &Constraint, failure: &Failure) {
-    let cause = failure
-        .cause
-        .as_ref()
-        .map(|cause| format!(": {cause}"))
-        .unwrap_or_default();
     let table = &constraint.plan.name().table;
     tracing::warn!(table, constraint = constraint.name, failure = %failure.chain(), "a constraint is left out");
-    let why = format!("the target refuses it: {}{cause}", failure.message);
+    let why = format!("the target refuses it: {}", failure.reason());
     shared.progress.find(constraint.left_out(&why));
 }
 

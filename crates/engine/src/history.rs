@@ -1,6 +1,6 @@
 //! Whether the source is still the one whose history was read: it may lag for a moment, it may not lack anything for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,9 @@ impl HistoryWatch {
 pub(crate) struct SeenHistory {
     /// Since when the source lacks a `high`; one entry for each attempt whose tables wait.
     lacking_since: BTreeMap<String, Instant>,
+    /// Each `high` that the source was found to hold once the stream had passed it: a stream goes on only from a source that
+    /// holds all that was captured, so nobody need be asked again. One entry for each attempt that loaded a table.
+    settled: BTreeSet<String>,
 }
 
 /// A table whose snapshot saw what the source does not hold.
@@ -73,12 +76,13 @@ pub(crate) enum Lacking {
 }
 
 impl SeenHistory {
-    /// Those of `tables` whose `high` the source does not hold.
+    /// Those of `tables` whose `high` the source does not hold; `reached` is where the stream stands that brings their changes.
     pub(crate) async fn lacking<S: SchemaSource>(
         &mut self,
         source: &S,
         registry: &Registry,
         tables: &[Arc<TablePlan>],
+        reached: Option<&Position>,
     ) -> Result<Vec<Lacking>, Failure> {
         // Tables of one attempt have one `high`: the source is asked once for all of them.
         let mut by_high: BTreeMap<String, (Position, Vec<&Arc<TablePlan>>)> = BTreeMap::new();
@@ -91,9 +95,13 @@ impl SeenHistory {
             }
         }
         let mut lacking = Vec::new();
+        by_high.retain(|high, _| !self.settled.contains(high));
         for (text, (high, plans)) in by_high {
             if source.holds(&high).await? {
                 self.lacking_since.remove(&text);
+                if reached.is_some_and(|reached| reached.contains_all(&high).unwrap_or(false)) {
+                    self.settled.insert(text);
+                }
                 continue;
             }
             let since = *self.lacking_since.entry(text).or_insert_with(Instant::now);
@@ -136,7 +144,59 @@ pub(crate) fn under_way() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use spanferry_core::schema::Catalog;
+    use spanferry_core::source::CheckRequest;
+    use spanferry_core::target::TablePhase;
+
     use super::*;
+    use crate::fixture::{state, table};
+    use crate::progress::Progress;
+
+    /// A source that holds everything, and counts how often it was asked.
+    #[derive(Default)]
+    struct Asked(AtomicU32);
+
+    impl SchemaSource for Asked {
+        async fn catalog(&self) -> Result<Catalog, Failure> {
+            unreachable!("only its history is asked for")
+        }
+
+        async fn check(&self, _request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
+            unreachable!("only its history is asked for")
+        }
+
+        async fn position(&self) -> Result<Position, Failure> {
+            unreachable!("only its history is asked for")
+        }
+
+        async fn holds(&self, _position: &Position) -> Result<bool, Failure> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(true)
+        }
+
+        async fn identity(&self) -> Result<String, Failure> {
+            unreachable!("only its history is asked for")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_the_stream_has_passed_is_asked_for_once() {
+        let states = vec![state("t", TablePhase::Joined, "mariadb:0-1-5")];
+        let registry = Registry::new(vec![table("t")], states, Arc::new(Progress::default()));
+        let (source, mut seen) = (Asked::default(), SeenHistory::default());
+        let mut check = async |reached: Option<&str>, asked: u32| {
+            let reached = reached.map(|text| Position::parse(text).expect("a position"));
+            let lacking = seen.lacking(&source, &registry, registry.plans(), reached.as_ref());
+            assert!(lacking.await.expect("an answer").is_empty());
+            assert_eq!(source.0.load(Ordering::Relaxed), asked, "{reached:?}");
+        };
+        check(None, 1).await;
+        check(Some("mariadb:0-1-4"), 2).await;
+        check(Some("mariadb:0-1-5"), 3).await;
+        check(Some("mariadb:0-1-9"), 3).await;
+    }
 
     #[test]
     fn a_source_may_lag_for_a_while_and_no_longer() {

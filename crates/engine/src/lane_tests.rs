@@ -92,7 +92,7 @@ impl Target for SmallTarget {
         unreachable!("a lane only commits and looks at its fence")
     }
 
-    async fn drop_control(&self) -> Result<(), Failure> {
+    async fn drop_control(&self) -> Result<bool, Failure> {
         unreachable!("a lane only commits and looks at its fence")
     }
 

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod capture;
 pub mod constraint;
+pub mod control;
 #[cfg(test)]
 mod fixture;
 mod history;

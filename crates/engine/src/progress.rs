@@ -1,14 +1,18 @@
 //! Counters that tell where the migration stands; written by tasks, read by whoever shows them.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use spanferry_core::code;
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::TableId;
 use spanferry_core::target::TablePhase;
 
 /// Findings kept for the report; more are only counted.
 pub const FINDINGS_MAX: usize = 10_000;
+/// Created tables that are kept by name.
+const CREATED_MAX: usize = 10_000;
 
 /// Where one table stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +95,21 @@ impl Snapshot {
     }
 }
 
-/// Shared counters. Bounded: tables and `FINDINGS_MAX` findings.
+/// Tables that were created at the source after the migration began. Kept apart from the findings, of which some may be only
+/// counted: the exit status depends on these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Created {
+    /// Their names, at most `CREATED_MAX`.
+    pub tables: BTreeSet<String>,
+    /// Whether there were more, which have no name here.
+    pub more: bool,
+}
+
+/// Shared counters. Bounded: tables, `FINDINGS_MAX` findings and `CREATED_MAX` names.
 #[derive(Debug, Default)]
 pub struct Progress {
     state: Mutex<Snapshot>,
+    created: Mutex<Created>,
     aborted: AtomicU64,
 }
 
@@ -107,7 +122,7 @@ impl Progress {
                 phase: "starting".into(),
                 ..Snapshot::default()
             }),
-            aborted: AtomicU64::new(0),
+            ..Progress::default()
         }
     }
 
@@ -130,6 +145,11 @@ impl Progress {
 
     /// Adds a finding to the report.
     pub fn find(&self, finding: Finding) {
+        if let Some(table) = &finding.subject.table
+            && finding.code == code::TABLE_CREATED
+        {
+            self.note_created(table);
+        }
         self.update(|state| {
             if state.findings.contains(&finding) {
                 return;
@@ -142,8 +162,62 @@ impl Progress {
         });
     }
 
+    fn note_created(&self, table: &str) {
+        let mut created = self.created.lock().expect("no task panics while it counts");
+        if created.tables.len() < CREATED_MAX {
+            created.tables.insert(table.to_owned());
+        } else if !created.tables.contains(table) {
+            created.more = true;
+        }
+    }
+
+    /// The tables that were created after the migration began.
+    pub fn created(&self) -> Created {
+        self.created
+            .lock()
+            .expect("no task panics while it counts")
+            .clone()
+    }
+
     /// Counts a commit that must be sent again.
     pub fn count_aborted(&self) {
         self.aborted.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::finding::{Severity, Subject};
+
+    use super::*;
+
+    fn find(progress: &Progress, code: code::Code, table: &str) {
+        let subject = Subject::table(table.to_owned());
+        progress.find(Finding::new(code, Severity::Warning, subject, "it is there"));
+    }
+
+    #[test]
+    fn a_created_table_is_known_however_many_findings_there_are() {
+        let progress = Progress::default();
+        for number in 0..FINDINGS_MAX {
+            find(&progress, code::CONSTRAINT_LEFT_OUT, &number.to_string());
+        }
+        find(&progress, code::TABLE_CREATED, "late");
+        assert_eq!(progress.snapshot().findings_more, 1);
+        let created = progress.created();
+        assert_eq!(created.tables.into_iter().collect::<Vec<_>>(), ["late"]);
+        assert!(!created.more);
+    }
+
+    #[test]
+    fn names_of_created_tables_are_bounded_and_what_is_beyond_is_told() {
+        let progress = Progress::default();
+        let find = |number: usize| find(&progress, code::TABLE_CREATED, &number.to_string());
+        (0..CREATED_MAX).for_each(find);
+        find(0);
+        assert!(!progress.created().more, "one of them was created again");
+        find(CREATED_MAX);
+        assert!(progress.created().more);
+        assert_eq!(progress.created().tables.len(), CREATED_MAX);
     }
 }

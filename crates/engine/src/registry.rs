@@ -9,7 +9,6 @@ use spanferry_core::target::{ControlChange, TablePhase, TableRow};
 use tokio::sync::{MutexGuard, watch};
 
 use crate::progress::Progress;
-use crate::retention::holds_log;
 
 /// One table's state.
 #[derive(Debug, Clone)]
@@ -20,6 +19,17 @@ pub struct TableState {
     pub low: Option<Position>,
     /// Parsed `row.high`.
     pub high: Option<Position>,
+}
+
+impl TableState {
+    /// The state that a recorded row stands for.
+    pub fn new(row: TableRow) -> TableState {
+        TableState {
+            low: Position::parse(&row.low).ok(),
+            high: Position::parse(&row.high).ok(),
+            row,
+        }
+    }
 }
 
 /// All tables of the migration.
@@ -61,29 +71,24 @@ impl Registry {
         self.changed.subscribe()
     }
 
+    fn states(&self) -> std::sync::MutexGuard<'_, Vec<TableState>> {
+        let states = self.states.lock();
+        states.expect("no task panics while it holds the registry")
+    }
+
     /// A copy of one table's state.
     pub fn state(&self, table: TableId) -> TableState {
-        self.states
-            .lock()
-            .expect("no task panics while it holds the registry")[table.0 as usize]
-            .clone()
+        self.states()[table.0 as usize].clone()
     }
 
     /// A table's phase.
     pub fn phase(&self, table: TableId) -> TablePhase {
-        let states = self
-            .states
-            .lock()
-            .expect("no task panics while it holds the registry");
-        states[table.0 as usize].row.phase
+        self.states()[table.0 as usize].row.phase
     }
 
     /// The tables in a phase.
     pub fn in_phase(&self, phase: TablePhase) -> Vec<TableId> {
-        let states = self
-            .states
-            .lock()
-            .expect("no task panics while it holds the registry");
+        let states = self.states();
         let with_ids = self.plans.iter().map(|plan| plan.id).zip(states.iter());
         with_ids
             .filter(|(_, state)| state.row.phase == phase)
@@ -93,11 +98,7 @@ impl Registry {
 
     /// Whether any table is in a phase.
     pub fn has_phase(&self, phase: TablePhase) -> bool {
-        let states = self
-            .states
-            .lock()
-            .expect("no task panics while it holds the registry");
-        states.iter().any(|state| state.row.phase == phase)
+        self.states().iter().any(|state| state.row.phase == phase)
     }
 
     /// The names of tables that are still going to read the change log from their own `low` on.
@@ -178,19 +179,12 @@ impl Transition<'_> {
     pub fn adopt(&self, rows: &[ControlChange]) {
         let registry = self.registry;
         {
-            let mut states = registry
-                .states
-                .lock()
-                .expect("no task panics while it holds the registry");
+            let mut states = registry.states();
             for change in rows {
                 if let ControlChange::Table(row) = change
                     && let Some(plan) = registry.named(&row.table)
                 {
-                    states[plan.id.0 as usize] = TableState {
-                        low: Position::parse(&row.low).ok(),
-                        high: Position::parse(&row.high).ok(),
-                        row: row.clone(),
-                    };
+                    states[plan.id.0 as usize] = TableState::new(row.clone());
                     registry.progress.update_table(plan.id, |table| {
                         table.phase = row.phase;
                         table.stopped = (!row.reason.is_empty()).then(|| row.reason.clone());
@@ -199,5 +193,14 @@ impl Transition<'_> {
             }
         }
         registry.touch();
+    }
+}
+
+/// Whether a table in a phase is going to read the log from its own `low` on.
+pub(crate) fn holds_log(phase: TablePhase) -> bool {
+    match phase {
+        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => true,
+        // A stopped table gets a new `low` before it reads a change again (`resync`).
+        TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
     }
 }

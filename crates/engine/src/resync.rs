@@ -1,5 +1,7 @@
 //! Resync: a group's tables are dropped and made anew at the target; the next run loads them with a new `low`.
 
+use std::sync::Arc;
+
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::ddl;
 use spanferry_core::failure::Failure;
@@ -48,10 +50,8 @@ pub async fn resync<L: ChangeLog, T: Target>(
     let target = &prepared.shared.target;
     let existing = target.describe().await?;
     let mut statements = Vec::new();
-    for plan in plans
-        .iter()
-        .filter(|plan| existing.tables.contains_key(&plan.target.name))
-    {
+    let is_there = |plan: &&Arc<TablePlan>| existing.tables.contains_key(&plan.target.name);
+    for plan in plans.iter().filter(is_there) {
         let keys = plan
             .target
             .foreign_keys
@@ -59,10 +59,7 @@ pub async fn resync<L: ChangeLog, T: Target>(
             .filter(|key| existing.foreign_keys.contains(&key.name));
         statements.extend(keys.map(|key| ddl::drop_foreign_key(&plan.target, key, prepared.dialect)));
     }
-    for plan in plans
-        .iter()
-        .filter(|plan| existing.tables.contains_key(&plan.target.name))
-    {
+    for plan in plans.iter().filter(is_there) {
         let indexes = plan
             .target
             .indexes

@@ -9,7 +9,6 @@ use spanferry_core::change_log::{ChangeLog, ChangeLogReader, LogUsage, Sequence}
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -195,15 +194,6 @@ impl<L: ChangeLog> Retention<L> {
 fn percent(usage: &LogUsage) -> u64 {
     let share = u128::from(usage.bytes) * 100 / u128::from(usage.budget_bytes.max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
-}
-
-/// Whether a table in a phase is going to read the log from its own `low` on.
-pub(crate) fn holds_log(phase: TablePhase) -> bool {
-    match phase {
-        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => true,
-        // A stopped table gets a new `low` before it reads a change again (`resync`).
-        TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
-    }
 }
 
 #[cfg(test)]

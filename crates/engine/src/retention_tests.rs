@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use spanferry_core::change_log::{ChangeLogWriter, LogId, Piece, PieceKind};
 use spanferry_core::position::Position;
-use spanferry_core::target::TableRow;
+use spanferry_core::target::TablePhase;
 use spanferry_log::{DiskLog, LogOptions};
 
 use super::*;
-use crate::fixture::table;
-use crate::registry::TableState;
+use crate::fixture::{state, table};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Bytes of a transaction's body; a segment takes about three.
@@ -89,17 +88,7 @@ fn retention(
     keep: Duration,
 ) -> (Retention<DiskLog>, watch::Sender<Watermark>, Arc<Progress>) {
     let progress = Arc::new(Progress::default());
-    let row = TableRow {
-        table: "t".to_owned(),
-        phase,
-        low: String::new(),
-        high: String::new(),
-        rows_loaded: 0,
-        definition: String::new(),
-        reason: String::new(),
-    };
-    let (low, high) = (None, None);
-    let states = vec![TableState { row, low, high }];
+    let states = vec![state("t", phase, "")];
     let registry = Registry::new(vec![table("t")], states, Arc::clone(&progress));
     let (moves, watermark) = watch::channel(Watermark::default());
     let retention = Retention::new(

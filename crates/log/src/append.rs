@@ -82,10 +82,17 @@ impl DiskLogWriter {
                     advance(&mut position, id).expect("every step was tried before");
                 }
                 position.to_string().into_bytes()
-            })?;
+            });
             match appended {
-                Appended::From(place) => return Ok(place),
-                Appended::SyncFirst => self.make_durable().await?,
+                Ok(Appended::From(place)) => return Ok(place),
+                Ok(Appended::SyncFirst) => self.make_durable().await?,
+                Err(error @ LogError::BudgetReached { .. }) => {
+                    // One large transaction may fill the last segment, and the last one is never trimmed.
+                    self.core.seal(|| self.position.to_string().into_bytes())?;
+                    self.make_durable().await?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -164,13 +171,6 @@ fn number(pieces: &mut [Piece], first: Place) {
     for piece in pieces {
         piece.sequence = Sequence(place.sequence);
         piece.number = place.piece;
-        place = if piece.last {
-            Place::start(place.sequence + 1)
-        } else {
-            Place {
-                sequence: place.sequence,
-                piece: place.piece + 1,
-            }
-        };
+        place = place.next(piece.last);
     }
 }

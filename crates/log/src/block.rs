@@ -63,7 +63,19 @@ impl Place {
         Place { sequence, piece: 0 }
     }
 
-    /// What must follow a piece.
+    /// The place after a piece that is written here.
+    pub(crate) fn next(self, last: bool) -> Place {
+        if last {
+            Place::start(self.sequence + 1)
+        } else {
+            Place {
+                sequence: self.sequence,
+                piece: self.piece + 1,
+            }
+        }
+    }
+
+    /// What must follow a piece that is read.
     pub(crate) fn after(piece: &PieceView) -> Option<Place> {
         if piece.last {
             Some(Place::start(piece.sequence.checked_add(1)?))

@@ -149,6 +149,13 @@ impl Core {
         lock(&self.encoder).append(pieces, context)
     }
 
+    /// Opens a new segment with the next sync if no transaction is open, however short the last one is: the last one is never
+    /// trimmed.
+    pub(crate) fn seal(&self, context: impl FnOnce() -> Vec<u8>) -> Result<(), LogError> {
+        self.check_poison()?;
+        lock(&self.encoder).seal(context)
+    }
+
     /// Ends the open sequence, if there is one, with a marker; the sequence.
     pub(crate) fn abandon(&self) -> Result<Option<u64>, LogError> {
         self.check_poison()?;

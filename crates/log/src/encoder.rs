@@ -162,6 +162,16 @@ impl Encoder {
         Ok(Appended::From(first))
     }
 
+    /// Opens a new segment, so that the last one can be trimmed once it is applied. Nothing where a transaction is open, or where
+    /// the segment is still empty.
+    pub(crate) fn seal(&mut self, context: impl FnOnce() -> Vec<u8>) -> Result<(), LogError> {
+        if self.at.next.piece == 0 && self.at.segment_used {
+            let header = self.next_segment(context())?;
+            self.roll(header);
+        }
+        Ok(())
+    }
+
     fn append_one(
         &mut self,
         parts: &PieceParts<'_>,
@@ -284,14 +294,7 @@ impl Encoder {
         let place = self.at.next;
         let abandoned = (parts.kind == PieceKind::Abandoned).then_some(place.sequence);
         self.at.abandoned.extend(abandoned);
-        self.at.next = if parts.last {
-            Place::start(place.sequence + 1)
-        } else {
-            Place {
-                sequence: place.sequence,
-                piece: place.piece + 1,
-            }
-        };
+        self.at.next = place.next(parts.last);
         let (end, bytes) = (self.at.next, parts.encoded_bytes());
         let block = self.open_block(place);
         parts.encode(place, &mut block.bytes);
@@ -356,7 +359,8 @@ fn check_piece(parts: &PieceParts<'_>) -> Result<(), LogError> {
     check_length("the body", parts.body.len(), MAX_BODY_BYTES)
 }
 
-fn check_length(part: &'static str, bytes: usize, limit: usize) -> Result<(), LogError> {
+/// Refuses a part of `bytes` bytes above its limit.
+pub(crate) fn check_length(part: &'static str, bytes: usize, limit: usize) -> Result<(), LogError> {
     if bytes > limit {
         return Err(LogError::TooLarge {
             part,

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::catalog::{Catalog, FIRST_SEQUENCE};
 use crate::core::{Core, Limits, Mark, State};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, check_length};
 use crate::error::LogError;
 use crate::files::Files;
 use crate::recovery::{Recovered, recover};
@@ -27,18 +27,8 @@ impl Core {
                 directory: files.path(""),
             });
         }
-        for (part, bytes) in [
-            ("the source identity", source.len()),
-            ("the context", context.len()),
-        ] {
-            if bytes > MAX_CONTEXT_BYTES {
-                return Err(LogError::TooLarge {
-                    part,
-                    bytes: bytes as u64,
-                    limit: MAX_CONTEXT_BYTES as u64,
-                });
-            }
-        }
+        check_length("the source identity", source.len(), MAX_CONTEXT_BYTES)?;
+        check_length("the context", context.len(), MAX_CONTEXT_BYTES)?;
         let header = SegmentHeader {
             log_id,
             number: 0,

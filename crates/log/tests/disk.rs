@@ -65,6 +65,42 @@ async fn files_are_private() {
     drop(log);
 }
 
+/// One transaction larger than what a segment should hold fills the last segment, which is never trimmed: it is sealed.
+#[tokio::test]
+async fn a_log_that_is_full_and_applied_takes_more_after_a_trim() {
+    let scratch = Scratch::new();
+    let options = LogOptions {
+        segment_bytes: 10_000,
+        budget_bytes: 100_000,
+    };
+    let log = create(scratch.path(), options).await.unwrap();
+    let mut writer = log.writer().await.unwrap();
+    for number in 1..=20 {
+        let mut pieces = vec![piece(number, vec![1; 70_000])];
+        if number > 1 {
+            let refused = writer.append(&mut pieces).await.unwrap_err();
+            assert_eq!(refused.code, code::LOG_BUDGET, "{number}");
+            log.trim(Sequence(number)).await.unwrap();
+        }
+        writer.append(&mut pieces).await.unwrap();
+        assert_eq!(writer.sync().await.unwrap(), Sequence(number));
+    }
+    let refused = writer.append(&mut [piece(21, vec![1; 70_000])]).await;
+    assert!(refused.is_err());
+    log.trim(Sequence(21)).await.unwrap();
+    drop(writer);
+    drop(log);
+    // Nothing is left but where it ended.
+    let log = DiskLog::open(scratch.path(), options).await.unwrap();
+    let position = Position::parse("mariadb:0-1-20").unwrap();
+    assert_eq!(log.end().await.unwrap(), (Sequence(20), position.clone()));
+    assert_eq!(log.position_before(Sequence(21)).await.unwrap(), position);
+    assert_eq!(log.usage().oldest, Sequence(21));
+    let mut writer = log.writer().await.unwrap();
+    writer.append(&mut [piece(21, vec![1; 70_000])]).await.unwrap();
+    assert_eq!(writer.sync().await.unwrap(), Sequence(21));
+}
+
 #[tokio::test]
 async fn a_second_opening_a_second_creation_and_a_missing_log_are_refused() {
     let scratch = Scratch::new();

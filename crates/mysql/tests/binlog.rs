@@ -7,20 +7,18 @@ use std::sync::Arc;
 
 use spanferry_core::change_log::Piece;
 use spanferry_core::code;
-use spanferry_core::encode::{ColumnPlan, Encoding};
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::Finding;
-use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::Position;
-use spanferry_core::schema::{SourceTable, SourceType};
 use spanferry_core::source::{
     ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
     SnapshotSession, SnapshotSource,
 };
-use spanferry_core::target_schema::TargetTable;
 use spanferry_core::wire::WireReader;
 use spanferry_mysql::MysqlSource;
 use support::Server;
+use support::plan::spelled_plans as plans;
 
 /// A key or row as `ListValue` payload.
 type Payload = Vec<u8>;
@@ -60,69 +58,6 @@ impl ChangeSink for Sink {
     fn notice(&mut self, finding: Finding) {
         self.notices.push(finding);
     }
-}
-
-fn encoding(ty: &SourceType) -> Encoding {
-    match ty {
-        SourceType::Integer {
-            bits: 64,
-            unsigned: true,
-        }
-        | SourceType::Decimal { .. } => Encoding::PgNumeric,
-        SourceType::Integer { .. } | SourceType::Year => Encoding::Int64,
-        SourceType::Float => Encoding::Float32,
-        SourceType::Double => Encoding::Float64,
-        SourceType::Bit { .. }
-        | SourceType::Binary { .. }
-        | SourceType::Varbinary { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Geometry
-        | SourceType::Vector { .. } => Encoding::Bytes { bytes_max: 1 << 20 },
-        SourceType::Date => Encoding::Date,
-        SourceType::DateTime { .. } | SourceType::Timestamp { .. } => Encoding::Timestamp,
-        // As text: the server's own spelling must be met to the letter.
-        _ => Encoding::String {
-            characters_max: 1 << 20,
-        },
-    }
-}
-
-fn plan(table: &SourceTable, id: u32) -> Arc<TablePlan> {
-    let columns = table.columns.iter().enumerate();
-    let columns = columns
-        .map(|(source_index, column)| ColumnPlan {
-            source_index,
-            encoding: encoding(&column.ty),
-            not_null: false,
-        })
-        .collect();
-    let target = TargetTable {
-        name: table.name.table.clone(),
-        columns: Vec::new(),
-        primary_key: table.primary_key.clone(),
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-    };
-    let key = table.primary_key.clone();
-    Arc::new(TablePlan {
-        id: TableId(id),
-        group: GroupId(0),
-        source: Arc::new(table.clone()),
-        target,
-        columns,
-        key,
-        backing_indexes: 0,
-    })
-}
-
-async fn plans(source: &MysqlSource) -> Vec<Arc<TablePlan>> {
-    let catalog = source.catalog().await.expect("a catalog");
-    catalog
-        .tables
-        .iter()
-        .zip(0..)
-        .map(|(table, id)| plan(table, id))
-        .collect()
 }
 
 /// Everything between `after` and the source's present end, as the log would number it.

@@ -8,7 +8,7 @@ use prost_types::Timestamp;
 use spanferry_spanner_api::spanner::transaction_options::{Mode, ReadOnly, read_only::TimestampBound};
 use spanferry_spanner_api::spanner::{
     ExecuteSqlRequest, KeyRange, KeySet, MultiplexedSessionPrecommitToken, PartialResultSet, ReadRequest,
-    TransactionOptions, TransactionSelector, transaction_selector,
+    TransactionOptions, TransactionSelector, transaction_selector::Selector,
 };
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -129,23 +129,11 @@ pub struct RowStream {
 impl Client {
     /// Opens a read in a read-only transaction of its own. Passing failures before the first row are retried within a bound.
     pub async fn read(&self, object: &str, read: &Read, at: ReadAt) -> Result<RowStream, SpannerError> {
-        let selector = transaction_selector::Selector::SingleUse(read_only(at));
-        let mut request = read.request();
-        request.transaction = Some(TransactionSelector {
-            selector: Some(selector),
-        });
-        let session = self.session().await?;
-        let columns = Some(read.columns.len());
-        let mut stream = RowStream::new(
-            self,
-            object,
-            session,
-            Route::Any,
-            Request::Read(Box::new(request)),
-            columns,
-        );
-        stream.first().await?;
-        Ok(stream)
+        let request = Request::Read(Box::new(ReadRequest {
+            transaction: single_use(at),
+            ..read.request()
+        }));
+        self.open(object, request, Some(read.columns.len())).await
     }
 
     /// Opens a read inside a read-write transaction; it locks what it reads. Not resumed when it breaks.
@@ -156,13 +144,11 @@ impl Client {
         transaction: &Bytes,
         read: &Read,
     ) -> Result<RowStream, SpannerError> {
-        let selector = transaction_selector::Selector::Id(transaction.clone());
-        let mut request = read.request();
-        request.transaction = Some(TransactionSelector {
-            selector: Some(selector),
-        });
+        let request = Request::Read(Box::new(ReadRequest {
+            transaction: selected(Selector::Id(transaction.clone())),
+            ..read.request()
+        }));
         let columns = Some(read.columns.len());
-        let request = Request::Read(Box::new(request));
         let mut stream = RowStream::new(self, object, Arc::clone(session), Route::Leader, request, columns);
         stream.resumable = false;
         stream.first().await?;
@@ -171,26 +157,35 @@ impl Client {
 
     /// Runs a query, strongly: for INFORMATION_SCHEMA only, whose results are small.
     pub async fn query(&self, object: &str, sql: &str) -> Result<RowStream, SpannerError> {
-        let selector = transaction_selector::Selector::SingleUse(read_only(ReadAt::Strong));
-        let request = ExecuteSqlRequest {
-            transaction: Some(TransactionSelector {
-                selector: Some(selector),
-            }),
+        let request = Request::Query(Box::new(ExecuteSqlRequest {
+            transaction: single_use(ReadAt::Strong),
             sql: sql.to_owned(),
             ..ExecuteSqlRequest::default()
-        };
+        }));
+        self.open(object, request, None).await
+    }
+
+    async fn open(
+        &self,
+        object: &str,
+        request: Request,
+        columns: Option<usize>,
+    ) -> Result<RowStream, SpannerError> {
         let session = self.session().await?;
-        let mut stream = RowStream::new(
-            self,
-            object,
-            session,
-            Route::Any,
-            Request::Query(Box::new(request)),
-            None,
-        );
+        let mut stream = RowStream::new(self, object, session, Route::Any, request, columns);
         stream.first().await?;
         Ok(stream)
     }
+}
+
+fn selected(selector: Selector) -> Option<TransactionSelector> {
+    Some(TransactionSelector {
+        selector: Some(selector),
+    })
+}
+
+fn single_use(at: ReadAt) -> Option<TransactionSelector> {
+    selected(Selector::SingleUse(read_only(at)))
 }
 
 fn read_only(at: ReadAt) -> TransactionOptions {

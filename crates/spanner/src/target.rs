@@ -419,14 +419,15 @@ impl Target for SpannerTarget {
         Ok(())
     }
 
-    async fn drop_control(&self) -> Result<(), Failure> {
+    async fn drop_control(&self) -> Result<bool, Failure> {
         let dialect = self.dialect().await?;
         let present = self.client.table_names(PREFIX).await.map_err(failure)?;
         let ours = control::definitions()
             .into_iter()
             .filter(|table| present.contains(&table.name));
         let statements: Vec<String> = ours.map(|table| ddl::drop_table(&table, dialect)).collect();
-        self.run_ddl(&statements).await
+        self.run_ddl(&statements).await?;
+        Ok(!statements.is_empty())
     }
 
     async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use spanferry_core::code;
 use spanferry_core::ddl;
-use spanferry_core::encode::{ColumnPlan, Encoding};
+use spanferry_core::encode::Encoding;
 use spanferry_core::failure::Class;
-use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::fixture;
+use spanferry_core::plan::TablePlan;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::schema::{QualifiedName, SourceTable};
 use spanferry_core::target::Target;
 use spanferry_core::target_schema::{
     Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType,
@@ -49,36 +49,10 @@ fn plan(name: &str) -> Arc<TablePlan> {
         }],
         foreign_keys: Vec::new(),
     };
-    let source = SourceTable {
-        name: QualifiedName {
-            schema: "s".to_owned(),
-            table: name.to_owned(),
-        },
-        engine: "InnoDB".to_owned(),
-        system_versioned: false,
-        columns: Vec::new(),
-        primary_key: vec![0],
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        triggers: Vec::new(),
-        rows_estimate: 0,
-        bytes_estimate: 0,
-    };
-    let columns = (0..3).map(|source_index| ColumnPlan {
-        source_index,
-        encoding: Encoding::Int64,
-        not_null: true,
-    });
-    let (id, group, columns) = (TableId(0), GroupId(0), columns.collect());
+    let columns = ["id", "tied", "plain"].map(|name| fixture::column(name, fixture::BIGINT));
     Arc::new(TablePlan {
-        id,
-        group,
-        source: Arc::new(source),
         target,
-        columns,
-        key: vec![0],
-        backing_indexes: 0,
+        ..fixture::plan(fixture::table(name, columns.into()), [Encoding::Int64; 3])
     })
 }
 

@@ -85,8 +85,8 @@ pub async fn check_control_state<S: Subject>(subject: &S) {
         (lane(Lane::Control), fence(1, 2)),
     ];
     assert_eq!(fences, expected);
-    target.drop_control().await.unwrap();
-    target.drop_control().await.unwrap();
+    assert!(target.drop_control().await.unwrap());
+    assert!(!target.drop_control().await.unwrap(), "nothing was left");
     assert_eq!(target.read_control().await.unwrap(), None);
 }
 
@@ -137,7 +137,7 @@ pub async fn check_ddl<S: Subject>(subject: &S) {
     ];
     target.run_ddl(&drops).await.unwrap();
     assert!(target.describe().await.unwrap().tables.is_empty());
-    target.drop_control().await.unwrap();
+    assert!(target.drop_control().await.unwrap());
 }
 
 /// A new owner replaces all fence rows; the old one can neither commit nor come back (fence.md, steps 2 and 7).
@@ -354,7 +354,7 @@ async fn emptied<S: Subject>(subject: &S, target: &S::Target, table: &TablePlan)
         ddl::drop_table(&table.target, dialect),
     ];
     target.run_ddl(&statements).await.unwrap();
-    target.drop_control().await.unwrap();
+    assert!(target.drop_control().await.unwrap());
 }
 
 async fn begin<T: Target>(target: &T, fences: &[(Lane, FenceRow)]) {

@@ -5,6 +5,7 @@
 
 pub mod crowd;
 pub mod interposer;
+pub mod patience;
 pub mod proxy;
 pub mod random;
 pub mod scenario;

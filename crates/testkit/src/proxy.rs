@@ -3,16 +3,19 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Bytes moved at once; small, so that a cut falls inside a message.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// What the kernel may hold of a server's bytes before the server's own writes wait. Left to itself it grows to tens of MiB,
+/// and a server would never notice a reader that stands still.
+const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 
 /// What happens to the bytes. Connections that are open at a switch and those that come later are treated alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,31 +28,66 @@ pub enum Fault {
     /// Connections stay open and are accepted, but no byte moves in either direction. Nothing is lost: after
     /// [`Fault::None`] the bytes that waited go on.
     Stall,
+    /// At most the next so many bytes from the server still reach the clients (all connections together), then it is a
+    /// [`Fault::Stall`].
+    StallAfter(u64),
     /// The server's side is closed while the client's stays open and silent: a peer that died without a FIN.
     HalfOpen,
     /// Both sides are ended by a TCP reset; new connections are reset as soon as they are accepted.
     Reset,
 }
 
-/// Bytes of a client that reach the server as others of the same length. Only where they arrive in one piece.
+/// What the proxy does about a text that a client sends, where it arrives in one piece. Not for connections with TLS.
 #[derive(Debug, Clone, Copy)]
-pub struct Rewrite {
-    /// What the client sends.
-    pub from: &'static str,
-    /// What the server gets.
-    pub to: &'static str,
+pub enum Rule {
+    /// The text reaches the server as another of the same length.
+    Rewrite {
+        /// What the client sends.
+        from: &'static str,
+        /// What the server gets.
+        to: &'static str,
+    },
+    /// The fault is in force from the first time on that the text comes, before the server gets it.
+    Trigger {
+        /// What the client sends.
+        text: &'static str,
+        /// What happens.
+        fault: Fault,
+    },
 }
 
-impl Rewrite {
+/// A rule at work.
+#[derive(Debug)]
+struct ActiveRule {
+    rule: Rule,
+    has_fired: AtomicBool,
+    control: watch::Sender<Switch>,
+}
+
+impl ActiveRule {
     fn apply(&self, bytes: &mut [u8]) {
-        let (from, to) = (self.from.as_bytes(), self.to.as_bytes());
-        let mut at = 0;
-        while let Some(found) = bytes[at..].windows(from.len()).position(|window| window == from) {
-            at += found;
-            bytes[at..at + to.len()].copy_from_slice(to);
-            at += to.len();
+        match self.rule {
+            Rule::Rewrite { from, to } => {
+                let mut at = 0;
+                while let Some(found) = position(&bytes[at..], from) {
+                    at += found;
+                    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+                    at += to.len();
+                }
+            }
+            Rule::Trigger { text, fault } => {
+                if position(bytes, text).is_some() && !self.has_fired.swap(true, Ordering::AcqRel) {
+                    self.control.send_replace(Switch::new(fault));
+                }
+            }
         }
     }
+}
+
+fn position(bytes: &[u8], text: &str) -> Option<usize> {
+    bytes
+        .windows(text.len())
+        .position(|window| window == text.as_bytes())
 }
 
 /// A listening proxy. Dropping it closes the listener and all its connections.
@@ -71,7 +109,7 @@ struct Switch {
 impl Switch {
     fn new(fault: Fault) -> Self {
         let bytes = match fault {
-            Fault::CutAfter(bytes) => bytes,
+            Fault::CutAfter(bytes) | Fault::StallAfter(bytes) => bytes,
             Fault::None | Fault::Stall | Fault::HalfOpen | Fault::Reset => 0,
         };
         Self {
@@ -82,7 +120,7 @@ impl Switch {
 
     /// How many of `bytes` may still pass, taken from the budget.
     fn take(&self, bytes: usize) -> usize {
-        if !matches!(self.fault, Fault::CutAfter(_)) {
+        if !matches!(self.fault, Fault::CutAfter(_) | Fault::StallAfter(_)) {
             return bytes;
         }
         let wanted = u64::try_from(bytes).expect("a chunk's length fits u64");
@@ -97,34 +135,59 @@ impl Switch {
 
     /// True once a cut has let its last byte through.
     fn is_cut(&self) -> bool {
-        matches!(self.fault, Fault::CutAfter(_)) && self.budget_bytes.load(Ordering::Acquire) == 0
+        matches!(self.fault, Fault::CutAfter(_)) && self.is_used_up()
+    }
+
+    /// True while no byte may move.
+    fn is_stalled(&self) -> bool {
+        match self.fault {
+            Fault::Stall => true,
+            Fault::StallAfter(_) => self.is_used_up(),
+            Fault::None | Fault::CutAfter(_) | Fault::HalfOpen | Fault::Reset => false,
+        }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.budget_bytes.load(Ordering::Acquire) == 0
     }
 }
 
 impl FaultProxy {
     /// Listens on a free loopback port and connects each client to `upstream`, without a fault at first.
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
-        Self::start_rewriting(upstream, None).await
+        Self::start_at(upstream, None).await
     }
 
-    /// The same, and what clients send is rewritten on its way. Not for connections with TLS.
+    /// The same, with a rule about what clients send.
     ///
     /// # Panics
-    /// When the texts differ in length, which would break the protocol's own lengths.
-    pub async fn start_rewriting(upstream: SocketAddr, rewrite: Option<Rewrite>) -> io::Result<Self> {
-        if let Some(rewrite) = rewrite {
-            assert!(
-                !rewrite.from.is_empty() && rewrite.from.len() == rewrite.to.len(),
-                "{rewrite:?}: expected texts of one length"
-            );
+    /// When a text is empty, or is rewritten to one of another length, which would break the protocol's own lengths.
+    pub async fn start_with(upstream: SocketAddr, rule: Rule) -> io::Result<Self> {
+        match rule {
+            Rule::Rewrite { from, to } => assert!(
+                !from.is_empty() && from.len() == to.len(),
+                "{rule:?}: expected texts of one length"
+            ),
+            Rule::Trigger { text, .. } => assert!(!text.is_empty(), "{rule:?}: expected a text"),
         }
+        Self::start_at(upstream, Some(rule)).await
+    }
+
+    async fn start_at(upstream: SocketAddr, rule: Option<Rule>) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (control, _) = watch::channel(Switch::new(Fault::None));
         let connections = Arc::new(AtomicU64::new(0));
+        let rule = rule.map(|rule| {
+            Arc::new(ActiveRule {
+                rule,
+                has_fired: AtomicBool::new(false),
+                control: control.clone(),
+            })
+        });
         let acceptor = tokio::spawn(accept(
             listener,
-            (upstream, rewrite),
+            (upstream, rule),
             control.clone(),
             Arc::clone(&connections),
         ));
@@ -146,6 +209,11 @@ impl FaultProxy {
         self.control.send_replace(Switch::new(fault));
     }
 
+    /// Whether no byte moves now.
+    pub fn is_stalled(&self) -> bool {
+        self.control.borrow().is_stalled()
+    }
+
     /// How many connections were accepted so far.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Acquire)
@@ -161,7 +229,7 @@ impl Drop for FaultProxy {
 /// Owns every connection's task, so that ending this one ends them.
 async fn accept(
     listener: TcpListener,
-    route: (SocketAddr, Option<Rewrite>),
+    route: (SocketAddr, Option<Arc<ActiveRule>>),
     control: watch::Sender<Switch>,
     connections: Arc<AtomicU64>,
 ) {
@@ -173,7 +241,7 @@ async fn accept(
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
                 connections.fetch_add(1, Ordering::AcqRel);
-                tasks.spawn(serve(client, route, control.clone()));
+                tasks.spawn(serve(client, route.clone(), control.clone()));
             }
         }
     }
@@ -182,7 +250,7 @@ async fn accept(
 /// One client from its first byte to its end. Errors of either socket end the connection, which is what the other end sees.
 async fn serve(
     mut client: TcpStream,
-    (upstream, rewrite): (SocketAddr, Option<Rewrite>),
+    (upstream, rule): (SocketAddr, Option<Arc<ActiveRule>>),
     control: watch::Sender<Switch>,
 ) {
     let mut watcher = control.subscribe();
@@ -191,7 +259,7 @@ async fn serve(
         drop(client.set_zero_linger());
         return;
     }
-    let Ok(mut server) = TcpStream::connect(upstream).await else {
+    let Ok(mut server) = connect(upstream).await else {
         drop(client.set_zero_linger());
         return;
     };
@@ -199,7 +267,7 @@ async fn serve(
     drop(client.set_nodelay(true));
     drop(server.set_nodelay(true));
     watcher.mark_changed();
-    match relay(&mut client, &mut server, rewrite, &control, &mut watcher).await {
+    match relay(&mut client, &mut server, rule, &control, &mut watcher).await {
         Ending::Closed => {}
         Ending::Reset => {
             drop(client.set_zero_linger());
@@ -213,6 +281,16 @@ async fn serve(
     }
 }
 
+async fn connect(upstream: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if upstream.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    socket.connect(upstream).await
+}
+
 /// How a connection ends.
 enum Ending {
     Closed,
@@ -224,26 +302,26 @@ enum Ending {
 async fn relay(
     client: &mut TcpStream,
     server: &mut TcpStream,
-    rewrite: Option<Rewrite>,
+    rule: Option<Arc<ActiveRule>>,
     control: &watch::Sender<Switch>,
     watcher: &mut watch::Receiver<Switch>,
 ) -> Ending {
     let (mut client_reader, mut client_writer) = client.split();
     let (mut server_reader, mut server_writer) = server.split();
-    let (mut up, mut down) = (Direction::new(rewrite), Direction::new(None));
+    let (mut up, mut down) = (Direction::new(rule), Direction::new(None));
     while !(up.ended && down.ended) {
         let switch = watcher.borrow_and_update().clone();
         match switch.fault {
             Fault::CutAfter(_) if switch.is_cut() => return Ending::Closed,
-            Fault::None | Fault::CutAfter(_) => {}
-            Fault::Reset => return Ending::Reset,
-            Fault::HalfOpen => return Ending::HalfOpen,
-            Fault::Stall => {
+            Fault::Stall | Fault::StallAfter(_) if switch.is_stalled() => {
                 if watcher.changed().await.is_err() {
                     return Ending::Closed;
                 }
                 continue;
             }
+            Fault::None | Fault::CutAfter(_) | Fault::Stall | Fault::StallAfter(_) => {}
+            Fault::Reset => return Ending::Reset,
+            Fault::HalfOpen => return Ending::HalfOpen,
         }
         // Fair on purpose: a busy direction must not starve the other. Every branch can be dropped without losing bytes.
         let step = tokio::select! {
@@ -264,16 +342,16 @@ async fn relay(
 
 /// The bytes on their way in one direction.
 struct Direction {
-    rewrite: Option<Rewrite>,
+    rule: Option<Arc<ActiveRule>>,
     buffer: Vec<u8>,
     filled: std::ops::Range<usize>,
     ended: bool,
 }
 
 impl Direction {
-    fn new(rewrite: Option<Rewrite>) -> Self {
+    fn new(rule: Option<Arc<ActiveRule>>) -> Self {
         Self {
-            rewrite,
+            rule,
             buffer: vec![0; CHUNK_BYTES],
             filled: 0..0,
             ended: false,
@@ -304,11 +382,13 @@ impl Direction {
             self.ended = true;
             return writer.shutdown().await.map_err(|_| ());
         }
-        if let Some(rewrite) = self.rewrite {
-            rewrite.apply(&mut self.buffer[..read]);
+        if let Some(rule) = &self.rule {
+            rule.apply(&mut self.buffer[..read]);
         }
         let allowed = switch.map_or(read, |switch| switch.take(read));
-        self.filled = 0..allowed;
+        // Beyond a cut bytes are lost; beyond a stall they wait with those that came before it.
+        let stalls = switch.is_some_and(|switch| matches!(switch.fault, Fault::StallAfter(_)));
+        self.filled = 0..if stalls { read } else { allowed };
         if switch.is_some_and(Switch::is_cut) {
             // The last bytes before the cut; a client that does not read them must not keep the connection open.
             let last = &self.buffer[self.filled.clone()];
@@ -321,13 +401,17 @@ impl Direction {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, FaultProxy, Rewrite};
+    use super::{Fault, FaultProxy, Rule};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Duration, timeout};
 
     /// An echo server and a proxy in front of it.
     async fn echo() -> FaultProxy {
+        echo_with(None).await
+    }
+
+    async fn echo_with(rule: Option<Rule>) -> FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -338,18 +422,39 @@ mod tests {
                 });
             }
         });
-        FaultProxy::start(upstream).await.unwrap()
+        FaultProxy::start_at(upstream, rule).await.unwrap()
     }
 
-    #[test]
-    fn every_occurrence_is_rewritten() {
-        let rewrite = Rewrite {
+    #[tokio::test]
+    async fn every_occurrence_is_rewritten() {
+        let rule = Rule::Rewrite {
             from: "= 3600",
             to: "= 0001",
         };
-        let mut bytes = *b"a = 3600, b = 3600, c = 360";
-        rewrite.apply(&mut bytes);
-        assert_eq!(&bytes, b"a = 0001, b = 0001, c = 360");
+        let proxy = echo_with(Some(rule)).await;
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        stream.write_all(b"a = 3600, b = 3600, c = 360").await.unwrap();
+        let mut answer = [0; 27];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"a = 0001, b = 0001, c = 360");
+    }
+
+    #[tokio::test]
+    async fn a_trigger_acts_once() {
+        let rule = Rule::Trigger {
+            text: "stop",
+            fault: Fault::Stall,
+        };
+        let proxy = echo_with(Some(rule)).await;
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        exchange(&mut stream, b"before").await;
+        stream.write_all(b"please stop").await.unwrap();
+        let mut answer = [0; 11];
+        let stalled = timeout(Duration::from_millis(100), stream.read_exact(&mut answer)).await;
+        assert!(stalled.is_err() && proxy.is_stalled());
+        proxy.set(Fault::None);
+        stream.read_exact(&mut answer).await.unwrap();
+        exchange(&mut stream, b"stop again").await;
     }
 
     async fn exchange(stream: &mut TcpStream, bytes: &[u8]) {
@@ -399,6 +504,22 @@ mod tests {
         let mut answer = [0; 5];
         let stalled = timeout(Duration::from_millis(100), stream.read_exact(&mut answer)).await;
         assert!(stalled.is_err(), "a byte passed a stall");
+        proxy.set(Fault::None);
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"waits");
+    }
+
+    #[tokio::test]
+    async fn a_stall_after_some_bytes_loses_nothing() {
+        let proxy = echo().await;
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        exchange(&mut stream, b"before").await;
+        proxy.set(Fault::StallAfter(6));
+        exchange(&mut stream, b"pass").await;
+        stream.write_all(b"waits").await.unwrap();
+        let mut answer = [0; 5];
+        let stalled = timeout(Duration::from_millis(100), stream.read_exact(&mut answer)).await;
+        assert!(stalled.is_err(), "more than a chunk passed a stall");
         proxy.set(Fault::None);
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"waits");

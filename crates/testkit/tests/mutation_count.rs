@@ -3,13 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
 use spanferry_core::ddl;
+use spanferry_core::fixture::{self, BIGINT, column, foreign_key, index};
 use spanferry_core::mapping::{MappingOptions, map};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::schema::{
-    ForeignKeyAction, IndexPart, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex, SourceTable,
-    SourceType,
-};
+use spanferry_core::schema::SourceTable;
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire;
 use spanferry_spanner::client::{Client, ClientOptions};
@@ -31,66 +29,10 @@ fn client(interposer: &Interposer) -> Client {
     Client::new(name, Endpoint::choose(&choice).unwrap(), ClientOptions::default()).unwrap()
 }
 
-fn qualified(table: &str) -> QualifiedName {
-    QualifiedName {
-        schema: "shop".to_owned(),
-        table: table.to_owned(),
-    }
-}
-
 /// A table of whole numbers whose first column is its key.
 fn table(name: &str, columns: &[&str]) -> SourceTable {
-    let column = |name: &&str| SourceColumn {
-        name: (*name).to_owned(),
-        ty: SourceType::Integer {
-            bits: 64,
-            unsigned: false,
-        },
-        nullable: *name != columns[0],
-        default: None,
-        on_update: false,
-        generated: None,
-        generated_stored: false,
-        auto_increment: false,
-    };
-    SourceTable {
-        name: qualified(name),
-        engine: "InnoDB".to_owned(),
-        system_versioned: false,
-        columns: columns.iter().map(column).collect(),
-        primary_key: vec![0],
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        triggers: Vec::new(),
-        rows_estimate: 0,
-        bytes_estimate: 0,
-    }
-}
-
-fn index(name: &str, unique: bool, columns: &[usize]) -> SourceIndex {
-    let part = |column: &usize| IndexPart::Column {
-        column: *column,
-        descending: false,
-        prefix: None,
-    };
-    SourceIndex {
-        name: name.to_owned(),
-        unique,
-        kind: "BTREE".to_owned(),
-        parts: columns.iter().map(part).collect(),
-    }
-}
-
-fn foreign_key(name: &str, columns: &[usize], parent: &str, parent_columns: &[&str]) -> SourceForeignKey {
-    SourceForeignKey {
-        name: name.to_owned(),
-        columns: columns.to_vec(),
-        parent: qualified(parent),
-        parent_columns: parent_columns.iter().map(|name| (*name).to_owned()).collect(),
-        on_delete: ForeignKeyAction::NoAction,
-        on_update: ForeignKeyAction::NoAction,
-    }
+    let columns = columns.iter().map(|name| column(name, BIGINT));
+    fixture::table(name, columns.collect())
 }
 
 /// Foreign keys to a primary key, to unique columns, to a table itself, over several columns, and beside an index of the

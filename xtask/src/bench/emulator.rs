@@ -10,11 +10,11 @@ use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
 use spanferry_testkit::server::Emulator;
 
-use super::measure::{Measured, failed};
+use super::measure::Measured;
 use super::scenario;
 use super::table::Line;
 use super::{Bench, DATABASE};
-use crate::TaskError;
+use crate::{TaskError, failed};
 
 /// The scenario's name.
 pub(crate) const NAME: &str = "emulator, sysbench rows";

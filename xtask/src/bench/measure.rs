@@ -69,10 +69,3 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     let ticks: Option<u32> = ticks.map(|field| field.parse::<u32>().ok()).sum();
     Some(f64::from(ticks?) / TICKS_PER_SECOND)
 }
-
-/// A failure with all its causes.
-pub(crate) fn failed(what: &str, error: &dyn std::error::Error) -> TaskError {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    TaskError::Failed(format!("{what}: {}", texts.join(": ")))
-}

@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 
 use spanferry_testkit::server::{Engine, Server};
 
-use crate::TaskError;
-use crate::cargo::{cargo, succeeds, workspace};
-use measure::{Measured, failed};
+use crate::cargo::{Build, build};
+use crate::{TaskError, failed, runtime};
+use measure::Measured;
 use scenario::Scenario;
 use table::Line;
 
@@ -38,14 +38,7 @@ pub(crate) struct Options {
 /// Builds, starts what is needed, measures, prints the table, and ends everything.
 pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
     let programs = Programs::build()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| TaskError::Run {
-            program: "tokio".into(),
-            source,
-        })?;
+    let runtime = runtime()?;
     let server = Server::start(Engine::MySql).map_err(|error| failed("starting MySQL", &error))?;
     let scratch = std::env::temp_dir().join(format!("spanferry-bench-{}", std::process::id()));
     let bench = Bench {
@@ -70,22 +63,10 @@ struct Programs {
 impl Programs {
     fn build() -> Result<Programs, TaskError> {
         println!("==> building with the release profile");
-        let built = succeeds(cargo().args([
-            "build",
-            "--release",
-            "--package",
-            "spanferry",
-            "--package",
-            "spanferry-testkit",
-        ]))?;
-        if !built {
-            return Err(TaskError::Failed("spanferry does not build, see above".into()));
-        }
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+        let folder = build(&["spanferry", "spanferry-testkit"], Build::Release)?;
         Ok(Programs {
-            spanferry: target.join("release/spanferry"),
-            interposer: target.join("release/spanferry-interposer"),
+            spanferry: folder.join("spanferry"),
+            interposer: folder.join("spanferry-interposer"),
         })
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         let mut object = to_json(&plan, settings);
         object["connections"] = json!(connections);
         object["reached"] = probes.iter().map(Probe::to_json).collect();
-        render::say(&object.to_string());
+        render::say_json(&object);
     }
     Ok(if blocking(&plan.findings, settings).is_empty() {
         0
@@ -56,7 +56,7 @@ fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) 
     if settings.output == Output::Json {
         let reached: Vec<_> = probes.iter().map(Probe::to_json).collect();
         let object = json!({"ok": false, "connections": connections, "reached": reached, "tables": [], "findings": []});
-        render::say(&object.to_string());
+        render::say_json(&object);
     } else {
         for failure in probes.iter().filter_map(Probe::failure) {
             render::tell(&render::failure(failure));

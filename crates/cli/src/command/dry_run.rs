@@ -24,8 +24,8 @@ pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Fa
     match settings.output {
         Output::Text => say_plan(&plan, dialect, settings),
         Output::Json => {
-            render::say(&plan_event(&plan, dialect).to_string());
-            render::say(&dry_end(&blocks).to_string());
+            render::say_json(&plan_event(&plan, dialect));
+            render::say_json(&dry_end(&blocks));
         }
     }
     Ok(if blocks.is_empty() {
@@ -51,7 +51,7 @@ fn say_plan(plan: &Plan, dialect: Dialect, settings: &Settings) {
         ));
     }
     for statement in statements(plan, dialect) {
-        render::say(&format!("{statement};"));
+        render::say_whole(&format!("{statement};"));
     }
     for table in &plan.plans {
         render::say(&format!(

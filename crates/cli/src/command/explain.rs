@@ -1,6 +1,6 @@
 //! `spanferry explain`: the register of codes.
 
-use spanferry_core::code::{ALL, Code};
+use spanferry_core::code::{ALL, Code, Exit};
 use spanferry_core::failure::Failure;
 
 use crate::render;
@@ -15,15 +15,23 @@ pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {
             }
         }
         Some(text) => {
-            let code =
-                Code::parse(text).ok_or_else(|| usage(text, "expected a known code such as `SF-2003`"))?;
+            let unknown = || {
+                usage(text, "expected a known code such as `SF-2003`")
+                    .hint("`spanferry explain` lists them all.")
+            };
+            let code = Code::parse(text).ok_or_else(unknown)?;
             render::say(&format!("{code}: {}", code.title()));
             render::say(code.explanation());
-            render::say(&format!(
-                "exit status when it ends a command: {}",
-                code.exit().status()
-            ));
+            render::say(&format!("{}.", consequence(code)));
         }
     }
     Ok(0)
+}
+
+/// What a code means for the command in which it comes up.
+pub(crate) fn consequence(code: Code) -> String {
+    match code.exit() {
+        Exit::Told => "It ends no command".to_owned(),
+        exit => format!("Exit status {}", exit.status()),
+    }
 }

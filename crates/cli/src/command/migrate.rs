@@ -21,7 +21,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Output, StopWhenName};
 use crate::command::{check, dry_run};
+use crate::interrupt::{or_interrupted, stop_on_signal, unless_stopped};
 use crate::run_file::{self, RunFile, source_name};
+use crate::screen::Screen;
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, StateDir};
@@ -34,16 +36,18 @@ const REPORT: &str = "report.json";
 pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
     if settings.dry_run {
-        return dry_run::run(&session, settings).await;
+        return or_interrupted(MIGRATE, dry_run::run(&session, settings)).await;
     }
     let state = Arc::new(StateDir::lock(&settings.state_dir, MIGRATE)?);
     RunFile::expect_unbound_or_same(settings)?;
     run_log::start(&state)?;
     outlive_full_files();
     let interrupt = StopSignal::new();
-    let listener = tokio::spawn(listen(interrupt.clone()));
-    let result = migrate(&session, settings, &state, interrupt).await;
+    let screen = Arc::new(Screen::open(settings.output));
+    let listener = tokio::spawn(stop_on_signal(interrupt.clone(), Arc::clone(&screen)));
+    let result = migrate(&session, settings, &state, &screen, interrupt).await;
     listener.abort();
+    screen.close();
     result
 }
 
@@ -51,9 +55,11 @@ async fn migrate(
     session: &Session,
     settings: &Settings,
     state: &Arc<StateDir>,
+    screen: &Arc<Screen>,
     interrupt: StopSignal,
 ) -> Result<u8, Failure> {
-    let mut plan = session.plan(settings).await.inspect_err(ends)?;
+    let planned = unless_stopped(MIGRATE, &interrupt, session.plan(settings)).await;
+    let mut plan = planned.inspect_err(ends)?;
     keep_to_known_tables(&mut plan);
     let gone = gone_tables(&plan);
     let resumes = plan.control.is_some();
@@ -86,6 +92,7 @@ async fn migrate(
         Arc::clone(&progress),
         Arc::clone(state),
         settings.output,
+        Arc::clone(screen),
         said,
         shown.clone(),
     ));
@@ -102,8 +109,6 @@ async fn migrate(
     };
     outcome.stopped.extend(gone);
     outcome.not_carried.retain(|table| settings.selects(table));
-    outcome.not_carried.sort_unstable();
-    outcome.not_carried.dedup();
     conclude(&outcome, &progress, settings, state)?;
     Ok(outcome.exit_status())
 }
@@ -142,7 +147,7 @@ pub(super) fn report(plan: &Plan, settings: &Settings) {
         Output::Json => {
             let mut event = check::to_json(plan, settings);
             event["event"] = json!("check");
-            render::say(&event.to_string());
+            render::say_json(&event);
         }
     }
 }
@@ -158,7 +163,7 @@ fn refuse(finding: &Finding, settings: &Settings, state: &StateDir) -> Result<u8
         Output::Text => {
             render::tell("migrate: refused by what is marked as blocking; the target is as it was");
         }
-        Output::Json => render::say(&event.to_string()),
+        Output::Json => render::say_json(&event),
     }
     Ok(status)
 }
@@ -233,7 +238,7 @@ fn fail(failure: Failure, progress: &Progress, settings: &Settings, state: &Stat
     match settings.output {
         Output::Text => Err(failure),
         Output::Json => {
-            render::say(&event.to_string());
+            render::say_json(&event);
             Ok(status)
         }
     }
@@ -299,7 +304,7 @@ fn conclude(
     let ended = json::end(outcome, &snapshot);
     state.write(REPORT, ended.to_string().as_bytes())?;
     if settings.output == Output::Json {
-        render::say(&ended.to_string());
+        render::say_json(&ended);
         return Ok(());
     }
     for (table, reason) in &outcome.stopped {
@@ -312,6 +317,11 @@ fn conclude(
             "not carried: `{table}`: it was created at the source after the migration began (`spanferry explain {}`)",
             code::TABLE_CREATED
         ));
+    }
+    if outcome.not_carried_more {
+        render::say(
+            "not carried: more tables that were created at the source; `spanferry verify` names those that are still there",
+        );
     }
     let rows: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
     let how = if outcome.interrupted {
@@ -327,26 +337,6 @@ fn conclude(
         state.path().join(REPORT).display()
     ));
     Ok(())
-}
-
-/// SIGINT and SIGTERM ask for a clean stop; a second one ends the process at once, which is as safe as any crash.
-async fn listen(interrupt: StopSignal) {
-    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("signals cannot be listened to; SIGINT ends the process at once");
-        return;
-    };
-    for again in [false, true] {
-        tokio::select! {
-            _got = int.recv() => {}
-            _got = term.recv() => {}
-        }
-        if again {
-            std::process::exit(i32::from(Exit::Interrupted.status()));
-        }
-        render::tell("stopping at the next clean point; once more to end at once");
-        interrupt.request();
-    }
 }
 
 /// A file that may not grow further is an error of that write, for which capture waits, not the end of the process.

@@ -10,9 +10,11 @@ use spanferry_engine::resync::resync;
 
 use crate::args::{Output, ResyncArgs};
 use crate::command::migrate::renumber;
+use crate::interrupt::or_interrupted;
+use crate::nearest::nearest;
 use crate::render;
 use crate::run_file::source_name;
-use crate::session::Session;
+use crate::session::{Plan, Session};
 use crate::settings::{Settings, usage};
 use crate::state_dir::StateDir;
 
@@ -23,7 +25,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let plan = session.plan(settings).await?;
     let control = plan.need_control(settings)?;
     let Some(table) = plan.plans.iter().find(|plan| plan.name().table == args.table) else {
-        return Err(usage(args.table.clone(), "expected a migrated table"));
+        return Err(unknown_table(&args.table, &plan));
     };
     let group: Vec<_> = plan
         .plans
@@ -34,7 +36,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let names: Vec<&str> = group.iter().map(|plan| plan.name().table.as_str()).collect();
     let question = format!("This empties at the target: {}.", names.join(", "));
     if !args.yes && !render::confirm(&question, "resync") {
-        return Err(usage("resync", "not confirmed: type `resync`, or give `--yes`"));
+        return Err(render::not_confirmed("resync"));
     }
     let options = PrepareOptions {
         new_migration_id: String::new(),
@@ -48,21 +50,25 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(&plan.name().table);
     let mut all: Vec<_> = plan.plans.iter().filter(wanted).cloned().collect();
     renumber(&mut all);
-    let (prepared, _progress) = prepare(
-        session.source.as_ref(),
-        Arc::clone(&session.target),
-        &logs,
-        all,
-        &options,
-    )
-    .await?;
-    resync(&prepared, table.group).await?;
-    render::say(&match settings.output {
-        Output::Text => format!(
+    let empty = async {
+        let (source, target) = (session.source.as_ref(), Arc::clone(&session.target));
+        let (prepared, _progress) = prepare(source, target, &logs, all, &options).await?;
+        resync(&prepared, table.group).await
+    };
+    or_interrupted("resync", empty).await?;
+    match settings.output {
+        Output::Text => render::say(&format!(
             "resync: {} emptied; `spanferry migrate` loads them anew",
             names.join(", ")
-        ),
-        Output::Json => json!({"emptied": names, "group": table.group.0}).to_string(),
-    });
+        )),
+        Output::Json => render::say_json(&json!({"emptied": names, "group": table.group.0})),
+    }
     Ok(0)
+}
+
+fn unknown_table(table: &str, plan: &Plan) -> Failure {
+    let known = plan.plans.iter().map(|plan| plan.name().table.as_str());
+    let meant = nearest(table, known).map_or_else(String::new, |name| format!("Did you mean `{name}`? "));
+    usage(table, "no migrated table has this name")
+        .hint(format!("{meant}`spanferry status` lists the migrated tables."))
 }

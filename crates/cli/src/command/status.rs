@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::Subject;
 
 use crate::args::Output;
 use crate::clock::now_us;
@@ -39,7 +40,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     let owner = StateDir::owner(directory);
     settle(&mut status, owner.as_ref(), now_us());
     if settings.output == Output::Json {
-        render::say(&status.to_string());
+        render::say_json(&status);
         return Ok(0);
     }
     let run = RunFile::read(directory)?;
@@ -113,29 +114,43 @@ fn lines(status: &Value, run: Option<&RunFile>, verb: Option<&str>, columns: usi
     lines
 }
 
-/// The findings that ask for something, and the number of the others.
+/// The findings that ask for something, the worst first, and the number of the others.
 fn findings(status: &Value) -> Vec<String> {
     let all = status["findings"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let asks = |finding: &&Value| finding["severity"] != "notice";
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    let mut lines: Vec<String> = Vec::new();
-    for finding in all.iter().filter(asks).take(FINDINGS_SHOWN_MAX) {
-        lines.push(format!(
-            "{}[{}] {} {}",
-            text(&finding["severity"]),
-            text(&finding["code"]),
-            text(&finding["table"]),
-            text(&finding["text"])
-        ));
-        if let Some(remedy) = finding["remedy"].as_str() {
-            lines.push(format!("  fix: {remedy}"));
-        }
-    }
-    let more = all.len() as u64 - all.iter().filter(asks).take(FINDINGS_SHOWN_MAX).count() as u64
-        + status["findings_more"].as_u64().unwrap_or(0);
+    let word = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let subject = |finding: &Value| Subject {
+        table: word(&finding["table"]),
+        part: word(&finding["part"]),
+    };
+    let mut asking: Vec<&Value> = all
+        .iter()
+        .filter(|finding| finding["severity"] != "notice")
+        .collect();
+    asking.sort_by_key(|finding| {
+        (
+            finding["severity"] != "blocking",
+            subject(finding),
+            word(&finding["code"]),
+        )
+    });
+    asking.truncate(FINDINGS_SHOWN_MAX);
+    let text = |value: &Value| word(value).unwrap_or_default();
+    let shown = asking.iter().map(|finding| {
+        let (severity, code) = (text(&finding["severity"]), text(&finding["code"]));
+        let remedy = finding["remedy"].as_str();
+        render::finding_of(
+            &severity,
+            &code,
+            &subject(finding),
+            &text(&finding["text"]),
+            remedy,
+        )
+    });
+    let mut lines: Vec<String> = shown.collect();
+    let more = (all.len() - lines.len()) as u64 + status["findings_more"].as_u64().unwrap_or(0);
     if more > 0 {
         lines.push(format!("findings: {more} more (see `--output json`)"));
     }
@@ -145,6 +160,7 @@ fn findings(status: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spanferry_core::finding::{Finding, Severity};
 
     fn check(written: &str, owner: Option<(u32, &str)>, expected: &str, first_line: &str) {
         let mut status = json!({"state": written, "process_id": 7, "at_us": 1_000_000, "rows_per_second": 5.0,
@@ -161,6 +177,32 @@ mod tests {
         assert_eq!(status["rows_per_second"] == 5.0, expected == "running");
         let verb = owner.as_ref().map(|owner| owner.verb.as_str());
         assert_eq!(lines(&status, None, verb, 80)[0], first_line);
+    }
+
+    #[test]
+    fn findings_are_told_as_check_tells_them() {
+        let finding = |severity, table, part| {
+            Finding::new(
+                code::LEFT_OUT,
+                severity,
+                Subject::part(table, part),
+                "is not carried",
+            )
+        };
+        let warning = finding(Severity::Warning, "t", "b").remedy("ALTER TABLE");
+        let all = [
+            finding(Severity::Notice, "t", "a"),
+            finding(Severity::Warning, "u", "a"),
+            warning.clone(),
+        ];
+        let status =
+            json!({"findings": all.iter().map(crate::json::finding).collect::<Vec<_>>(), "findings_more": 2});
+        let told = [
+            render::finding(&warning),
+            render::finding(&all[1]),
+            "findings: 3 more (see `--output json`)".to_owned(),
+        ];
+        assert_eq!(findings(&status), told);
     }
 
     #[test]

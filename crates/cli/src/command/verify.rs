@@ -44,7 +44,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let equal =
         verdicts.iter().all(TableVerdict::is_equal) && not_compared.is_empty() && not_carried.is_empty();
     if settings.output == Output::Json {
-        render::say(&json::verdict(&verdicts, equal).to_string());
+        render::say_json(&json::verdict(&verdicts, equal));
     } else {
         conclude(&control, equal);
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod disk;
+mod failover;
 mod kill;
 mod server;
 #[path = "../support/mod.rs"]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use spanferry_testkit::patience::until;
 use spanferry_testkit::server::{Engine, Server};
 
 use crate::support::{World, bench};
@@ -18,7 +19,7 @@ const CHANGES: &str = "INSERT INTO t (v) VALUES (10), (11);
 /// More than a source of these tests ever has.
 const STRANGE_TRANSACTIONS: u32 = 100;
 
-fn address(server: &Server) -> SocketAddr {
+pub(crate) fn address(server: &Server) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], server.port()))
 }
 
@@ -129,25 +130,22 @@ async fn refuse_stranger(world: &mut World, engine: Engine) {
 }
 
 async fn wait_for_rows(world: &World, migrate: &mut crate::support::Running, rows: u64) {
-    loop {
+    until("the target has every row", async || {
         assert!(migrate.0.try_wait().unwrap().is_none(), "migrate ended");
-        if world.target_rows("t", &["id"]).await.len() as u64 == rows {
-            return;
-        }
-    }
+        world.target_rows("t", &["id"]).await.len() as u64 == rows
+    })
+    .await;
 }
 
-async fn wait_for_replica(replica: &Server, rows: u64) {
-    loop {
-        if let Ok(found) = replica.query::<u64>(Some("shop"), "SELECT COUNT(*) FROM t").await
-            && found[0] == rows
-        {
-            return;
-        }
-    }
+pub(crate) async fn wait_for_replica(replica: &Server, rows: u64) {
+    until("the replica has every row", async || {
+        let found = replica.query::<u64>(Some("shop"), "SELECT COUNT(*) FROM t").await;
+        found.is_ok_and(|found| found[0] == rows)
+    })
+    .await;
 }
 
-async fn make_writable(replica: &Server) {
+pub(crate) async fn make_writable(replica: &Server) {
     let statements: &[&str] = match replica.engine() {
         Engine::MySql => &[
             "STOP REPLICA",
@@ -186,9 +184,11 @@ async fn purged(engine: Engine) {
     };
     let newest = first_column(&world, status).await;
     // A file that a stream still has open, ours that has just ended, is left alone.
-    while first_column(&world, "SHOW BINARY LOGS").await != newest {
+    until("the older binary logs are purged", async || {
         world.sql(&format!("PURGE BINARY LOGS TO '{newest}';\n")).await;
-    }
+        first_column(&world, "SHOW BINARY LOGS").await == newest
+    })
+    .await;
     let (status, text) = world.drain();
     assert!(
         status == 5 && text.contains("error[SF-5006]") && text.contains("purged") && text.contains("hint"),

@@ -10,13 +10,13 @@ use spanferry_core::wire::{WireReader, WireValue};
 use spanferry_spanner::client::Client;
 use spanferry_spanner::read::{Keys, Read, ReadAt};
 use spanferry_testkit::interposer::parse_rates;
+use spanferry_testkit::patience::until;
 use spanferry_testkit::proxy::Fault;
 use spanferry_testkit::server::Engine;
 use tokio::task::JoinHandle;
 
 use crate::outage::source_proxy;
-use crate::support::{Running, World, bench};
-use crate::{HELD_UP, interposer};
+use crate::support::{HELD_UP, Running, World, bench};
 
 /// Transaction number n sets both counters to n and enters n into the ledger: two tables of one group, one of another.
 const SCHEMA: &str = "CREATE TABLE counter (id INT PRIMARY KEY, n INT NOT NULL);
@@ -113,16 +113,14 @@ fn has_backlog(status: &serde_json::Value) -> bool {
 async fn expect_caught_up(world: &World, migrate: &mut Running, observer: &Observer) {
     world.wait_caught_up(migrate);
     let looks = observer.looks();
-    while observer.looks() < looks + 3 {
-        tokio::task::yield_now().await;
-    }
+    until("the observer has looked", async || observer.looks() >= looks + 3).await;
 }
 
 async fn hand_over(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
     let proxy = source_proxy(&mut world).await;
-    let target = interposer(&mut world, HELD_UP);
+    let target = world.interpose(HELD_UP);
     let writer = world.writer(entry);
     // Stored while the tables load, caught up from the log, then joined to what streams.
     let mut migrate = world.migrate();

@@ -28,11 +28,7 @@ mod values;
 mod verdict;
 mod visibility;
 
-use spanferry_testkit::interposer::{FaultRate, Interposer, Mode, Options, parse_rates};
-use support::{World, Writer};
-
-/// A load that cannot end before it is let go: the time each commit takes.
-const HELD_UP: &str = "Commit.latency=1:300ms";
+use support::{HELD_UP, World, Writer, is_loading};
 
 /// The common life of a case: writes from before the start on, a kill once it has caught up, writes while it is down,
 /// then drained and compared.
@@ -49,7 +45,7 @@ async fn survive(world: &World, writer: Writer) {
 
 /// The same with a load that is proven to go on while the writer makes `steps` steps, and `meanwhile` during it.
 async fn survive_held_up(world: &mut World, writer: Writer, steps: u64, meanwhile: impl AsyncFnOnce(&World)) {
-    let interposer = interposer(world, HELD_UP);
+    let interposer = world.interpose(HELD_UP);
     let mut migrate = world.migrate();
     world.wait(&mut migrate, "the first rows were loaded", is_loading);
     writer.write_more(steps).await;
@@ -66,27 +62,6 @@ async fn survive_held_up(world: &mut World, writer: Writer, steps: u64, meanwhil
     writer.stop().await;
     world.expect_drained();
     world.expect_equal();
-}
-
-fn is_loading(status: &serde_json::Value) -> bool {
-    let tables = status["tables"].as_array();
-    tables.is_some_and(|tables| {
-        tables
-            .iter()
-            .any(|table| table["phase"] == "loading" && table["rows_loaded"].as_u64() > Some(0))
-    })
-}
-
-/// Puts an interposer with these faults between the program and the world's target.
-fn interposer(world: &mut World, faults: &str) -> Interposer {
-    let rates: Vec<FaultRate> = parse_rates(faults).unwrap();
-    let options = Options {
-        rates,
-        ..Options::new(Mode::Forward(world.emulator.host_port().to_owned()))
-    };
-    let interposer = Interposer::start(options).unwrap();
-    world.target_address = Some(interposer.address());
-    interposer
 }
 
 fn one(statement: String) -> Vec<String> {

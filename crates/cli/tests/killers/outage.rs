@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_testkit::interposer::{Fault, Loss, parse_rates};
-use spanferry_testkit::proxy::{Fault as Cut, FaultProxy, Rewrite};
+use spanferry_testkit::patience::until;
+use spanferry_testkit::proxy::{Fault as Cut, FaultProxy, Rule};
 use spanferry_testkit::server::{Emulator, Engine};
 
-use crate::support::{World, bench};
-use crate::{interposer, is_loading, one};
+use crate::one;
+use crate::support::{HELD_UP, World, bench, is_loading};
 
 /// 6,000 rows of about 150 bytes.
 const ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, pad VARCHAR(150) NOT NULL);
@@ -43,7 +44,7 @@ async fn killer_12_a_hot_row_and_a_slow_target() {
     let schema =
         "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL);\nINSERT INTO t VALUES (1, 0), (2, 0);\n";
     let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
-    let interposer = interposer(&mut world, "Commit.latency=1:100ms");
+    let interposer = world.interpose("Commit.latency=1:100ms");
     let writer = world.writer(|_| vec!["UPDATE t SET v = v + 1 WHERE id = 1".to_owned(); 5]);
     let mut migrate = world.migrate();
     world.wait_caught_up(&mut migrate);
@@ -74,7 +75,7 @@ async fn killer_13_a_failed_commit_that_was_applied() {
         Fault::Late(1),
     ] {
         let mut world = servers.as_ref().unwrap().world("googlesql", ROWS).await;
-        let interposer = interposer(&mut world, "");
+        let interposer = world.interpose("");
         // The very first commits are those of control rows and load; later ones those of changes.
         for _ in 0..10 {
             interposer.faults().once("Commit", loss);
@@ -103,7 +104,7 @@ async fn killer_13_the_process_dies_before_it_knew() {
     let servers = bench(Engine::MySql).await;
     for skipped in [0, 1, 2, 4, 7] {
         let mut world = servers.as_ref().unwrap().world("googlesql", ROWS).await;
-        let interposer = interposer(&mut world, "");
+        let interposer = world.interpose("");
         for _ in 0..skipped {
             interposer
                 .faults()
@@ -113,10 +114,10 @@ async fn killer_13_the_process_dies_before_it_knew() {
             .faults()
             .once("Commit", Fault::LostReply(Loss::Silence));
         let migrate = world.migrate();
-        let mut looks = tokio::time::interval(Duration::from_millis(5));
-        while interposer.faults().injected() < skipped + 1 {
-            looks.tick().await;
-        }
+        until("the commit was forwarded", async || {
+            interposer.faults().injected() > skipped
+        })
+        .await;
         world.sql("UPDATE t SET v = 7 WHERE id % 100 = 0;\n").await;
         migrate.kill();
         world.expect_drained();
@@ -137,7 +138,7 @@ async fn silent_source(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", rows(engine)).await;
     let proxy = source_proxy(&mut world).await;
-    let target = interposer(&mut world, crate::HELD_UP);
+    let target = world.interpose(HELD_UP);
     let writer = world.writer(touch);
     let mut migrate = world.migrate();
     world.wait(&mut migrate, "the first rows were loaded", is_loading);
@@ -172,7 +173,7 @@ async fn killer_15_the_source_vanishes_without_a_fin_mariadb() {
 }
 
 /// Every session asks the server for patience with a slow reader; here the server understands one second.
-const IMPATIENT: Rewrite = Rewrite {
+const IMPATIENT: Rule = Rule::Rewrite {
     from: "net_write_timeout = 3600",
     to: "net_write_timeout = 0001",
 };
@@ -188,19 +189,11 @@ const LARGE_ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, pad LONGTEXT NOT N
     INSERT INTO t SELECT id + 256, pad FROM t WHERE id <= 144;
     ";
 
-/// Connections that the server gave up because it could not write to them.
-async fn aborted_clients(world: &World) -> u64 {
-    let counter = "SHOW GLOBAL STATUS LIKE 'Aborted_clients'";
-    world.server.query::<(String, u64)>(None, counter).await.unwrap()[0].1
-}
-
-/// The reader stands still until the server has dropped it, and goes on with what had come by then.
-async fn read_too_slowly(world: &World, proxy: &FaultProxy, meanwhile: &str) {
-    let before = aborted_clients(world).await;
-    proxy.set(Cut::Stall);
-    world.sql(meanwhile).await;
-    while aborted_clients(world).await == before {}
-    proxy.set(Cut::None);
+/// Whether the server is busy with what `which` says of its process list, for one of our program's connections.
+async fn is_serving(world: &World, which: &str) -> bool {
+    let sql =
+        format!("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND {which}");
+    !world.server.query::<u64>(None, &sql).await.unwrap().is_empty()
 }
 
 /// The source drops us because we read too slowly, inside a range and inside a transaction.
@@ -208,22 +201,22 @@ async fn dropped_as_too_slow(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", LARGE_ROWS).await;
     let server = SocketAddr::from(([127, 0, 0, 1], world.server.port()));
-    let proxy = FaultProxy::start_rewriting(server, Some(IMPATIENT))
-        .await
-        .unwrap();
+    let proxy = FaultProxy::start_with(server, IMPATIENT).await.unwrap();
     world.source_address = Some(proxy.address());
     world.source_query = "?ssl-mode=DISABLED";
-    let target = interposer(&mut world, crate::HELD_UP);
+    let (range, stream) = ("info LIKE 'SELECT%`pad`%'", "command LIKE 'Binlog Dump%'");
+    // Beyond what is read of the catalog, and long before the end of the only range.
+    proxy.set(Cut::StallAfter(4_000_000));
     let mut migrate = world.migrate();
-    world.wait(&mut migrate, "the first rows were loaded", is_loading);
-    read_too_slowly(
-        &world,
-        &proxy,
-        "UPDATE t SET pad = REPEAT('n', 65000) WHERE id % 100 = 0;
-",
-    )
+    until("the range's reader stands still", async || proxy.is_stalled()).await;
+    until("its slow reader is dropped", async || {
+        !is_serving(&world, range).await
+    })
     .await;
-    target.faults().set_rates(Vec::new());
+    proxy.set(Cut::None);
+    world
+        .sql("UPDATE t SET pad = REPEAT('n', 65000) WHERE id % 100 = 0;\n")
+        .await;
     world.wait_caught_up(&mut migrate);
     assert!(
         world.status().unwrap()["findings"]
@@ -231,14 +224,16 @@ async fn dropped_as_too_slow(engine: Engine) {
             .contains("read in a new snapshot"),
         "the range was read to its end"
     );
-    read_too_slowly(
-        &world,
-        &proxy,
-        "UPDATE t SET pad = CONCAT(pad, id);
-DELETE FROM t WHERE id % 50 = 1;
-",
-    )
+    assert!(is_serving(&world, stream).await);
+    proxy.set(Cut::Stall);
+    world
+        .sql("UPDATE t SET pad = CONCAT(pad, id);\nDELETE FROM t WHERE id % 50 = 1;\n")
+        .await;
+    until("its slow reader is dropped", async || {
+        !is_serving(&world, stream).await
+    })
     .await;
+    proxy.set(Cut::None);
     world.wait(&mut migrate, "the transaction was applied", |status| {
         status["apply"]["changes"].as_u64() >= Some(400)
     });
@@ -257,13 +252,49 @@ async fn killer_15_the_source_drops_a_slow_reader_mariadb() {
     dropped_as_too_slow(Engine::MariaDb).await;
 }
 
+/// The network falls silent while the read lock is held: the server's writers wait for seconds, not until it misses us.
+async fn silent_under_the_lock(engine: Engine) {
+    let servers = bench(engine).await;
+    let mut world = servers.as_ref().unwrap().world("googlesql", rows(engine)).await;
+    let server = SocketAddr::from(([127, 0, 0, 1], world.server.port()));
+    let silence = Rule::Trigger {
+        text: "WITH CONSISTENT SNAPSHOT",
+        fault: Cut::Stall,
+    };
+    let proxy = FaultProxy::start_with(server, silence).await.unwrap();
+    world.source_address = Some(proxy.address());
+    world.source_query = "?ssl-mode=DISABLED";
+    let writer = world.writer(touch);
+    let mut migrate = world.migrate();
+    until("the network is silent", async || proxy.is_stalled()).await;
+    // None of them is granted before the lock is gone.
+    writer.write_more(20).await;
+    assert!(proxy.is_stalled());
+    proxy.set(Cut::None);
+    world.wait_caught_up(&mut migrate);
+    assert_eq!(migrate.interrupt(), 130);
+    writer.stop().await;
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_15_the_network_dies_under_the_read_lock_mysql() {
+    silent_under_the_lock(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_15_the_network_dies_under_the_read_lock_mariadb() {
+    silent_under_the_lock(Engine::MariaDb).await;
+}
+
 /// The connection ends inside a range, at several places: what is missing is read again, in the same process.
 async fn cut_inside_a_range(engine: Engine) {
     let servers = bench(engine).await;
     for bytes in [1_000, 100_000, 700_000] {
         let mut world = servers.as_ref().unwrap().world("googlesql", rows(engine)).await;
         let proxy = source_proxy(&mut world).await;
-        let target = interposer(&mut world, crate::HELD_UP);
+        let target = world.interpose(HELD_UP);
         let mut migrate = world.migrate();
         world.wait(&mut migrate, "the first rows were loaded", is_loading);
         proxy.set(Cut::CutAfter(bytes));
@@ -294,7 +325,7 @@ async fn killer_32_a_target_that_aborts_under_load() {
     let mut world = servers.as_ref().unwrap().world("googlesql", ROWS).await;
     // An emulator of its own: what the abuse leaves behind there is no other test's concern.
     world.emulator = Arc::new(Emulator::start().unwrap());
-    let interposer = interposer(&mut world, "");
+    let interposer = world.interpose("");
     let writer = world.writer(|step| {
         let hot = format!("UPDATE t SET v = {step} WHERE id < 20");
         if step % 2 == 0 { touch(step) } else { one(hot) }

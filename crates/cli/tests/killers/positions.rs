@@ -1,5 +1,6 @@
 //! Histories that are not one transaction after another of one server: 14, 24.
 
+use spanferry_testkit::patience::until;
 use spanferry_testkit::proxy::Fault;
 use spanferry_testkit::server::{Engine, Server};
 
@@ -161,12 +162,11 @@ async fn rename_replica(replica: &Server, id: u32) {
 }
 
 async fn wait_for_rows(server: &Server, rows: u64) {
-    loop {
+    until("the replica has every row", async || {
         let found = server.query::<u64>(Some("shop"), "SELECT COUNT(*) FROM t").await;
-        if found.is_ok_and(|found| found[0] == rows) {
-            return;
-        }
-    }
+        found.is_ok_and(|found| found[0] == rows)
+    })
+    .await;
 }
 
 /// A real replica's id is refused; one that takes ours while we run costs neither side a change; and what the source has from a
@@ -175,7 +175,10 @@ async fn taken_server_id(engine: Engine) {
     let mut world = World::new(engine, SCHEMA).await;
     let replica = world.server.replica().unwrap();
     let (theirs, ours) = (u32::from(replica.port()), SERVER_ID.to_string());
-    while !has_replica(&world.server, theirs).await {}
+    until("the replica has registered", async || {
+        has_replica(&world.server, theirs).await
+    })
+    .await;
     for taken in [theirs, u32::from(world.server.port())] {
         let (status, text) = said(&world.run(
             "migrate",

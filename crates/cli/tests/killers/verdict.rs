@@ -1,7 +1,6 @@
 //! What `verify` must see, and must not: 19, 20, and a target that somebody else has written to.
 
-use std::time::Duration;
-
+use spanferry_testkit::patience::until;
 use spanferry_testkit::server::Engine;
 
 use crate::support::{bench, said};
@@ -185,7 +184,7 @@ async fn killer_20_a_write_in_the_middle_of_a_verify() {
         ";
     let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
     world.expect_drained();
-    let interposer = crate::interposer(&mut world, "");
+    let interposer = world.interpose("");
     interposer
         .faults()
         .set_rates(spanferry_testkit::interposer::parse_rates("StreamingRead.latency=1:300ms").unwrap());
@@ -196,11 +195,11 @@ async fn killer_20_a_write_in_the_middle_of_a_verify() {
         .spawn()
         .unwrap();
     let begun = interposer.faults().injected();
-    let mut looks = tokio::time::interval(Duration::from_millis(5));
     // The control tables are read first: three reads later the tables themselves are under way.
-    while interposer.faults().injected() < begun + 5 {
-        looks.tick().await;
-    }
+    until("the tables are read", async || {
+        interposer.faults().injected() >= begun + 5
+    })
+    .await;
     world.sql("UPDATE a SET v = 2;\nUPDATE z SET v = 2;\n").await;
     let (status, text) = said(&verify.wait_with_output().unwrap());
     assert!(

@@ -4,11 +4,11 @@
 //! is in the binary log and sent to replicas, the engine has not committed it.
 
 use mysql_async::prelude::Queryable;
+use spanferry_testkit::patience::until;
 use spanferry_testkit::server::Engine;
 use tokio::task::JoinSet;
 
-use crate::support::World;
-use crate::{HELD_UP, interposer, is_loading};
+use crate::support::{HELD_UP, World, is_loading};
 
 /// Waits for an acknowledgement that never comes, for longer than any test.
 const HOLD_MYSQL: &[&str] = &[
@@ -82,7 +82,10 @@ impl Held {
                 pool.disconnect().await.unwrap();
             });
         }
-        while logged(world).await < before + CHANGES.len() as u64 {}
+        until("every commit is in the binary log", async || {
+            logged(world).await >= before + CHANGES.len() as u64
+        })
+        .await;
         let visible: Vec<i64> = query(world, "SELECT v FROM t WHERE v < 0").await;
         assert!(visible.is_empty(), "the engine has committed: {visible:?}");
         Held { commits }
@@ -170,7 +173,7 @@ async fn first_snapshot(engine: Engine) {
 /// A snapshot of a later attempt opens while they hang: the change log began before them.
 async fn later_snapshot(engine: Engine) {
     let mut world = world(engine).await;
-    let target = interposer(&mut world, HELD_UP);
+    let target = world.interpose(HELD_UP);
     let mut migrate = world.migrate_with(&["--no-lock"]);
     world.wait(&mut migrate, "the first rows were loaded", is_loading);
     migrate.kill();
@@ -202,9 +205,11 @@ async fn with_the_lock(engine: Engine) {
     let mut migrate = world.migrate();
     let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
         WHERE info = 'FLUSH TABLES WITH READ LOCK' AND time >= 1";
-    while query::<u64>(&world, waiting).await[0] == 0 {
+    until("the lock is waited for", async || {
         assert!(migrate.0.try_wait().unwrap().is_none(), "migrate ended");
-    }
+        query::<u64>(&world, waiting).await[0] > 0
+    })
+    .await;
     held.release(&world).await;
     world.wait_caught_up(&mut migrate);
     assert_eq!(migrate.interrupt(), 130);

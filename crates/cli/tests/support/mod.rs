@@ -15,6 +15,7 @@ mod target;
 mod writer;
 
 pub use bench::bench;
+pub use target::HELD_UP;
 pub use writer::Writer;
 
 use std::net::SocketAddr;
@@ -24,10 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mysql_async::prelude::Queryable;
+use spanferry_testkit::patience::PATIENCE;
 use spanferry_testkit::server::{Emulator, Engine, Server, ServerOptions};
-
-/// How long a migration of a test may take before it counts as stuck.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The account of the test kit's servers.
 const ADMINISTRATOR: &str = "admin";
@@ -270,6 +269,16 @@ impl Drop for World {
             std::fs::remove_dir_all(&self.state).unwrap();
         }
     }
+}
+
+/// Whether a table is in its load, and some of its rows are in.
+pub fn is_loading(status: &serde_json::Value) -> bool {
+    let tables = status["tables"].as_array();
+    tables.is_some_and(|tables| {
+        tables
+            .iter()
+            .any(|table| table["phase"] == "loading" && table["rows_loaded"].as_u64() > Some(0))
+    })
 }
 
 /// A running `migrate`; killed when dropped.

@@ -6,10 +6,25 @@ use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
 use spanferry_spanner::read::{Keys, Read, ReadAt};
+use spanferry_testkit::interposer::{Interposer, Mode, Options, parse_rates};
 
 use super::World;
 
+/// A load that cannot end before it is let go: the time each commit takes.
+pub const HELD_UP: &str = "Commit.latency=1:300ms";
+
 impl World {
+    /// Puts an interposer with these faults between the program and the target.
+    pub fn interpose(&mut self, faults: &str) -> Interposer {
+        let options = Options {
+            rates: parse_rates(faults).unwrap(),
+            ..Options::new(Mode::Forward(self.emulator.host_port().to_owned()))
+        };
+        let interposer = Interposer::start(options).unwrap();
+        self.target_address = Some(interposer.address());
+        interposer
+    }
+
     /// A client of the target database, past any interposer.
     pub fn target_client(&self) -> Client {
         let choice = EndpointChoice {

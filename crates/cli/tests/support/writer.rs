@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
+use spanferry_testkit::patience::PATIENCE;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::World;
 
@@ -27,14 +29,16 @@ impl Writer {
     /// Waits until this many more steps were written.
     pub async fn write_more(&self, more: u64) {
         let (mut steps, end) = (self.steps.clone(), self.steps() + more);
-        let written = steps.wait_for(|steps| *steps >= end).await;
+        let written = timeout(PATIENCE, steps.wait_for(|steps| *steps >= end)).await;
+        let written = written.expect("the source takes no writes");
         assert!(written.is_ok(), "the writer has failed, see above");
     }
 
     /// Ends after the step under way; how many there were.
     pub async fn stop(self) -> u64 {
         self.stop.send_replace(true);
-        self.task.await.unwrap();
+        let ended = timeout(PATIENCE, self.task).await;
+        ended.expect("the source takes no writes").unwrap();
         *self.steps.borrow()
     }
 }

@@ -4,6 +4,7 @@
 //! with each, before the attempt's first load commit. A finished range is recorded in the same commit as its last rows.
 
 mod supervise;
+mod usable;
 mod work;
 mod worker;
 

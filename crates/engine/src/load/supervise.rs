@@ -6,22 +6,23 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use spanferry_core::change_log::{ChangeLog, Sequence};
+use spanferry_core::change_log::ChangeLog;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, Snapshot, SnapshotSession, SnapshotSource};
-use spanferry_core::target::{ControlChange, RangeRow, TablePhase, TableRow, Target};
+use spanferry_core::target::{ControlChange, RangeRow, TablePhase, Target};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::work::{Attempt, TableLoad};
+use super::usable::expect_usable;
+use super::work::{Attempt, TableLoad, loaded_row};
 use super::worker::Worker;
-use crate::history::{Lacking, SeenHistory};
+use crate::control::ControlLane;
+use crate::history::SeenHistory;
 use crate::lane::{Backoff, FencedLane, LaneShared, interrupted};
-use crate::migrate::ControlLane;
 use crate::registry::{Registry, Transition};
 use crate::throttle::Throttle;
 
@@ -48,98 +49,168 @@ pub async fn load<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target>(
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
     shared: LaneShared<T>,
-    mut lanes: Vec<FencedLane<T>>,
-    mut ranges: BTreeMap<(String, u64), RangeRow>,
+    lanes: Vec<FencedLane<T>>,
+    ranges: BTreeMap<(String, u64), RangeRow>,
     options: LoadOptions,
 ) -> Result<Vec<FencedLane<T>>, Failure> {
-    let mut backoff = Backoff::default();
-    let mut seen = SeenHistory::default();
-    let throttle = Arc::new(Throttle::new(options.source_rate));
-    loop {
-        finish_complete(&registry, &control, &ranges).await?;
-        let tables = to_load(&registry);
-        shared.progress.update(|state| state.load_throttled = None);
-        if tables.is_empty() {
-            return Ok(lanes);
+    let mut loader = Loader {
+        source,
+        log,
+        registry,
+        control,
+        shared,
+        lanes,
+        ranges,
+        lock: options.lock,
+        throttle: Arc::new(Throttle::new(options.source_rate)),
+        seen: SeenHistory::default(),
+        backoff: Backoff::default(),
+    };
+    loader.run().await?;
+    Ok(loader.lanes)
+}
+
+/// What attempts have in common, and what one leaves to the next.
+struct Loader<S, L, T> {
+    source: Arc<S>,
+    log: Arc<L>,
+    registry: Arc<Registry>,
+    control: Arc<ControlLane<T>>,
+    shared: LaneShared<T>,
+    lanes: Vec<FencedLane<T>>,
+    /// Finished ranges.
+    ranges: BTreeMap<(String, u64), RangeRow>,
+    /// Whether locks may be taken while the sessions open.
+    lock: bool,
+    throttle: Arc<Throttle>,
+    seen: SeenHistory,
+    /// Since the last attempt that finished a range.
+    backoff: Backoff,
+}
+
+impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> {
+    async fn run(&mut self) -> Result<(), Failure> {
+        loop {
+            finish_complete(&self.registry, &self.control, &self.ranges).await?;
+            let tables = to_load(&self.registry);
+            self.shared.progress.update(|state| state.load_throttled = None);
+            if tables.is_empty() {
+                return Ok(());
+            }
+            let lost = match self.open(&tables).await {
+                Ok(snapshot) => self.read(&tables, snapshot).await?,
+                Err(failure) => Some(failure),
+            };
+            if let Some(failure) = lost {
+                self.resolve(failure).await?;
+            }
         }
-        let opened = tokio::select! {
+    }
+
+    /// Opens a snapshot that can be loaded from.
+    async fn open(&mut self, tables: &[Arc<TablePlan>]) -> Result<Snapshot<S::Session>, Failure> {
+        let snapshot = tokio::select! {
             biased;
-            () = shared.stop.requested() => return Err(interrupted()),
-            opened = source.open(&tables, lanes.len(), options.lock) => opened,
+            () = self.shared.stop.requested() => return Err(interrupted()),
+            opened = self.source.open(tables, self.lanes.len(), self.lock) => opened?,
         };
-        let opened = match opened {
-            Ok(snapshot) => {
-                let seen = &mut seen;
-                expect_usable(
-                    source.as_ref(),
-                    log.as_ref(),
-                    &registry,
-                    &tables,
-                    &snapshot.low,
-                    seen,
-                )
-                .await
-                .map(|()| snapshot)
-            }
-            Err(failure) => Err(failure),
-        };
-        let failure = match opened {
-            Ok(snapshot) => {
-                let Snapshot {
-                    low,
-                    high,
-                    sessions,
-                    hand_off,
-                    locked_for,
-                } = snapshot;
-                let text = format!("{hand_off:?}, writers held up for {} ms", locked_for.as_millis());
-                shared.progress.update(|state| state.hand_off = Some(text));
-                let attempt = begin(
-                    &registry,
-                    &control,
-                    &shared,
-                    &throttle,
-                    &tables,
-                    (&low, &high),
-                    &ranges,
-                )
-                .await?;
-                let before = ranges.len();
-                let result = run(&attempt, lanes, sessions).await?;
-                lanes = result.lanes;
-                ranges = attempt
-                    .ranges
-                    .lock()
-                    .expect("no worker panics while it holds the ranges")
-                    .clone();
-                if ranges.len() > before {
-                    backoff = Backoff::default();
-                }
-                result.lost
-            }
-            Err(failure) => Some(failure),
-        };
-        match failure {
-            None => {}
-            Some(failure) if failure.class == Class::StopTable => {
-                control.stop_table(&registry, &failure).await?;
-            }
-            Some(failure) if failure.is_retry() && backoff.elapsed() < SOURCE_PATIENCE => {
-                tracing::warn!(failure = %failure.chain(), "the snapshot is lost; opening a new one for the rest");
-                shared.progress.find(lost_snapshot(&failure));
-                if !shared.stop.pause(backoff.delay(None)).await {
-                    return Err(interrupted());
-                }
-            }
-            Some(failure) if failure.is_retry() => {
-                let text = "no snapshot could be read for 15 minutes";
-                return Err(
-                    Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text)
-                        .caused_by(failure),
-                );
-            }
-            Some(failure) => return Err(failure),
+        expect_usable(
+            self.source.as_ref(),
+            self.log.as_ref(),
+            &self.registry,
+            tables,
+            &snapshot.low,
+            &mut self.seen,
+        )
+        .await?;
+        Ok(snapshot)
+    }
+
+    /// Reads what the snapshot's sessions can; the failure that ended one of them, if any did: what is left needs a new snapshot.
+    async fn read(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        snapshot: Snapshot<S::Session>,
+    ) -> Result<Option<Failure>, Failure> {
+        let held_up_ms = snapshot.locked_for.as_millis();
+        let hand_off = format!("{:?}, writers held up for {held_up_ms} ms", snapshot.hand_off);
+        self.shared
+            .progress
+            .update(|state| state.hand_off = Some(hand_off));
+        let attempt = self.begin(tables, &snapshot.low, &snapshot.high).await?;
+        let before = self.ranges.len();
+        let lanes = std::mem::take(&mut self.lanes);
+        let result = run(&attempt, lanes, snapshot.sessions).await?;
+        self.lanes = result.lanes;
+        self.ranges = attempt.ranges();
+        if self.ranges.len() > before {
+            self.backoff = Backoff::default();
         }
+        Ok(result.lost)
+    }
+
+    /// What becomes of a failed attempt: its table stops, or another attempt follows after a while, or it is passed on.
+    async fn resolve(&mut self, failure: Failure) -> Result<(), Failure> {
+        if failure.class == Class::StopTable {
+            return self.control.stop_table(&self.registry, &failure).await;
+        }
+        if !failure.is_retry() {
+            return Err(failure);
+        }
+        if self.backoff.elapsed() >= SOURCE_PATIENCE {
+            let text = "no snapshot could be read for 15 minutes";
+            let lost = Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text);
+            return Err(lost.caused_by(failure));
+        }
+        tracing::warn!(failure = %failure.chain(), "the snapshot is lost; opening a new one for the rest");
+        self.shared.progress.find(lost_snapshot(&failure));
+        if self.shared.stop.pause(self.backoff.delay(None)).await {
+            Ok(())
+        } else {
+            Err(interrupted())
+        }
+    }
+
+    /// Makes `low` (once) and `high` durable, then prepares the work.
+    async fn begin(
+        &self,
+        tables: &[Arc<TablePlan>],
+        low: &Position,
+        high: &Position,
+    ) -> Result<Arc<Attempt<T>>, Failure> {
+        let registry = &self.registry;
+        let rows = |transition: &Transition<'_>| {
+            // A group may have stopped while the snapshot was opened.
+            let wanted = tables.iter().filter(|plan| is_to_load(registry, plan));
+            wanted
+                .map(|plan| {
+                    ControlChange::Table(transition.row_with(plan.id, |row| {
+                        if row.low.is_empty() {
+                            row.low = low.to_string();
+                        }
+                        row.high = high.to_string();
+                        row.phase = TablePhase::Loading;
+                    }))
+                })
+                .collect()
+        };
+        self.control.record(registry, rows).await?;
+        let mut loads: Vec<TableLoad> = tables
+            .iter()
+            .filter(|plan| is_to_load(registry, plan))
+            .map(|plan| TableLoad::new(Arc::clone(plan), &self.ranges))
+            .collect();
+        loads.sort_by_key(|load| std::cmp::Reverse(load.plan.source.bytes_estimate));
+        Ok(Arc::new(Attempt {
+            tables: Mutex::new(loads),
+            registry: Arc::clone(registry),
+            control: Arc::clone(&self.control),
+            shared: self.shared.clone(),
+            ranges: Mutex::new(self.ranges.clone()),
+            lost: AtomicBool::new(false),
+            large: Semaphore::new(1),
+            throttle: Arc::clone(&self.throttle),
+        }))
     }
 }
 
@@ -168,83 +239,6 @@ async fn finish_complete<T: Target>(
     control.record(registry, complete).await
 }
 
-/// The row of a table that is loaded.
-pub(super) fn loaded_row(
-    transition: &Transition<'_>,
-    table: TableId,
-    ranges: &BTreeMap<(String, u64), RangeRow>,
-) -> TableRow {
-    transition.row_with(table, |row| {
-        row.phase = TablePhase::Loaded;
-        let own = ranges.range((row.table.clone(), 0)..=(row.table.clone(), u64::MAX));
-        row.rows_loaded = own.map(|(_, range)| range.rows).sum();
-    })
-}
-
-/// Whether an attempt may begin at `low`; its sessions are open.
-async fn expect_usable<S: SchemaSource, L: ChangeLog>(
-    source: &S,
-    log: &L,
-    registry: &Registry,
-    tables: &[Arc<TablePlan>],
-    low: &Position,
-    seen: &mut SeenHistory,
-) -> Result<(), Failure> {
-    expect_logged(log, low).await?;
-    expect_not_before(registry, tables, low)?;
-    match seen.lacking(source, registry, tables).await?.into_iter().next() {
-        None => Ok(()),
-        Some(Lacking::Lost(failure)) => Err(failure),
-        Some(Lacking::Yet(plan)) => Err(Failure::new(
-            code::SNAPSHOT_LOST,
-            Class::Retry { after: None },
-            plan.name().table.clone(),
-            "the source lacks transactions that an earlier snapshot of the table saw",
-        )),
-    }
-}
-
-/// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
-/// (docs/design/hand-off.md, step 1).
-async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
-    let oldest = Sequence(log.usage().oldest.0.max(1));
-    let beginning = log.position_before(oldest).await?;
-    match low.contains_all(&beginning) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::new(
-            code::SNAPSHOT_LOST,
-            Class::Retry { after: None },
-            "snapshot",
-            "the source commits more slowly than it logs: the snapshot is older than the beginning of the change log",
-        )),
-        Err(cause) => Err(Failure::new(
-            code::HISTORY_CHANGED,
-            Class::StopMigration,
-            "snapshot",
-            "it is of another history than the change log",
-        )
-        .caused_by(cause)),
-    }
-}
-
-/// A later attempt sees no earlier state than the first: a replica that took over and lags behind is waited for
-/// (docs/design/hand-off.md, step 1).
-fn expect_not_before(registry: &Registry, tables: &[Arc<TablePlan>], low: &Position) -> Result<(), Failure> {
-    let earlier = tables.iter().find(|plan| {
-        let own = registry.state(plan.id).low;
-        own.is_some_and(|own| !low.contains_all(&own).unwrap_or(false))
-    });
-    match earlier {
-        None => Ok(()),
-        Some(plan) => Err(Failure::new(
-            code::SNAPSHOT_LOST,
-            Class::Retry { after: None },
-            plan.name().table.clone(),
-            "the source lies behind the table's first snapshot: it has not applied everything that was there before",
-        )),
-    }
-}
-
 fn to_load(registry: &Registry) -> Vec<Arc<TablePlan>> {
     let wanted = registry.plans().iter().filter(|plan| is_to_load(registry, plan));
     wanted.map(Arc::clone).collect()
@@ -252,50 +246,6 @@ fn to_load(registry: &Registry) -> Vec<Arc<TablePlan>> {
 
 fn is_to_load(registry: &Registry, plan: &TablePlan) -> bool {
     matches!(registry.phase(plan.id), TablePhase::Pending | TablePhase::Loading)
-}
-
-/// Makes `low` (once) and `high` durable, then prepares the work.
-async fn begin<T: Target>(
-    registry: &Arc<Registry>,
-    control: &Arc<ControlLane<T>>,
-    shared: &LaneShared<T>,
-    throttle: &Arc<Throttle>,
-    tables: &[Arc<TablePlan>],
-    (low, high): (&Position, &Position),
-    ranges: &BTreeMap<(String, u64), RangeRow>,
-) -> Result<Arc<Attempt<T>>, Failure> {
-    let rows = |transition: &Transition<'_>| {
-        // A group may have stopped while the snapshot was opened.
-        let wanted = tables.iter().filter(|plan| is_to_load(registry, plan));
-        wanted
-            .map(|plan| {
-                ControlChange::Table(transition.row_with(plan.id, |row| {
-                    if row.low.is_empty() {
-                        row.low = low.to_string();
-                    }
-                    row.high = high.to_string();
-                    row.phase = TablePhase::Loading;
-                }))
-            })
-            .collect()
-    };
-    control.record(registry, rows).await?;
-    let mut loads: Vec<TableLoad> = tables
-        .iter()
-        .filter(|plan| is_to_load(registry, plan))
-        .map(|plan| TableLoad::new(Arc::clone(plan), ranges))
-        .collect();
-    loads.sort_by_key(|load| std::cmp::Reverse(load.plan.source.bytes_estimate));
-    Ok(Arc::new(Attempt {
-        tables: Mutex::new(loads),
-        registry: Arc::clone(registry),
-        control: Arc::clone(control),
-        shared: shared.clone(),
-        ranges: Mutex::new(ranges.clone()),
-        lost: AtomicBool::new(false),
-        large: Semaphore::new(1),
-        throttle: Arc::clone(throttle),
-    }))
 }
 
 struct RunResult<T> {

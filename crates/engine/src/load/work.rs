@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use spanferry_core::code;
@@ -10,14 +10,12 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::source::Boundary;
-use spanferry_core::target::{ControlChange, RangeRow, TablePhase, Target};
+use spanferry_core::target::{ControlChange, RangeRow, TablePhase, TableRow, Target};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::supervise::loaded_row;
-use super::worker::{REFUSED_NAMED_MAX, RangeDone};
+use crate::control::ControlLane;
 use crate::lane::{LaneShared, interrupted};
-use crate::migrate::ControlLane;
 use crate::registry::{Registry, Transition};
 use crate::throttle::Throttle;
 
@@ -28,6 +26,9 @@ const RANGE_ROWS: (u64, u64) = (1_000, 2_000_000);
 /// How long a range should take: what a crash may cost, and how long a DDL at the source may wait.
 const RANGE_TIME: Duration = Duration::from_secs(2);
 
+/// Refused rows that are named; the rest is counted.
+pub(super) const REFUSED_NAMED_MAX: usize = 100;
+
 /// A piece of work: one range, or the yet undivided rest of a table.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
@@ -37,6 +38,14 @@ pub(super) struct Work {
     pub(super) up_to: Option<Option<Boundary>>,
 }
 
+/// How a range ended.
+pub(super) struct RangeDone {
+    pub(super) rows: u64,
+    pub(super) refused: u64,
+    pub(super) named: Vec<Finding>,
+}
+
+/// What is left of one table.
 #[derive(Debug)]
 pub(super) struct TableLoad {
     pub(super) plan: Arc<TablePlan>,
@@ -203,10 +212,7 @@ impl<T: Target> Attempt<T> {
             self.control.stop_table(&self.registry, &failure).await?;
         } else if over {
             let loaded = |transition: &Transition<'_>| {
-                let ranges = self
-                    .ranges
-                    .lock()
-                    .expect("no worker panics while it holds the ranges");
+                let ranges = self.lock_ranges();
                 let row = (self.registry.phase(table) == TablePhase::Loading)
                     .then(|| loaded_row(transition, table, &ranges));
                 row.into_iter().map(ControlChange::Table).collect()
@@ -233,12 +239,19 @@ impl<T: Target> Attempt<T> {
         }
     }
 
+    /// The finished ranges.
+    pub(super) fn ranges(&self) -> BTreeMap<(String, u64), RangeRow> {
+        self.lock_ranges().clone()
+    }
+
+    fn lock_ranges(&self) -> MutexGuard<'_, BTreeMap<(String, u64), RangeRow>> {
+        let ranges = self.ranges.lock();
+        ranges.expect("no worker panics while it holds the ranges")
+    }
+
     pub(super) fn record(&self, rows: Vec<RangeRow>) {
-        let mut ranges = self
-            .ranges
-            .lock()
-            .expect("no worker panics while it holds the ranges");
-        ranges.extend(rows.into_iter().map(|row| ((row.table.clone(), row.number), row)));
+        self.lock_ranges()
+            .extend(rows.into_iter().map(|row| ((row.table.clone(), row.number), row)));
     }
 
     pub(super) fn loaded(&self, table: TableId, rows: u64, bytes: u64) {
@@ -247,6 +260,19 @@ impl<T: Target> Attempt<T> {
             progress.bytes_loaded += bytes;
         });
     }
+}
+
+/// The row of a table that is loaded.
+pub(super) fn loaded_row(
+    transition: &Transition<'_>,
+    table: TableId,
+    ranges: &BTreeMap<(String, u64), RangeRow>,
+) -> TableRow {
+    transition.row_with(table, |row| {
+        row.phase = TablePhase::Loaded;
+        let own = ranges.range((row.table.clone(), 0)..=(row.table.clone(), u64::MAX));
+        row.rows_loaded = own.map(|(_, range)| range.rows).sum();
+    })
 }
 
 /// The next range's rows: what took `took` is scaled to `RANGE_TIME`, at most fourfold at a time.

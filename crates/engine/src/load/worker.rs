@@ -11,7 +11,7 @@ use spanferry_core::source::{Boundary, Range, ReadStatus, SnapshotRows, Snapshot
 use spanferry_core::target::{ControlChange, MutationKind, RangeRow, TableMutations, Target};
 use tokio::time::Instant;
 
-use super::work::{Attempt, Work};
+use super::work::{Attempt, REFUSED_NAMED_MAX, RangeDone, Work};
 use crate::lane::{FencedLane, LaneError, interrupted};
 
 /// Most rows of one load commit.
@@ -22,24 +22,15 @@ const COMMIT_BYTES_MAX: usize = 1 << 20;
 const LARGE_BYTES: u64 = 2 << 20;
 /// Most mutations of one load commit, below Spanner's 80,000.
 const COMMIT_MUTATIONS_MAX: usize = 79_000;
-/// Refused rows that are named; the rest is counted.
-pub(super) const REFUSED_NAMED_MAX: usize = 100;
 
 /// One load worker: a session of the snapshot and a lane of the target.
 pub(super) struct Worker<S, T> {
-    pub(super) attempt: Arc<Attempt<T>>,
-    pub(super) lane: FencedLane<T>,
-    pub(super) session: S,
+    attempt: Arc<Attempt<T>>,
+    lane: FencedLane<T>,
+    session: S,
     /// The batch being filled, and the memory of the one that was committed last.
-    pub(super) filling: SnapshotRows,
-    pub(super) spare: SnapshotRows,
-}
-
-/// How a range ended.
-pub(super) struct RangeDone {
-    pub(super) rows: u64,
-    pub(super) refused: u64,
-    pub(super) named: Vec<Finding>,
+    filling: SnapshotRows,
+    spare: SnapshotRows,
 }
 
 impl<S: SnapshotSession, T: Target> Worker<S, T> {
@@ -88,7 +79,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
     }
 
     /// Does one piece of work: divides it if it is the rest of a table, then loads its range. On failure, what is left of the work.
-    pub(super) async fn one(&mut self, table: TableId, work: Work) -> Result<(), (Work, Failure)> {
+    async fn one(&mut self, table: TableId, work: Work) -> Result<(), (Work, Failure)> {
         let plan = Arc::clone(&self.attempt.registry.plans()[table.0 as usize]);
         let up_to = match &work.up_to {
             Some(up_to) => up_to.clone(),
@@ -125,11 +116,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
     }
 
     /// Cuts a range off the rest of a table and leaves what remains to the others.
-    pub(super) async fn divide(
-        &mut self,
-        plan: &TablePlan,
-        work: &Work,
-    ) -> Result<Option<Boundary>, Failure> {
+    async fn divide(&mut self, plan: &TablePlan, work: &Work) -> Result<Option<Boundary>, Failure> {
         let rows = self.attempt.rows_per_range(plan.id);
         let boundary = self.session.boundary(plan, work.after.as_ref(), rows).await?;
         if boundary.is_some() {
@@ -146,7 +133,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
     }
 
     /// Reads a range and commits it; the next batch is read while the last one is on its way.
-    pub(super) async fn range(
+    async fn range(
         &mut self,
         plan: &Arc<TablePlan>,
         range: &Range,
@@ -212,7 +199,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
         }
     }
 
-    pub(super) async fn commit(
+    async fn commit(
         &mut self,
         plan: &TablePlan,
         data: Vec<TableMutations>,
@@ -238,7 +225,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
         Ok(())
     }
 
-    pub(super) fn note_refused(&mut self, plan: &TablePlan, done: &mut RangeDone) {
+    fn note_refused(&mut self, plan: &TablePlan, done: &mut RangeDone) {
         for row in self.filling.refused.drain(..) {
             done.refused += 1;
             if done.named.len() < REFUSED_NAMED_MAX {
@@ -256,7 +243,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
     }
 }
 
-pub(super) fn range_row(plan: &TablePlan, range: &Range, number: u64, rows: u64) -> RangeRow {
+fn range_row(plan: &TablePlan, range: &Range, number: u64, rows: u64) -> RangeRow {
     RangeRow {
         table: plan.name().table.clone(),
         number,
@@ -266,7 +253,7 @@ pub(super) fn range_row(plan: &TablePlan, range: &Range, number: u64, rows: u64)
     }
 }
 
-pub(super) fn rejected(plan: &TablePlan, error: LaneError) -> Failure {
+fn rejected(plan: &TablePlan, error: LaneError) -> Failure {
     match error {
         LaneError::Failed(failure) => failure,
         LaneError::Rejected(rejection, _) => {

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use crate::random::Random;
+use spanferry_core::fixture;
 use spanferry_core::mapping::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::{
-    Catalog, ForeignKeyAction, IndexPart, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
-    SourceTable, SourceType,
-};
+use spanferry_core::schema::{Catalog, SourceColumn, SourceTable};
 use spanferry_core::target_schema::Dialect;
 
 /// `id`, a constrained column, and a plain one.
@@ -218,57 +216,21 @@ pub(crate) fn broken(state: &State, in_force: [bool; 4]) -> Option<&'static str>
 }
 
 pub(crate) fn catalog() -> Catalog {
-    let name = |table: &str| QualifiedName {
-        schema: "shop".into(),
-        table: table.into(),
-    };
     let column = |name: &str| SourceColumn {
-        name: name.into(),
-        ty: SourceType::Integer {
-            bits: 64,
-            unsigned: false,
-        },
         nullable: false,
-        default: None,
-        on_update: false,
-        generated: None,
-        generated_stored: false,
-        auto_increment: false,
+        ..fixture::column(name, fixture::BIGINT)
     };
-    let table = |table: &str| SourceTable {
-        name: name(table),
-        engine: "InnoDB".into(),
-        system_versioned: false,
-        columns: vec![column("id"), column("tied"), column("plain")],
-        primary_key: vec![0],
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        triggers: Vec::new(),
+    let table = |name: &str| SourceTable {
         rows_estimate: 10,
         bytes_estimate: 100,
+        ..fixture::table(name, ["id", "tied", "plain"].map(column).into())
     };
-    let unique = || SourceIndex {
-        name: "one".into(),
-        unique: true,
-        kind: "BTREE".into(),
-        parts: vec![IndexPart::Column {
-            column: 1,
-            descending: false,
-            prefix: None,
-        }],
-    };
+    let unique = || fixture::index("one", true, &[1]);
     let mut tables: Vec<_> = ["author", "book", "item", "note"].map(table).into();
     tables[AUTHOR].indexes.push(unique());
     tables[ITEM].indexes.push(unique());
-    tables[BOOK].foreign_keys.push(SourceForeignKey {
-        name: "written".into(),
-        columns: vec![1],
-        parent: name("author"),
-        parent_columns: vec!["id".into()],
-        on_delete: ForeignKeyAction::NoAction,
-        on_update: ForeignKeyAction::NoAction,
-    });
+    let written = fixture::foreign_key("written", &[1], "author", &["id"]);
+    tables[BOOK].foreign_keys.push(written);
     Catalog {
         tables,
         other_objects: Vec::new(),

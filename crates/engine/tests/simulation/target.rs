@@ -421,9 +421,8 @@ impl Target for SimTarget {
         Ok(())
     }
 
-    async fn drop_control(&self) -> Result<(), Failure> {
-        self.0.lock().target.control = None;
-        Ok(())
+    async fn drop_control(&self) -> Result<bool, Failure> {
+        Ok(self.0.lock().target.control.take().is_some())
     }
 
     async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {

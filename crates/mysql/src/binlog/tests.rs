@@ -5,13 +5,13 @@ use std::sync::Arc;
 use spanferry_core::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::charset::Charset;
 use spanferry_core::code;
-use spanferry_core::encode::{ColumnPlan, Encoding};
+use spanferry_core::encode::Encoding;
 use spanferry_core::finding::Finding;
-use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::fixture;
+use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::Position;
-use spanferry_core::schema::{QualifiedName, SourceColumn, SourceTable, SourceType};
+use spanferry_core::schema::{SourceTable, SourceType};
 use spanferry_core::source::{ChangeDecoder, ChangeSink};
-use spanferry_core::target_schema::TargetTable;
 use spanferry_core::wire::{WireReader, WireValue};
 
 use super::assemble::{AssembleError, Assembler};
@@ -96,54 +96,11 @@ fn golden_plan(json: bool) -> Arc<TablePlan> {
     let types = &types[..if json { 12 } else { 11 }];
     let columns = types
         .iter()
-        .enumerate()
-        .map(|(index, (name, ty, _))| SourceColumn {
-            name: (*name).to_owned(),
-            ty: ty.clone(),
-            nullable: index > 0,
-            default: None,
-            on_update: false,
-            generated: None,
-            generated_stored: false,
-            auto_increment: false,
-        });
-    let source = SourceTable {
-        name: QualifiedName {
-            schema: "g".into(),
-            table: "t".into(),
-        },
-        engine: "InnoDB".into(),
-        system_versioned: false,
-        columns: columns.collect(),
-        primary_key: vec![0],
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-        triggers: Vec::new(),
-        rows_estimate: 0,
-        bytes_estimate: 0,
-    };
-    let columns = types.iter().enumerate();
-    let columns = columns.map(|(source_index, (_, _, encoding))| ColumnPlan {
-        source_index,
-        encoding: *encoding,
-        not_null: false,
-    });
-    Arc::new(TablePlan {
-        id: TableId(0),
-        group: GroupId(0),
-        source: Arc::new(source),
-        target: TargetTable {
-            name: "t".into(),
-            columns: Vec::new(),
-            primary_key: vec![0],
-            indexes: Vec::new(),
-            foreign_keys: Vec::new(),
-        },
-        columns: columns.collect(),
-        key: vec![0],
-        backing_indexes: 0,
-    })
+        .map(|(name, ty, _)| fixture::column(name, ty.clone()));
+    let mut source = fixture::table("t", columns.collect());
+    "g".clone_into(&mut source.name.schema);
+    let encodings = types.iter().map(|(_, _, encoding)| *encoding);
+    Arc::new(fixture::plan(source, encodings))
 }
 
 /// Writes changes down as text.

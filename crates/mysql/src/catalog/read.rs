@@ -8,6 +8,7 @@ use spanferry_core::schema::{
 };
 
 use super::column_type::{self, TypeText};
+use super::expression;
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
 use crate::sql;
@@ -112,10 +113,21 @@ impl Reader<'_> {
              WHERE c.constraint_schema = $schema ORDER BY t.table_name, c.constraint_name"
         };
         let rows = self.rows(sql).await?;
-        Ok(rows
-            .iter()
-            .map(|row| (row.text_or_empty(0), row.text_or_empty(1), row.text_or_empty(2)))
-            .collect())
+        let mut checks = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let clause = self.expression(row.text_or_empty(2));
+            checks.push((row.text_or_empty(0), row.text_or_empty(1), clause));
+        }
+        Ok(checks)
+    }
+
+    /// An expression as it was written.
+    fn expression(&self, stored: String) -> String {
+        if self.connection.server().is_mariadb() {
+            stored
+        } else {
+            expression::as_written(&stored)
+        }
     }
 
     async fn columns(&mut self, checks: &[(String, String, String)]) -> Result<(), MysqlError> {
@@ -138,8 +150,13 @@ impl Reader<'_> {
                 && checks
                     .iter()
                     .any(|(of, _, text)| *of == table && text.eq_ignore_ascii_case(&clause));
+            let mut column = column(name, &row, json_checked);
+            column.generated = column.generated.map(|text| self.expression(text));
+            if row.text_or_empty(9).contains("DEFAULT_GENERATED") {
+                column.default = column.default.map(|text| self.expression(text));
+            }
             if let Some(table) = self.tables.get_mut(&table) {
-                table.columns.push(column(name, &row, json_checked));
+                table.columns.push(column);
             }
         }
         Ok(())
@@ -156,8 +173,9 @@ impl Reader<'_> {
              FROM information_schema.statistics WHERE table_schema = $schema ORDER BY table_name, index_name, seq_in_index"
         );
         for row in self.rows(&sql).await? {
+            let text = self.expression(row.text_or_empty(7));
             if let Some(table) = self.tables.get_mut(&row.text_or_empty(0)) {
-                index_part(table, &row)?;
+                index_part(table, &row, text)?;
             }
         }
         Ok(())
@@ -255,7 +273,8 @@ const CHANGED: MysqlError = MysqlError::Protocol {
     expected: "a catalog that does not change while it is read",
 };
 
-fn index_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), MysqlError> {
+/// One part of an index; `text` is its expression where it is not a column.
+fn index_part(table: &mut SourceTable, row: &ResultRow, text: String) -> Result<(), MysqlError> {
     let name = row.text_or_empty(1);
     let part = match row.text(3) {
         Some(column) => IndexPart::Column {
@@ -263,9 +282,7 @@ fn index_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), MysqlError
             descending: row.bytes(4) == Some(b"D"),
             prefix: row.number(5).and_then(|prefix| u32::try_from(prefix).ok()),
         },
-        None => IndexPart::Expression {
-            text: row.text_or_empty(7),
-        },
+        None => IndexPart::Expression { text },
     };
     if name == "PRIMARY" {
         if let IndexPart::Column { column, .. } = part {

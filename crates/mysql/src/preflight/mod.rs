@@ -69,21 +69,14 @@ impl Check<'_> {
         };
         if server.version < oldest {
             let text = format!("the server is {server}; expected MySQL 8.0 or MariaDB 10.5, or later");
-            self.find(
-                code::SOURCE_SETTING,
-                Severity::Blocking,
-                Subject::whole(),
-                text,
-                None,
-            );
+            self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, None);
         }
         if !self.connection.is_encrypted() {
             let text = "the connection to the source is not encrypted".to_owned();
             let remedy = "add `ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE` to the source URL";
-            self.find(
+            self.find_of_server(
                 code::SOURCE_NOTICE,
                 Severity::Notice,
-                Subject::whole(),
                 text,
                 Some(remedy.to_owned()),
             );
@@ -122,6 +115,11 @@ impl Check<'_> {
             Some(remedy) => finding.remedy(remedy),
             None => finding,
         });
+    }
+
+    /// A finding about the server, not about any one table.
+    fn find_of_server(&mut self, code: Code, severity: Severity, text: String, remedy: Option<String>) {
+        self.find(code, severity, Subject::whole(), text, remedy);
     }
 
     /// Rows of a query that the account may not be allowed to make, or that this server does not know: `None` then.

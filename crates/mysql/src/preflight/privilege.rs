@@ -1,7 +1,7 @@
 //! What the account may do, and the exact GRANT statements for what it may not.
 
 use spanferry_core::code;
-use spanferry_core::finding::{Severity, Subject};
+use spanferry_core::finding::Severity;
 
 use super::Check;
 use super::grant::Grants;
@@ -91,7 +91,7 @@ impl Check<'_> {
             } else {
                 code::SOURCE_PRIVILEGE
             };
-            self.find(code, severity, Subject::whole(), text, Some(grant));
+            self.find_of_server(code, severity, text, Some(grant));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spanferry_core::code;
-use spanferry_core::finding::{Severity, Subject};
+use spanferry_core::finding::Severity;
 
 use super::Check;
 use crate::connection::ResultSet;
@@ -68,10 +68,9 @@ impl Check<'_> {
         );
         let remedy =
             "make sure that the filters let every migrated table through, or take the replica's own source";
-        self.find(
+        self.find_of_server(
             code::SOURCE_SETTING,
             Severity::Warning,
-            Subject::whole(),
             text,
             Some(remedy.to_owned()),
         );
@@ -100,10 +99,9 @@ impl Check<'_> {
                 ),
             ),
         };
-        self.find(
+        self.find_of_server(
             code::SOURCE_SETTING,
             severity,
-            Subject::whole(),
             text,
             Some(format!("start the server with `{name} = ON`")),
         );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spanferry_core::code;
-use spanferry_core::finding::{Severity, Subject};
+use spanferry_core::finding::Severity;
 
 use super::Check;
 use crate::binlog::REPLICA_HOST;
@@ -144,13 +144,7 @@ impl Check<'_> {
             (false, _) => format!("start the server with `{name} = {wanted}`"),
         };
         let text = format!("`{name}` is `{value}`, expected `{wanted}`: {}", demand.reason);
-        self.find(
-            code::SOURCE_SETTING,
-            Severity::Blocking,
-            Subject::whole(),
-            text,
-            Some(remedy),
-        );
+        self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
     }
 
     /// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself, MariaDB needs the line in its
@@ -198,13 +192,7 @@ impl Check<'_> {
         let text = format!(
             "the binary log is kept for {kept} s, expected {needed} s: twice the load, which is estimated to take {estimate} s, and a day at least"
         );
-        self.find(
-            code::SOURCE_RETENTION,
-            severity,
-            Subject::whole(),
-            text,
-            Some(remedy),
-        );
+        self.find_of_server(code::SOURCE_RETENTION, severity, text, Some(remedy));
     }
 
     fn notices(&mut self, variables: &BTreeMap<String, String>) {
@@ -224,13 +212,7 @@ impl Check<'_> {
             if let Some(value) = variables.get(name).filter(|value| value.as_str() != wanted) {
                 let text = format!("`{name}` is {value}: {reason}");
                 let remedy = self.set(name, wanted);
-                self.find(
-                    code::SOURCE_NOTICE,
-                    Severity::Notice,
-                    Subject::whole(),
-                    text,
-                    Some(remedy),
-                );
+                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy));
             }
         }
         let modes = variables.get("sql_mode").map_or("", String::as_str);
@@ -245,13 +227,7 @@ impl Check<'_> {
             let text = format!(
                 "`sql_mode` is `{modes}`: zero dates and cut values may be in the data; zero dates are refused row by row"
             );
-            self.find(
-                code::SOURCE_NOTICE,
-                Severity::Notice,
-                Subject::whole(),
-                text,
-                None,
-            );
+            self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, None);
         }
     }
 
@@ -281,13 +257,7 @@ impl Check<'_> {
                 "`binlog_do_db` or `binlog_ignore_db` keeps changes of schema `{schema}` out of the binary log"
             );
             let remedy = "start the server without `binlog_do_db` and `binlog_ignore_db`".to_owned();
-            self.find(
-                code::SOURCE_SETTING,
-                Severity::Blocking,
-                Subject::whole(),
-                text,
-                Some(remedy),
-            );
+            self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
         }
         Ok(())
     }
@@ -297,13 +267,7 @@ impl Check<'_> {
         let remedy = || Some("choose another number with `--server-id`".to_owned());
         if variables.get("server_id").is_some_and(|id| *id == ours) {
             let text = format!("server id {ours} is the source's own");
-            self.find(
-                code::SOURCE_SERVER_ID,
-                Severity::Blocking,
-                Subject::whole(),
-                text,
-                remedy(),
-            );
+            self.find_of_server(code::SOURCE_SERVER_ID, Severity::Blocking, text, remedy());
         }
         let mut hosts = None;
         for statement in ["SHOW REPLICAS", "SHOW REPLICA HOSTS", "SHOW SLAVE HOSTS"] {
@@ -319,24 +283,12 @@ impl Check<'_> {
                     .any(|row| row.text_or_empty(0) == ours && row.text_or_empty(1) != REPLICA_HOST) =>
             {
                 let text = format!("another replica of the source has server id {ours}");
-                self.find(
-                    code::SOURCE_SERVER_ID,
-                    Severity::Blocking,
-                    Subject::whole(),
-                    text,
-                    remedy(),
-                );
+                self.find_of_server(code::SOURCE_SERVER_ID, Severity::Blocking, text, remedy());
             }
             Some(_) => {}
             None => {
                 let text = format!("whether server id {ours} is free could not be seen");
-                self.find(
-                    code::SOURCE_NOTICE,
-                    Severity::Notice,
-                    Subject::whole(),
-                    text,
-                    None,
-                );
+                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, None);
             }
         }
         Ok(())
@@ -350,26 +302,14 @@ impl Check<'_> {
                     rows.len()
                 );
                 let remedy = "XA RECOVER; then XA COMMIT or XA ROLLBACK each of them".to_owned();
-                self.find(
-                    code::SOURCE_SETTING,
-                    Severity::Blocking,
-                    Subject::whole(),
-                    text,
-                    Some(remedy),
-                );
+                self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
             }
             Some(_) => {}
             None => {
                 let text =
                     "prepared XA transactions could not be listed; the source must have none".to_owned();
                 let remedy = format!("GRANT XA_RECOVER_ADMIN ON *.* TO {}", self.account);
-                self.find(
-                    code::SOURCE_NOTICE,
-                    Severity::Notice,
-                    Subject::whole(),
-                    text,
-                    Some(remedy),
-                );
+                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{MariadbGtids, Position};
 use spanferry_core::source::{HandOff, Snapshot, SnapshotSource};
+use tokio::time::timeout;
 
 use super::session::MysqlSession;
 use super::watch;
@@ -22,6 +23,9 @@ use crate::sql;
 const LOCK_WAIT_SECONDS: u32 = 2;
 /// How often a lock is tried before the next weaker hand-off is taken.
 const LOCK_ATTEMPTS: u32 = 5;
+/// How long a lock may be held. The server itself ends the session that holds it after so long a silence, so that writers do
+/// not wait for a program or a network that has vanished.
+const LOCK_HELD_MAX: Duration = Duration::from_secs(10);
 /// Time for the source to breathe between two attempts.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 /// MySQL's answer to `XA RECOVER` without the privilege for it.
@@ -51,7 +55,14 @@ impl SnapshotSource for MysqlSource {
         let (hand_off, held_from) = acquire(&mut locker, tables, lock)
             .await
             .map_err(|error| self.failure(error))?;
-        let (low, high) = self.begin_all(&mut control, &mut connections, hand_off).await?;
+        let begin = self.begin_all(&mut control, &mut connections, hand_off);
+        let (low, high) = match hand_off {
+            HandOff::NoLock => begin.await?,
+            HandOff::GlobalLock | HandOff::TableLocks => {
+                let begun = timeout(LOCK_HELD_MAX, begin).await;
+                begun.map_err(|_| self.failure(held_too_long(&locker)))??
+            }
+        };
         let mut locked_for = Duration::ZERO;
         if hand_off != HandOff::NoLock {
             locker
@@ -207,7 +218,10 @@ async fn acquire(
         return Ok((HandOff::NoLock, Instant::now()));
     }
     locker
-        .execute(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}"))
+        .execute(&format!(
+            "SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}, wait_timeout = {}",
+            LOCK_HELD_MAX.as_secs()
+        ))
         .await?;
     let names: Vec<_> = tables
         .iter()
@@ -230,6 +244,14 @@ async fn acquire(
     }
     tracing::warn!("no read lock could be taken; the snapshot's sessions open without one");
     Ok((HandOff::NoLock, Instant::now()))
+}
+
+fn held_too_long(locker: &Connection) -> MysqlError {
+    MysqlError::Timeout {
+        operation: "beginning the snapshot's sessions under the read lock of",
+        address: locker.address().to_owned(),
+        after: LOCK_HELD_MAX,
+    }
 }
 
 /// Tries one lock; `None` if the privilege is missing or the source is too busy.

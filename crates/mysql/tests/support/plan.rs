@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use spanferry_core::encode::{ColumnPlan, Encoding};
-use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::encode::Encoding;
+use spanferry_core::fixture;
+use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::schema::{SourceTable, SourceType};
 use spanferry_core::source::{Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession};
-use spanferry_core::target_schema::TargetTable;
 use spanferry_mysql::{MysqlSession, MysqlSource};
+
+const BYTES: Encoding = Encoding::Bytes { bytes_max: 1 << 20 };
+const TEXT: Encoding = Encoding::String {
+    characters_max: 1 << 20,
+};
 
 fn encoding(ty: &SourceType) -> Encoding {
     match ty {
@@ -23,59 +28,47 @@ fn encoding(ty: &SourceType) -> Encoding {
         | SourceType::Binary { .. }
         | SourceType::Varbinary { .. }
         | SourceType::Blob { .. }
-        | SourceType::Geometry => Encoding::Bytes { bytes_max: 1 << 20 },
+        | SourceType::Geometry => BYTES,
         SourceType::Date => Encoding::Date,
         SourceType::DateTime { .. } | SourceType::Timestamp { .. } => Encoding::Timestamp,
         SourceType::Json | SourceType::JsonText => Encoding::Json {
             arbitrary_numbers: true,
         },
-        _ => Encoding::String {
-            characters_max: 1 << 20,
-        },
+        _ => TEXT,
     }
 }
 
-fn plan(table: &SourceTable, id: u32) -> Arc<TablePlan> {
-    let columns = table.columns.iter().enumerate();
-    let columns = columns
-        .map(|(source_index, column)| ColumnPlan {
-            source_index,
-            encoding: encoding(&column.ty),
-            not_null: false,
-        })
-        .collect();
-    let key = if table.primary_key.is_empty() {
-        vec![1]
-    } else {
-        table.primary_key.clone()
-    };
-    let target = TargetTable {
-        name: table.name.table.clone(),
-        columns: Vec::new(),
-        primary_key: key.clone(),
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-    };
-    Arc::new(TablePlan {
-        id: TableId(id),
-        group: GroupId(0),
-        source: Arc::new(table.clone()),
-        target,
-        columns,
-        key,
-        backing_indexes: 0,
-    })
+/// The same, but what the server spells otherwise than it is stored as its own spelling, to be met to the letter.
+fn spelled(ty: &SourceType) -> Encoding {
+    match ty {
+        SourceType::Vector { .. } => BYTES,
+        SourceType::Json | SourceType::JsonText => TEXT,
+        _ => encoding(ty),
+    }
 }
 
 /// A plan for every table of the schema, by the shortest mapping that carries it.
 pub(crate) async fn plans(source: &MysqlSource) -> Vec<Arc<TablePlan>> {
+    plans_by(source, encoding).await
+}
+
+/// The same for a comparison with what a SELECT shows.
+pub(crate) async fn spelled_plans(source: &MysqlSource) -> Vec<Arc<TablePlan>> {
+    plans_by(source, spelled).await
+}
+
+async fn plans_by(source: &MysqlSource, encoding: fn(&SourceType) -> Encoding) -> Vec<Arc<TablePlan>> {
     let catalog = source.catalog().await.expect("a catalog");
-    catalog
-        .tables
-        .iter()
-        .zip(0..)
-        .map(|(table, id)| plan(table, id))
-        .collect()
+    let plan = |(table, id): (SourceTable, u32)| {
+        let encodings: Vec<_> = table.columns.iter().map(|column| encoding(&column.ty)).collect();
+        let mut plan = fixture::plan(table, encodings);
+        plan.id = TableId(id);
+        if plan.key.is_empty() {
+            plan.key = vec![1];
+        }
+        Arc::new(plan)
+    };
+    catalog.tables.into_iter().zip(0..).map(plan).collect()
 }
 
 /// All rows of a range as payloads.

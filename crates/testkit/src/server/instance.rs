@@ -62,9 +62,29 @@ pub enum ServerError {
     },
 }
 
+/// The checkout that we belong to: the one whose program or test cargo runs, which names its manifest's folder; by hand, the one
+/// that we were built in. It may have moved with its `target/` since it was built.
+pub fn workspace_directory() -> PathBuf {
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    run_in
+        .as_deref()
+        .and_then(enclosing_workspace)
+        .or_else(|| enclosing_workspace(built_in))
+        .unwrap_or(built_in)
+        .to_owned()
+}
+
+/// The nearest folder from `folder` upwards that holds the service scripts.
+fn enclosing_workspace(folder: &Path) -> Option<&Path> {
+    folder
+        .ancestors()
+        .find(|folder| folder.join("services/guard.sh").is_file())
+}
+
 /// The folder of service scripts of this checkout.
 pub fn services_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../services")
+    workspace_directory().join("services")
 }
 
 /// A running (or killed, or paused) instance. Dropping it ends the server and removes its directory.
@@ -189,5 +209,25 @@ fn scratch_directory() -> Result<PathBuf, ServerError> {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkout_that_has_moved_is_found_by_what_runs_in_it() {
+        let moved = std::env::temp_dir().join(format!("spanferry-moved-{}", std::process::id()));
+        for folder in ["services", "crates/cli"] {
+            std::fs::create_dir_all(moved.join(folder)).unwrap();
+        }
+        std::fs::write(moved.join("services/guard.sh"), "").unwrap();
+        let package = moved.join("crates/cli");
+        let found = enclosing_workspace(&package).map(Path::to_owned);
+        let elsewhere = enclosing_workspace(Path::new("/proc/self")).map(Path::to_owned);
+        std::fs::remove_dir_all(&moved).unwrap();
+        assert_eq!(found, Some(moved));
+        assert_eq!(elsewhere, None);
     }
 }

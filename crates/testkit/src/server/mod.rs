@@ -9,5 +9,5 @@ mod instance;
 mod source;
 
 pub use emulator::{Dialect, Emulator};
-pub use instance::{ServerError, services_directory};
+pub use instance::{ServerError, services_directory, workspace_directory};
 pub use source::{Engine, Server, ServerOptions};

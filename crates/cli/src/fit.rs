@@ -1,0 +1,118 @@
+//! What is printed for a person, fitted to where it goes: colours only where they are wanted, no word torn by a terminal's edge.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+/// A line that begins so is there to be copied: it is never folded.
+const REMEDY: &str = "fix: ";
+/// Columns by which the rest of a folded line is moved in.
+const HANGING_COLUMNS: usize = 2;
+/// Narrower than this nothing is readable, however it is folded.
+const COLUMNS_MIN: usize = 20;
+
+/// The text as `stream` takes it.
+pub(crate) fn fitted(text: &str, stream: impl AsFd + IsTerminal) -> String {
+    let columns = columns(&stream);
+    let text = columns.map_or_else(|| text.to_owned(), |columns| folded(text, columns));
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+    if columns.is_none() || is_plain {
+        plain(&text)
+    } else {
+        text
+    }
+}
+
+/// Columns of a terminal; none if the stream is none.
+fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    // A terminal that does not know its width wraps by itself.
+    Some(if size.ws_col == 0 {
+        usize::MAX
+    } else {
+        size.ws_col.into()
+    })
+}
+
+fn folded(text: &str, columns: usize) -> String {
+    let columns = columns.max(COLUMNS_MIN);
+    let lines: Vec<String> = text.lines().map(|line| folded_line(line, columns)).collect();
+    lines.join("\n")
+}
+
+/// Breaks a line between words; a word that is wider than the terminal stays whole.
+fn folded_line(line: &str, columns: usize) -> String {
+    let words = line.trim_start();
+    if width(line) <= columns || words.starts_with(REMEDY) {
+        return line.to_owned();
+    }
+    let indent = line.len() - words.len();
+    let mut folded = " ".repeat(indent);
+    let mut at = indent;
+    for (number, word) in words.split(' ').enumerate() {
+        let wide = width(word);
+        if number > 0 && at + 1 + wide > columns {
+            at = indent + HANGING_COLUMNS;
+            folded.push('\n');
+            folded.push_str(&" ".repeat(at));
+        } else if number > 0 {
+            folded.push(' ');
+            at += 1;
+        }
+        folded.push_str(word);
+        at += wide;
+    }
+    folded
+}
+
+/// Characters of a text that take a column: colours take none.
+fn width(text: &str) -> usize {
+    plain(text).chars().count()
+}
+
+/// The text without its colours.
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_colour, rest)| rest));
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_folded_between_words() {
+        let check = |text: &str, expected: &str| assert_eq!(folded(text, 24), expected, "{text}");
+        check("short enough as it is ok", "short enough as it is ok");
+        check(
+            "  caused by: the server at the other end has gone\n  hint: wait",
+            "  caused by: the server\n    at the other end has\n    gone\n  hint: wait",
+        );
+        check(
+            "a_single_word_that_is_wider_than_all",
+            "a_single_word_that_is_wider_than_all",
+        );
+        check(
+            "  fix: SET PERSIST binlog_row_metadata = FULL",
+            "  fix: SET PERSIST binlog_row_metadata = FULL",
+        );
+        // Colours take no room.
+        check(
+            "\x1b[1;31merror[SF-1001]\x1b[0m: no name",
+            "\x1b[1;31merror[SF-1001]\x1b[0m: no name",
+        );
+        check("", "");
+    }
+
+    #[test]
+    fn colours_can_be_taken_away() {
+        assert_eq!(plain("\x1b[1;31merror\x1b[0m: a\x1b[36mb\x1b[0m"), "error: ab");
+        assert_eq!(plain("no colour, [0m and all"), "no colour, [0m and all");
+    }
+}

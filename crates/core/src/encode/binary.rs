@@ -1,0 +1,58 @@
+//! BYTES: Base64, as Spanner's wire form spells them.
+
+use super::Refusal;
+use super::limit::{CELL_BYTES_MAX, check_bytes};
+use super::refusal::form;
+use crate::scalar::Scalar;
+use crate::wire;
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+pub(super) fn bytes(scalar: Scalar<'_>, bytes_max: u32, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Scalar::Bytes(bytes) = scalar else {
+        return form("bytes");
+    };
+    check_bytes(bytes.len(), bytes_max.min(CELL_BYTES_MAX))?;
+    wire::put_string_head(out, bytes.len().div_ceil(3) * 4);
+    let mut groups = bytes.chunks_exact(3);
+    for group in &mut groups {
+        let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
+        out.extend_from_slice(&[
+            sextet(bits, 18),
+            sextet(bits, 12),
+            sextet(bits, 6),
+            sextet(bits, 0),
+        ]);
+    }
+    match *groups.remainder() {
+        [a] => {
+            let bits = u32::from(a) << 16;
+            out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), b'=', b'=']);
+        }
+        [a, b] => {
+            let bits = u32::from(a) << 16 | u32::from(b) << 8;
+            out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), sextet(bits, 6), b'=']);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn sextet(bits: u32, shift: u32) -> u8 {
+    BASE64[(bits >> shift & 63) as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::Encoding;
+    use crate::encode::check::check;
+
+    #[test]
+    fn bytes_have_a_limit() {
+        let bytes = Encoding::Bytes { bytes_max: 4 };
+        check(bytes, Scalar::Bytes(b"\0\x01\xff"), Ok("AAH/"));
+        check(bytes, Scalar::Bytes(b"\xfb\xff\0\0"), Ok("+/8AAA=="));
+        check(bytes, Scalar::Bytes(b"12345"), Err(Refusal::TooLong { limit: 4 }));
+    }
+}

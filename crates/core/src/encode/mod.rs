@@ -1,0 +1,26 @@
+//! The one conversion of values: a source scalar into Spanner's wire form, exactly, or a refusal.
+//!
+//! Each value has one spelling, whichever road it took: integers without leading zeros; NUMERIC without trailing zeros and
+//! negative zero; a decimal in text with the digits of its scale, as the server prints it, but without ZEROFILL; timestamps
+//! in UTC with `Z`, whose fraction has no trailing zeros; TIME as [`Encoding::String`] says; UUIDs in lower case; JSON
+//! without spaces, otherwise as the source spells it.
+
+mod binary;
+mod calendar;
+#[cfg(test)]
+mod check;
+mod column;
+mod decimal;
+mod float;
+mod integer;
+mod json;
+pub(crate) mod limit;
+mod refusal;
+mod text;
+mod uuid;
+
+pub use column::{ColumnPlan, Encoding};
+pub(crate) use decimal::PlainDecimal;
+pub(crate) use json::flavor as json_flavor;
+pub use limit::{CELL_BYTES_MAX, STRING_CHARACTERS_MAX};
+pub use refusal::Refusal;

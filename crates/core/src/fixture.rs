@@ -1,0 +1,114 @@
+//! Small tables and their plans, for the tests of this crate and, by the feature `fixture`, of others.
+
+use std::sync::Arc;
+
+use crate::encode::{ColumnPlan, Encoding};
+use crate::plan::{GroupId, TableId, TablePlan};
+use crate::schema::{
+    ForeignKeyAction, IndexPart, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex, SourceTable,
+    SourceType,
+};
+use crate::target_schema::TargetTable;
+
+/// BIGINT.
+pub const BIGINT: SourceType = SourceType::Integer {
+    bits: 64,
+    unsigned: false,
+};
+
+/// A table's name, in the schema `shop`.
+pub fn qualified(table: &str) -> QualifiedName {
+    QualifiedName {
+        schema: "shop".to_owned(),
+        table: table.to_owned(),
+    }
+}
+
+/// A column that may hold NULL.
+pub fn column(name: &str, ty: SourceType) -> SourceColumn {
+    SourceColumn {
+        name: name.to_owned(),
+        ty,
+        nullable: true,
+        default: None,
+        on_update: false,
+        generated: None,
+        generated_stored: false,
+        auto_increment: false,
+    }
+}
+
+/// A table whose first column, if it has any, is its key.
+pub fn table(name: &str, mut columns: Vec<SourceColumn>) -> SourceTable {
+    let first = columns.first_mut();
+    let key = first.map(|column| {
+        column.nullable = false;
+        0
+    });
+    SourceTable {
+        name: qualified(name),
+        engine: "InnoDB".to_owned(),
+        system_versioned: false,
+        columns,
+        primary_key: key.into_iter().collect(),
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+        triggers: Vec::new(),
+        rows_estimate: 0,
+        bytes_estimate: 0,
+    }
+}
+
+/// A secondary index over whole columns, by their place in the table.
+pub fn index(name: &str, unique: bool, columns: &[usize]) -> SourceIndex {
+    let part = |column: &usize| IndexPart::Column {
+        column: *column,
+        descending: false,
+        prefix: None,
+    };
+    SourceIndex {
+        name: name.to_owned(),
+        unique,
+        kind: "BTREE".to_owned(),
+        parts: columns.iter().map(part).collect(),
+    }
+}
+
+/// A foreign key without actions to a table of the same schema.
+pub fn foreign_key(name: &str, columns: &[usize], parent: &str, parent_columns: &[&str]) -> SourceForeignKey {
+    SourceForeignKey {
+        name: name.to_owned(),
+        columns: columns.to_vec(),
+        parent: qualified(parent),
+        parent_columns: parent_columns.iter().map(|name| (*name).to_owned()).collect(),
+        on_delete: ForeignKeyAction::NoAction,
+        on_update: ForeignKeyAction::NoAction,
+    }
+}
+
+/// The plan of a table as the first of a migration: a nullable column for each encoding, the source's key. Its target has a name
+/// and a key, but no columns: what needs them says which.
+pub fn plan(source: SourceTable, encodings: impl IntoIterator<Item = Encoding>) -> TablePlan {
+    let columns = encodings.into_iter().enumerate();
+    let columns = columns.map(|(source_index, encoding)| ColumnPlan {
+        source_index,
+        encoding,
+        not_null: false,
+    });
+    TablePlan {
+        id: TableId(0),
+        group: GroupId(0),
+        target: TargetTable {
+            name: source.name.table.clone(),
+            columns: Vec::new(),
+            primary_key: source.primary_key.clone(),
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+        },
+        columns: columns.collect(),
+        key: source.primary_key.clone(),
+        source: Arc::new(source),
+        backing_indexes: 0,
+    }
+}

@@ -1,0 +1,109 @@
+//! A window that the target rejects: its transactions one at a time, and the groups stop whose change is rejected again.
+
+use std::sync::Arc;
+
+use spanferry_core::change_log::{ChangeLog, ChangeLogReader};
+use spanferry_core::code;
+use spanferry_core::failure::Failure;
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::plan::{GroupId, TablePlan};
+use spanferry_core::source::ChangeSource;
+use spanferry_core::target::{Rejection, Target};
+use spanferry_core::window::WindowLimits;
+
+use super::task::Apply;
+use crate::lane::LaneError;
+use crate::registry::Registry;
+
+/// Transactions applied one at a time after a rejected window, before windows are folded again.
+const SINGLE_TRANSACTIONS: u64 = 10_000;
+
+impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
+    /// A window was rejected: goes on one transaction at a time, and stops the groups of the one that is rejected again.
+    pub(super) async fn resolve_rejection(&mut self, rejection: &Rejection) -> Result<(), Failure> {
+        tracing::warn!(
+            status = rejection.status,
+            "a window is rejected; going on one transaction at a time"
+        );
+        let limits = self.limits;
+        let divide = if rejection.too_large { 8 } else { 1 };
+        self.limits = WindowLimits {
+            bytes_best: 1,
+            bytes_max: (limits.bytes_max / divide).max(1),
+            mutations_max: (limits.mutations_max / divide).max(1),
+        };
+        let result = self.one_by_one().await;
+        self.limits = limits;
+        result
+    }
+
+    async fn one_by_one(&mut self) -> Result<(), Failure> {
+        let mut stream = self.open_main().await?;
+        let began = self.main.key().sequence;
+        loop {
+            if self.shared.stop.is_requested() || self.main.key().sequence.0 >= began.0 + SINGLE_TRANSACTIONS
+            {
+                return Ok(());
+            }
+            let Some(piece) = stream.reader.try_next().await? else {
+                return Ok(());
+            };
+            stream.take(&piece)?;
+            self.tell(&mut stream.builder);
+            while let Some(window) = stream.builder.take_ready() {
+                match self.commit(window).await {
+                    Ok(()) => {}
+                    Err(LaneError::Failed(failure)) => return Err(failure),
+                    Err(LaneError::Rejected(rejection, commit)) => {
+                        let mut groups: Vec<GroupId> =
+                            commit.data.iter().map(|data| data.table.group).collect();
+                        groups.sort_unstable();
+                        groups.dedup();
+                        let transaction = format!("at sequence {}", commit.next.key.sequence);
+                        return self.stop_groups(&groups, &rejection, &transaction).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops groups on the catch-up lane, without moving the main stream: it then reads the same transaction without them.
+    pub(super) async fn stop_groups(
+        &mut self,
+        groups: &[GroupId],
+        rejection: &Rejection,
+        at: &str,
+    ) -> Result<(), Failure> {
+        if groups.is_empty() {
+            let text = format!("the target rejects a commit without data: {}", rejection.status);
+            return Err(Failure::bug("fence", text).caused_by(rejection.clone()));
+        }
+        for group in groups {
+            let table = first_of(&self.registry, *group).name().table.clone();
+            let text = format!(
+                "the target rejects a change {at}: {}: {}",
+                rejection.status, rejection.message
+            );
+            let finding = Finding::new(
+                code::CHANGE_REJECTED,
+                Severity::Blocking,
+                Subject::table(table.clone()),
+                text,
+            )
+            .remedy(format!("spanferry resync {table}"));
+            let registry = Arc::clone(&self.registry);
+            let transition = registry.transition().await;
+            let rows = transition.stop_rows(*group, &finding);
+            self.record(&transition, rows).await?;
+            drop(transition);
+            tracing::error!(code = %finding.code, subject = %finding.subject, "a group stops");
+            self.shared.progress.find(finding);
+        }
+        Ok(())
+    }
+}
+
+fn first_of(registry: &Registry, group: GroupId) -> Arc<TablePlan> {
+    let first = registry.group(group).next();
+    Arc::clone(first.expect("a group has at least one table"))
+}

@@ -1,0 +1,84 @@
+//! The lane of control state, shared by load, constraints and resync.
+
+use std::sync::Arc;
+
+use spanferry_core::failure::Failure;
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::target::{ControlChange, TablePhase, Target};
+use tokio::sync::Mutex;
+
+use crate::lane::{FencedLane, LaneError};
+use crate::progress::Progress;
+use crate::registry::{Registry, Transition};
+
+/// The control lane: one commit at a time, whoever asks.
+#[derive(Debug)]
+pub struct ControlLane<T> {
+    lane: Mutex<FencedLane<T>>,
+    progress: Arc<Progress>,
+}
+
+impl<T: Target> ControlLane<T> {
+    /// A control lane.
+    pub fn new(lane: FencedLane<T>, progress: Arc<Progress>) -> ControlLane<T> {
+        ControlLane {
+            lane: Mutex::new(lane),
+            progress,
+        }
+    }
+
+    /// Makes the rows that `rows` chooses durable, then known to the registry; nobody else changes recorded states meanwhile.
+    /// No rows, no commit.
+    pub async fn record(
+        &self,
+        registry: &Registry,
+        rows: impl FnOnce(&Transition<'_>) -> Vec<ControlChange>,
+    ) -> Result<(), Failure> {
+        let transition = registry.transition().await;
+        let rows = rows(&transition);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut lane = self.lane.lock().await;
+        match lane.commit_counted(Vec::new(), rows.clone()).await {
+            Ok(_) => {
+                transition.adopt(&rows);
+                Ok(())
+            }
+            Err(LaneError::Failed(failure)) => Err(failure),
+            Err(LaneError::Rejected(rejection, _)) => {
+                Err(Failure::bug("control tables", "the target rejects control rows").caused_by(rejection))
+            }
+        }
+    }
+
+    /// Stops the group of the table that a failure names, unless it has stopped already.
+    pub(crate) async fn stop_table(&self, registry: &Registry, failure: &Failure) -> Result<(), Failure> {
+        let Some(plan) = registry.named(&failure.object) else {
+            return Err(Failure::bug(
+                failure.object.clone(),
+                "a failure names a table that is not migrated",
+            ));
+        };
+        if registry.phase(plan.id) == TablePhase::Stopped {
+            return Ok(());
+        }
+        let finding = Finding::new(
+            failure.code,
+            Severity::Blocking,
+            Subject::table(failure.object.clone()),
+            failure.reason(),
+        )
+        .remedy(format!("spanferry resync {}", failure.object));
+        tracing::error!(table = failure.object, code = %failure.code, "the group of this table stops");
+        self.record(registry, |transition| transition.stop_rows(plan.group, &finding))
+            .await?;
+        self.progress.find(finding);
+        Ok(())
+    }
+
+    /// The migration's counters.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+}

@@ -1,0 +1,82 @@
+//! Whether a snapshot that has been opened can be loaded from: no older than the log and than earlier attempts, and of one history.
+
+use std::sync::Arc;
+
+use spanferry_core::change_log::{ChangeLog, Sequence};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
+use spanferry_core::source::SchemaSource;
+
+use crate::history::{Lacking, SeenHistory};
+use crate::registry::Registry;
+
+/// Whether an attempt may begin at `low`; its sessions are open.
+pub(super) async fn expect_usable<S: SchemaSource, L: ChangeLog>(
+    source: &S,
+    log: &L,
+    registry: &Registry,
+    tables: &[Arc<TablePlan>],
+    low: &Position,
+    seen: &mut SeenHistory,
+) -> Result<(), Failure> {
+    expect_logged(log, low).await?;
+    expect_not_before(registry, tables, low)?;
+    match seen
+        .lacking(source, registry, tables, None)
+        .await?
+        .into_iter()
+        .next()
+    {
+        None => Ok(()),
+        Some(Lacking::Lost(failure)) => Err(failure),
+        Some(Lacking::Yet(plan)) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            plan.name().table.clone(),
+            "the source lacks transactions that an earlier snapshot of the table saw",
+        )),
+    }
+}
+
+/// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
+/// (docs/design/hand-off.md, step 1).
+async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
+    let oldest = Sequence(log.usage().oldest.0.max(1));
+    let beginning = log.position_before(oldest).await?;
+    match low.contains_all(&beginning) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            "snapshot",
+            "the source commits more slowly than it logs: the snapshot is older than the beginning of the change log",
+        )),
+        Err(cause) => Err(Failure::new(
+            code::HISTORY_CHANGED,
+            Class::StopMigration,
+            "snapshot",
+            "it is of another history than the change log",
+        )
+        .caused_by(cause)),
+    }
+}
+
+/// A later attempt sees no earlier state than the first: a replica that took over and lags behind is waited for
+/// (docs/design/hand-off.md, step 1).
+fn expect_not_before(registry: &Registry, tables: &[Arc<TablePlan>], low: &Position) -> Result<(), Failure> {
+    let earlier = tables.iter().find(|plan| {
+        let own = registry.state(plan.id).low;
+        own.is_some_and(|own| !low.contains_all(&own).unwrap_or(false))
+    });
+    match earlier {
+        None => Ok(()),
+        Some(plan) => Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            plan.name().table.clone(),
+            "the source lies behind the table's first snapshot: it has not applied everything that was there before",
+        )),
+    }
+}

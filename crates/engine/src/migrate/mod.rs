@@ -1,0 +1,8 @@
+//! A running migration: its tasks, its stop condition, and how it ended.
+
+mod outcome;
+mod supervise;
+mod watcher;
+
+pub use outcome::{Outcome, StopWhen};
+pub use supervise::Migration;

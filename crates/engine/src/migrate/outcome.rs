@@ -1,0 +1,67 @@
+//! When a migration ends, and how it ended.
+
+use spanferry_core::code::Exit;
+
+/// When a migration ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopWhen {
+    /// Never: it follows the changes until interrupted.
+    Interrupted,
+    /// Once the position that the source had when every group was complete is applied.
+    CaughtUp,
+}
+
+/// How a migration ended, if it did not fail.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether the operator ended it before its stop condition.
+    pub interrupted: bool,
+    /// Tables whose group has stopped, with the reason.
+    pub stopped: Vec<(String, String)>,
+    /// Tables that were created at the source after the migration began, and are not carried.
+    pub not_carried: Vec<String>,
+    /// Whether there were so many of them that not all have a name here.
+    pub not_carried_more: bool,
+    /// The position that was applied.
+    pub position: String,
+}
+
+impl Outcome {
+    /// The exit status it stands for: what is set aside outranks an interruption.
+    pub fn exit_status(&self) -> u8 {
+        if !self.stopped.is_empty() || !self.not_carried.is_empty() || self.not_carried_more {
+            Exit::SetAside.status()
+        } else if self.interrupted {
+            Exit::Interrupted.status()
+        } else {
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_outranks_an_interruption() {
+        let check = |change: fn(&mut Outcome), expected: u8| {
+            let mut outcome = Outcome::default();
+            change(&mut outcome);
+            assert_eq!(outcome.exit_status(), expected, "{outcome:?}");
+            if expected == Exit::SetAside.status() {
+                outcome.interrupted = true;
+                assert_eq!(outcome.exit_status(), expected, "{outcome:?}");
+            }
+        };
+        check(|_| {}, 0);
+        check(|outcome| outcome.interrupted = true, Exit::Interrupted.status());
+        let set_aside = Exit::SetAside.status();
+        check(
+            |outcome| outcome.stopped.push(("t".to_owned(), "a reason".to_owned())),
+            set_aside,
+        );
+        check(|outcome| outcome.not_carried.push("t".to_owned()), set_aside);
+        check(|outcome| outcome.not_carried_more = true, set_aside);
+    }
+}

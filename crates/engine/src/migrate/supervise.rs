@@ -1,0 +1,179 @@
+//! The supervisor: starts capture, load, apply and constraints, and waits for their end.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::ChangeLog;
+use spanferry_core::code;
+use spanferry_core::failure::Failure;
+use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
+use spanferry_core::target::Target;
+use spanferry_core::window::WindowLimits;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::outcome::{Outcome, StopWhen};
+use super::watcher::Watcher;
+use crate::apply::Apply;
+use crate::capture::capture;
+use crate::constraint;
+use crate::history::HistoryWatch;
+use crate::load::{LoadOptions, load};
+use crate::prepare::Prepared;
+use crate::progress::Progress;
+use crate::retention::Retention;
+use crate::stop::StopSignal;
+
+/// Everything a running migration works with.
+pub struct Migration<S, L, T> {
+    /// The source.
+    pub source: Arc<S>,
+    /// What `prepare` made.
+    pub prepared: Prepared<L, T>,
+    /// The request to stop, given by the operator.
+    pub interrupt: StopSignal,
+    /// Counters.
+    pub progress: Arc<Progress>,
+    /// When to end.
+    pub stop_when: StopWhen,
+    /// Whether locks may be taken for the hand-off.
+    pub lock: bool,
+    /// Most bytes a second that the load reads over all sessions, as they are encoded for the target; no bound if none.
+    pub source_rate: Option<NonZeroU64>,
+    /// Bounds of windows.
+    pub limits: WindowLimits,
+    /// How far behind the watermark applied transactions stay in the change log.
+    pub log_retention: Duration,
+}
+
+impl<S, L, T> Migration<S, L, T>
+where
+    S: SchemaSource + SnapshotSource + ChangeSource,
+    L: ChangeLog,
+    T: Target,
+{
+    /// Runs to its end. A failure is resumable unless its code says otherwise.
+    ///
+    /// Cancellation: as a crash; the next start resumes.
+    pub async fn run(self) -> Result<Outcome, Failure> {
+        let Migration {
+            source,
+            prepared,
+            interrupt,
+            progress,
+            stop_when,
+            lock,
+            source_rate,
+            limits,
+            log_retention,
+        } = self;
+        let Prepared {
+            log,
+            registry,
+            shared,
+            control,
+            main,
+            catch_up,
+            load_lanes,
+            ranges,
+            reached: reached_now,
+            dialect,
+        } = prepared;
+        let stop = shared.stop.clone();
+        let apply = Apply::new(
+            Arc::clone(&source),
+            Arc::clone(&log),
+            Arc::clone(&registry),
+            shared.clone(),
+            limits,
+            main,
+            catch_up,
+            reached_now,
+        );
+        let reached = apply.reached();
+        let retention = Retention::new(
+            Arc::clone(&log),
+            Arc::clone(&registry),
+            apply.watermark(),
+            log_retention,
+            Arc::clone(&progress),
+        );
+        progress.update(|state| state.phase = "running".into());
+
+        let (following, is_following) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(capture(
+            Arc::clone(&source),
+            Arc::clone(&log),
+            stop.clone(),
+            Arc::clone(&progress),
+            following,
+        ));
+        tasks.spawn(apply.run());
+        tasks.spawn(retention.run(stop.clone()));
+        tasks.spawn(constraint::build(
+            Arc::clone(&source),
+            Arc::clone(&registry),
+            Arc::clone(&control),
+            shared.clone(),
+            dialect,
+            reached.clone(),
+        ));
+        let loading = load(
+            Arc::clone(&source),
+            Arc::clone(&log),
+            Arc::clone(&registry),
+            control,
+            shared,
+            load_lanes,
+            ranges,
+            LoadOptions { lock, source_rate },
+        );
+        tasks.spawn(async move { loading.await.map(drop) });
+        let watcher = Watcher {
+            source,
+            log: Arc::clone(&log),
+            registry: Arc::clone(&registry),
+            stop: stop.clone(),
+            reached,
+            is_following,
+            history: HistoryWatch::default(),
+            goal: None,
+            progress,
+        };
+        tasks.spawn(watcher.clone().run(stop_when));
+        tasks.spawn(forward(interrupt.clone(), stop.clone()));
+
+        let failure = settle(tasks, &stop).await;
+        match failure {
+            Some(failure) if failure.code != code::INTERRUPTED => Err(failure),
+            Some(_) | None => Ok(watcher.outcome(interrupt.is_requested() && !watcher.is_drained())),
+        }
+    }
+}
+
+/// Waits for every task; the first failure asks the others to stop and is returned.
+async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &StopSignal) -> Option<Failure> {
+    let mut first: Option<Failure> = None;
+    while let Some(joined) = tasks.join_next().await {
+        let ended = joined
+            .unwrap_or_else(|cause| Err(Failure::bug("task", "a task ended by itself").caused_by(cause)));
+        if let Err(failure) = ended {
+            stop.request();
+            if first.as_ref().is_none_or(|known| known.code == code::INTERRUPTED) {
+                first = Some(failure);
+            }
+        }
+    }
+    first
+}
+
+async fn forward(interrupt: StopSignal, stop: StopSignal) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        () = stop.requested() => {}
+        () = interrupt.requested() => stop.request(),
+    }
+    Ok(())
+}

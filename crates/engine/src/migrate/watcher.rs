@@ -1,0 +1,211 @@
+//! The watcher: tells whether apply has caught up, and ends the migration at its stop condition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::ChangeLog;
+use spanferry_core::failure::Failure;
+use spanferry_core::position::Position;
+use spanferry_core::source::SchemaSource;
+use spanferry_core::target::TablePhase;
+use tokio::sync::watch;
+
+use super::outcome::{Outcome, StopWhen};
+use crate::history::{ASK_INTERVAL, HistoryWatch};
+use crate::progress::Progress;
+use crate::registry::Registry;
+use crate::stop::StopSignal;
+
+/// How often a stopped group is called to mind.
+const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Tells whether apply has caught up, and ends the migration at its stop condition.
+pub(super) struct Watcher<S, L> {
+    pub(super) source: Arc<S>,
+    pub(super) log: Arc<L>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) stop: StopSignal,
+    pub(super) reached: watch::Receiver<Position>,
+    /// Whether capture has a stream open.
+    pub(super) is_following: watch::Receiver<bool>,
+    pub(super) history: HistoryWatch,
+    /// The position to be reached.
+    pub(super) goal: Option<Position>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl<S, L> Clone for Watcher<S, L> {
+    fn clone(&self) -> Self {
+        Watcher {
+            source: Arc::clone(&self.source),
+            log: Arc::clone(&self.log),
+            registry: Arc::clone(&self.registry),
+            stop: self.stop.clone(),
+            reached: self.reached.clone(),
+            is_following: self.is_following.clone(),
+            history: self.history.clone(),
+            goal: self.goal.clone(),
+            progress: Arc::clone(&self.progress),
+        }
+    }
+}
+
+impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
+    pub(super) async fn run(mut self, stop_when: StopWhen) -> Result<(), Failure> {
+        let mut changed = self.registry.subscribe();
+        let mut warned = tokio::time::Instant::now();
+        loop {
+            if self.registry.all_stopped() {
+                tracing::error!("every group has stopped; nothing flows any more");
+                self.stop.request();
+                return Ok(());
+            }
+            if self.stop.is_requested() {
+                return Ok(());
+            }
+            if warned.elapsed() >= STOPPED_WARN_INTERVAL {
+                self.warn_of_stopped();
+                warned = tokio::time::Instant::now();
+            }
+            if !self.registry.all_constrained() {
+                tokio::select! {
+                    biased;
+                    () = self.stop.requested() => return Ok(()),
+                    _changed = changed.changed() => {}
+                    () = tokio::time::sleep(STOPPED_WARN_INTERVAL) => {}
+                }
+                continue;
+            }
+            let asked = tokio::time::Instant::now();
+            let caught_up = self.is_caught_up(stop_when).await?;
+            self.progress.update(|state| state.caught_up = caught_up);
+            if caught_up && stop_when == StopWhen::CaughtUp {
+                self.progress.update(|state| state.phase = "drained".into());
+                self.stop.request();
+                return Ok(());
+            }
+            if !self
+                .stop
+                .pause(ASK_INTERVAL.saturating_sub(asked.elapsed()))
+                .await
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether apply stands, a while from now at the latest, where the source stands now.
+    async fn is_caught_up(&mut self, stop_when: StopWhen) -> Result<bool, Failure> {
+        let Some(position) = self.ask_source().await? else {
+            return Ok(false);
+        };
+        let set = self.goal.take().filter(|_| stop_when == StopWhen::CaughtUp);
+        let goal = next_goal(set, position);
+        let is_there = self.wait_for(&goal).await?;
+        self.goal = Some(goal);
+        Ok(is_there)
+    }
+
+    /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
+    async fn ask_source(&mut self) -> Result<Option<Position>, Failure> {
+        let applied = self.reached.borrow().clone();
+        let asked = async {
+            let position = self.source.position().await?;
+            Ok::<_, Failure>((position, self.source.holds(&applied).await?))
+        };
+        let (position, holds) = match asked.await {
+            Ok(stand) => stand,
+            Err(failure) if failure.is_retry() => {
+                tracing::warn!(failure = %failure.chain(), "the source does not say where it stands");
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let is_it = self.history.accepts(holds)?;
+        Ok(is_it.then_some(position))
+    }
+
+    /// Waits a while until the log's end and apply have reached a position, by a stream that the source has accepted and that is
+    /// open still.
+    async fn wait_for(&mut self, position: &Position) -> Result<bool, Failure> {
+        let (mut reached, mut following) = (self.reached.clone(), self.is_following.clone());
+        let there = async {
+            following.wait_for(|following| *following).await.is_ok()
+                && reached
+                    .wait_for(|at| at.contains_all(position).unwrap_or(false))
+                    .await
+                    .is_ok()
+        };
+        let is_there = tokio::select! {
+            biased;
+            () = self.stop.requested() => false,
+            is_there = there => is_there,
+            () = tokio::time::sleep(ASK_INTERVAL) => false,
+        };
+        if !is_there || !*self.is_following.borrow() {
+            return Ok(false);
+        }
+        let (_, captured) = self.log.end().await?;
+        Ok(captured.contains_all(position).unwrap_or(false))
+    }
+
+    fn warn_of_stopped(&self) {
+        for (table, reason) in self.stopped() {
+            tracing::warn!(
+                table,
+                reason,
+                "this table has stopped; `spanferry resync` loads it anew"
+            );
+        }
+    }
+
+    fn stopped(&self) -> Vec<(String, String)> {
+        let states = self
+            .registry
+            .plans()
+            .iter()
+            .map(|plan| self.registry.state(plan.id).row);
+        states
+            .filter(|row| row.phase == TablePhase::Stopped)
+            .map(|row| (row.table, row.reason))
+            .collect()
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.progress.snapshot().phase == "drained"
+    }
+
+    pub(super) fn outcome(&self, interrupted: bool) -> Outcome {
+        let created = self.progress.created();
+        Outcome {
+            interrupted,
+            stopped: self.stopped(),
+            not_carried: created.tables.into_iter().collect(),
+            not_carried_more: created.more,
+            position: self.reached.borrow().to_string(),
+        }
+    }
+}
+
+/// What is to be reached once the source stands at `now`: the goal set before stays, however far a busy source moves on, unless the
+/// source has lost a part of it in a failover.
+fn next_goal(set: Option<Position>, now: Position) -> Position {
+    set.filter(|goal| now.contains_all(goal).unwrap_or(false))
+        .unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_goal_stays_while_the_source_moves_on_and_falls_with_a_source_that_lacks_it() {
+        let at = |text: &str| Position::parse(text).expect("a position");
+        let set = at("mariadb:0-1-5");
+        let moved_on = next_goal(Some(set.clone()), at("mariadb:0-1-9"));
+        assert_eq!(moved_on, set);
+        let failed_over = next_goal(Some(set), at("mariadb:0-1-4"));
+        assert_eq!(failed_over, at("mariadb:0-1-4"));
+        assert_eq!(next_goal(None, at("mariadb:0-1-7")), at("mariadb:0-1-7"));
+    }
+}

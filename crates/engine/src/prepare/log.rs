@@ -1,0 +1,101 @@
+//! Where change logs are kept, and which of them belongs to an epoch.
+
+use std::future::Future;
+
+use spanferry_core::change_log::{ChangeLog, LogId};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::position::Position;
+use spanferry_core::target::{ControlState, Epoch, FenceRow};
+
+/// Where change logs are kept; implemented over a state directory.
+pub trait LogStore: Send + Sync + 'static {
+    /// Its logs.
+    type Log: ChangeLog;
+
+    /// Opens the log that is there, if any.
+    fn open(&self) -> impl Future<Output = Result<Option<Self::Log>, Failure>> + Send;
+
+    /// Erases what is there and creates a log with this identity, whose first transaction comes after `start`. A crash
+    /// leaves no log or an empty one.
+    fn create(
+        &self,
+        id: &LogId,
+        start: &Position,
+        source: &str,
+    ) -> impl Future<Output = Result<Self::Log, Failure>> + Send;
+}
+
+/// The identity of a log that is made with an epoch: known before the log is, so that a start that died before the target
+/// had heard of its log leaves one that the next start tells from a foreign one.
+pub(super) fn log_id(migration: &str, epoch: Epoch) -> LogId {
+    let hash = blake3::hash(format!("change log of {migration} from epoch {}", epoch.0).as_bytes()).to_hex();
+    let part = |from: usize, to: usize| &hash[from..to];
+    LogId(format!(
+        "{}-{}-{}-{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32)
+    ))
+}
+
+/// The log in the state directory, if it is the one that the target knows. `next` is the epoch that this start will take.
+pub(super) async fn own_log<B: LogStore>(
+    logs: &B,
+    state: &ControlState,
+    next: Epoch,
+) -> Result<Option<B::Log>, Failure> {
+    match logs.open().await? {
+        Some(log) if log.id() == LogId(state.migration.log_id.clone()) => Ok(Some(log)),
+        // An earlier start made it and died before it had the epoch, without which nothing is captured: it is empty.
+        Some(log) if log.id() == log_id(&state.migration.id, next) => Ok(None),
+        Some(log) => {
+            let text = format!("its change log {} belongs to another migration", log.id().0);
+            Err(Failure::new(
+                code::STATE_FOREIGN,
+                Class::StopMigration,
+                "state directory",
+                text,
+            ))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The log's record at the watermark must hold the position that the fence row holds.
+pub(super) async fn compare_log<L: ChangeLog>(
+    log: &L,
+    old: &FenceRow,
+    position: &Position,
+) -> Result<(), Failure> {
+    let (end, _) = log.end().await?;
+    if end < old.key.sequence {
+        let text = format!(
+            "the change log ends at {end}, the target has applied {}",
+            old.key.sequence
+        );
+        return Err(Failure::new(
+            code::LOG_CORRUPT,
+            Class::StopMigration,
+            "change log",
+            text,
+        ));
+    }
+    let held = log.position_before(old.key.sequence.next()).await?;
+    // A log that was begun anew before the watermark's position repeats what is applied; it never lacks anything.
+    if position.contains_all(&held).unwrap_or(false) {
+        return Ok(());
+    }
+    let text = format!(
+        "at {} the change log holds another position than the target's fence",
+        old.key.sequence
+    );
+    Err(Failure::new(
+        code::LOG_CORRUPT,
+        Class::StopMigration,
+        "change log",
+        text,
+    ))
+}

@@ -1,0 +1,63 @@
+//! What a start is told, and what it makes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use spanferry_core::finding::Finding;
+use spanferry_core::reached::Reached;
+use spanferry_core::target::{Epoch, FenceRow, RangeRow, TableRow};
+use spanferry_core::target_schema::Dialect;
+
+use crate::control::ControlLane;
+use crate::lane::{FencedLane, LaneShared};
+use crate::registry::Registry;
+
+/// A migration that is ready to run.
+pub struct Prepared<L, T> {
+    /// The change log.
+    pub log: Arc<L>,
+    /// Table states.
+    pub registry: Arc<Registry>,
+    /// What lanes share.
+    pub shared: LaneShared<T>,
+    /// The lane of control state.
+    pub control: Arc<ControlLane<T>>,
+    /// The main stream's lane.
+    pub main: FencedLane<T>,
+    /// The catch-up stream's lane.
+    pub catch_up: FencedLane<T>,
+    /// One lane per load worker.
+    pub load_lanes: Vec<FencedLane<T>>,
+    /// Finished ranges.
+    pub ranges: BTreeMap<(String, u64), RangeRow>,
+    /// Where the main stream's watermark stands in the source's history.
+    pub reached: Reached,
+    /// The target's dialect.
+    pub dialect: Dialect,
+}
+
+/// What a start needs to know.
+#[derive(Debug, Clone)]
+pub struct PrepareOptions {
+    /// UUID for a migration that is new.
+    pub new_migration_id: String,
+    /// Source and schema, for a person, without secrets; a resume with another one is only noted.
+    pub source_name: String,
+    /// Fingerprint of the schema name and dialect: another one is another migration.
+    pub mapping: String,
+    /// Load workers.
+    pub workers: u32,
+    /// Whether the plans are all that is selected: a recorded table without a plan is then left behind by the stream, and stops.
+    pub whole: bool,
+}
+
+/// A start that owns the fence, before what runs it is put together.
+pub(super) struct Start<L> {
+    pub(super) log: L,
+    pub(super) epoch: Epoch,
+    pub(super) main: FenceRow,
+    pub(super) reached: Reached,
+    pub(super) tables: BTreeMap<String, TableRow>,
+    pub(super) ranges: BTreeMap<(String, u64), RangeRow>,
+    pub(super) findings: Vec<Finding>,
+}

@@ -1,0 +1,39 @@
+//! One start, new or known, from the look at the target to a migration that is ready to run.
+
+use std::sync::Arc;
+
+use spanferry_core::failure::Failure;
+use spanferry_core::plan::TablePlan;
+use spanferry_core::source::{ChangeSource, SchemaSource};
+use spanferry_core::target::Target;
+
+use super::assemble::assemble;
+use super::begin::begin_new;
+use super::log::LogStore;
+use super::prepared::{PrepareOptions, Prepared};
+use super::take_over::take_over;
+use crate::constraint;
+use crate::progress::Progress;
+
+/// Sets a new migration up, or takes a known one over.
+pub async fn prepare<S, B, T>(
+    source: &S,
+    target: Arc<T>,
+    logs: &B,
+    plans: Vec<Arc<TablePlan>>,
+    options: &PrepareOptions,
+) -> Result<(Prepared<B::Log, T>, Arc<Progress>), Failure>
+where
+    S: SchemaSource + ChangeSource,
+    B: LogStore,
+    T: Target,
+{
+    let description = target.describe().await?;
+    let start = match target.read_control().await? {
+        None => begin_new(source, target.as_ref(), logs, &plans, options, &description).await?,
+        Some(state) => take_over(source, target.as_ref(), logs, &plans, options, state).await?,
+    };
+    let (prepared, progress) = assemble(start, target, plans, options, description.dialect).await?;
+    constraint::find_left_out(&prepared.registry, prepared.dialect, &description, &progress);
+    Ok((prepared, progress))
+}

@@ -1,0 +1,184 @@
+//! A known migration: its state is read, its log and its source are recognised, and the next epoch is taken.
+
+use std::sync::Arc;
+
+use spanferry_core::change_log::{ChangeLog, Sequence};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
+use spanferry_core::reached::Reached;
+use spanferry_core::source::{ChangeSource, SchemaSource};
+use spanferry_core::target::{
+    ControlState, Epoch, FenceRow, Lane, MigrationRow, TablePhase, TableRow, Target,
+};
+use spanferry_kill_point::kill_point;
+
+use super::definition::definition_of;
+use super::epoch::{CONTROL_VERSION, fence_row, fences};
+use super::log::{LogStore, compare_log, log_id, own_log};
+use super::prepared::{PrepareOptions, Start};
+use crate::history::expect_history;
+
+pub(super) async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
+    source: &S,
+    target: &T,
+    logs: &B,
+    plans: &[Arc<TablePlan>],
+    options: &PrepareOptions,
+    state: ControlState,
+) -> Result<Start<B::Log>, Failure> {
+    refuse_foreign(&state, options)?;
+    let old = main_fence(&state)?;
+    let mut reached = Reached::parse(&old.position, old.key.piece)
+        .map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
+    if !counts_as_before(plans, &state) {
+        // Its changes would be counted otherwise now: it is applied anew from the first, which repeats and loses nothing.
+        reached.torn = None;
+    }
+    let epoch = Epoch(state.migration.epoch.0 + 1);
+    let mut findings = Vec::new();
+    let (log, sequence) = match own_log(logs, &state, epoch).await? {
+        Some(log) => {
+            compare_log(&log, &old, &reached.position).await?;
+            let (_, captured) = log.end().await?;
+            expect_source(source, &captured, &reached.position).await?;
+            (log, old.key.sequence)
+        }
+        None => {
+            findings.push(log_lost());
+            let log = log_anew(source, logs, options, &state, &reached, epoch).await?;
+            (log, Sequence::ZERO)
+        }
+    };
+    let migration = MigrationRow {
+        epoch,
+        log_id: log.id().0,
+        ..state.migration.clone()
+    };
+    let main = fence_row(epoch, sequence, &reached);
+    kill_point("before next epoch", "");
+    target
+        .begin_epoch(
+            Some(&state.migration),
+            &migration,
+            &fences(epoch, &main, options.workers),
+        )
+        .await?;
+    kill_point("after next epoch", "");
+    Ok(Start {
+        log,
+        epoch,
+        main,
+        reached,
+        tables: state.tables,
+        ranges: state.ranges,
+        findings,
+    })
+}
+
+fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), Failure> {
+    let refuse = |text: String| {
+        Err(Failure::new(
+            code::STATE_FOREIGN,
+            Class::StopMigration,
+            "target",
+            text,
+        ))
+    };
+    if state.migration.version != CONTROL_VERSION {
+        return refuse(format!(
+            "its control tables have version {}, this release knows version {CONTROL_VERSION}",
+            state.migration.version
+        ));
+    }
+    if state.migration.mapping != options.mapping {
+        return refuse(format!(
+            "it holds the migration of another schema, `{}`",
+            state.migration.source
+        ));
+    }
+    Ok(())
+}
+
+fn main_fence(state: &ControlState) -> Result<FenceRow, Failure> {
+    let (stream, lane) = Lane::Apply.parts();
+    state
+        .fences
+        .get(&(stream.to_owned(), lane))
+        .cloned()
+        .ok_or_else(|| damaged("fence row of the main stream"))
+}
+
+fn damaged(what: &str) -> Failure {
+    let text = format!("the {what} is missing or unreadable in the control tables");
+    Failure::new(code::STATE_FOREIGN, Class::StopMigration, "target", text)
+}
+
+/// Whether every table that takes part still has the plan it had, so that the changes of a torn transaction count as they did.
+fn counts_as_before(plans: &[Arc<TablePlan>], state: &ControlState) -> bool {
+    let mut rows = state
+        .tables
+        .values()
+        .filter(|row| row.phase != TablePhase::Stopped);
+    rows.all(|row| {
+        let plan = plans.iter().find(|plan| plan.name().table == row.table);
+        plan.is_some_and(|plan| row.definition == definition_of(plan))
+    })
+}
+
+/// A log in the place of one that is lost.
+async fn log_anew<S: SchemaSource + ChangeSource, B: LogStore>(
+    source: &S,
+    logs: &B,
+    options: &PrepareOptions,
+    state: &ControlState,
+    reached: &Reached,
+    epoch: Epoch,
+) -> Result<B::Log, Failure> {
+    let start = new_log_start(state, &reached.position)?;
+    // The source must also hold the transaction of which the target has the first changes.
+    let mut applied = reached.position.clone();
+    if let Some(torn) = &reached.torn {
+        applied
+            .advance(&torn.transaction)
+            .map_err(|cause| damaged("torn transaction of the main stream").caused_by(cause))?;
+    }
+    expect_source(source, &start, &applied).await?;
+    kill_point("before log creation", "");
+    let id = log_id(&state.migration.id, epoch);
+    let log = logs.create(&id, &start, &options.source_name).await?;
+    kill_point("after log creation", "");
+    Ok(log)
+}
+
+fn log_lost() -> Finding {
+    let text = "the change log is not in the state directory: changes are fetched again from the source";
+    Finding::new(code::STATE_LOST, Severity::Warning, Subject::whole(), text)
+}
+
+/// Where a new log for a known migration begins: at the watermark, unless a table is still to catch up from an earlier `low`; then
+/// where the migration began. All tables of the migration count, also those that this start does not work on.
+fn new_log_start(state: &ControlState, position: &Position) -> Result<Position, Failure> {
+    let catches_up = |row: &TableRow| match row.phase {
+        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => !row.low.is_empty(),
+        TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
+    };
+    if !state.tables.values().any(catches_up) {
+        return Ok(position.clone());
+    }
+    Position::parse(&state.migration.start_position)
+        .map_err(|cause| damaged("start position").caused_by(cause))
+}
+
+/// The source must be the one that was captured and applied, and still send what follows, before anything is written.
+async fn expect_source<S: SchemaSource + ChangeSource>(
+    source: &S,
+    captured: &Position,
+    applied: &Position,
+) -> Result<(), Failure> {
+    // Opening waits for a commit under way, so the position is asked afterwards.
+    drop(source.open(captured).await?);
+    expect_history(source, applied).await
+}
