@@ -21,7 +21,7 @@ use std::time::Duration;
 use spanferry_core::source::HandOff;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
-use suite::{Change, End, Row, Statement, Subject, Writer};
+use suite::{CREATED, Change, End, Row, Statement, Subject, Writer};
 use support::Server;
 use tokio::time::Instant;
 
@@ -93,6 +93,7 @@ impl Subject for Account<'_> {
             }
             Statement::AddIndex(table) => format!("ALTER TABLE s.{} ADD INDEX (plain)", TABLES[table]),
             Statement::Truncate(table) => format!("TRUNCATE TABLE s.{}", TABLES[table]),
+            Statement::CreateTable => format!("CREATE TABLE s.{CREATED} (id BIGINT PRIMARY KEY)"),
         };
         drop(self.server.run(&format!("{WAIT};\n{sql}")).await);
     }

@@ -30,6 +30,11 @@ pub(crate) fn catalog_now(world: &World) -> Catalog {
             scale: 10,
         };
     }
+    if let Some(name) = world.administration.created {
+        let mut table = now.tables[0].clone();
+        table.name.table = name.into();
+        now.tables.push(table);
+    }
     now
 }
 

@@ -81,6 +81,8 @@ pub(crate) enum SourceFault {
 pub(crate) struct Administration {
     /// Tables whose last column is another than at first.
     pub(crate) altered: BTreeSet<usize>,
+    /// A table that was not there at first.
+    pub(crate) created: Option<&'static str>,
     /// Statements on each table, none of which a session's view of it outlives.
     pub(crate) statements: [u64; 4],
     /// How often every connection was cut.

@@ -130,6 +130,7 @@ async fn check_statements<S: Subject>(subject: &S) {
     let stop = Told::Stop(0, code::DDL_SEEN);
     for (statement, expected) in [
         (Statement::AddIndex(A), Told::Notice(code::DDL_SEEN)),
+        (Statement::CreateTable, Told::Notice(code::TABLE_CREATED)),
         (Statement::Truncate(A), stop.clone()),
         (Statement::ChangeColumn(A), stop),
     ] {

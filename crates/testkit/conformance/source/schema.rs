@@ -8,7 +8,7 @@ use spanferry_core::schema::{SourceColumn, SourceTable};
 use spanferry_core::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource};
 
 use super::model::{Assembly, capture};
-use super::{A, B, Bench, Statement, Subject, Writer, delete, in_time, insert};
+use super::{A, B, Bench, CREATED, Statement, Subject, Writer, delete, in_time, insert};
 
 /// How far ahead of the source a position is that it cannot hold.
 const FAR_AHEAD: u64 = 1_000_000;
@@ -59,6 +59,12 @@ async fn check_catalog<S: Subject>(subject: &S) {
     for (table, (old, new)) in before.iter().zip(&after).enumerate() {
         assert_eq!(old == new, table != B, "{new:?}");
     }
+    subject.run(Statement::CreateTable).await;
+    let (created, rest) = {
+        let mut now = definitions(&bench.source).await;
+        (now.pop().map(|(name, ..)| name), now)
+    };
+    assert_eq!((created.as_deref(), rest), (Some(CREATED), after));
 }
 
 /// A check finds nothing in the way of good tables, names one that is not there, and says the same again.

@@ -14,7 +14,9 @@ use spanferry_core::source::{
 };
 
 use super::model::{State, Told, capture, decode, range, read, seen};
-use super::{A, B, Bench, C, End, Row, Statement, Subject, Writer, delete, in_time, insert};
+use super::{
+    A, B, Bench, C, End, GIVEN_UP_AFTER_MS, Row, Statement, Subject, Writer, delete, in_time, insert,
+};
 
 /// Sessions of each snapshot.
 const SESSIONS: usize = 3;
@@ -24,8 +26,6 @@ const ROUNDS: usize = 5;
 const TAKEN_BACK: i64 = 4;
 /// Rows of a table whose range is left open: more than one call brings.
 const ROWS: i64 = 50;
-/// How far an opening may have come when it is given up.
-const GIVEN_UP_AFTER_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
 
 pub(super) async fn check<S: Subject>(subject: &S) {
     check_opening(subject).await;
