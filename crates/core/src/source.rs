@@ -153,8 +153,9 @@ pub struct SnapshotRows {
 
 /// One session with a consistent snapshot. Used by one worker at a time.
 ///
-/// A lost connection, a lost snapshot (error 1412) or a table whose definition has changed is a failure with code
-/// `SNAPSHOT_LOST` (class `Retry`) or `SCHEMA_MISMATCH` (class `StopTable`): it never looks like the end of a range.
+/// A lost connection, a lost snapshot (error 1412) or a table whose planned columns have changed is a failure with code
+/// `SNAPSHOT_LOST` (class `Retry`) or `SCHEMA_MISMATCH` (class `StopTable`): it never looks like the end of a range. A column
+/// added since may pass unseen here: no plan reads it, and the statement is in the stream.
 ///
 /// A session never holds up a DDL at the source: while it holds a table that another statement waits for, also between its
 /// calls, the implementation ends it within about two seconds. Its next call then fails with `SNAPSHOT_LOST` (class `Retry`)
