@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use bytes::Bytes;
 use spanferry_core::code;
 use spanferry_core::ddl;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::target::{
     CommitError, ControlState, FenceRow, FencedCommit, Lane, MigrationRow, Target, TargetDescription,
@@ -93,7 +93,7 @@ impl SpannerTarget {
                 name,
                 "the database does not exist",
             )
-            .caused_by(error)
+            .caused_by(ServerWords::from(error))
         })
     }
 
@@ -138,7 +138,7 @@ impl Target for SpannerTarget {
                 "the database is there already",
             )
             .hint("Leave out `--create-database`.")
-            .caused_by(error)
+            .caused_by(ServerWords::from(error))
         })
     }
 
@@ -157,7 +157,7 @@ impl Target for SpannerTarget {
                 statement,
                 "the statement was refused",
             )
-            .caused_by(error)
+            .caused_by(ServerWords::from(error))
         })
     }
 
