@@ -39,8 +39,10 @@ pub(crate) const MIGRATE: &str = "migrate";
 
 /// The change log's folder in the state directory.
 const LOG: &str = "log";
+/// Figures of the last run in it, for `status`.
+pub(crate) const STATUS: &str = "status.json";
 /// Files in it that describe a run which has not been ended.
-const RUN_FILES: [&str; 2] = ["status.json", run_file::NAME];
+const RUN_FILES: [&str; 2] = [STATUS, run_file::NAME];
 
 /// Who holds a state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
