@@ -124,6 +124,10 @@ pub(crate) fn empty_group(status: &mut Value, tables: &[&str]) {
         let sum: u64 = tables.filter_map(|table| table[name].as_u64()).sum();
         status[name] = json!(sum);
     }
+    // What stopped them is no more; what is left out of them still is.
+    if let Some(findings) = status["findings"].as_array_mut() {
+        findings.retain(|finding| finding["severity"] != "blocking" || !is_emptied(&finding["table"]));
+    }
     status["caught_up"] = json!(false);
 }
 
@@ -196,6 +200,7 @@ fn table_verdict(table: &TableVerdict) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spanferry_core::finding::Subject;
     use spanferry_engine::verify::{DifferentKey, Kind};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
@@ -231,6 +236,15 @@ mod tests {
         let snapshot = Snapshot {
             tables: vec![table("a", 0), table("b", 1)],
             caught_up: true,
+            findings: vec![
+                Finding::new(
+                    code::DDL_SEEN,
+                    Severity::Blocking,
+                    Subject::table("b"),
+                    "ALTER TABLE",
+                ),
+                Finding::new(code::LEFT_OUT, Severity::Warning, Subject::table("b"), "the view"),
+            ],
             ..Snapshot::default()
         };
         let mut status = status(&snapshot, &Rates::default(), 1);
@@ -251,6 +265,8 @@ mod tests {
             (&json!(5), &json!(0))
         );
         assert_eq!(status["tables"][1]["phase"], "pending");
+        assert_eq!(status["findings"].as_array().unwrap().len(), 1);
+        assert_eq!(status["findings"][0]["severity"], "warning");
     }
 
     #[test]
