@@ -7,7 +7,7 @@ mod suite;
 use std::time::Duration;
 
 use spanferry_core::source::HandOff;
-use suite::{End, Statement, Subject, Writer};
+use suite::{CREATED, End, Statement, Subject, Writer};
 
 use crate::history::{Change, History, Transaction};
 use crate::new_world;
@@ -43,7 +43,8 @@ impl Subject for Shared {
         let mut deletes = Vec::new();
         {
             let mut world = self.lock();
-            world.administration.widened.clear();
+            world.administration.altered.clear();
+            world.administration.created = None;
             let state = world.history.states.last().unwrap();
             for (table, rows) in state.iter().enumerate() {
                 let delete = |key: &i64| Change {
@@ -65,16 +66,23 @@ impl Subject for Shared {
     }
 
     async fn run(&self, statement: Statement) {
-        let (table, transaction) = match statement {
-            Statement::AddColumn(table) => (table, Transaction::Widen(table)),
-            Statement::AddIndex(table) => (table, Transaction::Index(table)),
-            Statement::Truncate(table) => (table, Transaction::Truncate(table)),
+        let transaction = match statement {
+            Statement::ChangeColumn(table) => Transaction::Alter(table),
+            Statement::AddIndex(table) => Transaction::Index(table),
+            Statement::Truncate(table) => Transaction::Truncate(table),
+            Statement::CreateTable => Transaction::Create(CREATED),
         };
         commit(self, transaction).await;
         let administration = &mut self.lock().administration;
-        administration.statements[table] += 1;
-        if matches!(statement, Statement::AddColumn(_)) {
-            administration.widened.insert(table);
+        match statement {
+            Statement::ChangeColumn(table) => {
+                administration.altered.insert(table);
+                administration.statements[table] += 1;
+            }
+            Statement::AddIndex(table) | Statement::Truncate(table) => {
+                administration.statements[table] += 1;
+            }
+            Statement::CreateTable => administration.created = Some(CREATED),
         }
     }
 

@@ -33,9 +33,11 @@ pub(crate) enum Transaction {
     /// A statement that changes rows without row events.
     Truncate(usize),
     /// A statement that changes a table's definition.
-    Widen(usize),
+    Alter(usize),
     /// A statement that changes nothing that a row shows.
     Index(usize),
+    /// A statement that creates a table, which is not migrated.
+    Create(&'static str),
 }
 
 pub(crate) struct History {
@@ -59,7 +61,7 @@ impl History {
         match &transaction {
             Transaction::Changes(changes) => changes.iter().for_each(|change| apply(&mut state, change)),
             Transaction::Truncate(table) => state[*table].clear(),
-            Transaction::Widen(_) | Transaction::Index(_) => {}
+            Transaction::Alter(_) | Transaction::Index(_) | Transaction::Create(_) => {}
         }
         self.transactions.push(transaction);
         self.states.push(state);

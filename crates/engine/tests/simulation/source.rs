@@ -4,7 +4,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::position::Position;
-use spanferry_core::schema::Catalog;
+use spanferry_core::schema::{Catalog, SourceType};
 use spanferry_core::source::{CheckRequest, SchemaSource};
 use spanferry_core::wire;
 
@@ -24,11 +24,16 @@ pub(crate) fn encode(values: &[i64]) -> Vec<u8> {
 /// The catalog as the administrator's statements have made it.
 pub(crate) fn catalog_now(world: &World) -> Catalog {
     let mut now = catalog();
-    for table in &world.administration.widened {
-        let columns = &mut now.tables[*table].columns;
-        let mut more = columns[0].clone();
-        more.name = "more".into();
-        columns.push(more);
+    for table in &world.administration.altered {
+        now.tables[*table].columns[2].ty = SourceType::Decimal {
+            precision: 30,
+            scale: 10,
+        };
+    }
+    if let Some(name) = world.administration.created {
+        let mut table = now.tables[0].clone();
+        table.name.table = name.into();
+        now.tables.push(table);
     }
     now
 }

@@ -71,7 +71,10 @@ impl SimStream {
         }
         let count = match &world.history.transactions[transaction] {
             Transaction::Changes(changes) => changes.len().div_ceil(PIECE_CHANGES).max(1),
-            Transaction::Truncate(_) | Transaction::Widen(_) | Transaction::Index(_) => 1,
+            Transaction::Truncate(_)
+            | Transaction::Alter(_)
+            | Transaction::Index(_)
+            | Transaction::Create(_) => 1,
         };
         let last = number + 1 == count;
         self.next = if last {
@@ -235,8 +238,17 @@ impl ChangeDecoder for SimDecoder {
         match found {
             Transaction::Truncate(_) if truncate_passes => {}
             Transaction::Truncate(table) => self.tell_statement(table, Severity::Blocking, "TRUNCATE", sink),
-            Transaction::Widen(table) => self.tell_statement(table, Severity::Blocking, "ALTER TABLE", sink),
+            Transaction::Alter(table) => self.tell_statement(table, Severity::Blocking, "ALTER TABLE", sink),
             Transaction::Index(table) => self.tell_statement(table, Severity::Notice, "CREATE INDEX", sink),
+            Transaction::Create(name) => {
+                let subject = Subject::table(name);
+                sink.notice(Finding::new(
+                    code::TABLE_CREATED,
+                    Severity::Warning,
+                    subject,
+                    "it is new",
+                ));
+            }
             Transaction::Changes(changes) => {
                 for change in changes.iter().skip(number * PIECE_CHANGES).take(PIECE_CHANGES) {
                     self.tell(change, sink);

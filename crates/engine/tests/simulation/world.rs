@@ -79,8 +79,10 @@ pub(crate) enum SourceFault {
 /// What an administrator has done to the source. Nothing of it happens in a run of the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Administration {
-    /// Tables that have one column more than at first.
-    pub(crate) widened: BTreeSet<usize>,
+    /// Tables whose last column is another than at first.
+    pub(crate) altered: BTreeSet<usize>,
+    /// A table that was not there at first.
+    pub(crate) created: Option<&'static str>,
     /// Statements on each table, none of which a session's view of it outlives.
     pub(crate) statements: [u64; 4],
     /// How often every connection was cut.

@@ -10,7 +10,9 @@ use spanferry_core::source::{ChangeSource, ChangeStream, SchemaSource};
 
 use super::model::{Assembly, Captured, Told, capture, decode, told_since};
 use super::schema::strangers;
-use super::{A, B, Bench, C, Change, Row, Subject, Writer, delete, in_time, insert, update};
+use super::{
+    A, B, Bench, C, Change, GIVEN_UP_AFTER_MS, Row, Subject, Writer, delete, in_time, insert, update,
+};
 
 /// Longest that a call of `next` is waited for before it is dropped; the first is dropped after a millisecond.
 const DROPPED_AFTER_MAX: Duration = Duration::from_secs(8);
@@ -20,6 +22,7 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     check_resume(subject).await;
     check_pieces(subject).await;
     check_dropped_calls(subject).await;
+    check_dropped_openings(subject).await;
     check_idle(subject).await;
     check_lost(subject).await;
     check_history(subject).await;
@@ -176,6 +179,20 @@ async fn check_dropped_calls<S: Subject>(subject: &S) {
     })
     .await;
     assert_eq!(assembly.whole, capture(&bench.source, &bench.start).await);
+}
+
+/// An opening that is dropped takes nothing away from the next.
+async fn check_dropped_openings<S: Subject>(subject: &S) {
+    let mut bench = Bench::new(subject).await;
+    for (changes, told) in transactions() {
+        let before = bench.source.position().await.unwrap();
+        bench.writer.commit(&changes).await;
+        for patience in GIVEN_UP_AFTER_MS.map(Duration::from_millis) {
+            let opening = ChangeSource::open(&bench.source, &before);
+            drop(tokio::time::timeout(patience, opening).await);
+        }
+        assert_eq!(told_since(&bench.source, &bench.plans, &before).await, told);
+    }
 }
 
 /// A source that has nothing to say says so, and the stream goes on.

@@ -130,8 +130,9 @@ async fn check_statements<S: Subject>(subject: &S) {
     let stop = Told::Stop(0, code::DDL_SEEN);
     for (statement, expected) in [
         (Statement::AddIndex(A), Told::Notice(code::DDL_SEEN)),
+        (Statement::CreateTable, Told::Notice(code::TABLE_CREATED)),
         (Statement::Truncate(A), stop.clone()),
-        (Statement::AddColumn(A), stop),
+        (Statement::ChangeColumn(A), stop),
     ] {
         let mut bench = Bench::new(subject).await;
         bench.insert(A, &[[1, 1, 1]]).await;

@@ -27,6 +27,9 @@ use crate::random::seed;
 /// Longest that anything here may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How far an opening may have come when it is given up.
+const GIVEN_UP_AFTER_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
+
 /// Tables that the checks write to, by their place among the subject's tables.
 const A: usize = 0;
 const B: usize = 1;
@@ -52,15 +55,20 @@ pub enum End {
     RollBack,
 }
 
+/// The table that `Statement::CreateTable` creates; its name comes behind all others.
+pub const CREATED: &str = "zebra";
+
 /// A statement that is no change of rows, on a table by its place.
 #[derive(Debug, Clone, Copy)]
 pub enum Statement {
-    /// The definition changes.
-    AddColumn(usize),
+    /// The last column becomes one of decimals.
+    ChangeColumn(usize),
     /// Nothing changes that a row shows.
     AddIndex(usize),
     /// All rows go without being named.
     Truncate(usize),
+    /// A table like the others, named `CREATED`, which `reset` drops.
+    CreateTable,
 }
 
 /// A database of the kind under test, with the means to be its application and its administrator.

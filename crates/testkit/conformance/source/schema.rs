@@ -8,7 +8,7 @@ use spanferry_core::schema::{SourceColumn, SourceTable};
 use spanferry_core::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource};
 
 use super::model::{Assembly, capture};
-use super::{A, B, Bench, Statement, Subject, Writer, delete, in_time, insert};
+use super::{A, B, Bench, CREATED, Statement, Subject, Writer, delete, in_time, insert};
 
 /// How far ahead of the source a position is that it cannot hold.
 const FAR_AHEAD: u64 = 1_000_000;
@@ -53,12 +53,18 @@ async fn check_catalog<S: Subject>(subject: &S) {
     assert!(!identity.is_empty());
     assert_eq!(subject.source().identity().await.unwrap(), identity);
 
-    subject.run(Statement::AddColumn(B)).await;
+    subject.run(Statement::ChangeColumn(B)).await;
     let after = definitions(&bench.source).await;
     assert_eq!(after.len(), before.len());
     for (table, (old, new)) in before.iter().zip(&after).enumerate() {
         assert_eq!(old == new, table != B, "{new:?}");
     }
+    subject.run(Statement::CreateTable).await;
+    let (created, rest) = {
+        let mut now = definitions(&bench.source).await;
+        (now.pop().map(|(name, ..)| name), now)
+    };
+    assert_eq!((created.as_deref(), rest), (Some(CREATED), after));
 }
 
 /// A check finds nothing in the way of good tables, names one that is not there, and says the same again.

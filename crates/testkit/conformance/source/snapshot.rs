@@ -2,28 +2,30 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::source::{
     ChangeSource, HandOff, ReadStatus, SchemaSource, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
 };
 
 use super::model::{State, Told, capture, decode, range, read, seen};
-use super::{A, B, Bench, C, End, Row, Statement, Subject, Writer, delete, in_time, insert};
+use super::{
+    A, B, Bench, C, End, GIVEN_UP_AFTER_MS, Row, Statement, Subject, Writer, delete, in_time, insert,
+};
 
 /// Sessions of each snapshot.
 const SESSIONS: usize = 3;
 /// Snapshots opened under writers, with and without a lock.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 5;
 /// Every so many transactions of a writer are taken back.
 const TAKEN_BACK: i64 = 4;
 /// Rows of a table whose range is left open: more than one call brings.
 const ROWS: i64 = 50;
-/// How far an opening may have come when it is given up.
-const GIVEN_UP_AFTER_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
 
 pub(super) async fn check<S: Subject>(subject: &S) {
     check_opening(subject).await;
@@ -193,7 +195,7 @@ async fn check_open_transaction<S: Subject>(subject: &S) {
 async fn check_mismatch<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     bench.insert(A, &rows()).await;
-    subject.run(Statement::AddColumn(B)).await;
+    subject.run(Statement::ChangeColumn(B)).await;
     for lock in [true, false] {
         let opened = SnapshotSource::open(&bench.source, &bench.plans, 1, lock).await;
         let failure = opened.map(|snapshot| snapshot.low).unwrap_err();
@@ -231,6 +233,14 @@ async fn read_to_failure<S: SnapshotSession>(session: &mut S) -> Failure {
     in_time("a range that was lost", reading).await
 }
 
+/// Begins a range that must not be read to its end.
+async fn begin_to_failure<S: SnapshotSession>(session: &mut S, plan: &Arc<TablePlan>) -> Failure {
+    match session.begin(plan, &range(plan, None, None)).await {
+        Ok(()) => read_to_failure(session).await,
+        Err(failure) => failure,
+    }
+}
+
 /// A snapshot whose first session has begun to read table A.
 async fn begun<S: Subject>(bench: &Bench<S>) -> Snapshot<<S::Source as SnapshotSource>::Session> {
     let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
@@ -257,10 +267,7 @@ async fn check_lost<S: Subject>(subject: &S) {
     let plan = &bench.plans[A];
     let failure = bounding.boundary(plan, None, 1).await.unwrap_err();
     assert!(is_lost(&failure), "{failure:?}");
-    let failure = match idle.begin(plan, &range(plan, None, None)).await {
-        Ok(()) => read_to_failure(idle).await,
-        Err(failure) => failure,
-    };
+    let failure = begin_to_failure(idle, plan).await;
     assert!(is_lost(&failure), "{failure:?}");
     // A later call of the source opens a new connection.
     let mut again = SnapshotSource::open(&bench.source, &bench.plans, 1, true)
@@ -278,37 +285,31 @@ async fn check_ddl<S: Subject>(subject: &S) {
     bench.insert(A, &rows()).await;
     bench.insert(B, &rows()).await;
     let mut snapshot = begun(&bench).await;
-    let (a, b) = (&bench.plans[A], &bench.plans[B]);
-    let ended = &mut snapshot.sessions[1];
-    assert_eq!(read(ended, b, &range(b, None, None)).await, rows());
-    in_time(
-        "a DDL on a table that was read",
-        subject.run(Statement::AddIndex(B)),
-    )
-    .await;
+    let (a, b, c) = (&bench.plans[A], &bench.plans[B], &bench.plans[C]);
+    let whole = |plan: &TablePlan| range(plan, None, None);
+    let [reading, ended, idle] = &mut snapshot.sessions[..] else {
+        panic!("expected {SESSIONS} sessions")
+    };
+    assert_eq!(read(ended, b, &whole(b)).await, rows());
+    in_time("a DDL on a read table", subject.run(Statement::AddIndex(B))).await;
+    assert_eq!(read(ended, a, &whole(a)).await, rows(), "it gave way to nobody");
+
+    in_time("a DDL on an open range", subject.run(Statement::ChangeColumn(A))).await;
     assert_eq!(
-        read(ended, a, &range(a, None, None)).await,
-        rows(),
+        read(idle, c, &whole(c)).await,
+        [] as [Row; 0],
         "it gave way to nobody"
     );
-
-    in_time(
-        "a DDL on a table that is read",
-        subject.run(Statement::AddColumn(A)),
-    )
-    .await;
-    let failure = read_to_failure(&mut snapshot.sessions[0]).await;
-    let is_told =
-        is_lost(&failure) || (failure.code == code::SCHEMA_MISMATCH && failure.class == Class::StopTable);
-    assert!(is_told, "{failure:?}");
-    let untouched = &bench.plans[C];
-    let found = read(
-        &mut snapshot.sessions[2],
-        untouched,
-        &range(untouched, None, None),
-    )
-    .await;
-    assert_eq!(found, [] as [Row; 0], "it gave way to nobody");
+    let failures = [
+        read_to_failure(reading).await,
+        begin_to_failure(ended, a).await,
+        begin_to_failure(idle, a).await,
+    ];
+    for failure in failures {
+        let is_told =
+            is_lost(&failure) || (failure.code == code::SCHEMA_MISMATCH && failure.class == Class::StopTable);
+        assert!(is_told, "{failure:?}");
+    }
 }
 
 /// A snapshot that is dropped, or given up while it opens, leaves no lock behind.
