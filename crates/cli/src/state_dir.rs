@@ -69,7 +69,8 @@ impl StateDir {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(disk_failed(path, "the state directory cannot be made"))?;
+            .map_err(disk_failed(path, "the state directory cannot be made"))
+            .map_err(|failure| failure.hint("Name one that this user may write with `--state-dir`."))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
