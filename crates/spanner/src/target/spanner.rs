@@ -82,19 +82,29 @@ impl SpannerTarget {
     }
 
     async fn dialect(&self) -> Result<Dialect, Failure> {
-        self.client.dialect().await.map_err(|error| {
-            if error.rejection() != Some(tonic::Code::NotFound) {
-                return first_failure(error);
+        let error = match self.client.dialect().await {
+            Ok(dialect) => return Ok(dialect),
+            Err(error) if error.rejection() != Some(tonic::Code::NotFound) => {
+                return Err(first_failure(error));
             }
-            let name = self.client.name().to_string();
+            Err(error) => error,
+        };
+        // A database can be created, an instance only by somebody who knows what it shall cost.
+        let instance = self.client.instance().await;
+        let name = self.client.name();
+        let failure = if instance.is_err_and(|error| error.rejection() == Some(tonic::Code::NotFound)) {
+            let text = "the instance does not exist";
             Failure::new(
-                code::TARGET_MISSING,
+                code::TARGET_INSTANCE_MISSING,
                 Class::StopMigration,
-                name,
-                "the database does not exist",
+                name.instance_path(),
+                text,
             )
-            .caused_by(ServerWords::from(error))
-        })
+        } else {
+            let text = "the database does not exist";
+            Failure::new(code::TARGET_MISSING, Class::StopMigration, name.to_string(), text)
+        };
+        Err(failure.caused_by(ServerWords::from(error)))
     }
 
     /// Runs a batch; where the server refuses it before it names a statement, one statement at a time finds that one.
