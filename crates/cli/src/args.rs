@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, Id, Parser, Subcommand, ValueEnum};
 
 use crate::quantity::{ByteCount, ByteRate};
 
@@ -13,88 +13,44 @@ const SELECTION: &str = "Tables and findings";
 const STATE: &str = "State";
 const OUTPUT: &str = "Output";
 
-/// Options of [`Common`] that mean nothing to a verb; they are taken, as they may stand in a shared script, and not shown.
-const MEANINGLESS: [(&str, &[&str]); 5] = [
-    ("check", &["log_retention"]),
-    (
-        "status",
-        &[
-            "source",
-            "source_password_file",
-            "source_connections",
-            "source_rate",
-            "server_id",
-            "no_lock",
-            "target",
-            "target_endpoint",
-            "target_allow_plaintext",
-            "create_database",
-            "dialect",
-            "include",
-            "exclude",
-            "accept",
-            "log_budget",
-            "log_retention",
-        ],
-    ),
-    (
-        "verify",
-        &[
-            "source_connections",
-            "source_rate",
-            "server_id",
-            "no_lock",
-            "create_database",
-            "dialect",
-            "accept",
-            "log_budget",
-            "log_retention",
-        ],
-    ),
-    (
-        "resync",
-        &[
-            "source_rate",
-            "server_id",
-            "no_lock",
-            "create_database",
-            "dialect",
-            "include",
-            "exclude",
-            "accept",
-            "log_retention",
-        ],
-    ),
-    (
-        "end",
-        &[
-            "source",
-            "source_password_file",
-            "source_connections",
-            "source_rate",
-            "server_id",
-            "no_lock",
-            "create_database",
-            "dialect",
-            "include",
-            "exclude",
-            "accept",
-            "log_budget",
-            "log_retention",
-        ],
-    ),
+/// Groups of options, by what heeds them.
+const SOURCE_END: &str = "source-end";
+const TARGET_END: &str = "target-end";
+const SELECTED: &str = "selected";
+const RESOURCES: &str = "resources";
+const START: &str = "start";
+const FOLLOWING: &str = "following";
+const GROUPS: [&str; 6] = [SOURCE_END, TARGET_END, SELECTED, RESOURCES, START, FOLLOWING];
+
+/// The groups that a verb heeds; `migrate` heeds all. The others are taken too, as they may stand in a shared script, and not shown.
+const HEEDED: [(&str, &[&str]); 5] = [
+    ("check", &[SOURCE_END, TARGET_END, SELECTED, RESOURCES, START]),
+    ("status", &[]),
+    ("verify", &[SOURCE_END, TARGET_END, SELECTED]),
+    ("resync", &[SOURCE_END, TARGET_END, RESOURCES]),
+    ("end", &[TARGET_END]),
 ];
 
 /// The command line with every verb's help cut to what the verb heeds.
 pub(crate) fn command() -> clap::Command {
-    let hide = |verb: clap::Command, names: &[&'static str]| {
-        names
-            .iter()
-            .fold(verb, |verb, name| verb.mut_arg(*name, |option| option.hide(true)))
-    };
-    MEANINGLESS.iter().fold(Cli::command(), |command, (verb, names)| {
-        command.mut_subcommand(*verb, |verb| hide(verb, names))
+    HEEDED.iter().fold(Cli::command(), |command, (verb, heeded)| {
+        command.mut_subcommand(*verb, |verb| {
+            let unheeded = GROUPS.iter().filter(|group| !heeded.contains(group));
+            let names: Vec<Id> = unheeded.flat_map(|group| members(&verb, group)).collect();
+            let hide = |option: Arg| option.hide(true);
+            names
+                .into_iter()
+                .fold(verb, |verb, name| verb.mut_arg(name, hide))
+        })
     })
+}
+
+/// The options of a group.
+fn members(verb: &clap::Command, group: &str) -> Vec<Id> {
+    let mut groups = verb.get_groups();
+    let group = groups.find(|known| known.get_id() == group);
+    let group = group.expect("every verb takes every group");
+    group.get_args().cloned().collect()
 }
 
 /// Names of the options that the configuration file may give too.
@@ -147,31 +103,49 @@ pub(crate) enum Verb {
     },
 }
 
-/// Options that all verbs take, under the headings of their help; the configuration file has the same names. What has no
-/// meaning for a verb is left out of its help, see [`command`].
+/// Options that all verbs take, under the headings of their help; the configuration file has the same names. What a verb does not
+/// heed is left out of its help, see [`command`].
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Common {
     /// Configuration file (TOML) with the same names as these options.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) from: SourceEnd,
+    #[command(flatten)]
+    pub(crate) to: TargetEnd,
+    #[command(flatten)]
+    pub(crate) selected: Selected,
+    /// Change log, run log, report and status [default: ./spanferry-state].
+    #[arg(long, value_name = "DIR", help_heading = STATE)]
+    pub(crate) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
+    #[command(flatten)]
+    pub(crate) start: Start,
+    #[command(flatten)]
+    pub(crate) following: Following,
+    /// How to print.
+    #[arg(long, value_enum, help_heading = OUTPUT)]
+    pub(crate) output: Option<Output>,
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = SOURCE_END)]
+pub(crate) struct SourceEnd {
     /// `mysql://user@host:port/schema`, with ssl-mode, ssl-ca, ssl-cert, ssl-key as query parameters.
     #[arg(long, value_name = "URL", help_heading = SOURCE)]
     pub(crate) source: Option<String>,
     /// File that holds the source's password; otherwise SPANFERRY_SOURCE_PASSWORD, the URL, or a prompt.
     #[arg(long, value_name = "FILE", help_heading = SOURCE)]
     pub(crate) source_password_file: Option<PathBuf>,
-    /// Sessions that read the snapshot, and lanes that load it [default: 4].
-    #[arg(long, value_name = "N", help_heading = SOURCE)]
-    pub(crate) source_connections: Option<u32>,
-    /// Most bytes a second that the load reads from the source, over all sessions, such as 50MB/s [default: no bound].
-    #[arg(long, value_name = "BYTES", help_heading = SOURCE)]
-    pub(crate) source_rate: Option<ByteRate>,
-    /// Id under which we register as a replica; must be unique among the source's replicas.
-    #[arg(long, value_name = "N", help_heading = SOURCE)]
-    pub(crate) server_id: Option<u32>,
-    /// Take no lock at the source, not even for the moment in which the snapshot opens.
-    #[arg(long, help_heading = SOURCE)]
-    pub(crate) no_lock: bool,
+}
+
+/// Where it goes.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = TARGET_END)]
+pub(crate) struct TargetEnd {
     /// `spanner://projects/P/instances/I/databases/D`.
     #[arg(long, value_name = "URL", help_heading = TARGET)]
     pub(crate) target: Option<String>,
@@ -181,33 +155,63 @@ pub(crate) struct Common {
     /// Allow a plaintext endpoint beyond loopback.
     #[arg(long, help_heading = TARGET)]
     pub(crate) target_allow_plaintext: bool,
-    /// Create the target database if it is missing; needs `--dialect`.
-    #[arg(long, help_heading = TARGET)]
-    pub(crate) create_database: bool,
-    /// Dialect of a database that is to be created.
-    #[arg(long, value_enum, help_heading = TARGET)]
-    pub(crate) dialect: Option<DialectName>,
+}
+
+/// Which tables.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = SELECTED)]
+pub(crate) struct Selected {
     /// Only tables whose name matches this glob (`*`, `?`); may be repeated.
     #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
     pub(crate) include: Vec<String>,
     /// Not the tables whose name matches this glob; may be repeated.
     #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
     pub(crate) exclude: Vec<String>,
-    /// Accept a blocking finding by name: SF-2008, the source's retention; may be repeated.
-    #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
-    pub(crate) accept: Vec<String>,
-    /// Change log, run log, report and status [default: ./spanferry-state].
-    #[arg(long, value_name = "DIR", help_heading = STATE)]
-    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// What a process may use.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = RESOURCES)]
+pub(crate) struct Resources {
+    /// Sessions that read the snapshot, and lanes that load it [default: 4].
+    #[arg(long, value_name = "N", help_heading = SOURCE)]
+    pub(crate) source_connections: Option<u32>,
     /// Most bytes the change log may take on disk, such as 64GiB [default: 80 % of what is free at the start].
     #[arg(long, value_name = "BYTES", help_heading = STATE)]
     pub(crate) log_budget: Option<ByteCount>,
+}
+
+/// How a migration is begun.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = START)]
+pub(crate) struct Start {
+    /// Most bytes a second that the load reads from the source, over all sessions, such as 50MB/s [default: no bound].
+    #[arg(long, value_name = "BYTES", help_heading = SOURCE)]
+    pub(crate) source_rate: Option<ByteRate>,
+    /// Id under which we register as a replica; must be unique among the source's replicas.
+    #[arg(long, value_name = "N", help_heading = SOURCE)]
+    pub(crate) server_id: Option<u32>,
+    /// Take no lock at the source, not even for the moment in which the snapshot opens.
+    #[arg(long, help_heading = SOURCE)]
+    pub(crate) no_lock: bool,
+    /// Create the target database if it is missing; needs `--dialect`.
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) create_database: bool,
+    /// Dialect of a database that is to be created.
+    #[arg(long, value_enum, help_heading = TARGET)]
+    pub(crate) dialect: Option<DialectName>,
+    /// Accept a blocking finding by name: SF-2008, the source's retention; may be repeated.
+    #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
+    pub(crate) accept: Vec<String>,
+}
+
+/// How changes are followed.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = FOLLOWING)]
+pub(crate) struct Following {
     /// Hours behind what is applied that the change log is kept, as long as it has 30 % of its budget free [default: 24].
     #[arg(long, value_name = "HOURS", help_heading = STATE)]
     pub(crate) log_retention: Option<u32>,
-    /// How to print.
-    #[arg(long, value_enum, help_heading = OUTPUT)]
-    pub(crate) output: Option<Output>,
 }
 
 /// Options of `migrate`.

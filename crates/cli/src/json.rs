@@ -93,6 +93,8 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
             "seconds_to_catch_up": rates.catch_up_seconds},
         "log": {"bytes": snapshot.log_bytes, "budget_bytes": snapshot.log_budget_bytes,
             "seconds_to_budget": rates.budget_seconds},
+        "source": {"undo_transactions": snapshot.strain.undo_transactions,
+            "replica_lag_seconds": snapshot.strain.replica_lag.map(|lag| lag.as_secs())},
         "throttled": snapshot.why_throttled(),
         "hand_off": snapshot.hand_off,
         "groups": groups(&snapshot.tables),

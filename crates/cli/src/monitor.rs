@@ -72,7 +72,7 @@ impl Monitor {
             status["state"] = json!("ended");
         }
         if let Err(failure) = state.write("status.json", status.to_string().as_bytes()) {
-            tracing::error!(failure = %failure.chain(), "the status cannot be written");
+            tracing::error!(failure = %failure.for_log(), "the status cannot be written");
         }
         self.show_findings(&snapshot);
         match self.output {

@@ -75,7 +75,18 @@ fn configuration() {
          `SPANFERRY_SOURCE_PASSWORD`.\n\n| key | value | meaning |\n|---|---|---|\n",
     );
     let command = MigrateArgs::augment_args(clap::Command::new("migrate"));
-    for argument in command.get_arguments() {
+    // As in the help: what stands under one heading stands together.
+    let mut arguments: Vec<&clap::Arg> = command.get_arguments().collect();
+    let headings: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.get_help_heading())
+        .collect();
+    arguments.sort_by_key(|argument| {
+        headings
+            .iter()
+            .position(|heading| *heading == argument.get_help_heading())
+    });
+    for argument in arguments {
         let Some(name) = argument.get_long().filter(|name| *name != "config") else {
             continue;
         };

@@ -134,7 +134,7 @@ impl Settings {
         let mut filled = file;
         filled.source.get_or_insert(run.source);
         filled.target.get_or_insert(run.target);
-        if common.target_endpoint.is_none() && filled.target_endpoint.is_none() {
+        if common.to.target_endpoint.is_none() && filled.target_endpoint.is_none() {
             filled.target_endpoint = run.target_endpoint;
             filled.target_allow_plaintext |= run.target_allow_plaintext;
         }
@@ -160,18 +160,18 @@ impl Settings {
     }
 
     fn merge(common: &Common, file: File) -> Result<Settings, Failure> {
-        let given = common.source.as_deref().or(file.source.as_deref());
+        let given = common.from.source.as_deref().or(file.source.as_deref());
         let source = given.map(parse_source).transpose()?;
-        let given = common.target.as_deref().or(file.target.as_deref());
+        let given = common.to.target.as_deref().or(file.target.as_deref());
         let target = given.map(parse_target).transpose()?;
-        let target_endpoint = common.target_endpoint.clone().or(file.target_endpoint);
-        let target_allow_plaintext = common.target_allow_plaintext || file.target_allow_plaintext;
+        let target_endpoint = common.to.target_endpoint.clone().or(file.target_endpoint);
+        let target_allow_plaintext = common.to.target_allow_plaintext || file.target_allow_plaintext;
         let endpoint = endpoint(target_endpoint.clone(), target_allow_plaintext)?;
-        let dialect = common.dialect.or(file.dialect).map(|name| match name {
+        let dialect = common.start.dialect.or(file.dialect).map(|name| match name {
             DialectName::Googlesql => Dialect::GoogleSql,
             DialectName::Postgresql => Dialect::PostgreSql,
         });
-        let create_database = common.create_database || file.create_database;
+        let create_database = common.start.create_database || file.create_database;
         if create_database && dialect.is_none() {
             return Err(usage(
                 "--create-database",
@@ -179,7 +179,7 @@ impl Settings {
             ));
         }
         let password_file = file.source_password_file;
-        let retention = common.log_retention.or(file.log_retention);
+        let retention = common.following.log_retention.or(file.log_retention);
         let mut settings = Settings {
             source,
             source_password_file: None,
@@ -192,22 +192,26 @@ impl Settings {
                 .clone()
                 .or(file.state_dir)
                 .unwrap_or_else(|| STATE_DIR.into()),
-            include: joined(&common.include, file.include),
-            exclude: joined(&common.exclude, file.exclude),
-            accept: parse_accept(&joined(&common.accept, file.accept))?,
+            include: joined(&common.selected.include, file.include),
+            exclude: joined(&common.selected.exclude, file.exclude),
+            accept: parse_accept(&joined(&common.start.accept, file.accept))?,
             dialect,
             create_database,
-            source_connections: sessions(common.source_connections.or(file.source_connections))?,
-            source_rate: common.source_rate.or(file.source_rate).map(|rate| rate.0),
-            server_id: common.server_id.or(file.server_id),
-            lock: !(common.no_lock || file.no_lock),
-            log_budget: common.log_budget.or(file.log_budget).map(|budget| budget.0),
+            source_connections: sessions(common.resources.source_connections.or(file.source_connections))?,
+            source_rate: common.start.source_rate.or(file.source_rate).map(|rate| rate.0),
+            server_id: common.start.server_id.or(file.server_id),
+            lock: !(common.start.no_lock || file.no_lock),
+            log_budget: common
+                .resources
+                .log_budget
+                .or(file.log_budget)
+                .map(|budget| budget.0),
             log_retention: HOUR * retention.unwrap_or(LOG_RETENTION_HOURS),
             output: common.output.or(file.output).unwrap_or_default(),
             stop_when: file.stop_when,
             dry_run: file.dry_run,
         };
-        let file = common.source_password_file.clone();
+        let file = common.from.source_password_file.clone();
         settings.find_password(file.or(password_file))?;
         Ok(settings)
     }

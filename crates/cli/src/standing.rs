@@ -13,12 +13,15 @@ const BAR_COLUMNS: usize = 12;
 /// From this width on a list has room for bars and rates.
 const WIDE_COLUMNS: usize = 90;
 
+/// Undo at the source from which on it is shown: any busy server has less.
+const UNDO_SHOWN: u64 = 100_000;
 /// What is further off than a year is not worth a word.
 const FAR_SECONDS: u64 = 365 * 86_400;
 
 /// Load, changes and log, a line each, and why something waits.
 pub(crate) fn summary(status: &Value) -> Vec<String> {
     let mut lines = vec![load(status), changes(status), log(status)];
+    lines.extend(source(status));
     if let Some(reason) = status["throttled"].as_str() {
         lines.push(format!("waiting  {reason}"));
     }
@@ -44,6 +47,22 @@ fn load(status: &Value) -> String {
         );
     }
     text + &time(&status["eta_seconds"], ", about ", " left")
+}
+
+/// What the source bears, where it is much.
+fn source(status: &Value) -> Option<String> {
+    let (undo, lag) = (
+        &status["source"]["undo_transactions"],
+        &status["source"]["replica_lag_seconds"],
+    );
+    let mut parts = Vec::new();
+    if undo.as_u64() >= Some(UNDO_SHOWN) {
+        parts.push(format!("keeps old rows of {} transactions", count(undo)));
+    }
+    if lag.as_u64() >= Some(1) {
+        parts.push(format!("is a replica{}", time(lag, ", ", " behind")));
+    }
+    (!parts.is_empty()).then(|| format!("source   {}", parts.join(", ")))
 }
 
 fn changes(status: &Value) -> String {
@@ -264,6 +283,23 @@ mod tests {
         let lines = summary(&status);
         assert_eq!(lines[0], "load     123,456 rows, complete");
         assert_eq!(lines[2], "log      4.7 MiB of 7.4 GiB");
+    }
+
+    #[test]
+    fn what_the_source_bears_is_said_where_it_is_much() {
+        let mut status = status();
+        let mut expect = |undo: u64, lag: Option<u64>, expected: Option<&str>| {
+            status["source"] = json!({"undo_transactions": undo, "replica_lag_seconds": lag});
+            assert_eq!(source(&status).as_deref(), expected);
+        };
+        expect(99_999, None, None);
+        expect(99_999, Some(0), None);
+        expect(
+            100_000,
+            Some(0),
+            Some("source   keeps old rows of 100,000 transactions"),
+        );
+        expect(0, Some(75), Some("source   is a replica, 1m15s behind"));
     }
 
     #[test]

@@ -363,3 +363,32 @@ async fn a_key_is_given_mysql() {
 async fn a_key_is_given_mariadb() {
     a_key_is_given(Engine::MariaDb).await;
 }
+
+/// A row that the target rejects is named where the operator looks, and never in the run's log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_row_is_named_and_not_logged() {
+    let schema = "CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, u VARCHAR(20) UNIQUE);\nINSERT INTO t VALUES ('a', 'a');\n";
+    let world = World::new(Engine::MySql, schema).await;
+    world.expect_drained();
+    world
+        .meddle("t", &["id", "u"], &[&["s3cret-1", "s3cret-2"]])
+        .await;
+    world
+        .sql("INSERT INTO t VALUES ('s3cret-3', 's3cret-2');\n")
+        .await;
+    let named = ["SF-5003", "s3cret-", "fix: spanferry resync t"];
+    check(world.drain(), 4, &named);
+    // The next start knows the reason and warns of the table again.
+    check(world.drain(), 4, &["SF-5003", "s3cret-"]);
+    check(
+        said(&world.run("status", &[])),
+        0,
+        &["stopped: SF-5003", "s3cret-"],
+    );
+    let log = std::fs::read_to_string(world.state.join("run.log")).unwrap();
+    assert!(
+        log.contains("a window is rejected") && log.contains("a group stops"),
+        "{log}"
+    );
+    assert!(!log.contains("s3cret"), "{log}");
+}

@@ -86,12 +86,15 @@ impl Failure {
         }
     }
 
-    /// The failure and all of its causes in one line, for a log.
-    pub fn chain(&self) -> String {
+    /// The failure and all of its causes in one line for a log: without words of a server that may quote a row.
+    pub fn for_log(&self) -> String {
         let mut text = self.to_string();
         let mut cause = StdError::source(self);
         while let Some(known) = cause {
-            let line = known.to_string();
+            let line = match known.downcast_ref::<ServerWords>() {
+                Some(words) => words.for_log.clone(),
+                None => known.to_string(),
+            };
             if !line.is_empty() {
                 text.push_str(": ");
                 text.push_str(&line);
@@ -104,6 +107,36 @@ impl Failure {
     /// Whether the same call may simply be made again.
     pub fn is_retry(&self) -> bool {
         matches!(self.class, Class::Retry { .. })
+    }
+}
+
+/// A cause in the words of a server, which may quote a row or its key: whole for a person and for findings, which only the operator
+/// can read, and cut for a log, which goes to others too.
+#[derive(Debug)]
+pub struct ServerWords {
+    cause: Box<dyn StdError + Send + Sync>,
+    for_log: String,
+}
+
+impl ServerWords {
+    /// The whole cause, and what of it quotes nothing.
+    pub fn new(cause: impl Into<Box<dyn StdError + Send + Sync>>, for_log: impl Into<String>) -> ServerWords {
+        ServerWords {
+            cause: cause.into(),
+            for_log: for_log.into(),
+        }
+    }
+}
+
+impl fmt::Display for ServerWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl StdError for ServerWords {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.source()
     }
 }
 
@@ -133,6 +166,19 @@ mod tests {
     fn a_log_line_carries_every_cause() {
         let inner = Failure::bug("disk", "is full");
         let failure = Failure::bug("statement", "was refused").caused_by(inner);
-        assert_eq!(failure.chain(), "statement: was refused: disk: is full");
+        assert_eq!(failure.for_log(), "statement: was refused: disk: is full");
+    }
+
+    #[test]
+    fn a_log_line_lacks_what_a_server_quotes() {
+        let words = ServerWords::new(
+            "ALREADY_EXISTS: Row [1] in table t already exists",
+            "ALREADY_EXISTS",
+        );
+        let refused = Failure::bug("t", "was refused").caused_by(words);
+        let outer = Failure::bug("lane", "gives up").caused_by(refused);
+        assert_eq!(outer.for_log(), "lane: gives up: t: was refused: ALREADY_EXISTS");
+        let whole = outer.cause.unwrap().source().unwrap().to_string();
+        assert_eq!(whole, "ALREADY_EXISTS: Row [1] in table t already exists");
     }
 }

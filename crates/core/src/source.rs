@@ -32,6 +32,12 @@ pub trait SchemaSource: Send + Sync + 'static {
     /// `position`; it may still be given up then. Cancellation: safe.
     fn holds(&self, position: &Position) -> impl Future<Output = Result<bool, Failure>> + Send;
 
+    /// What the source bears at this moment, as far as the account may see it; a source that shows nothing of it has the default.
+    /// Cancellation: safe.
+    fn strain(&self) -> impl Future<Output = Result<Strain, Failure>> + Send {
+        std::future::ready(Ok(Strain::default()))
+    }
+
     /// Text that names the source's history for a person: server UUID or domain and server id, version, host.
     fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;
 }
@@ -47,6 +53,15 @@ pub struct CheckRequest {
     pub server_id: u32,
     /// Number of sessions that the snapshot will open.
     pub sessions: usize,
+}
+
+/// What a source bears while it is read. `None`: there is nothing of the kind, or the account may not see it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Strain {
+    /// Transactions whose old row versions are kept because a snapshot may still need them.
+    pub undo_transactions: Option<u64>,
+    /// How far the source, itself a replica, is behind its own source.
+    pub replica_lag: Option<Duration>,
 }
 
 /// How a snapshot's sessions are brought to one point.

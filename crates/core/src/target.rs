@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::change_log::Sequence;
-use crate::failure::Failure;
+use crate::failure::{Failure, ServerWords};
 use crate::plan::{TableId, TablePlan};
 use crate::rows::RowBatch;
 use crate::target_schema::{Dialect, TargetTable};
@@ -233,12 +233,11 @@ pub enum CommitError {
     Ambiguous(#[source] Failure),
     /// The target says no, which may also mean that it happened before: read the fence.
     #[error("rejected by the target")]
-    Rejected(#[source] Rejection),
+    Rejected(Rejection),
 }
 
-/// The target's reason to reject a commit.
-#[derive(Debug, Clone, Error)]
-#[error("{message}")]
+/// The target's reason to reject a commit. No error by itself: as a cause it is [`ServerWords`].
+#[derive(Debug, Clone)]
 pub struct Rejection {
     /// The gRPC status, such as `FAILED_PRECONDITION`.
     pub status: String,
@@ -248,6 +247,12 @@ pub struct Rejection {
     pub too_large: bool,
     /// Whether it concerns the session, the credentials or the request as such rather than its data: another attempt may help after the delay.
     pub transient: bool,
+}
+
+impl From<Rejection> for ServerWords {
+    fn from(rejection: Rejection) -> ServerWords {
+        ServerWords::new(rejection.message, rejection.status)
+    }
 }
 
 /// What a table of the target holds before the start.

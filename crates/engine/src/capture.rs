@@ -79,7 +79,7 @@ async fn receive<S: ChangeSource>(
                 Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text).caused_by(failure),
             );
         }
-        tracing::warn!(failure = %failure.chain(), "the change stream is lost; opening it again");
+        tracing::warn!(failure = %failure.for_log(), "the change stream is lost; opening it again");
         progress.update(|state| state.source_lost = Some(format!("source lost: {failure}")));
         if !stop.pause(backoff.delay(None)).await {
             return Ok(());
@@ -194,7 +194,7 @@ async fn wait_for_room(failure: Failure, stop: &StopSignal, progress: &Progress)
     if !failure.is_retry() {
         return Err(failure);
     }
-    tracing::error!(failure = %failure.chain(), "capture waits");
+    tracing::error!(failure = %failure.for_log(), "capture waits");
     progress.update(|state| state.throttled = Some(format!("capture waits: {failure}")));
     Ok(stop.pause(BUDGET_PAUSE).await)
 }

@@ -100,7 +100,7 @@ async fn still_to_come<S: SchemaSource, T: Target>(
     let lacking = match seen.lacking(source, registry, tables, Some(reached)).await {
         Ok(lacking) => lacking,
         Err(failure) if failure.is_retry() => {
-            tracing::warn!(failure = %failure.chain(), "the source does not say what it holds");
+            tracing::warn!(failure = %failure.for_log(), "the source does not say what it holds");
             return Ok(tables.iter().map(|plan| plan.group).collect());
         }
         Err(failure) => return Err(failure),
@@ -249,7 +249,7 @@ async fn run<T: Target>(shared: &LaneShared<T>, constraints: Vec<Constraint>) ->
 
 fn leave_out<T>(shared: &LaneShared<T>, constraint: &Constraint, failure: &Failure) {
     let table = &constraint.plan.name().table;
-    tracing::warn!(table, constraint = constraint.name, failure = %failure.chain(), "a constraint is left out");
+    tracing::warn!(table, constraint = constraint.name, failure = %failure.for_log(), "a constraint is left out");
     let why = format!("the target refuses it: {}", failure.reason());
     shared.progress.find(constraint.left_out(&why));
 }

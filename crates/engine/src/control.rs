@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanferry_core::failure::Failure;
+use spanferry_core::failure::{Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::target::{ControlChange, TablePhase, Target};
 use tokio::sync::Mutex;
@@ -47,7 +47,8 @@ impl<T: Target> ControlLane<T> {
             }
             Err(LaneError::Failed(failure)) => Err(failure),
             Err(LaneError::Rejected(rejection, _)) => {
-                Err(Failure::bug("control tables", "the target rejects control rows").caused_by(rejection))
+                Err(Failure::bug("control tables", "the target rejects control rows")
+                    .caused_by(ServerWords::from(rejection)))
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use spanferry_core::code;
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::TableId;
+use spanferry_core::source::Strain;
 use spanferry_core::target::TablePhase;
 
 /// Findings kept for the report; more are only counted.
@@ -72,6 +73,8 @@ pub struct Snapshot {
     pub throttled: Option<String>,
     /// Why the load is slower than it could be, if it is.
     pub load_throttled: Option<String>,
+    /// What the source bears while a snapshot is read.
+    pub strain: Strain,
     /// The position that apply has reached.
     pub position: String,
     /// Whether apply has reached where the source stood when it was last asked.

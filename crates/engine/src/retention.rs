@@ -75,7 +75,7 @@ impl<L: ChangeLog> Retention<L> {
     pub async fn run(mut self, stop: StopSignal) -> Result<(), Failure> {
         while stop.pause(LOOK_INTERVAL).await {
             if let Err(failure) = self.look().await {
-                tracing::warn!(failure = %failure.chain(), "the change log is not trimmed");
+                tracing::warn!(failure = %failure.for_log(), "the change log is not trimmed");
             }
         }
         Ok(())

@@ -2,14 +2,21 @@
 
 use std::num::NonZeroU64;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// How long each session waits between two batches while the source has to recover: slow, and never at a stand, because the
+/// source's trouble may have another reason.
+const STRAINED_DELAY: Duration = Duration::from_secs(1);
 
 /// Spaces batches so that their bytes keep to a rate on the average; one batch may always pass at once.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     bytes_per_second: Option<NonZeroU64>,
+    /// By how many seconds a replica that is read is behind, while that is too much; 0 otherwise.
+    lag_seconds: AtomicU64,
     /// When what was read so far is paid for.
     paid_at: Mutex<Option<Instant>>,
 }
@@ -19,12 +26,19 @@ impl Throttle {
     pub(crate) fn new(bytes_per_second: Option<NonZeroU64>) -> Throttle {
         Throttle {
             bytes_per_second,
+            lag_seconds: AtomicU64::new(0),
             paid_at: Mutex::new(None),
         }
     }
 
     /// Why reading is slow, for people.
     pub(crate) fn reason(&self) -> Option<String> {
+        let lag_seconds = self.lag_seconds.load(Ordering::Relaxed);
+        if lag_seconds > 0 {
+            return Some(format!(
+                "the source is a replica that is {lag_seconds} s behind: the load is slowed down"
+            ));
+        }
         let rate = self.bytes_per_second?;
         Some(format!(
             "the load keeps to {rate} bytes a second (`--source-rate`)"
@@ -33,6 +47,22 @@ impl Throttle {
 
     /// How long the caller waits before it reads on, having read `bytes` at `now`.
     pub(crate) fn delay(&self, bytes: u64, now: Instant) -> Duration {
+        let is_strained = self.lag_seconds.load(Ordering::Relaxed) > 0;
+        let least = if is_strained {
+            STRAINED_DELAY
+        } else {
+            Duration::ZERO
+        };
+        least.max(self.delay_by_rate(bytes, now))
+    }
+
+    /// A replica that is read is so far behind that it must recover; `None`: not any more.
+    pub(crate) fn strain(&self, lag: Option<Duration>) {
+        let seconds = lag.map_or(0, |lag| lag.as_secs().max(1));
+        self.lag_seconds.store(seconds, Ordering::Relaxed);
+    }
+
+    fn delay_by_rate(&self, bytes: u64, now: Instant) -> Duration {
         let Some(rate) = self.bytes_per_second else {
             return Duration::ZERO;
         };
@@ -68,5 +98,18 @@ mod tests {
         // What was not used while nobody read is not saved up.
         check(500, 10_000, 500);
         assert_eq!(Throttle::new(None).delay(u64::MAX, start), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_strained_source_is_read_slowly_and_not_slower_than_that() {
+        for rate in [None, NonZeroU64::new(1_000)] {
+            let (throttle, now) = (Throttle::new(rate), Instant::now());
+            throttle.strain(Some(Duration::from_secs(90)));
+            assert_eq!(throttle.delay(1, now), STRAINED_DELAY);
+            assert!(throttle.reason().expect("a reason").contains("90 s behind"));
+            throttle.strain(None);
+            assert!(throttle.delay(1, now) < STRAINED_DELAY);
+            assert_eq!(throttle.reason().is_some(), rate.is_some());
+        }
     }
 }

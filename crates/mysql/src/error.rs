@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use spanferry_core::code::{self, Code};
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 
 use crate::sql;
 
@@ -98,8 +98,25 @@ fn is_server_resource(code: u16) -> bool {
     matches!(code, 1..=21 | 23..=27 | 29..=31) || matches!(code, 1021 | 1037 | 1038 | 1041 | 1114) // disk full, out of memory, sort memory, resources, table full
 }
 
+/// Whether the words of a server error quote no value.
+fn names_objects_only(code: u16) -> bool {
+    let known = [LOGIN, DENIED, RETRYABLE, OF_OBJECTS];
+    is_server_resource(code) || known.iter().any(|codes| codes.contains(&code))
+}
+
 /// Server errors that mean a missing privilege.
 const DENIED: &[u16] = &[1044, 1142, 1143, 1227, 1370, 3879];
+
+/// Server errors that mean a refused login.
+const LOGIN: &[u16] = &[1045, 1698, 1862, 1820, 3118];
+
+/// Further server errors whose words name objects only, never a value.
+const OF_OBJECTS: &[u16] = &[
+    1049, 1051, 1146, // unknown schema, unknown table
+    1054, 1176, // unknown column, unknown key
+    1193, 1236, // unknown variable, the binary log
+    1412, // the table's definition has changed
+];
 
 impl MysqlError {
     /// The server's error number, if it is a server error.
@@ -137,6 +154,17 @@ impl MysqlError {
         }
     }
 
+    /// What a log may hold of it. A server quotes values where it judges data, and parts of a statement where it does not
+    /// understand it, which may be the bounds of a range: those words are left out.
+    pub fn for_log(&self) -> String {
+        match self {
+            MysqlError::Server { code, sqlstate, .. } if !names_objects_only(*code) => {
+                format!("server error {code} ({sqlstate})")
+            }
+            _ => self.to_string(),
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             MysqlError::Io {
@@ -153,10 +181,7 @@ impl MysqlError {
             MysqlError::Protocol { .. } => code::SOURCE_FAILED,
             MysqlError::Tls { .. } => code::SOURCE_TLS,
             MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN,
-            MysqlError::Server {
-                code: 1045 | 1698 | 1862 | 1820 | 3118,
-                ..
-            } => code::SOURCE_LOGIN,
+            MysqlError::Server { code, .. } if LOGIN.contains(code) => code::SOURCE_LOGIN,
             MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
             MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
             MysqlError::Server { .. } => code::SOURCE_FAILED,
@@ -177,7 +202,7 @@ impl MysqlError {
             Some(grant) => failure.hint(grant),
             None => failure,
         }
-        .caused_by(self)
+        .caused_by(ServerWords::from(self))
     }
 
     /// What opens a schema that the account may not even name: `check` cannot say it, because it does not get so far.
@@ -197,6 +222,13 @@ impl MysqlError {
         Some(format!(
             "As an administrator of the source, run GRANT SELECT ON {schema}.* TO {account}; `spanferry check` then says what else is missing."
         ))
+    }
+}
+
+impl From<MysqlError> for ServerWords {
+    fn from(error: MysqlError) -> ServerWords {
+        let for_log = error.for_log();
+        ServerWords::new(error, for_log)
     }
 }
 

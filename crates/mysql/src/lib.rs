@@ -10,9 +10,11 @@ mod history;
 pub mod options;
 mod owned;
 mod preflight;
+mod replica;
 mod snapshot;
 mod source;
 mod sql;
+mod strain;
 
 pub use error::MysqlError;
 pub use options::{Options, SslMode};

@@ -5,12 +5,12 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Finding;
 use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
 use spanferry_core::schema::Catalog;
-use spanferry_core::source::{CheckRequest, SchemaSource};
+use spanferry_core::source::{CheckRequest, SchemaSource, Strain};
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::options::Options;
-use crate::{catalog, history, preflight};
+use crate::{catalog, history, preflight, strain};
 
 /// A MySQL or MariaDB server and the schema that is migrated. Holds no connection: each operation opens its own.
 #[derive(Debug, Clone)]
@@ -77,6 +77,13 @@ impl SchemaSource for MysqlSource {
     async fn holds(&self, position: &Position) -> Result<bool, Failure> {
         let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
         history::holds(self, &mut connection, position).await
+    }
+
+    async fn strain(&self) -> Result<Strain, Failure> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        strain::strain(&mut connection)
+            .await
+            .map_err(|error| self.failure(error))
     }
 
     async fn identity(&self) -> Result<String, Failure> {

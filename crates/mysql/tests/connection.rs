@@ -92,6 +92,47 @@ async fn mariadb_logins() {
     assert!(server.connect().await.server().is_mariadb());
 }
 
+/// What a server says where it judges data or does not understand a statement quotes values; none of that may come into a log.
+async fn a_log_holds_no_value_that_a_server_quotes(server: Server) {
+    let mut connection = server
+        .run("CREATE DATABASE words;\nCREATE TABLE words.t (id VARCHAR(20) PRIMARY KEY, d DATE);\nINSERT INTO words.t VALUES ('s3cret', NULL);\nSET SESSION sql_mode = 'STRICT_ALL_TABLES'")
+        .await;
+    for (statement, code) in [
+        ("INSERT INTO words.t VALUES ('s3cret', NULL)", 1062),
+        ("INSERT INTO words.t VALUES ('a', 's3cret')", 1292),
+        ("SELECT id FROM words.t WHERE id LIMITS > 's3cret'", 1064),
+    ] {
+        let error = connection.execute(statement).await.expect_err(statement);
+        let (whole, logged) = (error.to_string(), error.for_log());
+        assert_eq!(error.server_code(), Some(code), "{whole}");
+        assert!(
+            whole.contains("s3cret"),
+            "the server quotes nothing any more: {whole}"
+        );
+        assert!(
+            logged.starts_with(&format!("server error {code} (")) && !logged.contains("s3cret"),
+            "{logged}"
+        );
+        assert_eq!(error.into_failure("t").for_log().matches("s3cret").count(), 0);
+    }
+    // What names objects only stays: whoever reads the log needs it.
+    let error = connection
+        .execute("SELECT 1 FROM words.absent")
+        .await
+        .expect_err("there is no such table");
+    assert!(error.for_log().contains("words.absent"), "{}", error.for_log());
+}
+
+#[tokio::test]
+async fn a_log_holds_no_value_that_a_server_quotes_mysql() {
+    a_log_holds_no_value_that_a_server_quotes(Server::mysql("")).await;
+}
+
+#[tokio::test]
+async fn a_log_holds_no_value_that_a_server_quotes_mariadb() {
+    a_log_holds_no_value_that_a_server_quotes(Server::mariadb("")).await;
+}
+
 #[tokio::test]
 async fn packets_beyond_sixteen_megabytes() {
     let server = Server::mysql("");

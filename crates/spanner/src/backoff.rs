@@ -38,7 +38,7 @@ impl Backoff {
         if Instant::now() + delay >= self.deadline {
             return Err(error);
         }
-        tracing::debug!(%error, ?delay, "call to the target is repeated");
+        tracing::debug!(error = error.for_log(), ?delay, "call to the target is repeated");
         sleep(delay).await;
         Ok(())
     }

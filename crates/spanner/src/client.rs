@@ -246,7 +246,7 @@ impl Client {
             return;
         };
         if let Err(status) = self.data().delete_session(request).await {
-            tracing::debug!(%status, "session not deleted");
+            tracing::debug!(status = ?status.code(), "session not deleted");
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use prost::Message;
+use spanferry_core::failure::ServerWords;
 use spanferry_spanner_api::rpc;
 use tonic::{Code, Status};
 
@@ -152,6 +153,28 @@ impl SpannerError {
         }
     }
 
+    /// What a log may hold of it. A server quotes rows and keys where it judges data (a duplicate, a reference, a conflict); it
+    /// does not where it speaks of the way to it, of sessions or of access.
+    pub fn for_log(&self) -> String {
+        match self {
+            SpannerError::Aborted { object, .. } => format!("{object}: transaction aborted"),
+            SpannerError::Unanswered {
+                code: Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled,
+                ..
+            } => self.to_string(),
+            SpannerError::Unanswered { object, code, .. } => {
+                format!("{object}: no definite answer ({code:?})")
+            }
+            SpannerError::Exhausted { object, .. } => format!("{object}: resource exhausted"),
+            SpannerError::Rejected { object, code, .. } => format!("{object}: rejected ({code:?})"),
+            SpannerError::SessionLost { .. }
+            | SpannerError::Denied { .. }
+            | SpannerError::Malformed { .. }
+            | SpannerError::Endpoint(_)
+            | SpannerError::Transport { .. } => self.to_string(),
+        }
+    }
+
     /// Whether a call without effects, or whose effects repeat harmlessly, may be made again as it is.
     pub fn is_passing(&self) -> bool {
         match self {
@@ -195,6 +218,13 @@ impl SpannerError {
             | SpannerError::Endpoint(_)
             | SpannerError::Transport { .. } => None,
         }
+    }
+}
+
+impl From<SpannerError> for ServerWords {
+    fn from(error: SpannerError) -> ServerWords {
+        let for_log = error.for_log();
+        ServerWords::new(error, for_log)
     }
 }
 

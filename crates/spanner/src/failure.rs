@@ -1,7 +1,7 @@
 //! From the client's errors to the failures and commit errors of the boundary.
 
 use spanferry_core::code::{self, Code};
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::target::{CommitError, Rejection};
 
 use crate::error::SpannerError;
@@ -10,7 +10,7 @@ use crate::row::MalformedRow;
 /// The failure of a call whose retries are used up, or that no retry helps: the migration stops and can be resumed.
 pub(crate) fn failure(error: SpannerError) -> Failure {
     let (code, message) = judge(&error);
-    Failure::new(code, Class::StopMigration, "", message).caused_by(error)
+    Failure::new(code, Class::StopMigration, "", message).caused_by(ServerWords::from(error))
 }
 
 /// The same at the start, where no answer means that the target cannot be reached at all.
@@ -87,9 +87,8 @@ pub(crate) fn commit_error(error: SpannerError) -> CommitError {
         },
         SpannerError::Unanswered { .. } => {
             let message = "no definite answer to a commit";
-            CommitError::Ambiguous(
-                Failure::new(code::TARGET_FAILED, Class::Ambiguous, "", message).caused_by(error),
-            )
+            let failure = Failure::new(code::TARGET_FAILED, Class::Ambiguous, "", message);
+            CommitError::Ambiguous(failure.caused_by(ServerWords::from(error)))
         }
         SpannerError::Exhausted { message, .. } => {
             let too_large = is_too_large(&message);

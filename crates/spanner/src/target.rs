@@ -8,7 +8,7 @@ use bytes::Bytes;
 use prost_types::Timestamp;
 use spanferry_core::code;
 use spanferry_core::ddl;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{
@@ -110,7 +110,7 @@ impl SpannerTarget {
                 name,
                 "the database does not exist",
             )
-            .caused_by(error)
+            .caused_by(ServerWords::from(error))
         })
     }
 
@@ -314,7 +314,7 @@ impl Target for SpannerTarget {
                 "the database is there already",
             )
             .hint("Leave out `--create-database`.")
-            .caused_by(error)
+            .caused_by(ServerWords::from(error))
         })
     }
 
@@ -333,7 +333,7 @@ impl Target for SpannerTarget {
                 statement,
                 "the statement was refused",
             )
-            .caused_by(error)
+            .caused_by(ServerWords::from(error))
         })
     }
 

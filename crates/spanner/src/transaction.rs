@@ -119,7 +119,7 @@ impl Transaction {
         if let Ok(request) = request
             && let Err(status) = self.client.data().rollback(request).await
         {
-            tracing::debug!(%status, "transaction not rolled back");
+            tracing::debug!(status = ?status.code(), "transaction not rolled back");
         }
         self.end().await;
     }

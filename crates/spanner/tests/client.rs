@@ -8,6 +8,7 @@
 mod support;
 
 use bytes::Bytes;
+use spanferry_core::failure::{Failure, ServerWords};
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{self, WireReader, WireValue};
@@ -209,6 +210,69 @@ async fn ddl_waits_for_a_transaction_to_end() {
             .unwrap()
             .config
             .ends_with("emulator-config")
+    );
+}
+
+/// What the emulator says where it judges data quotes rows; none of that may come into a log.
+#[tokio::test]
+async fn a_log_holds_no_row_that_the_emulator_quotes() {
+    const SECRET: &str = "s3cret-4711";
+    const SCHEMA: [&str; 4] = [
+        "CREATE TABLE t (id STRING(MAX) NOT NULL, v STRING(MAX)) PRIMARY KEY (id)",
+        "CREATE UNIQUE INDEX t_v ON t (v)",
+        "CREATE TABLE u (id STRING(MAX) NOT NULL, v STRING(MAX)) PRIMARY KEY (id)",
+        "ALTER TABLE u ADD CONSTRAINT u_v FOREIGN KEY (v) REFERENCES t (id)",
+    ];
+    let emulator = Emulator::start();
+    let client = emulator.database("db", Dialect::GoogleSql, &SCHEMA).await;
+    let write = |kind, table, id: &str, v: &str| {
+        let mut batch = RowBatch::new();
+        let row = batch.begin_row();
+        wire::put_string(row, id.as_bytes());
+        wire::put_string(row, v.as_bytes());
+        batch.end_row();
+        let mut mutations = Mutations::new();
+        mutations.write(kind, table, ["id", "v"], &batch);
+        mutations
+    };
+    let stored = write(WriteKind::Insert, "t", SECRET, SECRET);
+    client.commit("lane a 0", stored.clone()).await.unwrap();
+    let mut errors = Vec::new();
+    for refused in [
+        stored,
+        write(WriteKind::Update, "t", "s3cret-4712", "x"),
+        write(WriteKind::Insert, "t", "s3cret-4713", SECRET),
+        write(WriteKind::Insert, "u", "s3cret-4714", "s3cret-4715"),
+    ] {
+        errors.push(client.commit("lane a 0", refused).await.unwrap_err());
+    }
+    // An index that the data does not satisfy.
+    let twins = ["1", "2"].map(|id| write(WriteKind::Insert, "u", id, SECRET));
+    for twin in twins {
+        client.commit("lane a 0", twin).await.unwrap();
+    }
+    let index = ["CREATE UNIQUE INDEX twins ON u (v)".to_owned()];
+    errors.push(client.update_ddl(&index, "twins").await.unwrap_err().cause);
+    for error in errors {
+        let (whole, logged) = (error.to_string(), error.for_log());
+        assert!(
+            whole.contains("s3cret-471"),
+            "the emulator quotes nothing any more: {whole}"
+        );
+        assert!(!logged.contains("s3cret"), "{logged}");
+        assert!(logged.contains("rejected ("), "{logged}");
+        // The failure that carries it is whole for a person.
+        let failure = Failure::bug("t", "x").caused_by(ServerWords::from(error));
+        assert_eq!(failure.for_log(), format!("t: x: {logged}"));
+        assert_eq!(failure.cause.unwrap().to_string(), whole);
+    }
+    // What is said of the way to the server stays: whoever reads the log needs it.
+    let elsewhere = emulator.client("nowhere");
+    let error = elsewhere.dialect().await.unwrap_err();
+    assert!(
+        error.for_log().ends_with("rejected (NotFound)"),
+        "{}",
+        error.for_log()
     );
 }
 

@@ -226,7 +226,7 @@ async fn set_up(
 
 /// Tells the run's log why the migration ends.
 fn ends(failure: &Failure) {
-    tracing::error!(code = %failure.code, failure = %failure.chain(), "the migration ends");
+    tracing::error!(code = %failure.code, failure = %failure.for_log(), "the migration ends");
 }
 
 /// Ends a run that had begun, with its report; `main` tells a person why.

@@ -1,7 +1,11 @@
 //! A source that is replaced by a replica which lacks what a snapshot has seen.
 
 use spanferry_testkit::patience::until;
-use spanferry_testkit::server::Engine;
+use spanferry_testkit::server::{Engine, Server};
+
+use spanferry_core::source::{SchemaSource, Strain};
+use spanferry_mysql::MysqlSource;
+use spanferry_mysql::options::Options;
 
 use crate::server::{address, make_writable};
 use crate::support::{HELD_UP, World, is_loading, said};
@@ -49,6 +53,7 @@ async fn lossy_failover(engine: Engine) {
         found.await.is_ok_and(|found| found[0] > 1)
     })
     .await;
+    assert!(strain(&replica).await.replica_lag.is_some());
     let stop = match engine {
         Engine::MySql => "STOP REPLICA",
         Engine::MariaDb => "STOP SLAVE",
@@ -98,6 +103,12 @@ async fn lossy_failover(engine: Engine) {
     world.expect_drained();
     world.expect_equal();
     assert!(!has_row(&world, "1000000").await);
+}
+
+async fn strain(server: &Server) -> Strain {
+    let url = server.url("shop").replace("admin@", "admin:admin@");
+    let options = Options::parse(&url).unwrap();
+    MysqlSource::new(options, 4242).unwrap().strain().await.unwrap()
 }
 
 async fn has_row(world: &World, id: &str) -> bool {

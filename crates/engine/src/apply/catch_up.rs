@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use spanferry_core::change_log::{ChangeLog, ChangeLogReader, Sequence};
 use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::{GroupId, TableId};
 use spanferry_core::position::Position;
 use spanferry_core::reached::Reached;
@@ -167,6 +167,6 @@ fn unexpected(error: LaneError) -> Failure {
             "control tables",
             "the target rejects control rows",
         )
-        .caused_by(rejection),
+        .caused_by(ServerWords::from(rejection)),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spanferry_core::change_log::{ChangeLog, ChangeLogReader};
 use spanferry_core::code;
-use spanferry_core::failure::Failure;
+use spanferry_core::failure::{Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::source::ChangeSource;
@@ -76,7 +76,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     ) -> Result<(), Failure> {
         if groups.is_empty() {
             let text = format!("the target rejects a commit without data: {}", rejection.status);
-            return Err(Failure::bug("fence", text).caused_by(rejection.clone()));
+            return Err(Failure::bug("fence", text).caused_by(ServerWords::from(rejection.clone())));
         }
         for group in groups {
             let table = first_of(&self.registry, *group).name().table.clone();

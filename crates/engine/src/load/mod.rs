@@ -3,6 +3,7 @@
 //! An attempt opens one snapshot for every table that still misses ranges. `low` is recorded with the first attempt, `high`
 //! with each, before the attempt's first load commit. A finished range is recorded in the same commit as its last rows.
 
+mod care;
 mod supervise;
 mod usable;
 mod work;

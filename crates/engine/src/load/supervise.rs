@@ -12,11 +12,12 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::source::{SchemaSource, Snapshot, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{SchemaSource, Snapshot, SnapshotSession, SnapshotSource, Strain};
 use spanferry_core::target::{ControlChange, RangeRow, TablePhase, Target};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::care::watch;
 use super::usable::expect_usable;
 use super::work::{Attempt, TableLoad, loaded_row};
 use super::worker::Worker;
@@ -140,7 +141,15 @@ impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> 
         let attempt = self.begin(tables, &snapshot.low, &snapshot.high).await?;
         let before = self.ranges.len();
         let lanes = std::mem::take(&mut self.lanes);
-        let result = run(&attempt, lanes, snapshot.sessions).await?;
+        let result = tokio::select! {
+            biased;
+            result = run(&attempt, lanes, snapshot.sessions) => result?,
+            never = watch(self.source.as_ref(), &self.shared.progress, &self.throttle) => match never {},
+        };
+        self.throttle.strain(None);
+        self.shared
+            .progress
+            .update(|state| state.strain = Strain::default());
         self.lanes = result.lanes;
         self.ranges = attempt.ranges();
         if self.ranges.len() > before {
@@ -162,7 +171,7 @@ impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> 
             let lost = Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text);
             return Err(lost.caused_by(failure));
         }
-        tracing::warn!(failure = %failure.chain(), "the snapshot is lost; opening a new one for the rest");
+        tracing::warn!(failure = %failure.for_log(), "the snapshot is lost; opening a new one for the rest");
         self.shared.progress.find(lost_snapshot(&failure));
         if self.shared.stop.pause(self.backoff.delay(None)).await {
             Ok(())

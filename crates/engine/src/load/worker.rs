@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::source::{Boundary, Range, ReadStatus, SnapshotRows, SnapshotSession};
@@ -264,7 +264,7 @@ fn rejected(plan: &TablePlan, error: LaneError) -> Failure {
                 plan.name().table.clone(),
                 text,
             )
-            .caused_by(rejection)
+            .caused_by(ServerWords::from(rejection))
         }
     }
 }

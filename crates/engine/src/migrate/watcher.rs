@@ -116,7 +116,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         let (position, holds) = match asked.await {
             Ok(stand) => stand,
             Err(failure) if failure.is_retry() => {
-                tracing::warn!(failure = %failure.chain(), "the source does not say where it stands");
+                tracing::warn!(failure = %failure.for_log(), "the source does not say where it stands");
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
@@ -150,11 +150,10 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     }
 
     fn warn_of_stopped(&self) {
-        for (table, reason) in self.stopped() {
+        for (table, _) in self.stopped() {
             tracing::warn!(
                 table,
-                reason,
-                "this table has stopped; `spanferry resync` loads it anew"
+                "this table has stopped: `spanferry status` says why, `spanferry resync` loads it anew"
             );
         }
     }

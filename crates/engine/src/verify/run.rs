@@ -85,7 +85,11 @@ async fn verify_patiently<S: SnapshotSource, T: Target>(
     for _ in 1..TABLE_ATTEMPTS_MAX {
         match verify_table(source, target, plan, counters).await {
             Err(failure) if failure.is_retry() => {
-                tracing::warn!(%failure, table = plan.name().table, "this table is compared anew");
+                tracing::warn!(
+                    failure = failure.for_log(),
+                    table = plan.name().table,
+                    "this table is compared anew"
+                );
                 tokio::time::sleep(backoff.delay(None)).await;
             }
             ended => return ended,

@@ -5,7 +5,8 @@ use spanferry_core::position::{Position, PositionError, TransactionId};
 
 use super::event::{FLAG_IGNORABLE, HEADER_BYTES, Header, Malformed, append_event, kind};
 use super::gtid::{GtidEvent, parse_mariadb, parse_mysql, parse_mysql_tagged};
-use super::query::{Kind, QueryEvent, is_begin};
+use super::query::{QueryEvent, is_begin};
+use super::statement::Kind;
 
 /// Why an event cannot be part of the history that is followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,7 @@ use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
-use super::query::{Kind, Named, QueryEvent, Statement, is_begin};
+use super::query::is_begin;
 use super::rows::{Change, RowsEvent, change};
 use super::table_map::{Definition, TableMapHead};
 use super::value::Scratch;
@@ -28,12 +28,12 @@ const DUMMY_TABLE: u64 = 0x00ff_ffff;
 /// Decodes the pieces of `BinlogStream`.
 #[derive(Debug)]
 pub struct BinlogDecoder {
-    plans: Vec<Arc<TablePlan>>,
+    pub(super) plans: Vec<Arc<TablePlan>>,
     by_name: HashMap<Vec<u8>, usize>,
-    schemas: BTreeSet<String>,
+    pub(super) schemas: BTreeSet<String>,
     /// Table maps seen, without their changing number.
     maps: HashMap<Vec<u8>, Mapped>,
-    transaction: Transaction,
+    pub(super) transaction: Transaction,
     /// Whether the piece at hand is MariaDB's.
     mariadb: bool,
     scratch: Scratch,
@@ -51,7 +51,7 @@ type Mapped = Option<(usize, Compiled)>;
 
 /// What is known within one transaction.
 #[derive(Debug, Default)]
-struct Transaction {
+pub(super) struct Transaction {
     /// By table id of the binlog.
     tables: HashMap<u64, Mapped>,
     /// Plans whose rows were seen.
@@ -59,7 +59,7 @@ struct Transaction {
     /// Plans that were told to stop.
     stopped: BTreeSet<usize>,
     /// Its rows count only if a later XA COMMIT says so.
-    xa: bool,
+    pub(super) xa: bool,
 }
 
 impl Transaction {
@@ -274,151 +274,17 @@ impl BinlogDecoder {
         }
     }
 
-    fn query(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
-        let query = match QueryEvent::parse(body) {
-            Ok(query) => query,
-            Err(error) => return self.stop_all(&error.to_string(), sink),
-        };
-        if query.text.as_deref() == Some("COMMIT") {
-            return;
-        }
-        let statement = query.statement();
-        let title = &statement.title;
-        match statement.kind {
-            Kind::Rollback => {
-                self.stop_changed("rows taken back by a logged ROLLBACK: the transaction mixes engines", sink);
-            }
-            Kind::Harmless => self.harmless(&query, &statement, sink),
-            Kind::CreateTable => {
-                self.stop_named(&query, &statement, sink);
-                self.created(&query, &statement.tables, sink);
-            }
-            Kind::CreateTableIfAbsent => self.created(&query, &statement.tables, sink),
-            Kind::ChangeTable => {
-                self.stop_named(&query, &statement, sink);
-                if title.starts_with("RENAME") {
-                    let targets: Vec<Named> = statement.tables.iter().skip(1).step_by(2).cloned().collect();
-                    self.created(&query, &targets, sink);
-                } else if title.starts_with("CREATE") {
-                    // CREATE OR REPLACE: it may be new.
-                    self.created(&query, &statement.tables, sink);
-                }
-                self.created(&query, statement.renamed_to.as_slice(), sink);
-            }
-            Kind::ChangeSchema => {
-                if self.is_schema(statement.schema.as_deref().unwrap_or(&query.schema)) {
-                    self.stop_all_with(code::DDL_SEEN, &format!("{title} on the migrated schema"), sink);
-                }
-            }
-            Kind::ChangeRows if self.touches(&query, &statement) => self.stop_all(
-                &format!("a change logged as statement ({title}): a session has another `binlog_format`, expected ROW"),
-                sink,
-            ),
-            Kind::Xa => self.transaction.xa = true,
-            Kind::XaCommit => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
-            Kind::Unknown if self.touches(&query, &statement) => {
-                self.stop_all_with(code::DDL_SEEN, &format!("a statement that is not recognised ({title})"), sink);
-            }
-            Kind::Begin | Kind::Commit | Kind::Nothing | Kind::ChangeRows | Kind::Unknown => {}
-        }
-    }
-
-    fn harmless(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
-        let title = &statement.title;
-        for index in self.named(query, &statement.tables) {
-            let subject = Subject::table(self.plans[index].name().table.clone());
-            sink.notice(Finding::new(
-                code::DDL_SEEN,
-                Severity::Notice,
-                subject,
-                format!("{title}, which changes no rows"),
-            ));
-        }
-        if statement.tables.is_empty() && self.is_schema(&query.schema) {
-            let text = format!("{title}, which changes no rows");
-            sink.notice(Finding::new(
-                code::DDL_SEEN,
-                Severity::Notice,
-                Subject::whole(),
-                text,
-            ));
-        }
-    }
-
-    /// Tells of tables created in a migrated schema.
-    fn created(&mut self, query: &QueryEvent, tables: &[Named], sink: &mut dyn ChangeSink) {
-        for named in tables {
-            let schema = named.schema.as_deref().unwrap_or(&query.schema);
-            if self.is_schema(schema) && self.named(query, std::slice::from_ref(named)).is_empty() {
-                let subject = Subject::table(named.table.clone());
-                sink.notice(Finding::new(
-                    code::TABLE_CREATED,
-                    Severity::Warning,
-                    subject,
-                    "a table was created at the source and is not carried",
-                ));
-            }
-        }
-    }
-
-    /// Stops the migrated tables that a statement names.
-    fn stop_named(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
-        let title = &statement.title;
-        for index in self.named(query, &statement.tables) {
-            self.stop(
-                index,
-                code::DDL_SEEN,
-                &format!("{title} at the source"),
-                None,
-                sink,
-            );
-        }
-    }
-
-    /// Plans of the tables named, in any letter case.
-    fn named(&self, query: &QueryEvent, tables: &[Named]) -> BTreeSet<usize> {
-        let same = |left: &str, right: &str| left == right || left.to_lowercase() == right.to_lowercase();
-        let mut found = BTreeSet::new();
-        for named in tables {
-            let schema = named.schema.as_deref().unwrap_or(&query.schema);
-            for (index, plan) in self.plans.iter().enumerate() {
-                if same(&plan.name().schema, schema) && same(&plan.name().table, &named.table) {
-                    found.insert(index);
-                }
-            }
-        }
-        found
-    }
-
-    fn is_schema(&self, name: &str) -> bool {
-        self.schemas
-            .iter()
-            .any(|schema| schema == name || schema.to_lowercase() == name.to_lowercase())
-    }
-
-    /// Whether a statement that cannot be followed may change migrated tables.
-    fn touches(&self, query: &QueryEvent, statement: &Statement) -> bool {
-        query.text.is_none()
-            || self.is_schema(&query.schema)
-            || query
-                .changed_schemas
-                .iter()
-                .flatten()
-                .any(|schema| self.is_schema(schema))
-            || statement.mentioned.iter().any(|name| self.is_schema(name))
-    }
-
-    fn stop_all(&mut self, text: &str, sink: &mut dyn ChangeSink) {
+    pub(super) fn stop_all(&mut self, text: &str, sink: &mut dyn ChangeSink) {
         self.stop_all_with(code::EVENT_UNSUPPORTED, text, sink);
     }
 
-    fn stop_all_with(&mut self, code: code::Code, text: &str, sink: &mut dyn ChangeSink) {
+    pub(super) fn stop_all_with(&mut self, code: code::Code, text: &str, sink: &mut dyn ChangeSink) {
         for index in 0..self.plans.len() {
             self.stop(index, code, text, None, sink);
         }
     }
 
-    fn stop_changed(&mut self, text: &str, sink: &mut dyn ChangeSink) {
+    pub(super) fn stop_changed(&mut self, text: &str, sink: &mut dyn ChangeSink) {
         for index in self.transaction.changed.clone() {
             self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
         }
@@ -439,7 +305,7 @@ impl BinlogDecoder {
     }
 
     /// Stops one table, once a transaction.
-    fn stop(
+    pub(super) fn stop(
         &mut self,
         index: usize,
         code: code::Code,

@@ -1,7 +1,7 @@
 //! Requests that begin a binlog stream, and what the server's refusals mean.
 
 use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::position::GtidSet;
 
 use crate::error::MysqlError;
@@ -109,7 +109,7 @@ pub(crate) fn failure(error: MysqlError, address: &str) -> Failure {
     } else {
         code::SOURCE_FAILED
     };
-    Failure::new(code, Class::StopMigration, address, code.title()).caused_by(error)
+    Failure::new(code, Class::StopMigration, address, code.title()).caused_by(ServerWords::from(error))
 }
 
 #[cfg(test)]

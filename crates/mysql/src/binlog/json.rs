@@ -4,8 +4,9 @@
 
 use std::fmt::Write as _;
 
+use super::decimal::decimal_text;
 use super::event::{Cursor, Malformed};
-use super::value;
+use super::temporal::{datetime_parts, time_parts};
 
 /// The server refuses documents deeper than this.
 const DEPTH_MAX: usize = 100;
@@ -267,14 +268,14 @@ fn opaque(mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
                 .split_at_checked(2)
                 .ok_or(Malformed("a JSON decimal without its width"))?;
             let mut out = Vec::new();
-            value::decimal_text(digits, usize::from(head[0]), usize::from(head[1]), &mut out)?;
+            decimal_text(digits, usize::from(head[0]), usize::from(head[1]), &mut out)?;
             text.extend(out.iter().map(|byte| char::from(*byte)));
             Ok(())
         }
         t::DATE | DATETIME | TIMESTAMP => {
             let packed = Cursor::new(bytes).u64()?;
             let micros = u32::try_from(packed & 0xff_ffff).unwrap_or(0);
-            let parts = value::datetime_parts(packed >> 24, micros)?;
+            let parts = datetime_parts(packed >> 24, micros)?;
             let date = parts.date;
             push(
                 text,
@@ -294,7 +295,7 @@ fn opaque(mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
             let packed = Cursor::new(bytes).u64()?.cast_signed();
             let size = packed.unsigned_abs();
             let micros = u32::try_from(size & 0xff_ffff).unwrap_or(0);
-            let time = value::time_parts(packed < 0, size >> 24, micros)?;
+            let time = time_parts(packed < 0, size >> 24, micros)?;
             let sign = if time.negative { "-" } else { "" };
             let (hours, minutes, seconds) = (time.hours, time.minutes, time.seconds);
             push(

@@ -6,6 +6,8 @@
 mod assemble;
 mod columns;
 mod compressed;
+mod ddl;
+mod decimal;
 mod decoder;
 mod dump;
 mod event;
@@ -13,10 +15,13 @@ mod event;
 mod golden;
 mod gtid;
 mod json;
+mod network;
 mod query;
 mod rows;
+mod statement;
 mod stream;
 mod table_map;
+mod temporal;
 #[cfg(test)]
 mod tests;
 mod token;

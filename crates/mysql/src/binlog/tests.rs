@@ -22,10 +22,11 @@ use super::golden::{
     Golden, MARIADB_DELETE, MARIADB_INSERT, MARIADB_UPDATE, MYSQL_DELETE, MYSQL_INSERT, MYSQL_TAGGED,
     MYSQL_UPDATE,
 };
-use super::query::{Kind, QueryEvent, Statement, is_begin};
+use super::query::{QueryEvent, is_begin};
+use super::statement::{Kind, Statement};
 use super::table_map::Definition;
 use super::token::tokens;
-use super::{json, value};
+use super::{decimal, json};
 use crate::fuzz::{Random, bytes};
 
 fn piece(golden: &Golden) -> Piece {
@@ -318,7 +319,7 @@ fn doubles_in_json() {
 fn decimals() {
     let check = |hex: &str, precision, scale, expected: &str| {
         let mut text = Vec::new();
-        value::decimal_text(&bytes(hex), precision, scale, &mut text).unwrap();
+        decimal::decimal_text(&bytes(hex), precision, scale, &mut text).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     };
     // `decimal2bin` of MySQL's own documentation: 1234567890.1234 as DECIMAL(14,4).

@@ -3,16 +3,17 @@
 //! Source: `Field_*::pack` and `my_*_to_binary` of the servers; the layouts are the same in MySQL and MariaDB but for
 //! MariaDB's compressed columns, UUID and INET types.
 
-use std::fmt::Write as _;
-
 use spanferry_core::charset::Charset;
 use spanferry_core::encode::Refusal;
-use spanferry_core::scalar::{Date, DateTime, Scalar, Time};
+use spanferry_core::scalar::Scalar;
 
 use super::compressed::inflate;
-use super::event::{Cursor, Malformed, big_endian, little_endian};
+use super::decimal::{decimal_bytes, decimal_text};
+use super::event::{Cursor, Malformed, little_endian};
 use super::json;
+use super::network::{inet4_text, inet6_text, padded, uuid_text};
 use super::table_map::{MappedColumn, column_type};
+use super::temporal::{date, datetime2, time2, timestamp2};
 
 /// Where a value ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,35 +203,21 @@ impl Meaning {
             Meaning::DateTime { fraction } => Scalar::DateTime(datetime2(bytes, *fraction)?),
             Meaning::Timestamp { fraction } => Scalar::DateTime(timestamp2(bytes, *fraction)?),
             Meaning::Time { fraction } => Scalar::Time(time2(bytes, *fraction)?),
-            Meaning::Uuid | Meaning::Inet4 | Meaning::Inet6 => {
-                scratch.text.clear();
-                self.network_text(bytes, &mut scratch.text)?;
-                Scalar::Text(&scratch.text)
-            }
+            Meaning::Uuid => Scalar::Text(network(bytes, uuid_text, &mut scratch.text)?),
+            Meaning::Inet4 => Scalar::Text(network(bytes, inet4_text, &mut scratch.text)?),
+            Meaning::Inet6 => Scalar::Text(network(bytes, inet6_text, &mut scratch.text)?),
         })
-    }
-
-    /// MariaDB's UUID and INET types, as the server prints them. Trailing zeros may have been stripped.
-    fn network_text(&self, bytes: &[u8], text: &mut String) -> Result<(), Malformed> {
-        let mut full = [0_u8; 16];
-        full.get_mut(..bytes.len())
-            .ok_or(Malformed("a fixed value above 16 bytes"))?
-            .copy_from_slice(bytes);
-        match self {
-            Meaning::Uuid => uuid_text(&full, text),
-            Meaning::Inet4 => push(
-                text,
-                format_args!("{}.{}.{}.{}", full[0], full[1], full[2], full[3]),
-            ),
-            _ => inet6_text(&full, text),
-        }
-        Ok(())
     }
 }
 
-fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments)
-        .expect("writing to a String does not fail");
+fn network<'a>(
+    bytes: &[u8],
+    print: fn(&[u8; 16], &mut String),
+    text: &'a mut String,
+) -> Result<&'a str, Malformed> {
+    text.clear();
+    print(&padded(bytes)?, text);
+    Ok(text)
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Malformed> {
@@ -281,257 +268,4 @@ fn set_text(bits: u64, labels: &[String], text: &mut String) -> Result<(), Malfo
         text.push_str(label);
     }
     Ok(())
-}
-
-/// Digits in the high and low groups of a decimal take this many bytes.
-const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
-
-/// Bytes of DECIMAL(precision, scale) in a row image (`decimal_bin_size`).
-pub(crate) fn decimal_bytes(precision: usize, scale: usize) -> Option<usize> {
-    if precision > 65 || precision == 0 {
-        return None;
-    }
-    let whole = precision.checked_sub(scale)?;
-    Some(whole / 9 * 4 + DIGIT_BYTES[whole % 9] + scale / 9 * 4 + DIGIT_BYTES[scale % 9])
-}
-
-/// The text of a binary decimal (`bin2decimal`): no leading zeros but one before the point, all digits of the scale.
-pub(crate) fn decimal_text(
-    bytes: &[u8],
-    precision: usize,
-    scale: usize,
-    text: &mut Vec<u8>,
-) -> Result<(), Malformed> {
-    if decimal_bytes(precision, scale) != Some(bytes.len()) {
-        return Err(Malformed("a decimal of unexpected width"));
-    }
-    let negative = bytes.first().is_some_and(|byte| byte & 0x80 == 0);
-    let mut digits = Vec::with_capacity(72);
-    let whole = precision - scale;
-    let mut at = 0;
-    let groups = [whole % 9]
-        .into_iter()
-        .chain(std::iter::repeat_n(9, whole / 9 + scale / 9))
-        .chain([scale % 9]);
-    for group in groups {
-        let width = DIGIT_BYTES[group];
-        let mut value = 0_u64;
-        for (index, byte) in bytes.iter().enumerate().skip(at).take(width) {
-            let byte = byte ^ if index == 0 { 0x80 } else { 0 };
-            value = value << 8 | u64::from(if negative { !byte } else { byte });
-        }
-        at += width;
-        let start = digits.len();
-        digits.resize(start + group, b'0');
-        for digit in digits[start..].iter_mut().rev() {
-            *digit = b'0' + u8::try_from(value % 10).expect("a digit");
-            value /= 10;
-        }
-        if value != 0 {
-            return Err(Malformed("a decimal group with too many digits"));
-        }
-    }
-    if negative && digits.iter().any(|digit| *digit != b'0') {
-        text.push(b'-');
-    }
-    let (whole_digits, fraction) = digits.split_at(whole);
-    let leading = whole_digits.iter().take_while(|digit| **digit == b'0').count();
-    text.extend_from_slice(if leading == whole {
-        b"0"
-    } else {
-        &whole_digits[leading..]
-    });
-    if scale > 0 {
-        text.push(b'.');
-        text.extend_from_slice(fraction);
-    }
-    Ok(())
-}
-
-fn small<T: TryFrom<u64>>(value: u64) -> Result<T, Malformed> {
-    T::try_from(value).map_err(|_| Malformed("a temporal part out of range"))
-}
-
-/// Three bytes: day in 5 bits, month in 4, year in the rest.
-fn date(packed: u64) -> Result<Date, Malformed> {
-    let year: u16 = small(packed >> 9)?;
-    let date = Date {
-        year,
-        month: small(packed >> 5 & 15)?,
-        day: small(packed & 31)?,
-    };
-    if year > 9999 || date.month > 12 {
-        return Err(Malformed("a date out of range"));
-    }
-    Ok(date)
-}
-
-/// The fraction's bytes, big-endian in units of 1/100, 1/10,000 or 1/1,000,000, as microseconds.
-fn microseconds(bytes: &[u8], fraction: usize) -> Result<u32, Malformed> {
-    let value: u32 = small(big_endian(bytes))?;
-    let scaled = match fraction.div_ceil(2) {
-        0 => Some(0),
-        1 => value.checked_mul(10_000),
-        2 => value.checked_mul(100),
-        _ => Some(value),
-    };
-    scaled
-        .filter(|micros| *micros < 1_000_000)
-        .ok_or(Malformed("a fraction of a second out of range"))
-}
-
-/// Five bytes, big-endian, offset by 2^39: year * 13 + month, day, hour, minute, second; then the fraction.
-fn datetime2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malformed> {
-    let mut cursor = Cursor::new(bytes);
-    let packed = cursor
-        .uint_be(5)?
-        .checked_sub(1 << 39)
-        .ok_or(Malformed("a negative DATETIME"))?;
-    let microsecond = microseconds(cursor.rest(), fraction)?;
-    datetime_parts(packed, microsecond)
-}
-
-/// The integer part of a packed DATETIME.
-pub(crate) fn datetime_parts(packed: u64, microsecond: u32) -> Result<DateTime, Malformed> {
-    let (year_month, day) = (packed >> 22, packed >> 17 & 31);
-    let (hour, minute, second) = (packed >> 12 & 31, packed >> 6 & 63, packed & 63);
-    let date = Date {
-        year: small(year_month / 13)?,
-        month: small(year_month % 13)?,
-        day: small(day)?,
-    };
-    if date.year > 9999 || hour > 23 || minute > 59 || second > 59 {
-        return Err(Malformed("a DATETIME out of range"));
-    }
-    Ok(DateTime {
-        date,
-        hour: small(hour)?,
-        minute: small(minute)?,
-        second: small(second)?,
-        microsecond,
-    })
-}
-
-/// Four bytes of seconds since 1970, big-endian, then the fraction. Zero is the zero date.
-/// MariaDB 11.5 and later use all 32 bits (until 2106); MySQL's values stay below 2^31.
-fn timestamp2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malformed> {
-    let mut cursor = Cursor::new(bytes);
-    let seconds = cursor.uint_be(4)?;
-    let microsecond = microseconds(cursor.rest(), fraction)?;
-    if seconds == 0 && microsecond == 0 {
-        let date = Date {
-            year: 0,
-            month: 0,
-            day: 0,
-        };
-        return Ok(DateTime {
-            date,
-            hour: 0,
-            minute: 0,
-            second: 0,
-            microsecond: 0,
-        });
-    }
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    Ok(DateTime {
-        date: civil(days)?,
-        hour: small(of_day / 3600)?,
-        minute: small(of_day / 60 % 60)?,
-        second: small(of_day % 60)?,
-        microsecond,
-    })
-}
-
-/// The date that lies `days` behind 1970-01-01 (Howard Hinnant's `civil_from_days`).
-fn civil(days: u64) -> Result<Date, Malformed> {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    Ok(Date {
-        year: small(year)?,
-        month: small(month)?,
-        day: small(day)?,
-    })
-}
-
-/// Three bytes and the fraction, big-endian, as one number offset by its half: the sign reaches into the fraction.
-fn time2(bytes: &[u8], fraction: usize) -> Result<Time, Malformed> {
-    let fraction_bytes = fraction.div_ceil(2);
-    if bytes.len() != 3 + fraction_bytes {
-        return Err(Malformed("a TIME of unexpected width"));
-    }
-    let zero = 1_u64 << (8 * bytes.len() - 1);
-    let packed = big_endian(bytes);
-    let (negative, size) = (packed < zero, packed.abs_diff(zero));
-    let part = size & ((1 << (8 * fraction_bytes)) - 1);
-    let microseconds = microseconds(&part.to_be_bytes(), fraction)?;
-    time_parts(negative, size >> (8 * fraction_bytes), microseconds)
-}
-
-/// The integer part of a packed TIME.
-pub(crate) fn time_parts(negative: bool, packed: u64, microseconds: u32) -> Result<Time, Malformed> {
-    let (hours, minutes, seconds) = (packed >> 12 & 1023, packed >> 6 & 63, packed & 63);
-    if packed >> 22 != 0 || hours > 838 || minutes > 59 || seconds > 59 {
-        return Err(Malformed("a TIME out of range"));
-    }
-    let negative = negative && (packed != 0 || microseconds != 0);
-    Ok(Time {
-        negative,
-        hours: small(hours)?,
-        minutes: small(minutes)?,
-        seconds: small(seconds)?,
-        microseconds,
-    })
-}
-
-fn uuid_text(bytes: &[u8; 16], text: &mut String) {
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        push(text, format_args!("{byte:02x}"));
-    }
-}
-
-/// An IPv6 address as MariaDB's `Inet6::to_string` prints it: the first longest run of zero groups, even of one, becomes
-/// `::`; the last four bytes are dotted behind a run of six, or of five and `ffff`.
-fn inet6_text(bytes: &[u8; 16], text: &mut String) {
-    let groups: Vec<u64> = bytes.chunks(2).map(big_endian).collect();
-    let (mut start, mut length) = (groups.len(), 0);
-    for first in 0..groups.len() {
-        let run = groups[first..].iter().take_while(|group| **group == 0).count();
-        if run > length {
-            (start, length) = (first, run);
-        }
-    }
-    let dotted = start == 0 && (length == 6 || (length == 5 && groups[5] == 0xffff));
-    let mut index = 0;
-    while index < groups.len() {
-        if index == start {
-            text.push_str(if index == 0 { "::" } else { ":" });
-            index += length;
-            continue;
-        }
-        if index == 6 && dotted {
-            push(
-                text,
-                format_args!("{}.{}.{}.{}", bytes[12], bytes[13], bytes[14], bytes[15]),
-            );
-            return;
-        }
-        push(text, format_args!("{:x}", groups[index]));
-        index += 1;
-        if index < groups.len() {
-            text.push(':');
-        }
-    }
 }

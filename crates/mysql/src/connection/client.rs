@@ -171,6 +171,15 @@ impl Connection {
         Ok(ResultSet { columns, rows })
     }
 
+    /// The same for a query that the account may not be allowed to make, or that this server does not know: `None` then.
+    pub async fn query_if_allowed(&mut self, sql: &str) -> Result<Option<ResultSet>, MysqlError> {
+        match self.query(sql).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error @ MysqlError::Server { .. }) if !error.is_retryable() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Runs a statement and streams its rows.
     pub async fn query_stream(&mut self, sql: &str) -> Result<RowStream<'_>, MysqlError> {
         let columns = self.begin_query(sql).await?.unwrap_or_default();

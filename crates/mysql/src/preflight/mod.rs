@@ -13,7 +13,7 @@ use spanferry_core::schema::Catalog;
 use spanferry_core::source::CheckRequest;
 
 use crate::catalog;
-use crate::connection::{Connection, ResultRow, ResultSet};
+use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
 use crate::options::Options;
 
@@ -124,15 +124,10 @@ impl Check<'_> {
 
     /// Rows of a query that the account may not be allowed to make, or that this server does not know: `None` then.
     async fn rows_if_allowed(&mut self, sql: &str) -> Result<Option<Vec<ResultRow>>, MysqlError> {
-        Ok(self.result_if_allowed(sql).await?.map(|found| found.rows))
-    }
-
-    /// The same with the names of the columns.
-    async fn result_if_allowed(&mut self, sql: &str) -> Result<Option<ResultSet>, MysqlError> {
-        match self.connection.query(sql).await {
-            Ok(found) => Ok(Some(found)),
-            Err(error @ MysqlError::Server { .. }) if !error.is_retryable() => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self
+            .connection
+            .query_if_allowed(sql)
+            .await?
+            .map(|found| found.rows))
     }
 }

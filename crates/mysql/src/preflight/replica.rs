@@ -8,6 +8,7 @@ use spanferry_core::finding::Severity;
 use super::Check;
 use crate::connection::ResultSet;
 use crate::error::MysqlError;
+use crate::replica;
 
 /// Columns of a replica's status that name a filter of what it applies; both servers have them, one row a channel.
 const FILTERS: [&str; 6] = [
@@ -21,28 +22,12 @@ const FILTERS: [&str; 6] = [
 
 impl Check<'_> {
     pub(super) async fn replica(&mut self, variables: &BTreeMap<String, String>) -> Result<(), MysqlError> {
-        let status = self.replica_status().await?;
+        let status = replica::status(self.connection).await?;
         if let Some(status) = &status {
             self.replication_filters(status);
         }
         self.replicated_is_logged(variables, status.as_ref());
         Ok(())
-    }
-
-    /// A row for each channel that it is a replica over; `None` if that may not be seen.
-    async fn replica_status(&mut self) -> Result<Option<ResultSet>, MysqlError> {
-        // MariaDB says SHOW ALL SLAVES STATUS for all of its connections, MySQL from 8.0.22 on SHOW REPLICA STATUS.
-        let statements: &[&str] = if self.connection.server().is_mariadb() {
-            &["SHOW ALL SLAVES STATUS"]
-        } else {
-            &["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"]
-        };
-        for statement in statements {
-            if let Some(found) = self.result_if_allowed(statement).await? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
     }
 
     fn replication_filters(&mut self, status: &ResultSet) {

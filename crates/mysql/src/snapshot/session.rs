@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::{RefusedCell, TablePlan};
 use spanferry_core::schema::SourceType;
 use spanferry_core::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
@@ -305,7 +305,7 @@ fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
     const UNKNOWN_KEY: u16 = 1176;
     const TABLE_CHANGED: u16 = 1412;
     if let Some(table) = seat.yielded_for() {
-        return yielded(&table, plan).caused_by(error);
+        return yielded(&table, plan).caused_by(ServerWords::from(error));
     }
     let lost =
         error.is_connection_lost() || error.is_retryable() || error.server_code() == Some(TABLE_CHANGED);
@@ -317,7 +317,7 @@ fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
             plan.name().to_string(),
             "the snapshot was lost while reading",
         )
-        .caused_by(error);
+        .caused_by(ServerWords::from(error));
     }
     if matches!(
         error.server_code(),
@@ -325,7 +325,8 @@ fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
     ) {
         let text = "its definition has changed since the migration began";
         let table = plan.name().table.clone();
-        return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text).caused_by(error);
+        return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text)
+            .caused_by(ServerWords::from(error));
     }
     error.into_failure(plan.name().to_string())
 }

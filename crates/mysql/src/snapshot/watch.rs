@@ -89,13 +89,16 @@ impl Watch {
             .expect("nobody panics while it holds the sessions")
     }
 
-    fn tables(&self) -> BTreeSet<String> {
+    /// The tables that are held, from the one behind `last` on, in a circle; at most `PROBES_MAX`.
+    fn tables_after(&self, last: Option<&str>) -> Vec<String> {
         let sessions = self.lock();
         let alive = sessions.iter().filter(|held| held.yielded.is_none());
-        alive
-            .flat_map(|held| held.tables.iter().cloned())
-            .take(PROBES_MAX)
-            .collect()
+        let tables: BTreeSet<&String> = alive.flat_map(|held| &held.tables).collect();
+        let (behind, before): (Vec<_>, Vec<_>) = tables
+            .into_iter()
+            .partition(|table| last.is_none_or(|last| table.as_str() > last));
+        let circle = behind.into_iter().chain(before);
+        circle.take(PROBES_MAX).cloned().collect()
     }
 
     /// Marks the sessions that hold the table and returns their numbers.
@@ -146,28 +149,35 @@ pub(super) async fn start(
 
 async fn run(source: MysqlSource, connection: Connection, watch: Weak<Watch>) {
     let mut connection = Some(connection);
+    let mut last = None;
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let Some(watch) = watch.upgrade() else { return };
-        if let Err(error) = look(&source, &mut connection, &watch).await {
-            tracing::warn!(%error, "the watch for waiting statements is disturbed and goes on");
+        if let Err(error) = look(&source, &mut connection, &watch, &mut last).await {
+            tracing::warn!(
+                error = error.for_log(),
+                "the watch for waiting statements is disturbed and goes on"
+            );
             connection = None;
         }
     }
 }
 
-/// Looks at every table that is held, and ends the sessions that others must wait for.
+/// Looks at tables that are held, from the one behind `last` on, and ends the sessions that others must wait for.
 async fn look(
     source: &MysqlSource,
     connection: &mut Option<Connection>,
     watch: &Watch,
+    last: &mut Option<String>,
 ) -> Result<(), MysqlError> {
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(prepared(source.connect().await?).await?),
     };
-    for table in watch.tables() {
-        if !must_wait(connection, &table).await? {
+    for table in watch.tables_after(last.as_deref()) {
+        let waits = must_wait(connection, &table).await?;
+        *last = Some(table.clone());
+        if !waits {
             continue;
         }
         for session in watch.give_way(&table) {
@@ -199,7 +209,11 @@ async fn must_wait(connection: &mut Connection, table: &str) -> Result<bool, Mys
         Ok(()) => Ok(false),
         Err(error) if error.server_code() == Some(LOCK_WAIT_TIMEOUT) => Ok(true),
         Err(error @ MysqlError::Server { .. }) if !error.is_connection_lost() => {
-            tracing::debug!(table, %error, "a table that is held cannot be looked at");
+            tracing::debug!(
+                table,
+                error = error.for_log(),
+                "a table that is held cannot be looked at"
+            );
             Ok(false)
         }
         Err(error) => Err(error),
@@ -213,4 +227,53 @@ fn qualified(plan: &TablePlan) -> String {
         sql::identifier(&name.schema),
         sql::identifier(&name.table)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(tables: &[&str]) -> Watch {
+        let half = tables.len() / 2;
+        let held = |tables: &[&str]| Held {
+            connection: 1,
+            tables: tables.iter().map(|table| (*table).to_owned()).collect(),
+            yielded: None,
+        };
+        Watch {
+            sessions: Mutex::new(vec![held(&tables[..half]), held(&tables[half..])]),
+            task: OnceLock::new(),
+        }
+    }
+
+    #[test]
+    fn rounds_go_on_behind_the_last_table() {
+        let some = watch(&["b", "a", "d", "c"]);
+        assert_eq!(some.tables_after(None), ["a", "b", "c", "d"]);
+        assert_eq!(some.tables_after(Some("b")), ["c", "d", "a", "b"]);
+        assert_eq!(some.tables_after(Some("z")), ["a", "b", "c", "d"]);
+        some.give_way("a");
+        assert_eq!(
+            some.tables_after(None),
+            ["c", "d"],
+            "the session that held a held b too"
+        );
+    }
+
+    #[test]
+    fn every_table_has_its_turn_however_many_there_are() {
+        let names: Vec<String> = (0..2 * PROBES_MAX + 7)
+            .map(|number| format!("{number:05}"))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let many = watch(&names);
+        let (mut seen, mut last) = (BTreeSet::new(), None);
+        for _ in 0..3 {
+            let round = many.tables_after(last.as_deref());
+            assert_eq!(round.len(), PROBES_MAX);
+            last = round.last().cloned();
+            seen.extend(round);
+        }
+        assert_eq!(seen.len(), names.len());
+    }
 }

@@ -1,0 +1,113 @@
+//! A position in a history of either kind.
+
+use std::fmt;
+
+use super::{GtidSet, MariadbGtids, PositionError, TransactionId};
+
+/// Where in the source's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// All transactions of the set have happened.
+    Mysql(GtidSet),
+    /// All transactions up to these, domain by domain, have happened.
+    Mariadb(MariadbGtids),
+}
+
+impl Position {
+    /// Parses what `Display` writes: `mysql:SET` or `mariadb:LIST`.
+    pub fn parse(text: &str) -> Result<Position, PositionError> {
+        match text.split_once(':') {
+            Some(("mysql", set)) => GtidSet::parse(set).map(Position::Mysql),
+            Some(("mariadb", list)) => MariadbGtids::parse(list).map(Position::Mariadb),
+            _ => Err(PositionError::Malformed(text.to_owned())),
+        }
+    }
+
+    /// Whether a transaction has happened at this position: *not* contained means "after the position".
+    pub fn contains(&self, id: &TransactionId) -> Result<bool, PositionError> {
+        match (self, id) {
+            (Position::Mysql(set), TransactionId::Mysql { server, tag, number }) => {
+                Ok(set.contains(*server, tag, *number))
+            }
+            (Position::Mariadb(position), TransactionId::Mariadb { domain, number, .. }) => {
+                Ok(*number <= position.sequence(*domain))
+            }
+            (Position::Mysql(_), TransactionId::Mariadb { .. })
+            | (Position::Mariadb(_), TransactionId::Mysql { .. }) => Err(PositionError::DifferentKinds),
+        }
+    }
+
+    /// Whether everything that has happened at `other` has happened here too.
+    pub fn contains_all(&self, other: &Position) -> Result<bool, PositionError> {
+        match (self, other) {
+            (Position::Mysql(own), Position::Mysql(theirs)) => Ok(own.contains_all(theirs)),
+            (Position::Mariadb(own), Position::Mariadb(theirs)) => Ok(own.contains_all(theirs)),
+            (Position::Mysql(_), Position::Mariadb(_)) | (Position::Mariadb(_), Position::Mysql(_)) => {
+                Err(PositionError::DifferentKinds)
+            }
+        }
+    }
+
+    /// Moves on by one transaction. MariaDB: a sequence that does not rise is an error (gtid_strict_mode).
+    pub fn advance(&mut self, id: &TransactionId) -> Result<(), PositionError> {
+        match (self, id) {
+            (Position::Mysql(set), TransactionId::Mysql { server, tag, number }) => {
+                set.insert(*server, tag, *number);
+                Ok(())
+            }
+            (
+                Position::Mariadb(position),
+                TransactionId::Mariadb {
+                    domain,
+                    server,
+                    number,
+                },
+            ) => position.advance(*domain, *server, *number),
+            (Position::Mysql(_), TransactionId::Mariadb { .. })
+            | (Position::Mariadb(_), TransactionId::Mysql { .. }) => Err(PositionError::DifferentKinds),
+        }
+    }
+
+    /// How many transactions of `self` have not happened at `other` (MariaDB: by sequence numbers, an estimate).
+    pub fn count_beyond(&self, other: &Position) -> Result<u64, PositionError> {
+        match (self, other) {
+            (Position::Mysql(own), Position::Mysql(theirs)) => Ok(own.count_beyond(theirs)),
+            (Position::Mariadb(own), Position::Mariadb(theirs)) => Ok(own.count_beyond(theirs)),
+            (Position::Mysql(_), Position::Mariadb(_)) | (Position::Mariadb(_), Position::Mysql(_)) => {
+                Err(PositionError::DifferentKinds)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Position::Mysql(set) => write!(f, "mysql:{set}"),
+            Position::Mariadb(list) => write!(f, "mariadb:{list}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mariadb_goes_forward_only() {
+        let mut position = Position::parse("mariadb:0-1-5,3-2-9").unwrap();
+        let step = |text: &str| TransactionId::parse(text).unwrap();
+        position.advance(&step("0-7-6")).unwrap();
+        assert_eq!(position.to_string(), "mariadb:0-7-6,3-2-9");
+        assert_eq!(
+            position.advance(&step("3-2-9")),
+            Err(PositionError::Backwards {
+                domain: 3,
+                from: 9,
+                to: 9
+            })
+        );
+        assert!(position.contains(&step("3-1-9")).unwrap());
+        assert!(!position.contains(&step("4-1-1")).unwrap());
+    }
+}

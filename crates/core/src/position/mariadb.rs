@@ -1,0 +1,115 @@
+//! Positions of MariaDB.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{PositionError, TransactionId};
+
+/// A position: per domain the server and sequence of the last transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MariadbGtids {
+    domains: BTreeMap<u32, (u32, u64)>,
+}
+
+impl MariadbGtids {
+    /// Parses `0-1-5,1-1-9`; empty text is the beginning of all domains.
+    pub fn parse(text: &str) -> Result<MariadbGtids, PositionError> {
+        let mut position = MariadbGtids::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match TransactionId::parse(part) {
+                Some(TransactionId::Mariadb {
+                    domain,
+                    server,
+                    number,
+                }) => {
+                    position.domains.insert(domain, (server, number));
+                }
+                Some(TransactionId::Mysql { .. }) | None => {
+                    return Err(PositionError::Malformed(text.to_owned()));
+                }
+            }
+        }
+        Ok(position)
+    }
+
+    /// Domain, server and sequence of each domain's last transaction.
+    pub fn last(&self) -> impl Iterator<Item = (u32, u32, u64)> {
+        let domains = self.domains.iter();
+        domains.map(|(domain, (server, number))| (*domain, *server, *number))
+    }
+
+    /// The sequence reached in a domain, 0 if none.
+    pub fn sequence(&self, domain: u32) -> u64 {
+        self.domains.get(&domain).map_or(0, |(_, number)| *number)
+    }
+
+    /// Whether each domain of `other` has been reached.
+    pub(super) fn contains_all(&self, other: &MariadbGtids) -> bool {
+        other
+            .last()
+            .all(|(domain, _, number)| number <= self.sequence(domain))
+    }
+
+    /// Moves on by one transaction, whose sequence must rise (`gtid_strict_mode`).
+    pub(super) fn advance(&mut self, domain: u32, server: u32, number: u64) -> Result<(), PositionError> {
+        let from = self.sequence(domain);
+        if number <= from {
+            let to = number;
+            return Err(PositionError::Backwards { domain, from, to });
+        }
+        self.domains.insert(domain, (server, number));
+        Ok(())
+    }
+
+    /// How many sequence numbers lie beyond `other`.
+    pub(super) fn count_beyond(&self, other: &MariadbGtids) -> u64 {
+        let beyond = self
+            .last()
+            .map(|(domain, _, number)| number.saturating_sub(other.sequence(domain)));
+        beyond.sum()
+    }
+
+    /// Domain by domain the lower (or higher) of two positions.
+    #[must_use]
+    pub fn combine(&self, other: &MariadbGtids, higher: bool) -> MariadbGtids {
+        let mut result = BTreeMap::new();
+        for domain in self.domains.keys().chain(other.domains.keys()) {
+            let (own, theirs) = (
+                self.domains.get(domain).copied(),
+                other.domains.get(domain).copied(),
+            );
+            let own_first = (self.sequence(*domain) <= other.sequence(*domain)) != higher;
+            if let Some(entry) = if own_first { own } else { theirs } {
+                result.insert(*domain, entry);
+            }
+        }
+        MariadbGtids { domains: result }
+    }
+}
+
+impl fmt::Display for MariadbGtids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (domain, (server, number))) in self.domains.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{domain}-{server}-{number}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_or_higher_is_taken_domain_by_domain() {
+        let (a, b) = (
+            MariadbGtids::parse("0-1-5,1-1-9").unwrap(),
+            MariadbGtids::parse("0-1-7").unwrap(),
+        );
+        assert_eq!(a.combine(&b, false).to_string(), "0-1-5");
+        assert_eq!(a.combine(&b, true).to_string(), "0-1-7,1-1-9");
+    }
+}

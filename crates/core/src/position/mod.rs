@@ -1,0 +1,15 @@
+//! Positions: where in the source's history. Values with laws; positions of different histories do not compare.
+
+mod either;
+mod error;
+mod gtid_set;
+mod mariadb;
+mod server_uuid;
+mod transaction;
+
+pub use either::Position;
+pub use error::PositionError;
+pub use gtid_set::GtidSet;
+pub use mariadb::MariadbGtids;
+pub use server_uuid::ServerUuid;
+pub use transaction::TransactionId;

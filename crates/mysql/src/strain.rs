@@ -1,0 +1,40 @@
+//! What the server bears while it is read: old row versions that it keeps for snapshots, and how far a replica is behind.
+
+use std::time::Duration;
+
+use spanferry_core::source::Strain;
+
+use crate::connection::{Connection, ResultSet};
+use crate::error::MysqlError;
+use crate::replica;
+
+/// The history list's length, in transactions. MariaDB shows it to everybody, MySQL with the privilege PROCESS.
+const MARIADB_UNDO: &str = "SHOW GLOBAL STATUS LIKE 'Innodb_history_list_length'";
+const MYSQL_UNDO: &str =
+    "SELECT name, count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'";
+/// The columns of a replica's status that tell its lag, new name first; NULL while it does not replicate.
+const LAG: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
+
+/// What the account may see of it.
+pub(crate) async fn strain(connection: &mut Connection) -> Result<Strain, MysqlError> {
+    let undo = if connection.server().is_mariadb() {
+        MARIADB_UNDO
+    } else {
+        MYSQL_UNDO
+    };
+    let undo = connection.query_if_allowed(undo).await?;
+    let undo_transactions = undo.and_then(|found| found.rows.first()?.number(1));
+    let status = replica::status(connection).await?;
+    let replica_lag = status.as_ref().and_then(lag);
+    Ok(Strain {
+        undo_transactions,
+        replica_lag,
+    })
+}
+
+/// The lag of the channel that is furthest behind.
+fn lag(status: &ResultSet) -> Option<Duration> {
+    let column = LAG.iter().find_map(|name| status.column(name))?;
+    let seconds = status.rows.iter().filter_map(|row| row.number(column));
+    seconds.max().map(Duration::from_secs)
+}
