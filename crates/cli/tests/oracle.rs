@@ -554,21 +554,21 @@ async fn source_agrees(engine: Engine, dialect: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mysql_agrees_with_what_spanner_holds() {
+async fn random_values_agree_mysql() {
     source_agrees(Engine::MySql, "googlesql").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mysql_agrees_with_what_spanner_holds_in_the_postgresql_dialect() {
+async fn random_values_agree_mysql_postgresql_dialect() {
     source_agrees(Engine::MySql, "postgresql").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mariadb_agrees_with_what_spanner_holds() {
+async fn random_values_agree_mariadb() {
     source_agrees(Engine::MariaDb, "googlesql").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mariadb_agrees_with_what_spanner_holds_in_the_postgresql_dialect() {
+async fn random_values_agree_mariadb_postgresql_dialect() {
     source_agrees(Engine::MariaDb, "postgresql").await;
 }

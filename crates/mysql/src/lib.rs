@@ -7,6 +7,7 @@ pub mod error;
 #[cfg(test)]
 mod fuzz;
 mod history;
+mod identity;
 pub mod options;
 mod owned;
 mod preflight;

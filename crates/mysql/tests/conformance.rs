@@ -220,7 +220,7 @@ async fn check(server: &Server) {
 }
 
 #[tokio::test]
-async fn mysql_conforms() {
+async fn mysql_conforms_under_random_operations() {
     let server = Server::mysql("");
     check(&server).await;
     // The engine's commit and `gtid_executed` then lie further apart.
@@ -229,7 +229,7 @@ async fn mysql_conforms() {
 }
 
 #[tokio::test]
-async fn mariadb_conforms() {
+async fn mariadb_conforms_under_random_operations() {
     check(&Server::mariadb(
         "--gtid-strict-mode=1 --binlog-row-metadata=FULL",
     ))

@@ -5,7 +5,7 @@
     reason = "a test ends at the first surprise, also in its helpers"
 )]
 
-#[path = "../../testkit/conformance/target.rs"]
+#[path = "../../testkit/conformance/target/mod.rs"]
 #[expect(unreachable_pub, reason = "a suite that the simulation's tests share")]
 mod suite;
 mod support;
@@ -25,7 +25,7 @@ use spanferry_core::target_schema::{
 };
 use spanferry_core::wire;
 use spanferry_spanner::SpannerTarget;
-use spanferry_spanner::commit::{Mutations, WriteKind};
+use spanferry_spanner::commit::{COMMIT_BYTES_MAX, Mutations, WriteKind};
 use support::Emulator;
 
 const DIALECTS: [Dialect; 2] = [Dialect::GoogleSql, Dialect::PostgreSql];
@@ -313,5 +313,21 @@ impl suite::Subject for OnEmulator<'_> {
 
     fn others(&self) -> [Arc<TablePlan>; 2] {
         ["book", "note"].map(plan)
+    }
+
+    fn texts(&self) -> Option<Arc<TablePlan>> {
+        let mut plan = TablePlan::clone(&plan("words"));
+        plan.target.columns.truncate(2);
+        plan.target.columns[1] = TargetColumn {
+            name: "text".to_owned(),
+            ty: TargetType::String(None),
+            not_null: false,
+        };
+        plan.target.indexes.clear();
+        Some(Arc::new(plan))
+    }
+
+    fn commit_bytes_max(&self) -> usize {
+        COMMIT_BYTES_MAX
     }
 }

@@ -1,6 +1,6 @@
 //! The simulated target keeps the contract that the real one keeps.
 
-#[path = "../../../testkit/conformance/target.rs"]
+#[path = "../../../testkit/conformance/target/mod.rs"]
 #[expect(unreachable_pub, reason = "a suite that the connectors' tests share")]
 mod suite;
 
@@ -10,9 +10,9 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::target_schema::Dialect;
 
 use crate::history::{BOOK, ITEM, NOTE, plans};
-use crate::new_world;
 use crate::target::SimTarget;
 use crate::world::{Mutant, Shared};
+use crate::{LIMITS, new_world};
 
 impl suite::Subject for Shared {
     type Target = SimTarget;
@@ -31,6 +31,14 @@ impl suite::Subject for Shared {
 
     fn others(&self) -> [Arc<TablePlan>; 2] {
         [BOOK, NOTE].map(|table| Arc::clone(&plans()[table]))
+    }
+
+    fn texts(&self) -> Option<Arc<TablePlan>> {
+        None
+    }
+
+    fn commit_bytes_max(&self) -> usize {
+        LIMITS.bytes_max
     }
 }
 
@@ -60,6 +68,8 @@ fn wrong_targets_do_not_conform() {
         Mutant::EpochOnly,
         Mutant::LowAnew,
         Mutant::HighKept,
+        Mutant::LargeIsTaken,
+        Mutant::BatchKept,
     ] {
         let checked = std::panic::catch_unwind(|| check(Some(mutant)));
         assert!(checked.is_err(), "{mutant:?} passes the suite");

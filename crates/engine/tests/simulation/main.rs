@@ -373,7 +373,7 @@ const MUST_HAPPEN: [&str; 35] = [
 ];
 
 #[test]
-fn the_target_equals_a_serial_replay() {
+fn the_target_equals_a_serial_replay_of_random_histories() {
     if std::env::var(SEED_VARIABLE).is_ok() {
         let (violations, counts) = run(seed(0), None, None);
         assert!(violations.is_empty(), "{violations:#?} {counts:#?}");

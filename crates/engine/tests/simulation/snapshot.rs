@@ -6,7 +6,9 @@ use std::time::Duration;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::{RefusedCell, TablePlan};
+use spanferry_core::position::Position;
 use spanferry_core::scalar::Scalar;
+use spanferry_core::schema::SourceTable;
 use spanferry_core::source::{
     Boundary, HandOff, Range, ReadStatus, RefusedRow, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
 };
@@ -45,9 +47,7 @@ impl Drop for ReadLock {
 fn expect_tables(world: &World, tables: &[Arc<TablePlan>]) -> Result<(), Failure> {
     let now = catalog_now(world).tables;
     for plan in tables {
-        let same = |table: &spanferry_core::schema::SourceTable| {
-            table.name == *plan.name() && table.columns == plan.source.columns
-        };
+        let same = |table: &SourceTable| table.name == *plan.name() && table.columns == plan.source.columns;
         if !now.iter().any(same) && !world.has(SourceFault::ChangedIsOpened) {
             let table = plan.name().table.clone();
             let text = "its definition has changed";
@@ -84,19 +84,7 @@ impl SnapshotSource for SimSource {
             return Err(lost(code::SOURCE_FAILED));
         }
         expect_tables(&world, tables)?;
-        let high = world.committed;
-        world.sessions = (opened[0].at, high);
-        world.count(if low == high {
-            "sessions at one position"
-        } else {
-            "sessions at several positions"
-        });
-        let told = if world.mutant == Some(Mutant::HighIsLow) {
-            low
-        } else {
-            high
-        };
-        let (low, high) = (world.position(low), world.position(told));
+        let (low, high) = ends(&mut world, low, &opened);
         drop(world);
         let mut hand_off = HandOff::NoLock;
         if let Some(lock) = &mut held {
@@ -111,6 +99,23 @@ impl SnapshotSource for SimSource {
             locked_for: Duration::ZERO,
         })
     }
+}
+
+/// `low` and `high` of sessions that have just opened, the first of them behind `low` transactions.
+fn ends(world: &mut World, low: usize, opened: &[SimSession]) -> (Position, Position) {
+    let high = world.committed;
+    world.sessions = (opened[0].at, high);
+    world.count(if low == high {
+        "sessions at one position"
+    } else {
+        "sessions at several positions"
+    });
+    let told = if world.mutant == Some(Mutant::HighIsLow) {
+        low
+    } else {
+        high
+    };
+    (world.position(low), world.position(told))
 }
 
 pub(crate) struct SimSession {

@@ -93,6 +93,28 @@ impl SimStream {
             body: format!("{transaction} {number}").into_bytes(),
         })
     }
+
+    /// Appends what has been committed, up to a bound, unless the stream is cut before.
+    fn fill(&mut self, world: &mut World, pieces: &mut Vec<Piece>, bytes_max: usize) -> Result<(), Failure> {
+        let (pieces_max, mut bytes) = (world.part(usize::MAX, 1, 4), 0);
+        for _ in 0..pieces_max {
+            if bytes >= bytes_max || self.next.0 >= world.committed {
+                break;
+            }
+            if world.fails(4) {
+                world.count(if self.next.1 > 0 {
+                    "stream cut in a transaction"
+                } else {
+                    "stream cut"
+                });
+                return Err(lost(code::SOURCE_FAILED));
+            }
+            let piece = self.piece(world);
+            bytes += piece.iter().map(|piece| piece.body.len()).sum::<usize>();
+            pieces.extend(piece);
+        }
+        Ok(())
+    }
 }
 
 impl ChangeStream for SimStream {
@@ -110,31 +132,14 @@ impl ChangeStream for SimStream {
             return Ok(());
         }
         let mut world = shared.lock();
-        if world.line() != self.line {
-            if world.has(SourceFault::CutIsQuiet) {
-                return Ok(());
-            }
-            return Err(lost(code::SOURCE_FAILED));
+        if world.line() == self.line {
+            world.advance(1);
+            self.fill(&mut world, pieces, bytes_max)
+        } else if world.has(SourceFault::CutIsQuiet) {
+            Ok(())
+        } else {
+            Err(lost(code::SOURCE_FAILED))
         }
-        world.advance(1);
-        let (pieces_max, mut bytes) = (world.part(usize::MAX, 1, 4), 0);
-        for _ in 0..pieces_max {
-            if bytes >= bytes_max || self.next.0 >= world.committed {
-                break;
-            }
-            if world.fails(4) {
-                world.count(if self.next.1 > 0 {
-                    "stream cut in a transaction"
-                } else {
-                    "stream cut"
-                });
-                return Err(lost(code::SOURCE_FAILED));
-            }
-            let piece = self.piece(&mut world);
-            bytes += piece.iter().map(|piece| piece.body.len()).sum::<usize>();
-            pieces.extend(piece);
-        }
-        Ok(())
     }
 }
 

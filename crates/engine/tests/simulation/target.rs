@@ -17,6 +17,7 @@ use spanferry_core::target::{
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{WireReader, WireValue};
 
+use crate::LIMITS;
 use crate::history::{AUTHOR, BOOK, ITEM, State, broken, plans};
 use crate::source::encode;
 use crate::world::{Mutant, Shared, World, number_of};
@@ -72,6 +73,8 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::HighIsLow
             | Mutant::HighKept
             | Mutant::HoldsAnything
+            | Mutant::LargeIsTaken
+            | Mutant::BatchKept
             | Mutant::Source(_),
         )
         | None => holds,
@@ -81,6 +84,15 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
     }
     if world.mutant.is_none() && !world.bare {
         promises(world, commit);
+    }
+    let bytes: usize = commit.data.iter().map(|data| data.rows.byte_len()).sum();
+    if bytes > LIMITS.bytes_max && world.mutant != Some(Mutant::LargeIsTaken) {
+        return Err(CommitError::Rejected(Rejection {
+            status: "INVALID_ARGUMENT".into(),
+            message: format!("{bytes} bytes"),
+            too_large: true,
+            transient: false,
+        }));
     }
     let mut rows = world.target.rows.clone();
     for mutations in &commit.data {
@@ -444,12 +456,11 @@ impl Target for SimTarget {
 
     async fn scan(&self, table: &Arc<TablePlan>) -> Result<SimScan, Failure> {
         let world = self.0.lock();
-        Ok(SimScan(
-            world.target.rows[table.id.0 as usize]
-                .values()
-                .map(|row| encode(row))
-                .collect(),
-        ))
+        let rows = world.target.rows[table.id.0 as usize].values();
+        Ok(SimScan {
+            rest: rows.map(|row| encode(row)).collect(),
+            keeps: world.mutant == Some(Mutant::BatchKept),
+        })
     }
 
     fn commits_in_flight_max(&self) -> usize {
@@ -463,15 +474,21 @@ pub(crate) fn main_key(world: &World) -> Option<FenceKey> {
     control.fences.get(&lane_key(Lane::Apply)).map(|row| row.key)
 }
 
-pub(crate) struct SimScan(Vec<Vec<u8>>);
+pub(crate) struct SimScan {
+    rest: Vec<Vec<u8>>,
+    /// Whether a batch is not cleared before it is filled.
+    keeps: bool,
+}
 
 impl TargetScan for SimScan {
-    async fn next(&mut self, into: &mut RowBatch, _bytes_max: usize) -> Result<bool, Failure> {
-        into.clear();
-        match self.0.pop() {
-            Some(row) => into.push(&row),
-            None => return Ok(false),
+    async fn next(&mut self, into: &mut RowBatch, bytes_max: usize) -> Result<bool, Failure> {
+        if !self.keeps {
+            into.clear();
         }
-        Ok(true)
+        while into.is_empty() || into.byte_len() < bytes_max {
+            let Some(row) = self.rest.pop() else { break };
+            into.push(&row);
+        }
+        Ok(!into.is_empty())
     }
 }

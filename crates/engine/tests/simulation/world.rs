@@ -27,6 +27,10 @@ pub(crate) enum Mutant {
     HighKept,
     /// The source is said to hold whatever a snapshot saw.
     HoldsAnything,
+    /// The target takes a commit above its limit.
+    LargeIsTaken,
+    /// A scan leaves what an earlier batch brought.
+    BatchKept,
     /// The source breaks its contract.
     Source(SourceFault),
 }

@@ -16,6 +16,7 @@ use crate::piece::PieceView;
 enum Step {
     Append { bytes: usize, last: bool },
     Abandon,
+    Seal,
     Sync,
     Crash { seed: u64 },
     Restart,
@@ -29,6 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0_usize..300, any::<bool>()).prop_map(|(bytes, last)| Step::Append { bytes, last }),
         1 => Just(Step::Abandon),
+        1 => Just(Step::Seal),
         4 => Just(Step::Sync),
         2 => any::<u64>().prop_map(|seed| Step::Crash { seed }),
         1 => Just(Step::Restart),
@@ -97,6 +99,7 @@ impl Run {
         match step {
             Step::Append { bytes, last } => self.append(*bytes, *last),
             Step::Abandon => self.abandon(),
+            Step::Seal => self.seal(),
             Step::Sync => self.sync(),
             Step::Crash { seed } => {
                 self.disk.crash(*seed);
@@ -149,6 +152,13 @@ impl Run {
                 }
             }
             Err(error) => self.expect_poison(&error),
+        }
+    }
+
+    /// Changes nothing that a reader sees.
+    fn seal(&mut self) {
+        if let Err(error) = self.core.seal(|| b"mariadb:".to_vec()) {
+            self.expect_poison(&error);
         }
     }
 

@@ -15,6 +15,7 @@ use super::watch;
 use crate::catalog;
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::identity;
 use crate::owned;
 use crate::source::{MysqlSource, position, unreadable};
 use crate::sql;
@@ -51,6 +52,8 @@ impl SnapshotSource for MysqlSource {
             connections.push(connection);
         }
         let mut locker = self.connect().await.map_err(|error| self.failure(error))?;
+        let server = expect_one_server(&mut control, connections.iter_mut().chain([&mut locker])).await;
+        let server = server.map_err(|error| self.failure(error))??;
         let begun = Instant::now();
         let (hand_off, held_from) = acquire(&mut locker, tables, lock)
             .await
@@ -80,7 +83,7 @@ impl SnapshotSource for MysqlSource {
             sessions = connections.len(),
             "snapshot opened"
         );
-        let seats = watch::start(self, control, &watched)
+        let seats = watch::start(self, control, server, &watched)
             .await
             .map_err(|error| self.failure(error))?;
         let sessions = connections.into_iter().zip(seats);
@@ -180,6 +183,25 @@ impl MysqlSource {
         let failure = Failure::new(code::SOURCE_SETTING, class, control.address(), text);
         Err(failure.hint("End them with `XA COMMIT` or `XA ROLLBACK`; `XA RECOVER` lists them."))
     }
+}
+
+/// All connections must have reached one server, which is returned: an address may stand for several, of which one lags behind
+/// another, and positions and locks of one say nothing of what the others show.
+async fn expect_one_server(
+    control: &mut Connection,
+    others: impl Iterator<Item = &mut Connection>,
+) -> Result<Result<String, Failure>, MysqlError> {
+    let server = identity::of_server(control).await?;
+    for other in others {
+        if identity::of_server(other).await? != server {
+            let class = Class::Retry { after: None };
+            let text = "the snapshot's connections reached different servers under one address";
+            let failure = Failure::new(code::SNAPSHOT_LOST, class, control.address(), text);
+            let hint = "Name one server as the source: no address that spreads connections over several (a reader endpoint, a balancing proxy).";
+            return Ok(Err(failure.hint(hint)));
+        }
+    }
+    Ok(Ok(server))
 }
 
 /// Pins what changes values, and what would end a long read. Whether the session gives a table's lock back after a range.

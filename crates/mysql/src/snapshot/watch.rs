@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::identity;
 use crate::source::MysqlSource;
 use crate::sql;
 
@@ -27,6 +28,8 @@ const PROBES_MAX: usize = 256;
 /// What the sessions of one snapshot hold; the last of them ends the watching task.
 #[derive(Debug)]
 struct Watch {
+    /// The server whose sessions they are: numbers of sessions mean others elsewhere.
+    server: String,
     sessions: Mutex<Vec<Held>>,
     task: OnceLock<AbortHandle>,
 }
@@ -116,10 +119,11 @@ impl Watch {
     }
 }
 
-/// Starts the watch over sessions, given by number and whether they give locks back; `connection` is its own.
+/// Starts the watch over sessions of `server`, given by number and whether they give locks back; `connection` is its own.
 pub(super) async fn start(
     source: &MysqlSource,
     connection: Connection,
+    server: String,
     sessions: &[(u32, bool)],
 ) -> Result<Vec<Seat>, MysqlError> {
     let connection = prepared(connection).await?;
@@ -129,6 +133,7 @@ pub(super) async fn start(
         yielded: None,
     });
     let watch = Arc::new(Watch {
+        server,
         sessions: Mutex::new(held.collect()),
         task: OnceLock::new(),
     });
@@ -172,7 +177,7 @@ async fn look(
 ) -> Result<(), MysqlError> {
     let connection = match connection {
         Some(connection) => connection,
-        none => none.insert(prepared(source.connect().await?).await?),
+        none => none.insert(prepared(connect_again(source, &watch.server).await?).await?),
     };
     for table in watch.tables_after(last.as_deref()) {
         let waits = must_wait(connection, &table).await?;
@@ -193,6 +198,17 @@ async fn look(
         }
     }
     Ok(())
+}
+
+/// A new connection; the address may have come to stand for another server meanwhile.
+async fn connect_again(source: &MysqlSource, server: &str) -> Result<Connection, MysqlError> {
+    let mut connection = source.connect().await?;
+    if identity::of_server(&mut connection).await? != server {
+        return Err(MysqlError::Protocol {
+            expected: "the server that the snapshot was opened at",
+        });
+    }
+    Ok(connection)
 }
 
 async fn prepared(mut connection: Connection) -> Result<Connection, MysqlError> {
@@ -241,6 +257,7 @@ mod tests {
             yielded: None,
         };
         Watch {
+            server: String::new(),
             sessions: Mutex::new(vec![held(&tables[..half]), held(&tables[half..])]),
             task: OnceLock::new(),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spanferry_core::finding::Severity;
-use spanferry_core::position::{GtidSet, MariadbGtids, Position, ServerUuid, TransactionId};
+use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::schema::{SourceColumn, SourceTable};
 use spanferry_core::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource};
 
@@ -12,6 +12,8 @@ use super::{A, B, Bench, CREATED, Statement, Subject, Writer, delete, in_time, i
 
 /// How far ahead of the source a position is that it cannot hold.
 const FAR_AHEAD: u64 = 1_000_000;
+/// A MySQL server that is none of the subject's.
+const STRANGER: &str = "5a5a5a5a-71ca-11e1-9e33-c80aa9429562";
 /// Transactions that a stream is ahead of `position` with, if ever.
 const HELD_TRANSACTIONS: i64 = 20;
 
@@ -141,39 +143,24 @@ async fn check_holds<S: Subject>(subject: &S) {
 pub(super) async fn strangers<S: Subject>(bench: &Bench<S>) -> [Position; 3] {
     let transactions = capture(&bench.source, &bench.start).await;
     let end = bench.source.position().await.unwrap();
-    let (mut ahead, mut other) = (end.clone(), end.clone());
-    match &transactions.last().expect("something was committed").id {
-        TransactionId::Mysql { server, tag, number } => {
-            let (tag, number) = (tag.clone(), number + FAR_AHEAD);
-            let server = *server;
-            ahead
-                .advance(&TransactionId::Mysql { server, tag, number })
-                .unwrap();
-            let server = ServerUuid([0x5a; 16]);
-            let (tag, number) = (String::new(), 1);
-            other
-                .advance(&TransactionId::Mysql { server, tag, number })
-                .unwrap();
-            [
-                ahead,
-                other,
-                Position::Mariadb(MariadbGtids::parse("0-1-1").unwrap()),
-            ]
-        }
+    let texts = match &transactions.last().expect("something was committed").id {
+        TransactionId::Mysql { server, number, .. } => [
+            format!("{end},{server}:{}", number + FAR_AHEAD),
+            format!("{end},{STRANGER}:1"),
+            "mariadb:0-1-1".to_owned(),
+        ],
         TransactionId::Mariadb {
             domain,
             server,
             number,
-        } => {
-            let text = format!("{domain}-{server}-{}", number + FAR_AHEAD);
-            ahead.advance(&TransactionId::parse(&text).unwrap()).unwrap();
+        } => [
+            format!("mariadb:{domain}-{server}-{}", number + FAR_AHEAD),
             // The same length, but the last was written by another server.
-            let text = format!("mariadb:{domain}-{}-{number}", server + 1);
-            other = Position::parse(&text).unwrap();
-            let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1";
-            [ahead, other, Position::Mysql(GtidSet::parse(set).unwrap())]
-        }
-    }
+            format!("mariadb:{domain}-{}-{number}", server + 1),
+            format!("mysql:{STRANGER}:1"),
+        ],
+    };
+    texts.map(|text| Position::parse(&text).unwrap())
 }
 
 /// What a stream has brought is held at once, also before `position` shows it.
