@@ -34,9 +34,7 @@ pub trait SchemaSource: Send + Sync + 'static {
 
     /// What the source bears at this moment, as far as the account may see it; a source that shows nothing of it has the default.
     /// Cancellation: safe.
-    fn strain(&self) -> impl Future<Output = Result<Strain, Failure>> + Send {
-        std::future::ready(Ok(Strain::default()))
-    }
+    fn strain(&self) -> impl Future<Output = Result<Strain, Failure>> + Send;
 
     /// Text that names the source's history for a person: server UUID or domain and server id, version, host.
     fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;

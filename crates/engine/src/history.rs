@@ -147,7 +147,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use spanferry_core::schema::Catalog;
-    use spanferry_core::source::CheckRequest;
+    use spanferry_core::source::{CheckRequest, Strain};
     use spanferry_core::target::TablePhase;
 
     use super::*;
@@ -174,6 +174,10 @@ mod tests {
         async fn holds(&self, _position: &Position) -> Result<bool, Failure> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(true)
+        }
+
+        async fn strain(&self) -> Result<Strain, Failure> {
+            unreachable!("only its history is asked for")
         }
 
         async fn identity(&self) -> Result<String, Failure> {

@@ -1,11 +1,13 @@
 //! The source's schema and the position of its history.
 
+use std::time::Duration;
+
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::position::Position;
 use spanferry_core::schema::{Catalog, SourceType};
-use spanferry_core::source::{CheckRequest, SchemaSource};
+use spanferry_core::source::{CheckRequest, SchemaSource, Strain};
 use spanferry_core::wire;
 
 use crate::history::catalog;
@@ -82,6 +84,16 @@ impl SchemaSource for SimSource {
     async fn holds(&self, position: &Position) -> Result<bool, Failure> {
         let world = self.0.lock();
         Ok(world.mutant == Some(Mutant::HoldsAnything) || world.holds(position))
+    }
+
+    async fn strain(&self) -> Result<Strain, Failure> {
+        let world = self.0.lock();
+        // Now and then it is a replica far behind, whose load is slowed down.
+        let is_far_behind = !world.bare && world.committed % 3 == 0;
+        Ok(Strain {
+            undo_transactions: Some(world.committed as u64),
+            replica_lag: is_far_behind.then_some(Duration::from_secs(90)),
+        })
     }
 
     async fn identity(&self) -> Result<String, Failure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use spanferry_core::finding::Severity;
 use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::schema::{SourceColumn, SourceTable};
-use spanferry_core::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource};
+use spanferry_core::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource, SnapshotSource};
 
 use super::model::{Assembly, capture};
 use super::{A, B, Bench, CREATED, Statement, Subject, Writer, delete, in_time, insert};
@@ -21,6 +21,7 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     check_catalog(subject).await;
     check_findings(subject).await;
     check_position(subject).await;
+    check_strain(subject).await;
     check_holds(subject).await;
     check_sent_is_held(subject).await;
 }
@@ -67,6 +68,17 @@ async fn check_catalog<S: Subject>(subject: &S) {
         (now.pop().map(|(name, ..)| name), now)
     };
     assert_eq!((created.as_deref(), rest), (Some(CREATED), after));
+}
+
+/// A source that replicates from nobody is behind nobody, and says so beside an open snapshot and again.
+async fn check_strain<S: Subject>(subject: &S) {
+    let bench = Bench::new(subject).await;
+    let snapshot = bench.source.open(&bench.plans, 1, true).await.unwrap();
+    for _ in 0..2 {
+        let strain = in_time("what the source bears", bench.source.strain()).await.unwrap();
+        assert_eq!(strain.replica_lag, None);
+    }
+    drop(snapshot);
 }
 
 /// A check finds nothing in the way of good tables, names one that is not there, and says the same again.
