@@ -104,6 +104,35 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
     })
 }
 
+/// Takes the tables of a group back to the start in a status that was written before they were emptied. By name: another run may
+/// have numbered its groups otherwise.
+pub(crate) fn empty_group(status: &mut Value, tables: &[&str]) {
+    let is_emptied = |name: &Value| name.as_str().is_some_and(|name| tables.contains(&name));
+    for table in status["tables"].as_array_mut().into_iter().flatten() {
+        if is_emptied(&table["name"]) {
+            table["phase"] = json!(TablePhase::Pending.word());
+            table["rows_loaded"] = json!(0);
+            table["bytes_loaded"] = json!(0);
+            table["stopped"] = Value::Null;
+        }
+    }
+    for known in status["groups"].as_array_mut().into_iter().flatten() {
+        if known["tables"].as_array().into_iter().flatten().any(is_emptied) {
+            known["phase"] = json!(TablePhase::Pending.word());
+        }
+    }
+    for name in ["rows_loaded", "rows_estimate"] {
+        let tables = status["tables"].as_array().into_iter().flatten();
+        let sum: u64 = tables.filter_map(|table| table[name].as_u64()).sum();
+        status[name] = json!(sum);
+    }
+    // What stopped them is no more; what is left out of them still is.
+    if let Some(findings) = status["findings"].as_array_mut() {
+        findings.retain(|finding| finding["severity"] != "blocking" || !is_emptied(&finding["table"]));
+    }
+    status["caught_up"] = json!(false);
+}
+
 /// Rows that the load of a table makes: the source's estimate, until the table is loaded and the number known.
 fn rows_expected(table: &TableProgress) -> u64 {
     match table.phase {
@@ -173,6 +202,7 @@ fn table_verdict(table: &TableVerdict) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spanferry_core::finding::Subject;
     use spanferry_engine::verify::{DifferentKey, Kind};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
@@ -192,6 +222,53 @@ mod tests {
             Value::Array(items) => items.iter().for_each(expect_documented),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
+    }
+
+    #[test]
+    fn an_emptied_group_is_told_as_pending() {
+        let table = |name: &str, group| TableProgress {
+            name: name.into(),
+            phase: TablePhase::Constrained,
+            rows_estimate: 7,
+            rows_loaded: 5,
+            bytes_loaded: 1,
+            group,
+            stopped: None,
+        };
+        let snapshot = Snapshot {
+            tables: vec![table("a", 0), table("b", 1)],
+            caught_up: true,
+            findings: vec![
+                Finding::new(
+                    code::DDL_SEEN,
+                    Severity::Blocking,
+                    Subject::table("b"),
+                    "ALTER TABLE",
+                ),
+                Finding::new(code::LEFT_OUT, Severity::Warning, Subject::table("b"), "the view"),
+            ],
+            ..Snapshot::default()
+        };
+        let mut status = status(&snapshot, &Rates::default(), 1);
+        empty_group(&mut status, &["b"]);
+        assert_eq!(
+            (&status["caught_up"], &status["rows_loaded"]),
+            (&json!(false), &json!(5))
+        );
+        assert_eq!(
+            (&status["groups"][0]["phase"], &status["groups"][1]["phase"]),
+            (&json!("constrained"), &json!("pending"))
+        );
+        assert_eq!(
+            (
+                &status["tables"][0]["rows_loaded"],
+                &status["tables"][1]["rows_loaded"]
+            ),
+            (&json!(5), &json!(0))
+        );
+        assert_eq!(status["tables"][1]["phase"], "pending");
+        assert_eq!(status["findings"].as_array().unwrap().len(), 1);
+        assert_eq!(status["findings"][0]["severity"], "warning");
     }
 
     #[test]

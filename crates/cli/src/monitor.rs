@@ -12,7 +12,7 @@ use crate::args::Output;
 use crate::clock::now_us;
 use crate::rates::Meter;
 use crate::screen::Screen;
-use crate::state_dir::StateDir;
+use crate::state_dir::{STATUS, StateDir};
 use crate::{json, render, standing};
 
 /// How often status.json and the bars are renewed.
@@ -71,7 +71,7 @@ impl Monitor {
             status["running"] = json!(false);
             status["state"] = json!("ended");
         }
-        if let Err(failure) = state.write("status.json", status.to_string().as_bytes()) {
+        if let Err(failure) = state.write(STATUS, status.to_string().as_bytes()) {
             tracing::error!(failure = %failure.for_log(), "the status cannot be written");
         }
         self.show_findings(&snapshot);

@@ -57,7 +57,10 @@ impl Plan {
         } else {
             (code::STATE_FOREIGN, "it holds no migration")
         };
-        let missing = || Failure::new(code, Class::StopMigration, settings.target_text(), text);
+        let missing = || {
+            Failure::new(code, Class::StopMigration, settings.target_text(), text)
+                .hint("Name the target that holds the migration, or the state directory that remembers it.")
+        };
         self.control.as_ref().ok_or_else(missing)
     }
 }

@@ -178,6 +178,14 @@ impl Settings {
                 "needs `--dialect googlesql` or `--dialect postgresql`",
             ));
         }
+        if let Some(name) = target
+            .as_ref()
+            .filter(|name| create_database && !name.can_be_created())
+        {
+            let text = format!("Spanner creates no database of the id `{}`", name.database());
+            let form = "It takes 2 to 30 lower-case letters, digits, `_` and `-`, a letter first and a letter or digit last.";
+            return Err(usage("--target", text).hint(form));
+        }
         let password_file = file.source_password_file;
         let retention = common.following.log_retention.or(file.log_retention);
         let mut settings = Settings {

@@ -161,7 +161,8 @@ fn table_line(table: &Value, columns: usize) -> String {
         line += &format!(" {}", bar(table));
     }
     line += &format!(" {:>13} rows", count(&table["rows_loaded"]));
-    if table["phase"] == "loading" {
+    // A process that is gone has no rate.
+    if table["phase"] == "loading" && rate(&table["rows_per_second"]) > 0.0 {
         line += &format!(
             ", {}/s{}",
             whole(&table["rows_per_second"]),

@@ -39,8 +39,10 @@ pub(crate) const MIGRATE: &str = "migrate";
 
 /// The change log's folder in the state directory.
 const LOG: &str = "log";
+/// Figures of the last run in it, for `status`.
+pub(crate) const STATUS: &str = "status.json";
 /// Files in it that describe a run which has not been ended.
-const RUN_FILES: [&str; 2] = ["status.json", run_file::NAME];
+const RUN_FILES: [&str; 2] = [STATUS, run_file::NAME];
 
 /// Who holds a state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +69,8 @@ impl StateDir {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(disk_failed(path, "the state directory cannot be made"))?;
+            .map_err(disk_failed(path, "the state directory cannot be made"))
+            .map_err(|failure| failure.hint("Name one that this user may write with `--state-dir`."))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)

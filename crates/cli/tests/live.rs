@@ -246,8 +246,19 @@ async fn a_ddl_stops_its_group_and_resync_brings_it_back() {
         status == 4 && text.contains("SF-5001") && text.contains("resync a"),
         "{status}: {text}"
     );
+    // The columns are no longer those of the target: that table is named, the other one compared.
+    let (status, text) = world.verify();
+    assert!(
+        status == 4
+            && text.contains("not compared: `a` has another definition")
+            && text.contains("equal: 2 rows"),
+        "{status}: {text}"
+    );
     let (status, text) = support::said(&world.run("resync", &["a", "--yes"]));
     assert_eq!(status, 0, "{text}");
+    let status = world.status().unwrap();
+    let blocking = |finding: &&serde_json::Value| finding["severity"] == "blocking";
+    assert_eq!(status["findings"].as_array().unwrap().iter().find(blocking), None);
     world.expect_drained();
     world.expect_equal();
 }

@@ -188,6 +188,11 @@ async fn a_program_can_read_every_line() {
     assert_eq!(read(&world, "check", &["--exclude", "bad"]).0, Some(0));
     let (_, lines) = read(&world, "resync", &["good", "--yes"]);
     assert_eq!(lines[0]["emptied"][0], "good");
+    let (_, lines) = read(&world, "status", &[]);
+    assert_eq!(
+        (&lines[0]["caught_up"], &lines[0]["tables"][0]["phase"]),
+        (&false.into(), &"pending".into())
+    );
     let output = world.run("resync", &["goood", "--yes", "--output", "json"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let error = &expect_documented("error", &text)[0]["error"];
@@ -297,6 +302,20 @@ fn options_say_what_they_take() {
     ] {
         check(run(&["check", option, value]), 2, &[words]);
     }
+    let target = "projects/p/instances/i/databases/Shop";
+    let create = [
+        "check",
+        "--create-database",
+        "--dialect",
+        "googlesql",
+        "--target",
+        target,
+    ];
+    check(
+        run(&create),
+        2,
+        &["no database of the id `Shop`", "hint: It takes 2 to 30"],
+    );
     for (finding, words) in [
         ("SF-1", "expected a known code"),
         ("SF-2007", "`SF-2007` cannot be accepted"),

@@ -189,8 +189,9 @@ pub(crate) fn convert_foreign_keys(plans: &mut [TablePlan], names: &mut Names, f
 fn tell_actions(source: &SourceTable, key: &SourceForeignKey, findings: &mut Vec<Finding>) {
     for (event, action) in [("DELETE", key.on_delete), ("UPDATE", key.on_update)] {
         if action != ForeignKeyAction::NoAction {
+            let words = action.words();
             let text =
-                format!("ON {event} {action:?} is not carried: the foreign key has no action at the target");
+                format!("ON {event} {words} is not carried: the foreign key has no action at the target");
             findings.push(finding(
                 source,
                 &key.name,

@@ -244,6 +244,18 @@ pub enum ForeignKeyAction {
     SetDefault,
 }
 
+impl ForeignKeyAction {
+    /// The words of SQL.
+    pub fn words(self) -> &'static str {
+        match self {
+            ForeignKeyAction::NoAction => "NO ACTION",
+            ForeignKeyAction::Cascade => "CASCADE",
+            ForeignKeyAction::SetNull => "SET NULL",
+            ForeignKeyAction::SetDefault => "SET DEFAULT",
+        }
+    }
+}
+
 /// One foreign key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceForeignKey {

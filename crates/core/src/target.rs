@@ -289,7 +289,7 @@ pub trait Target: Send + Sync + 'static {
     /// A scan in progress.
     type Scan: TargetScan;
 
-    /// Looks at the database. A missing one is the failure `TARGET_MISSING`.
+    /// Looks at the database. A missing one is the failure `TARGET_MISSING`, a missing instance `TARGET_INSTANCE_MISSING`.
     fn describe(&self) -> impl Future<Output = Result<TargetDescription, Failure>> + Send;
 
     /// Creates the database; fails if it is there.

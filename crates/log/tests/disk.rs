@@ -42,6 +42,13 @@ async fn create(directory: &Path, options: LogOptions) -> Result<DiskLog, LogErr
     .await
 }
 
+fn segments_of(segment_bytes: u64) -> LogOptions {
+    LogOptions {
+        segment_bytes,
+        ..LogOptions::default()
+    }
+}
+
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory)
         .unwrap()
@@ -151,11 +158,7 @@ async fn the_budget_is_a_failure_to_be_repeated() {
 #[tokio::test]
 async fn a_start_for_a_late_position_is_late() {
     let scratch = Scratch::new();
-    let options = LogOptions {
-        segment_bytes: 1000,
-        ..LogOptions::default()
-    };
-    let log = create(scratch.path(), options).await.unwrap();
+    let log = create(scratch.path(), segments_of(1000)).await.unwrap();
     let mut writer = log.writer().await.unwrap();
     for number in 1..=40 {
         writer.append(&mut [piece(number, vec![0; 300])]).await.unwrap();
@@ -174,15 +177,7 @@ async fn a_start_for_a_late_position_is_late() {
 #[tokio::test]
 async fn erasing_leaves_an_empty_directory() {
     let scratch = Scratch::new();
-    let log = create(
-        scratch.path(),
-        LogOptions {
-            segment_bytes: 100,
-            ..LogOptions::default()
-        },
-    )
-    .await
-    .unwrap();
+    let log = create(scratch.path(), segments_of(100)).await.unwrap();
     let mut writer = log.writer().await.unwrap();
     for number in 1..=5 {
         writer.append(&mut [piece(number, vec![0; 100])]).await.unwrap();
@@ -198,15 +193,7 @@ async fn erasing_leaves_an_empty_directory() {
 #[tokio::test]
 async fn pieces_larger_than_any_buffer_go_through() {
     let scratch = Scratch::new();
-    let log = create(
-        scratch.path(),
-        LogOptions {
-            segment_bytes: 8 << 20,
-            ..LogOptions::default()
-        },
-    )
-    .await
-    .unwrap();
+    let log = create(scratch.path(), segments_of(8 << 20)).await.unwrap();
     let mut writer = log.writer().await.unwrap();
     let sizes = [0, 1, (1 << 20) - 100, 1 << 20, 20 << 20, 3, (3 << 20) + 7];
     for (number, size) in (1_u64..).zip(sizes) {
@@ -248,15 +235,7 @@ async fn dropping_the_log_ends_waiting_readers() {
 #[tokio::test]
 async fn damage_is_reported_with_file_offset_and_hint() {
     let scratch = Scratch::new();
-    let log = create(
-        scratch.path(),
-        LogOptions {
-            segment_bytes: 100,
-            ..LogOptions::default()
-        },
-    )
-    .await
-    .unwrap();
+    let log = create(scratch.path(), segments_of(100)).await.unwrap();
     let mut writer = log.writer().await.unwrap();
     for number in 1..=3 {
         writer.append(&mut [piece(number, vec![0; 100])]).await.unwrap();

@@ -45,6 +45,16 @@ impl DatabaseName {
     pub fn database(&self) -> &str {
         &self.database
     }
+
+    /// Whether Spanner creates a database of this id: 2 to 30 lower-case letters, digits, `_` and `-`, a letter first and neither
+    /// `_` nor `-` last (documentation of `CREATE DATABASE`).
+    pub fn can_be_created(&self) -> bool {
+        let id = &self.database;
+        (2..=30).contains(&id.len())
+            && id.starts_with(|first: char| first.is_ascii_lowercase())
+            && !id.ends_with(['_', '-'])
+            && !id.contains(|character: char| character.is_ascii_uppercase())
+    }
 }
 
 impl FromStr for DatabaseName {
@@ -102,6 +112,20 @@ mod tests {
     fn check(text: &str, expected: Option<&str>) {
         let parsed = text.parse::<DatabaseName>();
         assert_eq!(parsed.ok().map(|name| name.path()).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn what_can_be_created() {
+        let check = |id: &str, expected: bool| {
+            let name: DatabaseName = format!("projects/p/instances/i/databases/{id}").parse().unwrap();
+            assert_eq!(name.can_be_created(), expected, "{id}");
+        };
+        check("ab", true);
+        check("shop_2-eu", true);
+        check(&"a".repeat(30), true);
+        for wrong in ["a", "Shop", "1shop", "shop-", "shop_", &"a".repeat(31)] {
+            check(wrong, false);
+        }
     }
 
     #[test]

@@ -89,6 +89,12 @@ async fn a_missing_database_is_named_and_created_once() {
             target.read_control().await.unwrap_err().code,
             code::TARGET_MISSING
         );
+        let elsewhere = format!("projects/test/instances/absent/databases/{name}");
+        let elsewhere = SpannerTarget::new(emulator.client_of(&elsewhere));
+        assert_eq!(
+            elsewhere.describe().await.unwrap_err().code,
+            code::TARGET_INSTANCE_MISSING
+        );
         target.create_database(dialect).await.unwrap();
         let found = target.describe().await.unwrap();
         assert_eq!(

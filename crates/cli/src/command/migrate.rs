@@ -1,5 +1,6 @@
 //! `spanferry migrate`: from an empty target to one that follows the source; the same command line resumes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -78,15 +79,15 @@ async fn migrate(
     let (prepared, progress) = start(session, settings, state, &mut plan)
         .await
         .inspect_err(ends)?;
-    let unsaid = progress.snapshot().findings.len();
-    plan.findings
+    let (said, unsaid) = plan
+        .findings
         .into_iter()
-        .for_each(|finding| progress.find(finding));
-    let said = if reported {
-        unsaid..progress.snapshot().findings.len()
-    } else {
-        0..0
-    };
+        .partition(|finding| reported || is_known_on_resume(finding, settings));
+    let said = found(&progress, said);
+    found(&progress, unsaid);
+    if !reported {
+        tell_resumed(said.len(), settings);
+    }
     let shown = StopSignal::new();
     let watcher = tokio::spawn(monitor::watch(
         Arc::clone(&progress),
@@ -111,6 +112,31 @@ async fn migrate(
     outcome.not_carried.retain(|table| settings.selects(table));
     conclude(&outcome, &progress, settings, state)?;
     Ok(outcome.exit_status())
+}
+
+/// Adds findings to the counters; the places that they take there.
+fn found(progress: &Progress, findings: Vec<Finding>) -> Range<usize> {
+    let places = || progress.snapshot().findings.len();
+    let first = places();
+    for finding in findings {
+        progress.find(finding);
+    }
+    first..places()
+}
+
+/// Whether a person has read it when the migration began: it is about the schema, or about a setting worth knowing. A program
+/// is told all of every run.
+fn is_known_on_resume(finding: &Finding, settings: &Settings) -> bool {
+    settings.output == Output::Text && finding.code.exit() == Exit::Told
+}
+
+fn tell_resumed(known: usize, settings: &Settings) {
+    if settings.output == Output::Text {
+        let findings = render::counted(known, "finding");
+        render::tell(&format!(
+            "resumes; {findings} as at the start, which `spanferry check` lists"
+        ));
+    }
 }
 
 fn migration(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_engine::prepare::{PrepareOptions, prepare};
@@ -12,11 +12,11 @@ use crate::args::{Output, ResyncArgs};
 use crate::command::migrate::renumber;
 use crate::interrupt::or_interrupted;
 use crate::nearest::nearest;
-use crate::render;
 use crate::run_file::source_name;
 use crate::session::{Plan, Session};
 use crate::settings::{Settings, usage};
-use crate::state_dir::StateDir;
+use crate::state_dir::{STATUS, StateDir};
+use crate::{json, render};
 
 /// Empties a group after asking. `migrate` must not be running.
 pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Failure> {
@@ -56,6 +56,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         resync(&prepared, table.group).await
     };
     or_interrupted("resync", empty).await?;
+    correct_status(&state, &names)?;
     match settings.output {
         Output::Text => render::say(&format!(
             "resync: {} emptied; `spanferry migrate` loads them anew",
@@ -64,6 +65,20 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         Output::Json => render::say_json(&json!({"emptied": names, "group": table.group.0})),
     }
     Ok(0)
+}
+
+/// What an earlier run has written for `status` holds no more.
+fn correct_status(state: &StateDir, emptied: &[&str]) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(state.path().join(STATUS));
+    let Ok(mut status) = text
+        .map_err(drop)
+        .and_then(|text| text.parse::<Value>().map_err(drop))
+    else {
+        // No run has written one here, or none that can be read, which `status` tells.
+        return Ok(());
+    };
+    json::empty_group(&mut status, emptied);
+    state.write(STATUS, status.to_string().as_bytes())
 }
 
 fn unknown_table(table: &str, plan: &Plan) -> Failure {

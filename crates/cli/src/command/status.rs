@@ -10,7 +10,7 @@ use spanferry_core::finding::Subject;
 use crate::args::Output;
 use crate::clock::now_us;
 use crate::settings::Settings;
-use crate::state_dir::{MIGRATE, Owner, StateDir};
+use crate::state_dir::{MIGRATE, Owner, STATUS, StateDir};
 use crate::{render, run_file::RunFile, standing};
 
 /// A running process renews its figures every second; older ones than this are told as old.
@@ -22,7 +22,7 @@ const FINDINGS_SHOWN_MAX: usize = 20;
 pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     let directory = &settings.state_dir;
     let object = directory.display().to_string();
-    let text = std::fs::read_to_string(directory.join("status.json")).map_err(|cause| {
+    let text = std::fs::read_to_string(directory.join(STATUS)).map_err(|cause| {
         let text = "no migration has run with this state directory";
         Failure::new(code::USAGE, Class::StopMigration, object.clone(), text)
             .hint("Name the migration's own directory with `--state-dir`.")

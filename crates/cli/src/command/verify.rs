@@ -7,6 +7,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_core::reached::Reached;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
+use spanferry_engine::prepare::definition_of;
 use spanferry_engine::verify::{Counters, Kind, TableVerdict, verify};
 use tokio::time::interval;
 
@@ -24,25 +25,23 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
     let mut plan = session.plan(settings).await?;
     let control = plan.need_control(settings)?.clone();
-    let not_carried = keep_to_recorded_tables(&mut plan, &control);
+    let mut not_compared = keep_to_comparable_tables(&mut plan, &control);
     let verdicts = compare(&session, &plan, &applied(&control)?, settings.output).await?;
-    let not_compared: Vec<&String> = control
+    let is_told = |table: &String| {
+        verdicts.iter().any(|verdict| verdict.name == *table)
+            || not_compared.iter().any(|(known, _)| known == table)
+    };
+    let gone: Vec<String> = control
         .tables
         .keys()
-        .filter(|table| verdicts.iter().all(|verdict| verdict.name != **table))
+        .filter(|table| !is_told(table))
+        .cloned()
         .collect();
-    for table in &not_compared {
-        render::tell(&format!(
-            "not compared: `{table}` is not at the source, or not selected"
-        ));
+    not_compared.extend(gone.into_iter().map(|table| (table, GONE)));
+    for (table, why) in &not_compared {
+        render::tell(&format!("not compared: `{table}` {why}"));
     }
-    for table in &not_carried {
-        render::tell(&format!(
-            "not compared: `{table}` is at the source and selected, but the migration does not carry it"
-        ));
-    }
-    let equal =
-        verdicts.iter().all(TableVerdict::is_equal) && not_compared.is_empty() && not_carried.is_empty();
+    let equal = verdicts.iter().all(TableVerdict::is_equal) && not_compared.is_empty();
     if settings.output == Output::Json {
         render::say_json(&json::verdict(&verdicts, equal));
     } else {
@@ -51,19 +50,25 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     Ok(if equal { 0 } else { Exit::SetAside.status() })
 }
 
-/// Leaves the plan the tables that the migration has recorded; the names of the others, whose rows are not at the target: they were
-/// created later, or the first start has died before it recorded any.
-fn keep_to_recorded_tables(plan: &mut Plan, control: &ControlState) -> Vec<String> {
-    let mut not_carried = Vec::new();
+/// Why a table is not compared.
+const GONE: &str = "is not at the source, or not selected";
+const NOT_CARRIED: &str = "is at the source and selected, but the migration does not carry it";
+const REDEFINED: &str = "has another definition at the source than the migration began with; `spanferry resync` it, and `migrate`";
+
+/// Leaves the plan the tables that the target holds as they are at the source; the names of the others, with the reason. Those that
+/// the migration has not recorded were created later, or the first start has died before it recorded any.
+fn keep_to_comparable_tables(plan: &mut Plan, control: &ControlState) -> Vec<(String, &'static str)> {
+    let mut others = Vec::new();
     plan.plans.retain(|plan| {
         let name = &plan.name().table;
-        let is_recorded = control.tables.contains_key(name);
-        if !is_recorded {
-            not_carried.push(name.clone());
-        }
-        is_recorded
+        let why = match control.tables.get(name) {
+            None => Some(NOT_CARRIED),
+            Some(row) => (row.definition != definition_of(plan)).then_some(REDEFINED),
+        };
+        others.extend(why.map(|why| (name.clone(), why)));
+        why.is_none()
     });
-    not_carried
+    others
 }
 
 /// Compares the plan's tables and shows how far it is.

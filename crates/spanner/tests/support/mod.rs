@@ -37,9 +37,12 @@ impl Emulator {
 
     /// A client of a database in it, which need not exist.
     pub(crate) fn client(&self, database: &str) -> Client {
-        let name = format!("spanner://projects/test/instances/test/databases/{database}")
-            .parse()
-            .unwrap();
+        self.client_of(&format!("projects/test/instances/test/databases/{database}"))
+    }
+
+    /// The same, by its whole path.
+    pub(crate) fn client_of(&self, path: &str) -> Client {
+        let name = path.parse().unwrap();
         let choice = EndpointChoice {
             emulator_host: Some(self.address.clone()),
             ..EndpointChoice::default()

@@ -1,0 +1,11 @@
+//! A Spanner database as the target of a migration.
+
+mod assemble;
+mod describe;
+mod epoch;
+mod scan;
+mod spanner;
+mod state;
+
+pub use scan::SpannerScan;
+pub use spanner::SpannerTarget;

@@ -1,0 +1,104 @@
+//! The control tables, read as they stand at one timestamp.
+
+use std::collections::BTreeMap;
+
+use prost_types::Timestamp;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::target::{ControlState, FenceRow};
+
+use super::SpannerTarget;
+use crate::control::{
+    self, FENCE_COLUMNS, FENCES, MIGRATION, MIGRATION_COLUMNS, OwnedMigration, PREFIX, RANGE_COLUMNS, RANGES,
+    StoredFence, TABLE_COLUMNS, TABLES,
+};
+use crate::failure::{failure, first_failure, malformed};
+use crate::read::{Keys, Read, ReadAt};
+use crate::row::MalformedRow;
+
+impl SpannerTarget {
+    /// What they hold; nothing if one of them is missing or no migration is recorded.
+    pub(super) async fn control_state(&self) -> Result<Option<ControlState>, Failure> {
+        let present = self.client.table_names(PREFIX).await.map_err(first_failure)?;
+        if control::definitions()
+            .iter()
+            .any(|table| !present.contains(&table.name))
+        {
+            return Ok(None);
+        }
+        let (migrations, at) = self
+            .control_rows(
+                MIGRATION,
+                &MIGRATION_COLUMNS,
+                ReadAt::Strong,
+                control::read_migration,
+            )
+            .await?;
+        let Some(OwnedMigration { migration, .. }) = migrations.into_iter().next() else {
+            return Ok(None);
+        };
+        let at = at.ok_or_else(|| {
+            Failure::new(
+                code::TARGET_FAILED,
+                Class::StopMigration,
+                format!("table {MIGRATION}"),
+                "the target did not say at which timestamp it read",
+            )
+        })?;
+        let at = ReadAt::Exact(at);
+        let (tables, _) = self
+            .control_rows(TABLES, &TABLE_COLUMNS, at, control::read_table)
+            .await?;
+        let (ranges, _) = self
+            .control_rows(RANGES, &RANGE_COLUMNS, at, control::read_range)
+            .await?;
+        let (stored, _) = self
+            .control_rows(FENCES, &FENCE_COLUMNS, at, control::read_fence)
+            .await?;
+        let fences = by_lane(stored, &migration.id)?;
+        self.remember(&migration.id);
+        Ok(Some(ControlState {
+            migration,
+            tables: tables.into_iter().map(|row| (row.table.clone(), row)).collect(),
+            ranges: ranges
+                .into_iter()
+                .map(|row| ((row.table.clone(), row.number), row))
+                .collect(),
+            fences,
+        }))
+    }
+
+    async fn control_rows<T>(
+        &self,
+        table: &'static str,
+        columns: &[&'static str],
+        at: ReadAt,
+        parse: impl Fn(&[u8]) -> Result<T, MalformedRow>,
+    ) -> Result<(Vec<T>, Option<Timestamp>), Failure> {
+        let read = Read::new(table, columns.iter().copied(), Keys::All);
+        let object = format!("table {table}");
+        let mut rows = self.client.read(&object, &read, at).await.map_err(failure)?;
+        let mut parsed = Vec::new();
+        while let Some(row) = rows.next().await.map_err(failure)? {
+            parsed.push(parse(&row).map_err(|error| malformed(table, error))?);
+        }
+        Ok((parsed, rows.read_timestamp()))
+    }
+}
+
+fn by_lane(stored: Vec<StoredFence>, migration: &str) -> Result<BTreeMap<(String, u32), FenceRow>, Failure> {
+    let mut fences = BTreeMap::new();
+    for fence in stored {
+        let object = format!("lane {} {}", fence.lane.0, fence.lane.1);
+        if fence.migration != migration {
+            return Err(Failure::bug(
+                object,
+                format!("a fence row of another migration, {}", fence.migration),
+            ));
+        }
+        if fences.insert(fence.lane, fence.row).is_some() {
+            return Err(Failure::bug(object, "a lane has more than one fence row"));
+        }
+    }
+    Ok(fences)
+}
