@@ -137,19 +137,29 @@ async fn append<L: ChangeLog>(
                 let _unwanted = answer.send(log.end().await);
             }
             Job::Append(mut pieces) => {
-                if !append_patiently(&mut writer, &mut pieces, &stop, &progress).await? {
-                    return Ok(());
+                for portion in portions(&mut pieces, log.usage().budget_bytes) {
+                    if !append_patiently(&mut writer, portion, &stop, &progress).await? {
+                        return Ok(());
+                    }
+                    kill_point("before sync", "");
+                    let Some(durable) = sync_patiently(&mut writer, &stop, &progress).await? else {
+                        return Ok(());
+                    };
+                    kill_point("after sync", "");
+                    count(&progress, log.as_ref(), portion, durable);
                 }
-                kill_point("before sync", "");
-                let Some(durable) = sync_patiently(&mut writer, &stop, &progress).await? else {
-                    return Ok(());
-                };
-                kill_point("after sync", "");
-                count(&progress, log.as_ref(), &pieces, durable);
             }
         }
     }
     Ok(())
+}
+
+/// What is appended at once, because an append takes all or nothing: everything, or one transaction after the other where everything
+/// is more than half of the log's budget and might find no room although each of them would.
+fn portions(pieces: &mut [Piece], budget_bytes: u64) -> impl Iterator<Item = &mut [Piece]> {
+    let bytes: u64 = pieces.iter().map(|piece| piece.body.len() as u64).sum();
+    let is_large = bytes > budget_bytes / 2;
+    pieces.split_inclusive_mut(move |piece| is_large && piece.last)
 }
 
 /// Appends, waiting while the log is at its budget or the disk full; false if told to stop meanwhile.
@@ -222,4 +232,42 @@ pub(crate) fn note_usage(state: &mut Snapshot, usage: &LogUsage) {
     state.log_bytes = usage.bytes;
     state.log_budget_bytes = usage.budget_bytes;
     state.log_transactions = (usage.durable.0 + 1).saturating_sub(usage.oldest.0.max(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::change_log::PieceKind;
+
+    use super::*;
+
+    fn piece(bytes: usize, last: bool) -> Piece {
+        Piece {
+            sequence: Sequence::ZERO,
+            number: 0,
+            last,
+            kind: PieceKind::Transaction,
+            transaction: String::new(),
+            committed_at_us: 0,
+            body: vec![0; bytes],
+        }
+    }
+
+    #[test]
+    fn a_batch_that_may_never_fit_is_appended_by_transactions() {
+        let check = |budget_bytes, expected: &[usize]| {
+            let mut pieces = [
+                piece(40, true),
+                piece(30, false),
+                piece(20, true),
+                piece(10, false),
+            ];
+            let found: Vec<usize> = portions(&mut pieces, budget_bytes)
+                .map(|portion| portion.len())
+                .collect();
+            assert_eq!(found, expected, "{budget_bytes}");
+        };
+        check(200, &[4]);
+        check(199, &[1, 2, 1]);
+        assert_eq!(portions(&mut [], 0).count(), 0);
+    }
 }

@@ -42,6 +42,22 @@ async fn a_log_at_its_budget_pauses_capture_and_says_so() {
     world.expect_equal();
 }
 
+/// Transactions that come at once are more than the budget, and each of them is less: they take turns.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_above_the_budget_goes_through_by_transactions() {
+    let servers = bench(Engine::MySql).await;
+    let mut world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
+    world.expect_drained();
+    let one = "REPLACE INTO t SELECT ID + n.i, REPEAT('y', 3000) FROM (WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 20) SELECT i FROM n) n;\n";
+    let all: String = (0..4)
+        .map(|step| one.replace("ID", &(step * 20).to_string()))
+        .collect();
+    world.sql(&all).await;
+    world.options = vec!["--log-budget".to_owned(), "150000".to_owned()];
+    world.expect_drained();
+    world.expect_equal();
+}
+
 /// Lets files of a running process grow up to `bytes` and no further: to write beyond fails as on a full disk.
 fn limit_files(migrate: &Running, bytes: &str) {
     let limited = Command::new("prlimit")

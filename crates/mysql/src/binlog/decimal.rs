@@ -5,9 +5,13 @@ use super::event::Malformed;
 /// Digits in the high and low groups of a decimal take this many bytes.
 const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
+/// Most digits of a decimal in the server's memory, nine groups of nine. A column has 65 at most; binary JSON keeps what an expression
+/// left, with the whole part's empty digits up to the next group.
+const DIGITS_MAX: usize = 81;
+
 /// Bytes of DECIMAL(precision, scale) in a row image (`decimal_bin_size`).
 pub(super) fn decimal_bytes(precision: usize, scale: usize) -> Option<usize> {
-    if precision > 65 || precision == 0 {
+    if precision > DIGITS_MAX || precision == 0 {
         return None;
     }
     let whole = precision.checked_sub(scale)?;
@@ -25,7 +29,7 @@ pub(super) fn decimal_text(
         return Err(Malformed("a decimal of unexpected width"));
     }
     let negative = bytes.first().is_some_and(|byte| byte & 0x80 == 0);
-    let mut digits = Vec::with_capacity(72);
+    let mut digits = Vec::with_capacity(DIGITS_MAX);
     let whole = precision - scale;
     let mut at = 0;
     let groups = [whole % 9]
