@@ -96,11 +96,19 @@ impl Meter {
     }
 }
 
+/// Nobody knows what the source has beyond what is captured while capture waits or the source is lost.
 fn lag_seconds(now: &Snapshot) -> Option<u64> {
+    if is_blind(now) {
+        return None;
+    }
     if lag(now) == 0 {
         return Some(0);
     }
     (now.applied_at_us > 0).then(|| age_seconds(now.applied_at_us))
+}
+
+fn is_blind(now: &Snapshot) -> bool {
+    now.throttled.is_some() || now.source_lost.is_some()
 }
 
 /// The log's bytes, shared out among its transactions: exact sizes would have to be read from disk.
@@ -188,7 +196,9 @@ fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
         lag_seconds: lag_seconds(now),
         lag_bytes: lag_bytes(now),
         budget_seconds: budget_seconds(then, now, seconds),
-        catch_up_seconds: if behind == 0 {
+        catch_up_seconds: if is_blind(now) {
+            None
+        } else if behind == 0 {
             Some(0)
         } else {
             time_for(behind, applied - captured)
@@ -214,6 +224,23 @@ mod tests {
             bytes_loaded: rows_loaded * 10,
             group: 0,
             stopped: None,
+        }
+    }
+
+    #[test]
+    fn how_far_the_source_is_ahead_is_unknown_while_capture_waits() {
+        let open = Snapshot::default();
+        let waiting = Snapshot {
+            throttled: Some("capture waits".to_owned()),
+            ..Snapshot::default()
+        };
+        let lost = Snapshot {
+            source_lost: Some("source lost".to_owned()),
+            ..Snapshot::default()
+        };
+        for (now, expected) in [(open, Some(0)), (waiting, None), (lost, None)] {
+            let rates = rates(&Snapshot::default(), &now, Duration::from_secs(2));
+            assert_eq!((rates.lag_seconds, rates.catch_up_seconds), (expected, expected));
         }
     }
 

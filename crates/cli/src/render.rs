@@ -94,8 +94,19 @@ pub(crate) fn finding_of(
         format!("`{subject}`: ")
     };
     let head = paint(&format!("{severity}[{code}]"), colour);
-    let fix = remedy.map_or_else(String::new, |remedy| format!("\n  fix: {remedy}"));
+    let fix = remedy.map_or_else(String::new, |remedy| format!("\n  fix: {}", to_paste(remedy)));
     format!("{head}: {place}{text}{fix}")
+}
+
+/// One statement as it can be pasted, also behind another: with its semicolon.
+fn to_paste(remedy: &str) -> String {
+    const VERBS: [&str; 3] = ["GRANT ", "ALTER ", "SET "];
+    let is_statement = VERBS.iter().any(|verb| remedy.starts_with(verb));
+    if is_statement && !remedy.contains(';') {
+        format!("{remedy};")
+    } else {
+        remedy.to_owned()
+    }
 }
 
 /// A count with thousands separated.

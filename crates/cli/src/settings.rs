@@ -33,9 +33,9 @@ const STATE_DIR: &str = "spanferry-state";
 const LOG_RETENTION_HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Blocking findings that the operator may accept: they are about time and space. One about exactness itself cannot be waved
-/// through.
-pub(crate) const ACCEPTABLE: [Code; 1] = [code::SOURCE_RETENTION];
+/// Blocking findings that the operator may accept: they are about time, space and which tables are meant. One about exactness
+/// itself cannot be waved through.
+pub(crate) const ACCEPTABLE: [Code; 2] = [code::SOURCE_RETENTION, code::SOURCE_PARTLY_VISIBLE];
 
 /// The configuration file: every name as on the command line, all optional.
 #[derive(Debug, Clone, Default, Deserialize)]

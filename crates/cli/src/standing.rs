@@ -79,6 +79,8 @@ fn changes(status: &Value) -> String {
         return text
             + if status["caught_up"] == true {
                 ", caught up"
+            } else if lag["seconds"].is_null() {
+                ", nothing captured waits"
             } else {
                 ", no lag"
             };
@@ -99,9 +101,11 @@ fn log(status: &Value) -> String {
     if budget.as_u64().unwrap_or(0) > 0 {
         text += &format!(" of {}", bytes(budget));
     }
+    // What is applied is trimmed in time: without lag the log does not fill.
+    let is_told = status["caught_up"] != true;
     if log["seconds_to_budget"]
         .as_u64()
-        .is_some_and(|seconds| seconds <= FAR_SECONDS)
+        .is_some_and(|seconds| is_told && seconds <= FAR_SECONDS)
     {
         text += &time(&log["seconds_to_budget"], ", full in about ", " at this rate");
     }

@@ -19,6 +19,8 @@ use crate::stop::StopSignal;
 
 /// How often the log is looked at: a look without anything to trim reads one transaction.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// The same while capture may be waiting for room.
+const FULL_INTERVAL: Duration = Duration::from_secs(1);
 /// Share of the budget at which the operator is told, in percent; from here on nothing that is applied is kept on purpose.
 const ALARM_PERCENT: u64 = 70;
 /// Room that capture needs in any case: an append of it may be larger than 30 % of a very small budget.
@@ -73,12 +75,17 @@ impl<L: ChangeLog> Retention<L> {
 
     /// Looks again and again until told to stop. A log that cannot be trimmed is told and tried again: nothing else depends on it.
     pub async fn run(mut self, stop: StopSignal) -> Result<(), Failure> {
-        while stop.pause(LOOK_INTERVAL).await {
+        loop {
+            let room = self.log.usage();
+            let is_full = room.budget_bytes.saturating_sub(room.bytes) < ROOM_BYTES_MIN;
+            let interval = if is_full { FULL_INTERVAL } else { LOOK_INTERVAL };
+            if !stop.pause(interval).await {
+                return Ok(());
+            }
             if let Err(failure) = self.look().await {
                 tracing::warn!(failure = %failure.for_log(), "the change log is not trimmed");
             }
         }
-        Ok(())
     }
 
     /// Gives the alarm if it is due, then trims.

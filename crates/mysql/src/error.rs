@@ -72,6 +72,12 @@ pub enum MysqlError {
         /// What should have come.
         expected: &'static str,
     },
+    /// An index or a foreign key of a table is shown, a column of it is not.
+    #[error("a column of an index of `{table}` cannot be seen")]
+    HiddenColumn {
+        /// Schema and table, quoted.
+        table: String,
+    },
     /// Options or URL that make no sense.
     #[error("{0}")]
     Usage(String),
@@ -138,7 +144,7 @@ impl MysqlError {
             MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
             MysqlError::Protocol { .. } | MysqlError::Tls { .. } | MysqlError::AuthPlugin { .. } => true,
             MysqlError::Server { code, .. } => matches!(code, 1053 | 1152..=1161 | 1927 | 4031),
-            MysqlError::Usage(_) => false,
+            MysqlError::HiddenColumn { .. } | MysqlError::Usage(_) => false,
         }
     }
 
@@ -150,6 +156,7 @@ impl MysqlError {
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
             | MysqlError::AuthPlugin { .. }
+            | MysqlError::HiddenColumn { .. }
             | MysqlError::Usage(_) => false,
         }
     }
@@ -185,6 +192,7 @@ impl MysqlError {
             MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
             MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
             MysqlError::Server { .. } => code::SOURCE_FAILED,
+            MysqlError::HiddenColumn { .. } => code::SOURCE_PRIVILEGE,
             MysqlError::Usage(_) => code::USAGE,
         }
     }
@@ -198,6 +206,12 @@ impl MysqlError {
         };
         let code = self.code();
         let failure = Failure::new(code, class, object, code.title());
+        if let MysqlError::HiddenColumn { table } = &self {
+            let hint = format!(
+                "As an administrator of the source, grant the account SELECT on the whole schema of {table}; where a DDL has just changed the table, run the same command again."
+            );
+            return failure.hint(hint).caused_by(ServerWords::from(self));
+        }
         match self.grant() {
             Some(grant) => failure.hint(grant),
             None => failure,

@@ -19,7 +19,13 @@ GRANT SELECT (id) ON my_shop.t TO narrow@'%';
 CREATE USER wide@'%' IDENTIFIED BY 'x';
 GRANT SELECT ON `my\\_sh%`.* TO wide@'%';
 CREATE USER member@'%' IDENTIFIED BY 'x';
-GRANT reader TO member@'%'";
+GRANT reader TO member@'%';
+CREATE TABLE my_shop.hidden (id INT PRIMARY KEY, other INT, KEY (other));
+CREATE USER single@'%' IDENTIFIED BY 'x';
+GRANT SELECT ON my_shop.t TO single@'%';
+CREATE USER trigger_only@'%' IDENTIFIED BY 'x';
+GRANT SELECT ON my_shop.t TO trigger_only@'%';
+GRANT TRIGGER ON my_shop.* TO trigger_only@'%'";
 
 async fn findings(server: &Server, user: &str, password: &str) -> Vec<Finding> {
     let options = server.options(user, password, "my_shop", "");
@@ -38,7 +44,9 @@ async fn only_given_defaults_are_told(server: &Server) {
     let options = server.options("admin", "admin", "my_shop", "");
     let source = MysqlSource::new(options, 4242).expect("options");
     let catalog = source.catalog().await.expect("a catalog");
-    let told: Vec<_> = catalog.tables[0]
+    let found = catalog.tables.iter().find(|table| table.name.table == "t");
+    let told: Vec<_> = found
+        .expect("the table")
         .columns
         .iter()
         .filter(|column| column.default.is_some())
@@ -47,11 +55,43 @@ async fn only_given_defaults_are_told(server: &Server) {
     assert_eq!(told, ["word"]);
 }
 
+/// A table that the account may not read is not there for it: that is said, and never takes a table away in silence.
+async fn hidden_tables_are_told(server: &Server) {
+    let found = findings(server, "single", "x").await;
+    let partly = found
+        .iter()
+        .find(|finding| finding.code == code::SOURCE_PARTLY_VISIBLE);
+    let partly = partly.unwrap_or_else(|| panic!("{found:#?}"));
+    assert_eq!(partly.severity, Severity::Blocking);
+    assert_eq!(
+        partly.remedy.as_deref(),
+        Some("GRANT SELECT ON `my_shop`.* TO 'single'@'%'")
+    );
+    let options = server.options("trigger_only", "x", "my_shop", "");
+    let source = MysqlSource::new(options, 4242).expect("options");
+    let refused = source.catalog().await.expect_err("an index of hidden columns");
+    assert_eq!(
+        (refused.code, refused.is_retry()),
+        (code::SOURCE_PRIVILEGE, false)
+    );
+    assert!(
+        refused
+            .hint
+            .is_some_and(|hint| hint.contains("`my_shop`.`hidden`"))
+    );
+}
+
 async fn check(server: &Server, default_role: &str, filter: &[&str]) {
     let mut admin = server.run(SCHEMA).await;
     admin.execute(default_role).await.expect("a default role");
     only_given_defaults_are_told(server).await;
-    for (user, reads) in [("narrow", false), ("wide", true), ("member", true)] {
+    hidden_tables_are_told(server).await;
+    for (user, reads) in [
+        ("narrow", false),
+        ("wide", true),
+        ("member", true),
+        ("single", true),
+    ] {
         let found = findings(server, user, "x").await;
         let lacks = |finding: &Finding| finding.text.contains("lacks SELECT:");
         assert_eq!(!found.iter().any(lacks), reads, "{user}: {found:#?}");

@@ -134,7 +134,7 @@ fn tell_resumed(known: usize, settings: &Settings) {
     if settings.output == Output::Text {
         let findings = render::counted(known, "finding");
         render::tell(&format!(
-            "resumes; {findings} as at the start, which `spanferry check` lists"
+            "resumes; {findings} about schema and settings, which `spanferry check` lists"
         ));
     }
 }
@@ -356,7 +356,7 @@ fn conclude(
         "ended"
     };
     render::say(&format!(
-        "migrate: {how}; {} rows loaded, {} transactions applied by this process; left out or changed: {} findings in `{}`",
+        "migrate: {how}; {} rows loaded, {} transactions applied by this process; {} findings in `{}`",
         render::count(rows),
         render::count(snapshot.applied_transactions),
         snapshot.findings.len(),

@@ -37,21 +37,25 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         .filter(|table| !is_told(table))
         .cloned()
         .collect();
+    let (gone, unselected): (Vec<_>, Vec<_>) = gone.into_iter().partition(|table| settings.selects(table));
     not_compared.extend(gone.into_iter().map(|table| (table, GONE)));
     for (table, why) in &not_compared {
         render::tell(&format!("not compared: `{table}` {why}"));
+    }
+    for table in &unselected {
+        render::tell(&format!("not compared: `{table}` is not selected"));
     }
     let equal = verdicts.iter().all(TableVerdict::is_equal) && not_compared.is_empty();
     if settings.output == Output::Json {
         render::say_json(&json::verdict(&verdicts, equal));
     } else {
-        conclude(&control, equal);
+        conclude(&control, equal, unselected.len());
     }
     Ok(if equal { 0 } else { Exit::SetAside.status() })
 }
 
 /// Why a table is not compared.
-const GONE: &str = "is not at the source, or not selected";
+const GONE: &str = "is not at the source";
 const NOT_CARRIED: &str = "is at the source and selected, but the migration does not carry it";
 const REDEFINED: &str = "has another definition at the source than the migration began with; `spanferry resync` it, and `migrate`";
 
@@ -95,7 +99,7 @@ async fn compare(
     verdicts
 }
 
-fn conclude(control: &ControlState, equal: bool) {
+fn conclude(control: &ControlState, equal: bool, unselected: usize) {
     let unfinished = control
         .tables
         .values()
@@ -106,11 +110,17 @@ fn conclude(control: &ControlState, equal: bool) {
             row.table
         ));
     }
-    render::say(if equal {
+    let verdict = if equal {
         "verify: equal"
     } else {
         "verify: different"
-    });
+    };
+    if unselected == 0 {
+        render::say(verdict);
+    } else {
+        let others = render::counted(unselected, "migrated table");
+        render::say(&format!("{verdict} ({others} not selected)"));
+    }
 }
 
 /// The position that the main stream has applied.

@@ -184,6 +184,11 @@ async fn killer_20_a_write_in_the_middle_of_a_verify() {
         ";
     let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
     world.expect_drained();
+    let (status, text) = said(&world.run("verify", &["--include", "a"]));
+    assert!(
+        status == 0 && text.contains("verify: equal (1 migrated table not selected)"),
+        "{status}: {text}"
+    );
     let interposer = world.interpose("");
     interposer
         .faults()

@@ -10,3 +10,4 @@ mod work;
 mod worker;
 
 pub use supervise::{LoadOptions, load};
+pub(crate) use work::finished_rows;

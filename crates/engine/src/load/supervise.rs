@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::care::watch;
 use super::usable::expect_usable;
-use super::work::{Attempt, TableLoad, loaded_row};
+use super::work::{Attempt, TableLoad, finished_rows, loaded_row};
 use super::worker::Worker;
 use crate::control::ControlLane;
 use crate::history::SeenHistory;
@@ -209,6 +209,13 @@ impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> 
             .filter(|plan| is_to_load(registry, plan))
             .map(|plan| TableLoad::new(Arc::clone(plan), &self.ranges))
             .collect();
+        for load in &loads {
+            // Rows of ranges that were not finished are read once more.
+            let rows = finished_rows(&load.plan.name().table, &self.ranges);
+            self.shared
+                .progress
+                .update_table(load.plan.id, |table| table.rows_loaded = rows);
+        }
         loads.sort_by_key(|load| std::cmp::Reverse(load.plan.source.bytes_estimate));
         Ok(Arc::new(Attempt {
             tables: Mutex::new(loads),

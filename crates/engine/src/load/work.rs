@@ -270,9 +270,14 @@ pub(super) fn loaded_row(
 ) -> TableRow {
     transition.row_with(table, |row| {
         row.phase = TablePhase::Loaded;
-        let own = ranges.range((row.table.clone(), 0)..=(row.table.clone(), u64::MAX));
-        row.rows_loaded = own.map(|(_, range)| range.rows).sum();
+        row.rows_loaded = finished_rows(&row.table, ranges);
     })
+}
+
+/// Rows of a table's finished ranges.
+pub(crate) fn finished_rows(table: &str, ranges: &BTreeMap<(String, u64), RangeRow>) -> u64 {
+    let own = ranges.range((table.to_owned(), 0)..=(table.to_owned(), u64::MAX));
+    own.map(|(_, range)| range.rows).sum()
 }
 
 /// The next range's rows: what took `took` is scaled to `RANGE_TIME`, at most fourfold at a time.

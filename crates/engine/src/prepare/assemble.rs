@@ -17,6 +17,7 @@ use super::epoch::counter_row;
 use super::prepared::{PrepareOptions, Prepared, Start};
 use crate::control::ControlLane;
 use crate::lane::{FencedLane, LaneShared};
+use crate::load::finished_rows;
 use crate::progress::{Progress, TableProgress};
 use crate::registry::{Registry, TableState, Transition};
 use crate::stop::StopSignal;
@@ -76,15 +77,11 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
 fn table_progress<L>(plan: &TablePlan, start: &Start<L>) -> TableProgress {
     let name = plan.name().table.clone();
     let row = start.tables.get(&name);
-    let ranges = start.ranges.range((name.clone(), 0)..=(name.clone(), u64::MAX));
     TableProgress {
         phase: row.map_or(TablePhase::Pending, |row| row.phase),
         rows_estimate: plan.source.rows_estimate,
         // A table that is loaded keeps its count in its own row.
-        rows_loaded: ranges
-            .map(|(_, range)| range.rows)
-            .sum::<u64>()
-            .max(row.map_or(0, |row| row.rows_loaded)),
+        rows_loaded: finished_rows(&name, &start.ranges).max(row.map_or(0, |row| row.rows_loaded)),
         bytes_loaded: 0,
         group: plan.group.0,
         stopped: row

@@ -89,7 +89,7 @@ impl SchemaSource for SimSource {
     async fn strain(&self) -> Result<Strain, Failure> {
         let world = self.0.lock();
         // Now and then it is a replica far behind, whose load is slowed down.
-        let is_far_behind = !world.bare && world.committed % 3 == 0;
+        let is_far_behind = !world.bare && world.committed.is_multiple_of(3);
         Ok(Strain {
             undo_transactions: Some(world.committed as u64),
             replica_lag: is_far_behind.then_some(Duration::from_secs(90)),

@@ -269,16 +269,23 @@ fn column(name: String, row: &ResultRow, json_checked: bool) -> SourceColumn {
     }
 }
 
-const CHANGED: MysqlError = MysqlError::Protocol {
-    expected: "a catalog that does not change while it is read",
-};
+/// The account may see the index and not the column, or a DDL came between two looks.
+fn hidden_column(table: &SourceTable) -> MysqlError {
+    MysqlError::HiddenColumn {
+        table: format!(
+            "{}.{}",
+            sql::identifier(&table.name.schema),
+            sql::identifier(&table.name.table)
+        ),
+    }
+}
 
 /// One part of an index; `text` is its expression where it is not a column.
 fn index_part(table: &mut SourceTable, row: &ResultRow, text: String) -> Result<(), MysqlError> {
     let name = row.text_or_empty(1);
     let part = match row.text(3) {
         Some(column) => IndexPart::Column {
-            column: table.column_index(&column).ok_or(CHANGED)?,
+            column: table.column_index(&column).ok_or_else(|| hidden_column(table))?,
             descending: row.bytes(4) == Some(b"D"),
             prefix: row.number(5).and_then(|prefix| u32::try_from(prefix).ok()),
         },
@@ -304,7 +311,7 @@ fn index_part(table: &mut SourceTable, row: &ResultRow, text: String) -> Result<
 
 fn foreign_key_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), MysqlError> {
     let (name, column) = (row.text_or_empty(1), row.text_or_empty(2));
-    let column = table.column_index(&column).ok_or(CHANGED)?;
+    let column = table.column_index(&column).ok_or_else(|| hidden_column(table))?;
     if table.foreign_keys.last().is_none_or(|key| key.name != name) {
         table.foreign_keys.push(SourceForeignKey {
             name,

@@ -28,13 +28,17 @@ impl Check<'_> {
         };
         let mut missing = Vec::new();
         let quoted = sql::identifier(&schema);
-        if !on_schema(&["SELECT"]) && !on_every_table(&["SELECT"]) {
-            missing.push((
-                Severity::Blocking,
-                "SELECT",
-                format!("GRANT SELECT ON {quoted}.* TO {account}"),
-                "rows cannot be read",
-            ));
+        if !on_schema(&["SELECT"]) {
+            let grant = format!("GRANT SELECT ON {quoted}.* TO {account}");
+            if on_every_table(&["SELECT"]) {
+                // The catalog shows an account only what it may read: other tables would be missing at the target in silence.
+                let text = format!(
+                    "the account {account} has SELECT on single tables only: others of schema {quoted}, if there are any, cannot be seen and are not migrated"
+                );
+                self.find_of_server(code::SOURCE_PARTLY_VISIBLE, Severity::Blocking, text, Some(grant));
+            } else {
+                missing.push((Severity::Blocking, "SELECT", grant, "rows cannot be read"));
+            }
         }
         if !everywhere(&["REPLICATION SLAVE", "REPLICATION REPLICA"]) {
             let grant = format!("GRANT REPLICATION SLAVE ON *.* TO {account}");

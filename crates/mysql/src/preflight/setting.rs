@@ -288,7 +288,12 @@ impl Check<'_> {
             Some(_) => {}
             None => {
                 let text = format!("whether server id {ours} is free could not be seen");
-                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, None);
+                let grant = self
+                    .connection
+                    .server()
+                    .is_mariadb()
+                    .then(|| format!("GRANT REPLICATION MASTER ADMIN ON *.* TO {}", self.account));
+                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, grant);
             }
         }
         Ok(())

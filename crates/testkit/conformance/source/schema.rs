@@ -73,9 +73,12 @@ async fn check_catalog<S: Subject>(subject: &S) {
 /// A source that replicates from nobody is behind nobody, and says so beside an open snapshot and again.
 async fn check_strain<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
-    let snapshot = bench.source.open(&bench.plans, 1, true).await.unwrap();
+    let opening = SnapshotSource::open(&bench.source, &bench.plans, 1, true);
+    let snapshot = opening.await.unwrap();
     for _ in 0..2 {
-        let strain = in_time("what the source bears", bench.source.strain()).await.unwrap();
+        let strain = in_time("what the source bears", bench.source.strain())
+            .await
+            .unwrap();
         assert_eq!(strain.replica_lag, None);
     }
     drop(snapshot);
