@@ -37,25 +37,31 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         .filter(|table| !is_told(table))
         .cloned()
         .collect();
-    let (gone, unselected): (Vec<_>, Vec<_>) = gone.into_iter().partition(|table| settings.selects(table));
-    not_compared.extend(gone.into_iter().map(|table| (table, GONE)));
+    not_compared.extend(gone.into_iter().map(|table| {
+        let why = if settings.selects(&table) {
+            GONE
+        } else {
+            UNSELECTED
+        };
+        (table, why)
+    }));
     for (table, why) in &not_compared {
         render::tell(&format!("not compared: `{table}` {why}"));
     }
-    for table in &unselected {
-        render::tell(&format!("not compared: `{table}` is not selected"));
-    }
-    let equal = verdicts.iter().all(TableVerdict::is_equal) && not_compared.is_empty();
+    // A table that was not compared is never called equal.
+    let compared_equal = verdicts.iter().all(TableVerdict::is_equal);
+    let equal = compared_equal && not_compared.is_empty();
     if settings.output == Output::Json {
         render::say_json(&json::verdict(&verdicts, equal));
     } else {
-        conclude(&control, equal, unselected.len());
+        conclude(&control, compared_equal, not_compared.len());
     }
     Ok(if equal { 0 } else { Exit::SetAside.status() })
 }
 
 /// Why a table is not compared.
 const GONE: &str = "is not at the source";
+const UNSELECTED: &str = "is not selected";
 const NOT_CARRIED: &str = "is at the source and selected, but the migration does not carry it";
 const REDEFINED: &str = "has another definition at the source than the migration began with; `spanferry resync` it, and `migrate`";
 
@@ -99,7 +105,7 @@ async fn compare(
     verdicts
 }
 
-fn conclude(control: &ControlState, equal: bool, unselected: usize) {
+fn conclude(control: &ControlState, compared_equal: bool, not_compared: usize) {
     let unfinished = control
         .tables
         .values()
@@ -110,16 +116,13 @@ fn conclude(control: &ControlState, equal: bool, unselected: usize) {
             row.table
         ));
     }
-    let verdict = if equal {
-        "verify: equal"
-    } else {
-        "verify: different"
-    };
-    if unselected == 0 {
-        render::say(verdict);
-    } else {
-        let others = render::counted(unselected, "migrated table");
-        render::say(&format!("{verdict} ({others} not selected)"));
+    match (compared_equal, not_compared) {
+        (true, 0) => render::say("verify: equal"),
+        (true, others) => {
+            let others = render::counted(others, "table");
+            render::say(&format!("verify: no difference found, but {others} not compared"));
+        }
+        (false, _) => render::say("verify: different"),
     }
 }
 
