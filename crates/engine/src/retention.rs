@@ -76,8 +76,8 @@ impl<L: ChangeLog> Retention<L> {
     /// Looks again and again until told to stop. A log that cannot be trimmed is told and tried again: nothing else depends on it.
     pub async fn run(mut self, stop: StopSignal) -> Result<(), Failure> {
         loop {
-            let room = self.log.usage();
-            let is_full = room.budget_bytes.saturating_sub(room.bytes) < ROOM_BYTES_MIN;
+            let usage = self.log.usage();
+            let is_full = usage.budget_bytes.saturating_sub(usage.bytes) < ROOM_BYTES_MIN;
             let interval = if is_full { FULL_INTERVAL } else { LOOK_INTERVAL };
             if !stop.pause(interval).await {
                 return Ok(());

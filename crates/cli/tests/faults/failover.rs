@@ -1,5 +1,6 @@
 //! A source that is replaced by a replica which lacks what a snapshot has seen.
 
+use spanferry_testkit::interposer::parse_rates;
 use spanferry_testkit::patience::until;
 use spanferry_testkit::server::{Engine, Server};
 
@@ -14,7 +15,7 @@ use crate::support::{HELD_UP, World, is_loading, said};
 const SCHEMA: &str = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, pad VARCHAR(150) NOT NULL);
     CREATE TABLE f (id INT PRIMARY KEY, pad VARCHAR(3000) NOT NULL);
     INSERT INTO t (pad) VALUES (REPEAT('p', 140)), (REPEAT('q', 140)), (REPEAT('r', 140));
-    INSERT INTO t (pad) SELECT a.pad FROM t a, t b, t c, t d, t e, t f, t g, t h;
+    INSERT INTO t (pad) SELECT a.pad FROM t a, t b, t c, t d, t e, t f, t g, t h, t i;
     INSERT INTO f VALUES (0, 'x');
     ";
 /// A transaction larger than the budget: capture waits at it until there is a larger one.
@@ -42,6 +43,10 @@ async fn lossy_failover(engine: Engine) {
     world.wait(&mut migrate, "the first rows were loaded", |status| {
         is_loading(status) && ["joined", "constrained"].contains(&phase(status, "f"))
     });
+    // Twenty commits load `t`: none of the rest is answered any more.
+    target
+        .faults()
+        .set_rates(parse_rates("Commit.latency=1:600000ms").unwrap());
     world.sql(FILL).await;
     world.wait(&mut migrate, "capture waits for room", |status| {
         status["throttled"]
@@ -64,8 +69,8 @@ async fn lossy_failover(engine: Engine) {
 
     // In no part of the stream that capture has room for, and in the snapshot of the next attempt.
     world.sql("INSERT INTO t VALUES (1000000, 'lost');\n").await;
-    let mut migrate = world.migrate();
     target.faults().set_rates(Vec::new());
+    let mut migrate = world.migrate();
     world.wait(&mut migrate, "the rest was loaded", |status| {
         ["loaded", "joined"].contains(&phase(status, "t"))
     });
