@@ -73,7 +73,7 @@ pub enum MysqlError {
         expected: &'static str,
     },
     /// An index or a foreign key of a table is shown, a column of it is not.
-    #[error("a column of an index of `{table}` cannot be seen")]
+    #[error("a column of an index of {table} cannot be seen")]
     HiddenColumn {
         /// Schema and table, quoted.
         table: String,
