@@ -127,7 +127,13 @@ fn types_of_both_dialects() {
         "varchar(5)",
     );
     check(SourceType::Json, "JSON", "jsonb");
-    check(SourceType::JsonText, "JSON", "jsonb");
+    check(
+        SourceType::JsonText {
+            charset: Charset::Latin1,
+        },
+        "JSON",
+        "jsonb",
+    );
     check(SourceType::Date, "DATE", "date");
     check(SourceType::DateTime { fraction: 6 }, "TIMESTAMP", "timestamptz");
     check(SourceType::Timestamp { fraction: 0 }, "TIMESTAMP", "timestamptz");

@@ -59,7 +59,7 @@ pub(crate) fn convert_type(ty: &SourceType, place: Place) -> (TargetType, Encodi
             text(labels.iter().map(|label| characters(label)).max().unwrap_or(1))
         }
         SourceType::Set { labels, .. } => text(labels.iter().map(|label| characters(label) + 1).sum()),
-        SourceType::Json | SourceType::JsonText => (
+        SourceType::Json | SourceType::JsonText { .. } => (
             TargetType::Json,
             Encoding::Json {
                 arbitrary_numbers: postgres,
@@ -116,7 +116,7 @@ fn characters(label: &str) -> u32 {
 pub(crate) fn key_trouble(ty: &SourceType) -> Option<&'static str> {
     match ty {
         SourceType::Float | SourceType::Double => Some("a floating-point key: zero has two forms"),
-        SourceType::Json | SourceType::JsonText | SourceType::Geometry | SourceType::Vector { .. } => {
+        SourceType::Json | SourceType::JsonText { .. } | SourceType::Geometry | SourceType::Vector { .. } => {
             Some("a type that cannot be a key at the target")
         }
         SourceType::Enum { labels, .. } | SourceType::Set { labels, .. }
@@ -235,7 +235,7 @@ pub(crate) fn remark(ty: &SourceType, target: TargetType) -> Option<(Severity, &
         | SourceType::Blob { .. }
         | SourceType::Enum { .. }
         | SourceType::Json
-        | SourceType::JsonText
+        | SourceType::JsonText { .. }
         | SourceType::Date
         | SourceType::DateTime { .. }
         | SourceType::Timestamp { .. }

@@ -159,7 +159,10 @@ pub enum SourceType {
     /// MySQL's binary JSON.
     Json,
     /// MariaDB's JSON: LONGTEXT with a `json_valid` check; the text is the value.
-    JsonText,
+    JsonText {
+        /// How its bytes are to be read: utf8mb4 as the server declares JSON, any other after `CONVERT TO CHARACTER SET`.
+        charset: Charset,
+    },
     /// DATE.
     Date,
     /// DATETIME(f).

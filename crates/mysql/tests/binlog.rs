@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use spanferry_core::change_log::Piece;
 use spanferry_core::code;
+use spanferry_core::encode::Refusal;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::Position;
+use spanferry_core::schema::SourceType;
 use spanferry_core::source::{
     ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
     SnapshotSession, SnapshotSource,
 };
-use spanferry_core::wire::WireReader;
+use spanferry_core::wire::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::spelled_plans as plans;
@@ -234,6 +236,126 @@ async fn every_type_is_the_same_as_selected() {
         assert_same(&plans, &sink, &snapshot(&source, &plans).await);
         assert_eq!(sink.relocated, 2);
     }
+}
+
+/// Character sets of a MariaDB JSON column, and a text that each of them can hold. sjis has the byte of a backslash inside of
+/// characters.
+const JSON_CHARSETS: [(&str, &str); 9] = [
+    ("utf8mb4", "é😀"),
+    ("utf8mb3", "é日"),
+    ("latin1", "é€"),
+    ("utf16", "é😀"),
+    ("utf16le", "日😀"),
+    ("utf32", "é😀"),
+    ("ucs2", "é日"),
+    ("sjis", "表ソ"),
+    ("gbk", "中文"),
+];
+
+/// Issue 7, point 7: `CONVERT TO CHARACTER SET` leaves a JSON column of MariaDB in any character set.
+#[tokio::test]
+async fn json_texts_of_any_charset_are_the_same_by_both_roads() {
+    let server = Server::mariadb("--gtid-strict-mode=1 --binlog-row-metadata=FULL");
+    let columns: Vec<String> = JSON_CHARSETS
+        .iter()
+        .map(|(charset, _)| {
+            format!("{charset} JSON, z{charset} LONGTEXT COMPRESSED CHECK (json_valid(z{charset}))")
+        })
+        .collect();
+    let charsets: Vec<String> = JSON_CHARSETS
+        .iter()
+        .map(|(charset, _)| {
+            format!(
+                "MODIFY {charset} LONGTEXT CHARACTER SET {charset} CHECK (json_valid({charset})), \
+                 MODIFY z{charset} LONGTEXT COMPRESSED CHARACTER SET {charset} CHECK (json_valid(z{charset}))"
+            )
+        })
+        .collect();
+    let create = format!(
+        "CREATE DATABASE v CHARACTER SET utf8mb4;\nUSE v;\n\
+         CREATE TABLE converted (id INT PRIMARY KEY, j JSON);\nALTER TABLE converted CONVERT TO CHARACTER SET latin1;\n\
+         CREATE TABLE one (id INT PRIMARY KEY, {});\nALTER TABLE one {}",
+        columns.join(", "),
+        charsets.join(", ")
+    );
+    drop(server.run(&create).await);
+    let source = MysqlSource::new(server.admin("v"), 4243).unwrap();
+    let (plans, before) = (plans(&source).await, source.position().await.unwrap());
+    let documents: Vec<String> = JSON_CHARSETS
+        .iter()
+        .flat_map(|(_, text)| {
+            [
+                format!("{{\"k\": \"{text}\"}}"),
+                format!("[\"{}\"]", text.repeat(90)),
+            ]
+        })
+        .collect();
+    let insert = format!(
+        "USE v;\nSET NAMES utf8mb4;\nINSERT INTO converted VALUES (1, '{{\"é\": \"€\"}}');\nINSERT INTO one VALUES (1, '{}')",
+        documents.join("', '")
+    );
+    drop(server.run(&insert).await);
+    let sink = decode(&source, &plans, &before).await;
+    assert_eq!(sink.stops, []);
+    let selected = snapshot(&source, &plans).await;
+    assert_same(&plans, &sink, &selected);
+    let cells = |table: usize| -> Vec<String> {
+        WireReader::new(&selected[&plans[table].id.0][0])
+            .map(|cell| match cell {
+                Ok(WireValue::String(text)) => String::from_utf8(text.to_vec()).unwrap(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!(cells(0), ["1", "{\"é\": \"€\"}"]);
+    assert_eq!(cells(1)[1..], documents[..]);
+}
+
+/// Bytes that are no character of the column's character set are refused by both roads, in the same words.
+#[tokio::test]
+async fn json_bytes_that_are_no_text_are_refused_by_both_roads() {
+    let server = Server::mariadb("--gtid-strict-mode=1 --binlog-row-metadata=FULL");
+    let create = "CREATE DATABASE v CHARACTER SET utf8mb4;\nUSE v;\n\
+        CREATE TABLE t (id INT PRIMARY KEY, j LONGTEXT CHARACTER SET sjis CHECK (json_valid(j)))";
+    drop(server.run(create).await);
+    let source = MysqlSource::new(server.admin("v"), 4243).unwrap();
+    let (plans, before) = (plans(&source).await, source.position().await.unwrap());
+    assert!(matches!(
+        plans[0].source.columns[1].ty,
+        SourceType::JsonText { .. }
+    ));
+    // A code of two bytes that sjis leaves unused, in quotes.
+    let insert =
+        "USE v;\nSET check_constraint_checks = 0;\nINSERT INTO t VALUES (1, _sjis X'2281AD22'), (2, '[]')";
+    drop(server.run(insert).await);
+    let sink = decode(&source, &plans, &before).await;
+    let stops: Vec<_> = sink.stops.iter().map(|(_, finding)| finding).collect();
+    assert!(
+        matches!(stops[..], [stop] if stop.code == code::VALUE_REFUSED && stop.text.contains("sjis")),
+        "{stops:?}"
+    );
+    let mut snapshot = SnapshotSource::open(&source, &plans, 1, true).await.unwrap();
+    let session = &mut snapshot.sessions[0];
+    session
+        .begin(&plans[0], &support::plan::whole(&plans[0]))
+        .await
+        .unwrap();
+    let mut rows = SnapshotRows::default();
+    session.read(&mut rows, 100, 1 << 20).await.unwrap();
+    let refused: Vec<_> = rows
+        .refused
+        .iter()
+        .map(|row| (row.key.as_str(), &row.cell))
+        .collect();
+    let expected = Refusal::Undecodable {
+        charset: "sjis",
+        offset: 1,
+    };
+    assert!(
+        matches!(refused[..], [("1", cell)] if cell.column == 1 && cell.refusal == expected),
+        "{refused:?}"
+    );
+    assert_eq!(rows.rows.len(), 1);
 }
 
 /// What a session does, which stops follow, which notices.

@@ -120,7 +120,7 @@ INSERT INTO t (id, e, s, f, d, b, j, y, l, m) VALUES (7, 'x''y', 'é,b', 0.1, 0.
         assert_eq!(labels, &["x'y", "b\\c", "d\ne", "é"]);
         assert!(matches!(
             source_columns[6].ty,
-            SourceType::Json | SourceType::JsonText
+            SourceType::Json | SourceType::JsonText { .. }
         ));
         assert!(source_columns[10].generated_stored && source_columns[11].generated.is_some());
         let mut snapshot = source.open(&plans, 1, true).await.expect("a snapshot");

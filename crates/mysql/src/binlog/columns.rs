@@ -251,8 +251,10 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
         mapped.ty,
         t::MARIADB_BLOB_COMPRESSED | t::MARIADB_VARCHAR_COMPRESSED
     );
+    let same_charset =
+        |charset: Charset| when(mapped.collation.and_then(Charset::from_collation_id) == Some(charset));
     let text = |charset: Charset| {
-        when(mapped.collation.and_then(Charset::from_collation_id) == Some(charset))?;
+        same_charset(charset)?;
         Some(if compressed {
             Meaning::CompressedText(charset)
         } else {
@@ -332,11 +334,14 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
             Some(Meaning::Set(labels.clone()))
         }
         SourceType::Json => is(&[t::JSON]).map(|()| Meaning::Json),
-        SourceType::JsonText => {
-            is(&[t::BLOB, t::TINY_BLOB, t::MEDIUM_BLOB, t::LONG_BLOB])?;
-            Some(Meaning::JsonText(
-                mapped.collation.and_then(Charset::from_collation_id)?,
-            ))
+        SourceType::JsonText { charset } => {
+            is(BLOBS)?;
+            same_charset(*charset)?;
+            Some(if compressed {
+                Meaning::CompressedJsonText(*charset)
+            } else {
+                Meaning::JsonText(*charset)
+            })
         }
         SourceType::Date => is(&[t::DATE, t::NEWDATE]).map(|()| Meaning::Date),
         SourceType::DateTime { fraction } => {

@@ -108,6 +108,8 @@ pub(crate) enum Meaning {
     Json,
     /// MariaDB's JSON is text.
     JsonText(Charset),
+    /// The same in a COMPRESSED column.
+    CompressedJsonText(Charset),
     Date,
     DateTime {
         fraction: usize,
@@ -176,6 +178,10 @@ impl Meaning {
             Meaning::CompressedText(charset) => {
                 inflate(bytes, &mut scratch.inflated)?;
                 Scalar::Text(decoded(*charset, &scratch.inflated, &mut scratch.bytes)?)
+            }
+            Meaning::CompressedJsonText(charset) => {
+                inflate(bytes, &mut scratch.inflated)?;
+                Scalar::Json(decoded(*charset, &scratch.inflated, &mut scratch.bytes)?)
             }
             Meaning::Bytes { width } if bytes.len() < *width => {
                 scratch.bytes.clear();

@@ -60,7 +60,9 @@ fn known(text: TypeText<'_>) -> Option<SourceType> {
             charset: Charset::from_name(text.charset?)?,
             collation: text.collation?.to_owned(),
         },
-        "longtext" if text.json_checked => SourceType::JsonText,
+        "longtext" if text.json_checked => SourceType::JsonText {
+            charset: Charset::from_name(text.charset?)?,
+        },
         "tinytext" | "text" | "mediumtext" | "longtext" => SourceType::Text {
             charset: Charset::from_name(text.charset?)?,
             collation: text.collation?.to_owned(),

@@ -181,7 +181,7 @@ fn literal(plan: &TablePlan, column: &SourceColumn, cell: &str) -> Result<String
         SourceType::Float
         | SourceType::Double
         | SourceType::Json
-        | SourceType::JsonText
+        | SourceType::JsonText { .. }
         | SourceType::Geometry
         | SourceType::Vector { .. }
         | SourceType::Unknown { .. } => Err(Failure::new(

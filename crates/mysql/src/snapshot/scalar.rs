@@ -1,5 +1,6 @@
 //! Cells of the text protocol as scalars, without allocating.
 
+use spanferry_core::charset::Charset;
 use spanferry_core::encode::Refusal;
 use spanferry_core::scalar::{Date, DateTime, Scalar, Time};
 use spanferry_core::schema::SourceType;
@@ -19,19 +20,14 @@ pub(super) fn scalar<'a>(
         SourceType::Varchar { charset, .. }
         | SourceType::Text { charset, .. }
         | SourceType::Enum { charset, .. }
-        | SourceType::Set { charset, .. } => {
-            let text = charset.decode(cell, scratch);
-            Scalar::Text(text.map_err(|error| Refusal::Undecodable {
-                charset: charset.name(),
-                offset: error.offset,
-            })?)
-        }
+        | SourceType::Set { charset, .. } => Scalar::Text(text(*charset, cell, scratch)?),
         SourceType::Binary { .. }
         | SourceType::Varbinary { .. }
         | SourceType::Blob { .. }
         | SourceType::Geometry
         | SourceType::Vector { .. } => Scalar::Bytes(cell),
-        SourceType::Json | SourceType::JsonText => Scalar::Json(utf8(cell)?),
+        SourceType::Json => Scalar::Json(utf8(cell)?),
+        SourceType::JsonText { charset } => Scalar::Json(text(*charset, cell, scratch)?),
         SourceType::Date => Scalar::Date(date(cell).ok_or(Refusal::Form { expected: "date" })?),
         SourceType::DateTime { .. } | SourceType::Timestamp { .. } => {
             Scalar::DateTime(date_time(cell).ok_or(Refusal::Form {
@@ -87,6 +83,16 @@ fn float(cell: &[u8]) -> Result<f64, Refusal> {
             expected: "finite number",
         })
     }
+}
+
+/// The text of a cell, which arrives in its column's own character set.
+fn text<'a>(charset: Charset, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a str, Refusal> {
+    charset
+        .decode(cell, scratch)
+        .map_err(|error| Refusal::Undecodable {
+            charset: charset.name(),
+            offset: error.offset,
+        })
 }
 
 fn utf8(cell: &[u8]) -> Result<&str, Refusal> {
@@ -191,6 +197,21 @@ mod tests {
     fn check(ty: &SourceType, cell: &str, expected: Option<Scalar<'_>>) {
         let mut scratch = Vec::new();
         assert_eq!(scalar(ty, cell.as_bytes(), &mut scratch).ok(), expected, "{cell}");
+    }
+
+    #[test]
+    fn json_text_is_read_in_its_own_charset() {
+        let mut scratch = Vec::new();
+        let mut check = |charset, cell: &[u8], expected: Option<&str>| {
+            let found = scalar(&SourceType::JsonText { charset }, cell, &mut scratch);
+            assert_eq!(found.ok(), expected.map(Scalar::Json), "{charset:?}");
+        };
+        check(Charset::Utf8mb4, "\"é\"".as_bytes(), Some("\"é\""));
+        check(Charset::Latin1, b"\"\xe9\"", Some("\"é\""));
+        check(Charset::Utf16, b"\0\"\0\xe9\0\"", Some("\"é\""));
+        check(Charset::Sjis, b"\"\x83\x5c\"", Some("\"ソ\""));
+        check(Charset::Sjis, b"\"\x81\xad\"", None);
+        check(Charset::Utf8mb4, b"\"\xe9\"", None);
     }
 
     #[test]

@@ -282,7 +282,9 @@ fn has_type(column: &ColumnDefinition, ty: &SourceType) -> bool {
         SourceType::Bit { .. } => kind == 16,
         SourceType::Varchar { .. } | SourceType::Varbinary { .. } => text && column.flags & (ENUM | SET) == 0,
         SourceType::Binary { bytes } => text && column.length == *bytes,
-        SourceType::Text { .. } | SourceType::Blob { .. } | SourceType::JsonText => matches!(kind, 249..=252),
+        SourceType::Text { .. } | SourceType::Blob { .. } | SourceType::JsonText { .. } => {
+            matches!(kind, 249..=252)
+        }
         SourceType::Enum { .. } => kind == 247 || column.flags & ENUM != 0,
         SourceType::Set { .. } => kind == 248 || column.flags & SET != 0,
         SourceType::Json => kind == 245,

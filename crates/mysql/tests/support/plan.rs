@@ -31,7 +31,7 @@ fn encoding(ty: &SourceType) -> Encoding {
         | SourceType::Geometry => BYTES,
         SourceType::Date => Encoding::Date,
         SourceType::DateTime { .. } | SourceType::Timestamp { .. } => Encoding::Timestamp,
-        SourceType::Json | SourceType::JsonText => Encoding::Json {
+        SourceType::Json | SourceType::JsonText { .. } => Encoding::Json {
             arbitrary_numbers: true,
         },
         _ => TEXT,
@@ -42,7 +42,7 @@ fn encoding(ty: &SourceType) -> Encoding {
 fn spelled(ty: &SourceType) -> Encoding {
     match ty {
         SourceType::Vector { .. } => BYTES,
-        SourceType::Json | SourceType::JsonText => TEXT,
+        SourceType::Json | SourceType::JsonText { .. } => TEXT,
         _ => encoding(ty),
     }
 }
