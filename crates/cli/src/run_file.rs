@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_private_dir::PrivateDir;
 
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
@@ -48,12 +49,19 @@ impl RunFile {
 
     /// Reads what a state directory remembers, if anything.
     pub(crate) fn read(directory: &Path) -> Result<Option<RunFile>, Failure> {
-        let path = directory.join(NAME);
-        let Ok(text) = std::fs::read_to_string(&path) else {
+        match PrivateDir::open(directory)? {
+            Some(directory) => RunFile::read_in(&directory),
+            None => Ok(None),
+        }
+    }
+
+    /// The same of a directory that is open.
+    pub(crate) fn read_in(directory: &PrivateDir) -> Result<Option<RunFile>, Failure> {
+        let Some(content) = directory.read(NAME)? else {
             return Ok(None);
         };
-        serde_json::from_str(&text).map(Some).map_err(|cause| {
-            let object = path.display().to_string();
+        serde_json::from_slice(&content).map(Some).map_err(|cause| {
+            let object = directory.path().join(NAME).display().to_string();
             Failure::new(
                 code::STATE_FOREIGN,
                 Class::StopMigration,
@@ -79,7 +87,7 @@ impl RunFile {
     pub(crate) fn write(&self, state: &StateDir) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|cause| Failure::bug(NAME, "cannot be written").caused_by(cause))?;
-        state.write(NAME, &text)
+        Ok(state.directory().replace_durably(NAME, &text)?)
     }
 
     /// Refuses settings that name something else than this run. `selection`: whether the choice of tables must be the same too.

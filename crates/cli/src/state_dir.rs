@@ -1,9 +1,9 @@
 //! The state directory: the change log, the run's log, status, findings and report; no secrets.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use spanferry_core::change_log::LogId;
@@ -12,6 +12,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_engine::prepare::LogStore;
 use spanferry_log::{DEFAULT_SEGMENT_BYTES, DiskLog, LogOptions};
+use spanferry_private_dir::{PrivateDir, PrivateError};
 
 use crate::run_file;
 
@@ -44,6 +45,12 @@ pub(crate) const STATUS: &str = "status.json";
 /// Files in it that describe a run which has not been ended.
 const RUN_FILES: [&str; 2] = [STATUS, run_file::NAME];
 
+/// The lock's file in it.
+const LOCK: &str = "lock";
+/// How long a lock is tried for: `status` holds it for an instant when it looks whether anybody does.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Who holds a state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
@@ -56,7 +63,7 @@ pub(crate) struct Owner {
 /// A locked state directory. The lock goes with the process.
 #[derive(Debug)]
 pub(crate) struct StateDir {
-    path: PathBuf,
+    directory: PrivateDir,
     /// Held, never read: closing it would give the lock up.
     _lock: File,
 }
@@ -65,24 +72,18 @@ impl StateDir {
     /// Makes the directory if it is missing (mode 0700) and locks it for `verb` against a second process.
     pub(crate) fn lock(path: &Path, verb: &str) -> Result<StateDir, Failure> {
         let unlocked = "the state directory cannot be locked";
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(disk_failed(path, "the state directory cannot be made"))
-            .map_err(|failure| failure.hint("Name one that this user may write with `--state-dir`."))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .map_err(disk_failed(path, unlocked))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        let directory = PrivateDir::create(path).map_err(|error| match error {
+            PrivateError::Io { .. } => {
+                Failure::from(error).hint("Name one that this user may write with `--state-dir`.")
+            }
+            PrivateError::Unsafe { .. } => error.into(),
+        })?;
+        let lock = directory.open_or_create(LOCK)?;
+        match lock_patiently(&lock) {
             Ok(()) => {
                 note_owner(&lock, verb).map_err(disk_failed(path, unlocked))?;
                 Ok(StateDir {
-                    path: path.to_owned(),
+                    directory,
                     _lock: lock,
                 })
             }
@@ -100,80 +101,86 @@ impl StateDir {
     }
 
     /// Who holds the lock of a directory, if anybody does.
-    pub(crate) fn owner(path: &Path) -> Option<Owner> {
-        let lock = File::open(path.join("lock")).ok()?;
+    pub(crate) fn owner(directory: &PrivateDir) -> Result<Option<Owner>, Failure> {
+        let Some(mut lock) = directory.open_to_read(LOCK)? else {
+            return Ok(None);
+        };
         // Shared, so that two who look do not take each other for an owner.
         if flock(&lock, FlockOperation::NonBlockingLockShared) != Err(rustix::io::Errno::WOULDBLOCK) {
-            return None;
+            return Ok(None);
         }
-        let text = fs::read_to_string(path.join("lock")).ok()?;
+        let mut text = String::new();
+        lock.read_to_string(&mut text)
+            .map_err(disk_failed(&directory.path().join(LOCK), "cannot be read"))?;
         let (process_id, verb) = text.trim().split_once(' ').unwrap_or_default();
-        Some(Owner {
+        Ok(Some(Owner {
             process_id: process_id.parse().unwrap_or(0),
             verb: verb.to_owned(),
-        })
+        }))
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.directory.path()
+    }
+
+    /// The directory itself.
+    pub(crate) fn directory(&self) -> &PrivateDir {
+        &self.directory
     }
 
     /// Replaces a small file at once, mode 0600.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), Failure> {
-        let target = self.path.join(name);
-        let draft = self.path.join(format!("{name}.new"));
-        let write = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(&draft)?;
-            file.write_all(content)?;
-            fs::rename(&draft, &target)
-        };
-        write().map_err(disk_failed(&target, "cannot be written"))
+        Ok(self.directory.replace(name, content)?)
     }
 
     /// Removes a file that is there.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
-        let path = self.path.join(name);
-        fs::remove_file(&path).map_err(disk_failed(&path, "cannot be erased"))
+        Ok(self.directory.remove(name)?)
     }
 
     /// The change logs in it.
-    pub(crate) fn logs(&self, budget: Option<u64>) -> Logs {
-        let budget_bytes = budget.unwrap_or_else(|| default_budget(&self.path));
-        Logs {
-            path: self.path.join(LOG),
+    pub(crate) fn logs(&self, budget: Option<u64>) -> Result<Logs, Failure> {
+        let budget_bytes = budget.unwrap_or_else(|| default_budget(self.path()));
+        Ok(Logs {
+            directory: self.directory.try_clone()?,
             options: LogOptions {
                 budget_bytes,
                 // Only whole segments are trimmed: a small budget needs small ones to become free again.
                 segment_bytes: (budget_bytes / SEGMENTS_PER_BUDGET)
                     .clamp(SEGMENT_BYTES_MIN, DEFAULT_SEGMENT_BYTES),
             },
-        }
+        })
     }
 
     /// Whether there is a change log or anything else that [`StateDir::erase`] removes.
     pub(crate) fn has_run(&self) -> bool {
         let mut names = RUN_FILES.iter().chain([&LOG]);
-        names.any(|name| self.path.join(name).exists())
+        names.any(|name| self.directory.contains(name))
     }
 
     /// Removes the change log and what describes the run; the report, the run log and the lock file stay.
     pub(crate) fn erase(&self) -> Result<(), Failure> {
-        let log = self.path.join(LOG);
-        if log.exists() {
-            fs::remove_dir_all(&log).map_err(disk_failed(&self.path, "cannot be erased"))?;
-        }
+        self.directory.remove_directory(LOG)?;
         for name in RUN_FILES {
-            if self.path.join(name).exists() {
+            if self.directory.contains(name) {
                 self.remove(name)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Takes the lock, trying for a moment.
+fn lock_patiently(lock: &File) -> Result<(), rustix::io::Errno> {
+    let since = Instant::now();
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            locked => return locked,
+        }
     }
 }
 
@@ -197,36 +204,113 @@ fn is_segment(name: &str) -> bool {
 /// Change logs under a state directory.
 #[derive(Debug)]
 pub(crate) struct Logs {
-    path: PathBuf,
+    directory: PrivateDir,
     options: LogOptions,
+}
+
+impl Logs {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join(LOG)
+    }
 }
 
 impl LogStore for Logs {
     type Log = DiskLog;
 
     async fn open(&self) -> Result<Option<DiskLog>, Failure> {
-        let segments = fs::read_dir(&self.path).map_or(0, |entries| {
-            entries
-                .flatten()
-                .filter(|entry| is_segment(&entry.file_name().to_string_lossy()))
-                .count()
-        });
-        if segments == 0 {
+        let path = self.path();
+        let Some(log) = PrivateDir::open(&path)? else {
+            return Ok(None);
+        };
+        if !log.names()?.iter().any(|name| is_segment(name)) {
             return Ok(None);
         }
         Ok(Some(
-            DiskLog::open(&self.path, self.options)
-                .await
-                .map_err(Failure::from)?,
+            DiskLog::open(&path, self.options).await.map_err(Failure::from)?,
         ))
     }
 
     async fn create(&self, id: &LogId, start: &Position, source: &str) -> Result<DiskLog, Failure> {
-        if self.path.exists() {
-            fs::remove_dir_all(&self.path).map_err(disk_failed(&self.path, "cannot be erased"))?;
-        }
-        DiskLog::create(&self.path, id, source, start, self.options)
+        self.directory.remove_directory(LOG)?;
+        DiskLog::create(&self.path(), id, source, start, self.options)
             .await
             .map_err(Failure::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("sf-state-{}-{name}", std::process::id()));
+        assert!(!path.exists());
+        path
+    }
+
+    #[test]
+    fn a_look_at_the_owner_does_not_hinder_a_start() {
+        let path = scratch("look");
+        drop(StateDir::lock(&path, "end").unwrap());
+        let directory = PrivateDir::open(&path).unwrap().unwrap();
+        let looking = directory.open_to_read(LOCK).unwrap().unwrap();
+        flock(&looking, FlockOperation::NonBlockingLockShared).unwrap();
+        let (begun, is_begun) = std::sync::mpsc::channel();
+        let starting = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                begun.send(()).unwrap();
+                StateDir::lock(&path, MIGRATE)
+            }
+        });
+        is_begun.recv().unwrap();
+        drop(looking);
+        let held = starting.join().unwrap().unwrap();
+        let owner = StateDir::owner(&directory).unwrap().unwrap();
+        assert_eq!(
+            (owner.process_id, owner.verb.as_str()),
+            (std::process::id(), MIGRATE)
+        );
+        // One that is held is refused after a moment.
+        let second = StateDir::lock(&path, MIGRATE).unwrap_err();
+        assert_eq!(second.code, code::STATE_LOCKED);
+        drop(held);
+        assert_eq!(StateDir::owner(&directory).unwrap(), None);
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    /// Every file that is read or written in place; what is replaced takes the place of a link.
+    #[test]
+    fn links_are_refused_or_replaced_and_never_followed() {
+        let (path, victim) = (scratch("links"), scratch("victim"));
+        std::fs::write(&victim, "kept").unwrap();
+        let link = |name: &str| std::os::unix::fs::symlink(&victim, path.join(name)).unwrap();
+        let unlink = |name: &str| std::fs::remove_file(path.join(name)).unwrap();
+        let refused = |done: Result<(), Failure>| assert_eq!(done.unwrap_err().code, code::STATE_UNSAFE);
+        drop(StateDir::lock(&path, MIGRATE).unwrap());
+        unlink(LOCK);
+        link(LOCK);
+        refused(StateDir::lock(&path, MIGRATE).map(drop));
+        let directory = PrivateDir::open(&path).unwrap().unwrap();
+        refused(StateDir::owner(&directory).map(drop));
+        unlink(LOCK);
+        let state = StateDir::lock(&path, MIGRATE).unwrap();
+        for name in [STATUS, run_file::NAME, "report.json"] {
+            link(name);
+            link(&format!("{name}.new"));
+            state.write(name, b"new").unwrap();
+            assert_eq!(directory.read(name).unwrap().unwrap(), b"new");
+            unlink(name);
+        }
+        link(run_file::NAME);
+        refused(run_file::RunFile::read(&path).map(drop));
+        link(LOG);
+        refused(state.erase());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let logs = state.logs(None).unwrap();
+        refused(runtime.block_on(logs.open()).map(drop));
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "kept");
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::remove_file(&victim).unwrap();
     }
 }

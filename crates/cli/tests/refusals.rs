@@ -8,6 +8,10 @@
 
 mod support;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use spanferry_testkit::server::Engine;
 use support::{World, said};
 
@@ -367,6 +371,55 @@ async fn gtids_without_strict_mode_are_refused_mariadb() {
         "SET GLOBAL gtid_strict_mode = ON",
     )
     .await;
+}
+
+/// Every verb that uses the state directory: what another user may have put there chooses no server, and no link is followed.
+#[test]
+fn a_state_directory_that_others_can_reach_is_refused() {
+    let place = std::env::temp_dir().join(format!("sf-refused-state-{}", std::process::id()));
+    let state = place.join("state");
+    std::fs::create_dir_all(&state).unwrap();
+    let planted = state.join("run.json");
+    std::fs::write(&planted, "{}").unwrap();
+    let link = place.join("link");
+    std::os::unix::fs::symlink(&state, &link).unwrap();
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let ends = [
+        "--source",
+        "mysql://a@127.0.0.1:1/s",
+        "--target",
+        "projects/p/instances/i/databases/d",
+    ];
+    let verbs: [&[&str]; 5] = [
+        &["migrate"],
+        &["status"],
+        &["verify"],
+        &["resync", "t", "--yes"],
+        &["end", "--yes"],
+    ];
+    let expect = |path: &Path, words: &[&str]| {
+        for verb in verbs {
+            let mut arguments = vec![verb[0], "--state-dir", path.to_str().unwrap()];
+            arguments.extend(&verb[1..]);
+            arguments.extend(ends);
+            let told = refused(&arguments);
+            for word in words {
+                assert!(told.contains(word), "`{word}` is missing in: {told}");
+            }
+        }
+    };
+    mode(&state, 0o777);
+    let fix = format!("hint: Run `chmod -R go= {}`", state.display());
+    expect(&state, &["error[SF-1015]", "has mode 0777", &fix]);
+    expect(&link, &["error[SF-1015]", "is a symbolic link to"]);
+    mode(&state, 0o700);
+    mode(&planted, 0o604);
+    // `migrate` looks at it once the directory is its own.
+    expect(
+        &state,
+        &["error[SF-1015]", "run.json: has mode 0604", "chmod go= "],
+    );
+    std::fs::remove_dir_all(&place).unwrap();
 }
 
 #[test]

@@ -123,6 +123,7 @@ codes! {
     STATE_FOREIGN = 1003, Usage, "state directory, source and target do not belong together", "Use the state directory of this migration, or a new empty one for a new target.";
     STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Changes are fetched again from the source, as far back as it still has them; nothing needs to be done.";
     SELECTION_UNMATCHED = 1005, Told, "a name or glob of the selection matches no table", "Correct the name after `--include` or `--exclude`, or leave it out.";
+    STATE_UNSAFE = 1015, Usage, "the state directory, or a file in it, is open to other users", "Run the command shown. If another user may have changed the directory, name a new one with `--state-dir`.";
     // 20xx what `check` finds at the source
     SOURCE_UNREACHABLE = 2001, Refused, "the source cannot be reached", "Check host, port, firewall and that the server listens there.";
     SOURCE_LOGIN = 2002, Refused, "the source refuses the login", "Check user and password; the password is taken from `SPANFERRY_SOURCE_PASSWORD`, a file, a prompt or the URL.";

@@ -23,6 +23,7 @@ pub mod reached;
 pub mod rows;
 pub mod scalar;
 pub mod schema;
+pub mod shell;
 pub mod source;
 pub mod target;
 pub mod target_schema;

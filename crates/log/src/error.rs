@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_private_dir::{Fault, PrivateError};
 use thiserror::Error;
 
 /// What to do about damage: the hint of every error that names a segment.
@@ -152,6 +153,14 @@ pub enum LogError {
         /// The limit.
         limit: u64,
     },
+    /// Other users can reach the directory or a file in it, or it is not what its name promises. Nothing was read or written.
+    #[error("`{}` {fault}", path.display())]
+    Unsafe {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// Any other failure of a file operation.
     #[error("`{}` could not be {action}", path.display())]
     Io {
@@ -168,6 +177,10 @@ pub enum LogError {
 impl LogError {
     /// Classifies a failed file operation: full device or quota, or anything else.
     pub(crate) fn from_io(action: &'static str, path: &Path, source: io::Error) -> LogError {
+        let source = match source.downcast::<PrivateError>() {
+            Ok(private) => return private.into(),
+            Err(source) => source,
+        };
         if is_full(&source) {
             let directory = path.parent().unwrap_or(path).to_owned();
             return LogError::DiskFull {
@@ -201,14 +214,27 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
+impl From<PrivateError> for LogError {
+    fn from(error: PrivateError) -> LogError {
+        match error {
+            PrivateError::Unsafe { path, fault } => LogError::Unsafe { path, fault },
+            PrivateError::Io { action, path, source } => LogError::from_io(action, &path, source),
+        }
+    }
+}
+
 impl From<LogError> for Failure {
     fn from(error: LogError) -> Failure {
+        if let LogError::Unsafe { path, fault } = &error {
+            return fault.refusal(path);
+        }
         let (code, class, hint) = match &error {
             LogError::DiskFull { .. } => (code::DISK_FAILED, Class::Retry { after: None }, None),
             LogError::BudgetReached { .. } => (code::LOG_BUDGET, Class::Retry { after: None }, None),
             LogError::Poisoned { .. } | LogError::Io { .. } => {
                 (code::DISK_FAILED, Class::StopMigration, None)
             }
+            LogError::Unsafe { .. } => (code::STATE_UNSAFE, Class::StopMigration, None),
             LogError::Corrupt { .. }
             | LogError::OutOfOrder { .. }
             | LogError::SegmentMissing { .. }
@@ -252,7 +278,8 @@ impl From<LogError> for Failure {
             | LogError::WrongId { .. }
             | LogError::WrongPiece { .. }
             | LogError::WrongPosition { .. }
-            | LogError::TooLarge { .. } => failure,
+            | LogError::TooLarge { .. }
+            | LogError::Unsafe { .. } => failure,
         }
     }
 }

@@ -1,18 +1,15 @@
 //! The file operations the log needs, as a private trait: the real ones here, simulated ones with faults in the tests.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use spanferry_private_dir::{PrivateDir, PrivateError};
 
 use crate::error::LogError;
 
-/// Mode of every file of the log: it holds rows of the source.
-pub(crate) const FILE_MODE: u32 = 0o600;
-/// Mode of the log's directory.
-pub(crate) const DIRECTORY_MODE: u32 = 0o700;
 /// Name of the file whose lock keeps a second process out.
 pub(crate) const LOCK_NAME: &str = "lock";
 
@@ -50,100 +47,68 @@ pub(crate) trait LogFile: Send + Sync {
 
 /// A locked directory of the real file system.
 pub(crate) struct Directory {
-    path: PathBuf,
+    directory: PrivateDir,
     /// Holds the lock as long as it is open.
     _lock: File,
 }
 
 impl Directory {
-    /// Creates the directory if asked to, narrows its mode, and locks it against a second process.
+    /// Opens the directory, or creates it if asked to, and locks it against a second process.
     pub(crate) fn lock(path: &Path, create: bool) -> Result<Directory, LogError> {
-        if create {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(DIRECTORY_MODE)
-                .create(path)
-                .map_err(|error| LogError::from_io("created", path, error))?;
-        } else if !path.is_dir() {
-            return Err(LogError::NotFound {
+        let directory = if create {
+            PrivateDir::create(path)?
+        } else {
+            PrivateDir::open(path)?.ok_or_else(|| LogError::NotFound {
                 directory: path.to_owned(),
-            });
-        }
-        narrow_mode(path)?;
-        let lock_path = path.join(LOCK_NAME);
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(FILE_MODE)
-            .open(&lock_path)
-            .map_err(|error| LogError::from_io("opened", &lock_path, error))?;
+            })?
+        };
+        let lock = directory.open_or_create(LOCK_NAME)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Directory {
-                path: path.to_owned(),
+                directory,
                 _lock: lock,
             }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(LogError::Locked {
                 directory: path.to_owned(),
             }),
-            Err(error) => Err(LogError::from_io("locked", &lock_path, error.into())),
+            Err(error) => Err(LogError::from_io("locked", &path.join(LOCK_NAME), error.into())),
         }
     }
-}
-
-/// Takes group and others their rights, unless they have none.
-fn narrow_mode(path: &Path) -> Result<(), LogError> {
-    let failed = |action| move |error| LogError::from_io(action, path, error);
-    let mode = fs::metadata(path).map_err(failed("read"))?.permissions().mode();
-    if mode & DIRECTORY_MODE == mode & 0o777 {
-        return Ok(());
-    }
-    fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE)).map_err(failed("made private"))
 }
 
 impl Files for Directory {
     fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.directory.path().join(name)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            // A name that is not UTF-8 is none of ours.
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        self.directory.names().map_err(PrivateError::into_io)
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(FILE_MODE)
-            .open(self.path(name))?;
+        let file = self.directory.create_new(name).map_err(PrivateError::into_io)?;
         Ok(Box::new(DiskFile(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn LogFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let opened = self
+            .directory
+            .open_to_write(name)
+            .map_err(PrivateError::into_io)?;
+        let file = opened.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(Box::new(DiskFile(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
+        self.directory.rename(from, to).map_err(PrivateError::into_io)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path(name))
+        self.directory.remove(name).map_err(PrivateError::into_io)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        self.directory.sync().map_err(PrivateError::into_io)
     }
 }
 

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use spanferry_core::change_log::{
@@ -15,6 +15,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_log::{DiskLog, LogError, LogOptions};
+use spanferry_private_dir::Fault;
 
 use support::Scratch;
 
@@ -61,8 +62,6 @@ fn names(directory: &Path) -> Vec<String> {
 #[tokio::test]
 async fn files_are_private() {
     let scratch = Scratch::new();
-    fs::create_dir_all(scratch.path()).unwrap();
-    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let log = create(scratch.path(), LogOptions::default()).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(scratch.path()), 0o700);
@@ -70,6 +69,45 @@ async fn files_are_private() {
         assert_eq!(mode(&scratch.path().join(name)), 0o600);
     }
     drop(log);
+}
+
+/// A directory that others can reach, and a link in the place of the directory, the lock or a segment.
+#[tokio::test]
+async fn what_is_not_private_is_refused() {
+    let scratch = Scratch::new();
+    drop(create(scratch.path(), LogOptions::default()).await.unwrap());
+    let fault = |opened: Result<DiskLog, LogError>| match opened.map(drop).unwrap_err() {
+        LogError::Unsafe { fault, .. } => fault,
+        other => panic!("{other}"),
+    };
+    let set_mode = |mode| fs::set_permissions(scratch.path(), fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o777);
+    let open = || DiskLog::open(scratch.path(), LogOptions::default());
+    assert!(matches!(fault(open().await), Fault::Mode { mode: 0o777, .. }));
+    set_mode(0o700);
+    let victim = Scratch::new();
+    fs::write(victim.path(), "kept").unwrap();
+    for name in names(scratch.path()) {
+        let (path, moved) = (scratch.path().join(&name), scratch.path().join("moved"));
+        fs::rename(&path, &moved).unwrap();
+        symlink(victim.path(), &path).unwrap();
+        assert!(matches!(fault(open().await), Fault::Link { .. }), "{name}");
+        fs::rename(&moved, &path).unwrap();
+    }
+    // What a crash has left under construction is removed, and a link in its place is too.
+    symlink(
+        victim.path(),
+        scratch.path().join("segment-00000000000000000001.log.new"),
+    )
+    .unwrap();
+    drop(open().await.unwrap());
+    let link = Scratch::new();
+    symlink(scratch.path(), link.path()).unwrap();
+    let through_link = DiskLog::open(link.path(), LogOptions::default()).await;
+    assert!(matches!(fault(through_link), Fault::Link { .. }));
+    assert_eq!(fs::read_to_string(victim.path()).unwrap(), "kept");
+    fs::remove_file(link.path()).unwrap();
+    fs::remove_file(victim.path()).unwrap();
 }
 
 /// One transaction larger than what a segment should hold fills the last segment, which is never trimmed: it is sealed.

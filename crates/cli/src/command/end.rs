@@ -5,6 +5,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::target::Target;
 use spanferry_kill_point::kill_point;
+use spanferry_private_dir::PrivateDir;
 use spanferry_spanner::SpannerTarget;
 
 use crate::args::{EndArgs, Output};
@@ -27,7 +28,7 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
         return Err(render::not_confirmed("end"));
     }
     // A directory that is not there is not made for this.
-    let is_there = settings.state_dir.exists();
+    let is_there = PrivateDir::open(&settings.state_dir)?.is_some();
     let state = is_there
         .then(|| StateDir::lock(&settings.state_dir, "end"))
         .transpose()?;

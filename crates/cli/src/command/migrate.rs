@@ -244,7 +244,7 @@ async fn set_up(
         workers: settings.source_connections,
         whole: true,
     };
-    let logs = state.logs(settings.log_budget);
+    let logs = state.logs(settings.log_budget)?;
     let target = Arc::clone(&session.target);
     let plans = std::mem::take(&mut plan.plans);
     prepare(session.source.as_ref(), target, &logs, plans, &options).await

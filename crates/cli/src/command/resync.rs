@@ -45,7 +45,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         workers: settings.source_connections,
         whole: false,
     };
-    let logs = state.logs(settings.log_budget);
+    let logs = state.logs(settings.log_budget)?;
     let wanted =
         |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(&plan.name().table);
     let mut all: Vec<_> = plan.plans.iter().filter(wanted).cloned().collect();
@@ -69,11 +69,8 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
 
 /// What an earlier run has written for `status` holds no more.
 fn correct_status(state: &StateDir, emptied: &[&str]) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(state.path().join(STATUS));
-    let Ok(mut status) = text
-        .map_err(drop)
-        .and_then(|text| text.parse::<Value>().map_err(drop))
-    else {
+    let written = state.directory().read(STATUS)?;
+    let Some(mut status) = written.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) else {
         // No run has written one here, or none that can be read, which `status` tells.
         return Ok(());
     };

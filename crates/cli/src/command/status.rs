@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Subject;
+use spanferry_private_dir::PrivateDir;
 
 use crate::args::Output;
 use crate::clock::now_us;
@@ -20,30 +21,25 @@ const FINDINGS_SHOWN_MAX: usize = 20;
 
 /// Prints the last status; exit status 0 if there is one.
 pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
-    let directory = &settings.state_dir;
-    let object = directory.display().to_string();
-    let text = std::fs::read_to_string(directory.join(STATUS)).map_err(|cause| {
+    let object = settings.state_dir.display().to_string();
+    let none = || {
         let text = "no migration has run with this state directory";
         Failure::new(code::USAGE, Class::StopMigration, object.clone(), text)
             .hint("Name the migration's own directory with `--state-dir`.")
-            .caused_by(cause)
+    };
+    let directory = PrivateDir::open(&settings.state_dir)?.ok_or_else(none)?;
+    let text = directory.read(STATUS)?.ok_or_else(none)?;
+    let mut status: Value = serde_json::from_slice(&text).map_err(|cause| {
+        let text = "its status is not of this release";
+        Failure::new(code::STATE_FOREIGN, Class::StopMigration, object.clone(), text).caused_by(cause)
     })?;
-    let mut status: Value = serde_json::from_str(&text).map_err(|cause| {
-        Failure::new(
-            code::STATE_FOREIGN,
-            Class::StopMigration,
-            object,
-            "its status is not of this release",
-        )
-        .caused_by(cause)
-    })?;
-    let owner = StateDir::owner(directory);
+    let owner = StateDir::owner(&directory)?;
     settle(&mut status, owner.as_ref(), now_us());
     if settings.output == Output::Json {
         render::say_json(&status);
         return Ok(0);
     }
-    let run = RunFile::read(directory)?;
+    let run = RunFile::read_in(&directory)?;
     let verb = owner.as_ref().map(|owner| owner.verb.as_str());
     for line in lines(&status, run.as_ref(), verb, render::terminal_size().0) {
         render::say(&line);
