@@ -37,7 +37,7 @@ use spanferry_core::failure::Failure;
 
 use crate::args::{Cli, Output, Verb};
 use crate::interrupt::or_interrupted;
-use crate::settings::Settings;
+use crate::settings::{Agreement, Settings};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -133,16 +133,18 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
             or_interrupted("check", command::check::run(&settings)).await
         }
         Verb::Migrate(args) => command::migrate::run(&Settings::load_migrate(&args)?.with_password()?).await,
-        Verb::Status(common) => command::status::run(&Settings::load_known(&common, true)?),
+        Verb::Status(common) => command::status::run(&Settings::load_known(&common, Agreement::Whole)?),
         Verb::Verify(common) => {
-            let settings = Settings::load_known(&common, false)?.with_password()?;
+            let settings = Settings::load_known(&common, Agreement::Ends)?.with_password()?;
             or_interrupted("verify", command::verify::run(&settings)).await
         }
         Verb::Resync(args) => {
-            let settings = Settings::load_known(&args.common, true)?.with_password()?;
+            let settings = Settings::load_known(&args.common, Agreement::Whole)?.with_password()?;
             command::resync::run(&settings, &args).await
         }
-        Verb::End(args) => command::end::run(&Settings::load_known(&args.common, true)?, &args).await,
+        Verb::End(args) => {
+            command::end::run(&Settings::load_known(&args.common, Agreement::Whole)?, &args).await
+        }
         Verb::Explain { code } => command::explain::run(code.as_deref()),
     }
 }

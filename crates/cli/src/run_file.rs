@@ -7,7 +7,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_private_dir::PrivateDir;
 
-use crate::settings::Settings;
+use crate::settings::{Agreement, Settings};
 use crate::state_dir::StateDir;
 
 /// The run, as stored in `run.json`.
@@ -72,15 +72,13 @@ impl RunFile {
         })
     }
 
-    /// Refuses a state directory that another target has been bound to.
-    pub(crate) fn expect_unbound_or_same(settings: &Settings) -> Result<(), Failure> {
-        match RunFile::read(&settings.state_dir)? {
-            Some(known) if known.target != target_url(settings)? => {
-                let text = format!("this state directory belongs to the target `{}`", known.target);
-                Err(foreign(settings, text))
-            }
-            Some(_) | None => Ok(()),
+    /// What a state directory remembers before a start, if anything; one that another target has been bound to is refused.
+    pub(crate) fn expect_unbound_or_same(settings: &Settings) -> Result<Option<RunFile>, Failure> {
+        let known = RunFile::read(&settings.state_dir)?;
+        if let Some(run) = &known {
+            run.expect_target(settings)?;
         }
+        Ok(known)
     }
 
     /// Binds the state directory to this run: from here on it serves no other target.
@@ -90,31 +88,38 @@ impl RunFile {
         Ok(state.directory().replace_durably(NAME, &text)?)
     }
 
-    /// Refuses settings that name something else than this run. `selection`: whether the choice of tables must be the same too.
-    pub(crate) fn expect_same(&self, given: &Settings, selection: bool) -> Result<(), Failure> {
-        let differs = |option: &str, known: &str| {
-            let text = format!("its migration has another `{option}`: `{known}`");
-            let hint = format!(
-                "Leave `{option}` out: it is taken from the state directory. Or name the right `--state-dir`; a new host of the \
-                 source, or another selection, is told to `spanferry migrate` first."
-            );
-            Err(foreign(given, text).hint(hint))
-        };
+    /// Refuses settings that name something else than this run, as far as they must agree with it.
+    pub(crate) fn expect_same(&self, given: &Settings, agreement: Agreement) -> Result<(), Failure> {
+        self.expect_target(given)?;
         let source = source_name_of(&self.source);
-        if given.source.is_some() && Some(source_name(given)?) != source {
-            return differs("--source", source.as_deref().unwrap_or(&self.source));
-        }
-        if given.target.is_some() && target_url(given)? != self.target {
-            return differs("--target", &self.target);
+        let is_other = given.source.is_some() && Some(source_name(given)?) != source;
+        if is_other && agreement != Agreement::Target {
+            return Err(differs(
+                given,
+                "--source",
+                source.as_deref().unwrap_or(&self.source),
+            ));
         }
         let selects = !(given.include.is_empty() && given.exclude.is_empty());
-        if selection && selects && given.include != self.include {
-            return differs("--include", &self.include.join("`, `"));
+        if agreement != Agreement::Whole || !selects {
+            return Ok(());
         }
-        if selection && selects && given.exclude != self.exclude {
-            return differs("--exclude", &self.exclude.join("`, `"));
+        if given.include != self.include {
+            return Err(differs(given, "--include", &self.include.join("`, `")));
+        }
+        if given.exclude != self.exclude {
+            return Err(differs(given, "--exclude", &self.exclude.join("`, `")));
         }
         Ok(())
+    }
+
+    fn expect_target(&self, given: &Settings) -> Result<(), Failure> {
+        if given.target.is_none() || target_url(given)? == self.target {
+            return Ok(());
+        }
+        let text = format!("it belongs to the migration into `{}`", self.target);
+        let hint = "Leave `--target` out: it is taken from the state directory. For another migration, name another `--state-dir`.";
+        Err(foreign(given, text).hint(hint))
     }
 
     /// Source and target in short, for a person.
@@ -125,6 +130,16 @@ impl RunFile {
             self.target.strip_prefix("spanner://").unwrap_or(&self.target)
         )
     }
+}
+
+/// The failure of an option that is not the one that the migration has.
+fn differs(given: &Settings, option: &str, known: &str) -> Failure {
+    let text = format!("its migration has another `{option}`: `{known}`");
+    let hint = format!(
+        "Leave `{option}` out: it is taken from the state directory. Where the source has a new host, or other tables are to be \
+         migrated, run `spanferry migrate` with the new `{option}` first."
+    );
+    foreign(given, text).hint(hint)
 }
 
 fn foreign(settings: &Settings, text: String) -> Failure {

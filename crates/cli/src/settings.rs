@@ -102,15 +102,27 @@ pub(crate) struct Settings {
     pub(crate) dry_run: bool,
 }
 
+/// In what a command line must agree with what the state directory remembers of the migration, where it gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// Source, target and selection.
+    Whole,
+    /// Source and target; a selection narrows what is done.
+    Ends,
+    /// The target: source and selection are renewed.
+    Target,
+}
+
 /// A usage failure.
 pub(crate) fn usage(object: impl Into<String>, message: impl Into<String>) -> Failure {
     Failure::new(code::USAGE, Class::StopMigration, object, message)
 }
 
 impl Settings {
-    /// Settings of `migrate`, with the options that only it has.
+    /// Settings of `migrate`, with the options that only it has. It may go on from a new host of the source, and with another
+    /// selection.
     pub(crate) fn load_migrate(args: &MigrateArgs) -> Result<Settings, Failure> {
-        let mut settings = Settings::load(&args.common)?;
+        let mut settings = Settings::load_known(&args.common, Agreement::Target)?;
         settings.stop_when = args.stop_when.or(settings.stop_when);
         settings.dry_run |= args.dry_run;
         Ok(settings)
@@ -122,14 +134,14 @@ impl Settings {
     }
 
     /// Settings of a verb that goes on with a migration: what is not given is taken from what the state directory remembers,
-    /// and what is given must agree with it. A selection may differ where `selection` is false: it only narrows what is done.
-    pub(crate) fn load_known(common: &Common, selection: bool) -> Result<Settings, Failure> {
+    /// and what is given must agree with it.
+    pub(crate) fn load_known(common: &Common, agreement: Agreement) -> Result<Settings, Failure> {
         let file = read_config(common)?;
         let given = Settings::merge(common, file.clone())?;
         let Some(run) = RunFile::read(&given.state_dir)? else {
             return Ok(given);
         };
-        run.expect_same(&given, selection)?;
+        run.expect_same(&given, agreement)?;
         let selects = !(given.include.is_empty() && given.exclude.is_empty());
         let mut filled = file;
         filled.source.get_or_insert(run.source);

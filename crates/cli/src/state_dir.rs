@@ -153,6 +153,11 @@ impl StateDir {
         })
     }
 
+    /// Whether there is a change log.
+    pub(crate) fn has_log(&self) -> bool {
+        self.directory.contains(LOG)
+    }
+
     /// Whether there is a change log or anything else that [`StateDir::erase`] removes.
     pub(crate) fn has_run(&self) -> bool {
         let mut names = RUN_FILES.iter().chain([&LOG]);

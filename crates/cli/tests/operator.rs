@@ -80,7 +80,7 @@ async fn a_refused_start_binds_nothing_and_a_begun_one_is_remembered() {
     check(
         said(&other.output().unwrap()),
         2,
-        &["SF-1003", "belongs to the target"],
+        &["SF-1003", "belongs to the migration into"],
     );
     let bare = |verb: &str, more: &[&str]| said(&world.bare_command(verb, more).output().unwrap());
     check(bare("verify", &[]), 0, &["verify: equal"]);
@@ -104,7 +104,33 @@ async fn a_refused_start_binds_nothing_and_a_begun_one_is_remembered() {
         2,
         &["SF-1003", "another `--exclude`: `bad`"],
     );
-    check(drain(&["--exclude", "bad"]), 0, &["migrate: ended"]);
+    // Refused by what the target holds: what is remembered stays, and another directory remembers nothing.
+    let wrong = world.source_url().replace("/shop", "/wrong");
+    world
+        .sql("CREATE DATABASE wrong;\nCREATE TABLE wrong.good (id INT PRIMARY KEY, v INT DEFAULT 5);\n")
+        .await;
+    check(
+        bare("migrate", &["--source", &wrong]),
+        2,
+        &["SF-1003", "another schema"],
+    );
+    assert_eq!(
+        std::fs::read_to_string(world.state.join("run.json")).unwrap(),
+        remembered
+    );
+    let unused = world.state.with_extension("unused");
+    let target = format!("spanner://{}", world.emulator.database("shop"));
+    let ends = ["--source", &wrong, "--target", &target];
+    let refused = world.command_in(&unused, "migrate", &ends).output().unwrap();
+    check(said(&refused), 2, &["SF-1003", "another schema"]);
+    assert!(unused.exists() && !unused.join("run.json").exists());
+    std::fs::remove_dir_all(&unused).unwrap();
+    // `migrate` finds everything there too.
+    check(
+        bare("migrate", &["--stop-when", "caught-up"]),
+        0,
+        &["migrate: ended"],
+    );
     check(bare("verify", &[]), 0, &["verify: equal"]);
     check(
         bare("end", &["--yes"]),

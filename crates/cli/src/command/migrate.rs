@@ -202,20 +202,39 @@ pub(super) fn refusal(finding: &Finding) -> Failure {
     failure
 }
 
-/// Sets the migration up at the target and binds the state directory to it. A first start that fails before the target holds
-/// a migration leaves the directory to any other command line.
+/// Sets the migration up at the target and binds the state directory to it. What the directory remembers changes only once the
+/// start is accepted: a refused one leaves it as it was, and an unbound directory to any other command line.
 async fn start(
     session: &Session,
     settings: &Settings,
     state: &Arc<StateDir>,
     plan: &mut Plan,
 ) -> Result<(Prepared<DiskLog, SpannerTarget>, Arc<Progress>), Failure> {
-    RunFile::of(settings)?.write(state)?;
+    let (known, run) = (RunFile::expect_unbound_or_same(settings)?, RunFile::of(settings)?);
+    let is_unbound = known.is_none();
+    if is_unbound {
+        // Bound before anything is written: a crash must not leave the change log to a start for another target.
+        run.write(state)?;
+    }
     let started = set_up(session, settings, state, plan).await;
-    if started.is_err() && plan.control.is_none() && holds_no_migration(&session.target).await {
-        state.remove(run_file::NAME)?;
+    match &started {
+        Ok(_) if known.as_ref() != Some(&run) => run.write(state)?,
+        Err(_) if is_unbound && is_left_unbound(plan, state, &session.target).await => {
+            state.remove(run_file::NAME)?;
+        }
+        Ok(_) | Err(_) => {}
     }
     started
+}
+
+/// Whether a failed start has left nothing that the directory must be bound to. The target held a migration before, and the start
+/// did not come as far as a change log for it; or the target holds none.
+async fn is_left_unbound(plan: &Plan, state: &StateDir, target: &SpannerTarget) -> bool {
+    if plan.control.is_some() {
+        !state.has_log()
+    } else {
+        holds_no_migration(target).await
+    }
 }
 
 /// Whether the target surely holds no migration; one that cannot be asked may hold it.

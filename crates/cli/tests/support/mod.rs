@@ -19,7 +19,7 @@ pub use target::HELD_UP;
 pub use writer::Writer;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,10 +134,15 @@ impl World {
 
     /// A command that knows its state directory and nothing of either end.
     pub fn bare_command(&self, verb: &str, more: &[&str]) -> Command {
+        self.command_in(&self.state, verb, more)
+    }
+
+    /// The same with another state directory.
+    pub fn command_in(&self, state: &Path, verb: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_spanferry"));
         command
             .arg(verb)
-            .args(["--state-dir".as_ref(), self.state.as_os_str()])
+            .args(["--state-dir".as_ref(), state.as_os_str()])
             .args(more)
             .env("SPANNER_EMULATOR_HOST", self.target_host_port())
             .env("SPANFERRY_SOURCE_PASSWORD", self.account)
