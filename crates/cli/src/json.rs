@@ -31,7 +31,7 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot) -> Value {
     let stopped: Vec<Value> = outcome
         .stopped
         .iter()
-        .map(|(table, reason)| json!({"table": table, "reason": reason}))
+        .map(|(table, reason)| json!({"table": table.table, "reason": reason.to_string()}))
         .collect();
     let findings: Vec<Value> = snapshot.findings.iter().map(finding).collect();
     json!({"event": "end", "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,

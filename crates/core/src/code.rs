@@ -123,6 +123,7 @@ codes! {
     STATE_FOREIGN = 1003, Usage, "state directory, source and target do not belong together", "Use the state directory of this migration, or a new empty one for a new target.";
     STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Changes are fetched again from the source, as far back as it still has them; nothing needs to be done.";
     SELECTION_UNMATCHED = 1005, Told, "a name or glob of the selection matches no table", "Correct the name after `--include` or `--exclude`, or leave it out.";
+    CONTROL_FORMAT = 1010, Usage, "the control tables at the target have the format of another release", "Go on with the release that wrote them. Or begin again: `spanferry end`, drop the target's tables, and `spanferry migrate`.";
     STATE_UNSAFE = 1015, Usage, "the state directory, or a file in it, is open to other users", "Run the command shown. If another user may have changed the directory, name a new one with `--state-dir`.";
     // 20xx what `check` finds at the source
     SOURCE_UNREACHABLE = 2001, Refused, "the source cannot be reached", "Check host, port, firewall and that the server listens there.";
@@ -166,6 +167,7 @@ codes! {
     SOURCE_AHEAD = 5009, Failed, "the source has moved on", "Stop the writes, drain with `spanferry migrate --stop-when caught-up`, and verify again.";
     DIFFERENT = 5010, SetAside, "source and target differ", "Look at the keys listed; `spanferry resync TABLE` loads a table anew.";
     SNAPSHOT_LOST = 5011, Failed, "the snapshot was lost", "It is opened anew by itself; run the same command again if it ended.";
+    RESYNC_UNFINISHED = 5025, SetAside, "a resync of the table was ended before it was done", "Run the same `spanferry resync` again.";
     // 60xx change log and state
     LOG_CORRUPT = 6001, Failed, "the change log is damaged", "Move the state directory's `log` folder away and run the same command: changes are fetched again while the source still has them.";
     LOG_BUDGET = 6002, Failed, "the change log is at its budget", "Give it more space with `--log-budget`, or let apply catch up.";

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::code::{self, Code};
+use crate::schema::QualifiedName;
 
 /// What may be done after a failure. Decided where it happens, never guessed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Class {
     },
     /// It may or may not have happened: look before judging.
     Ambiguous,
-    /// Belongs to one table: its group stops, the others flow.
+    /// Belongs to one table, `Failure::table`: its group stops, the others flow. Or to one statement of a batch.
     StopTable,
     /// The migration ends, resumable.
     StopMigration,
@@ -31,8 +32,10 @@ pub struct Failure {
     pub code: Code,
     /// What may be done.
     pub class: Class,
-    /// The object it happened to: a table, file, host or statement; never a value of a row.
+    /// The object it happened to: a table, file, host or statement; never a value of a row. For people: decisions read `table`.
     pub object: String,
+    /// The source table whose group it stops.
+    pub table: Option<QualifiedName>,
     /// What happened, as a lower-case fragment, without its cause.
     pub message: String,
     /// The next command, if it is more precise than the code's own explanation.
@@ -48,9 +51,18 @@ impl Failure {
             code,
             class,
             object: object.into(),
+            table: None,
             message: message.into(),
             hint: None,
             cause: None,
+        }
+    }
+
+    /// A failure that belongs to one source table: its group stops.
+    pub fn of_table(code: Code, table: &QualifiedName, message: impl Into<String>) -> Failure {
+        Failure {
+            table: Some(table.clone()),
+            ..Failure::new(code, Class::StopTable, table.table.clone(), message)
         }
     }
 

@@ -20,6 +20,7 @@ pub mod names;
 pub mod plan;
 pub mod position;
 pub mod reached;
+pub mod record;
 pub mod rows;
 pub mod scalar;
 pub mod schema;

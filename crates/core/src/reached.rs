@@ -1,8 +1,12 @@
 //! Where a stream stands in the source's history: a position, and the transaction behind it that is applied in part.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
-use crate::position::{Position, PositionError, TransactionId};
+use crate::position::{Position, TransactionId};
+use crate::record::{RecordError, VERSION, decode, encode};
+
+/// What the text is, for errors.
+const WHAT: &str = "the checkpoint of the main stream";
 
 /// A transaction too large for one commit, of which an earlier commit holds the first changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,78 +29,111 @@ pub struct Reached {
     pub torn: Option<Torn>,
 }
 
+/// The stored form. A further value of the checkpoint (such as the identity of the last event that was applied) is one more
+/// optional field here and in `Reached`; golden files of the form before it stay readable.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredReached {
+    version: u32,
+    position: String,
+    partial: Option<StoredPartial>,
+}
+
+/// The transaction that is applied in part.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPartial {
+    transaction: String,
+    changes: u64,
+    given_up: u64,
+}
+
 impl Reached {
-    /// Reads the text of a fence row whose key counts `piece` changes of torn transactions.
-    pub fn parse(text: &str, piece: u64) -> Result<Reached, PositionError> {
-        let malformed = || PositionError::Malformed(text.to_owned());
-        let (position, torn) = match (text.split_once(' '), piece) {
-            (None, 0) => (text, None),
-            (Some((position, torn)), 1..) => (position, Some(parse_torn(torn, piece).ok_or_else(malformed)?)),
-            (Some(_), 0) | (None, 1..) => return Err(malformed()),
-        };
-        Ok(Reached {
-            position: Position::parse(position)?,
-            torn,
+    /// The text that is stored in the fence row.
+    pub fn to_record(&self) -> String {
+        encode(&StoredReached {
+            version: VERSION,
+            position: self.position.to_string(),
+            partial: self.torn.as_ref().map(|torn| StoredPartial {
+                transaction: torn.transaction.to_string(),
+                changes: torn.changes,
+                given_up: torn.given_up,
+            }),
         })
+    }
+
+    /// Reads the text of a fence row whose key counts `piece` changes of torn transactions.
+    pub fn from_record(text: &str, piece: u64) -> Result<Reached, RecordError> {
+        let stored: StoredReached = decode(text, WHAT)?;
+        let position =
+            Position::parse(&stored.position).map_err(|cause| RecordError::unreadable(WHAT, cause))?;
+        let torn = stored.partial.map(parse_torn).transpose()?;
+        let reached = Reached { position, torn };
+        if reached.piece() == piece {
+            return Ok(reached);
+        }
+        let cause = format!("its changes make {}, its key says {piece}", reached.piece());
+        Err(RecordError::unreadable(WHAT, cause))
     }
 
     /// The `piece` of the fence key.
     pub fn piece(&self) -> u64 {
-        self.torn.as_ref().map_or(0, |torn| torn.given_up + torn.changes)
+        self.torn
+            .as_ref()
+            .map_or(0, |torn| torn.given_up.saturating_add(torn.changes))
     }
 }
 
-/// Reads `TRANSACTION` or `TRANSACTION after GIVEN_UP`.
-fn parse_torn(text: &str, piece: u64) -> Option<Torn> {
-    let (transaction, given_up) = match text.split_once(" after ") {
-        Some((transaction, given_up)) => (transaction, given_up.parse().ok()?),
-        None => (text, 0),
-    };
-    Some(Torn {
-        transaction: TransactionId::parse(transaction)?,
-        changes: piece.checked_sub(given_up).filter(|changes| *changes > 0)?,
-        given_up,
+fn parse_torn(stored: StoredPartial) -> Result<Torn, RecordError> {
+    let transaction = TransactionId::parse(&stored.transaction).ok_or_else(|| {
+        RecordError::unreadable(WHAT, format!("`{}` is no transaction", stored.transaction))
+    })?;
+    if stored.changes == 0 {
+        return Err(RecordError::unreadable(
+            WHAT,
+            "a transaction of which no change is applied",
+        ));
+    }
+    Ok(Torn {
+        transaction,
+        changes: stored.changes,
+        given_up: stored.given_up,
     })
-}
-
-impl fmt::Display for Reached {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.position.fmt(f)?;
-        match &self.torn {
-            Some(torn) if torn.given_up > 0 => write!(f, " {} after {}", torn.transaction, torn.given_up),
-            Some(torn) => write!(f, " {}", torn.transaction),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const GOLDEN: &str = include_str!("record/golden/checkpoints-2.txt");
+
     #[test]
-    fn texts_parse_back() {
-        for (text, piece) in [
-            ("mariadb:0-1-5,1-2-9", 0),
-            ("mariadb:0-1-5 0-1-6", 3),
-            ("mariadb:0-1-5 0-1-6 after 2", 3),
-            ("mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7", 0),
-            (
-                "mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5 3e11fa47-71ca-11e1-9e33-c80aa9429562:6",
-                1,
-            ),
-        ] {
-            let reached = Reached::parse(text, piece).unwrap();
-            assert_eq!((reached.to_string(), reached.piece()), (text.to_owned(), piece));
+    fn golden_checkpoints_are_read_and_written_again() {
+        for line in GOLDEN.lines() {
+            let (piece, text) = line.split_once(' ').unwrap();
+            let piece = piece.parse().unwrap();
+            let reached = Reached::from_record(text, piece).unwrap();
+            assert_eq!((reached.to_record().as_str(), reached.piece()), (text, piece));
+            Reached::from_record(text, piece + 1).unwrap_err();
         }
-        for (text, piece) in [
-            ("mariadb:0-1-5", 1),
-            ("mariadb:0-1-5 0-1-6", 0),
-            ("mariadb:0-1-5 x", 1),
-            ("mariadb:0-1-5 0-1-6 after 3", 3),
-            ("mariadb:0-1-5 0-1-6 after x", 3),
+    }
+
+    #[test]
+    fn what_this_release_does_not_write_is_an_error() {
+        let text = GOLDEN.lines().nth(1).unwrap().split_once(' ').unwrap().1;
+        for (from, to) in [
+            ("\"version\":2", "\"version\":1"),
+            ("mariadb:", "mongodb:"),
+            ("0-1-6", "x"),
+            ("\"changes\":3", "\"changes\":0"),
+            ("\"changes\":3", "\"changes\":-3"),
+            ("\"given_up\":0", "\"left\":0"),
         ] {
-            Reached::parse(text, piece).unwrap_err();
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text, "{from}");
+            Reached::from_record(&changed, 3).unwrap_err();
         }
+        // The form of version 1.
+        Reached::from_record("mariadb:0-1-5", 0).unwrap_err();
     }
 }

@@ -5,6 +5,9 @@ use std::fmt;
 use crate::charset::Charset;
 
 /// Schema and table name of the source, as the server writes them.
+///
+/// Its text is `schema.table`. A `.` or `%` that belongs to a name is written `%2E` or `%25`, so two names never have the same
+/// text. Control tables use that text as the table's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QualifiedName {
     /// Schema (MySQL: database).
@@ -13,10 +16,39 @@ pub struct QualifiedName {
     pub table: String,
 }
 
+impl QualifiedName {
+    /// A name from its two parts.
+    pub fn new(schema: impl Into<String>, table: impl Into<String>) -> QualifiedName {
+        QualifiedName {
+            schema: schema.into(),
+            table: table.into(),
+        }
+    }
+
+    /// Reads the text that `Display` writes; `None` for any other text.
+    pub fn parse(text: &str) -> Option<QualifiedName> {
+        let (schema, table) = text.split_once('.')?;
+        let name = QualifiedName::new(unescaped(schema)?, unescaped(table)?);
+        (name.to_string() == text).then_some(name)
+    }
+}
+
 impl fmt::Display for QualifiedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.table)
+        write!(f, "{}.{}", escaped(&self.schema), escaped(&self.table))
     }
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace('.', "%2E")
+}
+
+fn unescaped(text: &str) -> Option<String> {
+    let is_escaped = text
+        .split('%')
+        .skip(1)
+        .all(|rest| rest.starts_with("25") || rest.starts_with("2E"));
+    is_escaped.then(|| text.replace("%2E", ".").replace("%25", "%"))
 }
 
 /// Everything read from the source's catalog in one go.
@@ -282,5 +314,35 @@ impl SourceTable {
         self.columns
             .iter()
             .position(|column| column.name.eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_have_one_text() {
+        let check = |schema: &str, table: &str, text: &str| {
+            let name = QualifiedName::new(schema, table);
+            assert_eq!(name.to_string(), text);
+            assert_eq!(QualifiedName::parse(text), Some(name));
+        };
+        check("shop", "orders", "shop.orders");
+        check("a.b", "c", "a%2Eb.c");
+        check("a", "b.c", "a.b%2Ec");
+        check("50%", "%2E", "50%25.%252E");
+        for text in ["", "orders", "a.b.c", "a%.b", "a%2e.b", "a%20.b"] {
+            assert_eq!(QualifiedName::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_parses_back(schema in "[a%.2E5é]{0,6}", table in "[a%.2E5é]{0,6}") {
+            let name = QualifiedName::new(schema, table);
+            prop_assert_eq!(QualifiedName::parse(&name.to_string()), Some(name));
+        }
     }
 }

@@ -96,7 +96,7 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// Opens `sessions` sessions with consistent snapshots over `tables`.
     ///
     /// The catalog is read before and after they open, and must equal the plans' `source`; otherwise the failure is
-    /// `SCHEMA_MISMATCH` with class `StopTable` and the table as object. Waits for locks are bounded and retried inside;
+    /// `SCHEMA_MISMATCH` with class `StopTable` and the table (`Failure::of_table`). Waits for locks are bounded and retried inside;
     /// where lock and privilege are missing, or `lock` is false, the sessions open without any lock.
     /// Cancellation: dropping the future releases every lock and session.
     fn open(

@@ -10,7 +10,11 @@ use thiserror::Error;
 use crate::change_log::Sequence;
 use crate::failure::{Failure, ServerWords};
 use crate::plan::{TableId, TablePlan};
+use crate::position::Position;
+use crate::reached::Reached;
+use crate::record::StopReason;
 use crate::rows::RowBatch;
+use crate::schema::QualifiedName;
 use crate::target_schema::{Dialect, TargetTable};
 
 /// An ordered stream of commits: one in flight, each a compare-and-set on the lane's fence row.
@@ -58,8 +62,8 @@ pub struct FenceKey {
 pub struct FenceRow {
     /// Its key.
     pub key: FenceKey,
-    /// `Apply`: what is reached at `key.sequence`, as `Reached` prints it; empty for the other lanes.
-    pub position: String,
+    /// `Apply`: what is reached at `key.sequence`. Other lanes have none.
+    pub reached: Option<Reached>,
 }
 
 /// Which kind of mutation a run of rows is.
@@ -130,27 +134,27 @@ impl TablePhase {
 /// The control row of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableRow {
-    /// Source table name: the row's key.
-    pub table: String,
+    /// The source table: its text is the row's key.
+    pub table: QualifiedName,
     /// Its phase.
     pub phase: TablePhase,
-    /// Position of the first snapshot attempt, as `Position` prints it.
-    pub low: String,
-    /// Position of the last snapshot attempt.
-    pub high: String,
+    /// Position of the first snapshot attempt; none before it.
+    pub low: Option<Position>,
+    /// Position of the last snapshot attempt; none before the first.
+    pub high: Option<Position>,
     /// Rows loaded so far by finished ranges.
     pub rows_loaded: u64,
     /// Fingerprint of the source table's definition that the plan was made from.
     pub definition: String,
-    /// Why it stopped: JSON of the finding; empty if it has not.
-    pub reason: String,
+    /// Why it stopped; none if it has not.
+    pub stopped: Option<StopReason>,
 }
 
 /// The control row of one finished range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeRow {
-    /// Source table name.
-    pub table: String,
+    /// The source table.
+    pub table: QualifiedName,
     /// Number of the range in the server's key order; with `table` the row's key.
     pub number: u64,
     /// Lower boundary, exclusive; `None` is open.
@@ -169,7 +173,7 @@ pub enum ControlChange {
     /// Records a finished range.
     Range(RangeRow),
     /// Forgets all finished ranges of a table (by key range).
-    ForgetRanges(String),
+    ForgetRanges(QualifiedName),
 }
 
 /// The migration's own row: what binds source, target and log.
@@ -184,12 +188,19 @@ pub struct MigrationRow {
     /// The source's identity and schema, for a person.
     pub source: String,
     /// The position at which the change log begins.
-    pub start_position: String,
-    /// Fingerprint of the mapping: tables, columns, types.
-    pub mapping: String,
-    /// Format version of the control tables.
-    pub version: u32,
+    pub start_position: Position,
+    /// The schema of the source that is migrated.
+    pub schema: String,
+    /// The target's dialect when the migration began.
+    pub dialect: Dialect,
 }
+
+/// The format of the control tables that this release writes and reads. A migration that is recorded in another one is the
+/// failure `CONTROL_FORMAT`. Version 1 kept table names without their schema, and no definitions.
+pub const CONTROL_VERSION: u32 = 2;
+
+/// Finished ranges, by (table, number).
+pub type Ranges = BTreeMap<(QualifiedName, u64), RangeRow>;
 
 /// Everything the control tables hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,9 +208,9 @@ pub struct ControlState {
     /// The migration.
     pub migration: MigrationRow,
     /// Its tables, by source name.
-    pub tables: BTreeMap<String, TableRow>,
+    pub tables: BTreeMap<QualifiedName, TableRow>,
     /// Finished ranges, by (table, number).
-    pub ranges: BTreeMap<(String, u64), RangeRow>,
+    pub ranges: Ranges,
     /// Fence rows by lane (`Lane::parts`).
     pub fences: BTreeMap<(String, u32), FenceRow>,
 }
@@ -299,10 +310,11 @@ pub trait Target: Send + Sync + 'static {
     /// A refused statement is the failure `TARGET_DDL` (class `StopTable`) whose object is the statement.
     fn run_ddl(&self, statements: &[String]) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Creates the control tables where they are missing.
+    /// Creates the control tables where they are missing. Those of another format are the failure `CONTROL_FORMAT`.
     fn create_control(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Reads all control state, consistently; `None` if there is no migration.
+    /// Reads all control state, consistently; `None` if there is no migration. One in another format is the failure
+    /// `CONTROL_FORMAT`; a row that cannot be read is a failure too, never a row that is not there.
     fn read_control(&self) -> impl Future<Output = Result<Option<ControlState>, Failure>> + Send;
 
     /// Takes over: one read-write transaction that checks that the migration's row is as `expected` (`None`: not there),

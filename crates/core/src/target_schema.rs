@@ -11,6 +11,15 @@ pub enum Dialect {
     PostgreSql,
 }
 
+impl Dialect {
+    /// The dialect that `Display` writes so.
+    pub fn parse(text: &str) -> Option<Dialect> {
+        [Dialect::GoogleSql, Dialect::PostgreSql]
+            .into_iter()
+            .find(|dialect| dialect.to_string() == text)
+    }
+}
+
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

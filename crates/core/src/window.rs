@@ -277,7 +277,7 @@ impl WindowBuilder {
         self.applies_spare = current.applies;
         self.transactions += 1;
         self.committed_at_us = committed_at_us.max(self.committed_at_us);
-        self.drop_passed_filters();
+        self.drop_passed_filters()?;
         if self.arena.len() >= self.limits.bytes_best || self.folded_mutations >= self.limits.mutations_max {
             self.close();
         }
@@ -320,16 +320,16 @@ impl WindowBuilder {
                 || self.folded_mutations + self.staged_mutations > self.limits.mutations_max)
     }
 
-    fn drop_passed_filters(&mut self) {
+    fn drop_passed_filters(&mut self) -> Result<(), PositionError> {
         for filter in &mut self.filters {
             if let TableFilter::Apply { after } = filter
-                && after
-                    .as_ref()
-                    .is_some_and(|low| self.position.contains_all(low).unwrap_or(false))
+                && let Some(low) = after
+                && self.position.contains_all(low)?
             {
                 *after = None;
             }
         }
+        Ok(())
     }
 
     fn counts(&mut self, table: TableId) -> bool {

@@ -121,7 +121,7 @@ impl Target {
         let key = (window.sequence.0, window.reached.piece());
         assert!(key > self.key, "{key:?} follows {:?}", self.key);
         self.key = key;
-        self.reached = Reached::parse(&window.reached.to_string(), window.reached.piece()).unwrap();
+        self.reached = Reached::from_record(&window.reached.to_record(), window.reached.piece()).unwrap();
         assert_eq!(
             self.reached, window.reached,
             "the fence row's text holds all of it"

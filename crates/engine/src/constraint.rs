@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::control::ControlLane;
 use crate::history::{ASK_INTERVAL, Lacking, SeenHistory, waits_for_source};
 use crate::lane::LaneShared;
+use crate::order::contains_all;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 
@@ -43,7 +44,7 @@ pub async fn build<S: SchemaSource, T: Target>(
     let mut looked_at = Instant::now();
     while !registry.all_constrained() {
         let position = reached.borrow_and_update().clone();
-        let mut groups = exact_groups(&registry, &position);
+        let mut groups = exact_groups(&registry, &position)?;
         let is_due = looked_at.elapsed() >= LOOK_INTERVAL;
         if !groups.is_empty() || is_due {
             let tables = joined(&registry, |plan| is_due || groups.contains(&plan.group));
@@ -113,7 +114,8 @@ async fn still_to_come<S: SchemaSource, T: Target>(
                 groups.insert(plan.group);
             }
             Lacking::Lost(failure) => {
-                groups.extend(registry.named(&failure.object).map(|plan| plan.group));
+                let table = failure.table.as_ref().and_then(|table| registry.named(table));
+                groups.extend(table.map(|plan| plan.group));
                 control.stop_table(registry, &failure).await?;
             }
         }
@@ -122,25 +124,26 @@ async fn still_to_come<S: SchemaSource, T: Target>(
 }
 
 /// Groups whose tables have all joined and whose every `high` the main stream has passed, unless they are constrained.
-fn exact_groups(registry: &Registry, position: &Position) -> BTreeSet<GroupId> {
+fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<GroupId>, Failure> {
     let (mut exact, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for plan in registry.plans() {
-        let passed = |high: Position| position.contains_all(&high).unwrap_or(false);
-        match registry.phase(plan.id) {
-            TablePhase::Constrained => {}
-            TablePhase::Joined if registry.state(plan.id).high.is_some_and(passed) => {
-                exact.insert(plan.group);
-            }
-            TablePhase::Pending
-            | TablePhase::Loading
-            | TablePhase::Loaded
-            | TablePhase::Joined
-            | TablePhase::Stopped => {
-                waiting.insert(plan.group);
-            }
-        }
+        let row = registry.row(plan.id);
+        let is_exact = match (row.phase, &row.high) {
+            (TablePhase::Constrained, _) => continue,
+            (TablePhase::Joined, Some(high)) => contains_all("main stream", position, high)?,
+            (
+                TablePhase::Pending
+                | TablePhase::Loading
+                | TablePhase::Loaded
+                | TablePhase::Joined
+                | TablePhase::Stopped,
+                _,
+            ) => false,
+        };
+        let groups = if is_exact { &mut exact } else { &mut waiting };
+        groups.insert(plan.group);
     }
-    exact.difference(&waiting).copied().take(GROUPS_MAX).collect()
+    Ok(exact.difference(&waiting).copied().take(GROUPS_MAX).collect())
 }
 
 /// One look at the target and one batch for all groups: a look takes a read of each of its tables.

@@ -55,11 +55,9 @@ impl<T: Target> ControlLane<T> {
 
     /// Stops the group of the table that a failure names, unless it has stopped already.
     pub(crate) async fn stop_table(&self, registry: &Registry, failure: &Failure) -> Result<(), Failure> {
-        let Some(plan) = registry.named(&failure.object) else {
-            return Err(Failure::bug(
-                failure.object.clone(),
-                "a failure names a table that is not migrated",
-            ));
+        let Some(plan) = failure.table.as_ref().and_then(|table| registry.named(table)) else {
+            let text = "a failure that stops a table names none that is migrated";
+            return Err(Failure::bug(failure.object.clone(), text));
         };
         if registry.phase(plan.id) == TablePhase::Stopped {
             return Ok(());
@@ -67,11 +65,11 @@ impl<T: Target> ControlLane<T> {
         let finding = Finding::new(
             failure.code,
             Severity::Blocking,
-            Subject::table(failure.object.clone()),
+            Subject::table(plan.name().table.clone()),
             failure.reason(),
         )
-        .remedy(format!("spanferry resync {}", failure.object));
-        tracing::error!(table = failure.object, code = %failure.code, "the group of this table stops");
+        .remedy(format!("spanferry resync {}", plan.name().table));
+        tracing::error!(table = plan.name().table, code = %failure.code, "the group of this table stops");
         self.record(registry, |transition| transition.stop_rows(plan.group, &finding))
             .await?;
         self.progress.find(finding);

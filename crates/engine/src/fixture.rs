@@ -2,26 +2,35 @@
 
 use std::sync::Arc;
 
-use spanferry_core::fixture::{plan, table as source_table};
+use spanferry_core::code;
+use spanferry_core::finding::Subject;
+use spanferry_core::fixture::{plan, qualified, table as source_table};
 use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
+use spanferry_core::record::StopReason;
 use spanferry_core::target::{TablePhase, TableRow};
-
-use crate::registry::TableState;
 
 /// The plan of a table without columns, the first and only one of a migration.
 pub(crate) fn table(name: &str) -> Arc<TablePlan> {
     Arc::new(plan(source_table(name, Vec::new()), []))
 }
 
-/// The state of a table in a phase, whose snapshot was taken at one position, in its text form; none if it is empty.
-pub(crate) fn state(name: &str, phase: TablePhase, snapshot: &str) -> TableState {
-    TableState::new(TableRow {
-        table: name.to_owned(),
+/// The state of a table in a phase, whose snapshot was taken at one position, in its text form.
+pub(crate) fn row(name: &str, phase: TablePhase, snapshot: Option<&str>) -> TableRow {
+    let position = snapshot.map(|text| Position::parse(text).expect("a position"));
+    let reason = || StopReason {
+        code: code::DDL_SEEN,
+        subject: Subject::table(name),
+        text: "ALTER TABLE".to_owned(),
+        remedy: None,
+    };
+    TableRow {
+        table: qualified(name),
         phase,
-        low: snapshot.to_owned(),
-        high: snapshot.to_owned(),
+        low: position.clone(),
+        high: position,
         rows_loaded: 0,
         definition: String::new(),
-        reason: String::new(),
-    })
+        stopped: (phase == TablePhase::Stopped).then(reason),
+    }
 }

@@ -12,6 +12,7 @@ use spanferry_core::position::Position;
 use spanferry_core::source::SchemaSource;
 use tokio::time::Instant;
 
+use crate::order::contains_all;
 use crate::registry::Registry;
 
 /// How often the source is asked where it stands.
@@ -87,7 +88,7 @@ impl SeenHistory {
         // Tables of one attempt have one `high`: the source is asked once for all of them.
         let mut by_high: BTreeMap<String, (Position, Vec<&Arc<TablePlan>>)> = BTreeMap::new();
         for plan in tables {
-            if let Some(high) = registry.state(plan.id).high {
+            if let Some(high) = registry.row(plan.id).high {
                 let (_, plans) = by_high
                     .entry(high.to_string())
                     .or_insert_with(|| (high, Vec::new()));
@@ -99,7 +100,9 @@ impl SeenHistory {
         for (text, (high, plans)) in by_high {
             if source.holds(&high).await? {
                 self.lacking_since.remove(&text);
-                if reached.is_some_and(|reached| reached.contains_all(&high).unwrap_or(false)) {
+                if let Some(reached) = reached
+                    && contains_all("main stream", reached, &high)?
+                {
                     self.settled.insert(text);
                 }
                 continue;
@@ -120,8 +123,7 @@ impl SeenHistory {
 
 fn lost(plan: &TablePlan) -> Failure {
     let text = "rows were read that came from transactions which the source has lost in a failover";
-    let table = plan.name().table.clone();
-    Failure::new(code::HISTORY_CHANGED, Class::StopTable, table, text)
+    Failure::of_table(code::HISTORY_CHANGED, plan.name(), text)
 }
 
 /// What is told while a table waits for a source that may still apply what its snapshot saw.
@@ -151,7 +153,7 @@ mod tests {
     use spanferry_core::target::TablePhase;
 
     use super::*;
-    use crate::fixture::{state, table};
+    use crate::fixture::{row, table};
     use crate::progress::Progress;
 
     /// A source that holds everything, and counts how often it was asked.
@@ -187,8 +189,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_snapshot_that_the_stream_has_passed_is_asked_for_once() {
-        let states = vec![state("t", TablePhase::Joined, "mariadb:0-1-5")];
-        let registry = Registry::new(vec![table("t")], states, Arc::new(Progress::default()));
+        let rows = vec![row("t", TablePhase::Joined, Some("mariadb:0-1-5"))];
+        let registry = Registry::new(vec![table("t")], rows, Arc::new(Progress::default()));
         let (source, mut seen) = (Asked::default(), SeenHistory::default());
         let mut check = async |reached: Option<&str>, asked: u32| {
             let reached = reached.map(|text| Position::parse(text).expect("a position"));

@@ -155,10 +155,7 @@ impl<T: Target> FencedLane<T> {
             sequence: self.key.sequence.next(),
             ..self.key
         };
-        let next = FenceRow {
-            key,
-            position: String::new(),
-        };
+        let next = FenceRow { key, reached: None };
         self.commit(next, data, control).await
     }
 

@@ -108,7 +108,7 @@ fn first_row() -> FenceRow {
             sequence: Sequence::ZERO,
             piece: 0,
         },
-        position: String::new(),
+        reached: None,
     }
 }
 
@@ -161,7 +161,9 @@ async fn commit_seven(rows_max: usize) -> (Vec<String>, Result<(), LaneError>) {
         mutations("a", MutationKind::Upsert, &["3", "4", "5"]),
         mutations("b", MutationKind::Upsert, &["6", "7"]),
     ];
-    let control = vec![ControlChange::ForgetRanges("a".to_owned())];
+    let control = vec![ControlChange::ForgetRanges(spanferry_core::fixture::qualified(
+        "a",
+    ))];
     let outcome = lane.commit_counted(data, control).await.map(drop);
     let taken = target.taken.lock().unwrap();
     let keys = taken.iter().map(|commit| (commit.previous, commit.next.key));

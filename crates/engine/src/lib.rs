@@ -13,6 +13,7 @@ mod history;
 pub mod lane;
 pub mod load;
 pub mod migrate;
+mod order;
 pub mod prepare;
 pub mod progress;
 pub mod registry;

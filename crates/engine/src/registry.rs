@@ -4,39 +4,18 @@ use std::sync::{Arc, Mutex};
 
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
-use spanferry_core::position::Position;
+use spanferry_core::record::StopReason;
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{ControlChange, TablePhase, TableRow};
 use tokio::sync::{MutexGuard, watch};
 
 use crate::progress::Progress;
 
-/// One table's state.
-#[derive(Debug, Clone)]
-pub struct TableState {
-    /// As recorded at the target.
-    pub row: TableRow,
-    /// Parsed `row.low`.
-    pub low: Option<Position>,
-    /// Parsed `row.high`.
-    pub high: Option<Position>,
-}
-
-impl TableState {
-    /// The state that a recorded row stands for.
-    pub fn new(row: TableRow) -> TableState {
-        TableState {
-            low: Position::parse(&row.low).ok(),
-            high: Position::parse(&row.high).ok(),
-            row,
-        }
-    }
-}
-
 /// All tables of the migration.
 #[derive(Debug)]
 pub struct Registry {
     plans: Vec<Arc<TablePlan>>,
-    states: Mutex<Vec<TableState>>,
+    rows: Mutex<Vec<TableRow>>,
     /// Held by whoever changes a table's recorded state, see `Transition`.
     transition: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
@@ -45,11 +24,12 @@ pub struct Registry {
 
 impl Registry {
     /// A registry of the plans with their recorded states, in the same order.
-    pub fn new(plans: Vec<Arc<TablePlan>>, states: Vec<TableState>, progress: Arc<Progress>) -> Registry {
-        assert_eq!(plans.len(), states.len(), "every plan has a state");
+    pub fn new(plans: Vec<Arc<TablePlan>>, rows: Vec<TableRow>, progress: Arc<Progress>) -> Registry {
+        assert_eq!(plans.len(), rows.len(), "every plan has a state");
+        rows.iter().for_each(expect_reason);
         Registry {
             plans,
-            states: Mutex::new(states),
+            rows: Mutex::new(rows),
             transition: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             progress,
@@ -71,34 +51,34 @@ impl Registry {
         self.changed.subscribe()
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, Vec<TableState>> {
-        let states = self.states.lock();
-        states.expect("no task panics while it holds the registry")
+    fn rows(&self) -> std::sync::MutexGuard<'_, Vec<TableRow>> {
+        let rows = self.rows.lock();
+        rows.expect("no task panics while it holds the registry")
     }
 
-    /// A copy of one table's state.
-    pub fn state(&self, table: TableId) -> TableState {
-        self.states()[table.0 as usize].clone()
+    /// A copy of one table's state, as recorded at the target.
+    pub fn row(&self, table: TableId) -> TableRow {
+        self.rows()[table.0 as usize].clone()
     }
 
     /// A table's phase.
     pub fn phase(&self, table: TableId) -> TablePhase {
-        self.states()[table.0 as usize].row.phase
+        self.rows()[table.0 as usize].phase
     }
 
     /// The tables in a phase.
     pub fn in_phase(&self, phase: TablePhase) -> Vec<TableId> {
-        let states = self.states();
-        let with_ids = self.plans.iter().map(|plan| plan.id).zip(states.iter());
+        let rows = self.rows();
+        let with_ids = self.plans.iter().map(|plan| plan.id).zip(rows.iter());
         with_ids
-            .filter(|(_, state)| state.row.phase == phase)
+            .filter(|(_, row)| row.phase == phase)
             .map(|(id, _)| id)
             .collect()
     }
 
     /// Whether any table is in a phase.
     pub fn has_phase(&self, phase: TablePhase) -> bool {
-        self.states().iter().any(|state| state.row.phase == phase)
+        self.rows().iter().any(|row| row.phase == phase)
     }
 
     /// The names of tables that are still going to read the change log from their own `low` on.
@@ -123,8 +103,8 @@ impl Registry {
     }
 
     /// The plan of a table by its source name.
-    pub fn named(&self, table: &str) -> Option<&Arc<TablePlan>> {
-        self.plans.iter().find(|plan| plan.name().table == table)
+    pub fn named(&self, table: &QualifiedName) -> Option<&Arc<TablePlan>> {
+        self.plans.iter().find(|plan| plan.name() == table)
     }
 
     /// Whether every table has stopped.
@@ -155,21 +135,21 @@ pub struct Transition<'a> {
 impl Transition<'_> {
     /// The row of a table with changes, for a commit; `adopt` follows once it is durable.
     pub fn row_with(&self, table: TableId, change: impl FnOnce(&mut TableRow)) -> TableRow {
-        let mut row = self.registry.state(table).row;
+        let mut row = self.registry.row(table);
         change(&mut row);
         row
     }
 
     /// The rows that record a stop of a whole group. What has stopped before keeps its reason.
     pub fn stop_rows(&self, group: GroupId, finding: &Finding) -> Vec<ControlChange> {
-        let reason = format!("{}: {}: {}", finding.code, finding.subject, finding.text);
+        let reason = StopReason::from(finding);
         self.registry
             .group(group)
             .filter(|plan| self.registry.phase(plan.id) != TablePhase::Stopped)
             .map(|plan| {
                 ControlChange::Table(self.row_with(plan.id, |row| {
                     row.phase = TablePhase::Stopped;
-                    row.reason.clone_from(&reason);
+                    row.stopped = Some(reason.clone());
                 }))
             })
             .collect()
@@ -179,21 +159,28 @@ impl Transition<'_> {
     pub fn adopt(&self, rows: &[ControlChange]) {
         let registry = self.registry;
         {
-            let mut states = registry.states();
+            let mut rows_now = registry.rows();
             for change in rows {
                 if let ControlChange::Table(row) = change
                     && let Some(plan) = registry.named(&row.table)
                 {
-                    states[plan.id.0 as usize] = TableState::new(row.clone());
+                    expect_reason(row);
+                    rows_now[plan.id.0 as usize] = row.clone();
                     registry.progress.update_table(plan.id, |table| {
                         table.phase = row.phase;
-                        table.stopped = (!row.reason.is_empty()).then(|| row.reason.clone());
+                        table.stopped = row.stopped.as_ref().map(StopReason::to_string);
                     });
                 }
             }
         }
         registry.touch();
     }
+}
+
+/// A stop without a reason would be missing in the exit status; a reason without a stop would be shown for a table that flows.
+fn expect_reason(row: &TableRow) {
+    let is_stopped = row.phase == TablePhase::Stopped;
+    assert_eq!(is_stopped, row.stopped.is_some(), "a stop has a reason: {row:?}");
 }
 
 /// Whether a table in a phase is going to read the log from its own `low` on.

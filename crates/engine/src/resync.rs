@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use spanferry_core::change_log::ChangeLog;
+use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::failure::Failure;
+use spanferry_core::finding::Subject;
 use spanferry_core::plan::{GroupId, TablePlan};
+use spanferry_core::record::StopReason;
 use spanferry_core::target::{ControlChange, TablePhase, Target};
 use spanferry_kill_point::kill_point;
 
@@ -25,13 +28,9 @@ pub async fn resync<L: ChangeLog, T: Target>(
     let row = |transition: &Transition<'_>, plan: &TablePlan, phase| {
         ControlChange::Table(transition.row_with(plan.id, |row| {
             row.phase = phase;
-            row.reason = if phase == TablePhase::Stopped {
-                "resync has begun".to_owned()
-            } else {
-                String::new()
-            };
-            row.low.clear();
-            row.high.clear();
+            row.stopped = (phase == TablePhase::Stopped).then(|| unfinished(plan));
+            row.low = None;
+            row.high = None;
             row.rows_loaded = 0;
             row.definition = definition_of(plan);
         }))
@@ -42,7 +41,7 @@ pub async fn resync<L: ChangeLog, T: Target>(
             .map(|plan| row(transition, plan, TablePhase::Stopped));
         let forgotten = plans
             .iter()
-            .map(|plan| ControlChange::ForgetRanges(plan.name().table.clone()));
+            .map(|plan| ControlChange::ForgetRanges(plan.name().clone()));
         rows.chain(forgotten).collect()
     };
     prepared.control.record(registry, stop).await?;
@@ -84,4 +83,15 @@ pub async fn resync<L: ChangeLog, T: Target>(
             .collect()
     };
     prepared.control.record(registry, renew).await
+}
+
+/// What stops a table from the moment at which `resync` begins until its empty tables are there.
+fn unfinished(plan: &TablePlan) -> StopReason {
+    let table = plan.name().table.clone();
+    StopReason {
+        code: code::RESYNC_UNFINISHED,
+        text: "`resync` has begun to empty it, and was ended before it was done".to_owned(),
+        remedy: Some(format!("spanferry resync {table}")),
+        subject: Subject::table(table),
+    }
 }

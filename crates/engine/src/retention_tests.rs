@@ -9,7 +9,7 @@ use spanferry_core::target::TablePhase;
 use spanferry_log::{DiskLog, LogOptions};
 
 use super::*;
-use crate::fixture::{state, table};
+use crate::fixture::{row, table};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Bytes of a transaction's body; a segment takes about three.
@@ -88,8 +88,8 @@ fn retention(
     keep: Duration,
 ) -> (Retention<DiskLog>, watch::Sender<Watermark>, Arc<Progress>) {
     let progress = Arc::new(Progress::default());
-    let states = vec![state("t", phase, "")];
-    let registry = Registry::new(vec![table("t")], states, Arc::clone(&progress));
+    let rows = vec![row("t", phase, None)];
+    let registry = Registry::new(vec![table("t")], rows, Arc::clone(&progress));
     let (moves, watermark) = watch::channel(Watermark::default());
     let retention = Retention::new(
         Arc::clone(log),

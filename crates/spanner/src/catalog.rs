@@ -52,6 +52,23 @@ impl Client {
             .collect())
     }
 
+    /// Tables in the default schema whose names begin with `prefix`, with the names of their columns in order.
+    pub(crate) async fn column_names(
+        &self,
+        prefix: &str,
+    ) -> Result<HashMap<String, Vec<String>>, SpannerError> {
+        let sql = format!(
+            "SELECT table_name, column_name FROM information_schema.columns \
+             WHERE table_schema IN ('', 'public') AND table_name LIKE '{prefix}%' ORDER BY table_name, ordinal_position"
+        );
+        let rows = self.rows(&sql).await?;
+        let mut tables: HashMap<String, Vec<String>> = HashMap::new();
+        for (table, column) in self.each(&rows, |cells| Ok((cells.string()?, cells.string()?)))? {
+            tables.entry(table).or_default().push(column);
+        }
+        Ok(tables)
+    }
+
     /// Reads the whole schema.
     pub(crate) async fn catalog(&self, dialect: Dialect) -> Result<Catalog, SpannerError> {
         let mut catalog = Catalog::default();

@@ -2,11 +2,16 @@
 
 use bytes::Bytes;
 use spanferry_core::change_log::Sequence;
+use spanferry_core::position::Position;
+use spanferry_core::reached::Reached;
+use spanferry_core::record::StopReason;
 use spanferry_core::rows::RowBatch;
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{
-    ControlChange, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase, TableRow,
+    CONTROL_VERSION, ControlChange, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase,
+    TableRow,
 };
-use spanferry_core::target_schema::{TargetColumn, TargetTable, TargetType};
+use spanferry_core::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
 
 use crate::commit::{Mutations, WriteKind};
 use crate::row::{Cell, Cells, MalformedRow, payload, single};
@@ -24,15 +29,20 @@ pub const FENCES: &str = "spanferry_fence";
 
 /// The key of the one row of `spanferry_migration`.
 const SINGLETON: u64 = 1;
+/// Room for the text of a qualified name: two names of 64 characters, each of which may be escaped by three, and the dot.
+const TABLE_NAME_CHARACTERS: u32 = 512;
 
-pub(crate) const MIGRATION_COLUMNS: [&str; 9] = [
+/// The columns by which the format is known: they are there in every format.
+pub(crate) const VERSION_COLUMNS: [&str; 1] = ["version"];
+pub(crate) const MIGRATION_COLUMNS: [&str; 10] = [
     "singleton",
     "id",
     "epoch",
     "log_id",
     "source",
     "start_position",
-    "mapping",
+    "schema_name",
+    "dialect",
     "version",
     "owner",
 ];
@@ -43,7 +53,7 @@ pub(crate) const TABLE_COLUMNS: [&str; 7] = [
     "high",
     "rows_loaded",
     "definition",
-    "reason",
+    "stopped",
 ];
 pub(crate) const RANGE_COLUMNS: [&str; 5] = ["table_name", "number", "after_key", "up_to_key", "row_count"];
 pub(crate) const FENCE_COLUMNS: [&str; 7] = [
@@ -53,7 +63,7 @@ pub(crate) const FENCE_COLUMNS: [&str; 7] = [
     "epoch",
     "sequence",
     "piece",
-    "position",
+    "checkpoint",
 ];
 const FENCE_KEY_LENGTH: usize = 6;
 
@@ -64,26 +74,27 @@ pub fn definitions() -> [TargetTable; 4] {
         TargetType::String(Some(256)),
         TargetType::Int64,
     );
+    let table = TargetType::String(Some(TABLE_NAME_CHARACTERS));
     [
         definition(
             MIGRATION,
             &MIGRATION_COLUMNS,
             1,
-            &[number, name, number, name, text, text, text, number, name],
+            &[number, name, number, name, text, text, text, name, number, name],
             &[],
         ),
         definition(
             TABLES,
             &TABLE_COLUMNS,
             1,
-            &[name, name, text, text, number, text, text],
-            &[],
+            &[table, name, text, text, number, text, text],
+            &[2, 3, 6],
         ),
         definition(
             RANGES,
             &RANGE_COLUMNS,
             2,
-            &[name, number, text, text, number],
+            &[table, number, text, text, number],
             &[2, 3],
         ),
         definition(
@@ -141,9 +152,10 @@ pub(crate) fn write_migration(mutations: &mut Mutations, migration: &MigrationRo
         Cell::Number(migration.epoch.0),
         Cell::Text(&migration.log_id),
         Cell::Text(&migration.source),
-        Cell::Text(&migration.start_position),
-        Cell::Text(&migration.mapping),
-        Cell::Number(migration.version.into()),
+        Cell::Text(&migration.start_position.to_string()),
+        Cell::Text(&migration.schema),
+        Cell::Text(&migration.dialect.to_string()),
+        Cell::Number(CONTROL_VERSION.into()),
         Cell::Text(owner),
     ]);
     mutations.write(WriteKind::Upsert, MIGRATION, MIGRATION_COLUMNS, &row);
@@ -158,14 +170,34 @@ pub(crate) fn read_migration(row: &[u8]) -> Result<OwnedMigration, MalformedRow>
         epoch: Epoch(cells.number()?),
         log_id: cells.string()?,
         source: cells.string()?,
-        start_position: cells.string()?,
-        mapping: cells.string()?,
-        version: cells.small_number()?,
+        start_position: position(cells.text()?)?,
+        schema: cells.string()?,
+        dialect: Dialect::parse(cells.text()?).ok_or(MalformedRow::new("a dialect"))?,
     };
+    if cells.small_number()? != CONTROL_VERSION {
+        return Err(MalformedRow::new("a migration of this release's format"));
+    }
     Ok(OwnedMigration {
         migration,
         owner: cells.string()?,
     })
+}
+
+/// Reads the format from a row of `VERSION_COLUMNS`.
+pub(crate) fn read_version(row: &[u8]) -> Result<u32, MalformedRow> {
+    Cells::new(row).small_number()
+}
+
+fn position(text: &str) -> Result<Position, MalformedRow> {
+    Position::parse(text).map_err(|_| MalformedRow::new("a position"))
+}
+
+fn optional_position(cells: &mut Cells<'_>) -> Result<Option<Position>, MalformedRow> {
+    cells.optional_text()?.map(position).transpose()
+}
+
+fn table_name(text: &str) -> Result<QualifiedName, MalformedRow> {
+    QualifiedName::parse(text).ok_or(MalformedRow::new("a table's name with its schema"))
 }
 
 /// Appends a change of control state.
@@ -177,39 +209,54 @@ pub(crate) fn write_change(mutations: &mut Mutations, change: &ControlChange) {
         ControlChange::Range(row) => {
             mutations.write(WriteKind::Upsert, RANGES, RANGE_COLUMNS, &range_row(row));
         }
-        ControlChange::ForgetRanges(table) => mutations.delete_prefix(RANGES, &payload(&[Cell::Text(table)])),
+        ControlChange::ForgetRanges(table) => {
+            mutations.delete_prefix(RANGES, &payload(&[Cell::Text(&table.to_string())]));
+        }
     }
 }
 
 fn table_row(row: &TableRow) -> RowBatch {
+    let text = |position: &Option<Position>| position.as_ref().map(Position::to_string);
+    let (low, high) = (text(&row.low), text(&row.high));
+    let stopped = row.stopped.as_ref().map(StopReason::to_record);
     single(&[
-        Cell::Text(&row.table),
+        Cell::Text(&row.table.to_string()),
         Cell::Text(row.phase.word()),
-        Cell::Text(&row.low),
-        Cell::Text(&row.high),
+        Cell::Optional(low.as_deref()),
+        Cell::Optional(high.as_deref()),
         Cell::Number(row.rows_loaded),
         Cell::Text(&row.definition),
-        Cell::Text(&row.reason),
+        Cell::Optional(stopped.as_deref()),
     ])
 }
 
 /// Reads a table's row.
 pub(crate) fn read_table(row: &[u8]) -> Result<TableRow, MalformedRow> {
     let cells = &mut Cells::new(row);
-    Ok(TableRow {
-        table: cells.string()?,
-        phase: TablePhase::parse(cells.text()?).ok_or(MalformedRow::phase())?,
-        low: cells.string()?,
-        high: cells.string()?,
+    let stopped = |text| {
+        StopReason::from_record(text).map_err(|_| MalformedRow::new("the reason of a stop, of version 2"))
+    };
+    let row = TableRow {
+        table: table_name(cells.text()?)?,
+        phase: TablePhase::parse(cells.text()?).ok_or(MalformedRow::new("a phase of a table"))?,
+        low: optional_position(cells)?,
+        high: optional_position(cells)?,
         rows_loaded: cells.number()?,
         definition: cells.string()?,
-        reason: cells.string()?,
-    })
+        stopped: cells.optional_text()?.map(stopped).transpose()?,
+    };
+    if (row.phase == TablePhase::Stopped) == row.stopped.is_some() {
+        Ok(row)
+    } else {
+        Err(MalformedRow::new(
+            "a reason for a table that has stopped, and for no other",
+        ))
+    }
 }
 
 fn range_row(row: &RangeRow) -> RowBatch {
     single(&[
-        Cell::Text(&row.table),
+        Cell::Text(&row.table.to_string()),
         Cell::Number(row.number),
         Cell::Optional(row.after.as_deref()),
         Cell::Optional(row.up_to.as_deref()),
@@ -221,7 +268,7 @@ fn range_row(row: &RangeRow) -> RowBatch {
 pub(crate) fn read_range(row: &[u8]) -> Result<RangeRow, MalformedRow> {
     let cells = &mut Cells::new(row);
     Ok(RangeRow {
-        table: cells.string()?,
+        table: table_name(cells.text()?)?,
         number: cells.number()?,
         after: cells.optional_text()?.map(str::to_owned),
         up_to: cells.optional_text()?.map(str::to_owned),
@@ -240,43 +287,34 @@ pub(crate) fn write_fence(
     previous: FenceKey,
     next: &FenceRow,
 ) {
-    let touched = FenceRow {
-        key: previous,
-        position: String::new(),
-    };
-    mutations.write(
-        WriteKind::Update,
-        FENCES,
-        FENCE_COLUMNS,
-        &single(&fence_row(migration, lane, &touched)),
-    );
-    mutations.delete(
-        FENCES,
-        &single(&fence_row(migration, lane, &touched)[..FENCE_KEY_LENGTH]),
-    );
+    let touched = fence_row(migration, lane, previous, "");
+    mutations.write(WriteKind::Update, FENCES, FENCE_COLUMNS, &single(&touched));
+    mutations.delete(FENCES, &single(&touched[..FENCE_KEY_LENGTH]));
     insert_fence(mutations, migration, lane, next);
 }
 
 /// Appends a lane's row, which must not be there.
 pub(crate) fn insert_fence(mutations: &mut Mutations, migration: &str, lane: Lane, row: &FenceRow) {
-    mutations.write(
-        WriteKind::Insert,
-        FENCES,
-        FENCE_COLUMNS,
-        &single(&fence_row(migration, lane, row)),
-    );
+    let checkpoint = row.reached.as_ref().map_or_else(String::new, Reached::to_record);
+    let row = fence_row(migration, lane, row.key, &checkpoint);
+    mutations.write(WriteKind::Insert, FENCES, FENCE_COLUMNS, &single(&row));
 }
 
-fn fence_row<'a>(migration: &'a str, lane: Lane, row: &'a FenceRow) -> [Cell<'a>; FENCE_COLUMNS.len()] {
+fn fence_row<'a>(
+    migration: &'a str,
+    lane: Lane,
+    key: FenceKey,
+    checkpoint: &'a str,
+) -> [Cell<'a>; FENCE_COLUMNS.len()] {
     let (stream, number) = lane.parts();
     [
         Cell::Text(migration),
         Cell::Text(stream),
         Cell::Number(number.into()),
-        Cell::Number(row.key.epoch.0),
-        Cell::Number(row.key.sequence.0),
-        Cell::Number(row.key.piece),
-        Cell::Text(&row.position),
+        Cell::Number(key.epoch.0),
+        Cell::Number(key.sequence.0),
+        Cell::Number(key.piece),
+        Cell::Text(checkpoint),
     ]
 }
 
@@ -310,12 +348,16 @@ pub(crate) fn read_fence(row: &[u8]) -> Result<StoredFence, MalformedRow> {
         sequence,
         piece: cells.number()?,
     };
+    let checkpoint = cells.text()?;
+    let reached = if checkpoint.is_empty() {
+        None
+    } else {
+        let read = Reached::from_record(checkpoint, key.piece);
+        Some(read.map_err(|_| MalformedRow::new("a checkpoint of version 2 that fits its key"))?)
+    };
     Ok(StoredFence {
         migration,
         lane,
-        row: FenceRow {
-            key,
-            position: cells.string()?,
-        },
+        row: FenceRow { key, reached },
     })
 }

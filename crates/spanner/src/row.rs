@@ -9,9 +9,9 @@ use spanferry_core::wire::{self, WireReader, WireValue};
 pub(crate) struct MalformedRow(&'static str);
 
 impl MalformedRow {
-    /// A word that names no phase of a table.
-    pub(crate) fn phase() -> MalformedRow {
-        MalformedRow("a phase of a table")
+    /// A cell that is not what its table's definition says: what was expected.
+    pub(crate) fn new(expected: &'static str) -> MalformedRow {
+        MalformedRow(expected)
     }
 }
 

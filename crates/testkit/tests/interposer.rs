@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use spanferry_core::position::Position;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{Epoch, MigrationRow, Target};
 use spanferry_core::target_schema::Dialect;
@@ -392,9 +393,9 @@ async fn a_migration_finds_its_target_in_both_dialects() {
             epoch: Epoch(1),
             log_id: "log".to_owned(),
             source: "mysql://example/shop".to_owned(),
-            start_position: "3e11fa47:1-5".to_owned(),
-            mapping: "mapping".to_owned(),
-            version: 1,
+            start_position: Position::parse("mariadb:0-1-5").unwrap(),
+            schema: "shop".to_owned(),
+            dialect,
         };
         target.begin_epoch(None, &row, &[]).await.unwrap();
         let found = target.read_control().await.unwrap().unwrap();

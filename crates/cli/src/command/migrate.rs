@@ -8,6 +8,8 @@ use serde_json::json;
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::record::StopReason;
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::Target as _;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
@@ -259,7 +261,7 @@ async fn set_up(
     let options = PrepareOptions {
         new_migration_id: random_id()?,
         source_name: source_name(settings)?,
-        mapping: format!("{}/{}", settings.need_source()?.schema, plan.description.dialect),
+        schema: settings.need_source()?.schema.clone(),
         workers: settings.source_connections,
         whole: true,
     };
@@ -298,7 +300,7 @@ fn keep_to_known_tables(plan: &mut Plan) {
     let (known, new): (Vec<_>, Vec<_>) = plan
         .plans
         .drain(..)
-        .partition(|table| control.tables.contains_key(&table.name().table));
+        .partition(|table| control.tables.contains_key(table.name()));
     for table in new {
         let name = table.name().table.clone();
         let text =
@@ -315,15 +317,18 @@ fn keep_to_known_tables(plan: &mut Plan) {
 }
 
 /// Tables of the migration that the source no longer has, or that are not selected any more: they do not flow.
-fn gone_tables(plan: &Plan) -> Vec<(String, String)> {
+fn gone_tables(plan: &Plan) -> Vec<(QualifiedName, StopReason)> {
     let known = plan.control.iter().flat_map(|control| control.tables.keys());
     known
-        .filter(|table| plan.plans.iter().all(|plan| plan.name().table != **table))
+        .filter(|table| plan.plans.iter().all(|plan| plan.name() != *table))
         .map(|table| {
-            (
-                table.clone(),
-                "it is not at the source any more, or not selected".to_owned(),
-            )
+            let reason = StopReason {
+                code: code::SCHEMA_MISMATCH,
+                subject: Subject::table(table.table.clone()),
+                text: "it is not at the source any more, or not selected".to_owned(),
+                remedy: None,
+            };
+            (table.clone(), reason)
         })
         .collect()
 }
@@ -353,6 +358,7 @@ fn conclude(
         return Ok(());
     }
     for (table, reason) in &outcome.stopped {
+        let table = &table.table;
         render::say(&format!(
             "stopped: `{table}`: {reason}\n  fix: spanferry resync {table}"
         ));

@@ -41,13 +41,13 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let options = PrepareOptions {
         new_migration_id: String::new(),
         source_name: source_name(settings)?,
-        mapping: format!("{}/{}", settings.need_source()?.schema, plan.description.dialect),
+        schema: settings.need_source()?.schema.clone(),
         workers: settings.source_connections,
         whole: false,
     };
     let logs = state.logs(settings.log_budget)?;
     let wanted =
-        |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(&plan.name().table);
+        |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(plan.name());
     let mut all: Vec<_> = plan.plans.iter().filter(wanted).cloned().collect();
     renumber(&mut all);
     let empty = async {

@@ -5,7 +5,6 @@ use std::pin::pin;
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
-use spanferry_core::reached::Reached;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
 use spanferry_engine::prepare::definition_of;
 use spanferry_engine::verify::{Counters, Kind, TableVerdict, verify};
@@ -34,8 +33,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let gone: Vec<String> = control
         .tables
         .keys()
+        .map(|name| name.table.clone())
         .filter(|table| !is_told(table))
-        .cloned()
         .collect();
     not_compared.extend(gone.into_iter().map(|table| {
         let why = if settings.selects(&table) {
@@ -71,7 +70,7 @@ fn keep_to_comparable_tables(plan: &mut Plan, control: &ControlState) -> Vec<(St
     let mut others = Vec::new();
     plan.plans.retain(|plan| {
         let name = &plan.name().table;
-        let why = match control.tables.get(name) {
+        let why = match control.tables.get(plan.name()) {
             None => Some(NOT_CARRIED),
             Some(row) => (row.definition != definition_of(plan)).then_some(REDEFINED),
         };
@@ -113,7 +112,7 @@ fn conclude(control: &ControlState, compared_equal: bool, not_compared: usize) {
     for row in unfinished {
         render::say(&format!(
             "note: `{}` is not complete at the target; see `spanferry status`",
-            row.table
+            row.table.table
         ));
     }
     match (compared_equal, not_compared) {
@@ -130,8 +129,8 @@ fn conclude(control: &ControlState, compared_equal: bool, not_compared: usize) {
 fn applied(control: &ControlState) -> Result<Position, Failure> {
     let (stream, lane) = Lane::Apply.parts();
     let row = control.fences.get(&(stream.to_owned(), lane));
-    row.and_then(|row| Reached::parse(&row.position, row.key.piece).ok())
-        .map(|reached| reached.position)
+    row.and_then(|row| row.reached.as_ref())
+        .map(|reached| reached.position.clone())
         .ok_or_else(|| {
             let text = "the fence row of the main stream is missing or unreadable";
             Failure::new(code::STATE_FOREIGN, Class::StopMigration, "control tables", text)

@@ -45,7 +45,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         let reached = Reached { position, torn: None };
         let mut stream = self.stream(Sequence(first.0 - 1), reached).await?;
         for table in batch {
-            let after = self.registry.state(*table).low;
+            let after = self.registry.row(*table).low;
             stream.builder.set_filter(*table, TableFilter::Apply { after });
         }
         while stream.builder.sequence() < end {
@@ -91,7 +91,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         // Tables of one snapshot have one `low`: the log is asked once for all of them.
         let mut asked: Vec<Position> = Vec::new();
         for table in batch {
-            let low = self.registry.state(*table).low;
+            let low = self.registry.row(*table).low;
             let low = low.ok_or_else(|| Failure::bug("catch-up", "a loaded table has no `low`"))?;
             if asked.contains(&low) {
                 continue;

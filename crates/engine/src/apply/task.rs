@@ -244,7 +244,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         };
         let next = FenceRow {
             key,
-            position: window.reached.to_string(),
+            reached: Some(window.reached.clone()),
         };
         let registry = Arc::clone(&self.registry);
         let stopping = stopping(&registry, &window).await;
@@ -271,10 +271,10 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
 /// Lets a table take part in the main stream from its next transaction on, if it has joined. It may be under constraints
 /// already, a moment after it was recorded as joined: another task sees to that.
 pub(super) fn admit(registry: &Registry, builder: &mut WindowBuilder, table: TableId) {
-    let state = registry.state(table);
-    match state.row.phase {
+    let row = registry.row(table);
+    match row.phase {
         TablePhase::Joined | TablePhase::Constrained => {
-            builder.set_filter(table, TableFilter::Apply { after: state.low });
+            builder.set_filter(table, TableFilter::Apply { after: row.low });
         }
         TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped => {}
     }
@@ -286,15 +286,15 @@ mod tests {
     use spanferry_core::source::ChangeSink;
 
     use super::*;
-    use crate::fixture::{state, table};
+    use crate::fixture::{row, table};
     use crate::progress::Progress;
 
     /// Whether the main stream takes a change of a table that was in this phase when its batch had caught up.
     fn takes_part(phase: TablePhase) -> bool {
         let plans = vec![table("t")];
-        let state = state("t", phase, "mariadb:0-1-5");
+        let row = row("t", phase, Some("mariadb:0-1-5"));
         let progress = Arc::new(Progress::new(Vec::new()));
-        let registry = Registry::new(plans.clone(), vec![state], progress);
+        let registry = Registry::new(plans.clone(), vec![row], progress);
         let position = Position::parse("mariadb:0-1-6").unwrap();
         let reached = Reached { position, torn: None };
         let mut builder = WindowBuilder::new(&plans, WindowLimits::SPANNER, reached, Sequence(1));

@@ -1,6 +1,5 @@
 //! Attempts: opens a snapshot for what is missing, runs the workers, and opens another while anything is left.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -13,7 +12,7 @@ use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::{SchemaSource, Snapshot, SnapshotSession, SnapshotSource, Strain};
-use spanferry_core::target::{ControlChange, RangeRow, TablePhase, Target};
+use spanferry_core::target::{ControlChange, Ranges, TablePhase, Target};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -51,7 +50,7 @@ pub async fn load<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target>(
     control: Arc<ControlLane<T>>,
     shared: LaneShared<T>,
     lanes: Vec<FencedLane<T>>,
-    ranges: BTreeMap<(String, u64), RangeRow>,
+    ranges: Ranges,
     options: LoadOptions,
 ) -> Result<Vec<FencedLane<T>>, Failure> {
     let mut loader = Loader {
@@ -80,7 +79,7 @@ struct Loader<S, L, T> {
     shared: LaneShared<T>,
     lanes: Vec<FencedLane<T>>,
     /// Finished ranges.
-    ranges: BTreeMap<(String, u64), RangeRow>,
+    ranges: Ranges,
     /// Whether locks may be taken while the sessions open.
     lock: bool,
     throttle: Arc<Throttle>,
@@ -194,10 +193,8 @@ impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> 
             wanted
                 .map(|plan| {
                     ControlChange::Table(transition.row_with(plan.id, |row| {
-                        if row.low.is_empty() {
-                            row.low = low.to_string();
-                        }
-                        row.high = high.to_string();
+                        row.low.get_or_insert_with(|| low.clone());
+                        row.high = Some(high.clone());
                         row.phase = TablePhase::Loading;
                     }))
                 })
@@ -211,7 +208,7 @@ impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> 
             .collect();
         for load in &loads {
             // Rows of ranges that were not finished are read once more.
-            let rows = finished_rows(&load.plan.name().table, &self.ranges);
+            let rows = finished_rows(load.plan.name(), &self.ranges);
             self.shared
                 .progress
                 .update_table(load.plan.id, |table| table.rows_loaded = rows);
@@ -240,7 +237,7 @@ fn lost_snapshot(failure: &Failure) -> Finding {
 async fn finish_complete<T: Target>(
     registry: &Registry,
     control: &ControlLane<T>,
-    ranges: &BTreeMap<(String, u64), RangeRow>,
+    ranges: &Ranges,
 ) -> Result<(), Failure> {
     let complete = |transition: &Transition<'_>| {
         let loading = registry

@@ -10,6 +10,7 @@ use spanferry_core::position::Position;
 use spanferry_core::source::SchemaSource;
 
 use crate::history::{Lacking, SeenHistory};
+use crate::order::contains_all;
 use crate::registry::Registry;
 
 /// Whether an attempt may begin at `low`; its sessions are open.
@@ -45,38 +46,32 @@ pub(super) async fn expect_usable<S: SchemaSource, L: ChangeLog>(
 async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
     let oldest = Sequence(log.usage().oldest.0.max(1));
     let beginning = log.position_before(oldest).await?;
-    match low.contains_all(&beginning) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::new(
-            code::SNAPSHOT_LOST,
-            Class::Retry { after: None },
-            "snapshot",
-            "the source commits more slowly than it logs: the snapshot is older than the beginning of the change log",
-        )),
-        Err(cause) => Err(Failure::new(
-            code::HISTORY_CHANGED,
-            Class::StopMigration,
-            "snapshot",
-            "it is of another history than the change log",
-        )
-        .caused_by(cause)),
+    if contains_all("snapshot", low, &beginning)? {
+        return Ok(());
     }
+    Err(Failure::new(
+        code::SNAPSHOT_LOST,
+        Class::Retry { after: None },
+        "snapshot",
+        "the source commits more slowly than it logs: the snapshot is older than the beginning of the change log",
+    ))
 }
 
 /// A later attempt sees no earlier state than the first: a replica that took over and lags behind is waited for
 /// (docs/design/hand-off.md, step 1).
 fn expect_not_before(registry: &Registry, tables: &[Arc<TablePlan>], low: &Position) -> Result<(), Failure> {
-    let earlier = tables.iter().find(|plan| {
-        let own = registry.state(plan.id).low;
-        own.is_some_and(|own| !low.contains_all(&own).unwrap_or(false))
-    });
-    match earlier {
-        None => Ok(()),
-        Some(plan) => Err(Failure::new(
-            code::SNAPSHOT_LOST,
-            Class::Retry { after: None },
-            plan.name().table.clone(),
-            "the source lies behind the table's first snapshot: it has not applied everything that was there before",
-        )),
+    for plan in tables {
+        let Some(own) = registry.row(plan.id).low else {
+            continue;
+        };
+        if !contains_all("snapshot", low, &own)? {
+            return Err(Failure::new(
+                code::SNAPSHOT_LOST,
+                Class::Retry { after: None },
+                plan.name().table.clone(),
+                "the source lies behind the table's first snapshot: it has not applied everything that was there before",
+            ));
+        }
     }
+    Ok(())
 }

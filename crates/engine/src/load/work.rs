@@ -1,16 +1,16 @@
 //! The work of one attempt: what is left of each table, who takes it, what it has become.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::Failure;
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::source::Boundary;
-use spanferry_core::target::{ControlChange, RangeRow, TablePhase, TableRow, Target};
+use spanferry_core::target::{ControlChange, RangeRow, Ranges, TablePhase, TableRow, Target};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -58,8 +58,8 @@ pub(super) struct TableLoad {
 
 impl TableLoad {
     /// What is left of a table after the recorded ranges.
-    pub(super) fn new(plan: Arc<TablePlan>, ranges: &BTreeMap<(String, u64), RangeRow>) -> TableLoad {
-        let table = plan.name().table.clone();
+    pub(super) fn new(plan: Arc<TablePlan>, ranges: &Ranges) -> TableLoad {
+        let table = plan.name().clone();
         let mut waiting = Vec::new();
         let (mut number, mut after, mut open) = (0, None, true);
         for row in ranges
@@ -107,7 +107,7 @@ pub(super) struct Attempt<T> {
     pub(super) registry: Arc<Registry>,
     pub(super) control: Arc<ControlLane<T>>,
     pub(super) shared: LaneShared<T>,
-    pub(super) ranges: Mutex<BTreeMap<(String, u64), RangeRow>>,
+    pub(super) ranges: Mutex<Ranges>,
     /// A session was lost: the others finish their range, then a new snapshot with all sessions takes the rest.
     pub(super) lost: AtomicBool,
     /// One permit: batches of large rows are committed one at a time, whatever the number of workers.
@@ -207,8 +207,8 @@ impl<T: Target> Attempt<T> {
             let text = format!(
                 "{refused} rows hold values that the target cannot hold; the first are in the findings"
             );
-            let name = self.registry.plans()[table.0 as usize].name().table.clone();
-            let failure = Failure::new(code::VALUE_REFUSED, Class::StopTable, name, text);
+            let name = self.registry.plans()[table.0 as usize].name();
+            let failure = Failure::of_table(code::VALUE_REFUSED, name, text);
             self.control.stop_table(&self.registry, &failure).await?;
         } else if over {
             let loaded = |transition: &Transition<'_>| {
@@ -240,11 +240,11 @@ impl<T: Target> Attempt<T> {
     }
 
     /// The finished ranges.
-    pub(super) fn ranges(&self) -> BTreeMap<(String, u64), RangeRow> {
+    pub(super) fn ranges(&self) -> Ranges {
         self.lock_ranges().clone()
     }
 
-    fn lock_ranges(&self) -> MutexGuard<'_, BTreeMap<(String, u64), RangeRow>> {
+    fn lock_ranges(&self) -> MutexGuard<'_, Ranges> {
         let ranges = self.ranges.lock();
         ranges.expect("no worker panics while it holds the ranges")
     }
@@ -263,11 +263,7 @@ impl<T: Target> Attempt<T> {
 }
 
 /// The row of a table that is loaded.
-pub(super) fn loaded_row(
-    transition: &Transition<'_>,
-    table: TableId,
-    ranges: &BTreeMap<(String, u64), RangeRow>,
-) -> TableRow {
+pub(super) fn loaded_row(transition: &Transition<'_>, table: TableId, ranges: &Ranges) -> TableRow {
     transition.row_with(table, |row| {
         row.phase = TablePhase::Loaded;
         row.rows_loaded = finished_rows(&row.table, ranges);
@@ -275,8 +271,8 @@ pub(super) fn loaded_row(
 }
 
 /// Rows of a table's finished ranges.
-pub(crate) fn finished_rows(table: &str, ranges: &BTreeMap<(String, u64), RangeRow>) -> u64 {
-    let own = ranges.range((table.to_owned(), 0)..=(table.to_owned(), u64::MAX));
+pub(crate) fn finished_rows(table: &QualifiedName, ranges: &Ranges) -> u64 {
+    let own = ranges.range((table.clone(), 0)..=(table.clone(), u64::MAX));
     own.map(|(_, range)| range.rows).sum()
 }
 

@@ -245,7 +245,7 @@ impl<S: SnapshotSession, T: Target> Worker<S, T> {
 
 fn range_row(plan: &TablePlan, range: &Range, number: u64, rows: u64) -> RangeRow {
     RangeRow {
-        table: plan.name().table.clone(),
+        table: plan.name().clone(),
         number,
         after: range.after.as_ref().map(|boundary| boundary.0.clone()),
         up_to: range.up_to.as_ref().map(|boundary| boundary.0.clone()),
@@ -258,13 +258,8 @@ fn rejected(plan: &TablePlan, error: LaneError) -> Failure {
         LaneError::Failed(failure) => failure,
         LaneError::Rejected(rejection, _) => {
             let text = format!("the target rejects rows of the snapshot: {}", rejection.status);
-            Failure::new(
-                code::CHANGE_REJECTED,
-                Class::StopTable,
-                plan.name().table.clone(),
-                text,
-            )
-            .caused_by(ServerWords::from(rejection))
+            Failure::of_table(code::CHANGE_REJECTED, plan.name(), text)
+                .caused_by(ServerWords::from(rejection))
         }
     }
 }

@@ -1,6 +1,8 @@
 //! When a migration ends, and how it ended.
 
 use spanferry_core::code::Exit;
+use spanferry_core::record::StopReason;
+use spanferry_core::schema::QualifiedName;
 
 /// When a migration ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Outcome {
     /// Whether the operator ended it before its stop condition.
     pub interrupted: bool,
     /// Tables whose group has stopped, with the reason.
-    pub stopped: Vec<(String, String)>,
+    pub stopped: Vec<(QualifiedName, StopReason)>,
     /// Tables that were created at the source after the migration began, and are not carried.
     pub not_carried: Vec<String>,
     /// Whether there were so many of them that not all have a name here.
@@ -41,7 +43,16 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
+    use spanferry_core::code;
+    use spanferry_core::finding::{Finding, Severity, Subject};
+
     use super::*;
+
+    fn a_stop() -> (QualifiedName, StopReason) {
+        let (subject, text) = (Subject::table("t"), "ALTER TABLE");
+        let finding = Finding::new(code::DDL_SEEN, Severity::Blocking, subject, text);
+        (QualifiedName::new("shop", "t"), StopReason::from(&finding))
+    }
 
     #[test]
     fn what_is_set_aside_outranks_an_interruption() {
@@ -57,10 +68,7 @@ mod tests {
         check(|_| {}, 0);
         check(|outcome| outcome.interrupted = true, Exit::Interrupted.status());
         let set_aside = Exit::SetAside.status();
-        check(
-            |outcome| outcome.stopped.push(("t".to_owned(), "a reason".to_owned())),
-            set_aside,
-        );
+        check(|outcome| outcome.stopped.push(a_stop()), set_aside);
         check(|outcome| outcome.not_carried.push("t".to_owned()), set_aside);
         check(|outcome| outcome.not_carried_more = true, set_aside);
     }

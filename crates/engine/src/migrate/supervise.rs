@@ -140,6 +140,7 @@ where
             is_following,
             history: HistoryWatch::default(),
             goal: None,
+            ended: Arc::default(),
             progress,
         };
         tasks.spawn(watcher.clone().run(stop_when));

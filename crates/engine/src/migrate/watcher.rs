@@ -1,23 +1,35 @@
 //! The watcher: tells whether apply has caught up, and ends the migration at its stop condition.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::failure::Failure;
 use spanferry_core::position::Position;
+use spanferry_core::record::StopReason;
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::source::SchemaSource;
 use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 
 use super::outcome::{Outcome, StopWhen};
 use crate::history::{ASK_INTERVAL, HistoryWatch};
+use crate::order::contains_all;
 use crate::progress::Progress;
 use crate::registry::Registry;
 use crate::stop::StopSignal;
 
 /// How often a stopped group is called to mind.
 const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the watcher ended the migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The stop condition is met.
+    CaughtUp,
+    /// Every group has stopped, so nothing flows any more.
+    AllStopped,
+}
 
 /// Tells whether apply has caught up, and ends the migration at its stop condition.
 pub(super) struct Watcher<S, L> {
@@ -31,6 +43,8 @@ pub(super) struct Watcher<S, L> {
     pub(super) history: HistoryWatch,
     /// The position to be reached.
     pub(super) goal: Option<Position>,
+    /// Why it ended the migration; nothing if something else did.
+    pub(super) ended: Arc<OnceLock<Ended>>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -45,6 +59,7 @@ impl<S, L> Clone for Watcher<S, L> {
             is_following: self.is_following.clone(),
             history: self.history.clone(),
             goal: self.goal.clone(),
+            ended: Arc::clone(&self.ended),
             progress: Arc::clone(&self.progress),
         }
     }
@@ -57,7 +72,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         loop {
             if self.registry.all_stopped() {
                 tracing::error!("every group has stopped; nothing flows any more");
-                self.stop.request();
+                self.end(Ended::AllStopped);
                 return Ok(());
             }
             if self.stop.is_requested() {
@@ -80,8 +95,7 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             let caught_up = self.is_caught_up(stop_when).await?;
             self.progress.update(|state| state.caught_up = caught_up);
             if caught_up && stop_when == StopWhen::CaughtUp {
-                self.progress.update(|state| state.phase = "drained".into());
-                self.stop.request();
+                self.end(Ended::CaughtUp);
                 return Ok(());
             }
             if !self
@@ -94,13 +108,28 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         }
     }
 
+    /// Ends the migration, and says why to a person and to `outcome`.
+    fn end(&self, why: Ended) {
+        self.progress.update(|state| match why {
+            Ended::CaughtUp => state.phase = "drained".into(),
+            Ended::AllStopped => {
+                state.phase = "stopped".into();
+                state.caught_up = false;
+            }
+        });
+        self.ended
+            .set(why)
+            .expect("one task runs the watcher, and ends once");
+        self.stop.request();
+    }
+
     /// Whether apply stands, a while from now at the latest, where the source stands now.
     async fn is_caught_up(&mut self, stop_when: StopWhen) -> Result<bool, Failure> {
         let Some(position) = self.ask_source().await? else {
             return Ok(false);
         };
         let set = self.goal.take().filter(|_| stop_when == StopWhen::CaughtUp);
-        let goal = next_goal(set, position);
+        let goal = next_goal(set, position)?;
         let is_there = self.wait_for(&goal).await?;
         self.goal = Some(goal);
         Ok(is_there)
@@ -130,48 +159,43 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     async fn wait_for(&mut self, position: &Position) -> Result<bool, Failure> {
         let (mut reached, mut following) = (self.reached.clone(), self.is_following.clone());
         let there = async {
-            following.wait_for(|following| *following).await.is_ok()
-                && reached
-                    .wait_for(|at| at.contains_all(position).unwrap_or(false))
-                    .await
-                    .is_ok()
+            Ok::<_, Failure>(
+                following.wait_for(|following| *following).await.is_ok()
+                    && passes(&mut reached, position).await?,
+            )
         };
         let is_there = tokio::select! {
             biased;
             () = self.stop.requested() => false,
-            is_there = there => is_there,
+            is_there = there => is_there?,
             () = tokio::time::sleep(ASK_INTERVAL) => false,
         };
         if !is_there || !*self.is_following.borrow() {
             return Ok(false);
         }
         let (_, captured) = self.log.end().await?;
-        Ok(captured.contains_all(position).unwrap_or(false))
+        contains_all("change log", &captured, position)
     }
 
     fn warn_of_stopped(&self) {
         for (table, _) in self.stopped() {
             tracing::warn!(
-                table,
+                table = table.table,
                 "this table has stopped: `spanferry status` says why, `spanferry resync` loads it anew"
             );
         }
     }
 
-    fn stopped(&self) -> Vec<(String, String)> {
-        let states = self
-            .registry
-            .plans()
-            .iter()
-            .map(|plan| self.registry.state(plan.id).row);
-        states
-            .filter(|row| row.phase == TablePhase::Stopped)
-            .map(|row| (row.table, row.reason))
+    fn stopped(&self) -> Vec<(QualifiedName, StopReason)> {
+        let plans = self.registry.plans().iter();
+        let rows = plans.map(|plan| self.registry.row(plan.id));
+        rows.filter(|row| row.phase == TablePhase::Stopped)
+            .filter_map(|row| Some((row.table, row.stopped?)))
             .collect()
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.progress.snapshot().phase == "drained"
+        self.ended.get() == Some(&Ended::CaughtUp)
     }
 
     pub(super) fn outcome(&self, interrupted: bool) -> Outcome {
@@ -188,9 +212,24 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
 
 /// What is to be reached once the source stands at `now`: the goal set before stays, however far a busy source moves on, unless the
 /// source has lost a part of it in a failover.
-fn next_goal(set: Option<Position>, now: Position) -> Position {
-    set.filter(|goal| now.contains_all(goal).unwrap_or(false))
-        .unwrap_or(now)
+fn next_goal(set: Option<Position>, now: Position) -> Result<Position, Failure> {
+    match set {
+        Some(goal) if contains_all("source", &now, &goal)? => Ok(goal),
+        Some(_) | None => Ok(now),
+    }
+}
+
+/// Waits until the main stream has passed a position; false if the stream has ended before.
+async fn passes(reached: &mut watch::Receiver<Position>, position: &Position) -> Result<bool, Failure> {
+    loop {
+        let at = reached.borrow_and_update().clone();
+        if contains_all("main stream", &at, position)? {
+            return Ok(true);
+        }
+        if reached.changed().await.is_err() {
+            return Ok(false);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -201,10 +240,14 @@ mod tests {
     fn the_goal_stays_while_the_source_moves_on_and_falls_with_a_source_that_lacks_it() {
         let at = |text: &str| Position::parse(text).expect("a position");
         let set = at("mariadb:0-1-5");
-        let moved_on = next_goal(Some(set.clone()), at("mariadb:0-1-9"));
-        assert_eq!(moved_on, set);
-        let failed_over = next_goal(Some(set), at("mariadb:0-1-4"));
-        assert_eq!(failed_over, at("mariadb:0-1-4"));
-        assert_eq!(next_goal(None, at("mariadb:0-1-7")), at("mariadb:0-1-7"));
+        let check = |set: Option<&Position>, now: &str, expected: &Position| {
+            let goal = next_goal(set.cloned(), at(now)).expect("they compare");
+            assert_eq!(goal, *expected, "{now}");
+        };
+        check(Some(&set), "mariadb:0-1-9", &set);
+        check(Some(&set), "mariadb:0-1-4", &at("mariadb:0-1-4"));
+        check(None, "mariadb:0-1-7", &at("mariadb:0-1-7"));
+        let mysql = at("mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5");
+        next_goal(Some(set), mysql).expect_err("a source of another family");
     }
 }

@@ -8,6 +8,8 @@ use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
+use spanferry_core::record::StopReason;
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{ControlChange, Lane, TablePhase, TableRow, Target};
 use spanferry_core::target_schema::Dialect;
 use tokio::sync::Semaphore;
@@ -19,7 +21,7 @@ use crate::control::ControlLane;
 use crate::lane::{FencedLane, LaneShared};
 use crate::load::finished_rows;
 use crate::progress::{Progress, TableProgress};
-use crate::registry::{Registry, TableState, Transition};
+use crate::registry::{Registry, Transition};
 use crate::stop::StopSignal;
 
 pub(super) async fn assemble<L: ChangeLog, T: Target>(
@@ -51,11 +53,8 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
     let counter = counter_row(start.epoch).key;
     let lane = |lane| FencedLane::new(shared.clone(), lane, counter);
     let control = Arc::new(ControlLane::new(lane(Lane::Control), Arc::clone(&progress)));
-    let states = plans
-        .iter()
-        .map(|plan| table_state(plan, &start.tables))
-        .collect();
-    let registry = Arc::new(Registry::new(plans, states, Arc::clone(&progress)));
+    let rows = plans.iter().map(|plan| table_row(plan, &start.tables)).collect();
+    let registry = Arc::new(Registry::new(plans, rows, Arc::clone(&progress)));
     record_new_and_changed(&registry, &control, &start.tables, options.whole).await?;
     let prepared = Prepared {
         log: Arc::new(start.log),
@@ -75,49 +74,46 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
 }
 
 fn table_progress<L>(plan: &TablePlan, start: &Start<L>) -> TableProgress {
-    let name = plan.name().table.clone();
-    let row = start.tables.get(&name);
+    let name = plan.name();
+    let row = start.tables.get(name);
     TableProgress {
         phase: row.map_or(TablePhase::Pending, |row| row.phase),
         rows_estimate: plan.source.rows_estimate,
         // A table that is loaded keeps its count in its own row.
-        rows_loaded: finished_rows(&name, &start.ranges).max(row.map_or(0, |row| row.rows_loaded)),
+        rows_loaded: finished_rows(name, &start.ranges).max(row.map_or(0, |row| row.rows_loaded)),
         bytes_loaded: 0,
         group: plan.group.0,
         stopped: row
-            .filter(|row| !row.reason.is_empty())
-            .map(|row| row.reason.clone()),
-        name,
+            .and_then(|row| row.stopped.as_ref())
+            .map(StopReason::to_string),
+        name: name.table.clone(),
     }
 }
 
-fn table_state(plan: &TablePlan, known: &BTreeMap<String, TableRow>) -> TableState {
-    let row = known
-        .get(&plan.name().table)
-        .cloned()
-        .unwrap_or_else(|| TableRow {
-            table: plan.name().table.clone(),
-            phase: TablePhase::Pending,
-            low: String::new(),
-            high: String::new(),
-            rows_loaded: 0,
-            definition: definition_of(plan),
-            reason: String::new(),
-        });
-    TableState::new(row)
+fn table_row(plan: &TablePlan, known: &BTreeMap<QualifiedName, TableRow>) -> TableRow {
+    let new = || TableRow {
+        table: plan.name().clone(),
+        phase: TablePhase::Pending,
+        low: None,
+        high: None,
+        rows_loaded: 0,
+        definition: definition_of(plan),
+        stopped: None,
+    };
+    known.get(plan.name()).cloned().unwrap_or_else(new)
 }
 
 /// Records tables that are new, and stops the groups whose definition is no longer the recorded one.
 async fn record_new_and_changed<T: Target>(
     registry: &Registry,
     control: &ControlLane<T>,
-    known: &BTreeMap<String, TableRow>,
+    known: &BTreeMap<QualifiedName, TableRow>,
     whole: bool,
 ) -> Result<(), Failure> {
     let rows = |transition: &Transition<'_>| {
         let mut rows = Vec::new();
         for plan in registry.plans() {
-            let row = registry.state(plan.id).row;
+            let row = registry.row(plan.id);
             if !known.contains_key(&row.table) {
                 rows.push(ControlChange::Table(row));
             } else if row.phase != TablePhase::Stopped && row.definition != definition_of(plan) {
@@ -125,10 +121,10 @@ async fn record_new_and_changed<T: Target>(
                 let finding = Finding::new(
                     code::SCHEMA_MISMATCH,
                     Severity::Blocking,
-                    Subject::table(row.table.clone()),
+                    Subject::table(row.table.table.clone()),
                     text,
                 )
-                .remedy(format!("spanferry resync {}", row.table));
+                .remedy(format!("spanferry resync {}", row.table.table));
                 rows.extend(transition.stop_rows(plan.group, &finding));
                 control.progress().find(finding);
             }
@@ -144,14 +140,15 @@ async fn record_new_and_changed<T: Target>(
 
 /// The row of a table that the stream passes over from now on: without it, the table would go on later as if nothing was missing.
 fn left_behind(row: &TableRow) -> Option<TableRow> {
-    let untouched = row.phase == TablePhase::Pending && row.low.is_empty();
+    let untouched = row.phase == TablePhase::Pending && row.low.is_none();
     (row.phase != TablePhase::Stopped && !untouched).then(|| TableRow {
         phase: TablePhase::Stopped,
-        reason: format!(
-            "{}: {}: a run went on without it: it was not at the source, or not selected",
-            code::SCHEMA_MISMATCH,
-            row.table
-        ),
+        stopped: Some(StopReason {
+            code: code::SCHEMA_MISMATCH,
+            subject: Subject::table(row.table.table.clone()),
+            text: "a run went on without it: it was not at the source, or not selected".to_owned(),
+            remedy: None,
+        }),
         ..row.clone()
     })
 }

@@ -12,7 +12,7 @@ use spanferry_core::source::SchemaSource;
 use spanferry_core::target::{Epoch, MigrationRow, Target, TargetDescription};
 use spanferry_kill_point::kill_point;
 
-use super::epoch::{CONTROL_VERSION, fence_row, fences};
+use super::epoch::{fence_row, fences};
 use super::log::{LogStore, log_id};
 use super::prepared::{PrepareOptions, Start};
 
@@ -46,9 +46,9 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         epoch: Epoch(1),
         log_id: log.id().0,
         source: options.source_name.clone(),
-        start_position: position.to_string(),
-        mapping: options.mapping.clone(),
-        version: CONTROL_VERSION,
+        start_position: position.clone(),
+        schema: options.schema.clone(),
+        dialect: description.dialect,
     };
     let reached = Reached { position, torn: None };
     let main = fence_row(Epoch(1), Sequence::ZERO, &reached);

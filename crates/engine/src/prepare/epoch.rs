@@ -4,9 +4,6 @@ use spanferry_core::change_log::Sequence;
 use spanferry_core::reached::Reached;
 use spanferry_core::target::{Epoch, FenceKey, FenceRow, Lane};
 
-/// Version of the control tables that this release writes and reads.
-pub(super) const CONTROL_VERSION: u32 = 1;
-
 pub(super) fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> FenceRow {
     FenceRow {
         key: FenceKey {
@@ -14,7 +11,7 @@ pub(super) fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> 
             sequence,
             piece: reached.piece(),
         },
-        position: reached.to_string(),
+        reached: Some(reached.clone()),
     }
 }
 
@@ -25,7 +22,7 @@ pub(super) fn counter_row(epoch: Epoch) -> FenceRow {
             sequence: Sequence::ZERO,
             piece: 0,
         },
-        position: String::new(),
+        reached: None,
     }
 }
 

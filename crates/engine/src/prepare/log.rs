@@ -8,6 +8,8 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Position;
 use spanferry_core::target::{ControlState, Epoch, FenceRow};
 
+use crate::order::contains_all;
+
 /// Where change logs are kept; implemented over a state directory.
 pub trait LogStore: Send + Sync + 'static {
     /// Its logs.
@@ -85,7 +87,7 @@ pub(super) async fn compare_log<L: ChangeLog>(
     }
     let held = log.position_before(old.key.sequence.next()).await?;
     // A log that was begun anew before the watermark's position repeats what is applied; it never lacks anything.
-    if position.contains_all(&held).unwrap_or(false) {
+    if contains_all("change log", position, &held)? {
         return Ok(());
     }
     let text = format!(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use spanferry_core::finding::Finding;
 use spanferry_core::reached::Reached;
-use spanferry_core::target::{Epoch, FenceRow, RangeRow, TableRow};
+use spanferry_core::schema::QualifiedName;
+use spanferry_core::target::{Epoch, FenceRow, Ranges, TableRow};
 use spanferry_core::target_schema::Dialect;
 
 use crate::control::ControlLane;
@@ -29,7 +30,7 @@ pub struct Prepared<L, T> {
     /// One lane per load worker.
     pub load_lanes: Vec<FencedLane<T>>,
     /// Finished ranges.
-    pub ranges: BTreeMap<(String, u64), RangeRow>,
+    pub ranges: Ranges,
     /// Where the main stream's watermark stands in the source's history.
     pub reached: Reached,
     /// The target's dialect.
@@ -43,8 +44,8 @@ pub struct PrepareOptions {
     pub new_migration_id: String,
     /// Source and schema, for a person, without secrets; a resume with another one is only noted.
     pub source_name: String,
-    /// Fingerprint of the schema name and dialect: another one is another migration.
-    pub mapping: String,
+    /// The source's schema: another one is another migration.
+    pub schema: String,
     /// Load workers.
     pub workers: u32,
     /// Whether the plans are all that is selected: a recorded table without a plan is then left behind by the stream, and stops.
@@ -57,7 +58,7 @@ pub(super) struct Start<L> {
     pub(super) epoch: Epoch,
     pub(super) main: FenceRow,
     pub(super) reached: Reached,
-    pub(super) tables: BTreeMap<String, TableRow>,
-    pub(super) ranges: BTreeMap<(String, u64), RangeRow>,
+    pub(super) tables: BTreeMap<QualifiedName, TableRow>,
+    pub(super) ranges: Ranges,
     pub(super) findings: Vec<Finding>,
 }

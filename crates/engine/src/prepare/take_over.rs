@@ -16,7 +16,7 @@ use spanferry_core::target::{
 use spanferry_kill_point::kill_point;
 
 use super::definition::definition_of;
-use super::epoch::{CONTROL_VERSION, fence_row, fences};
+use super::epoch::{fence_row, fences};
 use super::log::{LogStore, compare_log, log_id, own_log};
 use super::prepared::{PrepareOptions, Start};
 use crate::history::expect_history;
@@ -30,9 +30,7 @@ pub(super) async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Ta
     state: ControlState,
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
-    let old = main_fence(&state)?;
-    let mut reached = Reached::parse(&old.position, old.key.piece)
-        .map_err(|cause| damaged("position of the main stream").caused_by(cause))?;
+    let (old, mut reached) = main_fence(&state)?;
     if !counts_as_before(plans, &state) {
         // Its changes would be counted otherwise now: it is applied anew from the first, which repeats and loses nothing.
         reached.torn = None;
@@ -87,13 +85,7 @@ fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), 
             text,
         ))
     };
-    if state.migration.version != CONTROL_VERSION {
-        return refuse(format!(
-            "its control tables have version {}, this release knows version {CONTROL_VERSION}",
-            state.migration.version
-        ));
-    }
-    if state.migration.mapping != options.mapping {
+    if state.migration.schema != options.schema {
         return refuse(format!(
             "it holds the migration of another schema, `{}`",
             state.migration.source
@@ -102,12 +94,11 @@ fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), 
     Ok(())
 }
 
-fn main_fence(state: &ControlState) -> Result<FenceRow, Failure> {
+/// The main stream's fence row, with the checkpoint that it must have.
+fn main_fence(state: &ControlState) -> Result<(FenceRow, Reached), Failure> {
     let (stream, lane) = Lane::Apply.parts();
-    state
-        .fences
-        .get(&(stream.to_owned(), lane))
-        .cloned()
+    let row = state.fences.get(&(stream.to_owned(), lane));
+    row.and_then(|row| Some((row.clone(), row.reached.clone()?)))
         .ok_or_else(|| damaged("fence row of the main stream"))
 }
 
@@ -123,7 +114,7 @@ fn counts_as_before(plans: &[Arc<TablePlan>], state: &ControlState) -> bool {
         .values()
         .filter(|row| row.phase != TablePhase::Stopped);
     rows.all(|row| {
-        let plan = plans.iter().find(|plan| plan.name().table == row.table);
+        let plan = plans.iter().find(|plan| *plan.name() == row.table);
         plan.is_some_and(|plan| row.definition == definition_of(plan))
     })
 }
@@ -137,7 +128,7 @@ async fn log_anew<S: SchemaSource + ChangeSource, B: LogStore>(
     reached: &Reached,
     epoch: Epoch,
 ) -> Result<B::Log, Failure> {
-    let start = new_log_start(state, &reached.position)?;
+    let start = new_log_start(state, &reached.position);
     // The source must also hold the transaction of which the target has the first changes.
     let mut applied = reached.position.clone();
     if let Some(torn) = &reached.torn {
@@ -160,16 +151,15 @@ fn log_lost() -> Finding {
 
 /// Where a new log for a known migration begins: at the watermark, unless a table is still to catch up from an earlier `low`; then
 /// where the migration began. All tables of the migration count, also those that this start does not work on.
-fn new_log_start(state: &ControlState, position: &Position) -> Result<Position, Failure> {
+fn new_log_start(state: &ControlState, position: &Position) -> Position {
     let catches_up = |row: &TableRow| match row.phase {
-        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => !row.low.is_empty(),
+        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => row.low.is_some(),
         TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
     };
     if !state.tables.values().any(catches_up) {
-        return Ok(position.clone());
+        return position.clone();
     }
-    Position::parse(&state.migration.start_position)
-        .map_err(|cause| damaged("start position").caused_by(cause))
+    state.migration.start_position.clone()
 }
 
 /// The source must be the one that was captured and applied, and still send what follows, before anything is written.

@@ -10,6 +10,7 @@ use spanferry_core::target::Target;
 
 use crate::history::{ASK_INTERVAL, HistoryWatch, under_way};
 use crate::lane::Backoff;
+use crate::order::contains_all;
 
 use super::buckets::Buckets;
 use super::compare::Comparison;
@@ -63,7 +64,7 @@ async fn expect_at_rest<S: SchemaSource>(source: &S, applied: &Position) -> Resu
     loop {
         let now = source.position().await?;
         let holds = source.holds(applied).await?;
-        let is_there = holds && now.contains_all(applied).unwrap_or(false);
+        let is_there = holds && contains_all("source", &now, applied)?;
         match history.accepts(is_there) {
             Ok(true) => return expect_not_ahead(&now, applied),
             Ok(false) => {}

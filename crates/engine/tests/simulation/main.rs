@@ -32,7 +32,6 @@ use random::{Random, SEED_VARIABLE, seed};
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::GroupId;
-use spanferry_core::position::Position;
 use spanferry_core::target::TablePhase;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
@@ -92,7 +91,7 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
     let options = PrepareOptions {
         new_migration_id: "simulated".into(),
         source_name: "simulated".into(),
-        mapping: "shop".into(),
+        schema: "shop".into(),
         workers: 3,
         whole: true,
     };
@@ -231,12 +230,8 @@ fn run(
                 let stopped = outcome.stopped.first().map(|(table, _)| table.clone());
                 let whole = number_of(&outcome.position) == world.history.transactions.len();
                 world.committed = world.history.transactions.len();
-                resynced = stopped.map(|table| {
-                    plans()
-                        .iter()
-                        .position(|plan| plan.name().table == table)
-                        .unwrap()
-                });
+                resynced =
+                    stopped.map(|table| plans().iter().position(|plan| *plan.name() == table).unwrap());
                 if !world.violations.is_empty() || (resynced.is_none() && whole) {
                     break;
                 }
@@ -261,16 +256,15 @@ fn judge(world: &mut World, outcome: &Outcome) {
     }
     let control = world.target.control.as_ref().unwrap();
     for plan in plans() {
-        let (table, name) = (plan.id.0 as usize, &plan.name().table);
+        let (table, name) = (plan.id.0 as usize, plan.name());
         let row = &control.tables[name];
         match outcome.stopped.iter().find(|(stopped, _)| stopped == name) {
             Some((_, reason)) => {
                 let is_truncated = world.history.transactions.iter().any(
                     |transaction| matches!(transaction, history::Transaction::Truncate(at) if *at == table),
                 );
-                let truncated = is_truncated && reason.contains(&code::DDL_SEEN.to_string());
-                let history = reason.contains(&code::HISTORY_CHANGED.to_string())
-                    && saw_what_is_lost(world, plan.group);
+                let truncated = is_truncated && reason.code == code::DDL_SEEN;
+                let history = reason.code == code::HISTORY_CHANGED && saw_what_is_lost(world, plan.group);
                 if row.phase != TablePhase::Stopped || !(truncated || history) {
                     wrong.push(format!("{name} stops: {reason}"));
                 }
@@ -288,12 +282,8 @@ fn judge(world: &mut World, outcome: &Outcome) {
     if !outcome.stopped.is_empty() {
         world.count("group stopped");
     }
-    let changed = code::HISTORY_CHANGED.to_string();
-    if outcome
-        .stopped
-        .iter()
-        .any(|(_, reason)| reason.contains(&changed))
-    {
+    let mut reasons = outcome.stopped.iter().map(|(_, reason)| reason);
+    if reasons.any(|reason| reason.code == code::HISTORY_CHANGED) {
         world.count("group stopped by what a failover lost");
     }
     world.violations.append(&mut wrong);
@@ -303,8 +293,8 @@ fn judge(world: &mut World, outcome: &Outcome) {
 fn saw_what_is_lost(world: &World, group: GroupId) -> bool {
     let control = world.target.control.as_ref().unwrap();
     plans().iter().filter(|plan| plan.group == group).any(|plan| {
-        let high = Position::parse(&control.tables[&plan.name().table].high);
-        high.is_ok_and(|high| !world.holds(&high))
+        let high = control.tables[plan.name()].high.as_ref();
+        high.is_some_and(|high| !world.holds(high))
     })
 }
 

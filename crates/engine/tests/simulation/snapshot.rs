@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::Failure;
 use spanferry_core::plan::{RefusedCell, TablePlan};
 use spanferry_core::position::Position;
 use spanferry_core::scalar::Scalar;
@@ -49,9 +49,8 @@ fn expect_tables(world: &World, tables: &[Arc<TablePlan>]) -> Result<(), Failure
     for plan in tables {
         let same = |table: &SourceTable| table.name == *plan.name() && table.columns == plan.source.columns;
         if !now.iter().any(same) && !world.has(SourceFault::ChangedIsOpened) {
-            let table = plan.name().table.clone();
             let text = "its definition has changed";
-            return Err(Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text));
+            return Err(Failure::of_table(code::SCHEMA_MISMATCH, plan.name(), text));
         }
     }
     Ok(())

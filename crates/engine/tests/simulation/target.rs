@@ -8,7 +8,7 @@ use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::reached::Reached;
+use spanferry_core::position::Position;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{
     CommitError, ControlChange, ControlState, ExistingTable, FenceKey, FenceRow, FencedCommit, Lane,
@@ -121,8 +121,8 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
                 let mut row = row.clone();
                 if world.mutant == Some(Mutant::HighKept)
                     && let Some(known) = control.tables.get(&row.table)
-                    && !known.high.is_empty()
-                    && !row.high.is_empty()
+                    && known.high.is_some()
+                    && row.high.is_some()
                 {
                     row.high.clone_from(&known.high);
                 }
@@ -165,17 +165,18 @@ fn promises(world: &mut World, commit: &FencedCommit) {
     }
     if matches!(commit.lane, Lane::Load(_)) {
         for mutations in &commit.data {
-            let row = &control.tables[&mutations.table.name().table];
+            let row = &control.tables[mutations.table.name()];
             if row.phase == TablePhase::Stopped {
                 continue;
             }
-            if row.low.is_empty() || number_of(&row.low) > world.sessions.0 {
+            let number = |position: &Option<Position>| position.as_ref().map(|at| number_of(&at.to_string()));
+            if number(&row.low).is_none_or(|low| low > world.sessions.0) {
                 broken.push(format!(
                     "{}: `low` is not durable or too high: {row:?}",
                     row.table
                 ));
             }
-            if row.high.is_empty() || number_of(&row.high) < world.sessions.1 {
+            if number(&row.high).is_none_or(|high| high < world.sessions.1) {
                 broken.push(format!(
                     "{}: `high` is not durable or too low: {row:?}",
                     row.table
@@ -189,7 +190,7 @@ fn promises(world: &mut World, commit: &FencedCommit) {
 /// The source's rows where the main stream stands: at its position, with the first changes of a torn transaction.
 pub(crate) fn expected_rows(world: &World) -> State {
     let fence = &world.target.control.as_ref().unwrap().fences[&lane_key(Lane::Apply)];
-    let reached = Reached::parse(&fence.position, fence.key.piece).unwrap();
+    let reached = fence.reached.as_ref().unwrap();
     let number = number_of(&reached.position.to_string());
     world.history.state(number, reached.piece())
 }
@@ -201,7 +202,7 @@ fn compare(world: &mut World) {
     let fence = &control.fences[&lane_key(Lane::Apply)];
     for plan in plans() {
         let table = plan.id.0 as usize;
-        let row = control.tables.get(&plan.name().table);
+        let row = control.tables.get(plan.name());
         if row.is_some_and(|row| row.phase == TablePhase::Constrained)
             && world.target.rows[table] != expected[table]
         {
@@ -388,7 +389,7 @@ impl Target for SimTarget {
         if world.mutant == Some(Mutant::LowAnew) {
             for row in control.iter_mut().flat_map(|control| control.tables.values_mut()) {
                 if row.phase == TablePhase::Loading {
-                    row.low.clear();
+                    row.low = None;
                 }
             }
         }

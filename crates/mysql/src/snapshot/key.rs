@@ -184,10 +184,9 @@ fn literal(plan: &TablePlan, column: &SourceColumn, cell: &str) -> Result<String
         | SourceType::JsonText { .. }
         | SourceType::Geometry
         | SourceType::Vector { .. }
-        | SourceType::Unknown { .. } => Err(Failure::new(
+        | SourceType::Unknown { .. } => Err(Failure::of_table(
             code::KEY_NOT_INJECTIVE,
-            Class::StopTable,
-            plan.name().table.clone(),
+            plan.name(),
             format!(
                 "the type of its key column `{}` cannot be read in ranges",
                 column.name

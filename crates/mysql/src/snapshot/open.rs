@@ -339,12 +339,7 @@ async fn expect_tables(
             .any(|table| catalog::same_definition(table, &plan.source));
         if !same {
             let text = "its definition is not the one the migration began with";
-            return Err(Failure::new(
-                code::SCHEMA_MISMATCH,
-                Class::StopTable,
-                plan.name().table.clone(),
-                text,
-            ));
+            return Err(Failure::of_table(code::SCHEMA_MISMATCH, plan.name(), text));
         }
     }
     Ok(())

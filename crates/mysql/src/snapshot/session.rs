@@ -239,12 +239,7 @@ fn printed_key(plan: &TablePlan, row: RowView<'_>) -> Result<String, MysqlError>
 fn expect_columns(plan: &TablePlan, columns: &[ColumnDefinition]) -> Result<(), Failure> {
     let mismatch = |what: String| {
         let text = format!("its definition has changed since the migration began: {what}");
-        Failure::new(
-            code::SCHEMA_MISMATCH,
-            Class::StopTable,
-            plan.name().table.clone(),
-            text,
-        )
+        Failure::of_table(code::SCHEMA_MISMATCH, plan.name(), text)
     };
     if columns.len() != plan.columns.len() {
         let text = format!("{} columns instead of {}", columns.len(), plan.columns.len());
@@ -326,8 +321,7 @@ fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
         Some(UNKNOWN_COLUMN | UNKNOWN_TABLE | UNKNOWN_KEY)
     ) {
         let text = "its definition has changed since the migration began";
-        let table = plan.name().table.clone();
-        return Failure::new(code::SCHEMA_MISMATCH, Class::StopTable, table, text)
+        return Failure::of_table(code::SCHEMA_MISMATCH, plan.name(), text)
             .caused_by(ServerWords::from(error));
     }
     error.into_failure(plan.name().to_string())

@@ -174,6 +174,7 @@ impl Target for SpannerTarget {
     async fn create_control(&self) -> Result<(), Failure> {
         let dialect = self.dialect().await?;
         let present = self.client.table_names(PREFIX).await.map_err(failure)?;
+        self.expect_format().await?;
         let missing = control::definitions()
             .into_iter()
             .filter(|table| !present.contains(&table.name));

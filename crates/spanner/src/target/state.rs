@@ -5,25 +5,22 @@ use std::collections::BTreeMap;
 use prost_types::Timestamp;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::target::{ControlState, FenceRow};
+use spanferry_core::target::{CONTROL_VERSION, ControlState, FenceRow};
 
 use super::SpannerTarget;
 use crate::control::{
     self, FENCE_COLUMNS, FENCES, MIGRATION, MIGRATION_COLUMNS, OwnedMigration, PREFIX, RANGE_COLUMNS, RANGES,
-    StoredFence, TABLE_COLUMNS, TABLES,
+    StoredFence, TABLE_COLUMNS, TABLES, VERSION_COLUMNS,
 };
 use crate::failure::{failure, first_failure, malformed};
 use crate::read::{Keys, Read, ReadAt};
 use crate::row::MalformedRow;
 
 impl SpannerTarget {
-    /// What they hold; nothing if one of them is missing or no migration is recorded.
+    /// What they hold; nothing if no migration is recorded.
     pub(super) async fn control_state(&self) -> Result<Option<ControlState>, Failure> {
         let present = self.client.table_names(PREFIX).await.map_err(first_failure)?;
-        if control::definitions()
-            .iter()
-            .any(|table| !present.contains(&table.name))
-        {
+        if !present.iter().any(|table| table == MIGRATION) || !self.is_recorded().await? {
             return Ok(None);
         }
         let (migrations, at) = self
@@ -68,6 +65,33 @@ impl SpannerTarget {
         }))
     }
 
+    /// Whether a migration is recorded. One in the format of another release is a failure.
+    async fn is_recorded(&self) -> Result<bool, Failure> {
+        let (versions, _) = self
+            .control_rows(MIGRATION, &VERSION_COLUMNS, ReadAt::Strong, control::read_version)
+            .await?;
+        match versions.first() {
+            None => Ok(false),
+            Some(&CONTROL_VERSION) => Ok(true),
+            Some(version) => Err(other_format(&format!(
+                "it holds a migration of format {version}; this release works with format {CONTROL_VERSION}"
+            ))),
+        }
+    }
+
+    /// Control tables that are there already must have the columns of this release.
+    pub(super) async fn expect_format(&self) -> Result<(), Failure> {
+        let present = self.client.column_names(PREFIX).await.map_err(failure)?;
+        for table in control::definitions() {
+            let expected = table.columns.iter().map(|column| &column.name);
+            if present.get(&table.name).is_some_and(|found| !expected.eq(found)) {
+                let text = format!("its table `{}` has the columns of another release", table.name);
+                return Err(other_format(&text));
+            }
+        }
+        Ok(())
+    }
+
     async fn control_rows<T>(
         &self,
         table: &'static str,
@@ -84,6 +108,10 @@ impl SpannerTarget {
         }
         Ok((parsed, rows.read_timestamp()))
     }
+}
+
+fn other_format(text: &str) -> Failure {
+    Failure::new(code::CONTROL_FORMAT, Class::StopMigration, "target", text)
 }
 
 fn by_lane(stored: Vec<StoredFence>, migration: &str) -> Result<BTreeMap<(String, u32), FenceRow>, Failure> {

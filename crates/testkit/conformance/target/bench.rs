@@ -7,12 +7,18 @@ use spanferry_core::change_log::Sequence;
 use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding;
 use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
+use spanferry_core::reached::Reached;
+use spanferry_core::record::StopReason;
 use spanferry_core::rows::RowBatch;
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{
     CommitError, ControlChange, Epoch, FenceKey, FenceRow, FencedCommit, Lane, MigrationRow, MutationKind,
     RangeRow, Rejection, TableMutations, TablePhase, TableRow, Target, TargetScan,
 };
+use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{self, WireReader, WireValue};
 
 use super::{Row, Subject};
@@ -171,10 +177,22 @@ pub(super) fn fence(epoch: u64, sequence: u64) -> FenceRow {
         sequence: Sequence(sequence),
         piece: 0,
     };
+    let reached = Reached {
+        position: position(sequence),
+        torn: None,
+    };
     FenceRow {
         key,
-        position: format!("position é {sequence}"),
+        reached: Some(reached),
     }
+}
+
+fn position(number: u64) -> Position {
+    Position::parse(&format!("mariadb:0-1-{}", number + 1)).unwrap()
+}
+
+pub(super) fn name(table: &str) -> QualifiedName {
+    QualifiedName::new("shöp.é", table)
 }
 
 pub(super) fn migration(epoch: u64) -> MigrationRow {
@@ -183,27 +201,33 @@ pub(super) fn migration(epoch: u64) -> MigrationRow {
         epoch: Epoch(epoch),
         log_id: "log".to_owned(),
         source: "mysql://example/shop".to_owned(),
-        start_position: "3e11fa47:1-5".to_owned(),
-        mapping: "mapping".to_owned(),
-        version: 1,
+        start_position: position(0),
+        schema: "shöp.é".to_owned(),
+        dialect: Dialect::GoogleSql,
     }
 }
 
 pub(super) fn table_row(table: &str, phase: TablePhase) -> TableRow {
+    let reason = || StopReason {
+        code: code::DDL_SEEN,
+        subject: finding::Subject::part("é", "a part"),
+        text: "ALTER TABLE".to_owned(),
+        remedy: None,
+    };
     TableRow {
-        table: table.to_owned(),
+        table: name(table),
         phase,
-        low: "l".to_owned(),
-        high: format!("h {}", phase.word()),
+        low: Some(position(1)),
+        high: (phase != TablePhase::Stopped).then(|| position(phase.word().bytes().map(u64::from).sum())),
         rows_loaded: u64::from(u32::MAX) + 1,
         definition: "d".to_owned(),
-        reason: String::new(),
+        stopped: (phase == TablePhase::Stopped).then(reason),
     }
 }
 
 pub(super) fn range_row(table: &str, number: u64, after: Option<&str>) -> RangeRow {
     RangeRow {
-        table: table.to_owned(),
+        table: name(table),
         number,
         after: after.map(str::to_owned),
         up_to: None,

@@ -1,13 +1,15 @@
 //! Control state, DDL, and who owns the migration.
 
+use std::collections::BTreeMap;
+
 use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::failure::Class;
 use spanferry_core::target::{ControlChange, Lane, TablePhase, Target};
 
 use super::bench::{
-    begin, commit, control_commit, created, delete, emptied, fence, migration, range_row, refused_by_fence,
-    same_kind, scanned, table_row, upsert,
+    begin, commit, control_commit, created, delete, emptied, fence, migration, name, range_row,
+    refused_by_fence, same_kind, scanned, table_row, upsert,
 };
 use super::{Row, Subject};
 
@@ -23,21 +25,28 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     let write = [
         ControlChange::Table(table_row("é", TablePhase::Pending)),
         ControlChange::Table(table_row("é", TablePhase::Loading)),
+        ControlChange::Table(table_row("a.b", TablePhase::Pending)),
+        ControlChange::Table(table_row("c", TablePhase::Stopped)),
         ControlChange::Range(range_row("é", 1, None)),
         ControlChange::Range(range_row("é", 2, Some("k"))),
         ControlChange::Range(range_row("b", 1, None)),
     ];
     target.commit(&control_commit(0, &write)).await.unwrap();
     let forget = [
-        ControlChange::ForgetRanges("é".to_owned()),
+        ControlChange::ForgetRanges(name("é")),
         ControlChange::Range(range_row("é", 3, Some("z"))),
     ];
     target.commit(&control_commit(1, &forget)).await.unwrap();
 
     let state = subject.connect().read_control().await.unwrap().unwrap();
     assert_eq!(state.migration, migration(1));
-    let tables: Vec<_> = state.tables.into_iter().collect();
-    assert_eq!(tables, [("é".to_owned(), table_row("é", TablePhase::Loading))]);
+    let expected = [
+        table_row("a.b", TablePhase::Pending),
+        table_row("c", TablePhase::Stopped),
+        table_row("é", TablePhase::Loading),
+    ];
+    let expected = expected.map(|row| (row.table.clone(), row));
+    assert_eq!(state.tables, BTreeMap::from(expected));
     let ranges: Vec<_> = state.ranges.into_values().collect();
     assert_eq!(ranges, [range_row("b", 1, None), range_row("é", 3, Some("z"))]);
     let fences: Vec<_> = state.fences.into_iter().collect();

@@ -1,0 +1,75 @@
+//! Control tables in the format of an earlier release: refused by name, and dropped by `end`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first surprise, also in its helpers"
+)]
+
+mod support;
+
+use spanferry_core::code;
+use spanferry_core::rows::RowBatch;
+use spanferry_core::target::Target;
+use spanferry_core::target_schema::Dialect;
+use spanferry_core::wire;
+use spanferry_spanner::SpannerTarget;
+use spanferry_spanner::commit::{Mutations, WriteKind};
+use support::Emulator;
+
+/// The control tables of version 1.
+const VERSION_1: &str = include_str!("golden/control-1.googlesql");
+
+/// The migration's row of version 1.
+fn row_of_version_1() -> Mutations {
+    let mut row = RowBatch::new();
+    let cells = row.begin_row();
+    let text = [
+        "1",
+        "6ba7b810",
+        "3",
+        "log",
+        "db/shop",
+        "mariadb:0-1-5",
+        "shop/googlesql",
+        "1",
+        "me",
+    ];
+    for text in text {
+        wire::put_string(cells, text.as_bytes());
+    }
+    row.end_row();
+    let columns = [
+        "singleton",
+        "id",
+        "epoch",
+        "log_id",
+        "source",
+        "start_position",
+        "mapping",
+        "version",
+        "owner",
+    ];
+    let mut mutations = Mutations::new();
+    mutations.write(WriteKind::Insert, "spanferry_migration", columns, &row);
+    mutations
+}
+
+#[tokio::test]
+async fn a_migration_of_version_1_is_refused_by_name() {
+    let emulator = Emulator::start();
+    let statements: Vec<&str> = VERSION_1.trim().split(";\n").collect();
+    let client = emulator.database("old", Dialect::GoogleSql, &statements).await;
+    let target = SpannerTarget::new(emulator.client("old"));
+    // A first start of the old release that died before its first epoch.
+    assert_eq!(target.read_control().await.unwrap(), None);
+    let refused = target.create_control().await.unwrap_err();
+    assert_eq!(refused.code, code::CONTROL_FORMAT, "{refused}");
+
+    client.commit("a row", row_of_version_1()).await.unwrap();
+    let refused = target.read_control().await.unwrap_err();
+    assert_eq!(refused.code, code::CONTROL_FORMAT, "{refused}");
+    assert!(refused.message.contains("format 1"), "{refused}");
+    assert!(target.drop_control().await.unwrap());
+    assert_eq!(target.read_control().await.unwrap(), None);
+    target.create_control().await.unwrap();
+}
