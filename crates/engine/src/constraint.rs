@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::control::ControlLane;
 use crate::history::{ASK_INTERVAL, Lacking, SeenHistory, waits_for_source};
-use crate::lane::LaneShared;
+use crate::lane::{LaneShared, interrupted};
 use crate::order::contains_all;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
@@ -229,7 +229,12 @@ async fn run<T: Target>(shared: &LaneShared<T>, constraints: Vec<Constraint>) ->
             .map(|constraint| constraint.statement.clone())
             .collect();
         kill_point("before constraints", "");
-        let done = shared.target.run_ddl(&statements).await;
+        // An index over many rows takes long: a request to stop leaves the target to go on with it alone.
+        let done = tokio::select! {
+            biased;
+            () = shared.stop.requested() => return Err(interrupted()),
+            done = shared.target.run_ddl(&statements) => done,
+        };
         kill_point("after constraints", "");
         let failure = match done {
             Ok(()) => return Ok(()),

@@ -67,6 +67,9 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             drop(stream.builder.take_notices());
             while let Some(window) = stream.builder.take_ready() {
                 self.commit_catch_up(window).await?;
+                if self.shared.stop.is_requested() {
+                    return Ok(());
+                }
             }
         }
         if let Some(window) = stream.builder.take_now() {

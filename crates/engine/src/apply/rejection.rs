@@ -50,7 +50,9 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             };
             stream.take(&piece)?;
             self.tell(&mut stream.builder);
-            while let Some(window) = stream.builder.take_ready() {
+            while !self.shared.stop.is_requested()
+                && let Some(window) = stream.builder.take_ready()
+            {
                 match self.commit(window).await {
                     Ok(()) => {}
                     Err(LaneError::Failed(failure)) => return Err(failure),

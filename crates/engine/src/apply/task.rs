@@ -185,9 +185,10 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         })
     }
 
-    /// Reads until a window is finished or the log's end is reached, and commits what there is.
+    /// Reads until a window is finished or the log's end is reached, and commits what there is. A request to stop ends it
+    /// between two commits, also inside a transaction.
     async fn round(&mut self, stream: &mut Stream<L, S::Decoder>) -> Result<Round, LaneError> {
-        loop {
+        while !self.shared.stop.is_requested() {
             let piece = stream.reader.try_next().await?;
             let at_end = piece.is_none();
             if let Some(piece) = piece {
@@ -196,6 +197,9 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             self.tell(&mut stream.builder);
             while let Some(window) = stream.builder.take_ready() {
                 self.commit(window).await?;
+                if self.shared.stop.is_requested() {
+                    return Ok(Round::More);
+                }
             }
             if stream.open {
                 continue;
@@ -209,14 +213,11 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 return Ok(Round::Idle);
             }
             // Where the watermark has moved, a batch may join that could not before.
-            if due
-                || moves
-                || (self.aligned && self.registry.has_phase(TablePhase::Loaded))
-                || self.shared.stop.is_requested()
-            {
+            if due || moves || (self.aligned && self.registry.has_phase(TablePhase::Loaded)) {
                 return Ok(Round::More);
             }
         }
+        Ok(Round::More)
     }
 
     /// Commits what the fold holds; the watermark then stands at the last transaction that was read.

@@ -11,6 +11,7 @@
 mod conformance;
 mod conformance_source;
 mod history;
+mod interrupt;
 mod log;
 #[path = "../../../testkit/src/random.rs"]
 #[expect(

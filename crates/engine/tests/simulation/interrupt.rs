@@ -1,0 +1,104 @@
+//! A request to stop is followed between two commits, also in the middle of a transaction that takes many.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::target::FenceKey;
+use spanferry_engine::migrate::{Migration, StopWhen};
+use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::stop::StopSignal;
+
+use crate::history::{BEFORE, Change, NOTE, Transaction, plans};
+use crate::log::SimLog;
+use crate::source::SimSource;
+use crate::target::{SimTarget, expected_rows, main_key};
+use crate::world::Shared;
+use crate::{LIMITS, live, new_world};
+
+/// Changes of the transaction: some fifty commits.
+const CHANGES: i64 = 1_200;
+
+/// A world without faults, whose source is about to commit one huge transaction.
+fn world_with_huge_transaction() -> Shared {
+    let shared = new_world(5, None);
+    let mut world = shared.lock();
+    world.bare = true;
+    world.fails_over = false;
+    world.administration.locks = 1;
+    world.history.transactions.truncate(BEFORE);
+    world.history.states.truncate(BEFORE + 1);
+    let insert = |number| Change {
+        table: NOTE,
+        old: None,
+        new: Some([1_000_000 + number, number, number]),
+    };
+    world
+        .history
+        .push(Transaction::Changes((0..CHANGES).map(insert).collect()));
+    drop(world);
+    shared
+}
+
+/// Waits in virtual time.
+async fn until(is_there: impl Fn() -> bool) {
+    while !is_there() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn an_interrupt_is_followed_inside_a_huge_transaction() {
+    let shared = world_with_huge_transaction();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let key = || main_key(&shared.lock()).unwrap();
+    let at_request: FenceKey = runtime.block_on(async {
+        let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
+        let options = PrepareOptions {
+            new_migration_id: "simulated".into(),
+            source_name: "simulated".into(),
+            schema: "shop".into(),
+            workers: 3,
+            whole: true,
+        };
+        let log = SimLog(shared.clone());
+        let (prepared, progress) = prepare(&source, Arc::new(target), &log, plans(), &options)
+            .await
+            .unwrap();
+        let interrupt = StopSignal::new();
+        let migration = Migration {
+            source: Arc::new(source),
+            prepared,
+            interrupt: interrupt.clone(),
+            progress: Arc::clone(&progress),
+            stop_when: StopWhen::Interrupted,
+            lock: false,
+            source_rate: None,
+            limits: LIMITS,
+            log_retention: Duration::ZERO,
+        };
+        let running = tokio::spawn(migration.run());
+        until(|| progress.snapshot().caught_up).await;
+        shared.lock().committed += 1;
+        until(|| key().piece > 0).await;
+        let at_request = key();
+        interrupt.request();
+        let outcome = running.await.unwrap().unwrap();
+        assert!(outcome.interrupted);
+        at_request
+    });
+    drop(runtime);
+    let at_end = key();
+    assert_eq!(at_end.sequence, at_request.sequence);
+    assert!(at_end.piece > 0, "it went on to the end of the transaction");
+    let commits = (at_end.piece - at_request.piece).div_ceil(LIMITS.mutations_max as u64);
+    assert!(commits <= 2, "{commits} more commits after the request");
+    // The next process goes on in the middle.
+    live(&shared, None).unwrap().unwrap();
+    assert_eq!(key().piece, 0);
+    let world = shared.lock();
+    assert_eq!(world.target.rows, expected_rows(&world));
+}
