@@ -192,18 +192,25 @@ fn table_verdict(table: &TableVerdict) -> Value {
         .map(|key| json!({"kind": key.kind.word(), "key": key.key, "columns": key.columns}))
         .collect();
     let mut object = json!({"name": table.name, "rows_source": table.rows_source, "rows_target": table.rows_target,
-        "missing": table.missing, "extra": table.extra, "different": table.different, "keys": keys});
+        "missing": table.missing, "extra": table.extra, "different": table.different, "keys": keys,
+        "refused": table.refused, "refused_rows": refused_rows(table)});
     if table.at_least {
         object["at_least"] = json!(true);
     }
     object
 }
 
+fn refused_rows(table: &TableVerdict) -> Vec<Value> {
+    let rows = table.refused_rows.iter();
+    rows.map(|row| json!({"key": row.key, "column": row.column, "reason": row.reason}))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use spanferry_core::finding::Subject;
-    use spanferry_engine::verify::{DifferentKey, Kind};
+    use spanferry_engine::verify::{DifferentKey, Kind, NamedRefusal};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
     fn is_documented(name: &str) -> bool {
@@ -298,6 +305,12 @@ mod tests {
                 kind: Kind::Extra,
                 key: "[]".into(),
                 columns: Vec::new(),
+            }],
+            refused: 1,
+            refused_rows: vec![NamedRefusal {
+                key: "[]".into(),
+                column: "d".into(),
+                reason: "a zero or partial date".into(),
             }],
             ..TableVerdict::default()
         };

@@ -174,7 +174,11 @@ async fn a_second_process_and_a_foreign_target_are_refused() {
     world.expect_equal();
     // A source that lacks what was captured is refused.
     world.sql("INSERT INTO t VALUES (3);\n").await;
-    check(world.verify(), 5, &["source is 1 transactions ahead"]);
+    check(
+        world.verify(),
+        5,
+        &["the source is ahead of the target", "changes `t`"],
+    );
     let (status, text) = said(&world.run("end", &[]));
     assert_eq!(status, 2, "{text}");
     check(said(&world.run("end", &["--yes"])), 0, &["dropped"]);

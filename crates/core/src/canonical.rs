@@ -1,6 +1,6 @@
 //! The form in which equal rows are equal bytes, whether converted from the source or read back from the target.
 
-use crate::encode::{Encoding, PlainDecimal, json_flavor};
+use crate::encode::{Encoding, PlainDecimal, base64_bytes, json_flavor};
 use crate::json::{self, Form};
 use crate::plan::TablePlan;
 use crate::wire::{self, MalformedWire, WireReader, WireValue};
@@ -39,6 +39,16 @@ impl Canonicalizer {
         for column in &self.key {
             let value = WireReader::new(row).nth(*column).ok_or(MalformedWire)??;
             put(value, out);
+        }
+        Ok(())
+    }
+
+    /// Appends the canonical form of a key that came without its row, given as `ListValue` payload.
+    pub fn key_alone(&self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedWire> {
+        let mut values = WireReader::new(payload);
+        for column in &self.key {
+            let value = values.next().ok_or(MalformedWire)??;
+            put_canonical(self.encodings[*column], value, out)?;
         }
         Ok(())
     }
@@ -159,14 +169,14 @@ pub fn column_digests(row: &[u8]) -> Box<[u32]> {
     digests.into()
 }
 
-/// A key as a JSON list, for people.
-pub fn render(key: &[u8]) -> String {
-    let values: Vec<serde_json::Value> = WireReader::new(key)
-        .map(|value| match value {
+/// A key of the plan's table as a JSON list, for people: bytes in hexadecimal, such as `"0x00FF"`.
+pub fn render(plan: &TablePlan, key: &[u8]) -> String {
+    let encodings = plan.key.iter().map(|column| plan.columns[*column].encoding);
+    let values: Vec<serde_json::Value> = encodings
+        .zip(WireReader::new(key))
+        .map(|(encoding, value)| match value {
             Ok(WireValue::Number(number)) => serde_json::json!(number),
-            Ok(WireValue::String(text)) => {
-                serde_json::Value::String(String::from_utf8_lossy(text).into_owned())
-            }
+            Ok(WireValue::String(text)) => serde_json::Value::String(readable(encoding, text)),
             Ok(WireValue::Bool(value)) => serde_json::Value::Bool(value),
             Ok(WireValue::Null | WireValue::List(_)) | Err(MalformedWire) => serde_json::Value::Null,
         })
@@ -174,9 +184,27 @@ pub fn render(key: &[u8]) -> String {
     serde_json::Value::Array(values).to_string()
 }
 
+fn readable(encoding: Encoding, text: &[u8]) -> String {
+    let bytes = if matches!(encoding, Encoding::Bytes { .. }) {
+        base64_bytes(text)
+    } else {
+        None
+    };
+    match bytes {
+        Some(bytes) => bytes.iter().fold("0x".to_owned(), |mut text, byte| {
+            text.extend(
+                [byte >> 4, byte & 15].map(|half| char::from(b"0123456789ABCDEF"[usize::from(half)])),
+            );
+            text
+        }),
+        None => String::from_utf8_lossy(text).into_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
 
     fn canonical(encoding: Encoding, text: &str) -> Vec<u8> {
         let (mut payload, mut out) = (Vec::new(), Vec::new());
@@ -230,6 +258,21 @@ mod tests {
             canonical(Encoding::String { characters_max: 9 }, "1.5"),
             canonical(Encoding::String { characters_max: 9 }, "1.50")
         );
+    }
+
+    #[test]
+    fn keys_are_readable() {
+        let columns = ["id", "hash"].map(|name| fixture::column(name, fixture::BIGINT));
+        let text = Encoding::String { characters_max: 9 };
+        let mut plan = fixture::plan(
+            fixture::table("t", columns.into()),
+            [text, Encoding::Bytes { bytes_max: 9 }],
+        );
+        plan.key = vec![1, 0];
+        let mut key = Vec::new();
+        wire::put_string(&mut key, b"AP8B");
+        wire::put_string(&mut key, b"AP8B");
+        assert_eq!(render(&plan, &key), r#"["0x00FF01","AP8B"]"#);
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub struct Range {
 pub struct RefusedRow {
     /// The row's key as the source prints it, for findings only (mode 0600), never for logs.
     pub key: String,
+    /// Its key as `ListValue` payload; empty if the key itself is refused.
+    pub encoded_key: Vec<u8>,
     /// Column and reason.
     pub cell: RefusedCell,
 }

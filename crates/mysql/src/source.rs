@@ -12,6 +12,10 @@ use crate::error::MysqlError;
 use crate::options::Options;
 use crate::{catalog, history, preflight, strain};
 
+/// The replica id of somebody who is no replica, as `mysqlbinlog` has it: both servers end no other stream for it, and end its own at
+/// the end of the binary log (`kill_zombie_dump_threads`, `mysql_binlog_send`).
+pub(crate) const OBSERVER_ID: u32 = 0;
+
 /// A MySQL or MariaDB server and the schema that is migrated. Holds no connection: each operation opens its own.
 #[derive(Debug, Clone)]
 pub struct MysqlSource {
@@ -28,6 +32,16 @@ impl MysqlSource {
             ));
         }
         Ok(MysqlSource { options, server_id })
+    }
+
+    /// The same source for somebody who only looks at its changes: the stream takes nobody's place among the replicas, and ends
+    /// where the binary log ends.
+    #[must_use]
+    pub fn observer(&self) -> MysqlSource {
+        MysqlSource {
+            options: self.options.clone(),
+            server_id: OBSERVER_ID,
+        }
     }
 
     /// How it connects.

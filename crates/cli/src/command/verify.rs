@@ -91,7 +91,17 @@ async fn compare(
     let shown = Comparison::new(output);
     let told = |verdict: &TableVerdict| shown.say(&lines(verdict));
     let (source, target) = (session.source.as_ref(), session.target.as_ref());
-    let mut comparing = pin!(verify(source, target, &plan.plans, applied, &counters, told));
+    // A `migrate` that runs beside must keep its stream.
+    let changes = source.observer();
+    let mut comparing = pin!(verify(
+        source,
+        &changes,
+        target,
+        &plan.plans,
+        applied,
+        &counters,
+        told
+    ));
     let mut looks = interval(LOOK_INTERVAL);
     let verdicts = loop {
         tokio::select! {
@@ -155,6 +165,12 @@ fn lines(verdict: &TableVerdict) -> Vec<String> {
             render::count(verdict.different)
         );
     }
+    if verdict.refused > 0 {
+        first += &format!(
+            "; {} without an exact form at the target",
+            render::counted(usize::try_from(verdict.refused).unwrap_or(usize::MAX), "row")
+        );
+    }
     let mut lines = vec![first];
     for key in verdict.keys.iter().take(KEYS_SHOWN_MAX) {
         let columns = match key.kind {
@@ -168,13 +184,30 @@ fn lines(verdict: &TableVerdict) -> Vec<String> {
     if counted > shown {
         lines.push(format!("    and {} more", render::count(counted - shown)));
     }
+    lines.extend(refused_lines(verdict));
+    lines
+}
+
+/// The rows without an exact form.
+fn refused_lines(verdict: &TableVerdict) -> Vec<String> {
+    let shown = verdict.refused_rows.iter().take(KEYS_SHOWN_MAX);
+    let mut lines: Vec<String> = shown
+        .map(|row| format!("    no exact form {} in {}: {}", row.key, row.column, row.reason))
+        .collect();
+    let more = verdict.refused.saturating_sub(lines.len() as u64);
+    if more > 0 {
+        lines.push(format!(
+            "    and {} more without an exact form",
+            render::count(more)
+        ));
+    }
     lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_engine::verify::DifferentKey;
+    use spanferry_engine::verify::{DifferentKey, NamedRefusal};
 
     #[test]
     fn a_difference_names_rows_and_columns() {
@@ -195,6 +228,7 @@ mod tests {
                 key(Kind::Missing, "[\"7\"]", &[]),
                 key(Kind::Different, "[\"8\"]", &["state", "total"]),
             ],
+            ..TableVerdict::default()
         };
         assert_eq!(
             lines(&verdict),
@@ -208,6 +242,27 @@ mod tests {
         );
         verdict.at_least = true;
         assert!(lines(&verdict)[0].ends_with("; at least 2 missing, 1 extra, 2,000 different"));
+        let refused = TableVerdict {
+            name: "t".to_owned(),
+            rows_source: 3,
+            rows_target: 2,
+            refused: 2,
+            refused_rows: vec![NamedRefusal {
+                key: "[\"7\"]".to_owned(),
+                column: "d".to_owned(),
+                reason: "a zero or partial date".to_owned(),
+            }],
+            ..TableVerdict::default()
+        };
+        assert_eq!(
+            lines(&refused),
+            [
+                "  t                                DIFFERENT: 3 rows at the source, 2 at the target; \
+                 0 missing, 0 extra, 0 different; 2 rows without an exact form at the target",
+                "    no exact form [\"7\"] in d: a zero or partial date",
+                "    and 1 more without an exact form",
+            ]
+        );
         let equal = TableVerdict {
             name: "t".to_owned(),
             ..TableVerdict::default()

@@ -1,9 +1,11 @@
-//! What `verify` must see, and must not: 19, 20, and a target that somebody else has written to.
+//! What `verify` must see, and must not: 19, 20, 43, and a target that somebody else has written to.
 
+use mysql_async::prelude::Queryable;
 use spanferry_testkit::patience::until;
 use spanferry_testkit::server::Engine;
 
-use crate::support::{bench, said};
+use crate::support::schema::expect_documented;
+use crate::support::{World, bench, said};
 
 /// Differences that cancel out under XOR, or that hide behind separators: each is found, with its key.
 #[tokio::test(flavor = "multi_thread")]
@@ -86,8 +88,9 @@ async fn a_target_changed_behind_our_back(dialect: &'static str) {
         {"name": "t", "rows_source": 3, "rows_target": 3, "missing": 1, "extra": 1, "different": 1, "keys": [
             {"kind": "different", "key": "[\"2\"]", "columns": ["a", "n"]},
             {"kind": "missing", "key": "[\"3\"]", "columns": []},
-            {"kind": "extra", "key": "[\"9\"]", "columns": []}]},
-        {"name": "u", "rows_source": 1, "rows_target": 1, "missing": 0, "extra": 0, "different": 0, "keys": []}]});
+            {"kind": "extra", "key": "[\"9\"]", "columns": []}], "refused": 0, "refused_rows": []},
+        {"name": "u", "rows_source": 1, "rows_target": 1, "missing": 0, "extra": 0, "different": 0, "keys": [],
+            "refused": 0, "refused_rows": []}]});
     assert_eq!(found, expected);
 
     let (status, text) = world.verify();
@@ -116,7 +119,9 @@ async fn a_target_changed_behind_our_back(dialect: &'static str) {
         .await;
     let (status, text) = world.verify();
     assert!(
-        status == 5 && text.contains("error[SF-5009]: source is 2 transactions ahead"),
+        status == 5
+            && text.contains("error[SF-5009]: the source is ahead of the target: its transaction")
+            && text.contains("changes `u`"),
         "{status}: {text}"
     );
 }
@@ -150,7 +155,7 @@ async fn no_false_alarm(engine: Engine) {
         writer.write_more(5).await;
         let (status, text) = world.verify();
         assert!(
-            status == 5 && text.contains("transactions ahead"),
+            status == 5 && text.contains("the source is ahead of the target"),
             "{status}: {text}"
         );
         assert!(
@@ -210,7 +215,143 @@ async fn killer_20_a_write_in_the_middle_of_a_verify() {
     world.sql("UPDATE a SET v = 2;\nUPDATE z SET v = 2;\n").await;
     let (status, text) = said(&verify.wait_with_output().unwrap());
     assert!(
-        status == 5 && text.contains("transactions ahead"),
+        status == 5 && text.contains("the source is ahead of the target"),
         "{status}: {text}"
     );
+}
+
+/// The streams of replicas at the source, by the server's number of their session.
+async fn dumps(world: &World) -> Vec<u64> {
+    let pool = world.server.pool(None);
+    let mut connection = pool.get_conn().await.unwrap();
+    let sql = "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%' ORDER BY id";
+    let found = connection.query(sql).await.unwrap();
+    drop(connection);
+    pool.disconnect().await.unwrap();
+    found
+}
+
+/// A heartbeat in another schema every few milliseconds: verify at rest is equal all the same, beside a `migrate` whose stream it
+/// leaves alone, and after it. A write to a selected table is not passed over.
+async fn heartbeat_elsewhere(engine: Engine) {
+    let servers = bench(engine).await;
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL);
+        INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT i, i FROM n;
+        CREATE TABLE u (id INT PRIMARY KEY, v INT NOT NULL);
+        INSERT INTO u VALUES (1, 1);
+        DROP DATABASE IF EXISTS elsewhere;
+        CREATE DATABASE elsewhere;
+        CREATE TABLE elsewhere.heartbeat (id INT PRIMARY KEY, v BIGINT NOT NULL, z DATE);
+        INSERT INTO elsewhere.heartbeat VALUES (1, 0, NULL);
+        ";
+    let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    let writer = world.writer(|step| {
+        let statement = if step % 10 == 9 {
+            "CREATE OR REPLACE VIEW elsewhere.seen AS SELECT v FROM elsewhere.heartbeat".to_owned()
+        } else {
+            format!("UPDATE elsewhere.heartbeat SET v = {step} WHERE id = 1")
+        };
+        vec![statement]
+    });
+    writer.write_more(20).await;
+    let streams = dumps(&world).await;
+    assert_eq!(streams.len(), 1, "{streams:?}");
+    world.expect_equal();
+    assert_eq!(
+        dumps(&world).await,
+        streams,
+        "verify has ended the stream of migrate"
+    );
+    assert_eq!(migrate.interrupt(), 130);
+
+    writer.write_more(20).await;
+    for _ in 0..3 {
+        world.expect_equal();
+    }
+    world.sql("UPDATE t SET v = 0 WHERE id = 7;\n").await;
+    let (status, text) = world.verify();
+    assert!(
+        status == 5 && text.contains("the source is ahead of the target") && text.contains("changes `t`"),
+        "{status}: {text}"
+    );
+    // Whoever does not compare that table is not concerned.
+    let (status, text) = said(&world.run("verify", &["--include", "u"]));
+    assert!(
+        status == 4 && text.contains("verify: no difference found, but 1 table not compared"),
+        "{status}: {text}"
+    );
+    world.expect_drained();
+    world.expect_equal();
+    world.sql("TRUNCATE TABLE t;\n").await;
+    let (status, text) = world.verify();
+    assert!(
+        status == 5 && text.contains("concerns `t` (TRUNCATE"),
+        "{status}: {text}"
+    );
+    writer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_43_a_heartbeat_in_another_schema_mysql() {
+    heartbeat_elsewhere(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_43_a_heartbeat_in_another_schema_mariadb() {
+    heartbeat_elsewhere(Engine::MariaDb).await;
+}
+
+/// A row without an exact form is told, with the rest of its table and the other tables compared; keys of bytes are readable.
+async fn rows_without_an_exact_form(engine: Engine) {
+    let servers = bench(engine).await;
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, d DATE NULL);
+        INSERT INTO t VALUES (1, '2024-01-01'), (2, NULL), (3, '2024-01-03');
+        CREATE TABLE u (id BINARY(2) PRIMARY KEY, v INT NOT NULL);
+        INSERT INTO u VALUES (X'00FF', 1), (X'2000', 2);
+        ";
+    let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    world.expect_drained();
+    world
+        .sql("SET sql_mode = '';\nUPDATE t SET d = '0000-00-00' WHERE id = 2;\nINSERT INTO t VALUES (9, '2024-00-01');\n")
+        .await;
+    let (status, text) = world.drain();
+    assert!(
+        status == 4 && text.contains("zero or partial date"),
+        "{status}: {text}"
+    );
+    world.meddle("u", &["id", "v"], &[&["AP8=", "7"]]).await;
+    let output = world.run("verify", &["--output", "json"]);
+    assert_eq!(output.status.code(), Some(4));
+    let lines = expect_documented("verify", std::str::from_utf8(&output.stdout).unwrap());
+    let reason = "a zero or partial date";
+    let expected = serde_json::json!({"equal": false, "tables": [
+        {"name": "t", "rows_source": 4, "rows_target": 3, "missing": 0, "extra": 0, "different": 0, "keys": [], "refused": 2,
+            "refused_rows": [{"key": "[\"2\"]", "column": "d", "reason": reason}, {"key": "[\"9\"]", "column": "d", "reason": reason}]},
+        {"name": "u", "rows_source": 2, "rows_target": 2, "missing": 0, "extra": 0, "different": 1,
+            "keys": [{"kind": "different", "key": "[\"0x00FF\"]", "columns": ["v"]}], "refused": 0, "refused_rows": []}]});
+    assert_eq!(lines[0], expected);
+    let (status, text) = world.verify();
+    for line in [
+        "DIFFERENT: 4 rows at the source, 3 at the target; 0 missing, 0 extra, 0 different; 2 rows without an exact form",
+        "    no exact form [\"2\"] in d: a zero or partial date\n",
+        "    different [\"0x00FF\"] in v\n",
+        "verify: different",
+    ] {
+        assert!(
+            status == 4 && text.contains(line),
+            "`{line}` is missing in: {text}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_an_exact_form_are_reported_mysql() {
+    rows_without_an_exact_form(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_an_exact_form_are_reported_mariadb() {
+    rows_without_an_exact_form(Engine::MariaDb).await;
 }

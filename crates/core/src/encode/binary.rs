@@ -38,6 +38,26 @@ pub(super) fn bytes(scalar: Scalar<'_>, bytes_max: u32, out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
+/// The bytes of a Base64 text as `bytes` and Spanner write it.
+pub(crate) fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text
+        .strip_suffix(b"==")
+        .or_else(|| text.strip_suffix(b"="))
+        .unwrap_or(text);
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in digits {
+        let value = BASE64.iter().position(|known| known == digit)?;
+        bits = bits << 6 | u32::try_from(value).ok()?;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    text.len().is_multiple_of(4).then_some(bytes)
+}
+
 fn sextet(bits: u32, shift: u32) -> u8 {
     BASE64[(bits >> shift & 63) as usize]
 }
@@ -47,6 +67,21 @@ mod tests {
     use super::*;
     use crate::encode::Encoding;
     use crate::encode::check::check;
+
+    #[test]
+    fn bytes_are_read_back() {
+        for bytes in [&b""[..], b"\0", b"\0\x01", b"\0\x01\xff", b"\xfb\xff\0\0"] {
+            let mut out = Vec::new();
+            super::bytes(Scalar::Bytes(bytes), 9, &mut out).unwrap();
+            let Some(Ok(wire::WireValue::String(text))) = wire::WireReader::new(&out).next() else {
+                panic!("expected one string")
+            };
+            assert_eq!(base64_bytes(text).as_deref(), Some(bytes));
+        }
+        for bad in [&b"AP8"[..], b"AP8-", b"=", b"A==="] {
+            assert_eq!(base64_bytes(bad), None);
+        }
+    }
 
     #[test]
     fn bytes_have_a_limit() {

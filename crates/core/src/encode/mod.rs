@@ -19,6 +19,7 @@ mod refusal;
 mod text;
 mod uuid;
 
+pub(crate) use binary::base64_bytes;
 pub use column::{ColumnPlan, Encoding};
 pub(crate) use decimal::PlainDecimal;
 pub(crate) use json::flavor as json_flavor;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use spanferry_core::canonical::digest;
 
-use super::scan::Side;
+use super::scan::{Content, Side};
 use super::verdict::Tally;
 
 /// Buckets a table's rows fall into: 192 KiB a side.
@@ -19,6 +19,8 @@ pub(super) fn bucket_of(key_digest: u128) -> usize {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Bucket {
     rows: u64,
+    /// Of those, the ones without an exact form.
+    refused: u64,
     keys: u128,
     values: u128,
 }
@@ -37,8 +39,8 @@ impl Buckets {
         }
     }
 
-    /// Adds a row, given as canonical key and row.
-    pub(super) fn add(&mut self, side: Side, key: &[u8], row: &[u8]) {
+    /// Adds a row, by its canonical key.
+    pub(super) fn add(&mut self, side: Side, key: &[u8], content: Content<'_>) {
         let key = digest(key);
         let buckets = match side {
             Side::Source => &mut self.source,
@@ -47,7 +49,11 @@ impl Buckets {
         let bucket = &mut buckets[bucket_of(key)];
         bucket.rows += 1;
         bucket.keys = bucket.keys.wrapping_add(key);
-        bucket.values = bucket.values.wrapping_add(digest(row));
+        match content {
+            Content::Row(row) => bucket.values = bucket.values.wrapping_add(digest(row)),
+            // The target has none, so that the bucket differs.
+            Content::Refused => bucket.refused += 1,
+        }
     }
 
     /// Rows of the source and of the target.
@@ -66,6 +72,10 @@ impl Buckets {
     /// The fewest rows that can differ in a bucket that differs.
     pub(super) fn least(&self, at: usize) -> Tally {
         let (source, target) = (&self.source[at], &self.target[at]);
+        if source.refused > 0 {
+            // Rows that are counted as refused may be all that differs.
+            return Tally::default();
+        }
         let (missing, extra) = (
             source.rows.saturating_sub(target.rows),
             target.rows.saturating_sub(source.rows),

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spanferry_core::canonical::{column_digests, digest, render};
+use spanferry_core::canonical::{column_digests, digest};
 
 use super::buckets::bucket_of;
-use super::scan::Side;
-use super::verdict::{DifferentKey, Kind, Tally};
+use super::scan::{Content, Side};
+use super::verdict::{Kind, Tally};
 
 /// What a held row takes beside its key and its columns' digests, about: entry and allocations.
 const ROW_BYTES: usize = 96;
@@ -15,7 +15,8 @@ const ROW_BYTES: usize = 96;
 #[derive(Debug)]
 struct Held {
     side: Side,
-    row: u128,
+    /// Its digest; none if it is refused.
+    row: Option<u128>,
     /// What naming it takes; none once enough keys are named.
     detail: Option<Detail>,
 }
@@ -33,6 +34,15 @@ impl Held {
     }
 }
 
+/// A key that differs, in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedKey {
+    pub(super) kind: Kind,
+    pub(super) key: Box<[u8]>,
+    /// Names of the columns that differ.
+    pub(super) columns: Vec<String>,
+}
+
 /// One pass over some buckets. Buckets whose rows would not fit into memory are shed: what was counted in them is forgotten,
 /// and the next pass takes them.
 pub(super) struct Comparison<'a> {
@@ -42,7 +52,7 @@ pub(super) struct Comparison<'a> {
     held_bytes: usize,
     bytes_max: usize,
     names: &'a [String],
-    named: Vec<(usize, DifferentKey)>,
+    named: Vec<(usize, NamedKey)>,
     named_max: usize,
 }
 
@@ -51,7 +61,7 @@ pub(super) struct Outcome {
     /// Counts of the buckets that were compared.
     pub(super) tally: Tally,
     /// At most `named_max` keys of them.
-    pub(super) named: Vec<DifferentKey>,
+    pub(super) named: Vec<NamedKey>,
     /// The buckets that were shed.
     pub(super) left: BTreeSet<usize>,
     /// Whether any bucket was compared.
@@ -79,44 +89,51 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Takes a row, given as canonical key and row.
-    pub(super) fn add(&mut self, side: Side, key: &[u8], row: &[u8]) {
+    /// Takes a row, by its canonical key.
+    pub(super) fn add(&mut self, side: Side, key: &[u8], content: Content<'_>) {
         let key_digest = digest(key);
         let bucket = bucket_of(key_digest);
         if !self.portion.contains_key(&bucket) {
             return;
         }
         match self.held.get(&key_digest).map(|held| held.side) {
-            None => self.hold(side, key_digest, key, row),
-            // A second row of one key cannot have a partner.
+            None => self.hold(side, key_digest, key, content),
+            // A second row of one key cannot have a partner. One that is refused is counted as that.
+            Some(known) if known == side && content == Content::Refused => {}
             Some(known) if known == side => self.note(bucket, side.alone(), key, Vec::new()),
-            Some(_) => self.pair(bucket, key_digest, key, row),
+            Some(_) => self.pair(bucket, key_digest, key, content),
         }
         while self.held_bytes > self.bytes_max && !self.portion.is_empty() {
             self.shed_half();
         }
     }
 
-    fn hold(&mut self, side: Side, key_digest: u128, key: &[u8], row: &[u8]) {
-        let detail = (self.named.len() < self.named_max).then(|| Detail {
-            key: key.into(),
-            columns: column_digests(row),
-        });
-        let held = Held {
-            side,
-            row: digest(row),
-            detail,
+    fn hold(&mut self, side: Side, key_digest: u128, key: &[u8], content: Content<'_>) {
+        let (row, detail) = match content {
+            Content::Refused => (None, None),
+            Content::Row(row) => {
+                let detail = (self.named.len() < self.named_max).then(|| Detail {
+                    key: key.into(),
+                    columns: column_digests(row),
+                });
+                (Some(digest(row)), detail)
+            }
         };
+        let held = Held { side, row, detail };
         self.held_bytes += held.bytes();
         self.held.insert(key_digest, held);
     }
 
-    fn pair(&mut self, bucket: usize, key_digest: u128, key: &[u8], row: &[u8]) {
+    fn pair(&mut self, bucket: usize, key_digest: u128, key: &[u8], content: Content<'_>) {
         let Some(held) = self.held.remove(&key_digest) else {
             return;
         };
         self.held_bytes -= held.bytes();
-        if held.row == digest(row) {
+        // A refused row is counted as that, whatever stands against it.
+        let (Some(digest_held), Content::Row(row)) = (held.row, content) else {
+            return;
+        };
+        if digest_held == digest(row) {
             return;
         }
         let columns = held
@@ -137,8 +154,8 @@ impl<'a> Comparison<'a> {
             tally.count(kind);
         }
         if self.named.len() < self.named_max {
-            let key = render(key);
-            self.named.push((bucket, DifferentKey { kind, key, columns }));
+            let key = key.into();
+            self.named.push((bucket, NamedKey { kind, key, columns }));
         }
     }
 
@@ -160,7 +177,9 @@ impl<'a> Comparison<'a> {
 
     /// Ends the pass: rows without partner are missing or extra.
     pub(super) fn finish(mut self) -> Outcome {
-        for (key_digest, held) in std::mem::take(&mut self.held) {
+        let mut rest = std::mem::take(&mut self.held);
+        rest.retain(|_, held| held.row.is_some());
+        for (key_digest, held) in rest {
             let (bucket, kind) = (bucket_of(key_digest), held.side.alone());
             match held.detail {
                 Some(detail) => self.note(bucket, kind, &detail.key, Vec::new()),
@@ -204,7 +223,7 @@ mod tests {
     }
 
     /// Compares in as many passes as `bytes_max` takes: counts, named keys, passes.
-    fn compare(source: &Rows, target: &Rows, bytes_max: usize) -> (Tally, Vec<DifferentKey>, usize) {
+    fn compare(source: &Rows, target: &Rows, bytes_max: usize) -> (Tally, Vec<NamedKey>, usize) {
         let names = ["id", "a", "b"].map(str::to_owned);
         let (mut sum, mut named, mut passes) = (Tally::default(), Vec::new(), 0);
         let mut left: BTreeSet<usize> = (0..4_096).collect();
@@ -212,12 +231,12 @@ mod tests {
             let mut comparison = Comparison::new(&left, &names, bytes_max, 1_000);
             for (key, values) in source {
                 let (key, row) = canonical(*key, *values);
-                comparison.add(Side::Source, &key, &row);
+                comparison.add(Side::Source, &key, Content::Row(&row));
             }
             // The other order: nothing pairs early.
             for (key, values) in target.iter().rev() {
                 let (key, row) = canonical(*key, *values);
-                comparison.add(Side::Target, &key, &row);
+                comparison.add(Side::Target, &key, Content::Row(&row));
             }
             let outcome = comparison.finish();
             sum.missing += outcome.tally.missing;
@@ -251,7 +270,7 @@ mod tests {
         assert_eq!((parts, again.len()), (expected, 150));
         assert!(passes > 1, "the bound was not met");
         let mut named = named;
-        let sort = |keys: &mut Vec<DifferentKey>| keys.sort_by(|a, b| a.key.cmp(&b.key));
+        let sort = |keys: &mut Vec<NamedKey>| keys.sort_by(|a, b| a.key.cmp(&b.key));
         sort(&mut named);
         sort(&mut again);
         assert_eq!(named, again);
@@ -269,9 +288,9 @@ mod tests {
         let mut comparison = Comparison::new(&buckets, &names, 2_000, 10);
         for key in 0..10_000 {
             let (id, row) = canonical(key, ["x", "y"]);
-            comparison.add(Side::Source, &id, &row);
+            comparison.add(Side::Source, &id, Content::Row(&row));
             let (id, row) = canonical(key, ["x", "z"]);
-            comparison.add(Side::Target, &id, &row);
+            comparison.add(Side::Target, &id, Content::Row(&row));
         }
         let outcome = comparison.finish();
         assert!(outcome.left.is_empty());
@@ -284,11 +303,32 @@ mod tests {
         let (key, row) = canonical(1, ["x", "y"]);
         let buckets = BTreeSet::from([bucket_of(digest(&key))]);
         let mut comparison = Comparison::new(&buckets, &names, 10, 10);
-        comparison.add(Side::Source, &key, &row);
-        comparison.add(Side::Source, &key, &row);
+        comparison.add(Side::Source, &key, Content::Row(&row));
+        comparison.add(Side::Source, &key, Content::Row(&row));
         let outcome = comparison.finish();
         assert!(!outcome.advanced);
         assert_eq!((outcome.tally, outcome.left.len()), (Tally::default(), 1));
+    }
+
+    /// A refused row is neither missing nor different, and what the target holds for its key is not extra.
+    #[test]
+    fn refused_rows_are_counted_elsewhere() {
+        let names = ["id", "a", "b"].map(str::to_owned);
+        for target_first in [true, false] {
+            let mut comparison = Comparison::new(&(0..4_096).collect(), &names, 9_999, 10);
+            let (one, row) = canonical(1, ["x", "y"]);
+            let (two, _) = canonical(2, ["x", "y"]);
+            if target_first {
+                comparison.add(Side::Target, &one, Content::Row(&row));
+            }
+            comparison.add(Side::Source, &one, Content::Refused);
+            comparison.add(Side::Source, &two, Content::Refused);
+            if !target_first {
+                comparison.add(Side::Target, &one, Content::Row(&row));
+            }
+            let outcome = comparison.finish();
+            assert_eq!((outcome.tally, outcome.named), (Tally::default(), Vec::new()));
+        }
     }
 
     #[test]
@@ -297,7 +337,7 @@ mod tests {
         let mut comparison = Comparison::new(&(0..4_096).collect(), &names, 9_999, 10);
         let (key, row) = canonical(1, ["x", "y"]);
         for side in [Side::Source, Side::Source, Side::Target] {
-            comparison.add(side, &key, &row);
+            comparison.add(side, &key, Content::Row(&row));
         }
         assert_eq!(
             comparison.finish().tally,

@@ -7,14 +7,17 @@
 //!    what does not fit into memory waits for the next pass.
 //! 3. After `COMPARE_PASSES_MAX` passes what is left is told as lower bounds, which follow from the buckets alone.
 
+mod at_rest;
 mod buckets;
 mod compare;
 mod counters;
 mod reader;
+mod refusals;
 mod run;
 mod scan;
 mod verdict;
 
 pub use counters::{Counters, Reading};
+pub use refusals::NamedRefusal;
 pub use run::verify;
 pub use verdict::{DifferentKey, Kind, TableVerdict};

@@ -3,23 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::{Position, PositionError};
-use spanferry_core::source::SnapshotSource;
+use spanferry_core::position::Position;
+use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
 use tokio::time::Instant;
 
-use crate::history::under_way;
+use super::at_rest::AtRest;
 
 /// How old a snapshot may be when a table begins. An old one costs the source its undo log, and tells late that writes have begun.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// Hands out the one session, which sees exactly what the target holds.
-pub(super) struct Reader<'a, S: SnapshotSource> {
+/// Hands out the one session, which sees the compared tables exactly as the target should hold them.
+pub(super) struct Reader<'a, S: SnapshotSource, C> {
     source: &'a S,
     plans: &'a [Arc<TablePlan>],
-    applied: &'a Position,
+    at_rest: AtRest<'a, S, C>,
     kept: Option<Opened<S::Session>>,
 }
 
@@ -29,15 +28,25 @@ pub(super) struct Opened<S> {
     at: Instant,
 }
 
-impl<'a, S: SnapshotSource> Reader<'a, S> {
+impl<'a, S: SchemaSource + SnapshotSource, C: ChangeSource> Reader<'a, S, C> {
     /// A reader of all tables of `plans`; `applied` is the position that the target holds.
-    pub(super) fn new(source: &'a S, plans: &'a [Arc<TablePlan>], applied: &'a Position) -> Reader<'a, S> {
+    pub(super) fn new(
+        source: &'a S,
+        changes: &'a C,
+        plans: &'a [Arc<TablePlan>],
+        applied: &'a Position,
+    ) -> Reader<'a, S, C> {
         Reader {
             source,
             plans,
-            applied,
+            at_rest: AtRest::new(source, changes, plans, applied),
             kept: None,
         }
+    }
+
+    /// The compared tables must be at rest, from what the target holds to now.
+    pub(super) async fn expect_rest(&mut self) -> Result<(), Failure> {
+        self.at_rest.look().await
     }
 
     /// The session, for one table. Whoever has read it to the end gives it back by `keep`; one that failed is dropped.
@@ -53,40 +62,14 @@ impl<'a, S: SnapshotSource> Reader<'a, S> {
         self.kept = Some(opened);
     }
 
-    /// Opens a snapshot of exactly the position that the target holds.
-    async fn open(&self) -> Result<Opened<S::Session>, Failure> {
+    /// Opens a snapshot in which the compared tables are as they were at the position that the target holds.
+    async fn open(&mut self) -> Result<Opened<S::Session>, Failure> {
+        self.at_rest.look().await?;
         let at = Instant::now();
         let snapshot = self.source.open(self.plans, 1, false).await?;
-        expect_not_ahead(&snapshot.high, self.applied)?;
-        expect_not_behind(&snapshot.low, self.applied)?;
+        self.at_rest.note_snapshot(&snapshot.low, snapshot.high)?;
         let session = snapshot.sessions.into_iter().next();
         let session = session.ok_or_else(|| Failure::bug("snapshot", "one session was asked for"))?;
         Ok(Opened { session, at })
     }
-}
-
-/// The source must not have gone beyond what the target holds.
-pub(super) fn expect_not_ahead(source: &Position, applied: &Position) -> Result<(), Failure> {
-    let ahead = source.count_beyond(applied).map_err(foreign)?;
-    if ahead == 0 {
-        return Ok(());
-    }
-    let text = format!("source is {ahead} transactions ahead");
-    Err(Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "", text))
-}
-
-/// A snapshot must see everything that the target holds. MariaDB counts a transaction to its position before a session sees it:
-/// another snapshot may.
-fn expect_not_behind(source: &Position, applied: &Position) -> Result<(), Failure> {
-    if source.contains_all(applied).map_err(foreign)? {
-        return Ok(());
-    }
-    Err(Failure {
-        class: Class::Retry { after: None },
-        ..under_way()
-    })
-}
-
-fn foreign(cause: PositionError) -> Failure {
-    Failure::bug("source", "it holds a history that cannot be compared").caused_by(cause)
 }

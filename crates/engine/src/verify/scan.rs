@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use spanferry_core::canonical::Canonicalizer;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::source::{Range, ReadStatus, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{
+    ChangeSource, Range, ReadStatus, RefusedRow, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
+};
 use spanferry_core::target::{Target, TargetScan};
+use spanferry_core::wire::MalformedWire;
 
 use super::counters::Counters;
 use super::reader::Reader;
+use super::refusals::Refusals;
 use super::verdict::Kind;
 
 /// Rows and bytes read at once.
@@ -36,14 +39,29 @@ impl Side {
     }
 }
 
-/// Reads a whole table from both sides and hands every row to `take`.
-pub(super) async fn read_both<S: SnapshotSource, T: Target>(
-    source: &mut Reader<'_, S>,
+/// What of a row is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content<'a> {
+    /// Its canonical form.
+    Row(&'a [u8]),
+    /// The source's row has no exact form at the target: whatever the target holds for its key, it is not equal.
+    Refused,
+}
+
+/// Reads a whole table from both sides and hands every row to `take`, with its canonical key. The source's refused rows.
+pub(super) async fn read_both<S, C, T>(
+    source: &mut Reader<'_, S, C>,
     target: &T,
     plan: &Arc<TablePlan>,
     counters: &Counters,
-    mut take: impl FnMut(Side, &[u8], &[u8]),
-) -> Result<(), Failure> {
+    mut take: impl FnMut(Side, &[u8], Content<'_>),
+) -> Result<Refusals, Failure>
+where
+    S: SchemaSource + SnapshotSource,
+    C: ChangeSource,
+    T: Target,
+{
+    let mut refusals = Refusals::default();
     let mut canonical = CanonicalRows::new(plan);
     let mut opened = source.take().await?;
     let (ours, theirs) = tokio::join!(SourceRows::begin(&mut opened.session, plan), target.scan(plan));
@@ -55,14 +73,22 @@ pub(super) async fn read_both<S: SnapshotSource, T: Target>(
     let (mut our, mut their) = (Progress::default(), Progress::default());
     while !(our.ended && their.ended) {
         let (read, scanned) = tokio::join!(ours.next(our.is_due(&their)), theirs.next(their.is_due(&our)));
-        our.note(read?, ours.batch.rows.len());
+        our.note(read?, ours.batch.rows.len() + ours.batch.refused.len());
         their.note(scanned?, theirs.batch.len());
-        canonical.each(&ours.batch.rows, |key, row| take(Side::Source, key, row))?;
-        canonical.each(&theirs.batch, |key, row| take(Side::Target, key, row))?;
+        canonical.each(&ours.batch.rows, |key, row| {
+            take(Side::Source, key, Content::Row(row));
+        })?;
+        canonical.each(&theirs.batch, |key, row| {
+            take(Side::Target, key, Content::Row(row));
+        })?;
+        for row in &ours.batch.refused {
+            refusals.note(plan, row);
+            canonical.refused(row, |key| take(Side::Source, key, Content::Refused))?;
+        }
         counters.read(our.rows, their.rows);
     }
     source.keep(opened);
-    Ok(())
+    Ok(refusals)
 }
 
 /// How far one side is read.
@@ -86,7 +112,6 @@ impl Progress {
 
 struct SourceRows<'a, S> {
     session: &'a mut S,
-    plan: &'a TablePlan,
     batch: SnapshotRows,
 }
 
@@ -101,31 +126,18 @@ impl<'a, S: SnapshotSession> SourceRows<'a, S> {
         session.begin(plan, &whole).await?;
         Ok(SourceRows {
             session,
-            plan,
             batch: SnapshotRows::default(),
         })
     }
 
-    /// Reads the next batch if it is due; true at the end. A refused value ends the comparison.
+    /// Reads the next batch if it is due; true at the end.
     async fn next(&mut self, due: bool) -> Result<bool, Failure> {
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.rows.clear();
-        let status = if due {
-            self.session.read(&mut batch, BATCH.0, BATCH.1).await?
-        } else {
-            ReadStatus::More
-        };
-        self.batch = batch;
-        if let Some(refused) = self.batch.refused.first() {
-            let text = format!("the row with key {} holds {}", refused.key, refused.cell.refusal);
-            let table = self.plan.name().table.clone();
-            return Err(Failure::new(
-                code::VALUE_REFUSED,
-                Class::StopMigration,
-                table,
-                text,
-            ));
+        self.batch.rows.clear();
+        self.batch.refused.clear();
+        if !due {
+            return Ok(false);
         }
+        let status = self.session.read(&mut self.batch, BATCH.0, BATCH.1).await?;
         Ok(status == ReadStatus::End)
     }
 }
@@ -171,11 +183,25 @@ impl CanonicalRows {
             self.key.clear();
             let read = self.canonicalizer.row(payload, &mut self.row);
             read.and_then(|()| self.canonicalizer.key(&self.row, &mut self.key))
-                .map_err(|cause| {
-                    Failure::bug(self.table.clone(), "a row could not be read back").caused_by(cause)
-                })?;
+                .map_err(|cause| self.unreadable(cause))?;
             take(&self.key, &self.row);
         }
         Ok(())
+    }
+
+    /// The canonical key of a refused row, unless the key itself is refused.
+    fn refused(&mut self, row: &RefusedRow, take: impl FnOnce(&[u8])) -> Result<(), Failure> {
+        if row.encoded_key.is_empty() {
+            return Ok(());
+        }
+        self.key.clear();
+        let read = self.canonicalizer.key_alone(&row.encoded_key, &mut self.key);
+        read.map_err(|cause| self.unreadable(cause))?;
+        take(&self.key);
+        Ok(())
+    }
+
+    fn unreadable(&self, cause: MalformedWire) -> Failure {
+        Failure::bug(self.table.clone(), "a row could not be read back").caused_by(cause)
     }
 }

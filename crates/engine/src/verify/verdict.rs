@@ -1,5 +1,7 @@
 //! What a comparison found.
 
+use super::refusals::NamedRefusal;
+
 /// Keys named per table; more are only counted.
 pub(super) const KEYS_NAMED_MAX: usize = 1_000;
 
@@ -73,12 +75,17 @@ pub struct TableVerdict {
     pub at_least: bool,
     /// At most 1,000 of their keys.
     pub keys: Vec<DifferentKey>,
+    /// Rows of the source that have no exact form at the target. They are not among the counts above, whatever the target holds
+    /// for their keys.
+    pub refused: u64,
+    /// At most 100 of them.
+    pub refused_rows: Vec<NamedRefusal>,
 }
 
 impl TableVerdict {
     /// Whether both sides hold the same rows.
     pub fn is_equal(&self) -> bool {
-        self.missing == 0 && self.extra == 0 && self.different == 0
+        self.missing == 0 && self.extra == 0 && self.different == 0 && self.refused == 0
     }
 
     pub(super) fn add(&mut self, tally: Tally) {

@@ -23,6 +23,7 @@ mod snapshot;
 mod source;
 mod stream;
 mod target;
+mod verification;
 mod world;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,6 @@ use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, prepare};
 use spanferry_engine::resync::resync;
 use spanferry_engine::stop::StopSignal;
-use spanferry_engine::verify::{Counters, TableVerdict, verify};
 
 use history::{BEFORE, History, plans};
 use log::SimLog;
@@ -55,8 +55,6 @@ const LIMITS: WindowLimits = WindowLimits {
     bytes_max: 100_000,
     mutations_max: 24,
 };
-/// How often the oracle is compared with verify, so that some sessions are lost.
-const VERIFICATIONS: u64 = 50;
 /// Processes that one run may need; more means that it does not get on.
 const LIVES_MAX: usize = 60;
 /// Virtual time after which a process that has not ended is stuck.
@@ -408,61 +406,4 @@ fn wrong_variants_are_caught() {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");
     }
-}
-
-/// Verify sees the equality that the oracle sees, and a single row that was changed behind its back.
-#[test]
-fn verify_agrees_with_the_oracle() {
-    let shared = new_world(3, None);
-    shared.lock().history.transactions.truncate(BEFORE);
-    shared.lock().fails_over = false;
-    let Some(Ok(Some(outcome))) = live(&shared, None) else {
-        panic!("the run ends")
-    };
-    let applied = shared.lock().position(BEFORE);
-    assert_eq!(outcome.position, applied.to_string());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    let check = |expected: bool| {
-        let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
-        let plans = plans();
-        shared.lock().counts.clear();
-        for _ in 0..VERIFICATIONS {
-            // A session may be lost here as anywhere: the table is compared anew.
-            let counters = Counters::default();
-            let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
-            let verdicts = runtime.block_on(verifying).unwrap();
-            let equal = verdicts.iter().all(TableVerdict::is_equal);
-            assert_eq!(equal, expected, "{verdicts:?}");
-        }
-        let counts = shared.lock().counts.clone();
-        let (opened, lost) = (
-            counts["sessions at one position"],
-            counts["session lost in a range"],
-        );
-        assert_eq!(
-            opened,
-            VERIFICATIONS + lost,
-            "a snapshot is shared until it is lost"
-        );
-    };
-    check(true);
-    let table = (0..4)
-        .find(|table| !shared.lock().target.rows[*table].is_empty())
-        .unwrap();
-    shared.lock().target.rows[table].first_entry().unwrap().get_mut()[2] += 1;
-    check(false);
-
-    // A source that lies elsewhere than the target is never compared.
-    let elsewhere = |applied: usize| {
-        let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
-        let (plans, applied, counters) = (plans(), shared.lock().position(applied), Counters::default());
-        let verifying = verify(&source, &target, &plans, &applied, &counters, |_| {});
-        runtime.block_on(verifying).unwrap_err().code
-    };
-    assert_eq!(elsewhere(BEFORE - 1), code::SOURCE_AHEAD);
-    assert_eq!(elsewhere(BEFORE + 1), code::HISTORY_CHANGED);
 }

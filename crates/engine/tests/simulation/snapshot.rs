@@ -14,7 +14,7 @@ use spanferry_core::source::{
 };
 
 use crate::history::Row;
-use crate::source::{SimSource, catalog_now, lost};
+use crate::source::{SimSource, catalog_now, encode, lost};
 use crate::world::{Mutant, Shared, SourceFault, World};
 
 /// Holds the writers up until it is dropped.
@@ -186,6 +186,7 @@ fn convert(plan: &TablePlan, row: Row, into: &mut SnapshotRows) {
             into.rows.abandon_row();
             into.refused.push(RefusedRow {
                 key: row[0].to_string(),
+                encoded_key: encode(&[row[0]]),
                 cell: RefusedCell { column, refusal },
             });
             return;

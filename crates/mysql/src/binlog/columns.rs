@@ -147,15 +147,24 @@ impl ImageReader {
         }
         // The image was read to its end, so that the next one can be.
         let Some(cell) = refused else { return Ok(()) };
-        let key = self.key_text(plan, image, scratch).unwrap_or_default();
-        Err(ImageError::Refused(RefusedRow { key, cell }))
+        let encoded_key = self.key_alone(plan, image, scratch).unwrap_or_default();
+        let key = if encoded_key.is_empty() {
+            String::new()
+        } else {
+            canonical::render(plan, &encoded_key)
+        };
+        Err(ImageError::Refused(RefusedRow {
+            key,
+            encoded_key,
+            cell,
+        }))
     }
 
-    /// The key of an image as a JSON list, for a finding; nothing if it cannot be converted either.
-    fn key_text(&self, plan: &TablePlan, mut image: Cursor<'_>, scratch: &mut Scratch) -> Option<String> {
+    /// The encoded key of an image; nothing if it cannot be converted either.
+    fn key_alone(&self, plan: &TablePlan, mut image: Cursor<'_>, scratch: &mut Scratch) -> Option<Vec<u8>> {
         let (mut encoder, mut key) = (KeyEncoder::default(), Vec::new());
         self.key(plan, &mut image, scratch, &mut encoder, &mut key).ok()?;
-        Some(canonical::render(&key))
+        Some(key)
     }
 
     /// Encodes the key of the next full image into `key`; the other columns are stepped over.
@@ -204,8 +213,14 @@ impl ImageReader {
         for (start, end) in &encoder.places {
             key.extend_from_slice(&encoder.cells[*start..*end]);
         }
-        let key = String::new();
-        refused.map_or(Ok(()), |cell| Err(ImageError::Refused(RefusedRow { key, cell })))
+        let refuse = |cell| {
+            Err(ImageError::Refused(RefusedRow {
+                key: String::new(),
+                encoded_key: Vec::new(),
+                cell,
+            }))
+        };
+        refused.map_or(Ok(()), refuse)
     }
 }
 

@@ -23,7 +23,7 @@ use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verifi
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::history;
-use crate::source::{MysqlSource, unreadable};
+use crate::source::{MysqlSource, OBSERVER_ID, unreadable};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -60,13 +60,16 @@ impl MysqlSource {
 
     async fn begin_dump(&self, connection: &mut Connection, after: &Position) -> Result<(), MysqlError> {
         let period = HEARTBEAT.as_nanos();
-        // The server ends an older stream of the same replica id, so that a lost connection does not stay.
-        let uuid = format!("5370616e-6665-7272-7900-0000{:08x}", self.server_id());
         let mut settings = format!(
             "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', \
-             @master_heartbeat_period = {period}, @source_heartbeat_period = {period}, \
-             @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"
+             @master_heartbeat_period = {period}, @source_heartbeat_period = {period}"
         );
+        let is_replica = self.server_id() != OBSERVER_ID;
+        if is_replica {
+            // The server ends an older stream of the same replica id, so that a lost connection does not stay.
+            let uuid = format!("5370616e-6665-7272-7900-0000{:08x}", self.server_id());
+            settings.push_str(&format!(", @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"));
+        }
         let request = match after {
             Position::Mysql(set) => dump::request_mysql(self.server_id(), set),
             Position::Mariadb(list) => {
@@ -75,8 +78,10 @@ impl MysqlSource {
             }
         };
         connection.execute(&settings).await?;
-        connection.send_command(&dump::register(self.server_id())).await?;
-        connection.read_answer().await?;
+        if is_replica {
+            connection.send_command(&dump::register(self.server_id())).await?;
+            connection.read_answer().await?;
+        }
         connection.send_command(&request).await
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::{RefusedCell, TablePlan};
+use spanferry_core::scalar::Scalar;
 use spanferry_core::schema::SourceType;
 use spanferry_core::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
 
@@ -185,7 +186,7 @@ fn convert(
         };
         let ty = &plan.source.columns[column.source_index].ty;
         let value = match cell {
-            None => Ok(spanferry_core::scalar::Scalar::Null),
+            None => Ok(Scalar::Null),
             Some(cell) => scalar(ty, cell, scratch),
         };
         let result = value.and_then(|value| column.encode(value, into.rows.row()));
@@ -200,11 +201,28 @@ fn convert(
             into.rows.abandon_row();
             into.refused.push(RefusedRow {
                 key: printed_key(plan, row)?,
+                encoded_key: encoded_key(plan, row, scratch)?,
                 cell,
             });
         }
     }
     Ok(())
+}
+
+/// The key of a refused row; empty if a part of it is refused too.
+fn encoded_key(plan: &TablePlan, row: RowView<'_>, scratch: &mut Vec<u8>) -> Result<Vec<u8>, MysqlError> {
+    let cells: Vec<_> = row.cells().collect::<Result<_, _>>()?;
+    let mut key = Vec::new();
+    for at in &plan.key {
+        let column = &plan.columns[*at];
+        let ty = &plan.source.columns[column.source_index].ty;
+        let cell = cells.get(*at).copied().flatten();
+        let value = cell.map_or(Ok(Scalar::Null), |cell| scalar(ty, cell, scratch));
+        if value.and_then(|value| column.encode(value, &mut key)).is_err() {
+            return Ok(Vec::new());
+        }
+    }
+    Ok(key)
 }
 
 /// The key for a finding: text as text, bytes in hexadecimal.

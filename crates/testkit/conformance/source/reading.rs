@@ -7,6 +7,7 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::source::{
     Boundary, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession, SnapshotSource,
 };
+use spanferry_core::wire;
 
 use super::model::{append, range, read};
 use super::{A, B, Bench, Row, Subject};
@@ -157,5 +158,10 @@ async fn check_refused<S: Subject>(subject: &S) {
         let keys: Vec<String> = refused.iter().map(|row| row.key.clone()).collect();
         assert_eq!(keys, bad.iter().map(|row| row[0].to_string()).collect::<Vec<_>>());
         assert!(refused.iter().all(|row| row.cell.column == 2), "{refused:?}");
+        for row in &refused {
+            let mut encoded = Vec::new();
+            wire::put_string(&mut encoded, row.key.as_bytes());
+            assert_eq!(row.encoded_key, encoded, "the key's own column is not refused");
+        }
     }
 }

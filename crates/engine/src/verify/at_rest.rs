@@ -1,0 +1,194 @@
+//! Whether the compared tables are at rest: no transaction that the target lacks concerns them (docs/design/verify.md).
+
+use std::sync::Arc;
+
+use spanferry_core::change_log::Piece;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::Finding;
+use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::position::Position;
+use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, SchemaSource};
+
+use crate::history::{ASK_INTERVAL, HistoryWatch, under_way};
+use crate::lane::Backoff;
+use crate::order::{contains_all, incomparable};
+
+/// Whose positions are compared, for a failure.
+const SOURCE: &str = "source";
+/// Bytes asked of the change stream at once.
+const STREAM_BYTES: usize = 1 << 20;
+/// How often in a row the change stream may break without a transaction before its failure is the result: 16 s of delays.
+const STREAM_ATTEMPTS_MAX: u32 = 14;
+
+/// Follows the source beyond what the target holds. Other tables may change there as much as they like.
+pub(super) struct AtRest<'a, S, C> {
+    source: &'a S,
+    changes: &'a C,
+    plans: &'a [Arc<TablePlan>],
+    /// What the target holds.
+    applied: &'a Position,
+    /// From `applied` to here every transaction was read, and none concerns a compared table.
+    quiet: Position,
+    /// What the snapshots may show that were opened since the last look.
+    seen: Vec<Position>,
+}
+
+impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
+    /// A watch over the tables of `plans`. Nothing is read yet.
+    pub(super) fn new(
+        source: &'a S,
+        changes: &'a C,
+        plans: &'a [Arc<TablePlan>],
+        applied: &'a Position,
+    ) -> AtRest<'a, S, C> {
+        AtRest {
+            source,
+            changes,
+            plans,
+            applied,
+            quiet: applied.clone(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Notes a snapshot: the next look goes at least as far as it may show. It must show all that the target holds; MariaDB
+    /// counts a transaction to its position before a session sees it, so another snapshot may.
+    pub(super) fn note_snapshot(&mut self, low: &Position, high: Position) -> Result<(), Failure> {
+        if !contains_all(SOURCE, low, self.applied)? {
+            return Err(Failure {
+                class: Class::Retry { after: None },
+                ..under_way()
+            });
+        }
+        self.seen.push(high);
+        Ok(())
+    }
+
+    /// Reads on to where the source stands now. The first transaction that concerns a compared table is the failure
+    /// `SOURCE_AHEAD`, and so is a source that does not get as far as a snapshot that was read.
+    pub(super) async fn look(&mut self) -> Result<(), Failure> {
+        let now = self.present_position().await?;
+        let (mut backoff, mut attempts) = (Backoff::default(), 0);
+        loop {
+            let before = self.quiet.clone();
+            let failure = match self.read_to(&now).await {
+                Err(failure) if failure.is_retry() => failure,
+                ended => return ended,
+            };
+            if self.quiet != before {
+                (backoff, attempts) = (Backoff::default(), 0);
+            }
+            attempts += 1;
+            if attempts == STREAM_ATTEMPTS_MAX {
+                return Err(failure);
+            }
+            tracing::warn!(failure = failure.for_log(), "the change stream is opened again");
+            tokio::time::sleep(backoff.delay(None)).await;
+        }
+    }
+
+    /// Where the source stands: it holds all that was applied, and all that snapshots have shown.
+    async fn present_position(&mut self) -> Result<Position, Failure> {
+        let mut history = HistoryWatch::default();
+        loop {
+            let now = self.source.position().await?;
+            let holds = self.source.holds(self.applied).await?;
+            let is_there = holds && self.is_reached(&now)?;
+            match history.accepts(is_there) {
+                Ok(true) => {
+                    self.seen.clear();
+                    return Ok(now);
+                }
+                Ok(false) => {}
+                Err(_) if holds => return Err(under_way()),
+                Err(lacking) => return Err(lacking),
+            }
+            tokio::time::sleep(ASK_INTERVAL).await;
+        }
+    }
+
+    fn is_reached(&self, now: &Position) -> Result<bool, Failure> {
+        for needed in self.seen.iter().chain([self.applied]) {
+            if !contains_all(SOURCE, now, needed)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn read_to(&mut self, now: &Position) -> Result<(), Failure> {
+        if contains_all(SOURCE, &self.quiet, now)? {
+            return Ok(());
+        }
+        let mut stream = self.changes.open(&self.quiet).await?;
+        let mut decoder = self.changes.decoder(self.plans);
+        let (mut pieces, mut number) = (Vec::new(), 0);
+        while !contains_all(SOURCE, &self.quiet, now)? {
+            pieces.clear();
+            stream.next(&mut pieces, STREAM_BYTES).await?;
+            for piece in &mut pieces {
+                piece.number = number;
+                number = if piece.last { 0 } else { number + 1 };
+                self.take(piece, &mut decoder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at one piece of a transaction; after its last one the transaction counts as quiet.
+    fn take<D: ChangeDecoder>(&mut self, piece: &Piece, decoder: &mut D) -> Result<(), Failure> {
+        let mut touch = Touch::default();
+        decoder.decode(piece, &mut touch)?;
+        if let Some((table, why)) = touch.0 {
+            return Err(self.ahead(&piece.transaction, table, why));
+        }
+        if piece.last {
+            let transaction = decoder.transaction(piece)?;
+            let advanced = self.quiet.advance(&transaction);
+            advanced.map_err(|cause| incomparable(SOURCE, cause))?;
+        }
+        Ok(())
+    }
+
+    fn ahead(&self, transaction: &str, table: TableId, why: Option<Finding>) -> Failure {
+        let plan = self.plans.iter().find(|plan| plan.id == table);
+        let name = plan.map_or("", |plan| plan.name().table.as_str());
+        let what = match why {
+            None => format!("changes `{name}`"),
+            Some(finding) => format!("concerns `{name}` ({})", finding.text),
+        };
+        let text = format!("the source is ahead of the target: its transaction {transaction} {what}");
+        Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "", text)
+    }
+}
+
+/// The first thing that concerns a compared table, with the reason if it is not a plain change of a row.
+#[derive(Debug, Default)]
+struct Touch(Option<(TableId, Option<Finding>)>);
+
+impl Touch {
+    fn note(&mut self, table: TableId, why: Option<Finding>) {
+        self.0.get_or_insert((table, why));
+    }
+}
+
+impl ChangeSink for Touch {
+    fn upsert(&mut self, table: TableId, _key: &[u8], _row: &[u8]) {
+        self.note(table, None);
+    }
+
+    fn relocate(&mut self, table: TableId, _old_key: &[u8], _key: &[u8], _row: &[u8]) {
+        self.note(table, None);
+    }
+
+    fn delete(&mut self, table: TableId, _key: &[u8]) {
+        self.note(table, None);
+    }
+
+    fn stop(&mut self, table: TableId, finding: Finding) {
+        self.note(table, Some(finding));
+    }
+
+    fn notice(&mut self, _finding: Finding) {}
+}

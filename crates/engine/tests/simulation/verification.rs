@@ -1,0 +1,232 @@
+//! Verify against the oracle: it sees equality, differences and refused rows, and only what concerns its tables is in its way.
+
+use std::sync::Arc;
+
+use spanferry_core::code;
+use spanferry_core::encode::Encoding;
+use spanferry_core::failure::Failure;
+use spanferry_core::plan::TablePlan;
+use spanferry_engine::verify::{Counters, NamedRefusal, TableVerdict, verify};
+
+use crate::history::{AUTHOR, BEFORE, Change, History, ITEM, NOTE, Transaction, plans};
+use crate::source::SimSource;
+use crate::target::SimTarget;
+use crate::world::{Shared, World};
+use crate::{live, new_world};
+
+/// How often the oracle is compared with verify, so that some sessions are lost.
+const VERIFICATIONS: u64 = 50;
+/// Transactions on other tables that come while verify reads.
+const ELSEWHERE: i64 = 300;
+
+/// A world whose target holds the first `BEFORE` transactions, after which nothing has happened at the source.
+fn migrated(prepare: impl FnOnce(&mut History)) -> Shared {
+    let shared = new_world(3, None);
+    {
+        let mut world = shared.lock();
+        world.history.transactions.truncate(BEFORE);
+        world.history.states.truncate(BEFORE + 1);
+        world.fails_over = false;
+        prepare(&mut world.history);
+        world.committed = world.history.transactions.len();
+        world.received = world.committed;
+    }
+    let Some(Ok(Some(outcome))) = live(&shared, None) else {
+        panic!("the run ends")
+    };
+    let end = shared.lock().history.transactions.len();
+    assert_eq!(outcome.position, shared.lock().position(end).to_string());
+    shared
+}
+
+/// Verifies these tables of a target that holds the first `applied` transactions.
+fn verified(shared: &Shared, plans: &[Arc<TablePlan>], applied: usize) -> Result<Vec<TableVerdict>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
+    let (applied, counters) = (shared.lock().position(applied), Counters::default());
+    runtime.block_on(verify(
+        &source,
+        &source,
+        &target,
+        plans,
+        &applied,
+        &counters,
+        |_| {},
+    ))
+}
+
+fn insert(table: usize, row: [i64; 3]) -> Transaction {
+    Transaction::Changes(vec![Change {
+        table,
+        old: None,
+        new: Some(row),
+    }])
+}
+
+/// Verify sees the equality that the oracle sees, and a single row that was changed behind its back.
+#[test]
+fn verify_agrees_with_the_oracle() {
+    let shared = migrated(|_| {});
+    let check = |expected: bool| {
+        shared.lock().counts.clear();
+        for _ in 0..VERIFICATIONS {
+            // A session may be lost here as anywhere: the table is compared anew.
+            let verdicts = verified(&shared, &plans(), BEFORE).unwrap();
+            let equal = verdicts.iter().all(TableVerdict::is_equal);
+            assert_eq!(equal, expected, "{verdicts:?}");
+        }
+        let counts = shared.lock().counts.clone();
+        let (opened, lost) = (
+            counts["sessions at one position"],
+            counts["session lost in a range"],
+        );
+        assert_eq!(
+            opened,
+            VERIFICATIONS + lost,
+            "a snapshot is shared until it is lost"
+        );
+    };
+    check(true);
+    let table = (0..4)
+        .find(|table| !shared.lock().target.rows[*table].is_empty())
+        .unwrap();
+    shared.lock().target.rows[table].first_entry().unwrap().get_mut()[2] += 1;
+    check(false);
+
+    // A source that lies elsewhere than the target is never compared.
+    let elsewhere = |applied: usize| verified(&shared, &plans(), applied).unwrap_err().code;
+    assert_eq!(elsewhere(BEFORE - 1), code::SOURCE_AHEAD);
+    assert_eq!(elsewhere(BEFORE + 1), code::HISTORY_CHANGED);
+}
+
+/// Issue 7, point 21: other tables may change before, while and after the compared ones are read, and the stream may break.
+#[test]
+fn transactions_on_other_tables_are_not_in_the_way() {
+    let shared = migrated(|_| {});
+    for step in 0..ELSEWHERE {
+        let table = [AUTHOR, ITEM][step.unsigned_abs() as usize % 2];
+        let mut world = shared.lock();
+        world.history.push(insert(table, [1_000 + step, 2_000 + step, 0]));
+    }
+    let compared = [Arc::clone(&plans()[NOTE])];
+    let mut committed = Vec::new();
+    for _ in 0..VERIFICATIONS {
+        let verdicts = verified(&shared, &compared, BEFORE).unwrap();
+        assert!(verdicts.iter().all(TableVerdict::is_equal), "{verdicts:?}");
+        committed.push(shared.lock().committed);
+    }
+    let moved = |world: &World| world.counts.contains_key("sessions at several positions");
+    let is_cut = shared.lock().counts.contains_key("stream cut");
+    assert!(moved(&shared.lock()) || committed.windows(2).any(|pair| pair[0] < pair[1]));
+    assert!(is_cut, "no stream was cut: {:?}", shared.lock().counts);
+
+    // The first change of a compared table is, and a statement on it.
+    for touching in [insert(NOTE, [5_000, 0, 0]), Transaction::Truncate(NOTE)] {
+        shared.lock().history.push(touching);
+        let end = shared.lock().history.transactions.len();
+        shared.lock().committed = end;
+        let failure = verified(&shared, &compared, BEFORE).unwrap_err();
+        assert_eq!(failure.code, code::SOURCE_AHEAD);
+        let transaction = shared
+            .lock()
+            .transaction(BEFORE + ELSEWHERE.unsigned_abs() as usize + 1);
+        let text = failure.to_string();
+        assert!(text.contains(&transaction) && text.contains("`note`"), "{text}");
+        let mut world = shared.lock();
+        world.history.transactions.pop();
+        world.history.states.pop();
+        world.committed -= 1;
+    }
+    // A statement that changes no row is not.
+    shared.lock().history.push(Transaction::Index(NOTE));
+    let end = shared.lock().history.transactions.len();
+    shared.lock().committed = end;
+    verified(&shared, &compared, BEFORE).unwrap();
+}
+
+/// A write to a compared table that comes while it is read: neither equal nor different, whenever it comes.
+#[test]
+fn a_write_in_the_middle_is_never_a_verdict() {
+    let shared = migrated(|_| {});
+    for step in 0..ELSEWHERE {
+        shared
+            .lock()
+            .history
+            .push(insert(AUTHOR, [1_000 + step, 2_000 + step, 0]));
+    }
+    let touching = shared.lock().history.transactions.len() - 280;
+    shared.lock().history.transactions[touching] = insert(NOTE, [5_000, 0, 0]);
+    for state in &mut shared.lock().history.states[touching + 1..] {
+        state[NOTE].insert(5_000, [5_000, 0, 0]);
+    }
+    let compared = [Arc::clone(&plans()[NOTE])];
+    let (mut equal, mut ahead) = (0, 0);
+    for first in BEFORE..touching + 2 {
+        for _ in 0..20 {
+            shared.lock().committed = first;
+            match verified(&shared, &compared, BEFORE) {
+                Ok(verdicts) => {
+                    assert!(verdicts.iter().all(TableVerdict::is_equal), "{verdicts:?}");
+                    equal += 1;
+                }
+                Err(failure) => {
+                    assert_eq!(failure.code, code::SOURCE_AHEAD, "{failure}");
+                    assert!(shared.lock().committed > touching, "{failure}");
+                    ahead += 1;
+                }
+            }
+        }
+    }
+    assert!(equal > 0 && ahead > 0, "{equal} equal, {ahead} ahead");
+}
+
+/// Rows without an exact form are all counted, the first hundred are named, and the others of the table are compared.
+#[test]
+fn refused_rows_do_not_end_a_comparison() {
+    const REFUSED: i64 = 130;
+    let shared = migrated(|history| {
+        for step in 0..REFUSED + 20 {
+            let plain = if step < REFUSED { 5_000 } else { 7 };
+            history.push(insert(NOTE, [1_000 + step, 0, plain]));
+        }
+    });
+    // Nothing breaks here: the table is too large for that.
+    shared.lock().bare = true;
+    let applied = shared.lock().committed;
+    let mut narrow = plans()[NOTE].as_ref().clone();
+    narrow.columns[2].encoding = Encoding::String { characters_max: 3 };
+    let compared = [Arc::new(narrow), Arc::clone(&plans()[ITEM])];
+    let check = |(missing, extra, different): (u64, u64, u64)| {
+        let verdicts = verified(&shared, &compared, applied).unwrap();
+        let note = &verdicts[0];
+        assert!(!note.is_equal() && verdicts[1].is_equal());
+        assert_eq!(note.refused, REFUSED.unsigned_abs());
+        assert_eq!(
+            (note.missing, note.extra, note.different),
+            (missing, extra, different)
+        );
+        assert!(note.rows_source >= 150, "{note:?}");
+        assert_eq!(note.refused_rows.len(), 100);
+        let named = NamedRefusal {
+            key: "[\"1000\"]".into(),
+            column: "plain".into(),
+            reason: "a value longer than 3".into(),
+        };
+        assert_eq!(note.refused_rows[0], named);
+    };
+    check((0, 0, 0));
+    // Beside them a row is changed, one is added, one is missing, and the target holds something for a refused one.
+    {
+        let rows = &mut shared.lock().target.rows[NOTE];
+        rows.get_mut(&1_140).unwrap()[2] = 8;
+        rows.remove(&1_141);
+        rows.insert(9_000, [9_000, 0, 1]);
+        rows.remove(&1_005);
+        rows.get_mut(&1_006).unwrap()[2] = 1;
+    }
+    check((1, 1, 1));
+}
