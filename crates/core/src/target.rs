@@ -1,6 +1,6 @@
 //! The boundary to the target: schema, control state, fenced commits and reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -266,6 +266,32 @@ impl From<Rejection> for ServerWords {
     }
 }
 
+/// Why DDL statements did not all run.
+#[derive(Debug, Error)]
+pub enum DdlFailure {
+    /// The target refuses one statement, whichever others come with it.
+    #[error("the target refuses a statement")]
+    Refused {
+        /// Its place in the batch. The statements before it are done; it and those behind it are not.
+        statement: usize,
+        /// Why: `TARGET_DDL` (class `StopTable`), whose object is the statement.
+        #[source]
+        reason: Failure,
+    },
+    /// No statement is to blame. Some may be done, and some may still be done later.
+    #[error("the target does not run statements")]
+    Failed(#[source] Failure),
+}
+
+impl From<DdlFailure> for Failure {
+    fn from(failure: DdlFailure) -> Failure {
+        match failure {
+            DdlFailure::Refused { reason, .. } => reason,
+            DdlFailure::Failed(failure) => failure,
+        }
+    }
+}
+
 /// What a table of the target holds before the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingTable {
@@ -292,6 +318,17 @@ pub struct TargetDescription {
     pub foreign_keys: Vec<String>,
 }
 
+/// Which objects the database has, without a look at rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaObjects {
+    /// Names of all tables but `spanferry_…`.
+    pub tables: BTreeSet<String>,
+    /// Names of all indexes that are no table's own.
+    pub indexes: BTreeSet<String>,
+    /// Names of all foreign keys.
+    pub foreign_keys: BTreeSet<String>,
+}
+
 /// The target database.
 ///
 /// Retries: nothing is retried inside `commit`. Other calls retry transient failures within a named bound and then fail with
@@ -306,9 +343,12 @@ pub trait Target: Send + Sync + 'static {
     /// Creates the database; fails if it is there.
     fn create_database(&self, dialect: Dialect) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Runs DDL statements as one batch, in order, and waits for it. Statements before a failing one stay done.
-    /// A refused statement is the failure `TARGET_DDL` (class `StopTable`) whose object is the statement.
-    fn run_ddl(&self, statements: &[String]) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Looks at which objects are there. A missing database fails as in `describe`.
+    fn schema_objects(&self) -> impl Future<Output = Result<SchemaObjects, Failure>> + Send;
+
+    /// Runs DDL statements in order and waits for them. Statements before a failing one stay done. A statement is refused only
+    /// if the target refuses it alone, after those before it.
+    fn run_ddl(&self, statements: &[String]) -> impl Future<Output = Result<(), DdlFailure>> + Send;
 
     /// Creates the control tables where they are missing. Those of another format are the failure `CONTROL_FORMAT`.
     fn create_control(&self) -> impl Future<Output = Result<(), Failure>> + Send;

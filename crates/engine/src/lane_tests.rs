@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use spanferry_core::change_log::Sequence;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::target::{
-    ControlState, Epoch, MigrationRow, MutationKind, TargetDescription, TargetScan,
+    ControlState, DdlFailure, Epoch, MigrationRow, MutationKind, SchemaObjects, TargetDescription, TargetScan,
 };
 use spanferry_core::target_schema::Dialect;
 
@@ -71,7 +71,11 @@ impl Target for SmallTarget {
         unreachable!("a lane only commits and looks at its fence")
     }
 
-    async fn run_ddl(&self, _statements: &[String]) -> Result<(), Failure> {
+    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
+        unreachable!("a lane only commits and looks at its fence")
+    }
+
+    async fn run_ddl(&self, _statements: &[String]) -> Result<(), DdlFailure> {
         unreachable!("a lane only commits and looks at its fence")
     }
 

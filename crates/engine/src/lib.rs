@@ -19,6 +19,7 @@ pub mod progress;
 pub mod registry;
 pub mod resync;
 pub mod retention;
+mod schema_change;
 pub mod stop;
 mod throttle;
 pub mod verify;

@@ -32,7 +32,8 @@ pub(crate) struct CatalogTable {
     pub(crate) probe: Option<String>,
 }
 
-const SYSTEM_SCHEMAS: &str =
+/// Schemas that the server keeps by itself.
+pub(crate) const SYSTEM_SCHEMAS: &str =
     "('INFORMATION_SCHEMA', 'SPANNER_SYS', 'information_schema', 'spanner_sys', 'pg_catalog')";
 /// CHECK constraints that only repeat NOT NULL.
 const NOT_NULL_CHECK: &str = "CK_IS_NOT_NULL_";
@@ -80,11 +81,11 @@ impl Client {
         Ok(catalog)
     }
 
-    async fn rows(&self, sql: &str) -> Result<Vec<Bytes>, SpannerError> {
+    pub(crate) async fn rows(&self, sql: &str) -> Result<Vec<Bytes>, SpannerError> {
         self.query("its schema", sql).await?.collect().await
     }
 
-    fn each<T>(
+    pub(crate) fn each<T>(
         &self,
         rows: &[Bytes],
         read: impl Fn(&mut Cells<'_>) -> Result<T, MalformedRow>,
@@ -376,7 +377,7 @@ fn foreign_key(
 }
 
 /// The name alone in the default schema, which GoogleSQL calls the empty one.
-fn qualified(schema: &str, name: &str) -> String {
+pub(crate) fn qualified(schema: &str, name: &str) -> String {
     if matches!(schema, "" | "public") {
         name.to_owned()
     } else {

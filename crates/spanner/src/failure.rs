@@ -67,7 +67,8 @@ fn judge(error: &SpannerError) -> (Code, &'static str) {
     }
 }
 
-fn is_missing(message: &str) -> bool {
+/// Whether the database itself, or its instance, is what is not found.
+pub(crate) fn is_missing(message: &str) -> bool {
     message.starts_with("Database not found") || message.starts_with("Instance not found")
 }
 

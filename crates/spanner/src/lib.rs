@@ -9,14 +9,17 @@ pub mod client;
 pub mod commit;
 pub mod control;
 mod credentials;
+mod ddl;
 pub mod endpoint;
 pub mod error;
 mod failure;
 pub mod name;
+mod objects;
 pub mod read;
 mod row;
 pub mod target;
 pub mod transaction;
 mod type_name;
 
+pub use ddl::DdlError;
 pub use target::SpannerTarget;

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::encode::Encoding;
-use spanferry_core::failure::Class;
+use spanferry_core::failure::{Class, Failure};
 use spanferry_core::fixture;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::target::Target;
+use spanferry_core::target::{DdlFailure, Target};
 use spanferry_core::target_schema::{
     Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType,
 };
@@ -258,6 +258,11 @@ async fn refused_ddl_names_its_statement_and_keeps_those_before() {
             "CREATE TABLE z (id INT64) PRIMARY KEY (id)".to_owned(),
         ];
         let failure = target.run_ddl(&statements).await.unwrap_err();
+        assert!(
+            matches!(failure, DdlFailure::Refused { statement: 1, .. }),
+            "{failure:?}"
+        );
+        let failure = Failure::from(failure);
         assert_eq!(
             (failure.code, failure.class),
             (code::TARGET_DDL, Class::StopTable),

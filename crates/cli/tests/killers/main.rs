@@ -17,6 +17,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod constraints;
 mod handover;
 mod keys;
 mod outage;

@@ -9,12 +9,14 @@ use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::reached::Reached;
 use spanferry_core::source::SchemaSource;
-use spanferry_core::target::{Epoch, MigrationRow, Target, TargetDescription};
+use spanferry_core::target::{Epoch, MigrationRow, Target};
+use spanferry_core::target_schema::Dialect;
 use spanferry_kill_point::kill_point;
 
 use super::epoch::{fence_row, fences};
 use super::log::{LogStore, log_id};
 use super::prepared::{PrepareOptions, Start};
+use crate::schema_change::{Object, Wanted, create_missing};
 
 pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     source: &S,
@@ -22,17 +24,19 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     logs: &B,
     plans: &[Arc<TablePlan>],
     options: &PrepareOptions,
-    description: &TargetDescription,
+    dialect: Dialect,
 ) -> Result<Start<B::Log>, Failure> {
-    let missing = plans
+    let wanted: Vec<Wanted> = plans
         .iter()
-        .filter(|plan| !description.tables.contains_key(&plan.target.name));
-    let statements: Vec<String> = missing
-        .map(|plan| ddl::create_table(&plan.target, description.dialect))
+        .map(|plan| Wanted {
+            object: Object::Table(plan.target.name.clone()),
+            statement: ddl::create_table(&plan.target, dialect),
+        })
         .collect();
     kill_point("before tables", "");
-    if !statements.is_empty() {
-        target.run_ddl(&statements).await?;
+    // A migration does not begin without a table that it was asked for.
+    if let Some((_, failure)) = create_missing(target, &wanted).await?.into_iter().next() {
+        return Err(failure);
     }
     kill_point("after tables", "");
     target.create_control().await?;
@@ -48,7 +52,7 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         source: options.source_name.clone(),
         start_position: position.clone(),
         schema: options.schema.clone(),
-        dialect: description.dialect,
+        dialect,
     };
     let reached = Reached { position, torn: None };
     let main = fence_row(Epoch(1), Sequence::ZERO, &reached);

@@ -28,12 +28,13 @@ where
     B: LogStore,
     T: Target,
 {
-    let description = target.describe().await?;
+    let dialect = target.describe().await?.dialect;
     let start = match target.read_control().await? {
-        None => begin_new(source, target.as_ref(), logs, &plans, options, &description).await?,
+        None => begin_new(source, target.as_ref(), logs, &plans, options, dialect).await?,
         Some(state) => take_over(source, target.as_ref(), logs, &plans, options, state).await?,
     };
-    let (prepared, progress) = assemble(start, target, plans, options, description.dialect).await?;
-    constraint::find_left_out(&prepared.registry, prepared.dialect, &description, &progress);
+    let (prepared, progress) = assemble(start, target, plans, options, dialect).await?;
+    let objects = prepared.shared.target.schema_objects().await?;
+    constraint::find_left_out(&prepared.registry, dialect, &objects, &progress);
     Ok((prepared, progress))
 }

@@ -41,7 +41,7 @@ use spanferry_engine::prepare::{PrepareOptions, prepare};
 use spanferry_engine::resync::resync;
 use spanferry_engine::stop::StopSignal;
 
-use history::{BEFORE, History, plans};
+use history::{BEFORE, History, NOTE, plans};
 use log::SimLog;
 use source::SimSource;
 use target::{SimTarget, TargetState, expected_rows, main_key};
@@ -110,7 +110,7 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         source: Arc::clone(&source),
         prepared,
         interrupt: StopSignal::new(),
-        progress,
+        progress: Arc::clone(&progress),
         stop_when: StopWhen::CaughtUp,
         lock: false,
         source_rate: None,
@@ -118,7 +118,16 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         // Nothing is kept beyond need: what a later life misses is a violation.
         log_retention: Duration::ZERO,
     };
-    migration.run().await.map(Some)
+    let outcome = migration.run().await?;
+    let findings = progress.snapshot().findings;
+    let mut left_out = findings
+        .iter()
+        .filter(|finding| finding.code == code::CONSTRAINT_LEFT_OUT);
+    if let Some(finding) = left_out.next() {
+        let text = format!("{} could stand, but is {}", finding.subject, finding.text);
+        shared.lock().violations.push(text);
+    }
+    Ok(Some(outcome))
 }
 
 /// Runs one process in virtual time; `None` if it died.
@@ -269,6 +278,9 @@ fn judge(world: &mut World, outcome: &Outcome) {
                 }
             }
             None if row.phase != TablePhase::Constrained => wrong.push(format!("{name} ends as {row:?}")),
+            None if table != NOTE && !world.target.in_force[table] => {
+                wrong.push(format!("{name} ends without its constraint"));
+            }
             None if world.target.rows[table] != expected[table] => {
                 wrong.push(format!(
                     "{name}: {:?}, source {:?}",
@@ -323,7 +335,7 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 35] = [
+const MUST_HAPPEN: [&str; 36] = [
     "failover",
     "failover with loss",
     "group stopped by what a failover lost",
@@ -349,6 +361,7 @@ const MUST_HAPPEN: [&str; 35] = [
     "log at its budget",
     "log lost",
     "log's tail lost",
+    "own DDL refused",
     "own success rejected",
     "reply lost",
     "request doubled",

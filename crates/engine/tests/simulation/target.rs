@@ -11,8 +11,9 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{
-    CommitError, ControlChange, ControlState, ExistingTable, FenceKey, FenceRow, FencedCommit, Lane,
-    MigrationRow, MutationKind, Rejection, TablePhase, Target, TargetDescription, TargetScan,
+    CommitError, ControlChange, ControlState, DdlFailure, ExistingTable, FenceKey, FenceRow, FencedCommit,
+    Lane, MigrationRow, MutationKind, Rejection, SchemaObjects, TablePhase, Target, TargetDescription,
+    TargetScan,
 };
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{WireReader, WireValue};
@@ -331,6 +332,10 @@ impl SimTarget {
     }
 }
 
+fn creates_constraint(statement: &str) -> bool {
+    statement.contains(" INDEX ") && statement.starts_with("CREATE") || statement.contains(" ADD CONSTRAINT ")
+}
+
 impl Target for SimTarget {
     type Scan = SimScan;
 
@@ -369,10 +374,33 @@ impl Target for SimTarget {
         Err(Failure::bug("database", "it is there"))
     }
 
-    async fn run_ddl(&self, statements: &[String]) -> Result<(), Failure> {
-        for statement in statements {
+    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
+        let described = self.describe().await?;
+        Ok(SchemaObjects {
+            tables: described.tables.into_keys().collect(),
+            indexes: described.indexes.into_iter().collect(),
+            foreign_keys: described.foreign_keys.into_iter().collect(),
+        })
+    }
+
+    async fn run_ddl(&self, statements: &[String]) -> Result<(), DdlFailure> {
+        for (place, statement) in statements.iter().enumerate() {
             self.0.step().await;
-            SimTarget::run_statement(&mut self.0.lock(), statement)?;
+            SimTarget::run_statement(&mut self.0.lock(), statement).map_err(|reason| {
+                DdlFailure::Refused {
+                    statement: place,
+                    reason,
+                }
+            })?;
+            let mut world = self.0.lock();
+            if creates_constraint(statement) && world.fails(20) {
+                world.count("own DDL refused");
+                let reason = Failure::new(code::TARGET_DDL, Class::StopTable, statement, "it is there");
+                return Err(DdlFailure::Refused {
+                    statement: place,
+                    reason,
+                });
+            }
         }
         self.0.step().await;
         Ok(())

@@ -9,18 +9,18 @@ use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::target::{
-    CommitError, ControlState, FenceRow, FencedCommit, Lane, MigrationRow, Target, TargetDescription,
+    CommitError, ControlState, DdlFailure, FenceRow, FencedCommit, Lane, MigrationRow, SchemaObjects, Target,
+    TargetDescription,
 };
 use spanferry_core::target_schema::Dialect;
 use spanferry_spanner_api::spanner::{KeyRange, key_range};
 
 use super::assemble::assemble;
 use super::scan::SpannerScan;
-use crate::admin::DdlError;
 use crate::client::{Client, ClientOptions};
 use crate::control::{self, FENCE_COLUMNS, FENCES, PREFIX};
+use crate::ddl::DdlError;
 use crate::endpoint::{Endpoint, EndpointChoice};
-use crate::error::SpannerError;
 use crate::failure::{commit_error, failure, first_failure, malformed};
 use crate::name::DatabaseName;
 use crate::read::{Keys, Read, ReadAt};
@@ -106,25 +106,6 @@ impl SpannerTarget {
         };
         Err(failure.caused_by(ServerWords::from(error)))
     }
-
-    /// Runs a batch; where the server refuses it before it names a statement, one statement at a time finds that one.
-    async fn run_batch(&self, statements: &[String]) -> Result<(), (usize, SpannerError)> {
-        let (applied, refusal) = match self.client.update_ddl(statements, &operation_id()).await {
-            Ok(()) => return Ok(()),
-            Err(DdlError { applied, cause }) => (applied, cause),
-        };
-        if applied > 0 || refusal.rejection().is_none() || statements.len() == 1 {
-            return Err((applied, refusal));
-        }
-        for (index, statement) in statements.iter().enumerate() {
-            let run = self
-                .client
-                .update_ddl(std::slice::from_ref(statement), &operation_id())
-                .await;
-            run.map_err(|error| (index, error.cause))?;
-        }
-        Ok(())
-    }
 }
 
 impl Target for SpannerTarget {
@@ -152,23 +133,16 @@ impl Target for SpannerTarget {
         })
     }
 
-    async fn run_ddl(&self, statements: &[String]) -> Result<(), Failure> {
-        if statements.is_empty() {
-            return Ok(());
-        }
-        self.run_batch(statements).await.map_err(|(index, error)| {
-            if error.rejection().is_none() {
-                return failure(error);
-            }
-            let statement = statements.get(index).cloned().unwrap_or_default();
-            Failure::new(
-                code::TARGET_DDL,
-                Class::StopTable,
-                statement,
-                "the statement was refused",
-            )
-            .caused_by(ServerWords::from(error))
-        })
+    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
+        self.client
+            .schema_objects(self.dialect().await?)
+            .await
+            .map_err(failure)
+    }
+
+    async fn run_ddl(&self, statements: &[String]) -> Result<(), DdlFailure> {
+        let ran = self.client.update_ddl(statements, &operation_id()).await;
+        ran.map_err(|error| ddl_failure(error, statements))
     }
 
     async fn create_control(&self) -> Result<(), Failure> {
@@ -179,7 +153,7 @@ impl Target for SpannerTarget {
             .into_iter()
             .filter(|table| !present.contains(&table.name));
         let statements: Vec<String> = missing.map(|table| ddl::create_table(&table, dialect)).collect();
-        self.run_ddl(&statements).await
+        Ok(self.run_ddl(&statements).await?)
     }
 
     async fn read_control(&self) -> Result<Option<ControlState>, Failure> {
@@ -264,6 +238,25 @@ impl Target for SpannerTarget {
         } else {
             SERVICE_COMMITS_IN_FLIGHT
         }
+    }
+}
+
+fn ddl_failure(error: DdlError, statements: &[String]) -> DdlFailure {
+    let DdlError {
+        applied,
+        is_refusal,
+        cause,
+    } = error;
+    match statements.get(applied) {
+        Some(statement) if is_refusal => {
+            let text = "the statement was refused";
+            let reason = Failure::new(code::TARGET_DDL, Class::StopTable, statement, text);
+            DdlFailure::Refused {
+                statement: applied,
+                reason: reason.caused_by(ServerWords::from(cause)),
+            }
+        }
+        Some(_) | None => DdlFailure::Failed(failure(cause)),
     }
 }
 

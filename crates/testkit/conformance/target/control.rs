@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::failure::Class;
-use spanferry_core::target::{ControlChange, Lane, TablePhase, Target};
+use spanferry_core::target::{ControlChange, DdlFailure, Lane, TablePhase, Target};
 
 use super::bench::{
     begin, commit, control_commit, created, delete, emptied, fence, migration, name, range_row,
@@ -81,8 +81,12 @@ pub(super) async fn check_ddl<S: Subject>(subject: &S) {
         create_index.clone(),
         ddl::create_table(&behind.target, dialect),
     ];
-    let refused = target.run_ddl(&statements).await;
-    let refused = same_kind(refused, code::TARGET_DDL, Class::StopTable);
+    let refused = target.run_ddl(&statements).await.unwrap_err();
+    assert!(
+        matches!(refused, DdlFailure::Refused { statement: 1, .. }),
+        "{refused:?}"
+    );
+    let refused = same_kind(Err(refused.into()), code::TARGET_DDL, Class::StopTable);
     assert_eq!(refused.object, create_index);
     let found = target.describe().await.unwrap();
     let mut expected = [table.target.name.clone(), before.target.name.clone()];
@@ -91,6 +95,9 @@ pub(super) async fn check_ddl<S: Subject>(subject: &S) {
     assert!(found.tables[&table.target.name].has_rows);
     assert!(!found.tables[&before.target.name].has_rows);
     assert!(found.indexes.is_empty());
+    let objects = target.schema_objects().await.unwrap();
+    assert_eq!(objects.tables.into_iter().collect::<Vec<_>>(), expected);
+    assert!(objects.indexes.is_empty() && objects.foreign_keys.is_empty());
 
     target
         .commit(&commit(1, vec![delete(&table, &[2])]))
@@ -99,6 +106,11 @@ pub(super) async fn check_ddl<S: Subject>(subject: &S) {
     target.run_ddl(&[create_index]).await.unwrap();
     assert_eq!(
         target.describe().await.unwrap().indexes,
+        std::slice::from_ref(&index.name)
+    );
+    let objects = target.schema_objects().await.unwrap();
+    assert_eq!(
+        objects.indexes.into_iter().collect::<Vec<_>>(),
         std::slice::from_ref(&index.name)
     );
     let drops = [

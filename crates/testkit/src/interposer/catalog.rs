@@ -42,6 +42,7 @@ pub(super) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usiz
         "tables" => tables(schema, postgres, prefix),
         "columns" => each(schema, |table| columns_of(table, postgres)),
         "table_constraints" => each(schema, |table| checks(table, postgres)),
+        "indexes" => each(schema, |table| index_states(table, postgres)),
         "index_columns" => each(schema, |table| indexes(table, postgres)),
         "referential_constraints" => each(schema, |table| foreign_keys(schema, table, postgres)),
         "key_column_usage" => each(schema, |table| key_usage(schema, table, postgres)),
@@ -174,6 +175,24 @@ fn indexes(table: &Table, postgres: bool) -> Vec<Record> {
     key.chain(own).collect()
 }
 
+/// The indexes that were created by a statement.
+fn index_states(table: &Table, postgres: bool) -> Vec<Record> {
+    let record = |index: &super::schema::Index| {
+        let state = if index.unfinished {
+            "WRITE_ONLY"
+        } else {
+            "READ_WRITE"
+        };
+        Record::from([
+            ("table_schema", schema_name(postgres)),
+            ("table_name", text(&table.name)),
+            ("index_name", text(&index.name)),
+            ("index_state", text(state)),
+        ])
+    };
+    table.indexes.iter().map(record).collect()
+}
+
 /// The constraint that a foreign key refers to: the parent's primary key, or one of its own.
 fn referenced(schema: &Schema, parent: &str, columns: &[String]) -> String {
     let is_key = schema.table(parent).is_some_and(|table| {
@@ -193,6 +212,14 @@ fn foreign_keys(schema: &Schema, table: &Table, postgres: bool) -> Vec<Record> {
             ("constraint_schema", schema_name(postgres)),
             ("constraint_name", text(&key.name)),
             ("unique_constraint_schema", schema_name(postgres)),
+            (
+                "spanner_state",
+                text(if key.unfinished {
+                    "BACKFILLING_INDEXES"
+                } else {
+                    "COMMITTED"
+                }),
+            ),
             (
                 "unique_constraint_name",
                 text(referenced(schema, &key.parent, &key.parent_columns)),

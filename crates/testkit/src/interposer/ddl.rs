@@ -8,6 +8,9 @@ use super::refusal::Refusal;
 use super::schema::{Column, ColumnType, ForeignKey, Index, Schema, Table};
 use super::sql::Cursor;
 
+/// Most columns of a key, those of the table's own key included for an index.
+const KEY_PARTS_MAX: usize = 16;
+
 /// Applies one statement. Statements that concern neither tables nor indexes nor constraints are accepted without effect.
 pub(super) fn apply(schema: &mut Schema, statement: &str) -> Result<(), Refusal> {
     let mut cursor = Cursor::new(statement)?;
@@ -128,6 +131,7 @@ fn foreign_key(sql: &mut Cursor<'_>, name: String) -> Result<ForeignKey, Refusal
         columns,
         parent,
         parent_columns,
+        unfinished: false,
     })
 }
 
@@ -251,6 +255,7 @@ fn create_index(
             .position(column)
             .ok_or_else(|| Refusal::unknown_column(&table, column))?;
     }
+    check_key_parts(owner, &name, &columns)?;
     let stored = stored.into_iter().map(|(column, _)| column).collect();
     owner.indexes.push(Index {
         name,
@@ -258,8 +263,23 @@ fn create_index(
         null_filtered,
         columns,
         stored,
+        unfinished: false,
     });
     Ok(())
+}
+
+/// A key over these columns holds the table's own key too, each column once.
+fn check_key_parts(table: &Table, name: &str, columns: &[(String, bool)]) -> Result<(), Refusal> {
+    let own = table.key_names();
+    let is_new = |(column, _): &&(String, bool)| !own.iter().any(|known| known.eq_ignore_ascii_case(column));
+    let parts = own.len() + columns.iter().filter(is_new).count();
+    if parts <= KEY_PARTS_MAX {
+        return Ok(());
+    }
+    Err(Refusal::answer(
+        Code::InvalidArgument,
+        format!("Index {name} has too many keys ({parts}); the limit is {KEY_PARTS_MAX}."),
+    ))
 }
 
 fn drop_index(schema: &mut Schema, sql: &mut Cursor<'_>) -> Result<(), Refusal> {

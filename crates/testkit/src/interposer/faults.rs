@@ -155,7 +155,7 @@ impl Faults {
         self.state().rates = rates;
     }
 
-    /// The next call of `method` (`Commit`, `StreamingRead` …) suffers this; several commands come one after another.
+    /// The next call of `method` (`Commit`, `StreamingRead`, `UpdateDatabaseDdl` …) suffers this; several commands come one after another.
     ///
     /// # Panics
     /// When 10,000 wait already.
@@ -172,6 +172,14 @@ impl Faults {
     /// Faults injected so far.
     pub fn injected(&self) -> u64 {
         self.state().injected
+    }
+
+    /// Decides about one call of an admin service: only what was commanded for it.
+    pub(super) fn draw_once(&self, method: &str) -> Option<Fault> {
+        let mut state = self.state();
+        let fault = state.once.get_mut(method).and_then(VecDeque::pop_front);
+        state.injected += u64::from(fault.is_some());
+        fault
     }
 
     /// Decides about one call.

@@ -5,6 +5,7 @@
 mod catalog;
 mod check;
 mod ddl;
+mod ddl_rules;
 mod faults;
 mod forward;
 mod headers;
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 pub use check::Check;
+pub use ddl_rules::{DdlRules, DdlStage};
 pub use faults::{Fault, FaultRate, Faults, Loss, MalformedFault, parse_rates};
 pub use refusal::{Rule, Violation};
 
@@ -97,6 +99,7 @@ struct Counting {
 struct Shared {
     check: Check,
     faults: Faults,
+    ddl_rules: DdlRules,
     violations: Violations,
     counting: Counting,
     back: Back,
@@ -144,6 +147,7 @@ impl Interposer {
         let shared = Arc::new(Shared {
             check: options.check,
             faults: Faults::new(options.seed, options.rates),
+            ddl_rules: DdlRules::default(),
             violations: Violations::default(),
             counting: Counting::default(),
             back,
@@ -168,6 +172,23 @@ impl Interposer {
     /// Faults, to be changed at run time.
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// Rules for DDL, to be changed at run time.
+    pub fn ddl_rules(&self) -> &DdlRules {
+        &self.shared.ddl_rules
+    }
+
+    /// Lets a held operation go on behind the statement that creates `name`; if it fails, what it created is gone.
+    ///
+    /// # Panics
+    /// When no operation is held at this name, as in forward mode.
+    pub fn finish_ddl(&self, name: &str, succeeds: bool) {
+        let is_found = match &self.shared.back {
+            Back::Null(null) => null.finish_ddl(&self.shared, name, succeeds),
+            Back::Forward(_) => false,
+        };
+        assert!(is_found, "no operation is held at `{name}`");
     }
 
     /// Violations so far, at most 1,000.

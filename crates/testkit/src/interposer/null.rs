@@ -32,7 +32,7 @@ use super::schema::{Schema, Table};
 use super::server::{Call, Messages, single};
 use super::store::{Key, NULL, Row, Staged, Store};
 use super::{Shared, catalog, check};
-use admin::dialect;
+use admin::{HeldDdl, dialect};
 use bounded::Bounded;
 
 const CONTROL_PREFIX: &str = "spanferry_";
@@ -50,6 +50,7 @@ struct State {
     sessions: Bounded<Session>,
     transactions: Bounded<Transaction>,
     operations: Bounded<Operation>,
+    held: Vec<HeldDdl>,
     number: u64,
     clock: u64,
 }
@@ -231,7 +232,7 @@ impl Null {
                     ..GetDatabaseDdlResponse::default()
                 }))
             }
-            "UpdateDatabaseDdl" => self.update_ddl(message).map(|answer| single(&answer)),
+            "UpdateDatabaseDdl" => self.update_ddl(shared, message).map(|answer| single(&answer)),
             "GetOperation" => {
                 let request: GetOperationRequest = decode(message)?;
                 let state = self.state();

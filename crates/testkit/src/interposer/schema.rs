@@ -137,6 +137,8 @@ pub(super) struct Index {
     pub(super) columns: Vec<(String, bool)>,
     /// Columns stored beside the key.
     pub(super) stored: Vec<String>,
+    /// Whether it is still being built.
+    pub(super) unfinished: bool,
 }
 
 /// One foreign key.
@@ -146,6 +148,8 @@ pub(super) struct ForeignKey {
     pub(super) columns: Vec<String>,
     pub(super) parent: String,
     pub(super) parent_columns: Vec<String>,
+    /// Whether it is still being built.
+    pub(super) unfinished: bool,
 }
 
 /// One table.
@@ -272,6 +276,25 @@ impl Schema {
                     .any(|key| key.name.eq_ignore_ascii_case(name))
                     || table.checks.iter().any(|check| check.eq_ignore_ascii_case(name))
             })
+    }
+
+    /// Marks an index or foreign key as being built, or as ready.
+    pub(super) fn set_unfinished(&mut self, name: &str, unfinished: bool) {
+        for table in self.tables.values_mut().map(Arc::make_mut) {
+            let indexes = table.indexes.iter_mut().filter(|index| index.name == name);
+            indexes.for_each(|index| index.unfinished = unfinished);
+            let keys = table.foreign_keys.iter_mut().filter(|key| key.name == name);
+            keys.for_each(|key| key.unfinished = unfinished);
+        }
+    }
+
+    /// Removes an index or foreign key that could not be built.
+    pub(super) fn forget(&mut self, name: &str) {
+        for table in self.tables.values_mut().map(Arc::make_mut) {
+            table.indexes.retain(|index| index.name != name);
+            table.foreign_keys.retain(|key| key.name != name);
+        }
+        self.refresh_backing();
     }
 
     /// Works out anew which tables carry indexes behind foreign keys: one over the child's columns, and a unique one over

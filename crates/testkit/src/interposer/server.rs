@@ -151,11 +151,10 @@ async fn cut(connection: &StdStream) -> Status {
 
 impl Shared {
     async fn faulty(&self, connection: &StdStream, call: Call) -> Result<Messages, Status> {
-        let data = call.service() == DATA_SERVICE;
-        let fault = if data {
+        let fault = if call.service() == DATA_SERVICE {
             self.faults.draw(call.method())
         } else {
-            None
+            self.faults.draw_once(call.method())
         };
         let Some(fault) = fault else {
             return self.carry_out(call).await;
@@ -245,6 +244,9 @@ impl Shared {
     async fn once(&self, call: Call) -> Result<Messages, Status> {
         if call.service() == DATA_SERVICE {
             self.check_headers(&call)?;
+        }
+        if call.method() == "UpdateDatabaseDdl" {
+            self.ddl_rules.judge_call(&call.message)?;
         }
         match &self.back {
             Back::Null(null) => null

@@ -1,22 +1,24 @@
-//! Databases and their schema: created and changed at once, told as finished operations.
+//! Databases and their schema: created at once, changed by operations that are done at once unless they are held.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use prost_types::Timestamp;
 use spanferry_spanner_api::database_admin::{
     CreateDatabaseRequest, Database as DatabaseMessage, DatabaseDialect, UpdateDatabaseDdlMetadata,
     UpdateDatabaseDdlRequest,
 };
 use spanferry_spanner_api::longrunning::{Operation, operation};
 use spanferry_spanner_api::rpc;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::super::ddl;
+use super::super::ddl_rules::{DdlRules, DdlStage};
 use super::super::read::timestamp;
 use super::super::refusal::Refusal;
 use super::super::schema::Schema;
-use super::{Database, Null, decode};
+use super::{Database, Null, Shared, State, decode};
 
 impl Null {
     pub(super) fn create_database(&self, message: &Bytes) -> Result<Operation, Refusal> {
@@ -65,7 +67,8 @@ impl Null {
         Ok(operation)
     }
 
-    pub(super) fn update_ddl(&self, message: &Bytes) -> Result<Operation, Refusal> {
+    /// As the service does: the whole call is judged against the schema first, then its statements are run by an operation.
+    pub(super) fn update_ddl(&self, shared: &Shared, message: &Bytes) -> Result<Operation, Refusal> {
         let request: UpdateDatabaseDdlRequest = decode(message)?;
         let mut state = self.state();
         let id = match request.operation_id.as_str() {
@@ -79,29 +82,88 @@ impl Null {
                 format!("Operation already exists: {name}"),
             ));
         }
-        let at = timestamp(state.now());
-        let database = state.database(&request.database)?;
-        let mut applied = Vec::new();
-        let mut error = None;
+        let mut judged = Schema::clone(&state.database(&request.database)?.schema);
         for statement in &request.statements {
-            match database.run(statement) {
-                Ok(()) => applied.push(at),
-                Err(refusal) => {
-                    error = Some(refusal.status);
-                    break;
-                }
-            }
+            ddl::apply(&mut judged, statement)?;
         }
-        let metadata = UpdateDatabaseDdlMetadata {
-            database: request.database,
-            statements: request.statements,
-            commit_timestamps: applied,
-            ..UpdateDatabaseDdlMetadata::default()
+        let work = HeldDdl {
+            name,
+            request,
+            applied: Vec::new(),
+            object: String::new(),
         };
-        let any = |kind: &str, value: Vec<u8>| prost_types::Any {
-            type_url: format!("type.googleapis.com/{kind}"),
-            value,
+        state.proceed(&shared.ddl_rules, work)
+    }
+
+    /// Lets the operation that is held at this object go on; false if there is none.
+    pub(in super::super) fn finish_ddl(&self, shared: &Shared, object: &str, succeeds: bool) -> bool {
+        let mut state = self.state();
+        let Some(place) = state.held.iter().position(|held| held.object == object) else {
+            return false;
         };
+        let mut work = state.held.remove(place);
+        let at = timestamp(state.now());
+        let Ok(database) = state.database(&work.request.database) else {
+            return false;
+        };
+        let mut schema = Schema::clone(&database.schema);
+        if succeeds {
+            schema.set_unfinished(object, false);
+            work.applied.push(at);
+        } else {
+            schema.forget(object);
+        }
+        database.schema = Arc::new(schema);
+        if succeeds {
+            return state.proceed(&shared.ddl_rules, work).is_ok();
+        }
+        let error = Status::failed_precondition(format!("The interposer ends the work on `{object}`."));
+        state.end(work, Some(error));
+        true
+    }
+}
+
+/// An operation that waits behind a statement of which the work is not done.
+#[derive(Debug)]
+pub(super) struct HeldDdl {
+    name: String,
+    request: UpdateDatabaseDdlRequest,
+    /// When each statement that is done was done.
+    applied: Vec<Timestamp>,
+    /// What the statement creates that the operation waits behind.
+    object: String,
+}
+
+impl State {
+    /// Runs statements until the end, a refusal, or one whose work is held.
+    fn proceed(&mut self, rules: &DdlRules, mut work: HeldDdl) -> Result<Operation, Refusal> {
+        while let Some(statement) = work.request.statements.get(work.applied.len()) {
+            let at = timestamp(self.now());
+            let database = self.database(&work.request.database)?;
+            let ran = match rules.refusal(statement, DdlStage::Operation) {
+                Some(status) => Err(status),
+                None => database.run(statement).map_err(|refusal| refusal.status),
+            };
+            if let Err(status) = ran {
+                return Ok(self.end(work, Some(status)));
+            }
+            if let Some(object) = rules.take_held(statement) {
+                let mut schema = Schema::clone(&database.schema);
+                schema.set_unfinished(&object, true);
+                database.schema = Arc::new(schema);
+                work.object = object;
+                let operation = work.operation(None);
+                self.operations
+                    .insert(operation.name.clone().into(), operation.clone());
+                self.held.push(work);
+                return Ok(operation);
+            }
+            work.applied.push(at);
+        }
+        Ok(self.end(work, None))
+    }
+
+    fn end(&mut self, work: HeldDdl, error: Option<Status>) -> Operation {
         let result = match error {
             Some(status) => operation::Result::Error(rpc::Status {
                 code: status.code().into(),
@@ -110,18 +172,36 @@ impl Null {
             }),
             None => operation::Result::Response(any("google.protobuf.Empty", Vec::new())),
         };
-        let kind = "google.spanner.admin.database.v1.UpdateDatabaseDdlMetadata";
-        let metadata = Some(any(kind, metadata.encode_to_vec()));
-        let operation = Operation {
-            name,
-            metadata,
-            done: true,
-            result: Some(result),
-        };
-        state
-            .operations
+        let operation = work.operation(Some(result));
+        self.operations
             .insert(operation.name.clone().into(), operation.clone());
-        Ok(operation)
+        operation
+    }
+}
+
+impl HeldDdl {
+    /// As it is told: done if it has a result.
+    fn operation(&self, result: Option<operation::Result>) -> Operation {
+        let metadata = UpdateDatabaseDdlMetadata {
+            database: self.request.database.clone(),
+            statements: self.request.statements.clone(),
+            commit_timestamps: self.applied.clone(),
+            ..UpdateDatabaseDdlMetadata::default()
+        };
+        let kind = "google.spanner.admin.database.v1.UpdateDatabaseDdlMetadata";
+        Operation {
+            name: self.name.clone(),
+            metadata: Some(any(kind, metadata.encode_to_vec())),
+            done: result.is_some(),
+            result,
+        }
+    }
+}
+
+fn any(kind: &str, value: Vec<u8>) -> prost_types::Any {
+    prost_types::Any {
+        type_url: format!("type.googleapis.com/{kind}"),
+        value,
     }
 }
 
