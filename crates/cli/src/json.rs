@@ -11,6 +11,7 @@ use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::TableVerdict;
 
+use crate::clock::now_us;
 use crate::rates::Rates;
 use crate::usage;
 
@@ -34,7 +35,7 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot) -> Value {
         .map(|(table, reason)| json!({"table": table.table, "reason": reason.to_string()}))
         .collect();
     let findings: Vec<Value> = snapshot.findings.iter().map(finding).collect();
-    json!({"event": "end", "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
+    json!({"event": "end", "at_us": now_us(), "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
         "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
 }
 
@@ -46,7 +47,7 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, snapshot: Option<&
         .map(finding)
         .collect();
     let position = snapshot.map(|snapshot| &snapshot.position);
-    json!({"event": "end", "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
+    json!({"event": "end", "at_us": now_us(), "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
         "position": position, "stopped": [], "findings": findings, "process": usage::report()})
 }
 
@@ -75,20 +76,21 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
         "process_id": std::process::id(),
         "at_us": at_us,
         "age_seconds": 0,
+        "end": null,
         "phase": snapshot.phase,
         "caught_up": snapshot.caught_up,
         "rows_estimate": sum(rows_expected),
         "rows_loaded": sum(|table| table.rows_loaded),
-        "rows_per_second": rates.rows,
+        "rows_per_second": rounded(rates.rows),
         "bytes_loaded": sum(|table| table.bytes_loaded),
-        "bytes_per_second": rates.bytes,
+        "bytes_per_second": rounded(rates.bytes),
         "eta_seconds": rates.eta_seconds,
         "capture": {"transactions": snapshot.captured_transactions, "bytes": snapshot.captured_bytes,
             "sequence": snapshot.captured_sequence, "last_transaction": snapshot.captured_transaction,
-            "transactions_per_second": rates.captured, "bytes_per_second": rates.captured_bytes},
+            "transactions_per_second": rounded(rates.captured), "bytes_per_second": rounded(rates.captured_bytes)},
         "apply": {"transactions": snapshot.applied_transactions, "changes": snapshot.applied_changes,
             "sequence": snapshot.applied_sequence, "position": snapshot.position,
-            "transactions_per_second": rates.applied, "capture_ratio": rates.ratio(), "aborted_commits": snapshot.aborted},
+            "transactions_per_second": rounded(rates.applied), "capture_ratio": rates.ratio().map(rounded), "aborted_commits": snapshot.aborted},
         "lag": {"transactions": rates.lag_transactions, "seconds": rates.lag_seconds, "bytes": rates.lag_bytes,
             "seconds_to_catch_up": rates.catch_up_seconds},
         "log": {"bytes": snapshot.log_bytes, "budget_bytes": snapshot.log_budget_bytes,
@@ -102,6 +104,11 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
         "findings": findings,
         "findings_more": snapshot.findings_more,
     })
+}
+
+/// A rate as it is told: more digits would only change at every look.
+fn rounded(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
 }
 
 /// Takes the tables of a group back to the start in a status that was written before they were emptied. By name: another run may
@@ -146,8 +153,8 @@ fn rows_expected(table: &TableProgress) -> u64 {
 fn tables(tables: &[TableProgress], rates: &Rates) -> Vec<Value> {
     let one = |(index, table): (usize, &TableProgress)| {
         json!({"name": table.name, "group": table.group, "phase": table.phase.word(), "rows_estimate": rows_expected(table),
-            "rows_loaded": table.rows_loaded, "rows_per_second": rates.table_rows(index), "bytes_loaded": table.bytes_loaded,
-            "bytes_per_second": rates.table_bytes(index), "eta_seconds": rates.table_eta(index), "stopped": table.stopped})
+            "rows_loaded": table.rows_loaded, "rows_per_second": rounded(rates.table_rows(index)), "bytes_loaded": table.bytes_loaded,
+            "bytes_per_second": rounded(rates.table_bytes(index)), "eta_seconds": rates.table_eta(index), "stopped": table.stopped})
     };
     tables.iter().enumerate().map(one).collect()
 }

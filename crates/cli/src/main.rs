@@ -1,6 +1,7 @@
 //! The spanferry command: arguments, configuration, rendering and exit codes.
 
 mod args;
+mod change;
 mod clock;
 mod command;
 mod comparison;
@@ -9,6 +10,7 @@ mod interrupt;
 mod json;
 mod monitor;
 mod nearest;
+mod preparation;
 mod probe;
 mod prompt;
 mod quantity;

@@ -13,14 +13,16 @@ use crate::clock::now_us;
 use crate::rates::Meter;
 use crate::screen::Screen;
 use crate::state_dir::{STATUS, StateDir};
-use crate::{json, render, standing};
+use crate::{change, json, render, standing};
 
 /// How often status.json and the bars are renewed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest silence towards a program, in which nothing changes.
+const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(10);
 /// How often a plain line is printed while nothing else changes.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows progress until `stop`; then writes the last status. The findings at the places `said` were printed already.
+/// Shows progress until `stop`; then writes the last status and returns it. The findings at the places `said` were printed already.
 pub(crate) async fn watch(
     progress: Arc<Progress>,
     state: Arc<StateDir>,
@@ -28,15 +30,16 @@ pub(crate) async fn watch(
     screen: Arc<Screen>,
     said: Range<usize>,
     stop: StopSignal,
-) {
+) -> Value {
     let mut monitor = Monitor::new(output, screen, said);
     monitor.look(&progress, &state, true);
     while stop.pause(LOOK_INTERVAL).await {
         monitor.look(&progress, &state, true);
     }
-    monitor.look(&progress, &state, false);
+    let last = monitor.look(&progress, &state, false);
     // What it showed last stays readable above the closing lines.
     monitor.screen.close();
+    last
 }
 
 struct Monitor {
@@ -46,6 +49,8 @@ struct Monitor {
     screen: Arc<Screen>,
     said_at: Instant,
     phases_said: String,
+    /// The status that a program knows; null before the first.
+    told: Value,
     findings: usize,
     findings_said: Range<usize>,
 }
@@ -58,12 +63,13 @@ impl Monitor {
             screen,
             said_at: Instant::now(),
             phases_said: String::new(),
+            told: Value::Null,
             findings: 0,
             findings_said,
         }
     }
 
-    fn look(&mut self, progress: &Progress, state: &StateDir, running: bool) {
+    fn look(&mut self, progress: &Progress, state: &StateDir, running: bool) -> Value {
         let snapshot = progress.snapshot();
         let rates = self.meter.look(&snapshot);
         let mut status = json::status(&snapshot, &rates, now_us());
@@ -76,12 +82,13 @@ impl Monitor {
         }
         self.show_findings(&snapshot);
         match self.output {
-            Output::Json => render::say_json(&json!({"event": "progress", "status": status})),
+            Output::Json => self.say_change(&status, running),
             Output::Text if self.screen.is_drawn() => {
                 self.screen.draw(screen_text(&status, render::terminal_size()));
             }
             Output::Text => self.show_line(&status, running),
         }
+        status
     }
 
     fn show_findings(&mut self, snapshot: &Snapshot) {
@@ -98,12 +105,27 @@ impl Monitor {
         self.findings = snapshot.findings.len();
     }
 
+    /// The whole status first and last, in between what has changed.
+    fn say_change(&mut self, status: &Value, running: bool) {
+        let known = std::mem::replace(&mut self.told, status.clone());
+        if known.is_null() || !running {
+            render::say_json(&json!({"event": "status", "status": status}));
+            return;
+        }
+        let is_silent = self.said_at.elapsed() >= SIGN_OF_LIFE_INTERVAL;
+        let changed = change::changed(&known, status);
+        if let Some(changed) = changed.or_else(|| is_silent.then(|| change::time(status))) {
+            render::say_json(&json!({"event": "progress", "changed": changed}));
+            self.said_at = Instant::now();
+        }
+    }
+
     fn show_line(&mut self, status: &Value, running: bool) {
         let phases = standing::phases(status);
         if phases == self.phases_said && self.said_at.elapsed() < LINE_INTERVAL && running {
             return;
         }
-        render::tell(&standing::line(status));
+        render::tell_now(&standing::line(status));
         self.phases_said = phases;
         self.said_at = Instant::now();
     }

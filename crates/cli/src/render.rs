@@ -9,6 +9,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Subject};
 
+use crate::clock::{now_us, utc};
 use crate::fit::fitted;
 use crate::json;
 
@@ -34,6 +35,19 @@ pub(crate) fn tell(text: &str) {
     let text = fitted(text, std::io::stderr());
     let mut out = std::io::stderr().lock();
     let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Writes a line of progress to standard error, with the time unless a person watches it come.
+pub(crate) fn tell_now(text: &str) {
+    tell(&timed(text));
+}
+
+/// A text with the time before it, where standard error is a pipe or a file.
+fn timed(text: &str) -> String {
+    if std::io::stderr().is_terminal() {
+        return text.to_owned();
+    }
+    format!("{} {text}", utc(now_us()))
 }
 
 /// A text in a colour, which [`say`] and [`tell`] take away where it is not wanted.

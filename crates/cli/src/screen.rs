@@ -53,16 +53,20 @@ impl Screen {
         }
     }
 
-    /// Tells a line that stays, on standard error.
+    /// Tells a line that stays, on standard error; with the time where nothing is drawn.
     pub(crate) fn tell(&self, line: &str) {
-        self.above(|| render::tell(line));
+        self.above(|| render::tell_now(line));
     }
 
     /// Leaves what was drawn last, and the terminal as it was. Once closed, nothing is drawn any more.
     pub(crate) fn close(&self) {
         // A second time would draw it over what was said since.
         if let Some(drawn) = self.drawn.as_ref().filter(|drawn| !drawn.is_finished()) {
-            drawn.abandon();
+            if drawn.message().is_empty() {
+                drawn.finish_and_clear();
+            } else {
+                drawn.abandon();
+            }
         }
         self.give_echo_back();
     }

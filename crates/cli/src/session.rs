@@ -14,6 +14,7 @@ use spanferry_core::source::{CheckRequest, SchemaSource};
 use spanferry_core::target::{ControlState, Target, TargetDescription};
 use spanferry_core::target_schema::Dialect;
 use spanferry_engine::prepare::check_empty;
+use spanferry_engine::progress::Progress;
 use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
@@ -34,6 +35,8 @@ const LOG_BYTES_MIN: u64 = 1 << 30;
 pub(crate) struct Session {
     pub(crate) source: Arc<MysqlSource>,
     pub(crate) target: Arc<SpannerTarget>,
+    /// What the command is doing, and later the counters of the migration.
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// What is to be migrated, and everything that was found.
@@ -75,11 +78,13 @@ impl Session {
         Ok(Session {
             source: Arc::new(source),
             target: connect_target(settings)?,
+            progress: Arc::new(Progress::new(Vec::new())),
         })
     }
 
     /// Reads the schema, converts it and gathers what `check` finds at both ends. Writes nothing.
     pub(crate) async fn plan(&self, settings: &Settings) -> Result<Plan, Failure> {
+        self.progress.step("reading the source's schema");
         let catalog = self.source.catalog().await?;
         let selected: Vec<_> = catalog
             .tables
@@ -96,6 +101,7 @@ impl Session {
             let schema = &settings.need_source()?.schema;
             return Err(nothing_selected(settings, schema, &tables));
         }
+        self.progress.step("looking at the target");
         let found = self.describe().await?;
         let database_missing = found.is_none();
         let description = found.unwrap_or_else(|| self.empty_target(settings));
@@ -111,6 +117,7 @@ impl Session {
             server_id: self.source.server_id(),
             sessions: settings.source_connections as usize,
         };
+        self.progress.step("checking the source");
         let mut mapped = mapping::map(selected, &options);
         let mut findings = self.source.check(&request).await?;
         findings.append(&mut mapped.findings);

@@ -1,7 +1,8 @@
 //! The state directory: the change log, the run's log, status, findings and report; no secrets.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub(crate) const MIGRATE: &str = "migrate";
 const LOG: &str = "log";
 /// Figures of the last run in it, for `status`.
 pub(crate) const STATUS: &str = "status.json";
+/// How the last run ended.
+pub(crate) const REPORT: &str = "report.json";
 /// Files in it that describe a run which has not been ended.
 const RUN_FILES: [&str; 2] = [STATUS, run_file::NAME];
 
@@ -56,16 +59,19 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Owner {
     /// Its process id; 0 if it has not written it yet.
     pub(crate) process_id: u32,
-    /// What it does; empty if it has not written it yet.
+    /// Its verb; empty if it has not written it yet.
     pub(crate) verb: String,
+    /// What it is doing before it writes `status.json`; empty afterwards.
+    pub(crate) step: String,
 }
 
 /// A locked state directory. The lock goes with the process.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     directory: PrivateDir,
-    /// Held, never read: closing it would give the lock up.
-    _lock: File,
+    /// Closing it would give the lock up. It holds who we are, for `status`.
+    lock: File,
+    verb: String,
 }
 
 impl StateDir {
@@ -81,11 +87,13 @@ impl StateDir {
         let lock = directory.open_or_create(LOCK)?;
         match lock_patiently(&lock) {
             Ok(()) => {
-                note_owner(&lock, verb).map_err(disk_failed(path, unlocked))?;
-                Ok(StateDir {
+                let state = StateDir {
                     directory,
-                    _lock: lock,
-                })
+                    lock,
+                    verb: verb.to_owned(),
+                };
+                state.note_owner("").map_err(disk_failed(path, unlocked))?;
+                Ok(state)
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let text = "another process is using this state directory";
@@ -112,11 +120,27 @@ impl StateDir {
         let mut text = String::new();
         lock.read_to_string(&mut text)
             .map_err(disk_failed(&directory.path().join(LOCK), "cannot be read"))?;
-        let (process_id, verb) = text.trim().split_once(' ').unwrap_or_default();
+        let mut words = text.trim().splitn(3, ' ');
+        let process_id = words.next().and_then(|word| word.parse().ok());
         Ok(Some(Owner {
-            process_id: process_id.parse().unwrap_or(0),
-            verb: verb.to_owned(),
+            process_id: process_id.unwrap_or(0),
+            verb: words.next().unwrap_or_default().to_owned(),
+            step: words.next().unwrap_or_default().to_owned(),
         }))
+    }
+
+    /// Tells `status` what this process is doing; empty once `status.json` says it.
+    pub(crate) fn note_step(&self, step: &str) {
+        if let Err(error) = self.note_owner(step) {
+            tracing::warn!(%error, "the step cannot be written into the lock file");
+        }
+    }
+
+    fn note_owner(&self, step: &str) -> std::io::Result<()> {
+        let text = format!("{} {} {step}", std::process::id(), self.verb);
+        // Never empty, so that a look in between finds the process.
+        self.lock.write_all_at(text.as_bytes(), 0)?;
+        self.lock.set_len(text.len() as u64)
     }
 
     /// Where it is.
@@ -195,12 +219,6 @@ pub(crate) fn disk_failed(path: &Path, what: &'static str) -> impl Fn(std::io::E
     move |cause| Failure::new(code::DISK_FAILED, Class::StopMigration, object.clone(), what).caused_by(cause)
 }
 
-/// Writes who we are into the lock file, for `status`.
-fn note_owner(mut lock: &File, verb: &str) -> std::io::Result<()> {
-    lock.set_len(0)?;
-    lock.write_all(format!("{} {verb}", std::process::id()).as_bytes())
-}
-
 /// Whether a file of a log is a whole segment: one under another ending was being made when a process died.
 fn is_segment(name: &str) -> bool {
     name.starts_with("segment-") && name.strip_suffix(".log").is_some()
@@ -273,8 +291,14 @@ mod tests {
         let held = starting.join().unwrap().unwrap();
         let owner = StateDir::owner(&directory).unwrap().unwrap();
         assert_eq!(
-            (owner.process_id, owner.verb.as_str()),
-            (std::process::id(), MIGRATE)
+            (owner.process_id, owner.verb.as_str(), owner.step.as_str()),
+            (std::process::id(), MIGRATE, "")
+        );
+        held.note_step("creating tables, 50 of 900");
+        let owner = StateDir::owner(&directory).unwrap().unwrap();
+        assert_eq!(
+            (owner.verb.as_str(), owner.step.as_str()),
+            (MIGRATE, "creating tables, 50 of 900")
         );
         // One that is held is refused after a moment.
         let second = StateDir::lock(&path, MIGRATE).unwrap_err();
@@ -300,7 +324,7 @@ mod tests {
         refused(StateDir::owner(&directory).map(drop));
         unlink(LOCK);
         let state = StateDir::lock(&path, MIGRATE).unwrap();
-        for name in [STATUS, run_file::NAME, "report.json"] {
+        for name in [STATUS, run_file::NAME, REPORT] {
             link(name);
             link(&format!("{name}.new"));
             state.write(name, b"new").unwrap();

@@ -129,6 +129,21 @@ impl Progress {
         }
     }
 
+    /// Says what the process is doing, for people.
+    pub fn step(&self, what: impl Into<String>) {
+        self.update(|state| state.phase = what.into());
+    }
+
+    /// The same of work that has parts: `creating tables, 50 of 900`.
+    pub fn step_of(&self, what: &str, done: usize, of: usize) {
+        self.step(format!("{what}, {done} of {of}"));
+    }
+
+    /// Takes in the tables, once they are known. Table ids are places in this list.
+    pub fn begin(&self, tables: Vec<TableProgress>) {
+        self.update(|state| state.tables = tables);
+    }
+
     /// Changes the counters; `change` must be quick.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.state.lock().expect("no task panics while it counts"));

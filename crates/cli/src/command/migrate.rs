@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
@@ -25,15 +25,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{Output, StopWhenName};
 use crate::command::{check, dry_run};
 use crate::interrupt::{or_interrupted, stop_on_signal, unless_stopped};
+use crate::preparation::Preparation;
 use crate::run_file::{self, RunFile, source_name};
 use crate::screen::Screen;
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
-use crate::state_dir::{MIGRATE, StateDir};
+use crate::state_dir::{MIGRATE, REPORT, STATUS, StateDir};
 use crate::{json, monitor, render, run_log};
-
-/// The final report's name in the state directory.
-const REPORT: &str = "report.json";
 
 /// Runs or resumes a migration; the exit status says how it ended.
 pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
@@ -61,8 +59,14 @@ async fn migrate(
     screen: &Arc<Screen>,
     interrupt: StopSignal,
 ) -> Result<u8, Failure> {
-    let planned = unless_stopped(MIGRATE, &interrupt, session.plan(settings)).await;
-    let mut plan = planned.inspect_err(ends)?;
+    let preparation = Preparation {
+        progress: &session.progress,
+        screen,
+        output: settings.output,
+        state: Some(state),
+    };
+    let planned = preparation.show(unless_stopped(MIGRATE, &interrupt, session.plan(settings)));
+    let mut plan = planned.await.inspect_err(|failure| not_begun(failure, state))?;
     keep_to_known_tables(&mut plan);
     let gone = gone_tables(&plan);
     let resumes = plan.control.is_some();
@@ -73,14 +77,16 @@ async fn migrate(
         .find(|finding| !resumes || finding.subject.table.is_none());
     let reported = !resumes || refusal.is_some();
     if reported {
-        report(&plan, settings);
+        screen.above(|| report(&plan, settings));
     }
     if let Some(finding) = refusal {
         return refuse(finding, settings, state);
     }
-    let (prepared, progress) = start(session, settings, state, &mut plan)
+    let prepared = preparation
+        .show(start(session, settings, state, &mut plan, &interrupt))
         .await
-        .inspect_err(ends)?;
+        .inspect_err(|failure| not_begun(failure, state))?;
+    let progress = Arc::clone(&session.progress);
     let (said, unsaid) = plan
         .findings
         .into_iter()
@@ -91,7 +97,7 @@ async fn migrate(
         tell_resumed(said.len(), settings);
     }
     let shown = StopSignal::new();
-    let watcher = tokio::spawn(monitor::watch(
+    let watched = tokio::spawn(monitor::watch(
         Arc::clone(&progress),
         Arc::clone(state),
         settings.output,
@@ -103,16 +109,16 @@ async fn migrate(
         .run()
         .await;
     shown.request();
-    watcher
+    let last = watched
         .await
         .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
     let mut outcome = match ended {
         Ok(outcome) => outcome,
-        Err(failure) => return fail(failure, &progress, settings, state),
+        Err(failure) => return fail(failure, &progress, last, settings, state),
     };
     outcome.stopped.extend(gone);
     outcome.not_carried.retain(|table| settings.selects(table));
-    conclude(&outcome, &progress, settings, state)?;
+    conclude(&outcome, &progress, last, settings, state)?;
     Ok(outcome.exit_status())
 }
 
@@ -211,14 +217,15 @@ async fn start(
     settings: &Settings,
     state: &Arc<StateDir>,
     plan: &mut Plan,
-) -> Result<(Prepared<DiskLog, SpannerTarget>, Arc<Progress>), Failure> {
+    interrupt: &StopSignal,
+) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
     let (known, run) = (RunFile::expect_unbound_or_same(settings)?, RunFile::of(settings)?);
     let is_unbound = known.is_none();
     if is_unbound {
         // Bound before anything is written: a crash must not leave the change log to a start for another target.
         run.write(state)?;
     }
-    let started = set_up(session, settings, state, plan).await;
+    let started = unless_stopped(MIGRATE, interrupt, set_up(session, settings, state, plan)).await;
     match &started {
         Ok(_) if known.as_ref() != Some(&run) => run.write(state)?,
         Err(_) if is_unbound && is_left_unbound(plan, state, &session.target).await => {
@@ -252,8 +259,9 @@ async fn set_up(
     settings: &Settings,
     state: &Arc<StateDir>,
     plan: &mut Plan,
-) -> Result<(Prepared<DiskLog, SpannerTarget>, Arc<Progress>), Failure> {
+) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
     if plan.database_missing {
+        session.progress.step("creating the database");
         kill_point("before database", "");
         session.target.create_database(plan.description.dialect).await?;
         kill_point("after database", "");
@@ -268,7 +276,8 @@ async fn set_up(
     let logs = state.logs(settings.log_budget)?;
     let target = Arc::clone(&session.target);
     let plans = std::mem::take(&mut plan.plans);
-    prepare(session.source.as_ref(), target, &logs, plans, &options).await
+    let source = session.source.as_ref();
+    prepare(source, target, &logs, plans, &options, &session.progress).await
 }
 
 /// Tells the run's log why the migration ends.
@@ -276,19 +285,42 @@ fn ends(failure: &Failure) {
     tracing::error!(code = %failure.code, failure = %failure.for_log(), "the migration ends");
 }
 
+/// Leaves the report of a run that failed before it had begun; `main` tells a person why.
+fn not_begun(failure: &Failure, state: &StateDir) {
+    ends(failure);
+    let event = json::end_of_failed(failure, failure.code.exit().status(), None);
+    if let Err(unwritten) = state.write(REPORT, event.to_string().as_bytes()) {
+        tracing::error!(failure = %unwritten.for_log(), "the report cannot be written");
+    }
+}
+
 /// Ends a run that had begun, with its report; `main` tells a person why.
-fn fail(failure: Failure, progress: &Progress, settings: &Settings, state: &StateDir) -> Result<u8, Failure> {
+fn fail(
+    failure: Failure,
+    progress: &Progress,
+    status: Value,
+    settings: &Settings,
+    state: &StateDir,
+) -> Result<u8, Failure> {
     ends(&failure);
-    let status = failure.code.exit().status();
-    let event = json::end_of_failed(&failure, status, Some(&progress.snapshot()));
-    state.write(REPORT, event.to_string().as_bytes())?;
+    let exit_status = failure.code.exit().status();
+    let event = json::end_of_failed(&failure, exit_status, Some(&progress.snapshot()));
+    write_end(&event, status, state)?;
     match settings.output {
         Output::Text => Err(failure),
         Output::Json => {
             render::say_json(&event);
-            Ok(status)
+            Ok(exit_status)
         }
     }
+}
+
+/// Leaves the report, and in the last status why and when it ended.
+fn write_end(event: &Value, mut status: Value, state: &StateDir) -> Result<(), Failure> {
+    state.write(REPORT, event.to_string().as_bytes())?;
+    status["end"] = json!({"at_us": event["at_us"], "exit_status": event["exit_status"],
+        "interrupted": event["interrupted"], "error": event["error"]});
+    state.write(STATUS, status.to_string().as_bytes())
 }
 
 /// On a resume the plan keeps to the tables that the migration knows; others are told, not taken.
@@ -347,12 +379,13 @@ pub(crate) fn renumber(plans: &mut [Arc<spanferry_core::plan::TablePlan>]) {
 fn conclude(
     outcome: &Outcome,
     progress: &Progress,
+    status: Value,
     settings: &Settings,
     state: &StateDir,
 ) -> Result<(), Failure> {
     let snapshot = progress.snapshot();
     let ended = json::end(outcome, &snapshot);
-    state.write(REPORT, ended.to_string().as_bytes())?;
+    write_end(&ended, status, state)?;
     if settings.output == Output::Json {
         render::say_json(&ended);
         return Ok(());

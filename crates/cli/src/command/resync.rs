@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 
 use crate::args::{Output, ResyncArgs};
@@ -52,7 +53,8 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     renumber(&mut all);
     let empty = async {
         let (source, target) = (session.source.as_ref(), Arc::clone(&session.target));
-        let (prepared, _progress) = prepare(source, target, &logs, all, &options).await?;
+        let progress = Arc::new(Progress::default());
+        let prepared = prepare(source, target, &logs, all, &options, &progress).await?;
         resync(&prepared, table.group).await
     };
     or_interrupted("resync", empty).await?;

@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Subject;
+use spanferry_engine::progress::Snapshot;
 use spanferry_private_dir::PrivateDir;
 
 use crate::args::Output;
-use crate::clock::now_us;
+use crate::clock::{now_us, utc};
+use crate::rates::Rates;
 use crate::settings::Settings;
-use crate::state_dir::{MIGRATE, Owner, STATUS, StateDir};
-use crate::{render, run_file::RunFile, standing};
+use crate::state_dir::{MIGRATE, Owner, REPORT, STATUS, StateDir};
+use crate::{json, render, run_file::RunFile, standing};
 
 /// A running process renews its figures every second; older ones than this are told as old.
 const STALE: Duration = Duration::from_secs(5);
@@ -21,19 +23,18 @@ const FINDINGS_SHOWN_MAX: usize = 20;
 
 /// Prints the last status; exit status 0 if there is one.
 pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
-    let object = settings.state_dir.display().to_string();
-    let none = || {
-        let text = "no migration has run with this state directory";
-        Failure::new(code::USAGE, Class::StopMigration, object.clone(), text)
-            .hint("Name the migration's own directory with `--state-dir`.")
+    let Some(directory) = PrivateDir::open(&settings.state_dir)? else {
+        return Err(no_migration(
+            settings,
+            "no migration has run with this state directory",
+        ));
     };
-    let directory = PrivateDir::open(&settings.state_dir)?.ok_or_else(none)?;
-    let text = directory.read(STATUS)?.ok_or_else(none)?;
-    let mut status: Value = serde_json::from_slice(&text).map_err(|cause| {
-        let text = "its status is not of this release";
-        Failure::new(code::STATE_FOREIGN, Class::StopMigration, object.clone(), text).caused_by(cause)
-    })?;
     let owner = StateDir::owner(&directory)?;
+    let mut status = match (directory.read(STATUS)?, &owner) {
+        (Some(text), _) => parse(&text, settings)?,
+        (None, Some(owner)) => without_figures(owner),
+        (None, None) => return Err(never_begun(&directory, settings)),
+    };
     settle(&mut status, owner.as_ref(), now_us());
     if settings.output == Output::Json {
         render::say_json(&status);
@@ -45,6 +46,70 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
         render::say(&line);
     }
     Ok(0)
+}
+
+fn parse(text: &[u8], settings: &Settings) -> Result<Value, Failure> {
+    serde_json::from_slice(text).map_err(|cause| {
+        let object = settings.state_dir.display().to_string();
+        let text = "its status is not of this release";
+        Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, text).caused_by(cause)
+    })
+}
+
+/// The status of a process that has not written one yet.
+fn without_figures(owner: &Owner) -> Value {
+    let mut status = json::status(&Snapshot::default(), &Rates::default(), now_us());
+    status["process_id"] = json!(owner.process_id);
+    // As an earlier one would have left it.
+    status["state"] = json!("ended");
+    status
+}
+
+fn no_migration(settings: &Settings, text: &str) -> Failure {
+    let object = settings.state_dir.display().to_string();
+    Failure::new(code::USAGE, Class::StopMigration, object, text)
+        .hint("Name the migration's own directory with `--state-dir`.")
+}
+
+/// No migration has begun here; what the last start ended with is said if there was one.
+fn never_begun(directory: &PrivateDir, settings: &Settings) -> Failure {
+    let nothing = || no_migration(settings, "no migration has run with this state directory");
+    let report = match directory.read(REPORT) {
+        Ok(report) => report,
+        Err(error) => return error.into(),
+    };
+    let event = report.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let Some(event) = event.filter(|event| !event["error"].is_null()) else {
+        return nothing();
+    };
+    let text = format!(
+        "no migration has begun with this state directory; the last start ended at {} {}",
+        utc(event["at_us"].as_u64().unwrap_or(0)),
+        why(&event, false)
+    );
+    no_migration(settings, &text).hint("Correct that, and run `spanferry migrate` again.")
+}
+
+/// Why a run ended, from its end as it was recorded.
+fn why(end: &Value, caught_up: bool) -> String {
+    let error = &end["error"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if end["interrupted"] == true {
+        return "by an interrupt".to_owned();
+    }
+    if error.is_null() && caught_up {
+        return "because it had caught up, as asked for".to_owned();
+    }
+    if error.is_null() {
+        return "because every group of tables had stopped".to_owned();
+    }
+    let object = text(&error["object"]);
+    let at = if object.is_empty() {
+        object
+    } else {
+        format!("{object}: ")
+    };
+    format!("with {}: {at}{}", text(&error["code"]), text(&error["message"]))
 }
 
 /// Brings what a process wrote up to now: whether that process still lives, and how old its figures are. Rates of a process
@@ -62,6 +127,10 @@ fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
     status["age_seconds"] =
         json!(now_us.saturating_sub(status["at_us"].as_u64().unwrap_or(now_us)) / 1_000_000);
     status["state"] = json!(state);
+    if let Some(owner) = owner.filter(|_| state != "running") {
+        // What was done by the process that wrote the figures is not what this one does.
+        status["phase"] = json!(owner.step);
+    }
     status["running"] = json!(matches!(state, "running" | "starting"));
     if state == "running" {
         return;
@@ -88,26 +157,49 @@ fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
 
 fn lines(status: &Value, run: Option<&RunFile>, verb: Option<&str>, columns: usize) -> Vec<String> {
     let age = Duration::from_secs(status["age_seconds"].as_u64().unwrap_or(0));
-    let old = format!("the figures are {} old", render::span(age));
+    let old = match status["tables"].as_array() {
+        Some(tables) if tables.is_empty() => "there are no figures yet".to_owned(),
+        Some(_) | None => format!("the figures are {} old", render::span(age)),
+    };
+    let step = |before: &str| match status["phase"].as_str() {
+        Some(step) if !step.is_empty() => format!("{before}{step}"),
+        Some(_) | None => String::new(),
+    };
     let what = match status["state"].as_str() {
         Some("running") if age < STALE => "running".to_owned(),
         Some("running") => format!("running, but silent: {old}"),
-        Some("starting") => format!("a new `migrate` is starting; {old}"),
+        Some("starting") => format!("a new `migrate` is starting{}; {old}", step(": ")),
         Some("busy") => format!(
-            "not migrating; `{}` is at work in the state directory; {old}",
+            "not migrating: `{}` is using the state directory; {old}",
             verb.unwrap_or_default()
         ),
         Some("killed") => {
             format!("not running: the process was killed or crashed; {old}; the same command resumes")
         }
-        _ => format!("not running; {old}"),
+        _ if status["end"].is_null() => format!("not running; {old}"),
+        _ => ended(status, age),
     };
     let mut lines: Vec<String> = run.map(RunFile::title).into_iter().collect();
     lines.push(what);
+    if status["tables"].as_array().is_some_and(Vec::is_empty) {
+        return lines;
+    }
     lines.extend(standing::summary(status));
     lines.extend(standing::tables(status, columns));
     lines.extend(findings(status));
     lines
+}
+
+/// When and why a run ended.
+fn ended(status: &Value, age: Duration) -> String {
+    let end = &status["end"];
+    let at = utc(end["at_us"].as_u64().unwrap_or(0));
+    let exit_status = end["exit_status"].as_u64().unwrap_or(0);
+    let ago = render::span(age);
+    format!(
+        "not running: it ended at {at} ({ago} ago) {}; exit status {exit_status}",
+        why(end, status["caught_up"] == true)
+    )
 }
 
 /// The findings that ask for something, the worst first, and the number of the others.
@@ -164,6 +256,11 @@ mod tests {
         let owner = owner.map(|(process_id, verb)| Owner {
             process_id,
             verb: verb.to_owned(),
+            step: if verb == MIGRATE {
+                "checking the source".to_owned()
+            } else {
+                String::new()
+            },
         });
         settle(&mut status, owner.as_ref(), 13_000_000);
         assert_eq!(
@@ -202,6 +299,51 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_has_ended_tells_when_and_why() {
+        let check = |interrupted: bool, error: Value, caught_up: bool, expected: &str| {
+            let status = json!({"state": "ended", "caught_up": caught_up, "tables": [],
+                "end": {"at_us": 1_785_414_896_000_000_u64, "exit_status": 4, "interrupted": interrupted, "error": error},
+                "age_seconds": 75});
+            let told = format!(
+                "not running: it ended at 2026-07-30T12:34:56Z (1m15s ago) {expected}; exit status 4"
+            );
+            assert_eq!(lines(&status, None, None, 80), [told]);
+        };
+        check(true, Value::Null, false, "by an interrupt");
+        check(false, Value::Null, true, "because it had caught up, as asked for");
+        check(
+            false,
+            Value::Null,
+            false,
+            "because every group of tables had stopped",
+        );
+        let failure = Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", "it is gone");
+        check(
+            false,
+            json::failure(&failure),
+            true,
+            "with SF-5008: source: it is gone",
+        );
+    }
+
+    #[test]
+    fn a_start_shows_its_step_before_there_are_figures() {
+        let owner = Owner {
+            process_id: 7,
+            verb: MIGRATE.to_owned(),
+            step: "creating tables, 50 of 900".to_owned(),
+        };
+        let mut status = without_figures(&owner);
+        settle(&mut status, Some(&owner), now_us());
+        assert_eq!(
+            (&status["state"], &status["running"]),
+            (&json!("starting"), &json!(true))
+        );
+        let told = "a new `migrate` is starting: creating tables, 50 of 900; there are no figures yet";
+        assert_eq!(lines(&status, None, Some(MIGRATE), 80), [told]);
+    }
+
+    #[test]
     fn a_process_that_is_gone_is_never_shown_as_running() {
         check(
             "running",
@@ -216,10 +358,10 @@ mod tests {
             "not running: the process was killed or crashed; the figures are 12s old; the same command resumes",
         );
         check("ended", None, "ended", "not running; the figures are 12s old");
-        let starting = "a new `migrate` is starting; the figures are 12s old";
+        let starting = "a new `migrate` is starting: checking the source; the figures are 12s old";
         check("running", Some((8, "migrate")), "starting", starting);
         check("ended", Some((7, "migrate")), "starting", starting);
-        let busy = "not migrating; `resync` is at work in the state directory; the figures are 12s old";
+        let busy = "not migrating: `resync` is using the state directory; the figures are 12s old";
         check("ended", Some((8, "resync")), "busy", busy);
         check("running", Some((8, "resync")), "busy", busy);
     }

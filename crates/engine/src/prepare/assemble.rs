@@ -30,10 +30,10 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
     plans: Vec<Arc<TablePlan>>,
     options: &PrepareOptions,
     dialect: Dialect,
-) -> Result<(Prepared<L, T>, Arc<Progress>), Failure> {
-    let progress = Arc::new(Progress::new(
-        plans.iter().map(|plan| table_progress(plan, &start)).collect(),
-    ));
+    progress: &Arc<Progress>,
+) -> Result<Prepared<L, T>, Failure> {
+    progress.step("recording the tables");
+    progress.begin(plans.iter().map(|plan| table_progress(plan, &start)).collect());
     progress.update(|state| {
         state.applied_sequence = start.main.key.sequence.0;
         state.position = start.reached.position.to_string();
@@ -48,15 +48,15 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
         target,
         gate,
         stop: StopSignal::new(),
-        progress: Arc::clone(&progress),
+        progress: Arc::clone(progress),
     };
     let counter = counter_row(start.epoch).key;
     let lane = |lane| FencedLane::new(shared.clone(), lane, counter);
-    let control = Arc::new(ControlLane::new(lane(Lane::Control), Arc::clone(&progress)));
+    let control = Arc::new(ControlLane::new(lane(Lane::Control), Arc::clone(progress)));
     let rows = plans.iter().map(|plan| table_row(plan, &start.tables)).collect();
-    let registry = Arc::new(Registry::new(plans, rows, Arc::clone(&progress)));
+    let registry = Arc::new(Registry::new(plans, rows, Arc::clone(progress)));
     record_new_and_changed(&registry, &control, &start.tables, options.whole).await?;
-    let prepared = Prepared {
+    Ok(Prepared {
         log: Arc::new(start.log),
         registry,
         control,
@@ -69,8 +69,7 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
         reached: start.reached,
         dialect,
         shared,
-    };
-    Ok((prepared, progress))
+    })
 }
 
 fn table_progress<L>(plan: &TablePlan, start: &Start<L>) -> TableProgress {

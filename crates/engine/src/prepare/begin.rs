@@ -16,7 +16,11 @@ use spanferry_kill_point::kill_point;
 use super::epoch::{fence_row, fences};
 use super::log::{LogStore, log_id};
 use super::prepared::{PrepareOptions, Start};
+use crate::progress::Progress;
 use crate::schema_change::{Object, Wanted, create_missing};
+
+/// Tables that are created before the next are begun: so often the progress is shown.
+const TABLES_AT_ONCE: usize = 50;
 
 pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     source: &S,
@@ -25,6 +29,7 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     plans: &[Arc<TablePlan>],
     options: &PrepareOptions,
     dialect: Dialect,
+    progress: &Progress,
 ) -> Result<Start<B::Log>, Failure> {
     let wanted: Vec<Wanted> = plans
         .iter()
@@ -34,13 +39,18 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         })
         .collect();
     kill_point("before tables", "");
-    // A migration does not begin without a table that it was asked for.
-    if let Some((_, failure)) = create_missing(target, &wanted).await?.into_iter().next() {
-        return Err(failure);
+    for (number, batch) in wanted.chunks(TABLES_AT_ONCE).enumerate() {
+        progress.step_of("creating tables", number * TABLES_AT_ONCE, wanted.len());
+        // A migration does not begin without a table that it was asked for.
+        if let Some((_, failure)) = create_missing(target, batch).await?.into_iter().next() {
+            return Err(failure);
+        }
     }
     kill_point("after tables", "");
+    progress.step("creating the control tables");
     target.create_control().await?;
     kill_point("after control tables", "");
+    progress.step("creating the change log");
     let position = source.position().await?;
     let id = log_id(&options.new_migration_id, Epoch(1));
     let log = logs.create(&id, &position, &options.source_name).await?;

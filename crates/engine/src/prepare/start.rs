@@ -15,26 +15,31 @@ use super::take_over::take_over;
 use crate::constraint;
 use crate::progress::Progress;
 
-/// Sets a new migration up, or takes a known one over.
+/// Sets a new migration up, or takes a known one over. `progress` shows what it is doing, and then counts for the migration.
 pub async fn prepare<S, B, T>(
     source: &S,
     target: Arc<T>,
     logs: &B,
     plans: Vec<Arc<TablePlan>>,
     options: &PrepareOptions,
-) -> Result<(Prepared<B::Log, T>, Arc<Progress>), Failure>
+    progress: &Arc<Progress>,
+) -> Result<Prepared<B::Log, T>, Failure>
 where
     S: SchemaSource + ChangeSource,
     B: LogStore,
     T: Target,
 {
+    progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
     let start = match target.read_control().await? {
-        None => begin_new(source, target.as_ref(), logs, &plans, options, dialect).await?,
-        Some(state) => take_over(source, target.as_ref(), logs, &plans, options, state).await?,
+        None => begin_new(source, target.as_ref(), logs, &plans, options, dialect, progress).await?,
+        Some(state) => {
+            progress.step("taking the migration over");
+            take_over(source, target.as_ref(), logs, &plans, options, state).await?
+        }
     };
-    let (prepared, progress) = assemble(start, target, plans, options, dialect).await?;
+    let prepared = assemble(start, target, plans, options, dialect, progress).await?;
     let objects = prepared.shared.target.schema_objects().await?;
-    constraint::find_left_out(&prepared.registry, dialect, &objects, &progress);
-    Ok((prepared, progress))
+    constraint::find_left_out(&prepared.registry, dialect, &objects, progress);
+    Ok(prepared)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use spanferry_core::target::FenceKey;
 use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::progress::Progress;
 use spanferry_engine::stop::StopSignal;
 
 use crate::history::{BEFORE, Change, NOTE, Transaction, plans};
@@ -65,7 +66,8 @@ fn an_interrupt_is_followed_inside_a_huge_transaction() {
             whole: true,
         };
         let log = SimLog(shared.clone());
-        let (prepared, progress) = prepare(&source, Arc::new(target), &log, plans(), &options)
+        let progress = Arc::new(Progress::default());
+        let prepared = prepare(&source, Arc::new(target), &log, plans(), &options, &progress)
             .await
             .unwrap();
         let interrupt = StopSignal::new();

@@ -38,6 +38,7 @@ use spanferry_core::target::TablePhase;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 use spanferry_engine::stop::StopSignal;
 
@@ -94,12 +95,14 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         workers: 3,
         whole: true,
     };
-    let (prepared, progress) = prepare(
+    let progress = Arc::new(Progress::default());
+    let prepared = prepare(
         source.as_ref(),
         Arc::clone(&target),
         &SimLog(shared.clone()),
         plans(),
         &options,
+        &progress,
     )
     .await?;
     if let Some(table) = resynced {
