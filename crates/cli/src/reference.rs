@@ -2,11 +2,13 @@
 //!
 //! `SPANFERRY_WRITE_DOCS=1 cargo test -p spanferry reference` writes them anew.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use spanferry_core::code::ALL;
+use spanferry_mysql::connection::{SessionVariable, Treatment};
 
 use crate::args::{self, MigrateArgs};
 use crate::command::explain;
@@ -65,6 +67,34 @@ fn command_line() {
         write!(text, "\n## {verb}\n\n```text\n{help}```\n").expect("text grows");
     }
     check("cli.md", &text);
+}
+
+#[test]
+fn session() {
+    let mut text = String::from(
+        "# Session variables at the source\n\nMade from the code. Every connection to the source sets these when it has logged in and `init_connect` has run, and reads them\n\
+         back. Nothing is inherited from the server's or the account's settings. Where the server does not take an *exact* one, the connection is refused\n\
+         with SF-2020, by name; a *wanted* one only saves the source work. Some purposes set further values of their own: a snapshot's session\n\
+         takes texts in their own character sets (`character_set_results = binary`).\n\n| variable | value | kind | why |\n|---|---|---|---|\n",
+    );
+    let mut harmless: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for variable in SessionVariable::all() {
+        let (kind, pin) = match variable.treatment {
+            Treatment::Exact(pin) => ("exact", pin),
+            Treatment::Wanted(pin) => ("wanted", pin),
+            Treatment::Harmless => {
+                harmless.entry(variable.reason).or_default().push(variable.name);
+                continue;
+            }
+        };
+        let (name, value, reason) = (variable.name, pin.value, variable.reason);
+        writeln!(text, "| `{name}` | `{value}` | {kind} | {reason} |").expect("text grows");
+    }
+    text.push_str("\n## Left as they are\n\nThese change nothing that is read, waited for or held:\n");
+    for (reason, names) in harmless {
+        write!(text, "\n- {reason}: `{}`\n", names.join("`, `")).expect("text grows");
+    }
+    check("session.md", &text);
 }
 
 #[test]

@@ -138,6 +138,7 @@ codes! {
     SOURCE_SERVER_ID = 2010, Refused, "the server id is in use by another replica of the source", "Choose another with `--server-id`.";
     SOURCE_STRAINED = 2011, Told, "the source bears much while it is read", "Do as the text says, or let it go on.";
     SOURCE_PARTLY_VISIBLE = 2012, Refused, "tables of the schema may be hidden from the account", "Run the GRANT statement shown; where only the tables that can be seen are meant, `--accept SF-2012`.";
+    SOURCE_SESSION = 2020, Refused, "the source does not take a session setting", "Every connection sets the session variables that could change what it reads, and reads them back. Find what keeps the account from setting the one named: a proxy between, a server with a lock on its settings, or a missing privilege.";
     // 30xx target
     TARGET_UNREACHABLE = 3001, Refused, "the target cannot be reached", "Check the endpoint, `SPANNER_EMULATOR_HOST`, routes and firewall.";
     TARGET_LOGIN = 3002, Refused, "the target refuses the credentials", "Set application default credentials of an account with the role `roles/spanner.databaseAdmin`.";

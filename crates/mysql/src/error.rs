@@ -72,6 +72,16 @@ pub enum MysqlError {
         /// What should have come.
         expected: &'static str,
     },
+    /// A session setting on which every connection insists is another one.
+    #[error("the session variable `{name}` is `{found}` and cannot be set to `{wanted}`")]
+    SessionSetting {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// The value that is needed.
+        wanted: &'static str,
+    },
     /// An index or a foreign key of a table is shown, a column of it is not.
     #[error("a column of an index of {table} cannot be seen")]
     HiddenColumn {
@@ -144,7 +154,9 @@ impl MysqlError {
             MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
             MysqlError::Protocol { .. } | MysqlError::Tls { .. } | MysqlError::AuthPlugin { .. } => true,
             MysqlError::Server { code, .. } => matches!(code, 1053 | 1152..=1161 | 1927 | 4031),
-            MysqlError::HiddenColumn { .. } | MysqlError::Usage(_) => false,
+            MysqlError::SessionSetting { .. } | MysqlError::HiddenColumn { .. } | MysqlError::Usage(_) => {
+                false
+            }
         }
     }
 
@@ -156,6 +168,7 @@ impl MysqlError {
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
             | MysqlError::AuthPlugin { .. }
+            | MysqlError::SessionSetting { .. }
             | MysqlError::HiddenColumn { .. }
             | MysqlError::Usage(_) => false,
         }
@@ -192,6 +205,7 @@ impl MysqlError {
             MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
             MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
             MysqlError::Server { .. } => code::SOURCE_FAILED,
+            MysqlError::SessionSetting { .. } => code::SOURCE_SESSION,
             MysqlError::HiddenColumn { .. } => code::SOURCE_PRIVILEGE,
             MysqlError::Usage(_) => code::USAGE,
         }

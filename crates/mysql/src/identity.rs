@@ -11,7 +11,7 @@ pub(crate) async fn of_server(connection: &mut Connection) -> Result<String, Mys
     } else {
         "@@server_uuid, "
     };
-    let sql = format!("SELECT CONCAT_WS(' ', {uuid}@@server_id, @@hostname, @@port)");
+    let sql = format!("SELECT CONCAT_WS(' ', {uuid}@@GLOBAL.server_id, @@hostname, @@port)");
     connection
         .query(&sql)
         .await?

@@ -144,7 +144,7 @@ pub(crate) fn unreadable(options: &Options, error: PositionError) -> Failure {
 async fn identity(connection: &mut Connection) -> Result<String, MysqlError> {
     let mariadb = connection.server().is_mariadb();
     let sql = if mariadb {
-        "SELECT CONCAT('domain ', @@gtid_domain_id, ', server ', @@server_id)"
+        "SELECT CONCAT('domain ', @@GLOBAL.gtid_domain_id, ', server ', @@GLOBAL.server_id)"
     } else {
         "SELECT @@server_uuid"
     };

@@ -22,6 +22,7 @@ mod handover;
 mod keys;
 mod outage;
 mod positions;
+mod session;
 #[path = "../support/mod.rs"]
 mod support;
 mod unique;

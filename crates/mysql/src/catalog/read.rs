@@ -15,7 +15,6 @@ use crate::sql;
 
 /// Reads the catalog of one schema.
 pub(crate) async fn read(connection: &mut Connection, schema: &str) -> Result<Catalog, MysqlError> {
-    prepare(connection).await?;
     let mut reader = Reader {
         connection,
         schema,
@@ -47,24 +46,6 @@ pub(crate) fn same_definition(left: &SourceTable, right: &SourceTable) -> bool {
         && left.system_versioned == right.system_versioned
         && left.columns == right.columns
         && left.primary_key == right.primary_key
-}
-
-/// Settings that only some servers have: fresh estimates, generated invisible primary keys shown. A server without them is
-/// one that needs none.
-async fn prepare(connection: &mut Connection) -> Result<(), MysqlError> {
-    if connection.server().is_mariadb() {
-        return Ok(());
-    }
-    for statement in [
-        "SET SESSION information_schema_stats_expiry = 0",
-        "SET SESSION show_gipk_in_create_table_and_information_schema = ON",
-    ] {
-        match connection.execute(statement).await {
-            Err(MysqlError::Server { code: 1193, .. }) | Ok(()) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 struct Reader<'a> {

@@ -10,6 +10,7 @@ use super::handshake;
 use super::packet::PacketStream;
 use super::result::{ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowStream, RowView};
 use super::server::Server;
+use super::session;
 use super::wire::Cursor;
 use crate::error::MysqlError;
 use crate::options::Options;
@@ -21,12 +22,10 @@ const KEEPALIVE_RETRIES: u32 = 4;
 /// Unacknowledged data older than this means that the peer is gone.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(75);
 
+const COM_INIT_DB: u8 = 0x02;
 const COM_QUERY: u8 = 0x03;
 const COM_PING: u8 = 0x0e;
-
-/// What every session pins: nothing of the server's or the account's own settings may change what we read.
-const SESSION: &str =
-    "SET SESSION sql_mode = '', time_zone = '+00:00', wait_timeout = 28800, net_write_timeout = 3600";
+const COM_RESET_CONNECTION: u8 = 0x1f;
 
 /// An open, authenticated connection. One conversation at a time.
 ///
@@ -44,7 +43,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, encrypts as `ssl-mode` demands, logs in, pins the session. Bounded by `connect_timeout`.
+    /// Connects, encrypts as `ssl-mode` demands, logs in, pins the session. The connection attempt is bounded by `connect_timeout`.
     pub async fn open(options: &Options) -> Result<Connection, MysqlError> {
         let limit = options.connect_timeout;
         let late = || MysqlError::Timeout {
@@ -55,7 +54,7 @@ impl Connection {
         let mut connection = timeout(limit, Connection::establish(options))
             .await
             .map_err(|_| late())??;
-        connection.execute(SESSION).await?;
+        session::begin(&mut connection, &options.schema).await?;
         Ok(connection)
     }
 
@@ -136,6 +135,20 @@ impl Connection {
     /// Asks whether the server is still there.
     pub async fn ping(&mut self) -> Result<(), MysqlError> {
         self.send_command(&[COM_PING]).await?;
+        self.read_answer().await.map(|_| ())
+    }
+
+    /// Ends what the session has open: transaction, locks, temporary tables, user variables. Its settings become the global ones.
+    pub(super) async fn reset(&mut self) -> Result<(), MysqlError> {
+        self.send_command(&[COM_RESET_CONNECTION]).await?;
+        self.read_answer().await.map(|_| ())
+    }
+
+    /// Makes a schema the current one.
+    pub(super) async fn choose_schema(&mut self, schema: &str) -> Result<(), MysqlError> {
+        let mut command = vec![COM_INIT_DB];
+        command.extend_from_slice(schema.as_bytes());
+        self.send_command(&command).await?;
         self.read_answer().await.map(|_| ())
     }
 

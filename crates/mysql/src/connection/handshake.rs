@@ -12,6 +12,7 @@ use super::auth::{self, Plugin};
 use super::client::server_error;
 use super::packet::PacketStream;
 use super::server::Server;
+use super::session;
 use super::tls;
 use super::wire::{Cursor, put_string};
 use crate::error::MysqlError;
@@ -99,7 +100,7 @@ pub(super) async fn log_in(
         | SECURE_CONNECTION
         | PLUGIN_AUTH
         | ((CONNECT_ATTRS | PLUGIN_AUTH_LENENC) & greeting.capabilities);
-    if !options.schema.is_empty() {
+    if session::is_login_schema(&options.schema) {
         capabilities |= CONNECT_WITH_DB;
     }
     if wants_tls(options, greeting.capabilities & SSL != 0)? {

@@ -8,6 +8,7 @@ mod handshake;
 mod packet;
 mod result;
 mod server;
+mod session;
 mod tls;
 mod wire;
 
@@ -15,3 +16,4 @@ pub use client::Connection;
 pub use packet::{PACKET_BYTES_MAX, PHYSICAL_BYTES_MAX};
 pub use result::{Cells, ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowStream, RowView};
 pub use server::{Flavor, Server};
+pub use session::{Pin, SessionVariable, Treatment};

@@ -204,20 +204,12 @@ async fn expect_one_server(
     Ok(Ok(server))
 }
 
-/// Pins what changes values, and what would end a long read. Whether the session gives a table's lock back after a range.
+/// What a snapshot's session has beside the state of every connection: texts in their own character sets. Whether the session gives a table's lock back after a range.
 async fn pin(connection: &mut Connection) -> Result<bool, MysqlError> {
-    let own = if connection.server().is_mariadb() {
-        "max_statement_time = 0"
-    } else {
-        "max_execution_time = 0"
-    };
     connection
         .execute(&format!(
-            "SET SESSION {own}, character_set_results = binary, sql_select_limit = DEFAULT, lock_wait_timeout = {LOCK_WAIT_SECONDS}"
+            "SET SESSION character_set_results = binary, lock_wait_timeout = {LOCK_WAIT_SECONDS}"
         ))
-        .await?;
-    connection
-        .execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .await?;
     if !connection.server().is_mariadb() {
         return Ok(true);

@@ -80,6 +80,13 @@ impl Server {
         &self.folder
     }
 
+    /// The last line of the server's log.
+    pub(crate) fn last_words(&self) -> String {
+        let log = std::fs::read(self.folder.join("log/server.log")).expect("the server has a log");
+        let log = String::from_utf8_lossy(&log);
+        log.lines().last().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn command(&self, verb: &str) {
         let status = Command::new(&self.script)
             .arg(verb)
