@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::code;
+use spanferry_core::database_limits::{DatabaseContent, check_database};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::mapping::{self, MappingOptions};
@@ -18,6 +19,7 @@ use spanferry_engine::progress::Progress;
 use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
+use spanferry_spanner::control::definitions;
 
 use crate::render;
 use crate::selection::nothing_selected;
@@ -41,6 +43,8 @@ pub(crate) struct Session {
 
 /// What is to be migrated, and everything that was found.
 pub(crate) struct Plan {
+    /// The names of all selected tables, also of those that cannot be carried.
+    pub(crate) selected: Vec<String>,
     pub(crate) plans: Vec<Arc<TablePlan>>,
     pub(crate) description: TargetDescription,
     pub(crate) findings: Vec<Finding>,
@@ -118,12 +122,20 @@ impl Session {
             sessions: settings.source_connections as usize,
         };
         self.progress.step("checking the source");
+        let selected_names = request.tables.clone();
         let mut mapped = mapping::map(selected, &options);
         let mut findings = self.source.check(&request).await?;
         findings.append(&mut mapped.findings);
         findings.extend(settings.globs_without_table(&tables));
         findings.extend(other_objects(&catalog));
         findings.extend(log_space(settings, bytes_estimate));
+        findings.extend(check_database(&DatabaseContent {
+            selected: selected_names.len(),
+            plans: &mapped.plans,
+            control: &definitions(),
+            others: others(&mapped.plans, &description),
+            dialect: description.dialect,
+        }));
         let plans: Vec<Arc<TablePlan>> = mapped.plans.into_iter().map(Arc::new).collect();
         if database_missing && !settings.create_database {
             findings.push(missing_database(settings));
@@ -137,6 +149,7 @@ impl Session {
             findings.extend(check_empty(&plans, &description));
         }
         Ok(Plan {
+            selected: selected_names,
             plans,
             description,
             findings,
@@ -164,6 +177,12 @@ impl Session {
             foreign_keys: Vec::new(),
         }
     }
+}
+
+/// How many tables the database has that are none of the migrated ones.
+fn others(plans: &[TablePlan], description: &TargetDescription) -> usize {
+    let is_other = |name: &&String| plans.iter().all(|plan| plan.target.name != **name);
+    description.tables.keys().filter(is_other).count()
 }
 
 fn missing_database(settings: &Settings) -> Finding {

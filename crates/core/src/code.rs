@@ -156,6 +156,7 @@ codes! {
     LEFT_OUT = 4004, Told, "a schema object is not carried", "Create it at the target by hand after the migration, if it is needed.";
     CONVERTED = 4005, Told, "a schema object is carried in another form", "Check that the application agrees.";
     CONSTRAINT_LEFT_OUT = 4006, Told, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
+    UNIQUE_LEFT_OUT = 4010, Told, "a unique index is not carried", "Nothing at the target keeps these values unique: see the reason, and let the application see to it or create an index by hand.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate` and run `spanferry resync TABLE`, which loads the group anew with its present schema.";
     EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then stop `migrate` and run `spanferry resync TABLE`.";

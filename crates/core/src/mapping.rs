@@ -7,21 +7,16 @@ use crate::code;
 use crate::encode::{ColumnPlan, Encoding};
 use crate::finding::{Finding, Severity, Subject};
 use crate::groups::group_tables;
-use crate::mapping_index::{convert_foreign_keys, convert_indexes, count_backing_indexes};
-use crate::mapping_type::{Place, convert_type, folding_collation, key_part_bytes, key_trouble, remark};
+use crate::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX, key_part_bytes};
+use crate::mapping_index::{check_index_count, convert_foreign_keys, convert_indexes, count_backing_indexes};
+use crate::mapping_type::{Place, convert_type, folding_collation, key_trouble, remark};
 use crate::names::Names;
 use crate::plan::{TableId, TablePlan};
 use crate::schema::{IndexPart, QualifiedName, SourceColumn, SourceTable, SourceType};
 use crate::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
 
-/// Most tables of a Spanner database.
-const TABLES_MAX: usize = 5_000;
 /// Most columns of a table.
 const COLUMNS_MAX: usize = 1_024;
-/// Most parts of a key.
-const KEY_PARTS_MAX: usize = 16;
-/// Most bytes of a key.
-const KEY_BYTES_MAX: u64 = 8_192;
 /// How names of the control tables begin.
 const RESERVED_PREFIX: &str = "spanferry_";
 
@@ -47,18 +42,6 @@ pub struct Mapping {
 pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
     tables.sort_by(|left, right| left.name.cmp(&right.name));
     let mut findings = Vec::new();
-    if tables.len() > TABLES_MAX {
-        let text = format!(
-            "{} tables, Spanner takes {TABLES_MAX} in a database",
-            tables.len()
-        );
-        findings.push(Finding::new(
-            code::TARGET_LIMIT,
-            Severity::Blocking,
-            Subject::whole(),
-            text,
-        ));
-    }
     tell_time_zone(&tables, &mut findings);
     let joined = joined_columns(&tables);
     let mut names = Names::default();
@@ -90,6 +73,7 @@ pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
     convert_indexes(&mut plans, options.dialect, &mut names, &mut findings);
     convert_foreign_keys(&mut plans, &mut names, &mut findings);
     count_backing_indexes(&mut plans);
+    check_index_count(&plans, &mut findings);
     group_tables(&mut plans);
     Mapping { plans, findings }
 }
@@ -311,7 +295,7 @@ impl Converter<'_> {
         let bytes: u64 = self
             .key
             .iter()
-            .map(|index| key_part_bytes(self.convert(*index).1))
+            .map(|index| key_part_bytes(&self.table.columns[*index].ty, self.convert(*index).1))
             .sum();
         if bytes > KEY_BYTES_MAX {
             let text = format!(

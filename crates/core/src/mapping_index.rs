@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::code;
 use crate::finding::{Finding, Severity, Subject};
+use crate::key_limits::index_excess;
 use crate::mapping_type::{folding_collation, key_trouble};
 use crate::names::Names;
 use crate::plan::TablePlan;
 use crate::schema::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceTable, SourceType};
 use crate::target_schema::{Dialect, TargetForeignKey, TargetIndex, TargetTable, TargetType};
 
-/// What becomes of an index over the first characters of a column.
-const PREFIX_NOTE: &str =
-    "an index over a prefix becomes one over the whole column, whose values may not exceed 8 KiB then";
+/// What becomes of an index over the first characters of a column whose whole values fit into a key.
+const PREFIX_NOTE: &str = "an index over a prefix becomes one over the whole column";
 /// Most secondary indexes of a table.
 const INDEXES_MAX: usize = 128;
 
@@ -40,26 +40,22 @@ pub(crate) fn convert_indexes(
                     }
                     plan.target.indexes.push(converted);
                 }
-                Err((severity, reason)) => {
-                    let text = format!("the index is not carried: {reason}");
-                    findings.push(finding(&source, &index.name, code::LEFT_OUT, severity, text));
-                }
+                Err(left_out) => findings.push(index_left_out(&source, index, left_out)),
             }
         }
-        if plan.target.indexes.len() > INDEXES_MAX {
-            let text = format!(
-                "{} indexes, Spanner takes {INDEXES_MAX}",
-                plan.target.indexes.len()
-            );
-            let subject = Subject::table(source.name.table.clone());
-            findings.push(Finding::new(
-                code::TARGET_LIMIT,
-                Severity::Blocking,
-                subject,
-                text,
-            ));
-        }
     }
+}
+
+/// What a person is told of an index that is not carried. A unique one is missed in another way than the others.
+fn index_left_out(table: &SourceTable, index: &SourceIndex, (severity, reason): LeftOut) -> Finding {
+    if index.unique && severity > Severity::Notice {
+        let text = format!(
+            "the unique index is not carried, and nothing at the target keeps its values unique: {reason}"
+        );
+        return finding(table, &index.name, code::UNIQUE_LEFT_OUT, severity, text);
+    }
+    let text = format!("the index is not carried: {reason}");
+    finding(table, &index.name, code::LEFT_OUT, severity, text)
 }
 
 fn finding(table: &SourceTable, part: &str, code: code::Code, severity: Severity, text: String) -> Finding {
@@ -114,6 +110,9 @@ fn convert_index(
     let key: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
     if key == plan.key && columns.iter().all(|(_, descending)| !descending) {
         return Err((Severity::Notice, "the primary key does the same".to_owned()));
+    }
+    if let Some(reason) = index_excess(plan, &key) {
+        return Err((Severity::Warning, reason));
     }
     let nullable = columns
         .iter()
@@ -232,6 +231,17 @@ fn convert_foreign_key(
     if !is_unique(parent, &parent_columns) {
         return Err("the columns it refers to are not unique".to_owned());
     }
+    // Spanner keeps an index over either side, unless the columns are the table's own key.
+    for (plan, columns) in [(child, &key.columns), (parent, &parent_columns)] {
+        if *columns != plan.key
+            && let Some(reason) = index_excess(plan, columns)
+        {
+            let table = &plan.name().table;
+            return Err(format!(
+                "the index behind it at `{table}` is above a limit: {reason}"
+            ));
+        }
+    }
     Ok(TargetForeignKey {
         name: String::new(),
         columns: key.columns.clone(),
@@ -292,6 +302,21 @@ pub(crate) fn count_backing_indexes(plans: &mut [TablePlan]) {
         let own = column_names(&plan.target, &plan.target.primary_key);
         let of_table = backed.iter().filter(|(table, _)| *table == plan.target.name);
         plan.backing_indexes = of_table.filter(|(_, columns)| *columns != own).count();
+    }
+}
+
+/// Tells which tables would have more indexes than Spanner takes.
+pub(crate) fn check_index_count(plans: &[TablePlan], findings: &mut Vec<Finding>) {
+    for plan in plans {
+        let (own, behind) = (plan.target.indexes.len(), plan.backing_indexes);
+        if own + behind > INDEXES_MAX {
+            let text = format!(
+                "{own} indexes, and {behind} behind foreign keys, Spanner takes {INDEXES_MAX} of a table"
+            );
+            let subject = Subject::table(plan.name().table.clone());
+            let finding = Finding::new(code::TARGET_LIMIT, Severity::Blocking, subject, text);
+            findings.push(finding);
+        }
     }
 }
 

@@ -244,6 +244,8 @@ fn keys_that_cannot_be() {
     );
     check(varchar(2_049), &["Warning SF-3005 t"]);
     check(varchar(2_048), &[]);
+    check(text_type(8_192, Charset::Ascii, "binary"), &[]);
+    check(text_type(8_193, Charset::Ascii, "binary"), &["Warning SF-3005 t"]);
     check(BIGINT, &[]);
 }
 
@@ -361,10 +363,10 @@ fn indexes() {
             "Notice SF-4004 t.again",
             "Warning SF-4004 t.expression",
             "Warning SF-4004 t.full",
-            "Warning SF-4004 t.japanese",
+            "Warning SF-4010 t.japanese",
             "Warning SF-4004 t.json",
             "Warning SF-4005 t.prefix",
-            "Warning SF-4004 t.prefix_unique",
+            "Warning SF-4010 t.prefix_unique",
             "Warning SF-4005 t.unique",
             "Warning SF-4005 t.unique",
         ]
@@ -373,6 +375,138 @@ fn indexes() {
         (plan.mutations_per_upsert(), plan.mutations_per_delete()),
         (5 + 2 * 2, 1 + 2)
     );
+}
+
+/// An index over the columns given, of a table whose key has `key_parts` columns; the finding about it, if it is left out.
+#[track_caller]
+fn check_index(types: &[SourceType], key_parts: usize, index: SourceIndex, expected: Option<&str>) {
+    for options in [GOOGLE, POSTGRES] {
+        let columns = types.iter().enumerate();
+        let columns = columns.map(|(place, ty)| column(&format!("c{place}"), ty.clone()));
+        let mut source = table("t", columns.collect());
+        source.primary_key = (0..key_parts).collect();
+        source.indexes = vec![index.clone()];
+        let mapped = map(vec![source], &options);
+        let about = mapped
+            .findings
+            .iter()
+            .find(|finding| finding.subject.part.as_deref() == Some("i") && finding.code != code::CONVERTED);
+        let told = about.map(|finding| format!("{}: {}", finding.code, finding.text));
+        match (told, expected) {
+            (Some(told), Some(expected)) => assert!(told.contains(expected), "{told}"),
+            (told, expected) => assert_eq!(told.as_deref(), expected, "{:?}", options.dialect),
+        }
+        let made = mapped.plans[0].target.indexes.len();
+        assert_eq!(made, usize::from(expected.is_none()), "{:?}", options.dialect);
+    }
+}
+
+#[test]
+fn parts_of_an_index_count_the_tables_own_key() {
+    let numbers = vec![BIGINT; 18];
+    let over = |columns: std::ops::Range<usize>| index("i", false, &columns.collect::<Vec<_>>());
+    check_index(&numbers, 1, over(1..16), None);
+    let too_many = Some("SF-4004: the index is not carried: its key has 17 parts");
+    check_index(&numbers, 1, over(1..17), too_many);
+    check_index(&numbers, 2, over(2..16), None);
+    check_index(&numbers, 2, over(2..17), too_many);
+    // A column that is in both counts once.
+    check_index(&numbers, 2, over(1..16), None);
+    let unique = SourceIndex {
+        unique: true,
+        ..over(1..17)
+    };
+    check_index(
+        &numbers,
+        1,
+        unique,
+        Some("SF-4010: the unique index is not carried, and nothing at the target"),
+    );
+}
+
+#[test]
+fn an_index_whose_key_may_be_too_long_is_left_out() {
+    let text = SourceType::Text {
+        charset: Charset::Utf8mb4,
+        collation: "utf8mb4_bin".to_owned(),
+    };
+    let prefix = |column| SourceIndex {
+        parts: vec![IndexPart::Column {
+            column,
+            descending: false,
+            prefix: Some(20),
+        }],
+        ..index("i", false, &[])
+    };
+    let too_long = Some("SF-4004: the index is not carried: its key may take up to");
+    check_index(&[BIGINT, text.clone()], 1, prefix(1), too_long);
+    check_index(
+        &[BIGINT, SourceType::Blob { bytes_max: 65_535 }],
+        1,
+        prefix(1),
+        too_long,
+    );
+    check_index(&[BIGINT, varchar(5_000)], 1, prefix(1), too_long);
+    // The whole column always fits: nothing is lost by an index over it.
+    check_index(&[BIGINT, varchar(255)], 1, prefix(1), None);
+    check_index(&[BIGINT, varchar(255)], 1, index("i", true, &[1]), None);
+    // The longest key that MySQL itself takes, beside the longest of its own.
+    check_index(&[varchar(768), varchar(768)], 1, index("i", false, &[1]), None);
+    check_index(
+        &[varchar(1_025), varchar(1_024)],
+        1,
+        index("i", false, &[1]),
+        too_long,
+    );
+    let latin = |characters| text_type(characters, Charset::Latin1, "latin1_bin");
+    check_index(&[BIGINT, latin(2_700)], 1, index("i", false, &[1]), None);
+    check_index(&[BIGINT, latin(2_800)], 1, index("i", false, &[1]), too_long);
+    // MariaDB keeps a unique index over a whole text by a hash.
+    check_index(
+        &[BIGINT, text],
+        1,
+        index("i", true, &[1]),
+        Some("SF-4010: the unique index is not carried"),
+    );
+}
+
+#[test]
+fn a_foreign_key_whose_index_is_above_a_limit_is_left_out() {
+    let check = |types: &[SourceType], own_key: &[usize], expected: &str| {
+        let columns = || types.iter().enumerate();
+        let named = || columns().map(|(place, ty)| column(&format!("c{place}"), ty.clone()));
+        let mut parent = table("a", named().collect());
+        parent.primary_key = (0..types.len()).collect();
+        let mut child = table("b", named().collect());
+        child.columns.push(column("id", BIGINT));
+        child.primary_key = own_key.to_vec();
+        let all: Vec<usize> = (0..types.len()).collect();
+        let names: Vec<String> = all.iter().map(|place| format!("c{place}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        child.foreign_keys = vec![foreign_key("f", &all, "a", &names)];
+        let mapped = map(vec![parent, child], &GOOGLE);
+        let told = mapped
+            .findings
+            .iter()
+            .find(|finding| finding.subject.part.as_deref() == Some("f"))
+            .map_or("", |finding| finding.text.as_str());
+        assert!(told.contains(expected), "{told}");
+        let made = mapped.plans[1].target.foreign_keys.len();
+        assert_eq!(made, usize::from(expected.is_empty()), "{told}");
+    };
+    let numbers = vec![BIGINT; 16];
+    check(
+        &numbers,
+        &[16],
+        "the index behind it at `b` is above a limit: its key has 17 parts",
+    );
+    // No index is needed where the columns are the child's own key.
+    check(&numbers, &(0..16).collect::<Vec<_>>(), "");
+    let bytes = vec![
+        SourceType::Varbinary { bytes: 4_096 },
+        SourceType::Varbinary { bytes: 4_096 },
+    ];
+    check(&bytes, &[2], "its key may take up to 8216 bytes");
 }
 
 #[test]

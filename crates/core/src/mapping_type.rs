@@ -9,10 +9,6 @@ use crate::target_schema::{Dialect, TargetType};
 const TIME_CHARACTERS: u32 = 18;
 /// GoogleSQL NUMERIC: digits before and behind the point.
 const NUMERIC_DIGITS: (u8, u8) = (29, 9);
-/// Bytes of a key part that is no text and no bytes; NUMERIC is the longest.
-const SHORT_PART_BYTES: u64 = 24;
-/// Most bytes of a UTF-8 character.
-const CHARACTER_BYTES_MAX: u64 = 4;
 
 /// What decides a column's type at the target, besides its own.
 #[derive(Debug, Clone, Copy)]
@@ -151,24 +147,6 @@ pub(crate) fn key_trouble(ty: &SourceType) -> Option<&'static str> {
         | SourceType::Inet4
         | SourceType::Inet6
         | SourceType::Unknown { .. } => None,
-    }
-}
-
-/// Most bytes that a value takes in a key of the target.
-pub(crate) fn key_part_bytes(encoding: Encoding) -> u64 {
-    match encoding {
-        Encoding::String { characters_max } => CHARACTER_BYTES_MAX * u64::from(characters_max),
-        Encoding::Bytes { bytes_max } => u64::from(bytes_max),
-        Encoding::Uuid => 36,
-        Encoding::Int64
-        | Encoding::Float32
-        | Encoding::Float64
-        | Encoding::Numeric
-        | Encoding::PgNumeric
-        | Encoding::Date
-        | Encoding::Timestamp
-        | Encoding::Json { .. }
-        | Encoding::Float32Array { .. } => SHORT_PART_BYTES,
     }
 }
 

@@ -70,9 +70,8 @@ fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) 
 /// What was found, for programs.
 pub(crate) fn to_json(plan: &Plan, settings: &Settings) -> Value {
     let findings: Vec<_> = plan.findings.iter().map(json::finding).collect();
-    let tables: Vec<_> = plan.plans.iter().map(|plan| plan.name().table.clone()).collect();
     let ok = blocking(&plan.findings, settings).is_empty();
-    json!({"ok": ok, "tables": tables, "findings": findings})
+    json!({"ok": ok, "tables": plan.selected, "findings": findings})
 }
 
 /// Prints all findings and a closing line, for a person.
@@ -97,7 +96,7 @@ pub(crate) fn report(plan: &Plan, settings: &Settings) {
     };
     render::say(&format!(
         "check: {}, about {} rows; {} blocking, {}, {}",
-        render::counted(plan.plans.len(), "table"),
+        render::counted(plan.selected.len(), "table"),
         render::count(plan.rows_estimate),
         stopping,
         render::counted(count(Severity::Warning), "warning"),

@@ -173,6 +173,21 @@ impl Charset {
         }
     }
 
+    /// The most bytes that one character takes once it is decoded to UTF-8.
+    #[rustfmt::skip]
+    pub const fn utf8_bytes_per_character_max(self) -> u8 {
+        match self {
+            Self::Ascii => 1,
+            Self::Binary | Self::Gb18030 | Self::Utf16 | Self::Utf16le | Self::Utf32 | Self::Utf8mb4 => 4,
+            Self::Armscii8 | Self::Big5 | Self::Cp1250 | Self::Cp1251 | Self::Cp1256 | Self::Cp1257 | Self::Cp850
+            | Self::Cp852 | Self::Cp866 | Self::Cp932 | Self::Dec8 | Self::Eucjpms | Self::Euckr | Self::Gb2312
+            | Self::Gbk | Self::Geostd8 | Self::Greek | Self::Hebrew | Self::Hp8 | Self::Keybcs2 | Self::Koi8r
+            | Self::Koi8u | Self::Latin1 | Self::Latin2 | Self::Latin5 | Self::Latin7 | Self::Macce
+            | Self::Macroman | Self::Sjis | Self::Swe7 | Self::Tis620 | Self::Ucs2 | Self::Ujis
+            | Self::Utf8mb3 => 3,
+        }
+    }
+
     /// Whether no two different byte strings decode to the same text. Where they do, distinct keys of the source could
     /// become one key of the target: armscii8 has six characters twice, sjis and ujis the backslash (ujis the tilde
     /// too), cp932 and eucjpms the NEC and IBM duplicates.

@@ -165,3 +165,25 @@ proptest! {
         }
     }
 }
+
+/// Decodes every code of up to three bytes of every character set.
+#[test]
+fn no_character_takes_more_bytes_in_utf8_than_is_said() {
+    for charset in Charset::ALL {
+        let most = usize::from(charset.utf8_bytes_per_character_max());
+        let mut scratch = Vec::new();
+        let mut check = |code: &[u8]| {
+            if let Ok(text) = charset.decode(code, &mut scratch) {
+                let widest = text.chars().map(char::len_utf8).max().unwrap_or(0);
+                assert!(widest <= most, "{} {code:02x?}", charset.name());
+            }
+        };
+        let bytes = || 0..=u8::MAX;
+        bytes().for_each(|first| check(&[first]));
+        bytes().for_each(|first| bytes().for_each(|second| check(&[first, second])));
+        if charset.bytes_per_character_max() == 3 {
+            // The three bytes of EUC begin with this one.
+            bytes().for_each(|second| bytes().for_each(|third| check(&[0x8f, second, third])));
+        }
+    }
+}
