@@ -1,5 +1,6 @@
 //! Pure heart of Spanferry: values, schemas, positions, ordering, progress and the boundary traits.
 
+pub mod amount;
 pub mod canonical;
 pub mod change_log;
 pub mod charset;

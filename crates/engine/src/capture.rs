@@ -80,7 +80,10 @@ async fn receive<S: ChangeSource>(
             );
         }
         tracing::warn!(failure = %failure.for_log(), "the change stream is lost; opening it again");
-        progress.update(|state| state.source_lost = Some(format!("source lost: {failure}")));
+        progress.update(|state| {
+            let text = format!("the source is out of reach, and is tried again: {failure}");
+            state.source_lost = Some(text);
+        });
         if !stop.pause(backoff.delay(None)).await {
             return Ok(());
         }
@@ -205,7 +208,12 @@ async fn wait_for_room(failure: Failure, stop: &StopSignal, progress: &Progress)
         return Err(failure);
     }
     tracing::error!(failure = %failure.for_log(), "capture waits");
-    progress.update(|state| state.throttled = Some(format!("capture waits: {failure}")));
+    let hint = failure
+        .hint
+        .as_deref()
+        .map_or_else(String::new, |hint| format!(". {hint}"));
+    let text = format!("capture waits: {failure}{hint}");
+    progress.update(|state| state.throttled = Some(text));
     Ok(stop.pause(BUDGET_PAUSE).await)
 }
 

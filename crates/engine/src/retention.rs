@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use spanferry_core::amount::{bytes, span};
 use spanferry_core::change_log::{ChangeLog, ChangeLogReader, LogUsage, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
@@ -158,39 +159,47 @@ impl<L: ChangeLog> Retention<L> {
         }
         self.alarmed = true;
         let text = format!(
-            "the change log has {full} % of its {} MiB; {}; {}",
-            usage.budget_bytes >> 20,
+            "the change log takes {} of its {} ({full} %); {}; {}",
+            bytes(usage.bytes),
+            bytes(usage.budget_bytes),
             self.time_left(usage),
             self.why_held()
         );
         tracing::warn!(text, "the change log nears its budget");
         let finding = Finding::new(code::LOG_BUDGET, Severity::Warning, Subject::whole(), text);
         self.progress
-            .find(finding.remedy("a larger --log-budget; a larger disk; more nodes at the target"));
+            .find(finding.remedy("restart with a larger --log-budget, on a larger disk if needed; where the lag grows, give the target more nodes"));
     }
 
     /// When the log is full if it goes on growing as since the last look.
     fn time_left(&self, usage: &LogUsage) -> String {
         let Some((looked_at, bytes)) = self.last_look else {
-            return "its present rate is not known yet".to_owned();
+            return "how fast it grows is not known yet".to_owned();
         };
         let grown = usage.bytes.saturating_sub(bytes);
         if grown == 0 {
-            return "it does not grow at present".to_owned();
+            return "it does not grow now".to_owned();
         }
         let room = u128::from(usage.budget_bytes.saturating_sub(usage.bytes));
-        let seconds = room * looked_at.elapsed().as_millis() / u128::from(grown) / 1000;
-        format!("at the present rate it is full in {} min", seconds / 60)
+        let millis = room * looked_at.elapsed().as_millis() / u128::from(grown);
+        let left = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        if left.is_zero() {
+            return "it is full".to_owned();
+        }
+        format!("if it grows on as now, it is full in about {}", span(left))
     }
 
     fn why_held(&self) -> String {
         let named: Vec<_> = self.registry.holding_log().take(HOLDING_NAMED_MAX).collect();
         let more = self.registry.holding_log().skip(HOLDING_NAMED_MAX).count();
         match (named.is_empty(), more) {
-            (true, _) => "what is applied goes, whatever its age".to_owned(),
-            (false, 0) => format!("it is held for what is still being loaded: {}", named.join(", ")),
+            (true, _) => "applied changes are deleted at once, however new they are".to_owned(),
+            (false, 0) => format!(
+                "nothing is deleted while these tables are loading: {}",
+                named.join(", ")
+            ),
             (false, more) => format!(
-                "it is held for what is still being loaded: {} and {more} more",
+                "nothing is deleted while these tables are loading: {} and {more} more",
                 named.join(", ")
             ),
         }

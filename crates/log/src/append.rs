@@ -86,7 +86,7 @@ impl DiskLogWriter {
             match appended {
                 Ok(Appended::From(place)) => return Ok(place),
                 Ok(Appended::SyncFirst) => self.make_durable().await?,
-                Err(error @ LogError::BudgetReached { .. }) => {
+                Err(error @ (LogError::BudgetReached { .. } | LogError::BudgetTooSmall { .. })) => {
                     // One large transaction may fill the last segment, and the last one is never trimmed.
                     self.core.seal(|| self.position.to_string().into_bytes())?;
                     self.make_durable().await?;

@@ -153,6 +153,13 @@ impl Encoder {
             let needed_bytes = self.at.log_bytes - before.at.log_bytes;
             self.restore(before);
             let (budget_bytes, used_bytes) = (self.limits.budget_bytes, self.at.log_bytes);
+            let transaction_bytes = self.bytes_with_first(pieces);
+            if transaction_bytes > budget_bytes {
+                return Err(LogError::BudgetTooSmall {
+                    budget_bytes,
+                    transaction_bytes,
+                });
+            }
             return Err(LogError::BudgetReached {
                 budget_bytes,
                 used_bytes,
@@ -160,6 +167,18 @@ impl Encoder {
             });
         }
         Ok(Appended::From(first))
+    }
+
+    /// Bytes of a log that holds the first transaction of `pieces`, as far as it is among them, and nothing that can be trimmed:
+    /// the segment in which it has begun stays.
+    fn bytes_with_first(&self, pieces: &[PieceParts<'_>]) -> u64 {
+        let end = pieces
+            .iter()
+            .position(|parts| parts.last)
+            .map_or(pieces.len(), |last| last + 1);
+        let own: u64 = pieces[..end].iter().map(PieceParts::encoded_bytes).sum();
+        let has_begun = self.at.next.piece > 0;
+        own + if has_begun { self.at.offset } else { 0 }
     }
 
     /// Opens a new segment, so that the last one can be trimmed once it is applied. Nothing where a transaction is open, or where

@@ -4,14 +4,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use spanferry_core::amount::bytes;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_private_dir::{Fault, PrivateError};
 use thiserror::Error;
 
 /// What to do about damage: the hint of every error that names a segment.
-pub(crate) const REPAIR_HINT: &str = "move the folder `log` of the state directory away and run the same command again: \
-     the changes are fetched again from the lowest watermark while the source still has them";
+pub(crate) const REPAIR_HINT: &str = "Move the folder `log` of the state directory away and run the same command again: \
+     the changes are fetched again while the source still has them.";
+
+/// What to do about a transaction that can never fit.
+pub(crate) const BUDGET_HINT: &str =
+    "Waiting does not help: stop `migrate`, and start it again with a larger `--log-budget`.";
 
 /// Why the change log could not do what it was asked.
 #[derive(Debug, Clone, Error)]
@@ -27,7 +32,8 @@ pub enum LogError {
     },
     /// The piece would exceed the byte budget. Nothing was taken; the same call may be made again after a trim.
     #[error(
-        "the change log holds {used_bytes} of at most {budget_bytes} bytes, {needed_bytes} more are needed"
+        "the change log holds {} of at most {}, and {} more are needed",
+        bytes(*used_bytes), bytes(*budget_bytes), bytes(*needed_bytes)
     )]
     BudgetReached {
         /// The budget.
@@ -36,6 +42,17 @@ pub enum LogError {
         used_bytes: u64,
         /// What the refused pieces need.
         needed_bytes: u64,
+    },
+    /// The transaction alone would exceed the byte budget, whatever is trimmed. Nothing was taken.
+    #[error(
+        "a transaction takes {} or more, and the change log may take {}",
+        bytes(*transaction_bytes), bytes(*budget_bytes)
+    )]
+    BudgetTooSmall {
+        /// The budget.
+        budget_bytes: u64,
+        /// What the log would hold with this transaction and nothing that can be trimmed, as far as the transaction is known.
+        transaction_bytes: u64,
     },
     /// An earlier write, fsync or task failed in a way that leaves the file's state unknown. Re-open the log.
     #[error("the change log takes no more pieces since `{cause}`; it has to be opened again")]
@@ -202,7 +219,10 @@ impl LogError {
 
     /// Whether the same call may be made again once space is back.
     pub fn is_space(&self) -> bool {
-        matches!(self, LogError::DiskFull { .. } | LogError::BudgetReached { .. })
+        matches!(
+            self,
+            LogError::DiskFull { .. } | LogError::BudgetReached { .. } | LogError::BudgetTooSmall { .. }
+        )
     }
 }
 
@@ -231,6 +251,9 @@ impl From<LogError> for Failure {
         let (code, class, hint) = match &error {
             LogError::DiskFull { .. } => (code::DISK_FAILED, Class::Retry { after: None }, None),
             LogError::BudgetReached { .. } => (code::LOG_BUDGET, Class::Retry { after: None }, None),
+            LogError::BudgetTooSmall { .. } => {
+                (code::LOG_BUDGET, Class::Retry { after: None }, Some(BUDGET_HINT))
+            }
             LogError::Poisoned { .. } | LogError::Io { .. } => {
                 (code::DISK_FAILED, Class::StopMigration, None)
             }
@@ -243,7 +266,7 @@ impl From<LogError> for Failure {
             LogError::UnsupportedVersion { .. } => (
                 code::LOG_CORRUPT,
                 Class::StopMigration,
-                Some("run the newer version that wrote it"),
+                Some("Run the newer version of Spanferry that wrote it."),
             ),
             LogError::Locked { .. } => (code::STATE_LOCKED, Class::StopMigration, None),
             LogError::NotFound { .. } => (code::STATE_LOST, Class::StopMigration, None),
@@ -263,6 +286,7 @@ impl From<LogError> for Failure {
         match error {
             LogError::DiskFull { source, .. } | LogError::Io { source, .. } => failure.caused_by(source),
             LogError::BudgetReached { .. }
+            | LogError::BudgetTooSmall { .. }
             | LogError::Poisoned { .. }
             | LogError::Corrupt { .. }
             | LogError::OutOfOrder { .. }

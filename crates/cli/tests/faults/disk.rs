@@ -35,7 +35,16 @@ async fn a_log_at_its_budget_pauses_capture_and_says_so() {
     world
         .sql(&format!("BEGIN;\n{CHANGES}{CHANGES}{CHANGES}COMMIT;\n"))
         .await;
-    world.wait(&mut migrate, "capture waits for room", waits);
+    world.wait(
+        &mut migrate,
+        "the operator hears that it waits in vain",
+        |status| {
+            let reason = status["throttled"].as_str();
+            reason.is_some_and(|reason| {
+                reason.contains("Waiting does not help") && reason.contains("--log-budget")
+            })
+        },
+    );
     assert_eq!(migrate.interrupt(), 130);
     world.options.clear();
     world.expect_drained();

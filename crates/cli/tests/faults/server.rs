@@ -31,7 +31,7 @@ async fn source_replaced(engine: Engine) {
     // An idle source that comes back: nothing is captured, and yet it is not lost any more.
     let is_lost = |status: &serde_json::Value| {
         let reason = status["throttled"].as_str().unwrap_or_default();
-        reason.contains("source lost")
+        reason.contains("the source is out of reach")
     };
     world.server.stop().unwrap();
     world.wait(&mut migrate, "the source was lost", is_lost);

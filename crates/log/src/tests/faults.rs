@@ -111,6 +111,37 @@ fn the_budget_takes_all_pieces_or_none() {
     assert_eq!(sequences(&core), [2, 3]);
 }
 
+/// A transaction that is larger than the budget is told apart from one that has to wait for others to be trimmed.
+#[test]
+fn a_transaction_that_can_never_fit_is_told() {
+    let (_disk, core) = created(Limits {
+        budget_bytes: 3000,
+        segment_bytes: 500,
+        block_bytes: 5000,
+    });
+    append(&core, &[1; 1500], true).unwrap();
+    core.sync().unwrap();
+    let refused = |bytes: usize, last| append(&core, &vec![2; bytes], last).unwrap_err();
+    assert!(matches!(refused(2000, true), LogError::BudgetReached { .. }));
+    let never = |error: LogError, at_least: u64| match error {
+        LogError::BudgetTooSmall {
+            budget_bytes,
+            transaction_bytes,
+        } => assert!(
+            budget_bytes == 3000 && transaction_bytes >= at_least,
+            "{transaction_bytes}"
+        ),
+        other => panic!("{other:?}"),
+    };
+    never(refused(3001, true), 3001);
+    // It has begun, and the others are trimmed: what is there already counts.
+    append(&core, &[2; 1000], false).unwrap();
+    core.sync().unwrap();
+    core.trim(2).unwrap();
+    assert!(append(&core, &[2; 500], false).is_ok());
+    never(refused(1800, false), 3300);
+}
+
 #[test]
 fn a_refused_append_restores_a_half_filled_block() {
     let (disk, core) = created(Limits {
@@ -120,7 +151,7 @@ fn a_refused_append_restores_a_half_filled_block() {
     });
     append(&core, &[1; 100], true).unwrap();
     let refused = core.append(&[parts(&[2; 100], false), parts(&[3; 900], true)], |_| Vec::new());
-    assert!(matches!(refused, Err(LogError::BudgetReached { .. })));
+    assert!(matches!(refused, Err(LogError::BudgetTooSmall { .. })));
     append(&core, &[4; 100], true).unwrap();
     core.sync().unwrap();
     disk.crash(3);
