@@ -2,148 +2,17 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use spanferry_core::change_log::Piece;
 use spanferry_core::code;
 use spanferry_core::encode::Refusal;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::Finding;
-use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::position::Position;
 use spanferry_core::schema::SourceType;
 use spanferry_core::source::{
-    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
-    SnapshotSession, SnapshotSource,
+    ChangeSource, ChangeStream, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
 };
 use spanferry_core::wire::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::spelled_plans as plans;
-
-/// A key or row as `ListValue` payload.
-type Payload = Vec<u8>;
-
-/// Applies what a decoder hands on, and keeps what it tells.
-#[derive(Debug, Default)]
-struct Sink {
-    rows: BTreeMap<u32, BTreeMap<Payload, Payload>>,
-    stops: Vec<(u32, Finding)>,
-    notices: Vec<Finding>,
-    relocated: usize,
-}
-
-impl ChangeSink for Sink {
-    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
-        self.rows
-            .entry(table.0)
-            .or_default()
-            .insert(key.to_vec(), row.to_vec());
-    }
-
-    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
-        self.relocated += 1;
-        self.delete(table, old_key);
-        self.upsert(table, key, row);
-    }
-
-    fn delete(&mut self, table: TableId, key: &[u8]) {
-        let removed = self.rows.entry(table.0).or_default().remove(key);
-        assert!(removed.is_some(), "a row is deleted that was never written");
-    }
-
-    fn stop(&mut self, table: TableId, finding: Finding) {
-        self.stops.push((table.0, finding));
-    }
-
-    fn notice(&mut self, finding: Finding) {
-        self.notices.push(finding);
-    }
-}
-
-/// Everything between `after` and the source's present end, as the log would number it.
-async fn capture(source: &MysqlSource, after: &Position) -> Result<Vec<Piece>, Failure> {
-    let end = source.position().await?;
-    let mut reached = after.clone();
-    let mut stream = ChangeSource::open(source, after).await?;
-    let mut all = Vec::new();
-    let mut number = 0;
-    while !reached.contains_all(&end).expect("one kind of source") {
-        let mut pieces = Vec::new();
-        stream.next(&mut pieces, 4096).await?;
-        for mut piece in pieces {
-            piece.number = number;
-            number = if piece.last { 0 } else { number + 1 };
-            if piece.last {
-                let id =
-                    spanferry_core::position::TransactionId::parse(&piece.transaction).expect("an identity");
-                reached.advance(&id).expect("it goes forward");
-            }
-            all.push(piece);
-        }
-    }
-    Ok(all)
-}
-
-async fn decode(source: &MysqlSource, plans: &[Arc<TablePlan>], after: &Position) -> Sink {
-    let mut decoder = source.decoder(plans);
-    let mut sink = Sink::default();
-    for piece in capture(source, after).await.expect("a stream") {
-        decoder.decode(&piece, &mut sink).expect("whole events");
-    }
-    sink
-}
-
-async fn snapshot(source: &MysqlSource, plans: &[Arc<TablePlan>]) -> BTreeMap<u32, Vec<Payload>> {
-    let mut snapshot = SnapshotSource::open(source, plans, 1, true)
-        .await
-        .expect("a snapshot");
-    let session = &mut snapshot.sessions[0];
-    let mut tables = BTreeMap::new();
-    for plan in plans {
-        let range = Range {
-            table: plan.id,
-            after: None,
-            up_to: None,
-        };
-        session.begin(plan, &range).await.expect("a range");
-        let (mut rows, mut all) = (SnapshotRows::default(), Vec::new());
-        loop {
-            let status = session.read(&mut rows, 100, 1 << 20).await.expect("rows");
-            assert!(rows.refused.is_empty(), "{}: {:?}", plan.name(), rows.refused);
-            all.extend(rows.rows.payloads().map(<[u8]>::to_vec));
-            if status == ReadStatus::End {
-                break;
-            }
-        }
-        all.sort();
-        tables.insert(plan.id.0, all);
-    }
-    tables
-}
-
-/// What was decoded, with the same rows as a snapshot.
-fn assert_same(plans: &[Arc<TablePlan>], sink: &Sink, snapshot: &BTreeMap<u32, Vec<Payload>>) {
-    for plan in plans {
-        let mut decoded: Vec<Payload> = sink
-            .rows
-            .get(&plan.id.0)
-            .into_iter()
-            .flat_map(|rows| rows.values().cloned())
-            .collect();
-        decoded.sort();
-        let selected = &snapshot[&plan.id.0];
-        for (found, expected) in decoded.iter().zip(selected) {
-            for (index, (found, expected)) in
-                WireReader::new(found).zip(WireReader::new(expected)).enumerate()
-            {
-                assert_eq!(found, expected, "{}, column {index}", plan.name());
-            }
-        }
-        assert_eq!(&decoded, selected, "{}", plan.name());
-    }
-}
+use support::stream::{assert_same, capture, decode, snapshot};
 
 const NUMBERS: &str = "CREATE TABLE numbers (id INT PRIMARY KEY, a TINYINT, b TINYINT UNSIGNED, c SMALLINT, d SMALLINT UNSIGNED,
  e MEDIUMINT, f MEDIUMINT UNSIGNED, g INT, h INT UNSIGNED ZEROFILL, i BIGINT, j BIGINT UNSIGNED, k DECIMAL(65,30), l DECIMAL(9,0), m DECIMAL(3,3),
@@ -454,11 +323,7 @@ async fn what_is_not_whole_stops() {
             &[],
         ),
         ("XA COMMIT 'q'", &ALL, &[]),
-        (
-            "ALTER DATABASE s CHARACTER SET latin1",
-            &[(0, code::DDL_SEEN), (1, code::DDL_SEEN)],
-            &[],
-        ),
+        ("ALTER DATABASE s CHARACTER SET latin1", &[], &[code::DDL_SEEN]),
     ];
     const MYSQL: &[Case] = &[
         (
@@ -489,6 +354,27 @@ async fn what_is_not_whole_stops() {
             &ALL,
             &[],
         ),
+        // What a function changes is not in the log then.
+        (
+            "USE other;\nSET binlog_format = STATEMENT;\nCREATE TABLE x SELECT f() AS y",
+            &ALL,
+            &[],
+        ),
+        (
+            "SET STATEMENT binlog_format = 'STATEMENT' FOR UPDATE a SET v = 'z'",
+            &ALL,
+            &[],
+        ),
+        (
+            "CREATE OR REPLACE DATABASE s",
+            &[(0, code::DDL_SEEN), (1, code::DDL_SEEN)],
+            &[],
+        ),
+        (
+            "CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(99));\nINSERT INTO a VALUES (1, 'x')",
+            &[(0, code::DDL_SEEN)],
+            &[],
+        ),
         (
             "CREATE OR REPLACE TABLE later (id INT PRIMARY KEY)",
             &[],
@@ -507,7 +393,7 @@ async fn what_is_not_whole_stops() {
     ];
     for server in Server::both() {
         let mariadb = server.connect().await.server().is_mariadb();
-        let create = "CREATE DATABASE other;\nCREATE TABLE other.t (id INT PRIMARY KEY);\nCREATE DATABASE s;\nUSE s;\nCREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(99));\nCREATE TABLE b (id INT PRIMARY KEY, v VARCHAR(9));\nCREATE VIEW other.seen AS SELECT * FROM a;\nCREATE TABLE other.fires (id INT PRIMARY KEY);\nCREATE TRIGGER other.fire AFTER INSERT ON other.fires FOR EACH ROW INSERT INTO s.a VALUES (NEW.id, 'x')";
+        let create = "SET GLOBAL log_bin_trust_function_creators = 1;\nCREATE DATABASE other;\nCREATE FUNCTION other.f() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO s.a VALUES (88, 'f'); RETURN 1; END;\nCREATE TABLE other.t (id INT PRIMARY KEY);\nCREATE DATABASE s;\nUSE s;\nCREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(99));\nCREATE TABLE b (id INT PRIMARY KEY, v VARCHAR(9));\nCREATE VIEW other.seen AS SELECT * FROM a;\nCREATE TABLE other.fires (id INT PRIMARY KEY);\nCREATE TRIGGER other.fire AFTER INSERT ON other.fires FOR EACH ROW INSERT INTO s.a VALUES (NEW.id, 'x')";
         drop(server.run(create).await);
         if !mariadb {
             let json = "CREATE TABLE s.j (id INT PRIMARY KEY, j JSON);\nINSERT INTO s.j VALUES (1, '{\"a\": 2, \"b\": \"xxxxxxxxxxxxxxxx\"}')";

@@ -163,26 +163,30 @@ impl Open {
         if query.text.as_deref() == Some("COMMIT") {
             return Boundary::End;
         }
-        let statement = query.statement();
-        match statement.kind {
-            // ROLLBACK TO names its savepoint.
-            Kind::Rollback if statement.mentioned.len() == 1 => Boundary::End,
-            Kind::Commit | Kind::XaCommit => Boundary::End,
-            Kind::Xa if statement.title == "XA START" || statement.title == "XA BEGIN" => {
+        let mariadb = matches!(self.id, TransactionId::Mariadb { .. });
+        match query.statement(mariadb).kind {
+            Kind::Rollback | Kind::Commit | Kind::XaEnd => Boundary::End,
+            Kind::XaStart | Kind::Begin => {
                 self.grouped = true;
                 Boundary::Inside
             }
-            Kind::Xa if statement.title == "XA ROLLBACK" => Boundary::End,
-            Kind::Begin => {
-                self.grouped = true;
-                Boundary::Inside
-            }
-            _ if self.grouped => Boundary::Inside,
-            _ => match self.id {
-                // MariaDB writes no BEGIN: its GTID event says whether more follows.
-                TransactionId::Mariadb { .. } if !self.standalone => Boundary::Inside,
-                TransactionId::Mariadb { .. } | TransactionId::Mysql { .. } => Boundary::End,
-            },
+            Kind::RollbackToSavepoint
+            | Kind::Nothing
+            | Kind::XaPrepare
+            | Kind::Rows
+            | Kind::Definition(_)
+            | Kind::UnknownDefinition
+            | Kind::Unknown => self.statement_boundary(),
+        }
+    }
+
+    /// Whether a statement that neither begins nor ends a transaction is one by itself.
+    fn statement_boundary(&self) -> Boundary {
+        match self.id {
+            TransactionId::Mariadb { .. } | TransactionId::Mysql { .. } if self.grouped => Boundary::Inside,
+            // MariaDB writes no BEGIN: its GTID event says whether more follows.
+            TransactionId::Mariadb { .. } if !self.standalone => Boundary::Inside,
+            TransactionId::Mariadb { .. } | TransactionId::Mysql { .. } => Boundary::End,
         }
     }
 }

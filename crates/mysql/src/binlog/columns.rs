@@ -65,8 +65,9 @@ impl ImageReader {
                     .into(),
             );
         }
-        if definition.columns.len() != source.columns.len() {
-            let (now, then) = (definition.columns.len(), source.columns.len());
+        let hidden = hidden_columns(definition, source.columns.len());
+        if definition.columns.len() - hidden != source.columns.len() {
+            let (now, then) = (definition.columns.len() - hidden, source.columns.len());
             return Err(format!(
                 "it has {now} columns in the binary log, {then} in the schema the migration began with"
             ));
@@ -100,11 +101,23 @@ impl ImageReader {
         if next != plan.columns.len() {
             return Err("its plan does not follow the source's column order".into());
         }
+        for mapped in &definition.columns[source.columns.len()..] {
+            readers.push(Reader {
+                layout: Layout::of(mapped).map_err(|reason| format!("a hidden column: {reason}"))?,
+                migrated: None,
+                key_place: None,
+            });
+        }
         Ok(ImageReader {
-            null_bytes: source.columns.len().div_ceil(8),
+            null_bytes: readers.len().div_ceil(8),
             readers,
             key_columns: plan.key.len(),
         })
+    }
+
+    /// How many columns an image has, hidden ones included.
+    pub(crate) fn columns(&self) -> usize {
+        self.readers.len()
     }
 
     /// Encodes the next full image as a row.
@@ -238,12 +251,29 @@ fn check_name(mapped: &MappedColumn, column: &SourceColumn) -> Result<(), String
     Ok(())
 }
 
+/// Where a table has no primary key, both servers name the first unique index over NOT NULL columns as one. Which of them is the
+/// first is no matter: the plan's key is one of them, and a statement that takes that one away stops the table.
 fn check_primary_key(plan: &TablePlan, definition: &Definition) -> Result<(), String> {
-    let now: Vec<usize> = definition.primary_key.iter().map(|(column, _)| *column).collect();
-    if now == plan.source.primary_key {
+    let now = definition.primary_key.iter().map(|(column, _)| *column);
+    let then = &plan.source.primary_key;
+    if then.is_empty() || now.eq(then.iter().copied()) {
         return Ok(());
     }
     Err("its primary key in the binary log is not the one the migration began with".into())
+}
+
+/// The number of columns behind the declared ones in which MariaDB keeps the hashes of unique indexes over long texts.
+fn hidden_columns(definition: &Definition, declared: usize) -> usize {
+    let is_hash = |column: &MappedColumn| {
+        let name = column.name.as_deref().unwrap_or_default();
+        name.starts_with("DB_ROW_HASH_") && column.ty == t::LONGLONG
+    };
+    let behind = definition.columns.get(declared..).unwrap_or_default();
+    if behind.iter().all(is_hash) {
+        behind.len()
+    } else {
+        0
+    }
 }
 
 /// Types of TEXT and BLOB columns.
@@ -340,13 +370,11 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
         SourceType::Blob { .. } => is(BLOBS).and_then(|()| bytes(0)),
         SourceType::Enum { labels, charset } => {
             is(&[t::ENUM])?;
-            labels_agree(mapped, labels, *charset)?;
-            Some(Meaning::Enum(labels.clone()))
+            Some(Meaning::Enum(labels_of(mapped, labels, *charset)?))
         }
         SourceType::Set { labels, charset } => {
             is(&[t::SET])?;
-            labels_agree(mapped, labels, *charset)?;
-            Some(Meaning::Set(labels.clone()))
+            Some(Meaning::Set(labels_of(mapped, labels, *charset)?))
         }
         SourceType::Json => is(&[t::JSON]).map(|()| Meaning::Json),
         SourceType::JsonText { charset } => {
@@ -394,17 +422,31 @@ fn fixed(mapped: &MappedColumn, width: u16) -> Option<()> {
     (mapped.ty == t::STRING && mapped.meta == width).then_some(())
 }
 
-fn labels_agree(mapped: &MappedColumn, labels: &[String], charset: Charset) -> Option<()> {
+/// The labels of an ENUM or SET, if they are the ones of the catalog.
+fn labels_of(mapped: &MappedColumn, shown: &[String], charset: Charset) -> Option<Vec<String>> {
     let found = mapped.labels.as_ref()?;
     let mut scratch = Vec::new();
     let charset = mapped
         .collation
         .and_then(Charset::from_collation_id)
         .unwrap_or(charset);
-    let same = found.len() == labels.len()
-        && found
-            .iter()
-            .zip(labels)
-            .all(|(bytes, label)| charset.decode(bytes, &mut scratch) == Ok(label.as_str()));
-    same.then_some(())
+    let labels: Option<Vec<String>> = found
+        .iter()
+        .map(|bytes| charset.decode(bytes, &mut scratch).ok().map(str::to_owned))
+        .collect();
+    let same = |labels: &Vec<String>| {
+        labels.len() == shown.len()
+            && labels
+                .iter()
+                .zip(shown)
+                .all(|(label, shown)| is_shown_as(label, shown))
+    };
+    labels.filter(same)
+}
+
+/// Whether the catalog shows a label like this. Both servers show `?` there, and in SHOW CREATE TABLE, for each character
+/// outside of the Basic Multilingual Plane; the binary log has the label itself.
+fn is_shown_as(label: &str, shown: &str) -> bool {
+    let is = |(label, shown): (char, char)| label == shown || (shown == '?' && label > '\u{ffff}');
+    label.chars().count() == shown.chars().count() && label.chars().zip(shown.chars()).all(is)
 }

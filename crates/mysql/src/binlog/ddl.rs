@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use spanferry_core::code;
 use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::schema::IndexPart;
 use spanferry_core::source::ChangeSink;
 
 use super::decoder::BinlogDecoder;
 use super::query::QueryEvent;
-use super::statement::{Kind, Named, Statement};
+use super::statement::{Effect, IndexChange, Kind, Named, Statement};
 
 impl BinlogDecoder {
     /// Follows the statement of a QUERY event.
@@ -20,135 +22,216 @@ impl BinlogDecoder {
         if query.text.as_deref() == Some("COMMIT") {
             return;
         }
-        let statement = query.statement();
+        let statement = query.statement(self.mariadb);
         let title = &statement.title;
-        match statement.kind {
-            Kind::Rollback => {
+        match &statement.kind {
+            Kind::Rollback | Kind::RollbackToSavepoint => {
                 self.stop_changed("rows taken back by a logged ROLLBACK: the transaction mixes engines", sink);
             }
-            Kind::Harmless => self.harmless(&query, &statement, sink),
-            Kind::CreateTable => {
-                self.stop_named(&query, &statement, sink);
-                self.created(&query, &statement.tables, sink);
-            }
-            Kind::CreateTableIfAbsent => self.created(&query, &statement.tables, sink),
-            Kind::ChangeTable => {
-                self.stop_named(&query, &statement, sink);
-                if title.starts_with("RENAME") {
-                    let targets: Vec<Named> = statement.tables.iter().skip(1).step_by(2).cloned().collect();
-                    self.created(&query, &targets, sink);
-                } else if title.starts_with("CREATE") {
-                    // CREATE OR REPLACE: it may be new.
-                    self.created(&query, &statement.tables, sink);
-                }
-                self.created(&query, statement.renamed_to.as_slice(), sink);
-            }
-            Kind::ChangeSchema => {
-                if self.is_schema(statement.schema.as_deref().unwrap_or(&query.schema)) {
-                    self.stop_all_with(code::DDL_SEEN, &format!("{title} on the migrated schema"), sink);
-                }
-            }
-            Kind::ChangeRows if self.may_change(&query, &statement) => self.stop_all(
+            Kind::Definition(effects) => self.definition(&query, &statement, effects, sink),
+            Kind::Rows if self.may_change(&query, &statement) => self.stop_all(
                 &format!("a change logged as statement ({title}): a session has another `binlog_format`, expected ROW"),
                 sink,
             ),
-            Kind::Xa => self.transaction.xa = true,
-            Kind::XaCommit => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
-            Kind::Unknown if self.touches(&query, &statement) => {
-                self.stop_all_with(code::DDL_SEEN, &format!("a statement that is not recognised ({title})"), sink);
-            }
-            Kind::Begin | Kind::Commit | Kind::Nothing | Kind::ChangeRows | Kind::Unknown => {}
+            Kind::XaStart | Kind::XaPrepare => self.transaction.xa = true,
+            Kind::XaEnd => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
+            Kind::UnknownDefinition if self.may_define(&query, &statement) => self.stop_unknown(&statement, sink),
+            Kind::UnknownDefinition => self.stop_mentioned(&statement, sink),
+            Kind::Unknown if self.may_change(&query, &statement) => self.stop_unknown(&statement, sink),
+            Kind::Begin | Kind::Commit | Kind::Nothing | Kind::Rows | Kind::Unknown => {}
         }
     }
 
-    fn harmless(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
+    fn definition(
+        &mut self,
+        query: &QueryEvent,
+        statement: &Statement,
+        effects: &[Effect],
+        sink: &mut dyn ChangeSink,
+    ) {
         let title = &statement.title;
-        for index in self.named(query, &statement.tables) {
-            let subject = Subject::table(self.plans[index].name().table.clone());
-            sink.notice(Finding::new(
-                code::DDL_SEEN,
-                Severity::Notice,
-                subject,
-                format!("{title}, which changes no rows"),
-            ));
-        }
-        if statement.tables.is_empty() && self.is_schema(&query.schema) {
-            let text = format!("{title}, which changes no rows");
-            sink.notice(Finding::new(
-                code::DDL_SEEN,
-                Severity::Notice,
-                Subject::whole(),
-                text,
-            ));
-        }
-    }
-
-    /// Tells of tables created in a migrated schema.
-    fn created(&mut self, query: &QueryEvent, tables: &[Named], sink: &mut dyn ChangeSink) {
-        for named in tables {
-            let schema = named.schema.as_deref().unwrap_or(&query.schema);
-            if self.is_schema(schema) && self.named(query, std::slice::from_ref(named)).is_empty() {
-                let subject = Subject::table(named.table.clone());
-                sink.notice(Finding::new(
-                    code::TABLE_CREATED,
-                    Severity::Warning,
-                    subject,
-                    "a table was created at the source and is not carried",
-                ));
-            }
-        }
-    }
-
-    /// Stops the migrated tables that a statement names.
-    fn stop_named(&mut self, query: &QueryEvent, statement: &Statement, sink: &mut dyn ChangeSink) {
-        let title = &statement.title;
-        for index in self.named(query, &statement.tables) {
-            self.stop(
-                index,
-                code::DDL_SEEN,
-                &format!("{title} at the source"),
+        if effects.is_empty() && self.is_schema(&query.schema) {
+            self.tell(
                 None,
+                Severity::Notice,
+                format!("{title}, which changes no rows"),
                 sink,
             );
         }
-    }
-
-    /// Plans of the tables named, in any letter case.
-    fn named(&self, query: &QueryEvent, tables: &[Named]) -> BTreeSet<usize> {
-        let same = |left: &str, right: &str| left == right || left.to_lowercase() == right.to_lowercase();
-        let mut found = BTreeSet::new();
-        for named in tables {
-            let schema = named.schema.as_deref().unwrap_or(&query.schema);
-            for (index, plan) in self.plans.iter().enumerate() {
-                if same(&plan.name().schema, schema) && same(&plan.name().table, &named.table) {
-                    found.insert(index);
+        for effect in effects {
+            match effect {
+                Effect::Changes(table) => {
+                    for index in self.named(query, table) {
+                        self.stop(
+                            index,
+                            code::DDL_SEEN,
+                            &format!("{title} at the source"),
+                            None,
+                            sink,
+                        );
+                    }
                 }
+                Effect::Keeps(table, indexes) => {
+                    for index in self.named(query, table) {
+                        self.indexes(index, title, indexes, sink);
+                    }
+                }
+                Effect::Creates(table) => self.created(query, table, sink),
+                Effect::ChangesSchema(schema) => {
+                    if self.is_schema(schema.as_deref().unwrap_or(&query.schema)) {
+                        self.stop_all_with(code::DDL_SEEN, &format!("{title} on the migrated schema"), sink);
+                    }
+                }
+                Effect::ChangesMentioned => self.stop_mentioned(statement, sink),
             }
         }
-        found
+    }
+
+    /// Indexes of a table change, nothing else of it. One that makes the rows unique by the migration's key must stay.
+    fn indexes(&mut self, index: usize, title: &str, changes: &[IndexChange], sink: &mut dyn ChangeSink) {
+        let plan = &self.plans[index];
+        if let Some(name) = changes.iter().find_map(|change| lost_key(plan, change)) {
+            let text = format!(
+                "{title} at the source: without the unique index `{name}` rows may share a key of the target"
+            );
+            return self.stop(index, code::DDL_SEEN, &text, None, sink);
+        }
+        let adds = |change: &IndexChange| matches!(change, IndexChange::Adds { unique: true });
+        let drops =
+            |change: &IndexChange| matches!(change, IndexChange::Drops(name) if is_unique(plan, name));
+        let (severity, effect) = if changes.iter().any(adds) {
+            (
+                Severity::Warning,
+                "which adds a unique index: the target does not get it",
+            )
+        } else if changes.iter().any(drops) {
+            (
+                Severity::Warning,
+                "which drops a unique index: the target keeps its own, and refuses rows with equal values",
+            )
+        } else {
+            (Severity::Notice, "which changes no rows")
+        };
+        self.tell(Some(index), severity, format!("{title}, {effect}"), sink);
+    }
+
+    fn tell(&self, table: Option<usize>, severity: Severity, text: String, sink: &mut dyn ChangeSink) {
+        let subject = table.map_or_else(Subject::whole, |index| {
+            Subject::table(self.plans[index].name().table.clone())
+        });
+        sink.notice(Finding::new(code::DDL_SEEN, severity, subject, text));
+    }
+
+    /// Tells of a table created in a migrated schema.
+    fn created(&self, query: &QueryEvent, table: &Named, sink: &mut dyn ChangeSink) {
+        let schema = table.schema.as_deref().unwrap_or(&query.schema);
+        if self.is_schema(schema) && self.named(query, table).is_empty() {
+            let subject = Subject::table(table.table.clone());
+            sink.notice(Finding::new(
+                code::TABLE_CREATED,
+                Severity::Warning,
+                subject,
+                "a table was created at the source and is not carried",
+            ));
+        }
+    }
+
+    /// A statement that is not understood: it may have changed any table.
+    fn stop_unknown(&mut self, statement: &Statement, sink: &mut dyn ChangeSink) {
+        let text = format!("a statement that is not recognised ({})", statement.title);
+        self.stop_all_with(code::DDL_SEEN, &text, sink);
+    }
+
+    /// A statement of which a part is not understood: it may have changed the tables whose names stand in it.
+    fn stop_mentioned(&mut self, statement: &Statement, sink: &mut dyn ChangeSink) {
+        let mentioned: Vec<usize> = (0..self.plans.len())
+            .filter(|index| {
+                let table = &self.plans[*index].name().table;
+                statement.mentioned.iter().any(|name| same(name, table))
+            })
+            .collect();
+        let text = format!("a statement that is not recognised ({})", statement.title);
+        for index in mentioned {
+            self.stop(index, code::DDL_SEEN, &text, None, sink);
+        }
+    }
+
+    /// Plans of the table named, in any letter case.
+    fn named(&self, query: &QueryEvent, table: &Named) -> BTreeSet<usize> {
+        let schema = table.schema.as_deref().unwrap_or(&query.schema);
+        let is_named = |index: &usize| {
+            let name = self.plans[*index].name();
+            same(&name.schema, schema) && same(&name.table, &table.table)
+        };
+        (0..self.plans.len()).filter(is_named).collect()
     }
 
     fn is_schema(&self, name: &str) -> bool {
-        self.schemas
-            .iter()
-            .any(|schema| schema == name || schema.to_lowercase() == name.to_lowercase())
+        self.schemas.iter().any(|schema| same(schema, name))
     }
 
     /// Whether rows changed by a statement may be those of migrated tables. A view, a trigger or a function leads from any schema
     /// to another, unseen in the text, so only the server's own account (MariaDB gives none) clears a statement.
     fn may_change(&self, query: &QueryEvent, statement: &Statement) -> bool {
-        query.changed_schemas.is_none() || self.touches(query, statement)
-    }
-
-    /// Whether a statement that cannot be followed may change migrated tables.
-    fn touches(&self, query: &QueryEvent, statement: &Statement) -> bool {
-        query.text.is_none()
-            || self.is_schema(&query.schema)
+        query.changed_schemas.iter().flatten().count() == 0
+            || self.may_define(query, statement)
             || query
                 .changed_schemas
                 .iter()
                 .flatten()
                 .any(|schema| self.is_schema(schema))
+    }
+
+    /// Whether a statement that changes only what it names may change something of a migrated schema.
+    fn may_define(&self, query: &QueryEvent, statement: &Statement) -> bool {
+        query.text.is_none()
+            || self.is_schema(&query.schema)
             || statement.mentioned.iter().any(|name| self.is_schema(name))
     }
+}
+
+/// The index that the rows need to be unique by the plan's key, if this change may take it away.
+///
+/// Where the key is the primary key none is needed. Else an index that the plan does not know may be the needed one under
+/// another name.
+fn lost_key<'a>(plan: &TablePlan, change: &'a IndexChange) -> Option<&'a str> {
+    if is_key(plan, &plan.source.primary_key) {
+        return None;
+    }
+    let is_other = |name: &str| {
+        let known = plan.source.indexes.iter().find(|index| same(&index.name, name));
+        known.is_some_and(|index| !(index.unique && holds_key(plan, &index.parts)))
+    };
+    match change {
+        IndexChange::Adds { .. } => None,
+        IndexChange::Drops(name) => (!is_other(name)).then_some(name),
+        IndexChange::Renames(from, _) => (!is_other(from)).then_some(from),
+    }
+}
+
+/// Whether these columns are the plan's key, in its order.
+fn is_key(plan: &TablePlan, columns: &[usize]) -> bool {
+    key_columns(plan).eq(columns.iter().copied())
+}
+
+/// The columns of the plan's key, by their places in the source's table.
+fn key_columns(plan: &TablePlan) -> impl Iterator<Item = usize> {
+    plan.key.iter().map(|key| plan.columns[*key].source_index)
+}
+
+/// Whether these parts are columns of the plan's key and nothing else: rows that share a key then share them too.
+fn holds_key(plan: &TablePlan, parts: &[IndexPart]) -> bool {
+    parts.iter().all(|part| match part {
+        IndexPart::Column { column, .. } => key_columns(plan).any(|key| key == *column),
+        IndexPart::Expression { .. } => false,
+    })
+}
+
+fn is_unique(plan: &TablePlan, name: &str) -> bool {
+    let mut indexes = plan.source.indexes.iter();
+    indexes.any(|index| index.unique && same(&index.name, name))
+}
+
+fn same(left: &str, right: &str) -> bool {
+    left == right || left.to_lowercase() == right.to_lowercase()
 }

@@ -35,7 +35,7 @@ pub struct BinlogDecoder {
     maps: HashMap<Vec<u8>, Mapped>,
     pub(super) transaction: Transaction,
     /// Whether the piece at hand is MariaDB's.
-    mariadb: bool,
+    pub(super) mariadb: bool,
     scratch: Scratch,
     encoder: RowEncoder,
     key_encoder: KeyEncoder,
@@ -215,7 +215,7 @@ impl BinlogDecoder {
             Ok(reader) => reader,
             Err(text) => return self.stop(index, code::SCHEMA_MISMATCH, &text, None, sink),
         };
-        if event.columns != self.plans[index].source.columns.len() {
+        if event.columns != reader.columns() {
             let text = "rows with another number of columns than their table map";
             return self.stop(index, code::SCHEMA_MISMATCH, text, None, sink);
         }

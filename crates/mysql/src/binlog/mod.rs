@@ -13,6 +13,7 @@ mod dump;
 mod event;
 #[cfg(test)]
 mod golden;
+mod grammar;
 mod gtid;
 mod json;
 mod network;

@@ -4,7 +4,7 @@ use spanferry_core::charset::Charset;
 
 use super::event::{Cursor, Malformed};
 use super::statement::{Kind, Statement};
-use super::token::tokens;
+use super::token::Dialect;
 
 /// A parsed QUERY event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,10 +117,15 @@ impl QueryEvent {
         Ok(())
     }
 
-    /// What the statement does.
-    pub(crate) fn statement(&self) -> Statement {
+    /// What the statement does at a server of this kind.
+    pub(crate) fn statement(&self, mariadb: bool) -> Statement {
+        let dialect = Dialect {
+            mariadb,
+            ansi_quotes: self.ansi_quotes,
+            no_backslash: self.no_backslash,
+        };
         match &self.text {
-            Some(text) => Statement::of(&tokens(text, self.ansi_quotes, self.no_backslash)),
+            Some(text) => Statement::read(text, dialect),
             None => Statement::new(Kind::Unknown),
         }
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod plan;
+pub(crate) mod stream;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,11 +53,29 @@ impl Server {
         ]
     }
 
+    /// One of both, quick at definitions: one file for all tables, in memory where the machine has a folder for that.
+    pub(crate) fn quick(mariadb: bool) -> Server {
+        let in_memory = Path::new("/dev/shm").is_dir();
+        let folder = if in_memory { "/dev/shm" } else { "/tmp" };
+        let (script, variable, arguments) = if mariadb {
+            let arguments = "--gtid-strict-mode=1 --binlog-row-metadata=FULL";
+            ("mariadb.sh", "MARIADB_ARGS", arguments)
+        } else {
+            ("mysql.sh", "MYSQL_ARGS", SMALL_MYSQL)
+        };
+        let arguments = format!("{arguments} --innodb-file-per-table=OFF");
+        Server::start_below(folder, script, &[(variable, arguments)])
+    }
+
     fn start(script: &str, environment: &[(&str, String)]) -> Server {
+        Server::start_below("/tmp", script, environment)
+    }
+
+    fn start_below(folder: &str, script: &str, environment: &[(&str, String)]) -> Server {
         let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../services");
         let script = services.join(script);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = PathBuf::from(format!("/tmp/sfm{}-{number}", std::process::id()));
+        let folder = PathBuf::from(format!("{folder}/sfm{}-{number}", std::process::id()));
         let mut command = Command::new(&script);
         command
             .args(["up", "0"])

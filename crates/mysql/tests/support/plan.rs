@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spanferry_core::encode::Encoding;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::schema::{SourceTable, SourceType};
+use spanferry_core::schema::{IndexPart, SourceTable, SourceType};
 use spanferry_core::source::{Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession};
 use spanferry_mysql::{MysqlSession, MysqlSource};
 
@@ -64,11 +64,23 @@ async fn plans_by(source: &MysqlSource, encoding: fn(&SourceType) -> Encoding) -
         let mut plan = fixture::plan(table, encodings);
         plan.id = TableId(id);
         if plan.key.is_empty() {
-            plan.key = vec![1];
+            plan.key = unique_key(&plan.source).unwrap_or_else(|| vec![1]);
         }
         Arc::new(plan)
     };
     catalog.tables.into_iter().zip(0..).map(plan).collect()
+}
+
+/// The columns of a unique index that may serve as key.
+fn unique_key(table: &SourceTable) -> Option<Vec<usize>> {
+    let column = |part: &IndexPart| match part {
+        IndexPart::Column {
+            column, prefix: None, ..
+        } if !table.columns[*column].nullable => Some(*column),
+        IndexPart::Column { .. } | IndexPart::Expression { .. } => None,
+    };
+    let mut unique = table.indexes.iter().filter(|index| index.unique);
+    unique.find_map(|index| index.parts.iter().map(column).collect())
 }
 
 /// All rows of a range as payloads.

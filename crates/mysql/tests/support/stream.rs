@@ -1,0 +1,150 @@
+//! The stream from a position on, decoded, and the same rows as a snapshot reads them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use spanferry_core::change_log::Piece;
+use spanferry_core::failure::Failure;
+use spanferry_core::finding::Finding;
+use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::source::{
+    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
+    SnapshotSession, SnapshotSource,
+};
+use spanferry_core::wire::WireReader;
+use spanferry_mysql::MysqlSource;
+
+/// A key or row as `ListValue` payload.
+pub(crate) type Payload = Vec<u8>;
+
+/// Applies what a decoder hands on, and keeps what it tells. A stopped table takes no more changes, as in a migration.
+#[derive(Debug, Default)]
+pub(crate) struct Sink {
+    pub(crate) rows: BTreeMap<u32, BTreeMap<Payload, Payload>>,
+    pub(crate) stops: Vec<(u32, Finding)>,
+    pub(crate) notices: Vec<Finding>,
+    pub(crate) relocated: usize,
+}
+
+impl Sink {
+    pub(crate) fn is_stopped(&self, table: u32) -> bool {
+        self.stops.iter().any(|(stopped, _)| *stopped == table)
+    }
+}
+
+impl ChangeSink for Sink {
+    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
+        if self.is_stopped(table.0) {
+            return;
+        }
+        self.rows
+            .entry(table.0)
+            .or_default()
+            .insert(key.to_vec(), row.to_vec());
+    }
+
+    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
+        self.relocated += 1;
+        self.delete(table, old_key);
+        self.upsert(table, key, row);
+    }
+
+    fn delete(&mut self, table: TableId, key: &[u8]) {
+        if self.is_stopped(table.0) {
+            return;
+        }
+        let removed = self.rows.entry(table.0).or_default().remove(key);
+        assert!(removed.is_some(), "a row is deleted that was never written");
+    }
+
+    fn stop(&mut self, table: TableId, finding: Finding) {
+        self.stops.push((table.0, finding));
+    }
+
+    fn notice(&mut self, finding: Finding) {
+        self.notices.push(finding);
+    }
+}
+
+/// Everything between `after` and the source's present end, as the log would number it.
+pub(crate) async fn capture(source: &MysqlSource, after: &Position) -> Result<Vec<Piece>, Failure> {
+    let end = source.position().await?;
+    let mut reached = after.clone();
+    let mut stream = ChangeSource::open(source, after).await?;
+    let mut all = Vec::new();
+    let mut number = 0;
+    while !reached.contains_all(&end).expect("one kind of source") {
+        let mut pieces = Vec::new();
+        stream.next(&mut pieces, 4096).await?;
+        for mut piece in pieces {
+            piece.number = number;
+            number = if piece.last { 0 } else { number + 1 };
+            if piece.last {
+                let id = TransactionId::parse(&piece.transaction).expect("an identity");
+                reached.advance(&id).expect("it goes forward");
+            }
+            all.push(piece);
+        }
+    }
+    Ok(all)
+}
+
+pub(crate) async fn decode(source: &MysqlSource, plans: &[Arc<TablePlan>], after: &Position) -> Sink {
+    let mut decoder = source.decoder(plans);
+    let mut sink = Sink::default();
+    for piece in capture(source, after).await.expect("a stream") {
+        decoder.decode(&piece, &mut sink).expect("whole events");
+    }
+    sink
+}
+
+pub(crate) async fn snapshot(source: &MysqlSource, plans: &[Arc<TablePlan>]) -> BTreeMap<u32, Vec<Payload>> {
+    let mut snapshot = SnapshotSource::open(source, plans, 1, true)
+        .await
+        .expect("a snapshot");
+    let session = &mut snapshot.sessions[0];
+    let mut tables = BTreeMap::new();
+    for plan in plans {
+        let range = Range {
+            table: plan.id,
+            after: None,
+            up_to: None,
+        };
+        session.begin(plan, &range).await.expect("a range");
+        let (mut rows, mut all) = (SnapshotRows::default(), Vec::new());
+        loop {
+            let status = session.read(&mut rows, 100, 1 << 20).await.expect("rows");
+            assert!(rows.refused.is_empty(), "{}: {:?}", plan.name(), rows.refused);
+            all.extend(rows.rows.payloads().map(<[u8]>::to_vec));
+            if status == ReadStatus::End {
+                break;
+            }
+        }
+        all.sort();
+        tables.insert(plan.id.0, all);
+    }
+    tables
+}
+
+/// What was decoded, with the same rows as a snapshot.
+pub(crate) fn assert_same(plans: &[Arc<TablePlan>], sink: &Sink, snapshot: &BTreeMap<u32, Vec<Payload>>) {
+    for plan in plans {
+        let mut decoded: Vec<Payload> = sink
+            .rows
+            .get(&plan.id.0)
+            .into_iter()
+            .flat_map(|rows| rows.values().cloned())
+            .collect();
+        decoded.sort();
+        let selected = &snapshot[&plan.id.0];
+        for (found, expected) in decoded.iter().zip(selected) {
+            for (index, (found, expected)) in
+                WireReader::new(found).zip(WireReader::new(expected)).enumerate()
+            {
+                assert_eq!(found, expected, "{}, column {index}", plan.name());
+            }
+        }
+        assert_eq!(&decoded, selected, "{}", plan.name());
+    }
+}
