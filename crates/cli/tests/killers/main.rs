@@ -23,6 +23,7 @@ mod keys;
 mod outage;
 mod positions;
 mod session;
+mod statements;
 #[path = "../support/mod.rs"]
 mod support;
 mod unique;
