@@ -157,6 +157,8 @@ codes! {
     CONVERTED = 4005, Told, "a schema object is carried in another form", "Check that the application agrees.";
     CONSTRAINT_LEFT_OUT = 4006, Told, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
     UNIQUE_LEFT_OUT = 4010, Told, "a unique index is not carried", "Nothing at the target keeps these values unique: see the reason, and let the application see to it or create an index by hand.";
+    CONSTRAINT_MISSING = 4011, Told, "an index or foreign key is no longer at the target", "It is built again. If it was dropped on purpose, drop it when the migration has ended.";
+    CONSTRAINT_UNFINISHED = 4012, Told, "the target is still building an index or foreign key", "Nothing needs to be done; the table counts as complete when it is ready.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate` and run `spanferry resync TABLE`, which loads the group anew with its present schema.";
     EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then stop `migrate` and run `spanferry resync TABLE`.";

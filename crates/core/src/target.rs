@@ -165,6 +165,18 @@ pub struct RangeRow {
     pub rows: u64,
 }
 
+/// The control row of an index or foreign key that is not at the target although the plan has it: the target refuses it, or it gave
+/// way to a change. It is not built again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOutRow {
+    /// The source table; with `constraint` the row's key.
+    pub table: QualifiedName,
+    /// The name that it has at the target.
+    pub constraint: String,
+    /// Why, for a person.
+    pub reason: String,
+}
+
 /// A change of control state that travels in a fenced commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ControlChange {
@@ -174,6 +186,10 @@ pub enum ControlChange {
     Range(RangeRow),
     /// Forgets all finished ranges of a table (by key range).
     ForgetRanges(QualifiedName),
+    /// Records that a constraint is left out.
+    LeaveOut(LeftOutRow),
+    /// Forgets that a constraint of a table was left out.
+    ForgetLeftOut(QualifiedName, String),
 }
 
 /// The migration's own row: what binds source, target and log.
@@ -199,6 +215,9 @@ pub struct MigrationRow {
 /// failure `CONTROL_FORMAT`. Version 1 kept table names without their schema, and no definitions.
 pub const CONTROL_VERSION: u32 = 2;
 
+/// Constraints that are left out, by (table, constraint).
+pub type LeftOut = BTreeMap<(QualifiedName, String), LeftOutRow>;
+
 /// Finished ranges, by (table, number).
 pub type Ranges = BTreeMap<(QualifiedName, u64), RangeRow>;
 
@@ -211,6 +230,8 @@ pub struct ControlState {
     pub tables: BTreeMap<QualifiedName, TableRow>,
     /// Finished ranges, by (table, number).
     pub ranges: Ranges,
+    /// Constraints that are left out.
+    pub left_out: LeftOut,
     /// Fence rows by lane (`Lane::parts`).
     pub fences: BTreeMap<(String, u32), FenceRow>,
 }
@@ -254,6 +275,8 @@ pub struct Rejection {
     pub status: String,
     /// The target's own words. May hold key values: for findings, never for logs.
     pub message: String,
+    /// What its words name as an index or a foreign key, in their order. Spanner gives no other sign of which one it was.
+    pub named: Vec<String>,
     /// The commit was larger than the target allows: splitting it helps.
     pub too_large: bool,
     /// Whether it concerns the session, the credentials or the request as such rather than its data: another attempt may help after the delay.
@@ -323,10 +346,12 @@ pub struct TargetDescription {
 pub struct SchemaObjects {
     /// Names of all tables but `spanferry_…`.
     pub tables: BTreeSet<String>,
-    /// Names of all indexes that are no table's own.
+    /// Names of all indexes that are no table's own, also of unfinished ones.
     pub indexes: BTreeSet<String>,
-    /// Names of all foreign keys.
+    /// Names of all foreign keys, also of unfinished ones.
     pub foreign_keys: BTreeSet<String>,
+    /// Names of indexes and foreign keys that the target is still building, or removing after it could not build them.
+    pub unfinished: BTreeSet<String>,
 }
 
 /// The target database.

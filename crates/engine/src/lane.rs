@@ -11,7 +11,7 @@ use spanferry_core::target::{
     CommitError, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations, Target,
 };
 use spanferry_kill_point::kill_point;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::progress::Progress;
@@ -76,6 +76,8 @@ pub struct LaneShared<T> {
     pub target: Arc<T>,
     /// As many permits as commits may be in flight at the target.
     pub gate: Arc<Semaphore>,
+    /// Held by whoever changes the target's schema, from the look at what is there on. It comes before a permit of the gate.
+    pub ddl: Arc<tokio::sync::Mutex<()>>,
     /// The request to stop.
     pub stop: StopSignal,
     /// Counters.
@@ -87,8 +89,21 @@ impl<T> Clone for LaneShared<T> {
         LaneShared {
             target: Arc::clone(&self.target),
             gate: Arc::clone(&self.gate),
+            ddl: Arc::clone(&self.ddl),
             stop: self.stop.clone(),
             progress: Arc::clone(&self.progress),
+        }
+    }
+}
+
+impl<T: Target> LaneShared<T> {
+    /// Keeps commits out where the target needs that: the emulator refuses DDL while one is in flight. The service does not, and its
+    /// commits must not be held up.
+    pub(crate) async fn quiet(&self) -> Option<SemaphorePermit<'_>> {
+        if self.target.commits_in_flight_max() == 1 {
+            Some(self.gate.acquire().await.expect("the gate is never closed"))
+        } else {
+            None
         }
     }
 }

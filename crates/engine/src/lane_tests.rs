@@ -22,6 +22,7 @@ impl SmallTarget {
     fn refusal(&self, commit: &FencedCommit) -> Option<Rejection> {
         let rows: usize = commit.data.iter().map(|mutations| mutations.rows.len()).sum();
         (rows > self.rows_max).then(|| Rejection {
+            named: Vec::new(),
             status: "INVALID_ARGUMENT".to_owned(),
             message: format!("{rows} rows are too many"),
             too_large: true,
@@ -154,6 +155,7 @@ async fn commit_seven(rows_max: usize) -> (Vec<String>, Result<(), LaneError>) {
         taken: Mutex::new(Vec::new()),
     });
     let shared = LaneShared {
+        ddl: Arc::default(),
         target: Arc::clone(&target),
         gate: Arc::new(Semaphore::new(1)),
         stop: StopSignal::new(),

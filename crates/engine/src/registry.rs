@@ -6,7 +6,7 @@ use spanferry_core::finding::Finding;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::record::StopReason;
 use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{ControlChange, TablePhase, TableRow};
+use spanferry_core::target::{ControlChange, LeftOut, TablePhase, TableRow};
 use tokio::sync::{MutexGuard, watch};
 
 use crate::progress::Progress;
@@ -16,6 +16,7 @@ use crate::progress::Progress;
 pub struct Registry {
     plans: Vec<Arc<TablePlan>>,
     rows: Mutex<Vec<TableRow>>,
+    left_out: Mutex<LeftOut>,
     /// Held by whoever changes a table's recorded state, see `Transition`.
     transition: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
@@ -30,10 +31,38 @@ impl Registry {
         Registry {
             plans,
             rows: Mutex::new(rows),
+            left_out: Mutex::default(),
             transition: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             progress,
         }
+    }
+
+    /// The same registry with the constraints that are recorded as left out.
+    #[must_use]
+    pub fn with_left_out(self, left_out: LeftOut) -> Registry {
+        Registry {
+            left_out: Mutex::new(left_out),
+            ..self
+        }
+    }
+
+    fn all_left_out(&self) -> std::sync::MutexGuard<'_, LeftOut> {
+        let left_out = self.left_out.lock();
+        left_out.expect("no task panics while it holds the registry")
+    }
+
+    /// Why a constraint of a table is left out; none if it is not.
+    pub fn left_out(&self, table: &QualifiedName, constraint: &str) -> Option<String> {
+        let key = (table.clone(), constraint.to_owned());
+        self.all_left_out().get(&key).map(|row| row.reason.clone())
+    }
+
+    /// The names of the constraints of a table that are left out.
+    pub fn left_out_of(&self, table: &QualifiedName) -> Vec<String> {
+        let all = self.all_left_out();
+        let of_table = all.keys().filter(|(known, _)| known == table);
+        of_table.map(|(_, constraint)| constraint.clone()).collect()
     }
 
     /// Wakes whoever waits for changes.
@@ -54,6 +83,18 @@ impl Registry {
     fn rows(&self) -> std::sync::MutexGuard<'_, Vec<TableRow>> {
         let rows = self.rows.lock();
         rows.expect("no task panics while it holds the registry")
+    }
+
+    fn adopt_row(&self, rows: &mut [TableRow], row: &TableRow) {
+        let Some(plan) = self.named(&row.table) else {
+            return;
+        };
+        expect_reason(row);
+        rows[plan.id.0 as usize] = row.clone();
+        self.progress.update_table(plan.id, |table| {
+            table.phase = row.phase;
+            table.stopped = row.stopped.as_ref().map(StopReason::to_string);
+        });
     }
 
     /// A copy of one table's state, as recorded at the target.
@@ -161,15 +202,17 @@ impl Transition<'_> {
         {
             let mut rows_now = registry.rows();
             for change in rows {
-                if let ControlChange::Table(row) = change
-                    && let Some(plan) = registry.named(&row.table)
-                {
-                    expect_reason(row);
-                    rows_now[plan.id.0 as usize] = row.clone();
-                    registry.progress.update_table(plan.id, |table| {
-                        table.phase = row.phase;
-                        table.stopped = row.stopped.as_ref().map(StopReason::to_string);
-                    });
+                match change {
+                    ControlChange::Table(row) => registry.adopt_row(&mut rows_now, row),
+                    ControlChange::LeaveOut(row) => {
+                        let key = (row.table.clone(), row.constraint.clone());
+                        registry.all_left_out().insert(key, row.clone());
+                    }
+                    ControlChange::ForgetLeftOut(table, constraint) => {
+                        let key = (table.clone(), constraint.clone());
+                        registry.all_left_out().remove(&key);
+                    }
+                    ControlChange::Range(_) | ControlChange::ForgetRanges(_) => {}
                 }
             }
         }

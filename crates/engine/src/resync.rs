@@ -76,11 +76,19 @@ pub async fn resync<L: ChangeLog, T: Target>(
     target.run_ddl(&statements).await?;
     kill_point("after resync tables", "");
 
+    // All constraints are tried again over the new rows.
+    let left_out = plans.iter().flat_map(|plan| {
+        let names = registry.left_out_of(plan.name());
+        names
+            .into_iter()
+            .map(|name| ControlChange::ForgetLeftOut(plan.name().clone(), name))
+    });
+    let left_out: Vec<ControlChange> = left_out.collect();
     let renew = |transition: &Transition<'_>| {
-        plans
+        let pending = plans
             .iter()
-            .map(|plan| row(transition, plan, TablePhase::Pending))
-            .collect()
+            .map(|plan| row(transition, plan, TablePhase::Pending));
+        pending.chain(left_out).collect()
     };
     prepared.control.record(registry, renew).await
 }

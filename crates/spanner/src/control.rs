@@ -8,8 +8,8 @@ use spanferry_core::record::StopReason;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{
-    CONTROL_VERSION, ControlChange, Epoch, FenceKey, FenceRow, Lane, MigrationRow, RangeRow, TablePhase,
-    TableRow,
+    CONTROL_VERSION, ControlChange, Epoch, FenceKey, FenceRow, Lane, LeftOutRow, MigrationRow, RangeRow,
+    TablePhase, TableRow,
 };
 use spanferry_core::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
 
@@ -24,6 +24,8 @@ pub const MIGRATION: &str = "spanferry_migration";
 pub const TABLES: &str = "spanferry_table";
 /// Holds a row for each finished range.
 pub const RANGES: &str = "spanferry_range";
+/// Holds a row for each index or foreign key that is left out.
+pub const LEFT_OUT: &str = "spanferry_left_out";
 /// Holds a row for each lane.
 pub const FENCES: &str = "spanferry_fence";
 
@@ -56,6 +58,7 @@ pub(crate) const TABLE_COLUMNS: [&str; 7] = [
     "stopped",
 ];
 pub(crate) const RANGE_COLUMNS: [&str; 5] = ["table_name", "number", "after_key", "up_to_key", "row_count"];
+pub(crate) const LEFT_OUT_COLUMNS: [&str; 3] = ["table_name", "constraint_name", "reason"];
 pub(crate) const FENCE_COLUMNS: [&str; 7] = [
     "migration",
     "stream",
@@ -68,7 +71,7 @@ pub(crate) const FENCE_COLUMNS: [&str; 7] = [
 const FENCE_KEY_LENGTH: usize = 6;
 
 /// The definitions of all control tables.
-pub fn definitions() -> [TargetTable; 4] {
+pub fn definitions() -> [TargetTable; 5] {
     let (text, name, number) = (
         TargetType::String(None),
         TargetType::String(Some(256)),
@@ -97,6 +100,7 @@ pub fn definitions() -> [TargetTable; 4] {
             &[table, number, text, text, number],
             &[2, 3],
         ),
+        definition(LEFT_OUT, &LEFT_OUT_COLUMNS, 2, &[table, name, text], &[]),
         definition(
             FENCES,
             &FENCE_COLUMNS,
@@ -212,6 +216,18 @@ pub(crate) fn write_change(mutations: &mut Mutations, change: &ControlChange) {
         ControlChange::ForgetRanges(table) => {
             mutations.delete_prefix(RANGES, &payload(&[Cell::Text(&table.to_string())]));
         }
+        ControlChange::LeaveOut(row) => {
+            let cells = [
+                Cell::Text(&row.table.to_string()),
+                Cell::Text(&row.constraint),
+                Cell::Text(&row.reason),
+            ];
+            mutations.write(WriteKind::Upsert, LEFT_OUT, LEFT_OUT_COLUMNS, &single(&cells));
+        }
+        ControlChange::ForgetLeftOut(table, constraint) => {
+            let key = [Cell::Text(&table.to_string()), Cell::Text(constraint)];
+            mutations.delete(LEFT_OUT, &single(&key));
+        }
     }
 }
 
@@ -252,6 +268,16 @@ pub(crate) fn read_table(row: &[u8]) -> Result<TableRow, MalformedRow> {
             "a reason for a table that has stopped, and for no other",
         ))
     }
+}
+
+/// Reads the row of a constraint that is left out.
+pub(crate) fn read_left_out(row: &[u8]) -> Result<LeftOutRow, MalformedRow> {
+    let cells = &mut Cells::new(row);
+    Ok(LeftOutRow {
+        table: table_name(cells.text()?)?,
+        constraint: cells.string()?,
+        reason: cells.string()?,
+    })
 }
 
 fn range_row(row: &RangeRow) -> RowBatch {

@@ -77,6 +77,7 @@ pub(crate) fn commit_error(error: SpannerError) -> CommitError {
     let rejected = |status: &str, message: String, too_large, transient| {
         CommitError::Rejected(Rejection {
             status: status.to_owned(),
+            named: named_objects(&message),
             message,
             too_large,
             transient,
@@ -105,6 +106,19 @@ pub(crate) fn commit_error(error: SpannerError) -> CommitError {
             rejected("INTERNAL", error.to_string(), false, true)
         }
     }
+}
+
+/// What stands behind the word `index`, `key` or `constraint` in the server's words, perhaps quoted, in its order. Behind the first
+/// bracket a server quotes values, which could hold anything.
+fn named_objects(message: &str) -> Vec<String> {
+    const KINDS: [&str; 4] = ["index", "indexes", "key", "constraint"];
+    let words = message.split(['{', '[', '(']).next().unwrap_or_default();
+    let words = words.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let behind = words
+        .windows(2)
+        .filter(|pair| KINDS.iter().any(|kind| kind.eq_ignore_ascii_case(pair[0])));
+    behind.map(|pair| pair[1].to_owned()).collect()
 }
 
 /// Whether a commit as a whole was too large, as Spanner, the emulator and gRPC say it; a cell that is too large is another matter.
@@ -163,6 +177,40 @@ mod tests {
             }
         };
         assert_eq!(shape, expected);
+    }
+
+    /// The words of the emulator and of the service.
+    #[test]
+    fn objects_are_named_by_the_servers_words() {
+        let check = |message: &str, expected: &str| {
+            let named = named_objects(message);
+            assert!(named.iter().any(|name| name == expected), "{message}: {named:?}");
+        };
+        check(
+            "Foreign key `fk_one` constraint violation on table `c`. Cannot find referenced key `{Int64(5)}` in table `p`.",
+            "fk_one",
+        );
+        check(
+            "Foreign key `fk` constraint violation when deleting or updating referenced key `{String(\"a\")}` in table `p`.",
+            "fk",
+        );
+        check(
+            "Foreign key constraint `fk_one` is violated on table `c`. Cannot find referenced values in p(id).",
+            "fk_one",
+        );
+        check(
+            "UNIQUE violation on index c_k,  duplicate key: {String(\"a\")} in this transaction.",
+            "c_k",
+        );
+        check(
+            "Unique index violation on index c_k at index key [a,1]. It conflicts with row [2] in table c.",
+            "c_k",
+        );
+        check(
+            "Number of bytes for key of index p_k is 9008 which exceeds the maximum of 8192.",
+            "p_k",
+        );
+        assert!(named_objects("key: {String(\"index c_k\")}").is_empty());
     }
 
     #[test]

@@ -12,14 +12,19 @@ mod support;
 
 use std::sync::Arc;
 
+use spanferry_core::change_log::Sequence;
 use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::encode::Encoding;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::fixture;
 use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::target::{DdlFailure, Target};
+use spanferry_core::target::{
+    CommitError, DdlFailure, Epoch, FenceKey, FenceRow, FencedCommit, Lane, MigrationRow, MutationKind,
+    TableMutations, Target,
+};
 use spanferry_core::target_schema::{
     Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType,
 };
@@ -334,5 +339,95 @@ impl suite::Subject for OnEmulator<'_> {
 
     fn commit_bytes_max(&self) -> usize {
         COMMIT_BYTES_MAX
+    }
+}
+
+/// Words of a rejection name the index or foreign key that it is about, whichever side of a foreign key is written.
+#[tokio::test]
+async fn a_rejection_names_the_constraint() {
+    let emulator = Emulator::start();
+    for (dialect, name) in DIALECTS.into_iter().zip(["google", "postgres"]) {
+        let statements = match dialect {
+            Dialect::GoogleSql => [
+                "CREATE TABLE p (id INT64 NOT NULL, v STRING(MAX)) PRIMARY KEY (id)",
+                "CREATE TABLE c (id INT64 NOT NULL, v INT64) PRIMARY KEY (id)",
+                "CREATE UNIQUE INDEX c_v ON c (v)",
+                "CREATE INDEX p_v ON p (v)",
+                "ALTER TABLE c ADD CONSTRAINT c_p FOREIGN KEY (v) REFERENCES p (id)",
+            ],
+            Dialect::PostgreSql => [
+                "CREATE TABLE p (id bigint NOT NULL, v varchar, PRIMARY KEY (id))",
+                "CREATE TABLE c (id bigint NOT NULL, v bigint, PRIMARY KEY (id))",
+                "CREATE UNIQUE INDEX c_v ON c (v)",
+                "CREATE INDEX p_v ON p (v)",
+                "ALTER TABLE c ADD CONSTRAINT c_p FOREIGN KEY (v) REFERENCES p (id)",
+            ],
+        };
+        let target = SpannerTarget::new(emulator.database(name, dialect, &statements).await);
+        let starts = [(Lane::Apply, fence(0))];
+        target.create_control().await.unwrap();
+        target
+            .begin_epoch(None, &migration(dialect), &starts)
+            .await
+            .unwrap();
+        let send = |at: u64, table: &str, kind, rows| {
+            let mut plan = TablePlan::clone(&plan(table));
+            plan.target.columns.truncate(2);
+            plan.target.columns[1].name = "v".to_owned();
+            let table = Arc::new(plan);
+            let commit = FencedCommit {
+                lane: Lane::Apply,
+                previous: fence(at).key,
+                next: fence(at + 1),
+                data: vec![TableMutations { table, kind, rows }],
+                control: Vec::new(),
+            };
+            let target = &target;
+            async move { target.commit(&commit).await }
+        };
+        let upsert = MutationKind::Upsert;
+        send(0, "p", upsert, rows(&[(1, Some("a"))])).await.unwrap();
+        send(1, "c", upsert, rows(&[(1, Some("1"))])).await.unwrap();
+        let long = "x".repeat(9_000);
+        let rejected = [
+            (send(2, "c", upsert, rows(&[(2, Some("7"))])).await, "c_p"),
+            (send(2, "p", MutationKind::Delete, keys(&[1])).await, "c_p"),
+            (send(2, "c", upsert, rows(&[(2, Some("1"))])).await, "c_v"),
+            (send(2, "p", upsert, rows(&[(2, Some(&long))])).await, "p_v"),
+        ];
+        for (outcome, expected) in rejected {
+            match outcome {
+                Err(CommitError::Rejected(rejection)) => {
+                    assert!(
+                        rejection.named.iter().any(|name| name == expected),
+                        "{rejection:?}"
+                    );
+                }
+                other => panic!("{dialect} {expected}: {other:?}"),
+            }
+        }
+    }
+}
+
+fn fence(sequence: u64) -> FenceRow {
+    FenceRow {
+        key: FenceKey {
+            epoch: Epoch(1),
+            sequence: Sequence(sequence),
+            piece: 0,
+        },
+        reached: None,
+    }
+}
+
+fn migration(dialect: Dialect) -> MigrationRow {
+    MigrationRow {
+        id: "6ba7b810".to_owned(),
+        epoch: Epoch(1),
+        log_id: "log".to_owned(),
+        source: "db/shop".to_owned(),
+        start_position: Position::parse("mariadb:0-1-5").unwrap(),
+        schema: "shop".to_owned(),
+        dialect,
     }
 }

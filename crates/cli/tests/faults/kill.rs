@@ -1,4 +1,5 @@
 //! SIGKILL at every durable step, the first time it comes and a later time, twice in a row, then drained and compared.
+//! The drop of a constraint that is in the way: `killers/constraints.rs`.
 
 use std::os::unix::process::ExitStatusExt;
 

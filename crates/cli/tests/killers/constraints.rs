@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 
 use spanferry_core::target::{SchemaObjects, Target as _};
 use spanferry_spanner::SpannerTarget;
 use spanferry_testkit::interposer::DdlStage;
+use spanferry_testkit::patience::until;
 use spanferry_testkit::server::Engine;
 
 use crate::support::{World, bench, said};
@@ -135,6 +137,163 @@ async fn killer_46_an_index_over_the_prefix_of_a_long_text_mysql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_46_an_index_over_the_prefix_of_a_long_text_mariadb() {
     prefix_of_a_long_text(Engine::MariaDb, "googlesql").await;
+}
+
+/// A command that is killed when it comes to a step.
+fn expect_killed(world: &World, step: &str) {
+    let output = world
+        .drain_command()
+        .env("SPANFERRY_KILL_AT", step)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(9), "`{step}`: {}", said(&output).1);
+}
+
+/// Rows that a foreign key does not allow, written by sessions that do not check foreign keys: the foreign key goes, by name, and
+/// all rows flow. A kill between the record and the drop, and one behind the drop, change nothing of that.
+async fn rows_without_a_parent(engine: Engine, dialect: &'static str) {
+    let servers = bench(engine).await;
+    let schema = "CREATE TABLE parent (id INT PRIMARY KEY, code INT NOT NULL, UNIQUE KEY uc (code));
+        CREATE TABLE child (id INT PRIMARY KEY, p INT, CONSTRAINT child_p FOREIGN KEY (p) REFERENCES parent (id));
+        CREATE TABLE late (id INT PRIMARY KEY, c INT, CONSTRAINT late_c FOREIGN KEY (c) REFERENCES parent (code));
+        CREATE TABLE early (id INT PRIMARY KEY, p INT, CONSTRAINT early_p FOREIGN KEY (p) REFERENCES parent (id));
+        INSERT INTO parent VALUES (1, 10), (2, 20);
+        INSERT INTO child VALUES (1, 1);
+        INSERT INTO late VALUES (1, 20);
+        SET foreign_key_checks = 0;
+        INSERT INTO early VALUES (1, 99);
+        ";
+    let world = servers.as_ref().unwrap().world(dialect, schema).await;
+    let keys = async || objects(&world).await.foreign_keys.into_iter().collect::<Vec<_>>();
+    let named = || {
+        let left_out = reported(&world, "SF-4006");
+        left_out
+            .into_iter()
+            .map(|(subject, _)| subject)
+            .collect::<Vec<_>>()
+    };
+    // At the load the target refuses the foreign key over the rows that are there.
+    world.expect_drained();
+    assert_eq!(keys().await, ["child_p", "late_c"]);
+    assert_eq!(named(), ["early.early_p"]);
+
+    // In the stream: a child without its parent, then a parent that leaves a child behind.
+    world
+        .sql("SET foreign_key_checks = 0;\nINSERT INTO child VALUES (2, 77), (3, 2);\nINSERT INTO early VALUES (2, 98);\n")
+        .await;
+    expect_killed(&world, "before constraint drop:1");
+    assert_eq!(keys().await, ["child_p", "late_c"]);
+    expect_killed(&world, "after constraint drop:1");
+    assert_eq!(keys().await, ["late_c"]);
+    world.expect_drained();
+    world.expect_equal();
+    world
+        .sql("SET foreign_key_checks = 0;\nDELETE FROM parent WHERE id = 2;\n")
+        .await;
+    world.expect_drained();
+    world.expect_equal();
+    assert_eq!(keys().await, Vec::<String>::new());
+    let all = ["child.child_p", "early.early_p", "late.late_c"];
+    assert_eq!(BTreeSet::from_iter(named()), all.map(str::to_owned).into());
+    let left_out = reported(&world, "SF-4006");
+    let of = |subject: &str| {
+        left_out
+            .iter()
+            .find(|(known, _)| known == subject)
+            .unwrap()
+            .1
+            .clone()
+    };
+    assert!(
+        of("child.child_p").contains("left out: it stood in the way of a change of the source"),
+        "{left_out:?}"
+    );
+    assert!(
+        of("early.early_p").contains("left out: the target refuses it"),
+        "{left_out:?}"
+    );
+
+    // Every later run tells the same reasons, and builds none of them. A person may: then it is told no more, until it is in the way.
+    world
+        .sql("DELETE FROM child WHERE id = 2;\nDELETE FROM child WHERE id = 3;\n")
+        .await;
+    world.expect_drained();
+    assert_eq!(reported(&world, "SF-4006"), left_out);
+    let by_hand =
+        "ALTER TABLE child ADD CONSTRAINT child_p FOREIGN KEY (p) REFERENCES parent (id)".to_owned();
+    world
+        .target_client()
+        .update_ddl(&[by_hand], "by_hand")
+        .await
+        .unwrap();
+    world.expect_drained();
+    assert_eq!(named(), ["early.early_p", "late.late_c"]);
+    world
+        .sql("SET foreign_key_checks = 0;\nINSERT INTO child VALUES (4, 76);\n")
+        .await;
+    world.expect_drained();
+    world.expect_equal();
+    assert_eq!(keys().await, Vec::<String>::new());
+
+    // One that vanishes at the target without a record is built again.
+    let vanishes = match dialect {
+        "postgresql" => "DROP INDEX \"parent_uc\"",
+        _ => "DROP INDEX `parent_uc`",
+    };
+    world
+        .target_client()
+        .update_ddl(&[vanishes.to_owned()], "vanishes")
+        .await
+        .unwrap();
+    world.expect_drained();
+    assert_eq!(reported(&world, "SF-4011")[0].0, "parent.parent_uc");
+    assert!(objects(&world).await.indexes.contains("parent_uc"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_a_parent_drop_the_foreign_key_mysql() {
+    rows_without_a_parent(Engine::MySql, "googlesql").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_a_parent_drop_the_foreign_key_mariadb() {
+    rows_without_a_parent(Engine::MariaDb, "postgresql").await;
+}
+
+/// A process dies while the target builds an index: the next one waits for the target, and does not count the index as built.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_still_being_built_is_waited_for() {
+    let servers = bench(Engine::MySql).await;
+    for succeeds in [true, false] {
+        let schema = "CREATE TABLE t (id INT PRIMARY KEY, a INT, KEY ia (a));
+            CREATE TABLE other (id INT PRIMARY KEY, a INT, KEY ia (a));
+            INSERT INTO t VALUES (1, 1), (2, 2);
+            ";
+        let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
+        let target = world.stand_in();
+        target.ddl_rules().hold("t_ia");
+        let migrate = world.migrate();
+        until("the index is being built", || async {
+            !target.held_ddl().is_empty()
+        })
+        .await;
+        migrate.kill();
+
+        let mut migrate = world.migrate();
+        world.wait(&mut migrate, "the index was found unfinished", |status| {
+            let findings = status["findings"].as_array();
+            findings.is_some_and(|findings| findings.iter().any(|finding| finding["code"] == "SF-4012"))
+        });
+        let status = world.status().unwrap();
+        assert_eq!(status["caught_up"], false, "{status}");
+        target.finish_ddl("t_ia", succeeds);
+        world.wait_caught_up(&mut migrate);
+        migrate.kill();
+        world.expect_drained();
+        world.expect_equal();
+        assert_eq!(reported(&world, "SF-4006"), []);
+        assert_eq!(target.held_ddl(), Vec::<String>::new());
+    }
 }
 
 fn dialect_of(name: &str) -> spanferry_core::target_schema::Dialect {

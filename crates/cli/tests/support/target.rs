@@ -25,6 +25,13 @@ impl World {
         interposer
     }
 
+    /// Puts a stand-in in the target's place that keeps all rows.
+    pub fn stand_in(&mut self) -> Interposer {
+        let interposer = Interposer::start(Options::new(Mode::Keep)).unwrap();
+        self.target_address = Some(interposer.address());
+        interposer
+    }
+
     /// A client of the target database, past any interposer.
     pub fn target_client(&self) -> Client {
         let choice = EndpointChoice {

@@ -1,17 +1,20 @@
-//! A window that the target rejects: its transactions one at a time, and the groups stop whose change is rejected again.
+//! A window that the target rejects: its transactions one at a time. A constraint that stands in the way of one is dropped; where
+//! none does, the groups stop whose change is rejected.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::change_log::{ChangeLog, ChangeLogReader};
 use spanferry_core::code;
 use spanferry_core::failure::{Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::plan::{GroupId, TablePlan};
+use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::source::ChangeSource;
-use spanferry_core::target::{Rejection, Target};
+use spanferry_core::target::{FencedCommit, Rejection, Target};
 use spanferry_core::window::WindowLimits;
 
 use super::task::Apply;
+use crate::constraint::{Constraint, Way, drop_recorded, find_way};
 use crate::lane::LaneError;
 use crate::registry::Registry;
 
@@ -19,7 +22,7 @@ use crate::registry::Registry;
 const SINGLE_TRANSACTIONS: u64 = 10_000;
 
 impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
-    /// A window was rejected: goes on one transaction at a time, and stops the groups of the one that is rejected again.
+    /// A window was rejected: goes on one transaction at a time, until one is rejected again and that is resolved.
     pub(super) async fn resolve_rejection(&mut self, rejection: &Rejection) -> Result<(), Failure> {
         tracing::warn!(
             status = rejection.status,
@@ -57,16 +60,57 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                     Ok(()) => {}
                     Err(LaneError::Failed(failure)) => return Err(failure),
                     Err(LaneError::Rejected(rejection, commit)) => {
-                        let mut groups: Vec<GroupId> =
-                            commit.data.iter().map(|data| data.table.group).collect();
-                        groups.sort_unstable();
-                        groups.dedup();
-                        let transaction = format!("at sequence {}", commit.next.key.sequence);
-                        return self.stop_groups(&groups, &rejection, &transaction).await;
+                        return self.resolve_alone(&rejection, &commit).await;
                     }
                 }
             }
         }
+    }
+
+    /// A transaction was rejected alone: a constraint that is in its way goes, else its groups stop. The main stream has not moved, and
+    /// reads the same transaction again.
+    async fn resolve_alone(&mut self, rejection: &Rejection, commit: &FencedCommit) -> Result<(), Failure> {
+        let written: BTreeSet<TableId> = commit.data.iter().map(|data| data.table.id).collect();
+        let groups: BTreeSet<GroupId> = commit.data.iter().map(|data| data.table.group).collect();
+        let registry = Arc::clone(&self.registry);
+        let plans = registry.plans().iter();
+        let of_groups: Vec<_> = plans.filter(|plan| groups.contains(&plan.group)).collect();
+        match find_way(&self.shared, &of_groups, self.dialect, rejection, &written).await? {
+            Way::Changed => return Ok(()),
+            Way::Through(constraints) if self.let_through(rejection, &constraints).await? => return Ok(()),
+            Way::Through(_) | Way::Blocked => {}
+        }
+        let groups: Vec<GroupId> = groups.into_iter().collect();
+        let transaction = format!("at sequence {}", commit.next.key.sequence);
+        self.stop_groups(&groups, rejection, &transaction).await
+    }
+
+    /// Records that constraints are left out, then drops them (docs/design/constraints.md, step 4). False if they cannot be dropped.
+    async fn let_through(
+        &mut self,
+        rejection: &Rejection,
+        constraints: &[Constraint],
+    ) -> Result<bool, Failure> {
+        let reason = format!(
+            "it stood in the way of a change of the source: {}: {}",
+            rejection.status, rejection.message
+        );
+        let rows = constraints
+            .iter()
+            .map(|constraint| constraint.leave_out(&reason))
+            .collect();
+        let registry = Arc::clone(&self.registry);
+        let transition = registry.transition().await;
+        self.record(&transition, rows).await?;
+        drop(transition);
+        let is_dropped = drop_recorded(&self.shared, constraints).await?;
+        for constraint in constraints {
+            let finding = constraint.left_out(&reason);
+            tracing::warn!(code = %finding.code, subject = %finding.subject, status = rejection.status,
+                "a constraint gives way to a change");
+            self.shared.progress.find(finding);
+        }
+        Ok(is_dropped)
     }
 
     /// Stops groups on the catch-up lane, without moving the main stream: it then reads the same transaction without them.

@@ -10,6 +10,7 @@ use spanferry_core::position::Position;
 use spanferry_core::reached::Reached;
 use spanferry_core::source::ChangeSource;
 use spanferry_core::target::{FenceKey, FenceRow, TablePhase, Target};
+use spanferry_core::target_schema::Dialect;
 use spanferry_core::window::{TableFilter, Window, WindowBuilder, WindowLimits};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -34,6 +35,8 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     pub(super) catch_up: FencedLane<T>,
     /// Where the main stream's watermark stands in the source's history.
     reached_now: Reached,
+    /// The target's dialect.
+    pub(super) dialect: Dialect,
     /// Whether the log, read up to the watermark, is known to hold everything that `reached_now` says is applied.
     aligned: bool,
     /// The watermark at which that was last looked for.
@@ -70,6 +73,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         main: FencedLane<T>,
         catch_up: FencedLane<T>,
         reached_now: Reached,
+        dialect: Dialect,
     ) -> Apply<S, L, T> {
         let reached = watch::Sender::new(reached_now.position.clone());
         let watermark = watch::Sender::new(Watermark {
@@ -85,6 +89,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             main,
             catch_up,
             reached_now,
+            dialect,
             aligned: false,
             looked_at: None,
             reached,

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spanferry_core::code;
 use spanferry_core::failure::Failure;
+use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::position::Position;
 use spanferry_core::source::SchemaSource;
@@ -20,7 +22,7 @@ use crate::history::{ASK_INTERVAL, Lacking, SeenHistory, waits_for_source};
 use crate::lane::{LaneShared, interrupted};
 use crate::order::contains_all;
 use crate::registry::{Registry, Transition};
-use crate::schema_change::{Wanted, create_missing};
+use crate::schema_change::{Created, Wanted, create_missing};
 
 /// Most groups whose constraints are built together: their control rows share one commit.
 const GROUPS_MAX: usize = 500;
@@ -57,11 +59,12 @@ pub async fn build<S: SchemaSource, T: Target>(
             .await?;
             looked_at = Instant::now();
             groups.retain(|group| !waiting.contains(group));
-            if !groups.is_empty() {
-                build_groups(&registry, &control, &shared, dialect, &groups).await?;
+            let is_built =
+                !groups.is_empty() && build_groups(&registry, &control, &shared, dialect, &groups).await?;
+            if is_built {
                 continue;
             }
-            if !waiting.is_empty() {
+            if !groups.is_empty() || !waiting.is_empty() {
                 if !shared.stop.pause(ASK_INTERVAL).await {
                     return Ok(());
                 }
@@ -144,66 +147,91 @@ fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<Gro
     Ok(exact.difference(&waiting).copied().take(GROUPS_MAX).collect())
 }
 
-/// Builds the constraints of all groups in one batch, which the service works on together.
+/// Builds the constraints of all groups in one batch, which the service works on together. False if another operation is still at
+/// work on some of them: then their groups wait.
 async fn build_groups<T: Target>(
     registry: &Registry,
     control: &ControlLane<T>,
     shared: &LaneShared<T>,
     dialect: Dialect,
     groups: &BTreeSet<GroupId>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let plans: Vec<&Arc<TablePlan>> = registry
         .plans()
         .iter()
         .filter(|plan| groups.contains(&plan.group))
         .collect();
-    create(shared, &constraints(&plans, dialect)).await?;
-    let constrained = |transition: &Transition<'_>| {
-        // A group may have stopped meanwhile: then it stays so.
-        let joined = plans
+    let (wanted, created) = create(registry, shared, &plans, dialect).await?;
+    let refused: Vec<(&Constraint, String)> = created
+        .refused
+        .iter()
+        .map(|(place, failure)| (&wanted[*place], leave_out(&wanted[*place], failure)))
+        .collect();
+    let waiting: BTreeSet<GroupId> = created
+        .unfinished
+        .iter()
+        .map(|place| wanted[*place].plan.group)
+        .collect();
+    let changes = |transition: &Transition<'_>| {
+        let refused = refused
             .iter()
-            .filter(|plan| registry.phase(plan.id) == TablePhase::Joined);
-        joined
-            .map(|plan| {
-                ControlChange::Table(transition.row_with(plan.id, |row| row.phase = TablePhase::Constrained))
-            })
-            .collect()
+            .map(|(constraint, reason)| constraint.leave_out(reason));
+        // A group may have stopped meanwhile: then it stays so.
+        let is_complete = |plan: &&&Arc<TablePlan>| {
+            registry.phase(plan.id) == TablePhase::Joined && !waiting.contains(&plan.group)
+        };
+        let constrained = plans.iter().filter(is_complete).map(|plan| {
+            ControlChange::Table(transition.row_with(plan.id, |row| row.phase = TablePhase::Constrained))
+        });
+        refused.chain(constrained).collect()
     };
-    control.record(registry, constrained).await
+    control.record(registry, changes).await?;
+    for (constraint, reason) in refused {
+        shared.progress.find(constraint.left_out(&reason));
+    }
+    for place in &created.unfinished {
+        shared.progress.find(still_being_built(&wanted[*place]));
+    }
+    Ok(created.unfinished.is_empty())
 }
 
-/// Creates what the target lacks; what it refuses is left out.
-async fn create<T: Target>(shared: &LaneShared<T>, constraints: &[Constraint]) -> Result<(), Failure> {
+/// Creates what the target lacks of the constraints that are not recorded as left out; they come back with what became of them.
+async fn create<T: Target>(
+    registry: &Registry,
+    shared: &LaneShared<T>,
+    plans: &[&Arc<TablePlan>],
+    dialect: Dialect,
+) -> Result<(Vec<Constraint>, Created), Failure> {
+    let _alone = shared.ddl.lock().await;
+    // A constraint may have given way until now: what is recorded of it is read behind the lock.
+    let mut constraints = constraints(plans, dialect);
+    constraints.retain(|constraint| constraint.recorded_reason(registry).is_none());
     if constraints.is_empty() {
-        return Ok(());
+        return Ok((constraints, Created::default()));
     }
-    // The emulator refuses DDL while a commit is in flight; the service does not mind, and must not be held up.
-    let _quiet = if shared.target.commits_in_flight_max() == 1 {
-        Some(shared.gate.acquire().await.expect("the gate is never closed"))
-    } else {
-        None
-    };
-    let wanted: Vec<Wanted> = constraints
-        .iter()
-        .map(|constraint| constraint.wanted.clone())
-        .collect();
+    let _quiet = shared.quiet().await;
+    let wanted: Vec<Wanted> = constraints.iter().map(Constraint::to_create).collect();
     kill_point("before constraints", "");
     // An index over many rows takes long: a request to stop leaves the target to go on with it alone.
-    let refused = tokio::select! {
+    let created = tokio::select! {
         biased;
         () = shared.stop.requested() => return Err(interrupted()),
-        refused = create_missing(shared.target.as_ref(), &wanted) => refused?,
+        created = create_missing(shared.target.as_ref(), &wanted) => created?,
     };
     kill_point("after constraints", "");
-    for (place, failure) in &refused {
-        leave_out(shared, &constraints[*place], failure);
-    }
-    Ok(())
+    Ok((constraints, created))
 }
 
-fn leave_out<T>(shared: &LaneShared<T>, constraint: &Constraint, failure: &Failure) {
-    let (table, name) = (&constraint.plan.name().table, constraint.wanted.object.name());
+/// The reason that is recorded.
+fn leave_out(constraint: &Constraint, failure: &Failure) -> String {
+    let (table, name) = (&constraint.plan.name().table, constraint.name());
     tracing::warn!(table, constraint = name, failure = %failure.for_log(), "a constraint is left out");
-    let why = format!("the target refuses it: {}", failure.reason());
-    shared.progress.find(constraint.left_out(&why));
+    format!("the target refuses it: {}", failure.reason())
+}
+
+fn still_being_built(constraint: &Constraint) -> Finding {
+    let subject = Subject::part(constraint.plan.name().table.clone(), constraint.name());
+    let text =
+        "the target is still at work on it, for an earlier run; the table is complete when that has ended";
+    Finding::new(code::CONSTRAINT_UNFINISHED, Severity::Notice, subject, text)
 }

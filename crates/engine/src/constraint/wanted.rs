@@ -1,4 +1,4 @@
-//! The constraints that plans want, and those of them that the target lacks.
+//! The constraints that plans want at the target, with the statements that create and drop each.
 
 use std::sync::Arc;
 
@@ -6,31 +6,82 @@ use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::target::{SchemaObjects, TablePhase};
+use spanferry_core::target::{ControlChange, LeftOutRow};
 use spanferry_core::target_schema::Dialect;
 
-use crate::progress::Progress;
 use crate::registry::Registry;
 use crate::schema_change::{Object, Wanted};
 
+/// What a constraint does, as far as it can stand in the way of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An index without uniqueness: only a key that is too long stands in its way.
+    Index,
+    /// A unique index.
+    UniqueIndex,
+    /// A foreign key to the target table of this name.
+    ForeignKey {
+        /// The table that it refers to.
+        parent: String,
+    },
+}
+
 /// An index or foreign key of a table.
-pub(super) struct Constraint {
-    pub(super) plan: Arc<TablePlan>,
-    pub(super) wanted: Wanted,
+#[derive(Debug, Clone)]
+pub(crate) struct Constraint {
+    pub(crate) plan: Arc<TablePlan>,
+    pub(crate) kind: Kind,
+    pub(crate) object: Object,
+    create: String,
+    drop: String,
 }
 
 impl Constraint {
+    /// Its name at the target.
+    pub(crate) fn name(&self) -> &str {
+        self.object.name()
+    }
+
+    /// The object with the statement that creates it.
+    pub(crate) fn to_create(&self) -> Wanted {
+        Wanted {
+            object: self.object.clone(),
+            statement: self.create.clone(),
+        }
+    }
+
+    /// The object with the statement that drops it.
+    pub(crate) fn to_drop(&self) -> Wanted {
+        Wanted {
+            object: self.object.clone(),
+            statement: self.drop.clone(),
+        }
+    }
+
     /// What a person is told when it is not at the target.
-    pub(super) fn left_out(&self, why: &str) -> Finding {
-        let subject = Subject::part(self.plan.name().table.clone(), self.wanted.object.name());
+    pub(crate) fn left_out(&self, why: &str) -> Finding {
+        let subject = Subject::part(self.plan.name().table.clone(), self.name());
         let text = format!("left out: {why}");
-        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text)
-            .remedy(self.wanted.statement.clone())
+        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text).remedy(self.create.clone())
+    }
+
+    /// The record that it is not at the target, and is not to be built again.
+    pub(crate) fn leave_out(&self, reason: &str) -> ControlChange {
+        ControlChange::LeaveOut(LeftOutRow {
+            table: self.plan.name().clone(),
+            constraint: self.name().to_owned(),
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// The reason that is recorded for its absence.
+    pub(crate) fn recorded_reason(&self, registry: &Registry) -> Option<String> {
+        registry.left_out(self.plan.name(), self.name())
     }
 }
 
 /// The constraints of tables: all indexes before all foreign keys, which may need them.
-pub(super) fn constraints(plans: &[&Arc<TablePlan>], dialect: Dialect) -> Vec<Constraint> {
+pub(crate) fn constraints(plans: &[&Arc<TablePlan>], dialect: Dialect) -> Vec<Constraint> {
     let indexes = plans.iter().flat_map(|plan| indexes(plan, dialect));
     let foreign_keys = plans.iter().flat_map(|plan| foreign_keys(plan, dialect));
     indexes.chain(foreign_keys).collect()
@@ -39,37 +90,25 @@ pub(super) fn constraints(plans: &[&Arc<TablePlan>], dialect: Dialect) -> Vec<Co
 fn indexes(plan: &Arc<TablePlan>, dialect: Dialect) -> impl Iterator<Item = Constraint> {
     plan.target.indexes.iter().map(move |index| Constraint {
         plan: Arc::clone(plan),
-        wanted: Wanted {
-            object: Object::Index(index.name.clone()),
-            statement: ddl::create_index(&plan.target, index, dialect),
+        kind: if index.unique {
+            Kind::UniqueIndex
+        } else {
+            Kind::Index
         },
+        object: Object::Index(index.name.clone()),
+        create: ddl::create_index(&plan.target, index, dialect),
+        drop: ddl::drop_index(index, dialect),
     })
 }
 
 fn foreign_keys(plan: &Arc<TablePlan>, dialect: Dialect) -> impl Iterator<Item = Constraint> {
     plan.target.foreign_keys.iter().map(move |key| Constraint {
         plan: Arc::clone(plan),
-        wanted: Wanted {
-            object: Object::ForeignKey(key.name.clone()),
-            statement: ddl::add_foreign_key(&plan.target, key, dialect),
+        kind: Kind::ForeignKey {
+            parent: key.parent.clone(),
         },
+        object: Object::ForeignKey(key.name.clone()),
+        create: ddl::add_foreign_key(&plan.target, key, dialect),
+        drop: ddl::drop_foreign_key(&plan.target, key, dialect),
     })
-}
-
-/// Tells which constraints of complete tables the target lacks: those that an earlier process left out.
-pub(crate) fn find_left_out(
-    registry: &Registry,
-    dialect: Dialect,
-    objects: &SchemaObjects,
-    progress: &Progress,
-) {
-    let complete = registry.plans().iter();
-    let complete: Vec<_> = complete
-        .filter(|plan| registry.phase(plan.id) == TablePhase::Constrained)
-        .collect();
-    for constraint in constraints(&complete, dialect) {
-        if !constraint.wanted.object.is_in(objects) {
-            progress.find(constraint.left_out("an earlier run left it out; the run's log says why"));
-        }
-    }
 }

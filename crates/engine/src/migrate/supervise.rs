@@ -90,6 +90,7 @@ where
             main,
             catch_up,
             reached_now,
+            dialect,
         );
         let reached = apply.reached();
         let retention = Retention::new(

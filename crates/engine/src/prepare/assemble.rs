@@ -47,6 +47,7 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
     let shared = LaneShared {
         target,
         gate,
+        ddl: Arc::default(),
         stop: StopSignal::new(),
         progress: Arc::clone(progress),
     };
@@ -54,7 +55,8 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
     let lane = |lane| FencedLane::new(shared.clone(), lane, counter);
     let control = Arc::new(ControlLane::new(lane(Lane::Control), Arc::clone(progress)));
     let rows = plans.iter().map(|plan| table_row(plan, &start.tables)).collect();
-    let registry = Arc::new(Registry::new(plans, rows, Arc::clone(progress)));
+    let registry = Registry::new(plans, rows, Arc::clone(progress)).with_left_out(start.left_out);
+    let registry = Arc::new(registry);
     record_new_and_changed(&registry, &control, &start.tables, options.whole).await?;
     Ok(Prepared {
         log: Arc::new(start.log),

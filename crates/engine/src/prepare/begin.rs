@@ -9,7 +9,7 @@ use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::reached::Reached;
 use spanferry_core::source::SchemaSource;
-use spanferry_core::target::{Epoch, MigrationRow, Target};
+use spanferry_core::target::{Epoch, LeftOut, MigrationRow, Target};
 use spanferry_core::target_schema::Dialect;
 use spanferry_kill_point::kill_point;
 
@@ -42,7 +42,7 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     for (number, batch) in wanted.chunks(TABLES_AT_ONCE).enumerate() {
         progress.step_of("creating tables", number * TABLES_AT_ONCE, wanted.len());
         // A migration does not begin without a table that it was asked for.
-        if let Some((_, failure)) = create_missing(target, batch).await?.into_iter().next() {
+        if let Some((_, failure)) = create_missing(target, batch).await?.refused.into_iter().next() {
             return Err(failure);
         }
     }
@@ -77,6 +77,7 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         reached,
         tables: BTreeMap::new(),
         ranges: BTreeMap::new(),
+        left_out: LeftOut::new(),
         findings: Vec::new(),
     })
 }

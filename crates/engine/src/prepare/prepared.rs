@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spanferry_core::finding::Finding;
 use spanferry_core::reached::Reached;
 use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{Epoch, FenceRow, Ranges, TableRow};
+use spanferry_core::target::{Epoch, FenceRow, LeftOut, Ranges, TableRow};
 use spanferry_core::target_schema::Dialect;
 
 use crate::control::ControlLane;
@@ -60,5 +60,6 @@ pub(super) struct Start<L> {
     pub(super) reached: Reached,
     pub(super) tables: BTreeMap<QualifiedName, TableRow>,
     pub(super) ranges: Ranges,
+    pub(super) left_out: LeftOut,
     pub(super) findings: Vec<Finding>,
 }

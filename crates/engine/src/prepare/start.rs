@@ -40,6 +40,6 @@ where
     };
     let prepared = assemble(start, target, plans, options, dialect, progress).await?;
     let objects = prepared.shared.target.schema_objects().await?;
-    constraint::find_left_out(&prepared.registry, dialect, &objects, progress);
+    constraint::compare_with_target(&prepared.registry, &prepared.control, dialect, &objects).await?;
     Ok(prepared)
 }

@@ -72,6 +72,7 @@ pub(super) async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Ta
         reached,
         tables: state.tables,
         ranges: state.ranges,
+        left_out: state.left_out,
         findings,
     })
 }

@@ -44,6 +44,8 @@ pub(crate) struct History {
     pub(crate) transactions: Vec<Transaction>,
     /// The state after so many transactions.
     pub(crate) states: Vec<State>,
+    /// Whether the source checks foreign keys: a session may have switched that off.
+    pub(crate) checks_keys: bool,
 }
 
 impl History {
@@ -52,6 +54,7 @@ impl History {
         History {
             transactions: Vec::new(),
             states: vec![State::default()],
+            checks_keys: true,
         }
     }
 
@@ -69,6 +72,7 @@ impl History {
 
     pub(crate) fn new(random: &mut Random) -> History {
         let mut history = History::empty();
+        history.checks_keys = random.chance(75);
         let truncate = random.chance(25).then(|| BEFORE + random.below(30) as usize);
         history.grow(random, truncate);
         history
@@ -100,7 +104,7 @@ impl History {
                     if changes.len() as u64 >= wanted {
                         break;
                     }
-                    draw(random, &mut state, &mut changes);
+                    draw(random, &mut state, &mut changes, history.checks_keys);
                 }
                 Transaction::Changes(changes)
             };
@@ -133,7 +137,7 @@ fn apply(state: &mut State, change: &Change) {
 }
 
 /// Draws one change (or a swap of unique values, in three) and makes it if the source would.
-fn draw(random: &mut Random, state: &mut State, changes: &mut Vec<Change>) {
+fn draw(random: &mut Random, state: &mut State, changes: &mut Vec<Change>, checks_keys: bool) {
     let table = *random.pick(&[AUTHOR, BOOK, ITEM, ITEM, NOTE]);
     let keys: Vec<i64> = state[table].keys().copied().collect();
     if table == ITEM && keys.len() > 1 && random.chance(25) {
@@ -153,6 +157,7 @@ fn draw(random: &mut Random, state: &mut State, changes: &mut Vec<Change>) {
                         old: Some(row[0]),
                         new: Some(row),
                     },
+                    checks_keys,
                 );
             }
             return;
@@ -186,10 +191,10 @@ fn draw(random: &mut Random, state: &mut State, changes: &mut Vec<Change>) {
             new: Some(fresh),
         },
     };
-    make(state, changes, change);
+    make(state, changes, change, checks_keys);
 }
 
-fn make(state: &mut State, changes: &mut Vec<Change>, change: Change) {
+fn make(state: &mut State, changes: &mut Vec<Change>, change: Change, checks_keys: bool) {
     if let (Some(row), table) = (change.new, change.table)
         && change.old != Some(row[0])
         && state[table].contains_key(&row[0])
@@ -198,11 +203,16 @@ fn make(state: &mut State, changes: &mut Vec<Change>, change: Change) {
     }
     let mut next = state.clone();
     apply(&mut next, &change);
-    if broken(&next, [true; 4]).is_none() {
+    let mut in_force = [true; 4];
+    in_force[BOOK] = checks_keys;
+    if broken(&next, in_force).is_none() {
         *state = next;
         changes.push(change);
     }
 }
+
+/// What the constraint of books is called.
+pub(crate) const FOREIGN_KEY: &str = "foreign key";
 
 /// The first constraint that a state breaks, of those that are in force: by table.
 pub(crate) fn broken(state: &State, in_force: [bool; 4]) -> Option<&'static str> {
@@ -214,7 +224,7 @@ pub(crate) fn broken(state: &State, in_force: [bool; 4]) -> Option<&'static str>
         }
     }
     let orphan = |row: &Row| !state[AUTHOR].contains_key(&row[1]);
-    (in_force[BOOK] && state[BOOK].values().any(orphan)).then_some("foreign key")
+    (in_force[BOOK] && state[BOOK].values().any(orphan)).then_some(FOREIGN_KEY)
 }
 
 pub(crate) fn catalog() -> Catalog {

@@ -42,10 +42,10 @@ use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 use spanferry_engine::stop::StopSignal;
 
-use history::{BEFORE, History, NOTE, plans};
+use history::{BEFORE, BOOK, History, NOTE, plans};
 use log::SimLog;
 use source::SimSource;
-use target::{SimTarget, TargetState, expected_rows, main_key};
+use target::{SimTarget, TargetState, expected_rows, go_on_building, main_key};
 use world::{Administration, Mutant, Shared, World, number_of};
 
 const SEEDS: u64 = 1_000;
@@ -126,7 +126,9 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
     let mut left_out = findings
         .iter()
         .filter(|finding| finding.code == code::CONSTRAINT_LEFT_OUT);
-    if let Some(finding) = left_out.next() {
+    if let Some(finding) = left_out.next()
+        && shared.lock().history.checks_keys
+    {
         let text = format!("{} could stand, but is {}", finding.subject, finding.text);
         shared.lock().violations.push(text);
     }
@@ -182,6 +184,7 @@ fn died_at(shared: &Shared) {
     if phases.is_none() {
         world.count("crash before the first epoch");
     }
+    go_on_building(&mut world);
     let share = world.random.below(101) as usize;
     if let Some(log) = &mut world.log
         && log.crash(|tail| tail * share / 100)
@@ -282,7 +285,26 @@ fn judge(world: &mut World, outcome: &Outcome) {
             }
             None if row.phase != TablePhase::Constrained => wrong.push(format!("{name} ends as {row:?}")),
             None if table != NOTE && !world.target.in_force[table] => {
-                wrong.push(format!("{name} ends without its constraint"));
+                let is_recorded = control
+                    .left_out
+                    .keys()
+                    .any(|(left_out, _)| left_out == plan.name());
+                if table != BOOK || world.history.checks_keys || !is_recorded {
+                    wrong.push(format!(
+                        "{name} ends without its constraint: {:?}",
+                        control.left_out
+                    ));
+                }
+            }
+            None if world.target.in_force[table]
+                && control
+                    .left_out
+                    .keys()
+                    .any(|(left_out, _)| left_out == plan.name()) =>
+            {
+                wrong.push(format!(
+                    "{name}: its constraint stands and is recorded as left out"
+                ));
             }
             None if world.target.rows[table] != expected[table] => {
                 wrong.push(format!(
@@ -338,7 +360,7 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 36] = [
+const MUST_HAPPEN: [&str; 39] = [
     "failover",
     "failover with loss",
     "group stopped by what a failover lost",
@@ -347,6 +369,8 @@ const MUST_HAPPEN: [&str; 36] = [
     "aborted with a delay",
     "apply commit",
     "catch-up commit",
+    "constraint in the way",
+    "constraint refused",
     "control commit",
     "crash",
     "crash before the first epoch",
@@ -374,6 +398,7 @@ const MUST_HAPPEN: [&str; 36] = [
     "session lost in a range",
     "sessions at several positions",
     "stream cut in a transaction",
+    "unfinished constraint met",
     "transaction cut in pieces",
 ];
 

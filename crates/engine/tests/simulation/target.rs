@@ -19,7 +19,7 @@ use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{WireReader, WireValue};
 
 use crate::LIMITS;
-use crate::history::{AUTHOR, BOOK, ITEM, State, broken, plans};
+use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, broken, plans};
 use crate::source::encode;
 use crate::world::{Mutant, Shared, World, number_of};
 
@@ -29,6 +29,10 @@ pub(crate) struct TargetState {
     pub(crate) tables: BTreeSet<usize>,
     /// Constraints in force, by table: each has at most one.
     pub(crate) in_force: [bool; 4],
+    /// The table whose constraint a statement on its way creates.
+    pub(crate) building: Option<usize>,
+    /// Tables whose constraint the target still builds for a process that has died, with the looks until it is there or refused.
+    unfinished: BTreeMap<usize, u64>,
     pub(crate) control: Option<ControlState>,
     /// Commits on their way that nobody waits for, with the target's steps until they arrive.
     late: Vec<(u64, FencedCommit)>,
@@ -53,9 +57,22 @@ fn rejection(status: &str, message: &str) -> CommitError {
     CommitError::Rejected(Rejection {
         status: status.into(),
         message: message.into(),
+        named: Vec::new(),
         too_large: false,
         transient: false,
     })
+}
+
+/// The words of the target name the constraint or not.
+fn in_the_way(world: &mut World, constraint: &str) -> CommitError {
+    let mut error = rejection("FAILED_PRECONDITION", constraint);
+    if let CommitError::Rejected(rejection) = &mut error
+        && world.random.chance(50)
+    {
+        let key = &plans()[BOOK].target.foreign_keys[0];
+        rejection.named = vec!["violation".into(), key.name.clone()];
+    }
+    error
 }
 
 /// The commit arrives at the target: all of it happens, or nothing.
@@ -91,6 +108,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
         return Err(CommitError::Rejected(Rejection {
             status: "INVALID_ARGUMENT".into(),
             message: format!("{bytes} bytes"),
+            named: Vec::new(),
             too_large: true,
             transient: false,
         }));
@@ -111,8 +129,11 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
         }
     }
     if let Some(constraint) = broken(&rows, world.target.in_force) {
-        world.violations.push(format!("a commit breaks a {constraint}"));
-        return Err(rejection("FAILED_PRECONDITION", constraint));
+        if world.history.checks_keys || constraint != FOREIGN_KEY {
+            world.violations.push(format!("a commit breaks a {constraint}"));
+        }
+        world.count("constraint in the way");
+        return Err(in_the_way(world, constraint));
     }
     world.target.rows = rows;
     let control = world.target.control.as_mut().unwrap();
@@ -137,6 +158,13 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
                 );
             }
             ControlChange::ForgetRanges(table) => control.ranges.retain(|(name, _), _| name != table),
+            ControlChange::LeaveOut(row) => {
+                let key = (row.table.clone(), row.constraint.clone());
+                control.left_out.insert(key, row.clone());
+            }
+            ControlChange::ForgetLeftOut(table, constraint) => {
+                control.left_out.remove(&(table.clone(), constraint.clone()));
+            }
         }
     }
     if holds {
@@ -310,15 +338,26 @@ impl SimTarget {
                 assert!(world.target.tables.insert(table), "created twice: {statement}");
             } else if *statement == ddl::drop_table(target, dialect) {
                 assert!(!world.target.in_force[table] && world.target.tables.remove(&table));
+                world.target.unfinished.remove(&table);
                 world.target.rows[table].clear();
             } else if removals.any(|known| known == *statement) {
                 world.target.in_force[table] = false;
+                world.target.unfinished.remove(&table);
             } else if adds.any(|known| known == *statement) {
+                assert!(
+                    !world.target.unfinished.contains_key(&table),
+                    "twice: {statement}"
+                );
                 world.target.in_force[table] = true;
+                if is_left_out(world, statement) {
+                    world.violations.push(format!("{statement} is built again"));
+                }
                 if let Some(constraint) = broken(&world.target.rows, world.target.in_force) {
-                    world
-                        .violations
-                        .push(format!("{statement} meets a broken {constraint}"));
+                    if world.history.checks_keys || constraint != FOREIGN_KEY {
+                        let text = format!("{statement} meets a broken {constraint}");
+                        world.violations.push(text);
+                    }
+                    world.count("constraint refused");
                     world.target.in_force[table] = false;
                     let class = Class::StopTable;
                     return Err(Failure::new(code::TARGET_DDL, class, statement, "refused"));
@@ -330,6 +369,49 @@ impl SimTarget {
         }
         panic!("unknown statement {statement}");
     }
+}
+
+/// The table whose constraint a statement creates.
+fn table_of(statement: &str) -> Option<usize> {
+    let plans = plans();
+    let plan = plans
+        .iter()
+        .find(|plan| statement.contains(&format!(" `{}` ", plan.target.name)))?;
+    creates_constraint(statement).then_some(plan.id.0 as usize)
+}
+
+/// A process has died: the target may go on with what it was asked for.
+pub(crate) fn go_on_building(world: &mut World) {
+    if let Some(table) = world.target.building.take()
+        && !world.target.in_force[table]
+        && world.random.chance(60)
+    {
+        let looks = world.random.between(1, 6);
+        world.target.unfinished.insert(table, looks);
+    }
+}
+
+/// Time passes for what the target still builds.
+fn look_at_unfinished(world: &mut World) {
+    for (table, looks) in world.target.unfinished.clone() {
+        world.count("unfinished constraint met");
+        if looks > 1 {
+            world.target.unfinished.insert(table, looks - 1);
+            continue;
+        }
+        world.target.unfinished.remove(&table);
+        world.target.in_force[table] = true;
+        if broken(&world.target.rows, world.target.in_force).is_some() {
+            world.target.in_force[table] = false;
+        }
+    }
+}
+
+/// Whether the constraint that a statement creates is recorded as left out.
+fn is_left_out(world: &World, statement: &str) -> bool {
+    let control = world.target.control.as_ref();
+    let mut left_out = control.iter().flat_map(|control| control.left_out.values());
+    left_out.any(|row| statement.contains(&format!("`{}`", row.constraint)))
 }
 
 fn creates_constraint(statement: &str) -> bool {
@@ -354,9 +436,10 @@ impl Target for SimTarget {
             };
             (plan.target.name.clone(), existing)
         });
-        let in_force = |table: usize| world.target.in_force[table];
-        let made = [AUTHOR, ITEM].into_iter().filter(|table| in_force(*table));
-        let keys = [BOOK].into_iter().filter(|table| in_force(*table));
+        let is_there =
+            |table: usize| world.target.in_force[table] || world.target.unfinished.contains_key(&table);
+        let made = [AUTHOR, ITEM].into_iter().filter(|table| is_there(*table));
+        let keys = [BOOK].into_iter().filter(|table| is_there(*table));
         Ok(TargetDescription {
             dialect: Dialect::GoogleSql,
             emulator: false,
@@ -375,17 +458,28 @@ impl Target for SimTarget {
     }
 
     async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
+        look_at_unfinished(&mut self.0.lock());
         let described = self.describe().await?;
+        let unfinished = self.0.lock().target.unfinished.clone();
+        let names = plans().into_iter().flat_map(|plan| {
+            let is_of = unfinished.contains_key(&(plan.id.0 as usize));
+            let indexes = plan.target.indexes.iter().map(|index| index.name.clone());
+            let keys = plan.target.foreign_keys.iter().map(|key| key.name.clone());
+            indexes.chain(keys).filter(|_| is_of).collect::<Vec<_>>()
+        });
         Ok(SchemaObjects {
             tables: described.tables.into_keys().collect(),
             indexes: described.indexes.into_iter().collect(),
             foreign_keys: described.foreign_keys.into_iter().collect(),
+            unfinished: names.collect(),
         })
     }
 
     async fn run_ddl(&self, statements: &[String]) -> Result<(), DdlFailure> {
         for (place, statement) in statements.iter().enumerate() {
+            self.0.lock().target.building = table_of(statement);
             self.0.step().await;
+            self.0.lock().target.building = None;
             SimTarget::run_statement(&mut self.0.lock(), statement).map_err(|reason| {
                 DdlFailure::Refused {
                     statement: place,
@@ -454,7 +548,11 @@ impl Target for SimTarget {
                     .as_ref()
                     .map(|known| known.tables.clone())
                     .unwrap_or_default(),
-                ranges: known.map(|known| known.ranges).unwrap_or_default(),
+                ranges: known
+                    .as_ref()
+                    .map(|known| known.ranges.clone())
+                    .unwrap_or_default(),
+                left_out: known.map(|known| known.left_out).unwrap_or_default(),
                 fences: rows.collect::<BTreeMap<_, _>>(),
             });
         }

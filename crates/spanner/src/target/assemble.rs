@@ -48,6 +48,7 @@ fn too_large(bytes: usize) -> Rejection {
     Rejection {
         status: "INVALID_ARGUMENT".to_owned(),
         message,
+        named: Vec::new(),
         too_large: true,
         transient: false,
     }

@@ -9,8 +9,8 @@ use spanferry_core::target::{CONTROL_VERSION, ControlState, FenceRow};
 
 use super::SpannerTarget;
 use crate::control::{
-    self, FENCE_COLUMNS, FENCES, MIGRATION, MIGRATION_COLUMNS, OwnedMigration, PREFIX, RANGE_COLUMNS, RANGES,
-    StoredFence, TABLE_COLUMNS, TABLES, VERSION_COLUMNS,
+    self, FENCE_COLUMNS, FENCES, LEFT_OUT, LEFT_OUT_COLUMNS, MIGRATION, MIGRATION_COLUMNS, OwnedMigration,
+    PREFIX, RANGE_COLUMNS, RANGES, StoredFence, TABLE_COLUMNS, TABLES, VERSION_COLUMNS,
 };
 use crate::failure::{failure, first_failure, malformed};
 use crate::read::{Keys, Read, ReadAt};
@@ -49,6 +49,9 @@ impl SpannerTarget {
         let (ranges, _) = self
             .control_rows(RANGES, &RANGE_COLUMNS, at, control::read_range)
             .await?;
+        let (left_out, _) = self
+            .control_rows(LEFT_OUT, &LEFT_OUT_COLUMNS, at, control::read_left_out)
+            .await?;
         let (stored, _) = self
             .control_rows(FENCES, &FENCE_COLUMNS, at, control::read_fence)
             .await?;
@@ -60,6 +63,10 @@ impl SpannerTarget {
             ranges: ranges
                 .into_iter()
                 .map(|row| ((row.table.clone(), row.number), row))
+                .collect(),
+            left_out: left_out
+                .into_iter()
+                .map(|row| ((row.table.clone(), row.constraint.clone()), row))
                 .collect(),
             fences,
         }))

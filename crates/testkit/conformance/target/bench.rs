@@ -15,8 +15,8 @@ use spanferry_core::record::StopReason;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{
-    CommitError, ControlChange, Epoch, FenceKey, FenceRow, FencedCommit, Lane, MigrationRow, MutationKind,
-    RangeRow, Rejection, TableMutations, TablePhase, TableRow, Target, TargetScan,
+    CommitError, ControlChange, Epoch, FenceKey, FenceRow, FencedCommit, Lane, LeftOutRow, MigrationRow,
+    MutationKind, RangeRow, Rejection, TableMutations, TablePhase, TableRow, Target, TargetScan,
 };
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{self, WireReader, WireValue};
@@ -222,6 +222,14 @@ pub(super) fn table_row(table: &str, phase: TablePhase) -> TableRow {
         rows_loaded: u64::from(u32::MAX) + 1,
         definition: "d".to_owned(),
         stopped: (phase == TablePhase::Stopped).then(reason),
+    }
+}
+
+pub(super) fn left_out_row(table: &str, constraint: &str, reason: &str) -> LeftOutRow {
+    LeftOutRow {
+        table: name(table),
+        constraint: constraint.to_owned(),
+        reason: reason.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use spanferry_core::failure::Class;
 use spanferry_core::target::{ControlChange, DdlFailure, Lane, TablePhase, Target};
 
 use super::bench::{
-    begin, commit, control_commit, created, delete, emptied, fence, migration, name, range_row,
+    begin, commit, control_commit, created, delete, emptied, fence, left_out_row, migration, name, range_row,
     refused_by_fence, same_kind, scanned, table_row, upsert,
 };
 use super::{Row, Subject};
@@ -30,11 +30,17 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
         ControlChange::Range(range_row("é", 1, None)),
         ControlChange::Range(range_row("é", 2, Some("k"))),
         ControlChange::Range(range_row("b", 1, None)),
+        ControlChange::LeaveOut(left_out_row("é", "by_name", "first")),
+        ControlChange::LeaveOut(left_out_row("é", "by_name", "it's refused")),
+        ControlChange::LeaveOut(left_out_row("é", "gone", "x")),
+        ControlChange::LeaveOut(left_out_row("b", "by_name", "y")),
     ];
     target.commit(&control_commit(0, &write)).await.unwrap();
     let forget = [
         ControlChange::ForgetRanges(name("é")),
         ControlChange::Range(range_row("é", 3, Some("z"))),
+        ControlChange::ForgetLeftOut(name("é"), "gone".to_owned()),
+        ControlChange::ForgetLeftOut(name("é"), "never".to_owned()),
     ];
     target.commit(&control_commit(1, &forget)).await.unwrap();
 
@@ -49,6 +55,12 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     assert_eq!(state.tables, BTreeMap::from(expected));
     let ranges: Vec<_> = state.ranges.into_values().collect();
     assert_eq!(ranges, [range_row("b", 1, None), range_row("é", 3, Some("z"))]);
+    let left_out: Vec<_> = state.left_out.into_values().collect();
+    let expected = [
+        left_out_row("b", "by_name", "y"),
+        left_out_row("é", "by_name", "it's refused"),
+    ];
+    assert_eq!(left_out, expected);
     let fences: Vec<_> = state.fences.into_iter().collect();
     let lane = |lane: Lane| (lane.parts().0.to_owned(), lane.parts().1);
     let expected = [

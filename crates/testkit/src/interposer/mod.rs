@@ -179,6 +179,14 @@ impl Interposer {
         &self.shared.ddl_rules
     }
 
+    /// The names of the objects at which operations are held now.
+    pub fn held_ddl(&self) -> Vec<String> {
+        match &self.shared.back {
+            Back::Null(null) => null.held_ddl(),
+            Back::Forward(_) => Vec::new(),
+        }
+    }
+
     /// Lets a held operation go on behind the statement that creates `name`; if it fails, what it created is gone.
     ///
     /// # Panics

@@ -95,6 +95,10 @@ impl Null {
         state.proceed(&shared.ddl_rules, work)
     }
 
+    pub(in super::super) fn held_ddl(&self) -> Vec<String> {
+        self.state().held.iter().map(|held| held.object.clone()).collect()
+    }
+
     /// Lets the operation that is held at this object go on; false if there is none.
     pub(in super::super) fn finish_ddl(&self, shared: &Shared, object: &str, succeeds: bool) -> bool {
         let mut state = self.state();
