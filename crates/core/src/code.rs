@@ -139,6 +139,7 @@ codes! {
     SOURCE_STRAINED = 2011, Told, "the source bears much while it is read", "Do as the text says, or let it go on.";
     SOURCE_PARTLY_VISIBLE = 2012, Refused, "tables of the schema may be hidden from the account", "Run the GRANT statement shown; where only the tables that can be seen are meant, `--accept SF-2012`.";
     SOURCE_SESSION = 2020, Refused, "the source does not take a session setting", "Every connection sets the session variables that could change what it reads, and reads them back. Find what keeps the account from setting the one named: a proxy between, a server with a lock on its settings, or a missing privilege.";
+    SOURCE_UNVERIFIED = 2021, Refused, "the password is not sent to a server that has not proved which one it is", "Verify the server: `ssl-mode=VERIFY_CA&ssl-ca=FILE` in the source URL, or, without TLS, `ssl-mode=DISABLED&server-public-key-path=FILE`. Where nobody can stand between, `get-server-public-key=true` allows it. This holds for a loopback address too: a tunnel may end there.";
     // 30xx target
     TARGET_UNREACHABLE = 3001, Refused, "the target cannot be reached", "Check the endpoint, `SPANNER_EMULATOR_HOST`, routes and firewall.";
     TARGET_LOGIN = 3002, Refused, "the target refuses the credentials", "Set application default credentials of an account with the role `roles/spanner.databaseAdmin`.";

@@ -46,6 +46,14 @@ pub enum MysqlError {
         /// What is missing or wrong.
         reason: String,
     },
+    /// The login may need the password itself, and nothing proves which server would get it.
+    #[error("{address} has not proved which server it is, and this login may need the password itself")]
+    Unverified {
+        /// `host:port`.
+        address: String,
+        /// Whether there is TLS, whose certificate was not looked at.
+        encrypted: bool,
+    },
     /// The account needs a login method that this client does not have, or does not exist: the server then names any
     /// method, so that accounts cannot be guessed.
     #[error(
@@ -152,7 +160,10 @@ impl MysqlError {
     pub fn is_connection_lost(&self) -> bool {
         match self {
             MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
-            MysqlError::Protocol { .. } | MysqlError::Tls { .. } | MysqlError::AuthPlugin { .. } => true,
+            MysqlError::Protocol { .. }
+            | MysqlError::Tls { .. }
+            | MysqlError::Unverified { .. }
+            | MysqlError::AuthPlugin { .. } => true,
             MysqlError::Server { code, .. } => matches!(code, 1053 | 1152..=1161 | 1927 | 4031),
             MysqlError::SessionSetting { .. } | MysqlError::HiddenColumn { .. } | MysqlError::Usage(_) => {
                 false
@@ -167,6 +178,7 @@ impl MysqlError {
             MysqlError::Server { code, .. } => RETRYABLE.contains(code) || is_server_resource(*code),
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
+            | MysqlError::Unverified { .. }
             | MysqlError::AuthPlugin { .. }
             | MysqlError::SessionSetting { .. }
             | MysqlError::HiddenColumn { .. }
@@ -200,6 +212,7 @@ impl MysqlError {
             }
             MysqlError::Protocol { .. } => code::SOURCE_FAILED,
             MysqlError::Tls { .. } => code::SOURCE_TLS,
+            MysqlError::Unverified { .. } => code::SOURCE_UNVERIFIED,
             MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN,
             MysqlError::Server { code, .. } if LOGIN.contains(code) => code::SOURCE_LOGIN,
             MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
@@ -220,17 +233,30 @@ impl MysqlError {
         };
         let code = self.code();
         let failure = Failure::new(code, class, object, code.title());
-        if let MysqlError::HiddenColumn { table } = &self {
-            let hint = format!(
-                "As an administrator of the source, grant the account SELECT on the whole schema of {table}; where a DDL has just changed the table, run the same command again."
-            );
-            return failure.hint(hint).caused_by(ServerWords::from(self));
-        }
-        match self.grant() {
-            Some(grant) => failure.hint(grant),
+        match self.hint() {
+            Some(hint) => failure.hint(hint),
             None => failure,
         }
         .caused_by(ServerWords::from(self))
+    }
+
+    /// The next step where it is more precise than what the code says.
+    fn hint(&self) -> Option<String> {
+        match self {
+            MysqlError::HiddenColumn { table } => Some(format!(
+                "As an administrator of the source, grant the account SELECT on the whole schema of {table}; where a DDL has just changed the table, run the same command again."
+            )),
+            MysqlError::Unverified { encrypted, .. } => Some(unverified_hint(*encrypted)),
+            MysqlError::Server { .. } => self.grant(),
+            MysqlError::Io { .. }
+            | MysqlError::Timeout { .. }
+            | MysqlError::Closed { .. }
+            | MysqlError::Tls { .. }
+            | MysqlError::AuthPlugin { .. }
+            | MysqlError::Protocol { .. }
+            | MysqlError::SessionSetting { .. }
+            | MysqlError::Usage(_) => None,
+        }
     }
 
     /// What opens a schema that the account may not even name: `check` cannot say it, because it does not get so far.
@@ -258,6 +284,19 @@ impl From<MysqlError> for ServerWords {
         let for_log = error.for_log();
         ServerWords::new(error, for_log)
     }
+}
+
+/// What to add to the URL, the safest first.
+fn unverified_hint(encrypted: bool) -> String {
+    let key = if encrypted {
+        ""
+    } else {
+        "`ssl-mode=DISABLED&server-public-key-path=FILE` with the server's RSA key (`public_key.pem` in its data directory), "
+    };
+    format!(
+        "Add to the source URL one of: `ssl-mode=VERIFY_CA&ssl-ca=FILE` with the authority of the server's certificate (`ca.pem` in its data \
+         directory, or what the provider publishes), {key}or, where nobody can stand between, `get-server-public-key=true`."
+    )
 }
 
 #[cfg(test)]

@@ -25,40 +25,62 @@ async fn mysql_logins_and_tls() {
     server
         .run("CREATE USER 'fresh'@'%' IDENTIFIED BY 'p@:/%ä'; CREATE USER 'empty'@'%';\nCREATE USER 'tls'@'%' IDENTIFIED BY 't' REQUIRE SSL".replace("; ", ";\n").as_str())
         .await;
-    let ca = server.folder().join("tls/ca.pem").display().to_string();
+    let ca = server.authority().display().to_string();
+    let key = server.folder().join("data/public_key.pem").display().to_string();
     let password = "p%40%3A%2F%25%C3%A4";
-    // full by RSA, then fast from the server's cache, then full and fast under TLS
-    for (query, encrypted) in [
-        ("ssl-mode=DISABLED".to_owned(), false),
-        ("ssl-mode=DISABLED".to_owned(), false),
-        (String::new(), true),
-        (format!("ssl-mode=VERIFY_IDENTITY&ssl-ca={ca}"), true),
-        (format!("ssl-mode=VERIFY_CA&ssl-ca={ca}"), true),
+    // full by RSA under the pinned and under the server's own key, then fast from the server's cache, then full and fast under TLS
+    for (query, encrypted, forget) in [
+        (
+            format!("ssl-mode=DISABLED&server-public-key-path={key}"),
+            false,
+            true,
+        ),
+        (
+            "ssl-mode=DISABLED&get-server-public-key=true".to_owned(),
+            false,
+            true,
+        ),
+        (
+            "ssl-mode=DISABLED&get-server-public-key=true".to_owned(),
+            false,
+            false,
+        ),
+        ("get-server-public-key=true".to_owned(), true, true),
+        (format!("ssl-mode=VERIFY_IDENTITY&ssl-ca={ca}"), true, true),
+        (format!("ssl-mode=VERIFY_CA&ssl-ca={ca}"), true, false),
+        (format!("ssl-ca={ca}"), true, true),
     ] {
+        if forget {
+            server.connect().await.execute("FLUSH PRIVILEGES").await.unwrap();
+        }
         let found = greeting(&server.options("fresh", password, "", &query))
             .await
             .expect(&query);
         assert_eq!(found, (encrypted, "fresh@%".to_owned()), "{query}");
     }
-    server.connect().await.execute("FLUSH PRIVILEGES").await.unwrap();
-    assert!(
-        greeting(&server.options("fresh", password, "", "ssl-mode=REQUIRED"))
+    // Nothing proves the server: refused, whether it would need the password this time or not.
+    for (query, encrypted) in [
+        ("ssl-mode=PREFERRED", true),
+        ("ssl-mode=REQUIRED", true),
+        ("ssl-mode=DISABLED", false),
+    ] {
+        let error = greeting(&server.options("fresh", password, "", query))
             .await
-            .unwrap()
-            .0
-    );
-    assert!(
-        greeting(&server.options("empty", "", "", "ssl-mode=DISABLED"))
-            .await
-            .is_ok()
-    );
+            .expect_err(query);
+        let expected = matches!(error, MysqlError::Unverified { encrypted: found, .. } if found == encrypted);
+        assert!(expected, "{query}: {error}");
+    }
+    let free = "ssl-mode=DISABLED";
+    assert!(greeting(&server.options("empty", "", "", free)).await.is_ok());
     assert!(greeting(&server.options("tls", "t", "", "")).await.is_ok());
+    let allowed = "ssl-mode=DISABLED&get-server-public-key=true";
     for (user, password, schema, query, code) in [
         ("fresh", "wrong-s3cret", "", "", Some(1045)),
-        ("fresh", "wrong-s3cret", "", "ssl-mode=DISABLED", Some(1045)),
-        ("tls", "t", "", "ssl-mode=DISABLED", Some(1045)),
+        ("fresh", "wrong-s3cret", "", allowed, Some(1045)),
+        ("tls", "t", "", allowed, Some(1045)),
         ("admin", "admin", "absent", "", Some(1049)),
         ("admin", "admin", "", "ssl-mode=VERIFY_IDENTITY", None),
+        ("admin", "admin", "", "ssl-ca=/does/not/exist", None),
     ] {
         let error = greeting(&server.options(user, password, schema, query))
             .await
@@ -71,7 +93,7 @@ async fn mysql_logins_and_tls() {
 #[tokio::test]
 async fn a_certificate_without_names_passes_verify_ca_only() {
     let server = Server::mysql_with_own_certificate();
-    let ca = server.folder().join("data/ca.pem").display().to_string();
+    let ca = server.authority().display().to_string();
     let with = |mode: &str| server.options("admin", "admin", "", &format!("ssl-mode={mode}&ssl-ca={ca}"));
     assert!(greeting(&with("VERIFY_CA")).await.expect("the chain is right").0);
     assert!(matches!(

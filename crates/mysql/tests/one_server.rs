@@ -41,7 +41,9 @@ async fn check(servers: [Server; 2]) {
         connections.push(server.run(SCHEMA).await);
     }
     let (address, _balancer) = balancer(servers.iter().map(|server| server.port).collect()).await;
-    let options = Options::parse(&format!("mysql://admin:admin@{address}/s?")).expect("a URL");
+    let authority = servers[0].authority();
+    let url = format!("mysql://admin:admin@{address}/s?ssl-ca={}", authority.display());
+    let options = Options::parse(&url).expect("a URL");
     let plans = plans(&MysqlSource::new(servers[0].admin("s"), 4242).expect("options")).await;
     let source = MysqlSource::new(options, 4242).expect("options");
     for lock in [true, false] {

@@ -203,7 +203,7 @@ async fn dropped_as_too_slow(engine: Engine) {
     let server = SocketAddr::from(([127, 0, 0, 1], world.server.port()));
     let proxy = FaultProxy::start_with(server, IMPATIENT).await.unwrap();
     world.source_address = Some(proxy.address());
-    world.source_query = "?ssl-mode=DISABLED";
+    world.source_query = "?ssl-mode=DISABLED&get-server-public-key=true";
     let (range, stream) = ("info LIKE 'SELECT%`pad`%'", "command LIKE 'Binlog Dump%'");
     // Beyond what is read of the catalog, and long before the end of the only range.
     proxy.set(Cut::StallAfter(4_000_000));
@@ -263,7 +263,7 @@ async fn silent_under_the_lock(engine: Engine) {
     };
     let proxy = FaultProxy::start_with(server, silence).await.unwrap();
     world.source_address = Some(proxy.address());
-    world.source_query = "?ssl-mode=DISABLED";
+    world.source_query = "?ssl-mode=DISABLED&get-server-public-key=true";
     let writer = world.writer(touch);
     let mut migrate = world.migrate();
     until("the network is silent", async || proxy.is_stalled()).await;

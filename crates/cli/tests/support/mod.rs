@@ -42,7 +42,7 @@ pub struct World {
     pub source_address: Option<SocketAddr>,
     /// Who logs in to the source; the password is the same word.
     pub account: &'static str,
-    /// What follows the schema in the source's URL, with its `?`.
+    /// What follows the schema in the source's URL, with its `?`; empty for TLS with a verified certificate.
     pub source_query: &'static str,
     /// What stands before the target (a proxy, an interposer).
     pub target_address: Option<SocketAddr>,
@@ -152,8 +152,12 @@ impl World {
     }
 
     pub fn source_url(&self) -> String {
-        let direct = format!("{}{}", self.server.url(&self.schema), self.source_query)
-            .replace(&format!("//{ADMINISTRATOR}@"), &format!("//{}@", self.account));
+        let verified = self.server.url(&self.schema);
+        let direct = match verified.split_once('?') {
+            Some((plain, _)) if !self.source_query.is_empty() => format!("{plain}{}", self.source_query),
+            _ => verified,
+        };
+        let direct = direct.replace(&format!("//{ADMINISTRATOR}@"), &format!("//{}@", self.account));
         match self.source_address {
             Some(address) => direct.replace(
                 &format!("127.0.0.1:{}/", self.server.port()),

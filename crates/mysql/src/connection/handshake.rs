@@ -14,6 +14,7 @@ use super::packet::PacketStream;
 use super::server::Server;
 use super::session;
 use super::tls;
+use super::trust::Trust;
 use super::wire::{Cursor, put_string};
 use crate::error::MysqlError;
 use crate::options::{Options, SslMode};
@@ -110,14 +111,30 @@ pub(super) async fn log_in(
         let socket = tls::encrypt(socket, options).await?;
         stream = PacketStream::encrypted(socket, options.address(), options.read_timeout, sequence);
     }
-    // An unknown default plugin is no error yet: the server switches to the account's own.
-    let plugin = Plugin::parse(&greeting.plugin).unwrap_or(Plugin::Native);
+    let trust = Trust::of(options, stream.is_encrypted())?;
+    let plugin = first_plugin(&greeting.plugin, options, &trust);
     let answer = plugin.answer(&options.password, &greeting.nonce);
     stream
         .write(&response(capabilities, plugin, &answer, options))
         .await?;
-    finish(&mut stream, options, greeting.nonce).await?;
+    let mut login = Login {
+        stream: &mut stream,
+        options,
+        trust,
+        plugin,
+        nonce: greeting.nonce,
+    };
+    login.finish().await?;
     Ok((stream, greeting.server, greeting.id))
+}
+
+/// The method that is tried first. An unknown one is no error yet: the server switches to the account's own. So it does when we name
+/// another, and a digest of the password does not go to a server that will not get the password in the end.
+fn first_plugin(offered: &[u8], options: &Options, trust: &Trust) -> Plugin {
+    match Plugin::parse(offered).unwrap_or(Plugin::Native) {
+        Plugin::CachingSha2 if *trust == Trust::None && !options.password.is_empty() => Plugin::Native,
+        plugin => plugin,
+    }
 }
 
 fn wants_tls(options: &Options, offered: bool) -> Result<bool, MysqlError> {
@@ -169,52 +186,95 @@ fn response(capabilities: u32, plugin: Plugin, answer: &[u8], options: &Options)
     out
 }
 
-/// Answers what the server asks until it says yes or no.
-async fn finish(stream: &mut PacketStream, options: &Options, mut nonce: Vec<u8>) -> Result<(), MysqlError> {
-    // Greeting's answer, one switch, one fast-auth result, one key: a server that asks more often is none.
-    for _ in 0..6 {
-        let range = stream.read().await?;
-        let packet = stream.bytes(range).to_vec();
-        match packet.split_first() {
-            Some((0x00, _)) => return Ok(()),
-            Some((0xff, _)) => return Err(server_error(&packet)),
-            Some((0xfe, request)) => {
-                let mut cursor = Cursor::new(request);
-                let plugin = Plugin::parse(cursor.until_zero().unwrap_or(b"mysql_old_password"))?;
-                let rest = cursor.rest();
-                nonce = rest.strip_suffix(&[0]).unwrap_or(rest).to_vec();
-                stream.write(&plugin.answer(&options.password, &nonce)).await?;
-            }
-            Some((0x01, [FAST_AUTH_OK])) => {}
-            Some((0x01, [FULL_AUTH])) => prove_in_full(stream, options, &nonce).await?,
-            _ => {
-                return Err(MysqlError::Protocol {
-                    expected: "an answer to the login",
-                });
-            }
-        }
-    }
-    Err(MysqlError::Protocol {
-        expected: "an end of the login",
-    })
+/// The rest of a login behind the first answer.
+struct Login<'a> {
+    stream: &'a mut PacketStream,
+    options: &'a Options,
+    trust: Trust,
+    plugin: Plugin,
+    nonce: Vec<u8>,
 }
 
-/// Sends the password itself: under TLS as it is, otherwise under the server's RSA key.
-async fn prove_in_full(stream: &mut PacketStream, options: &Options, nonce: &[u8]) -> Result<(), MysqlError> {
-    if stream.is_encrypted() {
-        return stream.write(&[options.password.as_bytes(), &[0]].concat()).await;
+impl Login<'_> {
+    /// Answers what the server asks until it says yes or no.
+    async fn finish(&mut self) -> Result<(), MysqlError> {
+        // Greeting's answer, one switch, one fast-auth result, one key: a server that asks more often is none.
+        for _ in 0..6 {
+            let range = self.stream.read().await?;
+            let packet = self.stream.bytes(range).to_vec();
+            match packet.split_first() {
+                Some((0x00, _)) => return Ok(()),
+                Some((0xff, _)) => return Err(server_error(&packet)),
+                Some((0xfe, request)) => self.switch(request).await?,
+                Some((0x01, [FAST_AUTH_OK])) => {}
+                Some((0x01, [FULL_AUTH])) => self.prove_in_full().await?,
+                _ => {
+                    return Err(MysqlError::Protocol {
+                        expected: "an answer to the login",
+                    });
+                }
+            }
+        }
+        Err(MysqlError::Protocol {
+            expected: "an end of the login",
+        })
     }
-    stream.write(&[REQUEST_PUBLIC_KEY]).await?;
-    let range = stream.read().await?;
-    let packet = stream.bytes(range);
-    let sealed = match packet.split_first() {
-        Some((0x01, pem)) => auth::encrypt(&options.password, nonce, pem)?,
-        Some((0xff, _)) => return Err(server_error(packet)),
-        _ => {
+
+    /// Answers by the method of the account.
+    async fn switch(&mut self, request: &[u8]) -> Result<(), MysqlError> {
+        let mut cursor = Cursor::new(request);
+        self.plugin = Plugin::parse(cursor.until_zero().unwrap_or(b"mysql_old_password"))?;
+        let rest = cursor.rest();
+        self.nonce = rest.strip_suffix(&[0]).unwrap_or(rest).to_vec();
+        if self.plugin == Plugin::CachingSha2 && !self.options.password.is_empty() {
+            // It may need the password now or at any later login: whether it does must not depend on what the server still knows.
+            self.expect_trust()?;
+        }
+        let answer = self.plugin.answer(&self.options.password, &self.nonce);
+        self.stream.write(&answer).await
+    }
+
+    fn expect_trust(&self) -> Result<(), MysqlError> {
+        match self.trust {
+            Trust::Certificate | Trust::Key(_) | Trust::Allowed => Ok(()),
+            Trust::None => Err(MysqlError::Unverified {
+                address: self.options.address(),
+                encrypted: self.stream.is_encrypted(),
+            }),
+        }
+    }
+
+    /// Sends the password itself: under TLS as it is, otherwise under an RSA key.
+    async fn prove_in_full(&mut self) -> Result<(), MysqlError> {
+        if self.plugin != Plugin::CachingSha2 {
             return Err(MysqlError::Protocol {
-                expected: "the server's RSA public key",
+                expected: "no demand for the password under a method that does not need it",
             });
         }
-    };
-    stream.write(&sealed).await
+        self.expect_trust()?;
+        let password = &self.options.password;
+        if self.stream.is_encrypted() {
+            return self.stream.write(&[password.as_bytes(), &[0]].concat()).await;
+        }
+        let pem = match &self.trust {
+            Trust::Key(pem) => pem.clone(),
+            Trust::Certificate | Trust::Allowed | Trust::None => self.ask_for_key().await?,
+        };
+        let sealed = auth::encrypt(password, &self.nonce, &pem)?;
+        self.stream.write(&sealed).await
+    }
+
+    /// The server's own key, which proves nothing.
+    async fn ask_for_key(&mut self) -> Result<Vec<u8>, MysqlError> {
+        self.stream.write(&[REQUEST_PUBLIC_KEY]).await?;
+        let range = self.stream.read().await?;
+        let packet = self.stream.bytes(range);
+        match packet.split_first() {
+            Some((0x01, pem)) => Ok(pem.to_vec()),
+            Some((0xff, _)) => Err(server_error(packet)),
+            _ => Err(MysqlError::Protocol {
+                expected: "the server's RSA public key",
+            }),
+        }
+    }
 }

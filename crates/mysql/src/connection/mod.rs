@@ -3,6 +3,8 @@
 mod auth;
 mod client;
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod fuzz;
 mod handshake;
 mod packet;
@@ -10,6 +12,7 @@ mod result;
 mod server;
 mod session;
 mod tls;
+mod trust;
 mod wire;
 
 pub use client::Connection;

@@ -80,6 +80,15 @@ impl Check<'_> {
                 text,
                 Some(remedy.to_owned()),
             );
+        } else if !self.options.ssl_mode.is_verified() {
+            let text = "the certificate of the source is not verified".to_owned();
+            let remedy = "add `ssl-mode=VERIFY_CA&ssl-ca=FILE` to the source URL";
+            self.find_of_server(
+                code::SOURCE_NOTICE,
+                Severity::Notice,
+                text,
+                Some(remedy.to_owned()),
+            );
         }
         for table in &self.request.tables {
             if !self.catalog.tables.iter().any(|known| known.name.table == *table) {

@@ -115,8 +115,20 @@ impl Server {
         assert!(status.success(), "{verb}");
     }
 
-    /// Options for an account; `query` are URL parameters.
+    /// The authority that signed the server's certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        let signed = self.folder.join("tls/ca.pem");
+        if signed.exists() {
+            signed
+        } else {
+            self.folder.join("data/ca.pem")
+        }
+    }
+
+    /// Options for an account; `query` are URL parameters, empty for TLS with a verified certificate.
     pub(crate) fn options(&self, user: &str, password: &str, schema: &str, query: &str) -> Options {
+        let verified = format!("ssl-ca={}", self.authority().display());
+        let query = if query.is_empty() { &verified } else { query };
         Options::parse(&format!(
             "mysql://{user}:{password}@127.0.0.1:{}/{schema}?{query}",
             self.port

@@ -120,9 +120,14 @@ impl Server {
         self.port
     }
 
-    /// `mysql://admin@127.0.0.1:PORT/SCHEMA`, without the password, as `spanferry --source` takes it.
+    /// `mysql://admin@127.0.0.1:PORT/SCHEMA?ssl-ca=FILE`, without the password, as `spanferry --source` takes it.
     pub fn url(&self, schema: &str) -> String {
-        format!("mysql://{ADMINISTRATOR}@127.0.0.1:{}/{schema}", self.port)
+        let authority = self.certificate_authority();
+        format!(
+            "mysql://{ADMINISTRATOR}@127.0.0.1:{}/{schema}?ssl-ca={}",
+            self.port,
+            authority.display()
+        )
     }
 
     /// Password of the account in [`Server::url`].

@@ -1,8 +1,14 @@
 //! The source URL and what it says about how to connect.
 
+mod parameters;
+mod url;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use parameters::Parameters;
+use url::{decode, encode, is_loopback, split_host};
 
 use crate::error::MysqlError;
 
@@ -31,6 +37,14 @@ impl SslMode {
             "VERIFY_IDENTITY" => SslMode::VerifyIdentity,
             _ => return None,
         })
+    }
+
+    /// Whether the server has to prove by its certificate which one it is.
+    pub(crate) fn is_verified(self) -> bool {
+        match self {
+            SslMode::Disabled | SslMode::Preferred | SslMode::Required => false,
+            SslMode::VerifyCa | SslMode::VerifyIdentity => true,
+        }
     }
 
     /// As `parse` takes it.
@@ -73,6 +87,10 @@ pub struct Options {
     pub ssl_cert: Option<PathBuf>,
     /// PEM file of the client's private key.
     pub ssl_key: Option<PathBuf>,
+    /// PEM file of the server's RSA key, under which the password goes to it where there is no TLS.
+    pub server_public_key: Option<PathBuf>,
+    /// Whether the password may go to a server that has not proved which one it is.
+    pub get_server_public_key: bool,
     /// Bound of a connection attempt.
     pub connect_timeout: Duration,
     /// Bound of silence while an answer is awaited.
@@ -93,7 +111,7 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
-    /// Parses `mysql://user[:password]@host[:port]/schema?ssl-mode=…&ssl-ca=…&ssl-cert=…&ssl-key=…`; `mariadb://` is the same.
+    /// Parses `mysql://user[:password]@host[:port]/schema?ssl-mode=…&ssl-ca=…` and so on; `mariadb://` is the same.
     /// User, password and schema are percent-decoded. No error repeats any part of the URL that could hold a password.
     pub fn parse(url: &str) -> Result<Options, MysqlError> {
         let rest = url
@@ -108,32 +126,24 @@ impl Options {
         let (authority, schema) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let (host, port) = split_host(authority)?;
-        let mut options = Options {
-            ssl_mode: if is_loopback(&host) {
-                SslMode::Preferred
-            } else {
-                SslMode::VerifyIdentity
-            },
+        let parameters = Parameters::parse(query)?;
+        let ssl_mode = parameters.mode(is_loopback(&host));
+        parameters.check(ssl_mode)?;
+        Ok(Options {
             host,
             port,
             user: decode(user, "user name")?,
             password: decode(password, "password")?,
             schema: decode(schema, "schema")?,
-            ssl_ca: None,
-            ssl_cert: None,
-            ssl_key: None,
+            ssl_mode,
+            get_server_public_key: parameters.is_password_free(),
+            ssl_ca: parameters.ssl_ca,
+            ssl_cert: parameters.ssl_cert,
+            ssl_key: parameters.ssl_key,
+            server_public_key: parameters.server_public_key,
             connect_timeout: CONNECT_TIMEOUT,
             read_timeout: READ_TIMEOUT,
-        };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            options.set(pair)?;
-        }
-        if options.ssl_cert.is_some() != options.ssl_key.is_some() {
-            return Err(usage(
-                "expected `ssl-cert` and `ssl-key` together in the source URL",
-            ));
-        }
-        Ok(options)
+        })
     }
 
     /// The same options with a password given apart from the URL.
@@ -165,103 +175,22 @@ impl Options {
             ("ssl-ca", &self.ssl_ca),
             ("ssl-cert", &self.ssl_cert),
             ("ssl-key", &self.ssl_key),
+            ("server-public-key-path", &self.server_public_key),
         ];
         for (name, file) in files {
             if let Some(file) = file {
                 url += &format!("&{name}={}", encode(&file.to_string_lossy()));
             }
         }
-        url
-    }
-
-    fn set(&mut self, pair: &str) -> Result<(), MysqlError> {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = decode(value, "parameter")?;
-        match name {
-            "ssl-mode" => {
-                self.ssl_mode = SslMode::parse(&value).ok_or_else(|| {
-                    usage("expected `ssl-mode` to be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
-                })?;
-            }
-            "ssl-ca" => self.ssl_ca = Some(value.into()),
-            "ssl-cert" => self.ssl_cert = Some(value.into()),
-            "ssl-key" => self.ssl_key = Some(value.into()),
-            _ => {
-                return Err(usage(
-                    "expected only `ssl-mode`, `ssl-ca`, `ssl-cert` and `ssl-key` as parameters of the source URL",
-                ));
-            }
+        if self.get_server_public_key {
+            url += "&get-server-public-key=true";
         }
-        Ok(())
+        url
     }
 }
 
 fn usage(text: &str) -> MysqlError {
     MysqlError::Usage(text.to_owned())
-}
-
-fn split_host(authority: &str) -> Result<(String, u16), MysqlError> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest
-                .split_once(']')
-                .ok_or_else(|| usage("expected `]` after the IPv6 address in the source URL"))?;
-            (host, rest.strip_prefix(':'))
-        }
-        None => authority
-            .split_once(':')
-            .map_or((authority, None), |(host, port)| (host, Some(port))),
-    };
-    if host.is_empty() {
-        return Err(usage("expected a host name after `@` in the source URL"));
-    }
-    let port = port
-        .map_or(Ok(3306), str::parse)
-        .map_err(|_| usage("expected a port number from 1 to 65535 in the source URL"))?;
-    Ok((host.to_owned(), port))
-}
-
-fn decode(text: &str, part: &str) -> Result<String, MysqlError> {
-    let wrong = || {
-        usage(&format!(
-            "expected percent-encoded UTF-8 in the {part} of the source URL (`%` itself is `%25`)"
-        ))
-    };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        if first != b'%' {
-            bytes.push(first);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2).ok_or_else(wrong)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        rest = tail;
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
-}
-
-/// Percent-encodes everything that could mean something in a URL.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded += &format!("%{byte:02X}");
-        }
-    }
-    encoded
-}
-
-/// Whether a host is this machine by its spelling alone.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -307,6 +236,9 @@ mod tests {
             "mysql://u:s3cret@db.example/shop",
             "mysql://a%40b%3A:s3cret@[::1]:1/s%20x%3F?ssl-mode=required",
             "mariadb://u:s3cret@h/s?ssl-ca=/a%20b&ssl-cert=/c%26&ssl-key=/k%25",
+            "mysql://u:s3cret@localhost/s?ssl-ca=/a",
+            "mysql://u:s3cret@h/s?ssl-mode=disabled&server-public-key-path=/k",
+            "mysql://u:s3cret@h/s?ssl-mode=required&get-server-public-key=true",
         ] {
             let options = Options::parse(url).unwrap();
             let again = options.url();
@@ -331,11 +263,58 @@ mod tests {
             "mysql://u:s3cret@/s",
             "mysql://u:s3cret@[::1/s",
             "mysql://u:s3cret@h/s?ssl-cert=a",
+            "mysql://u:s3cret@h/s?get-server-public-key=s3cret",
+            "mysql://u:s3cret@h/s?ssl-ca=s3cret&ssl-ca=a",
         ] {
             let error = Options::parse(url).expect_err(url);
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
         let options = Options::parse("mysql://u:s3cret@h/s").unwrap();
         assert!(!format!("{options:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn every_parameter_is_used_or_refused() {
+        let check = |host: &str, query: &str, expected: Option<SslMode>| {
+            let found = Options::parse(&format!("mysql://u@{host}/s?{query}"));
+            assert_eq!(
+                found.map(|options| options.ssl_mode).ok(),
+                expected,
+                "{host} {query}"
+            );
+        };
+        check("localhost", "", Some(SslMode::Preferred));
+        check("localhost", "ssl-ca=/a", Some(SslMode::VerifyCa));
+        check("localhost", "ssl-cert=/c&ssl-key=/k", Some(SslMode::Required));
+        check("h", "ssl-ca=/a", Some(SslMode::VerifyIdentity));
+        check("h", "ssl-mode=verify_ca&ssl-ca=/a", Some(SslMode::VerifyCa));
+        for mode in ["disabled", "preferred", "required"] {
+            check("h", &format!("ssl-mode={mode}&ssl-ca=/a"), None);
+        }
+        check("h", "ssl-mode=disabled&ssl-cert=/c&ssl-key=/k", None);
+        check("h", "ssl-mode=preferred&ssl-cert=/c&ssl-key=/k", None);
+        check(
+            "h",
+            "ssl-mode=disabled&server-public-key=/k",
+            Some(SslMode::Disabled),
+        );
+        for mode in ["preferred", "required", "verify_ca", "verify_identity"] {
+            check("h", &format!("ssl-mode={mode}&server-public-key-path=/k"), None);
+        }
+        check("localhost", "server-public-key-path=/k", None);
+        check("localhost", "get-server-public-key", Some(SslMode::Preferred));
+        check(
+            "h",
+            "ssl-mode=disabled&get-server-public-key=0",
+            Some(SslMode::Disabled),
+        );
+        check("h", "get-server-public-key=1", None);
+        check(
+            "h",
+            "ssl-mode=disabled&get-server-public-key=1&server-public-key=/k",
+            None,
+        );
+        check("h", "ssl-mode=disabled&ssl-mode=required", None);
+        check("h", "x=1", None);
     }
 }
