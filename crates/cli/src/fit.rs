@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
-/// A line that begins so is there to be copied: it is never folded.
-const REMEDY: &str = "fix: ";
+use crate::render::{FIX, FIX_STOPPED};
+
 /// Columns by which the rest of a folded line is moved in.
 const HANGING_COLUMNS: usize = 2;
 /// Narrower than this nothing is readable, however it is folded.
@@ -38,14 +38,32 @@ fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
 
 fn folded(text: &str, columns: usize) -> String {
     let columns = columns.max(COLUMNS_MIN);
-    let lines: Vec<String> = text.lines().map(|line| folded_line(line, columns)).collect();
+    let mut copied = None;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if is_copied(line.trim_start()) {
+            copied = Some(indent);
+        } else if copied.is_some_and(|label| indent <= label) {
+            copied = None;
+        }
+        lines.push(match copied {
+            Some(_) => line.to_owned(),
+            None => folded_line(line, columns),
+        });
+    }
     lines.join("\n")
+}
+
+/// Whether a line begins something that is there to be copied: it is never folded, nor are the lines that stand further in below it.
+fn is_copied(words: &str) -> bool {
+    words.strip_prefix(FIX_STOPPED).unwrap_or(words).starts_with(FIX)
 }
 
 /// Breaks a line between words; a word that is wider than the terminal stays whole.
 fn folded_line(line: &str, columns: usize) -> String {
     let words = line.trim_start();
-    if width(line) <= columns || words.starts_with(REMEDY) {
+    if width(line) <= columns {
         return line.to_owned();
     }
     let indent = line.len() - words.len();
@@ -101,6 +119,15 @@ mod tests {
         check(
             "  fix: SET PERSIST binlog_row_metadata = FULL",
             "  fix: SET PERSIST binlog_row_metadata = FULL",
+        );
+        let statements =
+            "  fix: ALTER TABLE t DROP KEY k, ADD KEY k (v);\n       -- a note that is longer than a line";
+        check(statements, statements);
+        let command = "  when `migrate` has stopped, fix: spanferry resync t";
+        check(command, command);
+        check(
+            "  fix: SELECT 1;\n  hint: what is there to be read",
+            "  fix: SELECT 1;\n  hint: what is there to\n    be read",
         );
         // Colours take no room.
         check(

@@ -28,33 +28,40 @@ pub(crate) fn failure(failure: &Failure) -> Value {
 }
 
 /// The last event of a migration, which is also its report. `outcome` and `snapshot` are those of a run that came so far.
-pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot) -> Value {
+pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Value {
     let stopped: Vec<Value> = outcome
         .stopped
         .iter()
         .map(|(table, reason)| json!({"table": table.table, "reason": reason.to_string()}))
         .collect();
-    let findings: Vec<Value> = snapshot.findings.iter().map(finding).collect();
+    let findings = findings(snapshot, options);
     json!({"event": "end", "at_us": now_us(), "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
         "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
 }
 
-/// The last event of a migration that was refused or failed; `snapshot` is what is known of one that had begun.
-pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, snapshot: Option<&Snapshot>) -> Value {
-    let findings: Vec<Value> = snapshot
-        .iter()
-        .flat_map(|snapshot| snapshot.findings.iter())
-        .map(finding)
-        .collect();
-    let position = snapshot.map(|snapshot| &snapshot.position);
+/// The last event of a migration that was refused or failed; `begun` is what is known of one that had begun, and
+/// the options of its commands.
+pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Snapshot, &str)>) -> Value {
+    let findings = begun.map_or_else(Vec::new, |(snapshot, options)| findings(snapshot, options));
+    let position = begun.map(|(snapshot, _)| &snapshot.position);
     json!({"event": "end", "at_us": now_us(), "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
         "position": position, "stopped": [], "findings": findings, "process": usage::report()})
 }
 
-/// A finding.
-pub(crate) fn finding(finding: &Finding) -> Value {
+/// A finding. `options` stand in a command behind its verb.
+pub(crate) fn finding(finding: &Finding, options: &str) -> Value {
+    let remedy = finding.remedy.as_ref();
     json!({"code": finding.code.to_string(), "severity": severity(finding.severity), "table": finding.subject.table,
-        "part": finding.subject.part, "text": finding.text, "remedy": finding.remedy})
+        "part": finding.subject.part, "text": finding.text, "remedy": remedy.map(|remedy| remedy.printed(options)),
+        "remedy_kind": remedy.map(|remedy| remedy.kind().word())})
+}
+
+fn findings(snapshot: &Snapshot, options: &str) -> Vec<Value> {
+    snapshot
+        .findings
+        .iter()
+        .map(|known| finding(known, options))
+        .collect()
 }
 
 /// The word for a severity.
@@ -67,9 +74,9 @@ pub(crate) fn severity(severity: Severity) -> &'static str {
 }
 
 /// Where a migration stands, as one process saw it at `at_us` (microseconds since 1970).
-pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64) -> Value {
+pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64, options: &str) -> Value {
     let sum = |of: fn(&TableProgress) -> u64| snapshot.tables.iter().map(of).sum::<u64>();
-    let findings: Vec<Value> = snapshot.findings.iter().map(finding).collect();
+    let findings = findings(snapshot, options);
     json!({
         "state": "running",
         "running": true,
@@ -263,7 +270,7 @@ mod tests {
             ],
             ..Snapshot::default()
         };
-        let mut status = status(&snapshot, &Rates::default(), 1);
+        let mut status = status(&snapshot, &Rates::default(), 1, "");
         empty_group(&mut status, &["b"]);
         assert_eq!(
             (&status["caught_up"], &status["rows_loaded"]),
@@ -300,12 +307,12 @@ mod tests {
             tables: vec![table(TablePhase::Constrained, 3), table(TablePhase::Loading, 3)],
             ..Snapshot::default()
         };
-        let status = status(&snapshot, &Rates::default(), 1);
+        let status = status(&snapshot, &Rates::default(), 1, "");
         expect_documented(&status);
         assert_eq!(status["groups"][0]["phase"], "loading");
         let failure = Failure::bug("object", "message");
-        expect_documented(&end_of_failed(&failure, 1, Some(&snapshot)));
-        expect_documented(&end(&Outcome::default(), &snapshot));
+        expect_documented(&end_of_failed(&failure, 1, Some((&snapshot, ""))));
+        expect_documented(&end(&Outcome::default(), &snapshot, ""));
         let table = TableVerdict {
             at_least: true,
             keys: vec![DifferentKey {

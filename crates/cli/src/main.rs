@@ -5,6 +5,7 @@ mod change;
 mod clock;
 mod command;
 mod comparison;
+mod findings;
 mod fit;
 mod interrupt;
 mod json;

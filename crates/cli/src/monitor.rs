@@ -30,8 +30,9 @@ pub(crate) async fn watch(
     screen: Arc<Screen>,
     said: Range<usize>,
     stop: StopSignal,
+    options: String,
 ) -> Value {
-    let mut monitor = Monitor::new(output, screen, said);
+    let mut monitor = Monitor::new(output, screen, said, options);
     monitor.look(&progress, &state, true);
     while stop.pause(LOOK_INTERVAL).await {
         monitor.look(&progress, &state, true);
@@ -53,10 +54,12 @@ struct Monitor {
     told: Value,
     findings: usize,
     findings_said: Range<usize>,
+    /// What a printed command needs.
+    options: String,
 }
 
 impl Monitor {
-    fn new(output: Output, screen: Arc<Screen>, findings_said: Range<usize>) -> Monitor {
+    fn new(output: Output, screen: Arc<Screen>, findings_said: Range<usize>, options: String) -> Monitor {
         Monitor {
             output,
             meter: Meter::default(),
@@ -66,13 +69,14 @@ impl Monitor {
             told: Value::Null,
             findings: 0,
             findings_said,
+            options,
         }
     }
 
     fn look(&mut self, progress: &Progress, state: &StateDir, running: bool) -> Value {
         let snapshot = progress.snapshot();
         let rates = self.meter.look(&snapshot);
-        let mut status = json::status(&snapshot, &rates, now_us());
+        let mut status = json::status(&snapshot, &rates, now_us(), &self.options);
         if !running {
             status["running"] = json!(false);
             status["state"] = json!("ended");
@@ -97,10 +101,12 @@ impl Monitor {
                 continue;
             }
             if self.output == Output::Json {
-                render::say_json(&json!({"event": "finding", "finding": json::finding(finding)}));
+                render::say_json(
+                    &json!({"event": "finding", "finding": json::finding(finding, &self.options)}),
+                );
                 continue;
             }
-            self.screen.tell(&render::finding(finding));
+            self.screen.tell(&render::finding(finding, &self.options));
         }
         self.findings = snapshot.findings.len();
     }

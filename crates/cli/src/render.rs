@@ -8,6 +8,7 @@ pub(crate) use spanferry_core::amount::{bytes, count, counted, span};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Subject};
+use spanferry_core::remedy::RemedyKind;
 
 use crate::clock::{now_us, utc};
 use crate::fit::fitted;
@@ -75,53 +76,55 @@ pub(crate) fn failure(failure: &Failure) -> String {
     text
 }
 
-/// A finding with the statement that mends it.
-pub(crate) fn finding(finding: &Finding) -> String {
-    let word = json::severity(finding.severity);
-    let code = finding.code.to_string();
-    finding_of(
-        word,
-        &code,
-        &finding.subject,
-        &finding.text,
-        finding.remedy.as_deref(),
+/// A finding with what mends it. `options` stand in a command behind its verb.
+pub(crate) fn finding(finding: &Finding, options: &str) -> String {
+    let remedy = finding.remedy.as_ref();
+    let fix = remedy.map(|remedy| fix(remedy.kind().word(), &remedy.printed(options)));
+    format!(
+        "{}{}{}{}",
+        finding_head(json::severity(finding.severity), &finding.code.to_string()),
+        place(&finding.subject),
+        finding.text,
+        fix.unwrap_or_default()
     )
 }
 
-/// A finding whose severity and code are words, as another process has written them.
-pub(crate) fn finding_of(
-    severity: &str,
-    code: &str,
-    subject: &Subject,
-    text: &str,
-    remedy: Option<&str>,
-) -> String {
+/// How a finding begins, from the words for its severity and code.
+pub(crate) fn finding_head(severity: &str, code: &str) -> String {
     let colour = match severity {
         "notice" => "36",
         "warning" => "33",
         _ => "1;31",
     };
-    let subject = subject.to_string();
-    let place = if subject.is_empty() {
-        String::new()
-    } else {
-        format!("`{subject}`: ")
-    };
-    let head = paint(&format!("{severity}[{code}]"), colour);
-    let fix = remedy.map_or_else(String::new, |remedy| format!("\n  fix: {}", to_paste(remedy)));
-    format!("{head}: {place}{text}{fix}")
+    format!("{}: ", paint(&format!("{severity}[{code}]"), colour))
 }
 
-/// One statement as it can be pasted, also behind another: with its semicolon.
-fn to_paste(remedy: &str) -> String {
-    const VERBS: [&str; 3] = ["GRANT ", "ALTER ", "SET "];
-    let is_statement = VERBS.iter().any(|verb| remedy.starts_with(verb));
-    if is_statement && !remedy.contains(';') {
-        format!("{remedy};")
-    } else {
-        remedy.to_owned()
+/// What a finding is about, before its text.
+fn place(subject: &Subject) -> String {
+    let subject = subject.to_string();
+    if subject.is_empty() {
+        return subject;
     }
+    format!("`{subject}`: ")
 }
+
+/// What mends a finding, on lines of its own: SQL and commands as they can be pasted. `kind` is the remedy's word in JSON.
+pub(crate) fn fix(kind: &str, text: &str) -> String {
+    let label = if kind == RemedyKind::Statements.word() {
+        FIX.to_owned()
+    } else if kind == RemedyKind::Command.word() {
+        format!("{FIX_STOPPED}{FIX}")
+    } else {
+        "hint: ".to_owned()
+    };
+    let rest = format!("\n  {}", " ".repeat(FIX.len()));
+    format!("\n  {label}{}", text.replace('\n', &rest))
+}
+
+/// Before what can be pasted; further lines stand below it.
+pub(crate) const FIX: &str = "fix: ";
+/// Before a command that `migrate` must not be running for.
+pub(crate) const FIX_STOPPED: &str = "when `migrate` has stopped, ";
 
 /// Columns and rows of the terminal on standard error; a common size where there is none.
 pub(crate) fn terminal_size() -> (usize, usize) {

@@ -188,7 +188,7 @@ fn others(plans: &[TablePlan], description: &TargetDescription) -> usize {
 fn missing_database(settings: &Settings) -> Finding {
     let text = format!("the target database `{}` does not exist", settings.target_text());
     Finding::new(code::TARGET_MISSING, Severity::Blocking, Subject::whole(), text)
-        .remedy("create it, or add --create-database --dialect googlesql (or postgresql)")
+        .remedy("Create it, or add `--create-database --dialect googlesql` (or `postgresql`).")
 }
 
 /// The target alone.
@@ -217,12 +217,13 @@ fn log_space(settings: &Settings, bytes_estimate: u64) -> Option<Finding> {
         return None;
     }
     let text = format!(
-        "the change log may take {}, expected at least {}: at its budget capture waits, while the source may forget what it has not read",
+        "the change log may take {}, expected at least {}: when it is full, capture waits, and meanwhile the source may delete what was not \
+         captured yet",
         render::bytes(budget),
         render::bytes(expected)
     );
     let finding = Finding::new(code::LOG_BUDGET, Severity::Warning, Subject::whole(), text);
-    Some(finding.remedy("--state-dir on a larger disk, or a larger --log-budget"))
+    Some(finding.remedy("Put the `--state-dir` on a larger disk, or give a larger `--log-budget`."))
 }
 
 fn other_objects(catalog: &Catalog) -> Vec<Finding> {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use spanferry_core::code::{self, Code};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Acceptance;
+use spanferry_core::shell::quoted;
 use spanferry_core::target_schema::Dialect;
 use spanferry_mysql::Options as SourceOptions;
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
@@ -275,6 +276,14 @@ impl Settings {
     pub(crate) fn need_target(&self) -> Result<&DatabaseName, Failure> {
         let form = "expected `spanner://projects/P/instances/I/databases/D`";
         self.target.as_ref().ok_or_else(|| missing("--target", form))
+    }
+
+    /// What a printed command needs behind its verb to find this migration: nothing where it is in the usual place.
+    pub(crate) fn printed_options(&self) -> String {
+        if self.state_dir == Path::new(STATE_DIR) {
+            return String::new();
+        }
+        format!(" --state-dir {}", quoted(&self.state_dir.to_string_lossy()))
     }
 
     /// The target as text.

@@ -433,7 +433,7 @@ async fn a_key_is_given(engine: Engine) {
     let keyless = |finding: &&Value| finding["code"] == "SF-2007";
     let finding = lines[0]["findings"].as_array().unwrap().iter().find(keyless);
     let remedy = finding.unwrap()["remedy"].as_str().unwrap();
-    world.sql(remedy).await;
+    world.server.paste(remedy).unwrap();
     world.expect_drained();
     world.sql("INSERT INTO `a b` VALUES (1), (2);\n").await;
     world.expect_drained();
@@ -448,6 +448,71 @@ async fn a_key_is_given_mysql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_given_mariadb() {
     a_key_is_given(Engine::MariaDb).await;
+}
+
+const ODD_NAMES: &str = "CREATE TABLE `zero date` (id INT PRIMARY KEY, d DATE);
+CREATE TABLE `it's` (id INT PRIMARY KEY);
+CREATE TABLE `$HOME` (id INT PRIMARY KEY, v INT, w INT);
+INSERT INTO `$HOME` VALUES (1, 1, 1);
+CREATE TABLE `-dash` (id INT PRIMARY KEY, u INT UNIQUE);
+CREATE TABLE `a b` (id INT PRIMARY KEY);
+";
+
+/// A group that has stopped, for each cause: the printed command is run as it stands, in a shell with a terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_group_that_stopped_is_loaded_by_the_printed_command() {
+    let world = World::new(Engine::MySql, ODD_NAMES).await;
+    world.expect_drained();
+    world.meddle("x__dash", &["id", "u"], &[&["7", "7"]]).await;
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    world
+        .sql(
+            "SET SESSION sql_mode = '';\nINSERT INTO `zero date` VALUES (1, '0000-00-00');
+             ALTER TABLE `it's` ADD COLUMN v INT;
+             SET SESSION binlog_row_image = MINIMAL;\nUPDATE `$HOME` SET v = 2;
+             INSERT INTO `-dash` VALUES (8, 7);\n",
+        )
+        .await;
+    world.wait(&mut migrate, "four groups have stopped", |status| {
+        let stopped = |table: &&Value| table["phase"] == "stopped";
+        status["tables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(stopped)
+            .count()
+            == 4
+    });
+    let told = said(&world.run("status", &[]));
+    check(
+        told,
+        0,
+        &["when `migrate` has stopped, fix: spanferry resync --state-dir "],
+    );
+    assert_eq!(migrate.interrupt(), 4);
+    world
+        .sql("UPDATE `zero date` SET d = '2020-01-01';\nALTER TABLE `a b` ADD COLUMN v INT;\n")
+        .await;
+    let (status, text) = world.drain();
+    assert_eq!(status, 4, "{text}");
+    for code in ["SF-4001", "SF-5001", "SF-5002", "SF-5003", "SF-5004"] {
+        assert!(text.contains(&format!(": {code}: ")), "{code} in {text}");
+    }
+    let commands: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  fix: "))
+        .collect();
+    assert_eq!(commands.len(), 5, "{text}");
+    for command in commands {
+        let (status, told) = world.type_in(command, "resync\n");
+        assert!(
+            status == 0 && told.contains("emptied"),
+            "{command}: {status} {told}"
+        );
+    }
+    world.expect_drained();
+    world.expect_equal();
 }
 
 /// A row that the target rejects is named where the operator looks, and never in the run's log.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::code::Code;
+use crate::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,8 +70,8 @@ pub struct Finding {
     pub subject: Subject,
     /// What was found, as a sentence fragment.
     pub text: String,
-    /// The statement or command that mends it.
-    pub remedy: Option<String>,
+    /// What mends it.
+    pub remedy: Option<Remedy>,
 }
 
 impl Finding {
@@ -85,10 +86,16 @@ impl Finding {
         }
     }
 
-    /// The same finding with the statement that mends it.
+    /// The same finding with what mends it.
     #[must_use]
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Finding {
-        self.remedy = Some(remedy.into());
+    pub fn remedy(mut self, remedy: impl Into<Remedy>) -> Finding {
+        let remedy = remedy.into();
+        debug_assert!(
+            remedy.kind() != RemedyKind::Statements || WITH_STATEMENTS.contains(&self.code),
+            "{} has statements that no test runs",
+            self.code
+        );
+        self.remedy = Some(remedy);
         self
     }
 }

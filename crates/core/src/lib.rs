@@ -24,6 +24,7 @@ pub mod plan;
 pub mod position;
 pub mod reached;
 pub mod record;
+pub mod remedy;
 pub mod rows;
 pub mod scalar;
 pub mod schema;

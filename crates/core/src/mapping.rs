@@ -12,6 +12,7 @@ use crate::mapping_index::{check_index_count, convert_foreign_keys, convert_inde
 use crate::mapping_type::{Place, convert_type, folding_collation, key_trouble, remark};
 use crate::names::Names;
 use crate::plan::{TableId, TablePlan};
+use crate::remedy::Remedy;
 use crate::schema::{IndexPart, QualifiedName, SourceColumn, SourceTable, SourceType};
 use crate::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
 
@@ -145,10 +146,10 @@ fn key_of(table: &SourceTable, findings: &mut Vec<Finding>) -> Option<Vec<usize>
 
 /// The statement that gives a table a key: over the column that counts by itself, else over a new one, which the
 /// application's `SELECT *` and `INSERT … VALUES` do not meet.
-fn add_key(table: &SourceTable) -> String {
+fn add_key(table: &SourceTable) -> Remedy {
     let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
     let table_name = format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.table));
-    match table.columns.iter().find(|column| column.auto_increment) {
+    let statement = match table.columns.iter().find(|column| column.auto_increment) {
         Some(column) => format!(
             "ALTER TABLE {table_name} ADD PRIMARY KEY ({})",
             quoted(&column.name)
@@ -156,7 +157,8 @@ fn add_key(table: &SourceTable) -> String {
         None => format!(
             "ALTER TABLE {table_name} ADD COLUMN `spanferry_id` BIGINT UNSIGNED NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
         ),
-    }
+    };
+    Remedy::source(statement).note("this rebuilds the table, which takes long for a large one")
 }
 
 /// Converts one table.
@@ -279,7 +281,7 @@ impl Converter<'_> {
     fn refuse(&mut self, code: code::Code, column: &str, text: String) {
         let table = &self.table.name.table;
         let finding = Finding::new(code, Severity::Blocking, Subject::part(table, column), text);
-        self.findings.push(finding.remedy(format!("--exclude {table}")));
+        self.findings.push(finding.remedy(Remedy::exclude(table)));
     }
 
     fn check_limits(&mut self) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use spanferry_core::failure::{Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::remedy::Remedy;
 use spanferry_core::target::{ControlChange, TablePhase, Target};
 use tokio::sync::Mutex;
 
@@ -68,7 +69,7 @@ impl<T: Target> ControlLane<T> {
             Subject::table(plan.name().table.clone()),
             failure.reason(),
         )
-        .remedy(format!("spanferry resync {}", plan.name().table));
+        .remedy(Remedy::resync(&plan.name().table));
         tracing::error!(table = plan.name().table, code = %failure.code, "the group of this table stops");
         self.record(registry, |transition| transition.stop_rows(plan.group, &finding))
             .await?;

@@ -9,6 +9,7 @@ use spanferry_core::failure::Failure;
 use spanferry_core::finding::Subject;
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::record::StopReason;
+use spanferry_core::remedy::Remedy;
 use spanferry_core::target::{ControlChange, TablePhase, Target};
 use spanferry_kill_point::kill_point;
 
@@ -99,7 +100,7 @@ fn unfinished(plan: &TablePlan) -> StopReason {
     StopReason {
         code: code::RESYNC_UNFINISHED,
         text: "`resync` has begun to empty it, and was ended before it was done".to_owned(),
-        remedy: Some(format!("spanferry resync {table}")),
+        remedy: Some(Remedy::resync(&table).to_string()),
         subject: Subject::table(table),
     }
 }

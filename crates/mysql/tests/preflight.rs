@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use spanferry_core::code;
 use spanferry_core::finding::{Finding, Severity};
+use spanferry_core::remedy::Remedy;
 use spanferry_core::source::{CheckRequest, SchemaSource};
 use spanferry_mysql::MysqlSource;
 use support::Server;
@@ -64,8 +65,8 @@ async fn hidden_tables_are_told(server: &Server) {
     let partly = partly.unwrap_or_else(|| panic!("{found:#?}"));
     assert_eq!(partly.severity, Severity::Blocking);
     assert_eq!(
-        partly.remedy.as_deref(),
-        Some("GRANT SELECT ON `my_shop`.* TO 'single'@'%'")
+        partly.remedy,
+        Some(Remedy::source("GRANT SELECT ON `my_shop`.* TO 'single'@'%'"))
     );
     let options = server.options("trigger_only", "x", "my_shop", "");
     let source = MysqlSource::new(options, 4242).expect("options");

@@ -2,13 +2,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spanferry_core::code;
+use spanferry_core::code::{self, Code};
 use spanferry_core::finding::{Finding, Severity};
+use spanferry_core::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
 use spanferry_core::source::{CheckRequest, SchemaSource};
 use spanferry_mysql::MysqlSource;
-use spanferry_mysql::connection::Connection;
 use support::Server;
 
 const SCHEMA: &str = "CREATE DATABASE `c d`;
@@ -16,40 +17,46 @@ CREATE DATABASE elsewhere;
 CREATE TABLE elsewhere.parent (id INT PRIMARY KEY, `a b` INT NOT NULL, UNIQUE KEY (`a b`));
 CREATE TABLE `c d`.child (id INT PRIMARY KEY, p INT, CONSTRAINT `f k` FOREIGN KEY (p) REFERENCES elsewhere.parent (`a b`) ON DELETE CASCADE);
 CREATE TABLE `c d`.plain (id INT PRIMARY KEY) ENGINE = MyISAM;
+CREATE TABLE `c d`.fixed (id INT PRIMARY KEY, v CHAR(3)) ENGINE = MyISAM ROW_FORMAT = FIXED;
+CREATE TABLE `c d`.counted (a INT, n INT AUTO_INCREMENT, PRIMARY KEY (a, n)) ENGINE = MyISAM;
 CREATE USER 'a@b'@'%' IDENTIFIED BY 'x';
 GRANT SELECT ON `c d`.child TO 'a@b'@'%'";
 
-/// Remedies that a database administrator can run as they stand.
-fn statements(findings: &[Finding]) -> Vec<String> {
-    let remedies = findings.iter().filter_map(|finding| finding.remedy.as_deref());
-    let verbs = ["SET ", "GRANT ", "ALTER "];
-    remedies
-        .filter(|remedy| verbs.iter().any(|verb| remedy.starts_with(verb)))
-        .flat_map(|remedy| remedy.split("; "))
-        // What MariaDB's configuration needs besides is told behind the statement.
-        .filter(|statement| !statement.starts_with("-- "))
-        .map(str::to_owned)
-        .collect()
+/// What a database administrator pastes: everything that is printed, one remedy behind the other.
+fn printed(findings: &[Finding]) -> String {
+    let remedies = findings.iter().filter_map(|finding| finding.remedy.as_ref());
+    let statements = remedies.filter(|remedy| remedy.kind() == RemedyKind::Statements);
+    statements.map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-async fn run(admin: &mut Connection, statements: &[String]) {
-    for statement in statements {
-        if let Err(error) = admin.execute(statement).await {
-            panic!("{statement}: {error}");
-        }
-    }
+/// What is found when only the table is asked for that the account may read.
+async fn partly_visible(source: &MysqlSource, request: &CheckRequest) -> Option<Finding> {
+    let request = CheckRequest {
+        tables: vec!["child".to_owned()],
+        ..request.clone()
+    };
+    let found = source.check(&request).await.expect("findings");
+    found
+        .into_iter()
+        .find(|finding| finding.code == code::SOURCE_PARTLY_VISIBLE)
 }
 
 async fn check(server: &Server, settings: &[&str]) {
-    let mut admin = server.run(SCHEMA).await;
+    drop(server.run(SCHEMA).await);
     let options = server.options("a%40b", "x", "c%20d", "");
     let source = MysqlSource::new(options, 4242).expect("options");
     let request = CheckRequest {
-        tables: vec!["child".to_owned(), "plain".to_owned()],
+        tables: ["child", "plain", "fixed", "counted"].map(str::to_owned).to_vec(),
         load_estimate: Duration::from_secs(3600),
         server_id: 4242,
         sessions: 2,
     };
+    let partly = partly_visible(&source, &request)
+        .await
+        .expect("the account reads one table");
+    server.paste(&printed(std::slice::from_ref(&partly)));
+    assert_eq!(partly_visible(&source, &request).await, None);
+    server.paste("REVOKE SELECT ON `c d`.* FROM 'a@b'@'%'");
     let first = source.check(&request).await.expect("findings");
     for name in settings {
         let named = first.iter().filter(|finding| {
@@ -73,15 +80,36 @@ async fn check(server: &Server, settings: &[&str]) {
         first.iter().any(|finding| finding.code == code::SOURCE_RETENTION),
         "{first:?}"
     );
-    run(&mut admin, &statements(&first)).await;
+    server.paste(&printed(&first));
     // Only with the new privileges everything can be seen.
     let second = source.check(&request).await.expect("findings");
     let is_cascade = |finding: &Finding| finding.subject.part.as_deref() == Some("f k");
-    assert!(first.iter().chain(&second).any(is_cascade), "{second:?}");
-    run(&mut admin, &statements(&second)).await;
+    let cascade = first
+        .iter()
+        .chain(&second)
+        .find(|finding| is_cascade(finding))
+        .expect("it was found");
+    let remedy = cascade.remedy.as_ref().expect("it has a remedy").to_string();
+    assert_eq!(remedy.matches(";\n").count(), 2, "{remedy}");
+    assert!(
+        remedy.contains("-- the application then loses these actions"),
+        "{remedy}"
+    );
+    server.paste(&printed(&second));
+    let with_statements = |finding: &&Finding| {
+        let kind = finding.remedy.as_ref().map(Remedy::kind);
+        kind == Some(RemedyKind::Statements)
+    };
+    let pasted = first
+        .iter()
+        .chain(&second)
+        .chain([&partly])
+        .filter(with_statements);
+    let codes: BTreeSet<Code> = pasted.map(|finding| finding.code).collect();
+    assert_eq!(codes, WITH_STATEMENTS.into_iter().collect(), "each code is tried");
     let last = source.check(&request).await.expect("findings");
     assert!(
-        last.iter().all(|finding| finding.severity == Severity::Notice) && statements(&last).is_empty(),
+        last.iter().all(|finding| finding.severity == Severity::Notice) && printed(&last).is_empty(),
         "{last:#?}"
     );
 }

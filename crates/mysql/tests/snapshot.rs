@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use spanferry_core::code;
 use spanferry_core::finding::{Finding, Severity};
+use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::SourceType;
 use spanferry_core::source::{
     CheckRequest, HandOff, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
@@ -253,7 +254,8 @@ GRANT SELECT ON c.* TO 'low'@'%'",
         let low = MysqlSource::new(server.options("low", "low", "c", ""), 4242).unwrap();
         let findings = low.check(&request(&["good"], 4242)).await.unwrap();
         let granted = |finding: &Finding| {
-            finding.remedy.as_deref() == Some("GRANT REPLICATION SLAVE ON *.* TO 'low'@'%'")
+            let grant = "GRANT REPLICATION SLAVE ON *.* TO 'low'@'%'";
+            finding.remedy == Some(Remedy::source(grant))
         };
         assert!(findings.iter().any(granted), "{findings:?}");
         admin.execute("XA ROLLBACK 'x'").await.unwrap();

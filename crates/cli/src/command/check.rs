@@ -69,7 +69,12 @@ fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) 
 
 /// What was found, for programs.
 pub(crate) fn to_json(plan: &Plan, settings: &Settings) -> Value {
-    let findings: Vec<_> = plan.findings.iter().map(json::finding).collect();
+    let options = settings.printed_options();
+    let findings: Vec<_> = plan
+        .findings
+        .iter()
+        .map(|finding| json::finding(finding, &options))
+        .collect();
     let ok = blocking(&plan.findings, settings).is_empty();
     json!({"ok": ok, "tables": plan.selected, "findings": findings})
 }
@@ -86,7 +91,7 @@ pub(crate) fn report(plan: &Plan, settings: &Settings) {
         )
     });
     for finding in &findings {
-        render::say(&render::finding(finding));
+        render::say(&render::finding(finding, &settings.printed_options()));
     }
     let count = |severity| {
         findings

@@ -10,7 +10,7 @@ use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::Snapshot;
 
 use crate::args::Output;
-use crate::command::migrate::{refusal, report};
+use crate::command::report::{self, refusal};
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
 use crate::{json, render};
@@ -18,7 +18,7 @@ use crate::{json, render};
 /// Checks, shows what would be done, writes nothing.
 pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Failure> {
     let plan = session.plan(settings).await?;
-    report(&plan, settings);
+    report::findings(&plan, settings);
     let dialect = plan.description.dialect;
     let blocks = blocking(&plan.findings, settings);
     match settings.output {
@@ -39,7 +39,7 @@ pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Fa
 fn dry_end(blocks: &[&Finding]) -> Value {
     match blocks.first() {
         Some(finding) => json::end_of_failed(&refusal(finding), Exit::Refused.status(), None),
-        None => json::end(&Outcome::default(), &Snapshot::default()),
+        None => json::end(&Outcome::default(), &Snapshot::default(), ""),
     }
 }
 

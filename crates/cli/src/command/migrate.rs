@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
@@ -12,7 +11,7 @@ use spanferry_core::record::StopReason;
 use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::Target as _;
 use spanferry_core::window::WindowLimits;
-use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
+use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, Prepared, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::stop::StopSignal;
@@ -23,15 +22,16 @@ use spanferry_spanner::SpannerTarget;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Output, StopWhenName};
-use crate::command::{check, dry_run};
+use crate::command::dry_run;
+use crate::command::report::{self, Report};
 use crate::interrupt::{or_interrupted, stop_on_signal, unless_stopped};
 use crate::preparation::Preparation;
 use crate::run_file::{self, RunFile, source_name};
 use crate::screen::Screen;
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
-use crate::state_dir::{MIGRATE, REPORT, STATUS, StateDir};
-use crate::{json, monitor, render, run_log};
+use crate::state_dir::{MIGRATE, StateDir};
+use crate::{monitor, render, run_log};
 
 /// Runs or resumes a migration; the exit status says how it ended.
 pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
@@ -65,8 +65,9 @@ async fn migrate(
         output: settings.output,
         state: Some(state),
     };
+    let reporter = Report { settings, state };
     let planned = preparation.show(unless_stopped(MIGRATE, &interrupt, session.plan(settings)));
-    let mut plan = planned.await.inspect_err(|failure| not_begun(failure, state))?;
+    let mut plan = planned.await.inspect_err(|failure| reporter.not_begun(failure))?;
     keep_to_known_tables(&mut plan);
     let gone = gone_tables(&plan);
     let resumes = plan.control.is_some();
@@ -77,15 +78,15 @@ async fn migrate(
         .find(|finding| !resumes || finding.subject.table.is_none());
     let reported = !resumes || refusal.is_some();
     if reported {
-        screen.above(|| report(&plan, settings));
+        screen.above(|| report::findings(&plan, settings));
     }
     if let Some(finding) = refusal {
-        return refuse(finding, settings, state);
+        return reporter.refuse(finding);
     }
     let prepared = preparation
         .show(start(session, settings, state, &mut plan, &interrupt))
         .await
-        .inspect_err(|failure| not_begun(failure, state))?;
+        .inspect_err(|failure| reporter.not_begun(failure))?;
     let progress = Arc::clone(&session.progress);
     let (said, unsaid) = plan
         .findings
@@ -104,6 +105,7 @@ async fn migrate(
         Arc::clone(screen),
         said,
         shown.clone(),
+        settings.printed_options(),
     ));
     let ended = migration(session, settings, prepared, &progress, interrupt)
         .run()
@@ -114,11 +116,11 @@ async fn migrate(
         .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
     let mut outcome = match ended {
         Ok(outcome) => outcome,
-        Err(failure) => return fail(failure, &progress, last, settings, state),
+        Err(failure) => return reporter.fail(failure, &progress, last),
     };
     outcome.stopped.extend(gone);
     outcome.not_carried.retain(|table| settings.selects(table));
-    conclude(&outcome, &progress, last, settings, state)?;
+    reporter.conclude(&outcome, &progress, last)?;
     Ok(outcome.exit_status())
 }
 
@@ -172,42 +174,6 @@ fn migration(
         },
         log_retention: settings.log_retention,
     }
-}
-
-/// What was found before the start.
-pub(super) fn report(plan: &Plan, settings: &Settings) {
-    match settings.output {
-        Output::Text => check::report(plan, settings),
-        Output::Json => {
-            let mut event = check::to_json(plan, settings);
-            event["event"] = json!("check");
-            render::say_json(&event);
-        }
-    }
-}
-
-/// Ends a run that a finding stands in the way of; nothing was written but the run's log and report.
-fn refuse(finding: &Finding, settings: &Settings, state: &StateDir) -> Result<u8, Failure> {
-    let failure = refusal(finding);
-    ends(&failure);
-    let status = Exit::Refused.status();
-    let event = json::end_of_failed(&failure, status, None);
-    state.write(REPORT, event.to_string().as_bytes())?;
-    match settings.output {
-        Output::Text => {
-            render::tell("migrate: refused by what is marked as blocking; the target is as it was");
-        }
-        Output::Json => render::say_json(&event),
-    }
-    Ok(status)
-}
-
-/// A finding that stands in the way, as the failure that ends the run.
-pub(super) fn refusal(finding: &Finding) -> Failure {
-    let object = finding.subject.to_string();
-    let mut failure = Failure::new(finding.code, Class::StopMigration, object, &finding.text);
-    failure.hint.clone_from(&finding.remedy);
-    failure
 }
 
 /// Sets the migration up at the target and binds the state directory to it. What the directory remembers changes only once the
@@ -280,49 +246,6 @@ async fn set_up(
     prepare(source, target, &logs, plans, &options, &session.progress).await
 }
 
-/// Tells the run's log why the migration ends.
-fn ends(failure: &Failure) {
-    tracing::error!(code = %failure.code, failure = %failure.for_log(), "the migration ends");
-}
-
-/// Leaves the report of a run that failed before it had begun; `main` tells a person why.
-fn not_begun(failure: &Failure, state: &StateDir) {
-    ends(failure);
-    let event = json::end_of_failed(failure, failure.code.exit().status(), None);
-    if let Err(unwritten) = state.write(REPORT, event.to_string().as_bytes()) {
-        tracing::error!(failure = %unwritten.for_log(), "the report cannot be written");
-    }
-}
-
-/// Ends a run that had begun, with its report; `main` tells a person why.
-fn fail(
-    failure: Failure,
-    progress: &Progress,
-    status: Value,
-    settings: &Settings,
-    state: &StateDir,
-) -> Result<u8, Failure> {
-    ends(&failure);
-    let exit_status = failure.code.exit().status();
-    let event = json::end_of_failed(&failure, exit_status, Some(&progress.snapshot()));
-    write_end(&event, status, state)?;
-    match settings.output {
-        Output::Text => Err(failure),
-        Output::Json => {
-            render::say_json(&event);
-            Ok(exit_status)
-        }
-    }
-}
-
-/// Leaves the report, and in the last status why and when it ended.
-fn write_end(event: &Value, mut status: Value, state: &StateDir) -> Result<(), Failure> {
-    state.write(REPORT, event.to_string().as_bytes())?;
-    status["end"] = json!({"at_us": event["at_us"], "exit_status": event["exit_status"],
-        "interrupted": event["interrupted"], "error": event["error"]});
-    state.write(STATUS, status.to_string().as_bytes())
-}
-
 /// On a resume the plan keeps to the tables that the migration knows; others are told, not taken.
 fn keep_to_known_tables(plan: &mut Plan) {
     let Some(control) = &plan.control else { return };
@@ -373,54 +296,6 @@ pub(crate) fn renumber(plans: &mut [Arc<spanferry_core::plan::TablePlan>]) {
             Arc::make_mut(plan).id = id;
         }
     }
-}
-
-/// Says how it ended, and writes the report.
-fn conclude(
-    outcome: &Outcome,
-    progress: &Progress,
-    status: Value,
-    settings: &Settings,
-    state: &StateDir,
-) -> Result<(), Failure> {
-    let snapshot = progress.snapshot();
-    let ended = json::end(outcome, &snapshot);
-    write_end(&ended, status, state)?;
-    if settings.output == Output::Json {
-        render::say_json(&ended);
-        return Ok(());
-    }
-    for (table, reason) in &outcome.stopped {
-        let table = &table.table;
-        render::say(&format!(
-            "stopped: `{table}`: {reason}\n  fix: spanferry resync {table}"
-        ));
-    }
-    for table in &outcome.not_carried {
-        render::say(&format!(
-            "not carried: `{table}`: it was created at the source after the migration began (`spanferry explain {}`)",
-            code::TABLE_CREATED
-        ));
-    }
-    if outcome.not_carried_more {
-        render::say(
-            "not carried: more tables that were created at the source; `spanferry verify` names those that are still there",
-        );
-    }
-    let rows: u64 = snapshot.tables.iter().map(|table| table.rows_loaded).sum();
-    let how = if outcome.interrupted {
-        "interrupted; the same command resumes"
-    } else {
-        "ended"
-    };
-    render::say(&format!(
-        "migrate: {how}; {} rows loaded, {} transactions applied by this process; {} findings in `{}`",
-        render::count(rows),
-        render::count(snapshot.applied_transactions),
-        snapshot.findings.len(),
-        state.path().join(REPORT).display()
-    ));
-    Ok(())
 }
 
 /// A file that may not grow further is an error of that write, for which capture waits, not the end of the process.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Subject;
 use spanferry_engine::progress::Snapshot;
 use spanferry_private_dir::PrivateDir;
 
@@ -14,12 +13,10 @@ use crate::clock::{now_us, utc};
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, Owner, REPORT, STATUS, StateDir};
-use crate::{json, render, run_file::RunFile, standing};
+use crate::{findings, json, render, run_file::RunFile, standing};
 
 /// A running process renews its figures every second; older ones than this are told as old.
 const STALE: Duration = Duration::from_secs(5);
-/// Findings printed for a person; JSON has them all.
-const FINDINGS_SHOWN_MAX: usize = 20;
 
 /// Prints the last status; exit status 0 if there is one.
 pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
@@ -58,7 +55,7 @@ fn parse(text: &[u8], settings: &Settings) -> Result<Value, Failure> {
 
 /// The status of a process that has not written one yet.
 fn without_figures(owner: &Owner) -> Value {
-    let mut status = json::status(&Snapshot::default(), &Rates::default(), now_us());
+    let mut status = json::status(&Snapshot::default(), &Rates::default(), now_us(), "");
     status["process_id"] = json!(owner.process_id);
     // As an earlier one would have left it.
     status["state"] = json!("ended");
@@ -186,7 +183,7 @@ fn lines(status: &Value, run: Option<&RunFile>, verb: Option<&str>, columns: usi
     }
     lines.extend(standing::summary(status));
     lines.extend(standing::tables(status, columns));
-    lines.extend(findings(status));
+    lines.extend(findings::lines(status));
     lines
 }
 
@@ -202,53 +199,9 @@ fn ended(status: &Value, age: Duration) -> String {
     )
 }
 
-/// The findings that ask for something, the worst first, and the number of the others.
-fn findings(status: &Value) -> Vec<String> {
-    let all = status["findings"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let word = |value: &Value| value.as_str().map(ToOwned::to_owned);
-    let subject = |finding: &Value| Subject {
-        table: word(&finding["table"]),
-        part: word(&finding["part"]),
-    };
-    let mut asking: Vec<&Value> = all
-        .iter()
-        .filter(|finding| finding["severity"] != "notice")
-        .collect();
-    asking.sort_by_key(|finding| {
-        (
-            finding["severity"] != "blocking",
-            subject(finding),
-            word(&finding["code"]),
-        )
-    });
-    asking.truncate(FINDINGS_SHOWN_MAX);
-    let text = |value: &Value| word(value).unwrap_or_default();
-    let shown = asking.iter().map(|finding| {
-        let (severity, code) = (text(&finding["severity"]), text(&finding["code"]));
-        let remedy = finding["remedy"].as_str();
-        render::finding_of(
-            &severity,
-            &code,
-            &subject(finding),
-            &text(&finding["text"]),
-            remedy,
-        )
-    });
-    let mut lines: Vec<String> = shown.collect();
-    let more = (all.len() - lines.len()) as u64 + status["findings_more"].as_u64().unwrap_or(0);
-    if more > 0 {
-        lines.push(format!("findings: {more} more (see `--output json`)"));
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::finding::{Finding, Severity};
 
     fn check(written: &str, owner: Option<(u32, &str)>, expected: &str, first_line: &str) {
         let mut status = json!({"state": written, "process_id": 7, "at_us": 1_000_000, "rows_per_second": 5.0,
@@ -270,32 +223,6 @@ mod tests {
         assert_eq!(status["rows_per_second"] == 5.0, expected == "running");
         let verb = owner.as_ref().map(|owner| owner.verb.as_str());
         assert_eq!(lines(&status, None, verb, 80)[0], first_line);
-    }
-
-    #[test]
-    fn findings_are_told_as_check_tells_them() {
-        let finding = |severity, table, part| {
-            Finding::new(
-                code::LEFT_OUT,
-                severity,
-                Subject::part(table, part),
-                "is not carried",
-            )
-        };
-        let warning = finding(Severity::Warning, "t", "b").remedy("ALTER TABLE");
-        let all = [
-            finding(Severity::Notice, "t", "a"),
-            finding(Severity::Warning, "u", "a"),
-            warning.clone(),
-        ];
-        let status =
-            json!({"findings": all.iter().map(crate::json::finding).collect::<Vec<_>>(), "findings_more": 2});
-        let told = [
-            render::finding(&warning),
-            render::finding(&all[1]),
-            "findings: 3 more (see `--output json`)".to_owned(),
-        ];
-        assert_eq!(findings(&status), told);
     }
 
     #[test]

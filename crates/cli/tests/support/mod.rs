@@ -18,6 +18,7 @@ pub use bench::bench;
 pub use target::HELD_UP;
 pub use writer::Writer;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -149,6 +150,32 @@ impl World {
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
         command
+    }
+
+    /// A printed command as a person types it: in a shell with a terminal, with this answer to its question; the exit status and
+    /// everything that was shown.
+    pub fn type_in(&self, command: &str, answer: &str) -> (i32, String) {
+        let program = Path::new(env!("CARGO_BIN_EXE_spanferry"));
+        let path = std::env::var_os("PATH").unwrap();
+        let folders = std::iter::once(program.parent().unwrap().to_owned());
+        let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--return", "--command", command, "/dev/null"])
+            .env("PATH", path)
+            .env("SHELL", "/bin/sh")
+            .env("SPANNER_EMULATOR_HOST", self.target_host_port())
+            .env("SPANFERRY_SOURCE_PASSWORD", self.account)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut keyboard = terminal.stdin.take().unwrap();
+        keyboard.write_all(answer.as_bytes()).unwrap();
+        // An end of input would be typed as well.
+        let shown = terminal.wait_with_output().unwrap();
+        drop(keyboard);
+        said(&shown)
     }
 
     pub fn source_url(&self) -> String {

@@ -30,7 +30,7 @@ impl From<&Finding> for StopReason {
             code: finding.code,
             subject: finding.subject.clone(),
             text: finding.text.clone(),
-            remedy: finding.remedy.clone(),
+            remedy: finding.remedy.as_ref().map(ToString::to_string),
         }
     }
 }

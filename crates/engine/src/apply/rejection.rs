@@ -9,6 +9,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Failure, ServerWords};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::remedy::Remedy;
 use spanferry_core::source::ChangeSource;
 use spanferry_core::target::{FencedCommit, Rejection, Target};
 use spanferry_core::window::WindowLimits;
@@ -136,7 +137,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 Subject::table(table.clone()),
                 text,
             )
-            .remedy(format!("spanferry resync {table}"));
+            .remedy(Remedy::resync(table));
             let registry = Arc::clone(&self.registry);
             let transition = registry.transition().await;
             let rows = transition.stop_rows(*group, &finding);

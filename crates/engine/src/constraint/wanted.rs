@@ -62,7 +62,11 @@ impl Constraint {
     pub(crate) fn left_out(&self, why: &str) -> Finding {
         let subject = Subject::part(self.plan.name().table.clone(), self.name());
         let text = format!("left out: {why}");
-        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text).remedy(self.create.clone())
+        let remedy = format!(
+            "When its reason is gone, create it at the target by hand: {}",
+            self.create
+        );
+        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text).remedy(remedy)
     }
 
     /// The record that it is not at the target, and is not to be built again.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use spanferry_core::amount::{count, span};
 use spanferry_core::code;
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::source::{SchemaSource, Strain};
@@ -77,19 +78,20 @@ impl Care {
 
 fn long_undo(undo: u64) -> Finding {
     let text = format!(
-        "the source keeps old row versions of {undo} transactions while the snapshot is read: its own queries may slow down"
+        "the source keeps old row versions of {} transactions while the snapshot is read, which may slow down its own queries",
+        count(undo)
     );
     let finding = Finding::new(code::SOURCE_STRAINED, Severity::Warning, Subject::whole(), text);
-    finding.remedy("end the load sooner (a higher --source-rate, more --source-connections) or read from a replica; stopping and starting `migrate` opens a new snapshot")
+    finding.remedy("Stop `migrate` and start it again: that opens a new snapshot. A higher --source-rate or more --source-connections end the load sooner; a replica as source takes it off this server.")
 }
 
 fn far_behind(lag: Duration) -> Finding {
     let text = format!(
-        "the source is a replica and {} s behind: the load is slowed down until it has recovered",
-        lag.as_secs()
+        "the source is a replica and {} behind its own source: the load is slowed down until it has caught up",
+        span(lag)
     );
     let finding = Finding::new(code::SOURCE_STRAINED, Severity::Warning, Subject::whole(), text);
-    finding.remedy("a lower --source-rate, or a replica with less to do")
+    finding.remedy("Start `migrate` with a lower --source-rate, or with a replica that has less to do.")
 }
 
 #[cfg(test)]

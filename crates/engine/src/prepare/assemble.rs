@@ -9,6 +9,7 @@ use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::record::StopReason;
+use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{ControlChange, Lane, TablePhase, TableRow, Target};
 use spanferry_core::target_schema::Dialect;
@@ -125,7 +126,7 @@ async fn record_new_and_changed<T: Target>(
                     Subject::table(row.table.table.clone()),
                     text,
                 )
-                .remedy(format!("spanferry resync {}", row.table.table));
+                .remedy(Remedy::resync(&row.table.table));
                 rows.extend(transition.stop_rows(plan.group, &finding));
                 control.progress().find(finding);
             }

@@ -10,6 +10,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RowEncoder, TableId, TablePlan};
 use spanferry_core::position::TransactionId;
+use spanferry_core::remedy::Remedy;
 use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
@@ -318,7 +319,7 @@ impl BinlogDecoder {
         }
         let plan = &self.plans[index];
         let table = plan.name().table.clone();
-        let remedy = format!("spanferry resync {table}");
+        let remedy = Remedy::resync(&table);
         let subject = Subject {
             table: Some(table),
             part,

@@ -2,6 +2,7 @@
 
 use spanferry_core::code;
 use spanferry_core::finding::{Severity, Subject};
+use spanferry_core::remedy::Remedy;
 
 use super::Check;
 use crate::error::MysqlError;
@@ -25,7 +26,8 @@ impl Check<'_> {
                 continue;
             }
             let text = format!(
-                "foreign key to {}.{} ON DELETE {} ON UPDATE {}: the server does not log what it changes here",
+                "it is a foreign key to `{}.{}` with ON DELETE {} and ON UPDATE {}: the server changes rows of this table by it, and does \
+                 not write these changes to its binary log",
                 row.text_or_empty(2),
                 row.text_or_empty(3),
                 row.text_or_empty(4),
@@ -44,7 +46,7 @@ impl Check<'_> {
     }
 
     /// The statements that make the foreign key anew, without actions.
-    fn without_actions(&self, table: &str, name: &str) -> Option<String> {
+    fn without_actions(&self, table: &str, name: &str) -> Option<Remedy> {
         let table = self
             .catalog
             .tables
@@ -67,13 +69,20 @@ impl Check<'_> {
             .map(|column| sql::identifier(column))
             .collect();
         let name = sql::identifier(name);
-        Some(format!(
-            "ALTER TABLE {child} DROP FOREIGN KEY {name}; \
-             ALTER TABLE {child} ADD CONSTRAINT {name} FOREIGN KEY ({}) REFERENCES {}.{} ({})",
+        let add = format!(
+            "ALTER TABLE {child} ADD CONSTRAINT {name} FOREIGN KEY ({}) REFERENCES {}.{} ({})",
             columns.join(", "),
             sql::identifier(&key.parent.schema),
             sql::identifier(&key.parent.table),
             parents.join(", ")
+        );
+        let remedy = Remedy::Source {
+            statements: vec![format!("ALTER TABLE {child} DROP FOREIGN KEY {name}"), add],
+            note: None,
+        };
+        Some(remedy.note(
+            "the application then loses these actions: it must change or delete the child rows itself, before the parent row. \
+             The second statement rebuilds the table",
         ))
     }
 

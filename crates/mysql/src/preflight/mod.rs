@@ -9,6 +9,7 @@ mod table;
 
 use spanferry_core::code::{self, Code};
 use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::Catalog;
 use spanferry_core::source::CheckRequest;
 
@@ -73,31 +74,21 @@ impl Check<'_> {
         }
         if !self.connection.is_encrypted() {
             let text = "the connection to the source is not encrypted".to_owned();
-            let remedy = "add `ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE` to the source URL";
-            self.find_of_server(
-                code::SOURCE_NOTICE,
-                Severity::Notice,
-                text,
-                Some(remedy.to_owned()),
-            );
+            let remedy = "Add `ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE` to the source URL.";
+            self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy.into()));
         } else if !self.options.ssl_mode.is_verified() {
             let text = "the certificate of the source is not verified".to_owned();
-            let remedy = "add `ssl-mode=VERIFY_CA&ssl-ca=FILE` to the source URL";
-            self.find_of_server(
-                code::SOURCE_NOTICE,
-                Severity::Notice,
-                text,
-                Some(remedy.to_owned()),
-            );
+            let remedy = "Add `ssl-mode=VERIFY_CA&ssl-ca=FILE` to the source URL.";
+            self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy.into()));
         }
         for table in &self.request.tables {
             if !self.catalog.tables.iter().any(|known| known.name.table == *table) {
                 let text = "the table does not exist or the account may not see it".to_owned();
-                let remedy = format!(
+                let remedy = Remedy::source(format!(
                     "GRANT SELECT ON {}.* TO {}",
                     crate::sql::identifier(&self.options.schema),
                     self.account
-                );
+                ));
                 self.findings.push(
                     Finding::new(
                         code::SOURCE_SCHEMA,
@@ -117,7 +108,7 @@ impl Check<'_> {
         severity: Severity,
         subject: Subject,
         text: String,
-        remedy: Option<String>,
+        remedy: Option<Remedy>,
     ) {
         let finding = Finding::new(code, severity, subject, text);
         self.findings.push(match remedy {
@@ -127,7 +118,7 @@ impl Check<'_> {
     }
 
     /// A finding about the server, not about any one table.
-    fn find_of_server(&mut self, code: Code, severity: Severity, text: String, remedy: Option<String>) {
+    fn find_of_server(&mut self, code: Code, severity: Severity, text: String, remedy: Option<Remedy>) {
         self.find(code, severity, Subject::whole(), text, remedy);
     }
 

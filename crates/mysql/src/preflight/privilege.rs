@@ -2,6 +2,7 @@
 
 use spanferry_core::code;
 use spanferry_core::finding::Severity;
+use spanferry_core::remedy::Remedy;
 
 use super::Check;
 use super::grant::Grants;
@@ -35,7 +36,12 @@ impl Check<'_> {
                 let text = format!(
                     "the account {account} has SELECT on single tables only: others of schema {quoted}, if there are any, cannot be seen and are not migrated"
                 );
-                self.find_of_server(code::SOURCE_PARTLY_VISIBLE, Severity::Blocking, text, Some(grant));
+                self.find_of_server(
+                    code::SOURCE_PARTLY_VISIBLE,
+                    Severity::Blocking,
+                    text,
+                    Some(Remedy::source(grant)),
+                );
             } else {
                 missing.push((Severity::Blocking, "SELECT", grant, "rows cannot be read"));
             }
@@ -95,7 +101,7 @@ impl Check<'_> {
             } else {
                 code::SOURCE_PRIVILEGE
             };
-            self.find_of_server(code, severity, text, Some(grant));
+            self.find_of_server(code, severity, text, Some(Remedy::source(grant)));
         }
         Ok(())
     }

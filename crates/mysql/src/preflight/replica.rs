@@ -52,13 +52,8 @@ impl Check<'_> {
             filters.join(", ")
         );
         let remedy =
-            "make sure that the filters let every migrated table through, or take the replica's own source";
-        self.find_of_server(
-            code::SOURCE_SETTING,
-            Severity::Warning,
-            text,
-            Some(remedy.to_owned()),
-        );
+            "Make sure that the filters let every migrated table through, or take the replica's own source.";
+        self.find_of_server(code::SOURCE_SETTING, Severity::Warning, text, Some(remedy.into()));
     }
 
     /// A replica must write what it replicates into its own binary log.
@@ -88,7 +83,7 @@ impl Check<'_> {
             code::SOURCE_SETTING,
             severity,
             text,
-            Some(format!("start the server with `{name} = ON`")),
+            Some(format!("Start the server with `{name} = ON`.").into()),
         );
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use spanferry_core::code;
 use spanferry_core::finding::Severity;
+use spanferry_core::remedy::Remedy;
 
 use super::Check;
 use crate::binlog::REPLICA_HOST;
@@ -98,6 +99,21 @@ const MARIADB: &[Demand] = &[
     ),
 ];
 
+/// GTIDs can be enabled in steps while the servers run. Each step must have arrived at every replica before the next.
+fn enable_gtids() -> Remedy {
+    let steps = ["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"];
+    let first = "SET PERSIST enforce_gtid_consistency = ON".to_owned();
+    let steps = steps.map(|step| format!("SET PERSIST gtid_mode = {step}"));
+    let remedy = Remedy::Source {
+        statements: std::iter::once(first).chain(steps).collect(),
+        note: None,
+    };
+    remedy.note(
+        "the first statement makes the server refuse CREATE TABLE ... SELECT in a transaction and the like; where the source has \
+         replicas or is one, run each statement on all of these servers before the next",
+    )
+}
+
 impl Check<'_> {
     pub(super) async fn settings(&mut self) -> Result<(), MysqlError> {
         let mut variables = BTreeMap::new();
@@ -134,14 +150,10 @@ impl Check<'_> {
         }
         let (name, wanted) = (demand.name, demand.accepted[0]);
         let remedy = match (demand.dynamic, name) {
-            (_, "gtid_mode") => ["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]
-                .into_iter()
-                .fold(self.set("enforce_gtid_consistency", "ON"), |before, step| {
-                    format!("{before}; {}", self.set(name, step))
-                }),
+            (_, "gtid_mode") => enable_gtids(),
             (true, _) if wanted.is_empty() => self.set(name, "''"),
             (true, _) => self.set(name, wanted),
-            (false, _) => format!("start the server with `{name} = {wanted}`"),
+            (false, _) => format!("Start the server with `{name} = {wanted}`.").into(),
         };
         let text = format!("`{name}` is `{value}`, expected `{wanted}`: {}", demand.reason);
         self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
@@ -149,13 +161,13 @@ impl Check<'_> {
 
     /// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself, MariaDB needs the line in its
     /// configuration too.
-    fn set(&self, name: &str, value: &str) -> String {
+    fn set(&self, name: &str, value: &str) -> Remedy {
         if self.connection.server().is_mariadb() {
-            format!(
-                "SET GLOBAL {name} = {value}; -- and `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it"
-            )
+            let note =
+                format!("and put `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it");
+            Remedy::source(format!("SET GLOBAL {name} = {value}")).note(note)
         } else {
-            format!("SET PERSIST {name} = {value}")
+            Remedy::source(format!("SET PERSIST {name} = {value}"))
         }
     }
 
@@ -256,7 +268,7 @@ impl Check<'_> {
             let text = format!(
                 "`binlog_do_db` or `binlog_ignore_db` keeps changes of schema `{schema}` out of the binary log"
             );
-            let remedy = "start the server without `binlog_do_db` and `binlog_ignore_db`".to_owned();
+            let remedy = "Start the server without `binlog_do_db` and `binlog_ignore_db`.".into();
             self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
         }
         Ok(())
@@ -264,7 +276,7 @@ impl Check<'_> {
 
     async fn replicas_of_source(&mut self, variables: &BTreeMap<String, String>) -> Result<(), MysqlError> {
         let ours = self.request.server_id.to_string();
-        let remedy = || Some("choose another number with `--server-id`".to_owned());
+        let remedy = || Some("Choose another number with `--server-id`.".into());
         if variables.get("server_id").is_some_and(|id| *id == ours) {
             let text = format!("server id {ours} is the source's own");
             self.find_of_server(code::SOURCE_SERVER_ID, Severity::Blocking, text, remedy());
@@ -288,11 +300,12 @@ impl Check<'_> {
             Some(_) => {}
             None => {
                 let text = format!("whether server id {ours} is free could not be seen");
-                let grant = self
-                    .connection
-                    .server()
-                    .is_mariadb()
-                    .then(|| format!("GRANT REPLICATION MASTER ADMIN ON *.* TO {}", self.account));
+                let grant = self.connection.server().is_mariadb().then(|| {
+                    Remedy::source(format!(
+                        "GRANT REPLICATION MASTER ADMIN ON *.* TO {}",
+                        self.account
+                    ))
+                });
                 self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, grant);
             }
         }
@@ -306,14 +319,14 @@ impl Check<'_> {
                     "{} prepared XA transactions are open: they are in the binary log and in no snapshot",
                     rows.len()
                 );
-                let remedy = "XA RECOVER; then XA COMMIT or XA ROLLBACK each of them".to_owned();
+                let remedy = "List them with XA RECOVER, and end each with XA COMMIT or XA ROLLBACK.".into();
                 self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
             }
             Some(_) => {}
             None => {
                 let text =
                     "prepared XA transactions could not be listed; the source must have none".to_owned();
-                let remedy = format!("GRANT XA_RECOVER_ADMIN ON *.* TO {}", self.account);
+                let remedy = Remedy::source(format!("GRANT XA_RECOVER_ADMIN ON *.* TO {}", self.account));
                 self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy));
             }
         }

@@ -2,10 +2,14 @@
 
 use spanferry_core::code;
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::schema::SourceTable;
+use spanferry_core::remedy::Remedy;
+use spanferry_core::schema::{IndexPart, SourceTable};
 
 use super::Check;
 use crate::sql;
+
+/// Engines whose rows are in the table itself, so that it can take another engine.
+const OWN_ROWS: [&str; 5] = ["MyISAM", "Aria", "MEMORY", "CSV", "ARCHIVE"];
 
 impl Check<'_> {
     pub(super) fn tables(&mut self) {
@@ -21,7 +25,7 @@ impl Check<'_> {
 
 fn examine(table: &SourceTable) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut refuse = |text: String, remedy: String| {
+    let mut refuse = |text: String, remedy: Remedy| {
         let subject = Subject::table(&table.name.table);
         let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
         found.push(finding.remedy(remedy));
@@ -29,21 +33,48 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
     if !table.engine.eq_ignore_ascii_case("InnoDB") {
         refuse(
             format!(
-                "engine {}: without transactions a snapshot of it is not consistent",
+                "its engine is {}, which has no transactions: a snapshot of it is not consistent",
                 table.engine
             ),
-            format!(
-                "ALTER TABLE {}.{} ENGINE = InnoDB",
-                sql::identifier(&table.name.schema),
-                sql::identifier(&table.name.table)
-            ),
+            to_innodb(table),
         );
     }
     if table.system_versioned {
         refuse(
-            "system versioning: its hidden columns and history rows are not carried".to_owned(),
-            format!("--exclude {}", table.name.table),
+            "it has system versioning, whose hidden columns and history rows are not carried".to_owned(),
+            Remedy::exclude(&table.name.table),
         );
     }
     found
+}
+
+/// Gives a table the engine InnoDB. A row format of its old engine, and a counting column that no index begins with, are options
+/// that InnoDB does not take.
+fn to_innodb(table: &SourceTable) -> Remedy {
+    if !OWN_ROWS
+        .iter()
+        .any(|engine| engine.eq_ignore_ascii_case(&table.engine))
+    {
+        return Remedy::exclude(&table.name.table);
+    }
+    let mut statement = format!(
+        "ALTER TABLE {}.{} ENGINE = InnoDB, ROW_FORMAT = DEFAULT",
+        sql::identifier(&table.name.schema),
+        sql::identifier(&table.name.table)
+    );
+    let counting = table.columns.iter().position(|column| column.auto_increment);
+    if let Some(column) = counting.filter(|column| !begins_an_index(table, *column)) {
+        let name = sql::identifier(&table.columns[column].name);
+        statement.push_str(&format!(", ADD KEY ({name})"));
+    }
+    Remedy::source(statement).note("this rebuilds the table, which takes long for a large one")
+}
+
+/// Whether a column is the first of the primary key or of an index.
+fn begins_an_index(table: &SourceTable, column: usize) -> bool {
+    let first = |parts: &[IndexPart]| match parts.first() {
+        Some(IndexPart::Column { column: first, .. }) => *first == column,
+        Some(IndexPart::Expression { .. }) | None => false,
+    };
+    table.primary_key.first() == Some(&column) || table.indexes.iter().any(|index| first(&index.parts))
 }

@@ -106,6 +106,15 @@ impl Server {
         log.lines().last().unwrap_or_default().to_owned()
     }
 
+    /// Pastes text into the server's own client, as its administrator on this machine would.
+    pub(crate) fn paste(&self, text: &str) {
+        let mut client = Command::new(&self.script);
+        let pasted = client.arg("sql").arg(&self.folder).args(["-e", text]).output();
+        let pasted = pasted.expect("the script runs");
+        let told = String::from_utf8_lossy(&pasted.stderr);
+        assert!(pasted.status.success(), "{text}\n{told}");
+    }
+
     pub(crate) fn command(&self, verb: &str) {
         let status = Command::new(&self.script)
             .arg(verb)

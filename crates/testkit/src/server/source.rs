@@ -176,6 +176,12 @@ impl Server {
         result
     }
 
+    /// Pastes text into the server's own client, as its administrator on this machine would.
+    pub fn paste(&self, text: &str) -> Result<String, ServerError> {
+        let directory = self.instance.directory_text();
+        self.instance.run(&["sql", &directory, "-e", text])
+    }
+
     /// All rows of one query, on a new connection.
     pub async fn query<T: FromRow + Send + 'static>(
         &self,
