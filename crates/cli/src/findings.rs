@@ -120,7 +120,12 @@ mod tests {
     #[test]
     fn findings_are_told_as_check_tells_them() {
         let finding = |severity, table, part| {
-            Finding::new(code::LEFT_OUT, severity, Subject::part(table, part), "the text")
+            Finding::new(
+                code::SOURCE_TABLE_UNSUPPORTED,
+                severity,
+                Subject::part(table, part),
+                "the text",
+            )
         };
         let statement = finding(Severity::Warning, "t", "b").remedy(Remedy::source("ALTER TABLE t"));
         let blocking = finding(Severity::Blocking, "u", "a").remedy(Remedy::resync("u"));
