@@ -8,6 +8,7 @@ pub mod error;
 mod fuzz;
 mod history;
 mod identity;
+mod line;
 pub mod options;
 mod owned;
 mod preflight;

@@ -1,5 +1,8 @@
 //! The source as the engine sees it: options plus the schema, opening connections as they are needed.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Finding;
@@ -9,6 +12,7 @@ use spanferry_core::source::{CheckRequest, SchemaSource, Strain};
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::line::{Asking, FRESH, KEPT, Line};
 use crate::options::Options;
 use crate::{catalog, history, preflight, strain};
 
@@ -16,11 +20,13 @@ use crate::{catalog, history, preflight, strain};
 /// the end of the binary log (`kill_zombie_dump_threads`, `mysql_binlog_send`).
 pub(crate) const OBSERVER_ID: u32 = 0;
 
-/// A MySQL or MariaDB server and the schema that is migrated. Holds no connection: each operation opens its own.
+/// A MySQL or MariaDB server and the schema that is migrated. Stream and snapshot open connections of their own; all questions go
+/// over one that is kept for a while.
 #[derive(Debug, Clone)]
 pub struct MysqlSource {
     options: Options,
     server_id: u32,
+    line: Arc<Line>,
 }
 
 impl MysqlSource {
@@ -31,7 +37,11 @@ impl MysqlSource {
                 "expected a schema after `/` in the source URL".to_owned(),
             ));
         }
-        Ok(MysqlSource { options, server_id })
+        Ok(MysqlSource {
+            options,
+            server_id,
+            line: Arc::default(),
+        })
     }
 
     /// The same source for somebody who only looks at its changes: the stream takes nobody's place among the replicas, and ends
@@ -41,6 +51,7 @@ impl MysqlSource {
         MysqlSource {
             options: self.options.clone(),
             server_id: OBSERVER_ID,
+            line: Arc::clone(&self.line),
         }
     }
 
@@ -59,6 +70,12 @@ impl MysqlSource {
         Connection::open(&self.options).await
     }
 
+    /// The connection for a question, no older than `age_max`.
+    async fn ask(&self, age_max: Duration) -> Result<Asking<'_>, Failure> {
+        let asking = self.line.ask(&self.options, age_max).await;
+        asking.map_err(|error| self.failure(error))
+    }
+
     /// A failure that names this server.
     pub(crate) fn failure(&self, error: MysqlError) -> Failure {
         error.into_failure(self.options.address())
@@ -67,44 +84,58 @@ impl MysqlSource {
 
 impl SchemaSource for MysqlSource {
     async fn catalog(&self) -> Result<Catalog, Failure> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        catalog::read(&mut connection, &self.options.schema)
-            .await
-            .map_err(|error| self.failure(error))
+        let mut asking = self.ask(KEPT).await?;
+        let found = catalog::read(asking.connection(), &self.options.schema).await;
+        let found = found.map_err(|error| self.failure(error))?;
+        asking.keep();
+        Ok(found)
     }
 
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        preflight::check(&mut connection, &self.options, request)
-            .await
-            .map_err(|error| self.failure(error))
+        let mut asking = self.ask(KEPT).await?;
+        let found = preflight::check(asking.connection(), &self.options, request).await;
+        let found = found.map_err(|error| self.failure(error))?;
+        asking.keep();
+        Ok(found)
     }
 
     async fn position(&self) -> Result<Position, Failure> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        position(&mut connection)
-            .await
-            .map_err(|error| self.failure(error))?
-            .map_err(|error| unreadable(&self.options, error))
+        let mut asking = self.ask(FRESH).await?;
+        let found = position(asking.connection()).await;
+        let found = found.map_err(|error| self.failure(error))?;
+        asking.keep();
+        found.map_err(|error| unreadable(&self.options, error))
     }
 
     async fn holds(&self, position: &Position) -> Result<bool, Failure> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        history::holds(self, &mut connection, position).await
+        let mut asking = self.ask(FRESH).await?;
+        let holds = history::holds(self, asking.connection(), position).await?;
+        asking.keep();
+        Ok(holds)
     }
 
     async fn strain(&self) -> Result<Strain, Failure> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        strain::strain(&mut connection)
-            .await
-            .map_err(|error| self.failure(error))
+        let mut asking = self.ask(KEPT).await?;
+        let found = match strain::strain(asking.connection()).await {
+            // The connection that was kept may have been closed meanwhile.
+            Err(error) if error.is_connection_lost() => {
+                drop(asking);
+                asking = self.ask(Duration::ZERO).await?;
+                strain::strain(asking.connection()).await
+            }
+            found => found,
+        };
+        let found = found.map_err(|error| self.failure(error))?;
+        asking.keep();
+        Ok(found)
     }
 
     async fn identity(&self) -> Result<String, Failure> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        identity(&mut connection)
-            .await
-            .map_err(|error| self.failure(error))
+        let mut asking = self.ask(KEPT).await?;
+        let found = identity(asking.connection()).await;
+        let found = found.map_err(|error| self.failure(error))?;
+        asking.keep();
+        Ok(found)
     }
 }
 

@@ -22,6 +22,7 @@ const KEEPALIVE_RETRIES: u32 = 4;
 /// Unacknowledged data older than this means that the peer is gone.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(75);
 
+const COM_QUIT: u8 = 0x01;
 const COM_INIT_DB: u8 = 0x02;
 const COM_QUERY: u8 = 0x03;
 const COM_PING: u8 = 0x0e;
@@ -261,6 +262,16 @@ impl Connection {
             return Ok(None);
         }
         Ok(Some(RowView::new(self.stream.bytes(range), columns)))
+    }
+}
+
+impl Drop for Connection {
+    /// Takes leave, so that the server does not count an aborted client. In the middle of an answer it would not listen.
+    fn drop(&mut self) {
+        if self.reading.is_none() && !self.pending {
+            self.stream.restart();
+            self.stream.write_now(&[COM_QUIT]);
+        }
     }
 }
 

@@ -8,9 +8,11 @@
     reason = "the number of bytes read or written bounds the value"
 )]
 
+use std::io::Write;
 use std::ops::Range;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -147,6 +149,22 @@ impl PacketStream {
         }
     }
 
+    /// Writes a short packet as far as the socket takes it at once, and closes TLS behind it.
+    pub(super) fn write_now(&mut self, payload: &[u8]) {
+        let mut framed = vec![payload.len() as u8, 0, 0, self.sequence];
+        framed.extend_from_slice(payload);
+        // A server that is gone needs no word.
+        let _written = match &mut self.socket {
+            Socket::Plain(socket) => AtOnce(socket).write_all(&framed),
+            Socket::Tls(socket) => {
+                let (socket, session) = socket.get_mut();
+                let queued = session.writer().write_all(&framed);
+                session.send_close_notify();
+                queued.and_then(|()| session.write_tls(&mut AtOnce(socket)).map(drop))
+            }
+        };
+    }
+
     /// Waits for the next logical packet and returns where it lies; `bytes` borrows it.
     ///
     /// Cancellation: safe; what has arrived stays in the buffer and nothing is consumed before the packet is whole.
@@ -265,6 +283,19 @@ impl PacketStream {
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
         }
+    }
+}
+
+/// Writes to a socket without waiting, also when the runtime has ended.
+struct AtOnce<'a>(&'a TcpStream);
+
+impl Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        SockRef::from(self.0).send(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
