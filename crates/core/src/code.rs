@@ -160,6 +160,7 @@ codes! {
     UNIQUE_LEFT_OUT = 4010, Told, "a unique index is not carried", "Nothing at the target keeps these values unique: see the reason, and let the application see to it or create an index by hand.";
     CONSTRAINT_MISSING = 4011, Told, "an index or foreign key is no longer at the target", "It is built again. If it was dropped on purpose, drop it when the migration has ended.";
     CONSTRAINT_UNFINISHED = 4012, Told, "the target is still building an index or foreign key", "Nothing needs to be done; the table counts as complete when it is ready.";
+    VALUE_UNSTABLE = 4013, Refused, "a VIRTUAL column depends on more than its row", "Create the column as STORED, so that its value is fixed when a row is written, or leave the table out with `--exclude`. Where only a session variable matters, see that all sessions of the application have the value that `docs/reference/session.md` names.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate` and run `spanferry resync TABLE`, which loads the group anew with its present schema.";
     EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then stop `migrate` and run `spanferry resync TABLE`.";

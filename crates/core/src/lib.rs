@@ -28,6 +28,7 @@ pub mod remedy;
 pub mod rows;
 pub mod scalar;
 pub mod schema;
+mod session_expression;
 pub mod shell;
 pub mod source;
 pub mod target;

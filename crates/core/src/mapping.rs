@@ -14,6 +14,7 @@ use crate::names::Names;
 use crate::plan::{TableId, TablePlan};
 use crate::remedy::Remedy;
 use crate::schema::{IndexPart, QualifiedName, SourceColumn, SourceTable, SourceType};
+use crate::session_expression::{Dependence, dependences};
 use crate::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
 
 /// Most columns of a table.
@@ -335,6 +336,7 @@ impl Converter<'_> {
         if let Some(expression) = &column.generated {
             let text = format!("generated as `{expression}`; carried as a plain column with its values");
             self.find(code::CONVERTED, Severity::Warning, name, text);
+            self.tell_dependences(column);
         } else if let Some(default) = &column.default {
             self.find(
                 code::LEFT_OUT,
@@ -354,6 +356,25 @@ impl Converter<'_> {
         if column.auto_increment {
             let text = "AUTO_INCREMENT is not carried; values are".to_owned();
             self.find(code::LEFT_OUT, Severity::Warning, name, text);
+        }
+    }
+
+    /// A VIRTUAL column has no value of its own where it depends on more than its row.
+    fn tell_dependences(&mut self, column: &SourceColumn) {
+        for dependence in dependences(self.table, column) {
+            match dependence {
+                Dependence::Setting(setting) => {
+                    let text = format!(
+                        "its values depend on `{setting}` of the session that reads or writes them: they are carried as                          our sessions read them, and later changes as their own session computes them"
+                    );
+                    let name = Some(column.name.as_str());
+                    self.find(code::VALUE_UNSTABLE, Severity::Warning, name, text);
+                }
+                Dependence::Moment => {
+                    let text = "its values change by themselves: two reads of one row may differ".to_owned();
+                    self.refuse(code::VALUE_UNSTABLE, &column.name, text);
+                }
+            }
         }
     }
 

@@ -653,3 +653,26 @@ fn datetime_is_told_once() {
     ];
     assert_eq!(findings(&map(tables, &GOOGLE)), ["Notice SF-4005 "]);
 }
+
+#[test]
+fn virtual_columns_that_depend_on_more_than_their_row_are_named() {
+    let generated = |name: &str, expression: &str, stored| SourceColumn {
+        generated: Some(expression.to_owned()),
+        generated_stored: stored,
+        ..column(name, BIGINT)
+    };
+    let source = table(
+        "t",
+        vec![
+            column("id", BIGINT),
+            column("ts", SourceType::Timestamp { fraction: 0 }),
+            generated("plain", "`id` + 1", false),
+            generated("zone", "hour(`ts`)", false),
+            generated("fixed", "hour(`ts`)", true),
+            generated("chance", "rand()", false),
+        ],
+    );
+    let found = findings(&map(vec![source], &GOOGLE));
+    let about: Vec<&String> = found.iter().filter(|line| line.contains("SF-4013")).collect();
+    assert_eq!(about, ["Warning SF-4013 t.zone", "Blocking SF-4013 t.chance"]);
+}

@@ -276,3 +276,47 @@ async fn killer_30_odd_numbers_mysql() {
 async fn killer_30_odd_numbers_mariadb() {
     odd_numbers(Engine::MariaDb).await;
 }
+
+/// `check` names VIRTUAL columns whose values depend on the session, by the expressions that the servers themselves print.
+async fn virtual_columns_of_a_session(engine: Engine, by_themselves: &str, blocking: &[&str]) {
+    let servers = bench(engine).await;
+    let schema = format!(
+        "CREATE TABLE v (id INT PRIMARY KEY, ts TIMESTAMP NULL, dt DATETIME NULL, n INT, s VARCHAR(20), \
+           day DATE AS (DATE(ts)) VIRTUAL, \
+           kept DATETIME AS (dt) STORED, \
+           month VARCHAR(20) AS (DATE_FORMAT(dt, '%M')) VIRTUAL, \
+           digits VARCHAR(20) AS (DATE_FORMAT(dt, '%Y-%m')) VIRTUAL, \
+           third DECIMAL(20,10) AS (n / 3) VIRTUAL, \
+           whole INT AS (n DIV 3) VIRTUAL, \
+           parsed DATE AS (CAST(s AS DATE)) VIRTUAL{by_themselves});
+         "
+    );
+    let world = servers.as_ref().unwrap().world("googlesql", &schema).await;
+    let mut options = world.migrate_options().to_vec();
+    options.extend(["--output", "json"]);
+    let output = world.run("check", &options);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |severity: &str| -> Vec<String> {
+        let findings = found["findings"].as_array().unwrap().iter();
+        let about =
+            findings.filter(|finding| finding["code"] == "SF-4013" && finding["severity"] == severity);
+        let mut parts: Vec<String> = about
+            .map(|finding| finding["part"].as_str().unwrap().to_owned())
+            .collect();
+        parts.sort();
+        parts
+    };
+    assert_eq!(of("warning"), ["day", "month", "parsed", "third"], "{found}");
+    assert_eq!(of("blocking"), blocking, "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn virtual_columns_of_a_session_are_named_mysql() {
+    virtual_columns_of_a_session(Engine::MySql, "", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn virtual_columns_of_a_session_are_named_mariadb() {
+    let by_themselves = ", at DATETIME AS (NOW()) VIRTUAL, chance DOUBLE AS (RAND()) VIRTUAL";
+    virtual_columns_of_a_session(Engine::MariaDb, by_themselves, &["at", "chance"]).await;
+}
