@@ -36,3 +36,4 @@ pub mod target_schema;
 pub mod value;
 pub mod window;
 pub mod wire;
+pub mod witness;

@@ -17,8 +17,10 @@ mod snapshot;
 mod source;
 mod sql;
 mod strain;
+mod witness;
 
 pub use error::MysqlError;
 pub use options::{Options, SslMode};
 pub use snapshot::MysqlSession;
 pub use source::MysqlSource;
+pub use witness::MysqlWitness;

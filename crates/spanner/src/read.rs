@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost_types::Timestamp;
@@ -22,7 +23,7 @@ use crate::error::SpannerError;
 /// the next token. The emulator sends no tokens.
 const UNRESUMABLE_BYTES_MAX: usize = 8 << 20;
 /// Deadline of the whole stream: Spanner itself ends streams after an hour.
-const STREAM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(3600);
+const STREAM_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Which rows of a table or index.
 #[derive(Debug, Clone)]
@@ -113,6 +114,8 @@ pub struct RowStream {
     session: Arc<str>,
     route: Route,
     request: Request,
+    /// How long the server may be silent.
+    idle: Duration,
     stream: Option<Streaming<PartialResultSet>>,
     token: Bytes,
     resumable: bool,
@@ -163,6 +166,20 @@ impl Client {
             ..ExecuteSqlRequest::default()
         }));
         self.open(object, request, None).await
+    }
+
+    /// Runs a query that reads much and returns little, strongly: silence is no sign of trouble.
+    pub async fn aggregate(&self, object: &str, sql: &str) -> Result<RowStream, SpannerError> {
+        let request = Request::Query(Box::new(ExecuteSqlRequest {
+            transaction: single_use(ReadAt::Strong),
+            sql: sql.to_owned(),
+            ..ExecuteSqlRequest::default()
+        }));
+        let session = self.session().await?;
+        let mut stream = RowStream::new(self, object, session, Route::Any, request, None);
+        stream.idle = STREAM_DEADLINE;
+        stream.first().await?;
+        Ok(stream)
     }
 
     async fn open(
@@ -218,6 +235,7 @@ impl RowStream {
             session,
             route,
             request,
+            idle: STREAM_IDLE_DEADLINE,
             stream: None,
             token: Bytes::new(),
             resumable: true,
@@ -297,7 +315,7 @@ impl RowStream {
             self.stream = Some(self.open().await?);
         }
         let stream = self.stream.as_mut().expect("it was just opened, or was open");
-        match timeout(STREAM_IDLE_DEADLINE, stream.message()).await {
+        match timeout(self.idle, stream.message()).await {
             Ok(Ok(part)) => Ok(part),
             Ok(Err(status)) => Err(self
                 .client
@@ -326,7 +344,7 @@ impl RowStream {
                     .client
                     .request(message, key, self.route, STREAM_DEADLINE)
                     .await?;
-                timeout(STREAM_IDLE_DEADLINE, self.client.data().streaming_read(request)).await
+                timeout(self.idle, self.client.data().streaming_read(request)).await
             }
             Request::Query(request) => {
                 let mut message = ExecuteSqlRequest::clone(request);
@@ -337,11 +355,7 @@ impl RowStream {
                     .client
                     .request(message, key, self.route, STREAM_DEADLINE)
                     .await?;
-                timeout(
-                    STREAM_IDLE_DEADLINE,
-                    self.client.data().execute_streaming_sql(request),
-                )
-                .await
+                timeout(self.idle, self.client.data().execute_streaming_sql(request)).await
             }
         };
         let stalled = |_| Err(Status::deadline_exceeded("no answer to the read"));

@@ -10,3 +10,4 @@ mod session;
 mod watch;
 
 pub use session::MysqlSession;
+pub(crate) use watch::{Seat, start as watch_sessions};

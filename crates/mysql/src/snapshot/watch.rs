@@ -55,7 +55,7 @@ impl Drop for Watch {
 
 /// One session's place in the watch.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(crate) struct Seat {
     watch: Arc<Watch>,
     index: usize,
     /// Whether the session gives a table's lock back at the end of a range.
@@ -64,19 +64,19 @@ pub(super) struct Seat {
 
 impl Seat {
     /// The session begins to read the table.
-    pub(super) fn hold(&self, plan: &TablePlan) {
+    pub(crate) fn hold(&self, plan: &TablePlan) {
         self.change(|held| held.tables.insert(qualified(plan)));
     }
 
     /// The session has given back what the server lets it give back.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         if self.gives_back {
             self.change(|held| held.tables.clear());
         }
     }
 
     /// The table that the session was ended for, if it was.
-    pub(super) fn yielded_for(&self) -> Option<String> {
+    pub(crate) fn yielded_for(&self) -> Option<String> {
         self.change(|held| held.yielded.clone())
     }
 
@@ -120,7 +120,7 @@ impl Watch {
 }
 
 /// Starts the watch over sessions of `server`, given by number and whether they give locks back; `connection` is its own.
-pub(super) async fn start(
+pub(crate) async fn start(
     source: &MysqlSource,
     connection: Connection,
     server: String,

@@ -3,6 +3,7 @@
 
 pub(crate) mod plan;
 pub(crate) mod stream;
+pub(crate) mod types;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

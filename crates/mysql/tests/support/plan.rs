@@ -34,6 +34,7 @@ fn encoding(ty: &SourceType) -> Encoding {
         SourceType::Json | SourceType::JsonText { .. } => Encoding::Json {
             arbitrary_numbers: true,
         },
+        SourceType::Vector { .. } => Encoding::Float32Array { dimensions: None },
         _ => TEXT,
     }
 }

@@ -6,6 +6,7 @@ mod epoch;
 mod scan;
 mod spanner;
 mod state;
+mod witness;
 
 pub use scan::SpannerScan;
 pub use spanner::SpannerTarget;

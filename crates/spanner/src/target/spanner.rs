@@ -81,7 +81,7 @@ impl SpannerTarget {
             .clone()
     }
 
-    async fn dialect(&self) -> Result<Dialect, Failure> {
+    pub(super) async fn dialect(&self) -> Result<Dialect, Failure> {
         let error = match self.client.dialect().await {
             Ok(dialect) => return Ok(dialect),
             Err(error) if error.rejection() != Some(tonic::Code::NotFound) => {

@@ -1,0 +1,70 @@
+//! How the server is asked to print a cell: in another way than a snapshot reads it, exact for each type.
+//!
+//! | type | printed as | why |
+//! |---|---|---|
+//! | FLOAT, DOUBLE | the 8 bytes of the double, out of a POINT's WKB | no decimal text in between |
+//! | text, ENUM, SET | HEX of the server's own conversion to UTF-8; length and SHA-256 where long | the server decodes, not we |
+//! | bytes | HEX; length and SHA-256 where long | |
+//! | BIT | HEX of the number | |
+//! | TIMESTAMP | seconds since 1970 | no time zone takes part |
+//! | TIME | sign, seconds, microseconds | |
+//! | JSON | HEX of its text; the number of its members where long | |
+//!
+//! All of it is ASCII. NULL is NULL.
+
+use spanferry_core::schema::SourceType;
+
+use crate::sql;
+
+/// Bytes of text or bytes that are printed whole: HEX doubles them, and what exceeds `max_allowed_packet` would become NULL.
+const WHOLE_BYTES_MAX: usize = 64 << 10;
+/// The same for JSON text, which no digest can stand for: its spelling differs.
+const JSON_BYTES_MAX: usize = 256 << 10;
+
+/// No printed cell is longer.
+pub(super) const PRINTED_CHARACTERS_MAX: usize = 1_000_000;
+
+/// The expression for a column.
+pub(super) fn expression(name: &str, ty: &SourceType) -> String {
+    let column = sql::identifier(name);
+    let text = format!("CONVERT({column} USING utf8mb4)");
+    match ty {
+        SourceType::Integer { .. } | SourceType::Decimal { .. } => format!("CAST({column} AS CHAR)"),
+        SourceType::Year => format!("CAST({column} + 0 AS CHAR)"),
+        // WKB of a point: order of bytes (1), type (4), x (8), y (8).
+        SourceType::Float | SourceType::Double => {
+            format!("SUBSTR(HEX(ST_AsBinary(POINT({column}, 0))), 11, 16)")
+        }
+        SourceType::Bit { .. } => format!("HEX({column} + 0)"),
+        SourceType::Varchar { .. }
+        | SourceType::Text { .. }
+        | SourceType::Enum { .. }
+        | SourceType::Set { .. } => whole_or_digest(&text),
+        SourceType::Binary { .. }
+        | SourceType::Varbinary { .. }
+        | SourceType::Blob { .. }
+        | SourceType::Geometry
+        | SourceType::Vector { .. } => whole_or_digest(&column),
+        SourceType::Json => whole_or_length(&format!("CAST({column} AS CHAR)"), &column),
+        SourceType::JsonText { .. } => whole_or_length(&text, &column),
+        SourceType::Date => format!("DATE_FORMAT({column}, '%Y-%m-%d')"),
+        SourceType::DateTime { .. } => format!("DATE_FORMAT({column}, '%Y-%m-%d %H:%i:%s.%f')"),
+        SourceType::Timestamp { .. } => format!("CAST(UNIX_TIMESTAMP({column}) AS CHAR)"),
+        SourceType::Time { .. } => format!(
+            "CONCAT(IF({column} < '00:00:00', '-', ''), FLOOR(ABS(TIME_TO_SEC({column}))), '.', \
+             LPAD(MICROSECOND({column}), 6, '0'))"
+        ),
+        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => format!("CAST({column} AS CHAR)"),
+        SourceType::Unknown { .. } => format!("HEX({column})"),
+    }
+}
+
+fn whole_or_digest(value: &str) -> String {
+    format!(
+        "IF(OCTET_LENGTH({value}) <= {WHOLE_BYTES_MAX}, HEX({value}), CONCAT(OCTET_LENGTH({value}), ':', SHA2({value}, 256)))"
+    )
+}
+
+fn whole_or_length(text: &str, column: &str) -> String {
+    format!("IF(OCTET_LENGTH({text}) <= {JSON_BYTES_MAX}, HEX({text}), CONCAT(JSON_LENGTH({column}), ':'))")
+}

@@ -1,0 +1,278 @@
+//! A witness's conversation with the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure, ServerWords};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
+use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, WitnessSource};
+
+use super::printed::PRINTED_CHARACTERS_MAX;
+use super::{literal, plain, printed};
+use crate::connection::{Connection, ResultRow, ResultSet};
+use crate::error::MysqlError;
+use crate::snapshot::{Seat, watch_sessions};
+use crate::source::{MysqlSource, position, unreadable};
+use crate::{identity, owned, sql};
+
+/// A LIMIT that limits nothing: a statement with a LIMIT of its own is not cut by `sql_select_limit`.
+const ALL: &str = "LIMIT 18446744073709551615";
+/// How long the server may count without a word.
+const COUNT_SILENCE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Rows asked for by one statement.
+const STATEMENT_ROWS_MAX: usize = 50;
+/// Bytes of one statement, which `max_allowed_packet` bounds at the server.
+const STATEMENT_BYTES_MAX: usize = 256 << 10;
+/// Bytes of the target's rows that one statement is about; what is printed of them is at most twice as long.
+const ROWS_BYTES_MAX: usize = 4 << 20;
+
+/// A connection that answers for the source. It gives way to statements that wait for a table, as a snapshot does.
+#[derive(Debug)]
+pub struct MysqlWitness {
+    source: MysqlSource,
+    connection: Connection,
+    seat: Seat,
+}
+
+impl WitnessSource for MysqlSource {
+    type Witness = MysqlWitness;
+
+    async fn witness(&self) -> Result<MysqlWitness, Failure> {
+        let opened = async {
+            let mut control = self.connect().await?;
+            let mut connection = self.connect().await?;
+            show_generated_keys(&mut connection).await?;
+            let server = identity::of_server(&mut control).await?;
+            if identity::of_server(&mut connection).await? != server {
+                return Ok(None);
+            }
+            let own = [(connection.id(), true)];
+            let seat = watch_sessions(self, control, server, &own).await?;
+            Ok(seat.into_iter().next().map(|seat| (connection, seat)))
+        };
+        let opened = opened.await.map_err(|error| self.failure(error))?;
+        let (connection, seat) = opened.ok_or_else(|| {
+            let text = "the witness's connections reached different servers under one address";
+            lost(self.options().address(), text)
+        })?;
+        Ok(MysqlWitness {
+            source: self.clone(),
+            connection,
+            seat,
+        })
+    }
+}
+
+/// Keys that MySQL makes by itself are columns like others.
+async fn show_generated_keys(connection: &mut Connection) -> Result<(), MysqlError> {
+    const UNKNOWN_VARIABLE: u16 = 1193;
+    if connection.server().is_mariadb() {
+        return Ok(());
+    }
+    let shown = "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
+    match connection.execute(shown).await {
+        Err(error) if error.server_code() == Some(UNKNOWN_VARIABLE) => Ok(()),
+        result => result,
+    }
+}
+
+fn lost(object: impl Into<String>, text: impl Into<String>) -> Failure {
+    Failure::new(code::SNAPSHOT_LOST, Class::Retry { after: None }, object, text)
+}
+
+impl MysqlWitness {
+    /// Runs a control statement in the witness's own session.
+    pub async fn query(&mut self, sql: &str) -> Result<ResultSet, Failure> {
+        let found = self.connection.query(sql).await;
+        found.map_err(|error| self.source.failure(error))
+    }
+
+    /// Runs a statement on a table, which it holds meanwhile.
+    async fn ask(&mut self, table: &TablePlan, sql: &str) -> Result<ResultSet, Failure> {
+        self.seat.hold(table);
+        let found = self.connection.query(sql).await;
+        let found = found.map_err(|error| match self.seat.yielded_for() {
+            Some(waited_for) => {
+                let text = format!(
+                    "a statement waits for {waited_for}, so the witness gave way and is opened again"
+                );
+                lost(table.name().to_string(), text).caused_by(ServerWords::from(error))
+            }
+            None => self.source.failure(error),
+        })?;
+        self.seat.release();
+        Ok(found)
+    }
+
+    /// One statement for rows of the target from `first` on, and the first row that no longer fits into it.
+    fn statement(table: &TablePlan, rows: &[Vec<u8>], first: usize) -> (usize, String) {
+        let head = selection(table);
+        let (mut text, mut row_bytes, mut next) = (wide_columns(table), 0, first);
+        while next < rows.len() && next - first < STATEMENT_ROWS_MAX {
+            let condition = condition(table, &rows[next]);
+            let part = condition.map(|condition| format!("SELECT {next} AS n, {head} WHERE {condition}"));
+            let part = part.unwrap_or_default();
+            row_bytes += rows[next].len();
+            let is_full = row_bytes > ROWS_BYTES_MAX || text.len() + part.len() > STATEMENT_BYTES_MAX;
+            if next > first && is_full {
+                break;
+            }
+            if !part.is_empty() {
+                text.push_str(" UNION ALL ");
+                text.push_str(&part);
+            }
+            next += 1;
+        }
+        (next, format!("{text} {ALL}"))
+    }
+}
+
+/// The head of a union, which brings no row and makes every column wide: a union takes its columns' lengths from what the server
+/// expects of each expression, which is one letter too few for DECIMAL(3,3), and cuts what is longer.
+fn wide_columns(table: &TablePlan) -> String {
+    let cells = (0..table.columns.len())
+        .map(|index| format!("CAST(NULL AS CHAR({PRINTED_CHARACTERS_MAX})) AS c{index}"));
+    format!(
+        "SELECT -1 AS n, {} FROM DUAL WHERE FALSE",
+        cells.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The printed cells and the table.
+fn selection(table: &TablePlan) -> String {
+    let name = table.name();
+    let cells = table.columns.iter().enumerate().map(|(index, column)| {
+        let source = &table.source.columns[column.source_index];
+        format!("{} AS c{index}", printed::expression(&source.name, &source.ty))
+    });
+    format!(
+        "{} FROM {}.{}",
+        cells.collect::<Vec<_>>().join(", "),
+        sql::identifier(&name.schema),
+        sql::identifier(&name.table)
+    )
+}
+
+/// The condition that finds a row of the target at the source, unless no row of the source can have its key.
+fn condition(table: &TablePlan, row: &[u8]) -> Option<String> {
+    let cells: Vec<WireValue<'_>> = WireReader::new(row).collect::<Result<_, _>>().ok()?;
+    let parts: Option<Vec<String>> = table
+        .key
+        .iter()
+        .map(|column| {
+            let source = &table.source.columns[table.source_index(*column)];
+            literal::condition(&source.name, &source.ty, *cells.get(*column)?)
+        })
+        .collect();
+    parts.map(|parts| parts.join(" AND "))
+}
+
+/// Columns of a row that differ from what the server printed, whose first cell is the row's number.
+fn differing(table: &TablePlan, row: &[u8], found: &ResultRow) -> Vec<usize> {
+    let mut cells = WireReader::new(row);
+    let columns = table.columns.iter().enumerate();
+    columns
+        .filter(|(index, column)| {
+            let ty = &table.source.columns[column.source_index].ty;
+            let held = cells.next();
+            !held.is_some_and(|held| {
+                held.is_ok_and(|held| plain::agrees(ty, column.encoding, found.bytes(index + 1), held))
+            })
+        })
+        .map(|(index, _)| index)
+        .collect()
+}
+
+impl SourceWitness for MysqlWitness {
+    async fn columns(&mut self) -> Result<TableColumns, Failure> {
+        let schema = sql::text(&self.source.options().schema);
+        let tables = format!(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = {schema} \
+             AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') {ALL}"
+        );
+        let mut found: TableColumns = self
+            .query(&tables)
+            .await?
+            .rows
+            .iter()
+            .map(|row| (row.text_or_empty(0), std::collections::BTreeSet::new()))
+            .collect();
+        let columns = format!(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {schema} {ALL}"
+        );
+        for row in self.query(&columns).await?.rows {
+            if let Some(columns) = found.get_mut(&row.text_or_empty(0)) {
+                columns.insert(row.text_or_empty(1));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn count(&mut self, table: &Arc<TablePlan>) -> Result<u64, Failure> {
+        let name = table.name();
+        let sql = format!(
+            "SELECT COUNT(*) FROM {}.{} LIMIT 1",
+            sql::identifier(&name.schema),
+            sql::identifier(&name.table)
+        );
+        let usual = self.source.options().read_timeout;
+        self.connection.set_read_timeout(COUNT_SILENCE_MAX);
+        let found = self.ask(table, &sql).await?;
+        self.connection.set_read_timeout(usual);
+        let count = found.rows.first().and_then(|row| row.number(0));
+        count.ok_or_else(|| {
+            self.source.failure(MysqlError::Protocol {
+                expected: "a table's count",
+            })
+        })
+    }
+
+    async fn compare(
+        &mut self,
+        table: &Arc<TablePlan>,
+        rows: &[Vec<u8>],
+    ) -> Result<Vec<Contradiction>, Failure> {
+        let mut contradictions = Vec::new();
+        let mut first = 0;
+        while first < rows.len() {
+            let (next, sql) = MysqlWitness::statement(table, rows, first);
+            let mut found: Vec<Option<Vec<usize>>> = vec![None; next - first];
+            for printed in self.ask(table, &sql).await?.rows {
+                let row = printed.number(0).and_then(|number| usize::try_from(number).ok());
+                let at = row
+                    .and_then(|row| row.checked_sub(first))
+                    .filter(|at| *at < found.len());
+                let at = at.ok_or_else(|| {
+                    self.source.failure(MysqlError::Protocol {
+                        expected: "the number of a row that was asked for",
+                    })
+                })?;
+                found[at] = Some(differing(table, &rows[first + at], &printed));
+            }
+            let told = found.into_iter().zip(first..);
+            contradictions.extend(told.filter_map(|(columns, row)| match columns {
+                Some(columns) if columns.is_empty() => None,
+                columns => Some(Contradiction {
+                    row,
+                    columns: columns.unwrap_or_default(),
+                }),
+            }));
+            first = next;
+        }
+        Ok(contradictions)
+    }
+
+    async fn position(&mut self) -> Result<Position, Failure> {
+        if self.connection.server().is_mariadb() {
+            // A transaction is in the binary log before any session sees it.
+            let found = position(&mut self.connection).await;
+            let found = found.map_err(|error| self.source.failure(error))?;
+            return found.map_err(|error| unreadable(self.source.options(), error));
+        }
+        let bound = owned::upper_bound(&self.source, &mut self.connection).await?;
+        Ok(Position::Mysql(bound))
+    }
+}
