@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use spanferry_engine::verify::Reading;
+use spanferry_engine::verify::{Reading, Step};
 
 use crate::args::Output;
 use crate::screen::Screen;
@@ -72,6 +72,14 @@ fn line(before: &Reading, now: &Reading, since: Duration) -> String {
     } else {
         0
     };
+    match now.step {
+        Step::Reading => {}
+        Step::Counting => return format!("  {}: read; its servers still count its rows", now.table),
+        Step::Asking(rows) => {
+            let rows = render::counted(rows, "row");
+            return format!("  {}: asking the source for {rows}", now.table);
+        }
+    }
     let rate = u128::from(rows.saturating_sub(begun)) * 1_000 / since.as_millis().max(1);
     let (about, what) = match now.pass {
         0 => ("about ", "comparing".to_owned()),
@@ -98,6 +106,7 @@ mod tests {
             rows_source: rows.0,
             rows_target: rows.1,
             rows_expected: 100_000,
+            step: Step::Reading,
         }
     }
 
@@ -120,6 +129,21 @@ mod tests {
             reading("a", 2, (0, 0)),
             reading("a", 2, (150_000, 0)),
             "  a: pairing rows, pass 2, 150,000 of 150,000 rows, 30,000 rows/s",
+        );
+        let step = |step| Reading {
+            step,
+            ..reading("a", 0, (100_000, 100_000))
+        };
+        let before = || reading("a", 0, (90_000, 90_000));
+        check(
+            before(),
+            step(Step::Counting),
+            "  a: read; its servers still count its rows",
+        );
+        check(
+            before(),
+            step(Step::Asking(1_000)),
+            "  a: asking the source for 1,000 rows",
         );
     }
 }

@@ -9,7 +9,7 @@ use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::target::TablePhase;
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
-use spanferry_engine::verify::TableVerdict;
+use spanferry_engine::verify::{TableVerdict, Testimony};
 
 use crate::clock::now_us;
 use crate::rates::Rates;
@@ -194,10 +194,14 @@ fn rank(phase: TablePhase) -> u8 {
     }
 }
 
-/// The verdict on all tables; `equal` is false also when a table of the migration is not among them.
-pub(crate) fn verdict(verdicts: &[TableVerdict], equal: bool) -> Value {
+/// The verdict on all tables; `equal` is false also when a table is not among them, which then has its reason.
+pub(crate) fn verdict(verdicts: &[TableVerdict], not_compared: &[(String, &str)], equal: bool) -> Value {
     let tables: Vec<Value> = verdicts.iter().map(table_verdict).collect();
-    json!({"equal": equal, "tables": tables})
+    let others = not_compared.iter();
+    let others: Vec<Value> = others
+        .map(|(name, reason)| json!({"name": name, "reason": reason}))
+        .collect();
+    json!({"equal": equal, "tables": tables, "not_compared": others})
 }
 
 fn table_verdict(table: &TableVerdict) -> Value {
@@ -207,11 +211,20 @@ fn table_verdict(table: &TableVerdict) -> Value {
         .collect();
     let mut object = json!({"name": table.name, "rows_source": table.rows_source, "rows_target": table.rows_target,
         "missing": table.missing, "extra": table.extra, "different": table.different, "keys": keys,
-        "refused": table.refused, "refused_rows": refused_rows(table)});
+        "refused": table.refused, "refused_rows": refused_rows(table), "witness": testimony(&table.testimony)});
     if table.at_least {
         object["at_least"] = json!(true);
     }
     object
+}
+
+fn testimony(said: &Testimony) -> Value {
+    let rows = said.contradicted.iter();
+    let rows: Vec<Value> = rows
+        .map(|row| json!({"key": row.key, "columns": row.columns}))
+        .collect();
+    json!({"rows_source": said.rows_source, "rows_target": said.rows_target, "rows_asked": said.rows_asked,
+        "columns_missing": said.columns_missing, "contradicted": rows})
 }
 
 fn refused_rows(table: &TableVerdict) -> Vec<Value> {
@@ -224,7 +237,7 @@ fn refused_rows(table: &TableVerdict) -> Vec<Value> {
 mod tests {
     use super::*;
     use spanferry_core::finding::Subject;
-    use spanferry_engine::verify::{DifferentKey, Kind, NamedRefusal};
+    use spanferry_engine::verify::{ContradictedKey, DifferentKey, Kind, NamedRefusal};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
     fn is_documented(name: &str) -> bool {
@@ -326,9 +339,17 @@ mod tests {
                 column: "d".into(),
                 reason: "a zero or partial date".into(),
             }],
+            testimony: Testimony {
+                contradicted: vec![ContradictedKey {
+                    key: "[]".into(),
+                    columns: Vec::new(),
+                }],
+                ..Testimony::default()
+            },
             ..TableVerdict::default()
         };
-        expect_documented(&verdict(&[table], false));
+        let others = [("t".to_owned(), "is not selected")];
+        expect_documented(&verdict(&[table], &others, false));
         assert!(!is_documented("rows_by_magic"));
     }
 }

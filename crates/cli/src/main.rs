@@ -30,6 +30,7 @@ mod standing;
 mod state_dir;
 mod terminal_mode;
 mod usage;
+mod verdict;
 
 use std::process::ExitCode;
 

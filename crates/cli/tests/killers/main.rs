@@ -30,6 +30,7 @@ mod unique;
 mod values;
 mod verdict;
 mod visibility;
+mod witness;
 
 use support::{HELD_UP, World, Writer, is_loading};
 

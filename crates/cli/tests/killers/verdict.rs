@@ -7,6 +7,12 @@ use spanferry_testkit::server::Engine;
 use crate::support::schema::expect_documented;
 use crate::support::{World, bench, said};
 
+/// What the witnesses say of a table that is asked for whole.
+fn witness(rows_source: u64, rows_target: u64, contradicted: serde_json::Value) -> serde_json::Value {
+    serde_json::json!({"rows_source": rows_source, "rows_target": rows_target, "rows_asked": rows_target,
+        "columns_missing": [], "contradicted": contradicted})
+}
+
 /// Differences that cancel out under XOR, or that hide behind separators: each is found, with its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_19_differences_that_weak_checksums_miss() {
@@ -88,9 +94,10 @@ async fn a_target_changed_behind_our_back(dialect: &'static str) {
         {"name": "t", "rows_source": 3, "rows_target": 3, "missing": 1, "extra": 1, "different": 1, "keys": [
             {"kind": "different", "key": "[\"2\"]", "columns": ["a", "n"]},
             {"kind": "missing", "key": "[\"3\"]", "columns": []},
-            {"kind": "extra", "key": "[\"9\"]", "columns": []}], "refused": 0, "refused_rows": []},
+            {"kind": "extra", "key": "[\"9\"]", "columns": []}], "refused": 0, "refused_rows": [],
+            "witness": witness(3, 3, serde_json::json!([]))},
         {"name": "u", "rows_source": 1, "rows_target": 1, "missing": 0, "extra": 0, "different": 0, "keys": [],
-            "refused": 0, "refused_rows": []}]});
+            "refused": 0, "refused_rows": [], "witness": witness(1, 1, serde_json::json!([]))}], "not_compared": []});
     assert_eq!(found, expected);
 
     let (status, text) = world.verify();
@@ -328,9 +335,11 @@ async fn rows_without_an_exact_form(engine: Engine) {
     let reason = "a zero or partial date";
     let expected = serde_json::json!({"equal": false, "tables": [
         {"name": "t", "rows_source": 4, "rows_target": 3, "missing": 0, "extra": 0, "different": 0, "keys": [], "refused": 2,
-            "refused_rows": [{"key": "[\"2\"]", "column": "d", "reason": reason}, {"key": "[\"9\"]", "column": "d", "reason": reason}]},
+            "refused_rows": [{"key": "[\"2\"]", "column": "d", "reason": reason}, {"key": "[\"9\"]", "column": "d", "reason": reason}],
+            "witness": witness(4, 3, serde_json::json!([]))},
         {"name": "u", "rows_source": 2, "rows_target": 2, "missing": 0, "extra": 0, "different": 1,
-            "keys": [{"kind": "different", "key": "[\"0x00FF\"]", "columns": ["v"]}], "refused": 0, "refused_rows": []}]});
+            "keys": [{"kind": "different", "key": "[\"0x00FF\"]", "columns": ["v"]}], "refused": 0, "refused_rows": [],
+            "witness": witness(2, 2, serde_json::json!([]))}], "not_compared": []});
     assert_eq!(lines[0], expected);
     let (status, text) = world.verify();
     for line in [

@@ -30,7 +30,7 @@ pub(super) struct AtRest<'a, S, C> {
     applied: &'a Position,
     /// From `applied` to here every transaction was read, and none concerns a compared table.
     quiet: Position,
-    /// What the snapshots may show that were opened since the last look.
+    /// What snapshots and witnesses may have shown since the last look.
     seen: Vec<Position>,
 }
 
@@ -63,6 +63,11 @@ impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
         }
         self.seen.push(high);
         Ok(())
+    }
+
+    /// Notes a position: the next look goes at least as far.
+    pub(super) fn note_seen(&mut self, seen: Position) {
+        self.seen.push(seen);
     }
 
     /// Reads on to where the source stands now. The first transaction that concerns a compared table is the failure

@@ -39,8 +39,8 @@ impl Buckets {
         }
     }
 
-    /// Adds a row, by its canonical key.
-    pub(super) fn add(&mut self, side: Side, key: &[u8], content: Content<'_>) {
+    /// Adds a row, by its canonical key, whose digest is returned.
+    pub(super) fn add(&mut self, side: Side, key: &[u8], content: Content<'_>) -> u128 {
         let key = digest(key);
         let buckets = match side {
             Side::Source => &mut self.source,
@@ -50,10 +50,11 @@ impl Buckets {
         bucket.rows += 1;
         bucket.keys = bucket.keys.wrapping_add(key);
         match content {
-            Content::Row(row) => bucket.values = bucket.values.wrapping_add(digest(row)),
+            Content::Row { canonical, .. } => bucket.values = bucket.values.wrapping_add(digest(canonical)),
             // The target has none, so that the bucket differs.
             Content::Refused => bucket.refused += 1,
         }
+        key
     }
 
     /// Rows of the source and of the target.

@@ -111,7 +111,7 @@ impl<'a> Comparison<'a> {
     fn hold(&mut self, side: Side, key_digest: u128, key: &[u8], content: Content<'_>) {
         let (row, detail) = match content {
             Content::Refused => (None, None),
-            Content::Row(row) => {
+            Content::Row { canonical: row, .. } => {
                 let detail = (self.named.len() < self.named_max).then(|| Detail {
                     key: key.into(),
                     columns: column_digests(row),
@@ -130,7 +130,7 @@ impl<'a> Comparison<'a> {
         };
         self.held_bytes -= held.bytes();
         // A refused row is counted as that, whatever stands against it.
-        let (Some(digest_held), Content::Row(row)) = (held.row, content) else {
+        let (Some(digest_held), Content::Row { canonical: row, .. }) = (held.row, content) else {
             return;
         };
         if digest_held == digest(row) {
@@ -212,6 +212,13 @@ mod tests {
 
     type Rows = BTreeMap<u32, [&'static str; 2]>;
 
+    fn row_of(canonical: &[u8]) -> Content<'_> {
+        Content::Row {
+            canonical,
+            spelled: &[],
+        }
+    }
+
     fn canonical(key: u32, values: [&str; 2]) -> (Vec<u8>, Vec<u8>) {
         let mut bytes = Vec::new();
         wire::put_string(&mut bytes, key.to_string().as_bytes());
@@ -231,12 +238,12 @@ mod tests {
             let mut comparison = Comparison::new(&left, &names, bytes_max, 1_000);
             for (key, values) in source {
                 let (key, row) = canonical(*key, *values);
-                comparison.add(Side::Source, &key, Content::Row(&row));
+                comparison.add(Side::Source, &key, row_of(&row));
             }
             // The other order: nothing pairs early.
             for (key, values) in target.iter().rev() {
                 let (key, row) = canonical(*key, *values);
-                comparison.add(Side::Target, &key, Content::Row(&row));
+                comparison.add(Side::Target, &key, row_of(&row));
             }
             let outcome = comparison.finish();
             sum.missing += outcome.tally.missing;
@@ -288,9 +295,9 @@ mod tests {
         let mut comparison = Comparison::new(&buckets, &names, 2_000, 10);
         for key in 0..10_000 {
             let (id, row) = canonical(key, ["x", "y"]);
-            comparison.add(Side::Source, &id, Content::Row(&row));
+            comparison.add(Side::Source, &id, row_of(&row));
             let (id, row) = canonical(key, ["x", "z"]);
-            comparison.add(Side::Target, &id, Content::Row(&row));
+            comparison.add(Side::Target, &id, row_of(&row));
         }
         let outcome = comparison.finish();
         assert!(outcome.left.is_empty());
@@ -303,8 +310,8 @@ mod tests {
         let (key, row) = canonical(1, ["x", "y"]);
         let buckets = BTreeSet::from([bucket_of(digest(&key))]);
         let mut comparison = Comparison::new(&buckets, &names, 10, 10);
-        comparison.add(Side::Source, &key, Content::Row(&row));
-        comparison.add(Side::Source, &key, Content::Row(&row));
+        comparison.add(Side::Source, &key, row_of(&row));
+        comparison.add(Side::Source, &key, row_of(&row));
         let outcome = comparison.finish();
         assert!(!outcome.advanced);
         assert_eq!((outcome.tally, outcome.left.len()), (Tally::default(), 1));
@@ -319,12 +326,12 @@ mod tests {
             let (one, row) = canonical(1, ["x", "y"]);
             let (two, _) = canonical(2, ["x", "y"]);
             if target_first {
-                comparison.add(Side::Target, &one, Content::Row(&row));
+                comparison.add(Side::Target, &one, row_of(&row));
             }
             comparison.add(Side::Source, &one, Content::Refused);
             comparison.add(Side::Source, &two, Content::Refused);
             if !target_first {
-                comparison.add(Side::Target, &one, Content::Row(&row));
+                comparison.add(Side::Target, &one, row_of(&row));
             }
             let outcome = comparison.finish();
             assert_eq!((outcome.tally, outcome.named), (Tally::default(), Vec::new()));
@@ -337,7 +344,7 @@ mod tests {
         let mut comparison = Comparison::new(&(0..4_096).collect(), &names, 9_999, 10);
         let (key, row) = canonical(1, ["x", "y"]);
         for side in [Side::Source, Side::Source, Side::Target] {
-            comparison.add(side, &key, Content::Row(&row));
+            comparison.add(side, &key, row_of(&row));
         }
         assert_eq!(
             comparison.finish().tally,

@@ -2,6 +2,18 @@
 
 use std::sync::Mutex;
 
+/// What a verification does beside reading the rows of both sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Step {
+    /// Both sides are being read.
+    #[default]
+    Reading,
+    /// Both sides are read, and their servers still count.
+    Counting,
+    /// The source is asked for this many rows of the target.
+    Asking(usize),
+}
+
 /// What is being read at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -15,6 +27,8 @@ pub struct Reading {
     pub rows_target: u64,
     /// Rows that the source is expected to have: its own estimate in pass 0, then the count.
     pub rows_expected: u64,
+    /// What is waited for.
+    pub step: Step,
 }
 
 /// Shared counters of one verification.
@@ -34,6 +48,20 @@ impl Counters {
             rows_expected,
             ..Reading::default()
         };
+    }
+
+    /// Both sides are read to their ends.
+    pub(super) fn end_reading(&self) {
+        self.set_step(Step::Counting);
+    }
+
+    /// The source is asked for rows of the target.
+    pub(super) fn ask(&self, rows: usize) {
+        self.set_step(Step::Asking(rows));
+    }
+
+    fn set_step(&self, step: Step) {
+        self.0.lock().expect("no task panics while it counts").step = step;
     }
 
     pub(super) fn read(&self, rows_source: u64, rows_target: u64) {

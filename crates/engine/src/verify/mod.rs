@@ -6,6 +6,8 @@
 //!    at once, so that a table of any size needs one such pass where both sides have one order; where collations order otherwise,
 //!    what does not fit into memory waits for the next pass.
 //! 3. After `COMPARE_PASSES_MAX` passes what is left is told as lower bounds, which follow from the buckets alone.
+//! 4. Beside it both servers are asked what they say themselves ([`witness`]): their counts, their catalogs, and some rows of the
+//!    target as the source prints them. What the load and 1 to 3 have in common (session, snapshot, catalog, conversion) cannot hide there.
 
 mod at_rest;
 mod buckets;
@@ -14,10 +16,12 @@ mod counters;
 mod reader;
 mod refusals;
 mod run;
+mod sample;
 mod scan;
 mod verdict;
+mod witness;
 
-pub use counters::{Counters, Reading};
+pub use counters::{Counters, Reading, Step};
 pub use refusals::NamedRefusal;
-pub use run::verify;
-pub use verdict::{DifferentKey, Kind, TableVerdict};
+pub use run::{Verification, verify};
+pub use verdict::{ContradictedKey, DifferentKey, Kind, TableVerdict, Testimony};

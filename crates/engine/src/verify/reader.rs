@@ -49,6 +49,11 @@ impl<'a, S: SchemaSource + SnapshotSource, C: ChangeSource> Reader<'a, S, C> {
         self.at_rest.look().await
     }
 
+    /// Notes what a witness may have seen; the next look goes at least as far.
+    pub(super) fn note_seen(&mut self, seen: Position) {
+        self.at_rest.note_seen(seen);
+    }
+
     /// The session, for one table. Whoever has read it to the end gives it back by `keep`; one that failed is dropped.
     pub(super) async fn take(&mut self) -> Result<Opened<S::Session>, Failure> {
         match self.kept.take() {

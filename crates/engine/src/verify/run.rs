@@ -8,6 +8,7 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
+use spanferry_core::witness::{TargetWitness, WitnessSource};
 
 use crate::lane::Backoff;
 
@@ -15,8 +16,10 @@ use super::buckets::Buckets;
 use super::compare::Comparison;
 use super::counters::Counters;
 use super::reader::Reader;
-use super::scan::read_both;
-use super::verdict::{DifferentKey, KEYS_NAMED_MAX, TableVerdict};
+use super::sample::Sample;
+use super::scan::{Content, Side, read_both};
+use super::verdict::{DifferentKey, KEYS_NAMED_MAX, TableVerdict, Testimony};
+use super::witness::{Witnesses, contradicted};
 
 /// Bytes of rows held at once while they wait for their partners: 200,000 rows or more.
 const HELD_BYTES_MAX: usize = 48 << 20;
@@ -25,12 +28,21 @@ const COMPARE_PASSES_MAX: u32 = 8;
 /// How often one table is begun before the failure that breaks it off is the result: 16 s of delays.
 const TABLE_ATTEMPTS_MAX: u32 = 14;
 
+/// What a verification found.
+#[derive(Debug, Clone, Default)]
+pub struct Verification {
+    /// The tables that were compared, in the order of the plans.
+    pub tables: Vec<TableVerdict>,
+    /// All base tables of the migrated schema by the source's own catalog, whether they were compared or not.
+    pub source_tables: Vec<String>,
+}
+
 /// Compares all tables. `applied` is the position that the target holds. A transaction of the source beyond it that concerns one
 /// of the tables, before or meanwhile, is the failure `SOURCE_AHEAD`, never a difference; `changes` brings those transactions, and
 /// is opened only if there are any. `told` is called with each table's verdict.
 ///
 /// The tables share a session at the source. When it is lost, the table that was being read is compared anew, a bounded number of times.
-/// Memory: two batches, two sets of buckets and `HELD_BYTES_MAX`. Cancellation: safe, nothing is written.
+/// Memory: two batches, two sets of buckets, a sample and `HELD_BYTES_MAX`. Cancellation: safe, nothing is written.
 pub async fn verify<S, C, T>(
     source: &S,
     changes: &C,
@@ -39,85 +51,130 @@ pub async fn verify<S, C, T>(
     applied: &Position,
     counters: &Counters,
     mut told: impl FnMut(&TableVerdict),
-) -> Result<Vec<TableVerdict>, Failure>
+) -> Result<Verification, Failure>
 where
-    S: SchemaSource + SnapshotSource,
+    S: SchemaSource + SnapshotSource + WitnessSource,
     C: ChangeSource,
-    T: Target,
+    T: Target + TargetWitness,
 {
-    let mut reader = Reader::new(source, changes, plans, applied);
-    reader.expect_rest().await?;
-    let mut verdicts = Vec::new();
+    let mut run = Run {
+        reader: Reader::new(source, changes, plans, applied),
+        witnesses: Witnesses::new(source, target),
+        target,
+        counters,
+    };
+    run.reader.expect_rest().await?;
+    let seen = patiently("both catalogs", async || run.witnesses.read_catalogs().await).await?;
+    run.reader.note_seen(seen);
+    let mut tables = Vec::new();
     for plan in plans {
-        let verdict = verify_patiently(&mut reader, target, plan, counters).await?;
+        let verdict = patiently(&plan.name().table, async || run.verify_table(plan).await).await?;
         if !verdict.is_equal() {
-            reader.expect_rest().await?;
+            run.reader.expect_rest().await?;
         }
         told(&verdict);
-        verdicts.push(verdict);
+        tables.push(verdict);
     }
-    reader.expect_rest().await?;
-    Ok(verdicts)
+    run.reader.expect_rest().await?;
+    let source_tables = run.witnesses.source_tables().cloned().collect();
+    Ok(Verification {
+        tables,
+        source_tables,
+    })
 }
 
-/// Compares a table, anew if the reading of it breaks off: a session may be lost, or give way to a statement at the source.
-async fn verify_patiently<S, C, T>(
-    source: &mut Reader<'_, S, C>,
-    target: &T,
-    plan: &Arc<TablePlan>,
-    counters: &Counters,
-) -> Result<TableVerdict, Failure>
-where
-    S: SchemaSource + SnapshotSource,
-    C: ChangeSource,
-    T: Target,
-{
+/// Tries again what breaks off: a session may be lost, or give way to a statement at the source.
+async fn patiently<R>(
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<R, Failure>,
+) -> Result<R, Failure> {
     let mut backoff = Backoff::default();
     for _ in 1..TABLE_ATTEMPTS_MAX {
-        match verify_table(source, target, plan, counters).await {
+        match attempt().await {
             Err(failure) if failure.is_retry() => {
-                tracing::warn!(
-                    failure = failure.for_log(),
-                    table = plan.name().table,
-                    "this table is compared anew"
-                );
+                tracing::warn!(failure = failure.for_log(), what, "this is compared again");
                 tokio::time::sleep(backoff.delay(None)).await;
             }
             ended => return ended,
         }
     }
-    verify_table(source, target, plan, counters).await
+    attempt().await
 }
 
-async fn verify_table<S, C, T>(
-    source: &mut Reader<'_, S, C>,
-    target: &T,
-    plan: &Arc<TablePlan>,
-    counters: &Counters,
-) -> Result<TableVerdict, Failure>
+/// One verification.
+struct Run<'a, S: SnapshotSource + WitnessSource, C, T> {
+    reader: Reader<'a, S, C>,
+    witnesses: Witnesses<'a, S, T>,
+    target: &'a T,
+    counters: &'a Counters,
+}
+
+impl<S, C, T> Run<'_, S, C, T>
 where
-    S: SchemaSource + SnapshotSource,
+    S: SchemaSource + SnapshotSource + WitnessSource,
     C: ChangeSource,
-    T: Target,
+    T: Target + TargetWitness,
 {
-    let name = &plan.name().table;
-    counters.begin(name, 0, plan.source.rows_estimate);
-    let mut buckets = Buckets::new();
-    let refusals = read_both(source, target, plan, counters, |side, key, content| {
-        buckets.add(side, key, content);
-    })
-    .await?;
-    let (rows_source, rows_target) = buckets.rows();
-    let mut verdict = TableVerdict {
-        name: name.clone(),
-        rows_source: rows_source + refusals.keyless,
-        rows_target,
-        refused: refusals.count,
-        refused_rows: refusals.named,
-        ..TableVerdict::default()
-    };
-    pair_rows(source, target, plan, counters, &buckets, &mut verdict).await?;
-    Ok(verdict)
+    async fn verify_table(&mut self, plan: &Arc<TablePlan>) -> Result<TableVerdict, Failure> {
+        let name = &plan.name().table;
+        self.counters.begin(name, 0, plan.source.rows_estimate);
+        let (mut buckets, mut sample) = (Buckets::new(), Sample::new());
+        let reading = read_both(
+            &mut self.reader,
+            self.target,
+            plan,
+            self.counters,
+            |side, key, content| {
+                let digest = buckets.add(side, key, content);
+                if let (Side::Target, Content::Row { spelled, .. }) = (side, content) {
+                    sample.offer(digest, spelled);
+                }
+            },
+        );
+        // The servers count while their rows are read. A witness that is lost is asked again, and the reading goes on.
+        let witnesses = &mut self.witnesses;
+        let counting = patiently(name, async || witnesses.count(plan).await);
+        let (refusals, counted_source, counted_target) =
+            tokio::try_join!(reading, counting, self.target.count(plan))?;
+        let (rows_source, rows_target) = buckets.rows();
+        let mut verdict = TableVerdict {
+            name: name.clone(),
+            rows_source: rows_source + refusals.keyless,
+            rows_target,
+            refused: refusals.count,
+            refused_rows: refusals.named,
+            ..TableVerdict::default()
+        };
+        let (source, target) = (&mut self.reader, self.target);
+        pair_rows(source, target, plan, self.counters, &buckets, &mut verdict).await?;
+        let counted = (counted_source, counted_target);
+        verdict.testimony = self.testimony(plan, counted, sample, &verdict).await?;
+        Ok(verdict)
+    }
+
+    /// What the servers say of a table whose rows were read.
+    async fn testimony(
+        &mut self,
+        plan: &Arc<TablePlan>,
+        (rows_source, rows_target): (u64, u64),
+        sample: Sample,
+        verdict: &TableVerdict,
+    ) -> Result<Testimony, Failure> {
+        let rows = sample.into_rows();
+        let (witnesses, counters) = (&mut self.witnesses, self.counters);
+        let asked = patiently(&verdict.name, async || {
+            witnesses.compare(plan, &rows, counters).await
+        });
+        let (said, seen) = asked.await?;
+        self.reader.note_seen(seen);
+        Ok(Testimony {
+            rows_source,
+            rows_target,
+            rows_asked: rows.len() as u64,
+            columns_missing: self.witnesses.columns_missing(plan),
+            contradicted: contradicted(plan, &rows, &said, verdict),
+        })
+    }
 }
 
 /// Reads the rows of differing buckets again and pairs them, pass by pass.

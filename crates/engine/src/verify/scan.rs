@@ -42,8 +42,13 @@ impl Side {
 /// What of a row is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content<'a> {
-    /// Its canonical form.
-    Row(&'a [u8]),
+    /// A row.
+    Row {
+        /// Its canonical form.
+        canonical: &'a [u8],
+        /// As the side spells it.
+        spelled: &'a [u8],
+    },
     /// The source's row has no exact form at the target: whatever the target holds for its key, it is not equal.
     Refused,
 }
@@ -75,12 +80,8 @@ where
         let (read, scanned) = tokio::join!(ours.next(our.is_due(&their)), theirs.next(their.is_due(&our)));
         our.note(read?, ours.batch.rows.len() + ours.batch.refused.len());
         their.note(scanned?, theirs.batch.len());
-        canonical.each(&ours.batch.rows, |key, row| {
-            take(Side::Source, key, Content::Row(row));
-        })?;
-        canonical.each(&theirs.batch, |key, row| {
-            take(Side::Target, key, Content::Row(row));
-        })?;
+        canonical.each(&ours.batch.rows, |key, row| take(Side::Source, key, row))?;
+        canonical.each(&theirs.batch, |key, row| take(Side::Target, key, row))?;
         for row in &ours.batch.refused {
             refusals.note(plan, row);
             canonical.refused(row, |key| take(Side::Source, key, Content::Refused))?;
@@ -88,6 +89,7 @@ where
         counters.read(our.rows, their.rows);
     }
     source.keep(opened);
+    counters.end_reading();
     Ok(refusals)
 }
 
@@ -177,14 +179,15 @@ impl CanonicalRows {
         }
     }
 
-    fn each(&mut self, rows: &RowBatch, mut take: impl FnMut(&[u8], &[u8])) -> Result<(), Failure> {
+    fn each(&mut self, rows: &RowBatch, mut take: impl FnMut(&[u8], Content<'_>)) -> Result<(), Failure> {
         for payload in rows.payloads() {
             self.row.clear();
             self.key.clear();
             let read = self.canonicalizer.row(payload, &mut self.row);
             read.and_then(|()| self.canonicalizer.key(&self.row, &mut self.key))
                 .map_err(|cause| self.unreadable(cause))?;
-            take(&self.key, &self.row);
+            let (canonical, spelled) = (&self.row, payload);
+            take(&self.key, Content::Row { canonical, spelled });
         }
         Ok(())
     }

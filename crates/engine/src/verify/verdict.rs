@@ -56,6 +56,31 @@ impl Tally {
     }
 }
 
+/// A row of the target that the source's witness contradicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContradictedKey {
+    /// The key, as JSON list of its converted values.
+    pub key: String,
+    /// The target's names of the columns that the source prints otherwise; empty if the source has no such row.
+    pub columns: Vec<String>,
+}
+
+/// What the servers themselves say of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Testimony {
+    /// Rows by the source's own count.
+    pub rows_source: u64,
+    /// Rows by the target's own count.
+    pub rows_target: u64,
+    /// Rows of the target that were looked up at the source.
+    pub rows_asked: u64,
+    /// Columns of the source that the target does not have, by the catalogs of both.
+    pub columns_missing: Vec<String>,
+    /// Of the rows that were looked up, those that the source prints otherwise. Those that are named as differences or as refused
+    /// already are not repeated.
+    pub contradicted: Vec<ContradictedKey>,
+}
+
 /// The result for one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableVerdict {
@@ -80,12 +105,26 @@ pub struct TableVerdict {
     pub refused: u64,
     /// At most 100 of them.
     pub refused_rows: Vec<NamedRefusal>,
+    /// What the witnesses say.
+    pub testimony: Testimony,
 }
 
 impl TableVerdict {
-    /// Whether both sides hold the same rows.
+    /// Whether both sides hold the same rows, by what was read and by what their servers say.
     pub fn is_equal(&self) -> bool {
-        self.missing == 0 && self.extra == 0 && self.different == 0 && self.refused == 0
+        self.missing == 0
+            && self.extra == 0
+            && self.different == 0
+            && self.refused == 0
+            && self.is_witnessed()
+    }
+
+    /// Whether the servers say nothing else than what was read.
+    pub fn is_witnessed(&self) -> bool {
+        let said = &self.testimony;
+        (said.rows_source, said.rows_target) == (self.rows_source, self.rows_target)
+            && said.columns_missing.is_empty()
+            && said.contradicted.is_empty()
     }
 
     pub(super) fn add(&mut self, tally: Tally) {

@@ -179,6 +179,11 @@ fn wrong_sources_do_not_conform() {
         SourceFault::DecoderNeedsPast,
         SourceFault::MovedIsKept,
         SourceFault::TruncatePassedOver,
+        SourceFault::RowsCut,
+        SourceFault::Misread,
+        SourceFault::WitnessCountsOff,
+        SourceFault::WitnessIsBlind,
+        SourceFault::WitnessIsBehind,
     ];
     let faults = faults.map(Mutant::Source);
     for mutant in faults

@@ -24,6 +24,7 @@ mod source;
 mod stream;
 mod target;
 mod verification;
+mod witness;
 mod world;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,9 @@ use crate::history::Row;
 use crate::source::{SimSource, catalog_now, encode, lost};
 use crate::world::{Mutant, Shared, SourceFault, World};
 
+/// Rows after which a faulty source ends every range.
+const ROWS_OF_A_CUT_RANGE: usize = 3;
+
 /// Holds the writers up until it is dropped.
 struct ReadLock {
     shared: Shared,
@@ -168,8 +171,13 @@ impl SimSession {
         let is_torn = world.has(SourceFault::SessionTorn) && at < world.committed;
         let state = world.history.state(at, u64::from(is_torn));
         let rows = state[plan.id.0 as usize].values();
+        let rows_max = if world.has(SourceFault::RowsCut) {
+            ROWS_OF_A_CUT_RANGE
+        } else {
+            usize::MAX
+        };
         let within = rows.filter(|row| !is_low(row[0]) && up_to.is_none_or(|up_to| row[0] <= up_to));
-        within.copied().collect()
+        within.copied().take(rows_max).collect()
     }
 }
 
@@ -250,9 +258,10 @@ impl SnapshotSession for SimSession {
             (world.part(rows_max, 1, 2), bytes_max)
         };
         while into.rows.len() + into.refused.len() < rows_max && into.rows.byte_len() < bytes_max {
-            let Some(row) = self.rest.pop() else {
+            let Some(mut row) = self.rest.pop() else {
                 return Ok(ReadStatus::End);
             };
+            row[2] += i64::from(world.has(SourceFault::Misread));
             convert(&plan, row, into);
             if world.has(SourceFault::RefusedPassedOver) {
                 into.refused.clear();

@@ -6,12 +6,12 @@ use spanferry_core::code;
 use spanferry_core::encode::Encoding;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_engine::verify::{Counters, NamedRefusal, TableVerdict, verify};
+use spanferry_engine::verify::{ContradictedKey, Counters, NamedRefusal, TableVerdict, verify};
 
 use crate::history::{AUTHOR, BEFORE, Change, History, ITEM, NOTE, Transaction, plans};
 use crate::source::SimSource;
 use crate::target::SimTarget;
-use crate::world::{Shared, World};
+use crate::world::{Mutant, Shared, SourceFault, World};
 use crate::{live, new_world};
 
 /// How often the oracle is compared with verify, so that some sessions are lost.
@@ -48,7 +48,7 @@ fn verified(shared: &Shared, plans: &[Arc<TablePlan>], applied: usize) -> Result
         .unwrap();
     let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
     let (applied, counters) = (shared.lock().position(applied), Counters::default());
-    runtime.block_on(verify(
+    let found = runtime.block_on(verify(
         &source,
         &source,
         &target,
@@ -56,7 +56,8 @@ fn verified(shared: &Shared, plans: &[Arc<TablePlan>], applied: usize) -> Result
         &applied,
         &counters,
         |_| {},
-    ))
+    ));
+    found.map(|found| found.tables)
 }
 
 fn insert(table: usize, row: [i64; 3]) -> Transaction {
@@ -101,6 +102,67 @@ fn verify_agrees_with_the_oracle() {
     let elsewhere = |applied: usize| verified(&shared, &plans(), applied).unwrap_err().code;
     assert_eq!(elsewhere(BEFORE - 1), code::SOURCE_AHEAD);
     assert_eq!(elsewhere(BEFORE + 1), code::HISTORY_CHANGED);
+}
+
+/// A world whose load and verify read the source in the same wrong way, and how verify judges it.
+fn judged_under(fault: SourceFault) -> Vec<TableVerdict> {
+    let shared = new_world(3, Some(Mutant::Source(fault)));
+    {
+        let mut world = shared.lock();
+        world.history.transactions.truncate(BEFORE);
+        world.history.states.truncate(BEFORE + 1);
+        world.fails_over = false;
+        for step in 0..10 {
+            world.history.push(insert(NOTE, [100 + step, 0, step]));
+        }
+        world.committed = world.history.transactions.len();
+        world.received = world.committed;
+    }
+    let Some(Ok(Some(_))) = live(&shared, None) else {
+        panic!("the run ends")
+    };
+    let applied = shared.lock().committed;
+    verified(&shared, &[Arc::clone(&plans()[NOTE])], applied).unwrap()
+}
+
+/// Issue 7, points 1 and 7: what the load and verify have in common cannot hide from the witness.
+#[test]
+fn a_fault_on_both_sides_is_seen_by_the_witness_alone() {
+    let agree = |verdict: &TableVerdict| {
+        (verdict.missing, verdict.extra, verdict.different, verdict.refused) == (0, 0, 0, 0)
+            && verdict.rows_source == verdict.rows_target
+    };
+    let cut = &judged_under(SourceFault::RowsCut)[0];
+    assert!(agree(cut) && !cut.is_equal(), "{cut:?}");
+    assert!(cut.testimony.rows_source > cut.rows_source, "{cut:?}");
+    assert_eq!(cut.testimony.contradicted, []);
+
+    let misread = &judged_under(SourceFault::Misread)[0];
+    assert!(agree(misread) && !misread.is_equal(), "{misread:?}");
+    let said = &misread.testimony;
+    assert_eq!(said.rows_asked, misread.rows_source);
+    assert_eq!(said.contradicted.len() as u64, misread.rows_source);
+    let named = ContradictedKey {
+        key: "[\"105\"]".into(),
+        columns: vec!["plain".into()],
+    };
+    assert!(said.contradicted.contains(&named), "{said:?}");
+
+    let off = &judged_under(SourceFault::WitnessCountsOff)[0];
+    assert!(agree(off) && !off.is_equal(), "{off:?}");
+}
+
+/// A column that the target lacks is seen though no plan knows of it.
+#[test]
+fn a_column_that_was_lost_is_seen_by_the_catalogs() {
+    let shared = migrated(|_| {});
+    shared.lock().administration.hidden_at_target = Some(("note", "plain"));
+    let verdicts = verified(&shared, &plans(), BEFORE).unwrap();
+    for verdict in &verdicts {
+        let missing = &verdict.testimony.columns_missing;
+        assert_eq!(verdict.is_equal(), verdict.name != "note", "{verdict:?}");
+        assert_eq!(!missing.is_empty(), verdict.name == "note", "{missing:?}");
+    }
 }
 
 /// Issue 7, point 21: other tables may change before, while and after the compared ones are read, and the stream may break.

@@ -78,6 +78,16 @@ pub(crate) enum SourceFault {
     MovedIsKept,
     /// A statement that empties a table is passed over.
     TruncatePassedOver,
+    /// A range ends after a few rows, as if the server had a limit of its own.
+    RowsCut,
+    /// The last column is read as another value.
+    Misread,
+    /// The witness counts one row more than there is.
+    WitnessCountsOff,
+    /// The witness says nothing against any row.
+    WitnessIsBlind,
+    /// The witness's position lacks the last transaction that it may have seen.
+    WitnessIsBehind,
 }
 
 /// What an administrator has done to the source. Nothing of it happens in a run of the engine.
@@ -95,6 +105,8 @@ pub(crate) struct Administration {
     pub(crate) purged: usize,
     /// Read locks that are held.
     pub(crate) locks: u64,
+    /// A column of a table that the target's catalog lacks.
+    pub(crate) hidden_at_target: Option<(&'static str, &'static str)>,
 }
 
 pub(crate) struct World {

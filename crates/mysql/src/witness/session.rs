@@ -44,7 +44,6 @@ impl WitnessSource for MysqlSource {
         let opened = async {
             let mut control = self.connect().await?;
             let mut connection = self.connect().await?;
-            show_generated_keys(&mut connection).await?;
             let server = identity::of_server(&mut control).await?;
             if identity::of_server(&mut connection).await? != server {
                 return Ok(None);
@@ -63,19 +62,6 @@ impl WitnessSource for MysqlSource {
             connection,
             seat,
         })
-    }
-}
-
-/// Keys that MySQL makes by itself are columns like others.
-async fn show_generated_keys(connection: &mut Connection) -> Result<(), MysqlError> {
-    const UNKNOWN_VARIABLE: u16 = 1193;
-    if connection.server().is_mariadb() {
-        return Ok(());
-    }
-    let shown = "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
-    match connection.execute(shown).await {
-        Err(error) if error.server_code() == Some(UNKNOWN_VARIABLE) => Ok(()),
-        result => result,
     }
 }
 

@@ -1,4 +1,5 @@
-//! What every source must do (`core/src/source.rs`): the traits of schema, snapshots and changes, each in a file of its own.
+//! What every source must do (`core/src/source.rs`, `core/src/witness.rs`): the traits of schema, snapshots, changes and witnesses,
+//! each in a file of its own.
 //!
 //! Included by `#[path]` in the tests of each implementation, the engine's simulated one among them: that one may depend
 //! on no connector, so the suite depends on `core` and `tokio` alone, and on the test kit's generator as `crate::random`.
@@ -10,6 +11,7 @@ mod model;
 mod reading;
 mod schema;
 pub mod snapshot;
+mod witness;
 
 pub use model::Row;
 
@@ -21,6 +23,7 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::{ChangeSource, HandOff, SchemaSource, SnapshotSource};
 use spanferry_core::target_schema::Dialect;
+use spanferry_core::witness::WitnessSource;
 
 use crate::random::seed;
 
@@ -73,8 +76,8 @@ pub enum Statement {
 
 /// A database of the kind under test, with the means to be its application and its administrator.
 pub trait Subject {
-    /// The implementation of the three traits.
-    type Source: SchemaSource + SnapshotSource + ChangeSource;
+    /// The implementation of the four traits.
+    type Source: SchemaSource + SnapshotSource + ChangeSource + WitnessSource;
     /// An application's session.
     type Writer: Writer;
 
@@ -125,6 +128,7 @@ pub async fn check_all<S: Subject>(subject: &S) {
     Box::pin(reading::check(subject)).await;
     Box::pin(change::check(subject)).await;
     Box::pin(decoder::check(subject)).await;
+    Box::pin(witness::check(subject)).await;
     Box::pin(hand_over::check(subject, seed(1))).await;
     // Last: what is forgotten never comes back.
     Box::pin(change::check_purged(subject)).await;

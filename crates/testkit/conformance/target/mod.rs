@@ -7,12 +7,14 @@ mod bench;
 mod commit;
 mod control;
 mod scan;
+mod witness;
 
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::target::Target;
 use spanferry_core::target_schema::Dialect;
+use spanferry_core::witness::TargetWitness;
 
 /// A row of a subject's tables: the key, a value that the unique index is on, and a plain one.
 type Row = [i64; 3];
@@ -20,7 +22,7 @@ type Row = [i64; 3];
 /// An empty database of the kind under test.
 pub trait Subject {
     /// The implementation.
-    type Target: Target;
+    type Target: Target + TargetWitness;
     /// Another process's connection to the same database.
     fn connect(&self) -> Self::Target;
     /// Its dialect.
@@ -45,6 +47,7 @@ pub async fn check_all<S: Subject>(subject: &S) {
     commit::check_race(subject).await;
     commit::check_too_large(subject).await;
     scan::check_scan(subject).await;
+    witness::check(subject).await;
     if let Some(texts) = subject.texts() {
         scan::check_texts(subject, &texts).await;
     }

@@ -1,0 +1,224 @@
+//! A table's verdict in lines for a person.
+
+use spanferry_engine::verify::{Kind, TableVerdict};
+
+use crate::render;
+
+/// Keys printed for a person; JSON has up to 1,000.
+const KEYS_SHOWN_MAX: usize = 20;
+
+/// A table's verdict: what was counted, and what differs.
+pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
+    let state = if verdict.is_equal() { "equal" } else { "DIFFERENT" };
+    let mut first = format!(
+        "  {:<32} {state}: {} rows at the source, {} at the target",
+        verdict.name,
+        render::count(verdict.rows_source),
+        render::count(verdict.rows_target)
+    );
+    if !verdict.is_equal() {
+        first += &format!(
+            "; {}{} missing, {} extra, {} different",
+            if verdict.at_least { "at least " } else { "" },
+            render::count(verdict.missing),
+            render::count(verdict.extra),
+            render::count(verdict.different)
+        );
+    }
+    if verdict.refused > 0 {
+        first += &format!(
+            "; {} without an exact form at the target",
+            render::counted(usize::try_from(verdict.refused).unwrap_or(usize::MAX), "row")
+        );
+    }
+    let mut lines = vec![first];
+    for key in verdict.keys.iter().take(KEYS_SHOWN_MAX) {
+        let columns = match key.kind {
+            Kind::Different if !key.columns.is_empty() => format!(" in {}", key.columns.join(", ")),
+            Kind::Different | Kind::Missing | Kind::Extra => String::new(),
+        };
+        lines.push(format!("    {} {}{columns}", key.kind.word(), key.key));
+    }
+    let counted = verdict.missing + verdict.extra + verdict.different;
+    let shown = verdict.keys.len().min(KEYS_SHOWN_MAX) as u64;
+    if counted > shown {
+        lines.push(format!("    and {} more", render::count(counted - shown)));
+    }
+    lines.extend(refused_lines(verdict));
+    lines.extend(testimony_lines(verdict));
+    lines
+}
+
+/// What the servers themselves say against what was read.
+fn testimony_lines(verdict: &TableVerdict) -> Vec<String> {
+    let said = &verdict.testimony;
+    let mut lines = Vec::new();
+    for (end, counted, read) in [
+        ("source", said.rows_source, verdict.rows_source),
+        ("target", said.rows_target, verdict.rows_target),
+    ] {
+        if counted != read {
+            lines.push(format!(
+                "    witness: the {end} itself counts {} rows, {} were read from it",
+                render::count(counted),
+                render::count(read)
+            ));
+        }
+    }
+    let columns = said.columns_missing.iter();
+    lines.extend(
+        columns.map(|column| format!("    witness: column {column} of the source is not at the target")),
+    );
+    let rows = said.contradicted.iter().take(KEYS_SHOWN_MAX);
+    lines.extend(rows.map(|row| {
+        if row.columns.is_empty() {
+            format!("    witness: the source has no row {}", row.key)
+        } else {
+            let columns = row.columns.join(", ");
+            format!(
+                "    witness: the source prints {} otherwise in {columns}",
+                row.key
+            )
+        }
+    }));
+    let more = said.contradicted.len().saturating_sub(KEYS_SHOWN_MAX) as u64;
+    if more > 0 {
+        lines.push(format!("    witness: and {} more rows", render::count(more)));
+    }
+    lines
+}
+
+/// The rows without an exact form.
+fn refused_lines(verdict: &TableVerdict) -> Vec<String> {
+    let shown = verdict.refused_rows.iter().take(KEYS_SHOWN_MAX);
+    let mut lines: Vec<String> = shown
+        .map(|row| format!("    no exact form {} in {}: {}", row.key, row.column, row.reason))
+        .collect();
+    let more = verdict.refused.saturating_sub(lines.len() as u64);
+    if more > 0 {
+        lines.push(format!(
+            "    and {} more without an exact form",
+            render::count(more)
+        ));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spanferry_engine::verify::{ContradictedKey, DifferentKey, NamedRefusal, Testimony};
+
+    /// Servers that count what was read.
+    fn witnessed(rows_source: u64, rows_target: u64) -> Testimony {
+        Testimony {
+            rows_source,
+            rows_target,
+            ..Testimony::default()
+        }
+    }
+
+    #[test]
+    fn what_the_servers_say_is_told() {
+        let verdict = TableVerdict {
+            name: "t".to_owned(),
+            rows_source: 1_000,
+            rows_target: 1_000,
+            testimony: Testimony {
+                rows_source: 5_000,
+                rows_target: 1_001,
+                rows_asked: 3,
+                columns_missing: vec!["extra".to_owned()],
+                contradicted: vec![
+                    ContradictedKey {
+                        key: "[\"7\"]".to_owned(),
+                        columns: vec!["a".to_owned(), "b".to_owned()],
+                    },
+                    ContradictedKey {
+                        key: "[\"8\"]".to_owned(),
+                        columns: Vec::new(),
+                    },
+                ],
+            },
+            ..TableVerdict::default()
+        };
+        assert_eq!(
+            lines(&verdict),
+            [
+                "  t                                DIFFERENT: 1,000 rows at the source, 1,000 at the target; \
+                 0 missing, 0 extra, 0 different",
+                "    witness: the source itself counts 5,000 rows, 1,000 were read from it",
+                "    witness: the target itself counts 1,001 rows, 1,000 were read from it",
+                "    witness: column extra of the source is not at the target",
+                "    witness: the source prints [\"7\"] otherwise in a, b",
+                "    witness: the source has no row [\"8\"]",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_difference_names_rows_and_columns() {
+        let key = |kind, key: &str, columns: &[&str]| DifferentKey {
+            kind,
+            key: key.to_owned(),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let mut verdict = TableVerdict {
+            name: "orders".to_owned(),
+            rows_source: 1_500,
+            rows_target: 1_499,
+            missing: 2,
+            extra: 1,
+            different: 2_000,
+            at_least: false,
+            keys: vec![
+                key(Kind::Missing, "[\"7\"]", &[]),
+                key(Kind::Different, "[\"8\"]", &["state", "total"]),
+            ],
+            testimony: witnessed(1_500, 1_499),
+            ..TableVerdict::default()
+        };
+        assert_eq!(
+            lines(&verdict),
+            [
+                "  orders                           DIFFERENT: 1,500 rows at the source, 1,499 at the target; \
+                 2 missing, 1 extra, 2,000 different",
+                "    missing [\"7\"]",
+                "    different [\"8\"] in state, total",
+                "    and 2,001 more",
+            ]
+        );
+        verdict.at_least = true;
+        assert!(lines(&verdict)[0].ends_with("; at least 2 missing, 1 extra, 2,000 different"));
+        let refused = TableVerdict {
+            name: "t".to_owned(),
+            rows_source: 3,
+            rows_target: 2,
+            refused: 2,
+            testimony: witnessed(3, 2),
+            refused_rows: vec![NamedRefusal {
+                key: "[\"7\"]".to_owned(),
+                column: "d".to_owned(),
+                reason: "a zero or partial date".to_owned(),
+            }],
+            ..TableVerdict::default()
+        };
+        assert_eq!(
+            lines(&refused),
+            [
+                "  t                                DIFFERENT: 3 rows at the source, 2 at the target; \
+                 0 missing, 0 extra, 0 different; 2 rows without an exact form at the target",
+                "    no exact form [\"7\"] in d: a zero or partial date",
+                "    and 1 more without an exact form",
+            ]
+        );
+        let equal = TableVerdict {
+            name: "t".to_owned(),
+            ..TableVerdict::default()
+        };
+        assert_eq!(
+            lines(&equal),
+            ["  t                                equal: 0 rows at the source, 0 at the target"]
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! What the servers themselves say: asked beside the reading, and held against it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use spanferry_core::canonical::{Canonicalizer, render};
+use spanferry_core::failure::Failure;
+use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
+use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource};
+
+use super::counters::Counters;
+use super::verdict::{ContradictedKey, TableVerdict};
+
+/// Both servers' witnesses. The source's is opened when it is needed, and again when it was lost.
+pub(super) struct Witnesses<'a, S: WitnessSource, T> {
+    source: &'a S,
+    target: &'a T,
+    kept: Option<S::Witness>,
+    columns_source: TableColumns,
+    columns_target: TableColumns,
+}
+
+impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
+    pub(super) fn new(source: &'a S, target: &'a T) -> Witnesses<'a, S, T> {
+        Witnesses {
+            source,
+            target,
+            kept: None,
+            columns_source: TableColumns::new(),
+            columns_target: TableColumns::new(),
+        }
+    }
+
+    /// A witness that has ended all that it was asked; one that failed is dropped by its borrower.
+    async fn take(&mut self) -> Result<S::Witness, Failure> {
+        match self.kept.take() {
+            Some(witness) => Ok(witness),
+            None => self.source.witness().await,
+        }
+    }
+
+    /// Reads both catalogs. A position that contains what the source's showed.
+    pub(super) async fn read_catalogs(&mut self) -> Result<Position, Failure> {
+        let mut witness = self.take().await?;
+        self.columns_source = witness.columns().await?;
+        self.columns_target = self.target.columns().await?;
+        let seen = witness.position().await?;
+        self.kept = Some(witness);
+        Ok(seen)
+    }
+
+    /// The tables in the source's own catalog.
+    pub(super) fn source_tables(&self) -> impl Iterator<Item = &String> {
+        self.columns_source.keys()
+    }
+
+    /// Columns that a table has at the source and not at the target. A table that one of the catalogs lacks has none of its columns.
+    pub(super) fn columns_missing(&self, plan: &TablePlan) -> Vec<String> {
+        let none = BTreeSet::new();
+        let own = self.columns_source.get(&plan.name().table).unwrap_or(&none);
+        let theirs = self.columns_target.get(&plan.target.name).unwrap_or(&none);
+        let planned = plan
+            .columns
+            .iter()
+            .map(|column| &plan.source.columns[column.source_index].name);
+        let carried: BTreeSet<&String> = planned
+            .zip(&plan.target.columns)
+            .filter(|(name, column)| own.contains(*name) && theirs.contains(&column.name))
+            .map(|(name, _)| name)
+            .collect();
+        own.iter()
+            .filter(|name| !carried.contains(name))
+            .cloned()
+            .collect()
+    }
+
+    /// Rows by the source's own count.
+    pub(super) async fn count(&mut self, plan: &Arc<TablePlan>) -> Result<u64, Failure> {
+        let mut witness = self.take().await?;
+        let count = witness.count(plan).await?;
+        self.kept = Some(witness);
+        Ok(count)
+    }
+
+    /// Looks rows of the target up at the source. What it said against them, and a position that contains what it saw.
+    pub(super) async fn compare(
+        &mut self,
+        plan: &Arc<TablePlan>,
+        rows: &[Vec<u8>],
+        counters: &Counters,
+    ) -> Result<(Vec<Contradiction>, Position), Failure> {
+        let mut witness = self.take().await?;
+        counters.ask(rows.len());
+        let said = witness.compare(plan, rows).await?;
+        let seen = witness.position().await?;
+        self.kept = Some(witness);
+        Ok((said, seen))
+    }
+}
+
+/// Contradicted rows by their keys, without those that the verdict names already.
+pub(super) fn contradicted(
+    plan: &TablePlan,
+    rows: &[Vec<u8>],
+    said: &[Contradiction],
+    verdict: &TableVerdict,
+) -> Vec<ContradictedKey> {
+    let different = verdict.keys.iter().map(|named| &named.key);
+    let known: BTreeSet<&String> = different
+        .chain(verdict.refused_rows.iter().map(|named| &named.key))
+        .collect();
+    said.iter()
+        .map(|said| ContradictedKey {
+            key: readable_key(plan, &rows[said.row]),
+            columns: said
+                .columns
+                .iter()
+                .map(|column| plan.target.columns[*column].name.clone())
+                .collect(),
+        })
+        .filter(|contradicted| !known.contains(&contradicted.key))
+        .collect()
+}
+
+/// The key of a row for people; nothing of it decides.
+fn readable_key(plan: &TablePlan, row: &[u8]) -> String {
+    let canonicalizer = Canonicalizer::new(plan);
+    let (mut canonical, mut key) = (Vec::new(), Vec::new());
+    let read = canonicalizer
+        .row(row, &mut canonical)
+        .and_then(|()| canonicalizer.key(&canonical, &mut key));
+    read.map_or_else(
+        |_| "a row that cannot be read".to_owned(),
+        |()| render(plan, &key),
+    )
+}

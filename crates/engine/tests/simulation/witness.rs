@@ -1,0 +1,128 @@
+//! What source and target say of themselves: the world's own state, past snapshots and scans.
+
+use std::sync::Arc;
+
+use spanferry_core::code;
+use spanferry_core::failure::Failure;
+use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Position;
+use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource};
+
+use crate::history::{Row, plans};
+use crate::source::{SimSource, catalog_now, lost};
+use crate::target::SimTarget;
+use crate::world::{Shared, SourceFault, World};
+
+pub(crate) struct SimWitness {
+    shared: Shared,
+    /// What it is a connection to.
+    line: (Option<usize>, u64),
+}
+
+impl SimWitness {
+    /// Time passes; the witness may be lost.
+    async fn step(&self) -> Result<(), Failure> {
+        self.shared.step().await;
+        let mut world = self.shared.lock();
+        if world.line() != self.line || world.fails(4) {
+            world.count("witness lost");
+            return Err(lost(code::SNAPSHOT_LOST));
+        }
+        Ok(())
+    }
+}
+
+impl WitnessSource for SimSource {
+    type Witness = SimWitness;
+
+    async fn witness(&self) -> Result<SimWitness, Failure> {
+        Ok(SimWitness {
+            shared: self.0.clone(),
+            line: self.0.lock().line(),
+        })
+    }
+}
+
+/// The row that a payload spells, unless one of its cells is none of the source's.
+fn row_of(payload: &[u8]) -> Option<Row> {
+    let cells = WireReader::new(payload).map(|cell| match cell {
+        Ok(WireValue::String(text)) => std::str::from_utf8(text).ok()?.parse().ok(),
+        _ => None,
+    });
+    let cells: Option<Vec<i64>> = cells.collect();
+    cells?.try_into().ok()
+}
+
+/// What the source says against a row.
+fn judge(world: &World, plan: &TablePlan, payload: &[u8]) -> Option<Vec<usize>> {
+    let state = world.history.state(world.committed, 0);
+    let row = row_of(payload);
+    let own = row.and_then(|row| state[plan.id.0 as usize].get(&row[0]).copied());
+    let (Some(row), Some(own)) = (row, own) else {
+        return Some(Vec::new());
+    };
+    let columns: Vec<usize> = (0..row.len())
+        .filter(|column| row[*column] != own[*column])
+        .collect();
+    (!columns.is_empty()).then_some(columns)
+}
+
+impl SourceWitness for SimWitness {
+    async fn columns(&mut self) -> Result<TableColumns, Failure> {
+        self.step().await?;
+        let tables = catalog_now(&self.shared.lock()).tables.into_iter();
+        Ok(tables
+            .map(|table| {
+                let columns = table.columns.into_iter();
+                (table.name.table, columns.map(|column| column.name).collect())
+            })
+            .collect())
+    }
+
+    async fn count(&mut self, table: &Arc<TablePlan>) -> Result<u64, Failure> {
+        self.step().await?;
+        let world = self.shared.lock();
+        let state = world.history.state(world.committed, 0);
+        let off = u64::from(world.has(SourceFault::WitnessCountsOff));
+        Ok(state[table.id.0 as usize].len() as u64 + off)
+    }
+
+    async fn compare(
+        &mut self,
+        table: &Arc<TablePlan>,
+        rows: &[Vec<u8>],
+    ) -> Result<Vec<Contradiction>, Failure> {
+        self.step().await?;
+        let world = self.shared.lock();
+        let is_blind = world.has(SourceFault::WitnessIsBlind);
+        let said = rows.iter().enumerate().filter_map(|(row, payload)| {
+            let columns = judge(&world, table, payload).filter(|_| !is_blind)?;
+            Some(Contradiction { row, columns })
+        });
+        Ok(said.collect())
+    }
+
+    async fn position(&mut self) -> Result<Position, Failure> {
+        self.step().await?;
+        let world = self.shared.lock();
+        let behind = usize::from(world.has(SourceFault::WitnessIsBehind));
+        Ok(world.position(world.committed.saturating_sub(behind)))
+    }
+}
+
+impl TargetWitness for SimTarget {
+    async fn columns(&self) -> Result<TableColumns, Failure> {
+        let hidden = self.0.lock().administration.hidden_at_target;
+        let tables = plans().into_iter().map(|plan| {
+            let columns = plan.target.columns.iter().map(|column| column.name.clone());
+            let shown = columns.filter(|name| hidden != Some((plan.target.name.as_str(), name.as_str())));
+            (plan.target.name.clone(), shown.collect())
+        });
+        Ok(tables.collect())
+    }
+
+    async fn count(&self, table: &Arc<TablePlan>) -> Result<u64, Failure> {
+        Ok(self.0.lock().target.rows[table.id.0 as usize].len() as u64)
+    }
+}
