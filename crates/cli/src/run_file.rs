@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_core::schema::NameCase;
 use spanferry_private_dir::PrivateDir;
 
 use crate::settings::{Agreement, Settings};
@@ -92,7 +93,13 @@ impl RunFile {
     pub(crate) fn expect_same(&self, given: &Settings, agreement: Agreement) -> Result<(), Failure> {
         self.expect_target(given)?;
         let source = source_name_of(&self.source);
-        let is_other = given.source.is_some() && Some(source_name(given)?) != source;
+        // Whether letter case counts in the schema's name is known once the source is reached: the target's own record of the
+        // schema is compared then.
+        let is_other = match (&given.source, &source) {
+            (None, _) => false,
+            (Some(_), Some(known)) => !NameCase::Insensitive.same(&source_name(given)?, known),
+            (Some(_), None) => true,
+        };
         if is_other && agreement != Agreement::Target {
             return Err(differs(
                 given,

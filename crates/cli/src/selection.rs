@@ -3,25 +3,26 @@
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::{Catalog, NameCase};
 
 use crate::nearest::nearest;
 use crate::settings::Settings;
 
 impl Settings {
-    /// Whether a table of the source is selected.
-    pub(crate) fn selects(&self, table: &str) -> bool {
-        let matches = |globs: &[String]| globs.iter().any(|glob| glob_matches(glob, table));
+    /// Whether a table is selected at a source that compares names in this way.
+    pub(crate) fn selects(&self, table: &str, names: NameCase) -> bool {
+        let matches = |globs: &[String]| globs.iter().any(|glob| glob_matches(glob, table, names));
         (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude)
     }
 
     /// The globs that match no table of the source: a table may be mistyped and so be carried, or not carried, unnoticed.
-    pub(crate) fn globs_without_table(&self, tables: &[&str]) -> Vec<Finding> {
+    pub(crate) fn globs_without_table(&self, tables: &[&str], names: NameCase) -> Vec<Finding> {
         let options = [("--include", &self.include), ("--exclude", &self.exclude)];
         let globs = options
             .iter()
             .flat_map(|(option, globs)| globs.iter().map(move |glob| (option, glob)));
         globs
-            .filter(|(_, glob)| !tables.iter().any(|table| glob_matches(glob, table)))
+            .filter(|(_, glob)| !tables.iter().any(|table| glob_matches(glob, table, names)))
             .map(|(option, glob)| without_table(option, glob, tables))
             .collect()
     }
@@ -40,13 +41,14 @@ fn without_table(option: &str, glob: &str, tables: &[&str]) -> Finding {
     Finding::new(code::SELECTION_UNMATCHED, severity, Subject::whole(), text)
 }
 
-/// The failure of a selection that leaves no table of `schema`.
-pub(crate) fn nothing_selected(settings: &Settings, schema: &str, tables: &[&str]) -> Failure {
+/// The failure of a selection that leaves no table of the schema, which has these.
+pub(crate) fn nothing_selected(settings: &Settings, catalog: &Catalog, tables: &[&str]) -> Failure {
+    let schema = &catalog.schema;
     let failed = |text: &str| Failure::new(code::SOURCE_SCHEMA, Class::StopMigration, schema, text);
     if tables.is_empty() {
         return failed("it has no table that this account may see");
     }
-    let unmatched = settings.globs_without_table(tables);
+    let unmatched = settings.globs_without_table(tables, catalog.names);
     let told: Vec<&str> = unmatched.iter().map(|finding| finding.text.as_str()).collect();
     failed("no table of the schema is selected").hint(if told.is_empty() {
         "`--exclude` takes away all that is there or that `--include` selects.".to_owned()
@@ -55,9 +57,10 @@ pub(crate) fn nothing_selected(settings: &Settings, schema: &str, tables: &[&str
     })
 }
 
-/// `*` stands for any run of characters, `?` for one; letters match in their own case only.
-fn glob_matches(glob: &str, name: &str) -> bool {
-    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
+/// `*` stands for any run of characters, `?` for one; letter case counts as it does at the source.
+fn glob_matches(glob: &str, name: &str, names: NameCase) -> bool {
+    let characters = |text: &str| -> Vec<char> { names.normalise(text).chars().collect() };
+    let (glob, name) = (characters(glob), characters(name));
     let (mut at, mut from, mut star) = (0, 0, None);
     while from < name.len() {
         if at < glob.len() && glob[at] == '*' {
@@ -83,7 +86,12 @@ mod tests {
 
     #[test]
     fn globs_match_whole_names() {
-        let check = |glob, name, expected| assert_eq!(glob_matches(glob, name), expected, "{glob} {name}");
+        let check = |glob, name, expected| {
+            let found = glob_matches(glob, name, NameCase::Sensitive);
+            assert_eq!(found, expected, "{glob} {name}");
+        };
+        assert!(!glob_matches("Ord*", "orders", NameCase::Sensitive));
+        assert!(glob_matches("Ord*", "orders", NameCase::Insensitive));
         check("orders", "orders", true);
         check("orders", "orders_old", false);
         check("*_old", "orders_old", true);

@@ -10,7 +10,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::mapping::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::Catalog;
+use spanferry_core::schema::{Catalog, NameCase};
 use spanferry_core::source::{CheckRequest, SchemaSource};
 use spanferry_core::target::{ControlState, Target, TargetDescription};
 use spanferry_core::target_schema::Dialect;
@@ -43,6 +43,10 @@ pub(crate) struct Session {
 
 /// What is to be migrated, and everything that was found.
 pub(crate) struct Plan {
+    /// The migrated schema, as the source spells it.
+    pub(crate) schema: String,
+    /// How the source compares names.
+    pub(crate) names: NameCase,
     /// The names of all selected tables, also of those that cannot be carried.
     pub(crate) selected: Vec<String>,
     pub(crate) plans: Vec<Arc<TablePlan>>,
@@ -93,7 +97,7 @@ impl Session {
         let selected: Vec<_> = catalog
             .tables
             .iter()
-            .filter(|table| settings.selects(&table.name.table))
+            .filter(|table| settings.selects(&table.name.table, catalog.names))
             .cloned()
             .collect();
         let tables: Vec<&str> = catalog
@@ -102,8 +106,7 @@ impl Session {
             .map(|table| table.name.table.as_str())
             .collect();
         if selected.is_empty() {
-            let schema = &settings.need_source()?.schema;
-            return Err(nothing_selected(settings, schema, &tables));
+            return Err(nothing_selected(settings, &catalog, &tables));
         }
         self.progress.step("looking at the target");
         let found = self.describe().await?;
@@ -126,7 +129,7 @@ impl Session {
         let mut mapped = mapping::map(selected, &options);
         let mut findings = self.source.check(&request).await?;
         findings.append(&mut mapped.findings);
-        findings.extend(settings.globs_without_table(&tables));
+        findings.extend(settings.globs_without_table(&tables, catalog.names));
         findings.extend(other_objects(&catalog));
         findings.extend(log_space(settings, bytes_estimate));
         findings.extend(check_database(&DatabaseContent {
@@ -149,6 +152,8 @@ impl Session {
             findings.extend(check_empty(&plans, &description));
         }
         Ok(Plan {
+            schema: catalog.schema,
+            names: catalog.names,
             selected: selected_names,
             plans,
             description,
@@ -242,14 +247,14 @@ fn other_objects(catalog: &Catalog) -> Vec<Finding> {
 }
 
 /// The blocking findings that nobody accepted.
-pub(crate) fn blocking<'a>(findings: &'a [Finding], settings: &Settings) -> Vec<&'a Finding> {
+pub(crate) fn blocking<'a>(plan: &'a Plan, settings: &Settings) -> Vec<&'a Finding> {
     let accepted = |finding: &Finding| {
         settings
             .accept
             .iter()
-            .any(|acceptance| acceptance.covers(finding))
+            .any(|acceptance| acceptance.covers(finding, plan.names))
     };
-    findings
+    plan.findings
         .iter()
         .filter(|finding| finding.severity == Severity::Blocking && !accepted(finding))
         .collect()

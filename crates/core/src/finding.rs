@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::code::Code;
 use crate::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
+use crate::schema::NameCase;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,16 +129,14 @@ impl Acceptance {
         Some(Acceptance { code, table, part })
     }
 
-    /// Whether it covers a finding.
-    pub fn covers(&self, finding: &Finding) -> bool {
+    /// Whether it covers a finding about a source that compares names in this way.
+    pub fn covers(&self, finding: &Finding, names: NameCase) -> bool {
+        let is_for = |wanted: &Option<String>, found: &Option<String>, names: NameCase| {
+            let same = |wanted: &String| found.as_ref().is_some_and(|found| names.same(found, wanted));
+            wanted.as_ref().is_none_or(same)
+        };
         self.code == finding.code
-            && self
-                .table
-                .as_ref()
-                .is_none_or(|table| finding.subject.table.as_ref() == Some(table))
-            && self
-                .part
-                .as_ref()
-                .is_none_or(|part| finding.subject.part.as_ref() == Some(part))
+            && is_for(&self.table, &finding.subject.table, names)
+            && is_for(&self.part, &finding.subject.part, NameCase::Insensitive)
     }
 }

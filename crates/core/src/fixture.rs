@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::encode::{ColumnPlan, Encoding};
 use crate::plan::{GroupId, TableId, TablePlan};
 use crate::schema::{
-    ForeignKeyAction, IndexPart, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex, SourceTable,
-    SourceType,
+    ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
+    SourceTable, SourceType,
 };
 use crate::target_schema::TargetTable;
 
@@ -47,6 +47,7 @@ pub fn table(name: &str, mut columns: Vec<SourceColumn>) -> SourceTable {
     });
     SourceTable {
         name: qualified(name),
+        names: NameCase::Sensitive,
         engine: "InnoDB".to_owned(),
         system_versioned: false,
         columns,

@@ -1,5 +1,6 @@
 //! The source's schema as read from its catalog, in terms that every MySQL-family server shares.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::charset::Charset;
@@ -51,9 +52,52 @@ fn unescaped(text: &str) -> Option<String> {
     is_escaped.then(|| text.replace("%2E", ".").replace("%25", "%"))
 }
 
+/// How a source compares names of schemas and tables: the one rule for every comparison with a name that was not taken from its
+/// catalog, such as one that a person typed or a statement holds.
+///
+/// `lower_case_table_names` of MySQL-family servers. Names of columns, indexes and constraints are compared without regard to letter
+/// case on all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameCase {
+    /// As written: `Orders` and `orders` are two tables.
+    #[default]
+    Sensitive,
+    /// Letter case does not count; the catalog spells names in lower case.
+    Insensitive,
+}
+
+impl NameCase {
+    /// Whether both are names of the same schema or table.
+    pub fn same(self, left: &str, right: &str) -> bool {
+        left == right || self.normalise(left) == self.normalise(right)
+    }
+
+    /// The name as the source's catalog spells it.
+    pub fn normalise(self, name: &str) -> Cow<'_, str> {
+        match self {
+            NameCase::Sensitive => Cow::Borrowed(name),
+            NameCase::Insensitive => Cow::Owned(name.chars().map(lower_case).collect()),
+        }
+    }
+}
+
+/// One character for one, as the servers do it: they have no letter whose lower case depends on its place.
+fn lower_case(character: char) -> char {
+    let mut lower = character.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(one), None) => one,
+        // A capital I with a dot, which alone of all becomes two characters.
+        (first, _) => first.unwrap_or(character),
+    }
+}
+
 /// Everything read from the source's catalog in one go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Catalog {
+    /// The migrated schema, as the server spells it.
+    pub schema: String,
+    /// How the server compares names.
+    pub names: NameCase,
     /// Base tables of the migrated schema, by name.
     pub tables: Vec<SourceTable>,
     /// Objects that are listed as findings but not carried: views, routines, events, sequences, with their kind.
@@ -72,8 +116,10 @@ pub struct OtherObject {
 /// One base table of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceTable {
-    /// Schema and name.
+    /// Schema and name, as the server spells them.
     pub name: QualifiedName,
+    /// How the server compares names.
+    pub names: NameCase,
     /// Storage engine, as the server names it.
     pub engine: String,
     /// MariaDB `WITH SYSTEM VERSIONING`.
@@ -321,6 +367,28 @@ impl SourceTable {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn letter_case_counts_as_the_server_counts_it() {
+        let check = |left: &str, right: &str, insensitive: bool| {
+            assert!(!NameCase::Sensitive.same(left, right), "{left} {right}");
+            assert_eq!(
+                NameCase::Insensitive.same(left, right),
+                insensitive,
+                "{left} {right}"
+            );
+        };
+        check("Shop2", "shop2", true);
+        check("ÄÖÜ", "äöü", true);
+        check("ΣΑΣ", "σας", false);
+        check("ΣΑΣ", "σασ", true);
+        check("İ", "i", true);
+        check("straße", "STRASSE", false);
+        check("a", "b", false);
+        assert!(NameCase::Sensitive.same("A", "A"));
+        assert_eq!(NameCase::Sensitive.normalise("Shop2"), "Shop2");
+        assert_eq!(NameCase::Insensitive.normalise("Shop2"), "shop2");
+    }
 
     #[test]
     fn names_have_one_text() {

@@ -44,7 +44,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         object["reached"] = probes.iter().map(Probe::to_json).collect();
         render::say_json(&object);
     }
-    Ok(if blocking(&plan.findings, settings).is_empty() {
+    Ok(if blocking(&plan, settings).is_empty() {
         0
     } else {
         Exit::Refused.status()
@@ -75,13 +75,13 @@ pub(crate) fn to_json(plan: &Plan, settings: &Settings) -> Value {
         .iter()
         .map(|finding| json::finding(finding, &options))
         .collect();
-    let ok = blocking(&plan.findings, settings).is_empty();
+    let ok = blocking(plan, settings).is_empty();
     json!({"ok": ok, "tables": plan.selected, "findings": findings})
 }
 
 /// Prints all findings and a closing line, for a person.
 pub(crate) fn report(plan: &Plan, settings: &Settings) {
-    let stopping = blocking(&plan.findings, settings).len();
+    let stopping = blocking(plan, settings).len();
     let mut findings: Vec<_> = plan.findings.iter().collect();
     findings.sort_by_key(|finding| {
         (

@@ -20,7 +20,7 @@ pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Fa
     let plan = session.plan(settings).await?;
     report::findings(&plan, settings);
     let dialect = plan.description.dialect;
-    let blocks = blocking(&plan.findings, settings);
+    let blocks = blocking(&plan, settings);
     match settings.output {
         Output::Text => say_plan(&plan, dialect, settings),
         Output::Json => {

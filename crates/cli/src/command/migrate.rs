@@ -70,9 +70,9 @@ async fn migrate(
     let mut plan = planned.await.inspect_err(|failure| reporter.not_begun(failure))?;
     keep_to_known_tables(&mut plan);
     let gone = gone_tables(&plan);
-    let resumes = plan.control.is_some();
+    let (resumes, names) = (plan.control.is_some(), plan.names);
     // On a resume only what concerns the servers as a whole stands in the way: a table's own trouble stops its group.
-    let blocks = blocking(&plan.findings, settings);
+    let blocks = blocking(&plan, settings);
     let refusal = blocks
         .iter()
         .find(|finding| !resumes || finding.subject.table.is_none());
@@ -119,7 +119,7 @@ async fn migrate(
         Err(failure) => return reporter.fail(failure, &progress, last),
     };
     outcome.stopped.extend(gone);
-    outcome.not_carried.retain(|table| settings.selects(table));
+    outcome.not_carried.retain(|table| settings.selects(table, names));
     reporter.conclude(&outcome, &progress, last)?;
     Ok(outcome.exit_status())
 }
@@ -235,7 +235,7 @@ async fn set_up(
     let options = PrepareOptions {
         new_migration_id: random_id()?,
         source_name: source_name(settings)?,
-        schema: settings.need_source()?.schema.clone(),
+        schema: plan.schema.clone(),
         workers: settings.source_connections,
         whole: true,
     };

@@ -25,7 +25,11 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let state = StateDir::lock(&settings.state_dir, "resync")?;
     let plan = session.plan(settings).await?;
     let control = plan.need_control(settings)?;
-    let Some(table) = plan.plans.iter().find(|plan| plan.name().table == args.table) else {
+    let Some(table) = plan
+        .plans
+        .iter()
+        .find(|known| plan.names.same(&known.name().table, &args.table))
+    else {
         return Err(unknown_table(&args.table, &plan));
     };
     let group: Vec<_> = plan
@@ -42,7 +46,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     let options = PrepareOptions {
         new_migration_id: String::new(),
         source_name: source_name(settings)?,
-        schema: settings.need_source()?.schema.clone(),
+        schema: plan.schema.clone(),
         workers: settings.source_connections,
         whole: false,
     };

@@ -22,7 +22,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let control = plan.need_control(settings)?.clone();
     let mut not_compared = keep_to_comparable_tables(&mut plan, &control);
     let found = compare(&session, &plan, &applied(&control)?, settings.output).await?;
-    add_others(&mut not_compared, &found, &control, settings);
+    add_others(&mut not_compared, &found, &control, |table| {
+        settings.selects(table, plan.names)
+    });
     for (table, why) in &not_compared {
         render::tell(&format!("not compared: `{table}` {why}"));
     }
@@ -42,17 +44,15 @@ fn add_others(
     not_compared: &mut Vec<(String, &'static str)>,
     found: &Verification,
     control: &ControlState,
-    settings: &Settings,
+    selects: impl Fn(&str) -> bool,
 ) {
     let carried = control.tables.keys().map(|name| &name.table);
     let carried = carried.map(|table| {
-        let is_selected = settings.selects(table);
+        let is_selected = selects(table);
         (table, if is_selected { GONE } else { UNSELECTED })
     });
     let shown = found.source_tables.iter();
-    let shown = shown
-        .filter(|table| settings.selects(table))
-        .map(|table| (table, UNSEEN));
+    let shown = shown.filter(|table| selects(table)).map(|table| (table, UNSEEN));
     for (table, why) in carried.chain(shown) {
         let is_told = found.tables.iter().any(|verdict| verdict.name == *table)
             || not_compared.iter().any(|(known, _)| known == table);

@@ -39,6 +39,8 @@ pub struct World {
     pub state: PathBuf,
     pub dialect: &'static str,
     pub schema: String,
+    /// How the source's URL spells the schema, if otherwise.
+    pub schema_spelled: Option<&'static str>,
     /// What stands before the source (a proxy, a replica), if the program is not to reach it directly.
     pub source_address: Option<SocketAddr>,
     /// Who logs in to the source; the password is the same word.
@@ -96,6 +98,7 @@ impl World {
             state,
             dialect,
             schema: schema.to_owned(),
+            schema_spelled: None,
             source_address: None,
             account: ADMINISTRATOR,
             source_query: "",
@@ -179,7 +182,7 @@ impl World {
     }
 
     pub fn source_url(&self) -> String {
-        let verified = self.server.url(&self.schema);
+        let verified = self.server.url(self.schema_spelled.unwrap_or(&self.schema));
         let direct = match verified.split_once('?') {
             Some((plain, _)) if !self.source_query.is_empty() => format!("{plain}{}", self.source_query),
             _ => verified,

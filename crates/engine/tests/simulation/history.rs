@@ -244,8 +244,9 @@ pub(crate) fn catalog() -> Catalog {
     let written = fixture::foreign_key("written", &[1], "author", &["id"]);
     tables[BOOK].foreign_keys.push(written);
     Catalog {
+        schema: "shop".to_owned(),
         tables,
-        other_objects: Vec::new(),
+        ..Catalog::default()
     }
 }
 

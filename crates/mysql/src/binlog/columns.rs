@@ -4,7 +4,7 @@ use spanferry_core::canonical;
 use spanferry_core::charset::Charset;
 use spanferry_core::encode::Refusal;
 use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
-use spanferry_core::schema::{SourceColumn, SourceType};
+use spanferry_core::schema::{NameCase, SourceColumn, SourceType};
 use spanferry_core::source::RefusedRow;
 
 use super::event::{Cursor, Malformed};
@@ -239,7 +239,7 @@ impl ImageReader {
 
 fn check_name(mapped: &MappedColumn, column: &SourceColumn) -> Result<(), String> {
     let (now, then) = (mapped.name.as_deref().unwrap_or(""), &column.name);
-    if now != then && now.to_lowercase() != then.to_lowercase() {
+    if !NameCase::Insensitive.same(now, then) {
         return Err(format!("column `{then}` is `{now}` in the binary log"));
     }
     if mapped.nullable != column.nullable {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use spanferry_core::code;
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::IndexPart;
+use spanferry_core::schema::{IndexPart, NameCase};
 use spanferry_core::source::ChangeSink;
 
 use super::decoder::BinlogDecoder;
@@ -34,10 +34,10 @@ impl BinlogDecoder {
                 sink,
             ),
             Kind::XaStart | Kind::XaPrepare => self.transaction.xa = true,
-            Kind::XaEnd => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
             Kind::UnknownDefinition if self.may_define(&query, &statement) => self.stop_unknown(&statement, sink),
             Kind::UnknownDefinition => self.stop_mentioned(&statement, sink),
             Kind::Unknown if self.may_change(&query, &statement) => self.stop_unknown(&statement, sink),
+            Kind::XaEnd => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
             Kind::Begin | Kind::Commit | Kind::Nothing | Kind::Rows | Kind::Unknown => {}
         }
     }
@@ -50,7 +50,7 @@ impl BinlogDecoder {
         sink: &mut dyn ChangeSink,
     ) {
         let title = &statement.title;
-        if effects.is_empty() && self.is_schema(&query.schema) {
+        if effects.is_empty() && self.tables.has_schema(&query.schema) {
             self.tell(
                 None,
                 Severity::Notice,
@@ -61,7 +61,7 @@ impl BinlogDecoder {
         for effect in effects {
             match effect {
                 Effect::Changes(table) => {
-                    for index in self.named(query, table) {
+                    if let Some(index) = self.tables.find(&query.schema, table) {
                         self.stop(
                             index,
                             code::DDL_SEEN,
@@ -72,13 +72,13 @@ impl BinlogDecoder {
                     }
                 }
                 Effect::Keeps(table, indexes) => {
-                    for index in self.named(query, table) {
+                    if let Some(index) = self.tables.find(&query.schema, table) {
                         self.indexes(index, title, indexes, sink);
                     }
                 }
                 Effect::Creates(table) => self.created(query, table, sink),
                 Effect::ChangesSchema(schema) => {
-                    if self.is_schema(schema.as_deref().unwrap_or(&query.schema)) {
+                    if self.tables.has_schema(schema.as_deref().unwrap_or(&query.schema)) {
                         self.stop_all_with(code::DDL_SEEN, &format!("{title} on the migrated schema"), sink);
                     }
                 }
@@ -125,7 +125,7 @@ impl BinlogDecoder {
     /// Tells of a table created in a migrated schema.
     fn created(&self, query: &QueryEvent, table: &Named, sink: &mut dyn ChangeSink) {
         let schema = table.schema.as_deref().unwrap_or(&query.schema);
-        if self.is_schema(schema) && self.named(query, table).is_empty() {
+        if self.tables.has_schema(schema) && self.tables.find(&query.schema, table).is_none() {
             let subject = Subject::table(table.table.clone());
             sink.notice(Finding::new(
                 code::TABLE_CREATED,
@@ -144,30 +144,12 @@ impl BinlogDecoder {
 
     /// A statement of which a part is not understood: it may have changed the tables whose names stand in it.
     fn stop_mentioned(&mut self, statement: &Statement, sink: &mut dyn ChangeSink) {
-        let mentioned: Vec<usize> = (0..self.plans.len())
-            .filter(|index| {
-                let table = &self.plans[*index].name().table;
-                statement.mentioned.iter().any(|name| same(name, table))
-            })
-            .collect();
+        let names = statement.mentioned.iter();
+        let mentioned: BTreeSet<usize> = names.flat_map(|name| self.tables.named(name)).collect();
         let text = format!("a statement that is not recognised ({})", statement.title);
         for index in mentioned {
             self.stop(index, code::DDL_SEEN, &text, None, sink);
         }
-    }
-
-    /// Plans of the table named, in any letter case.
-    fn named(&self, query: &QueryEvent, table: &Named) -> BTreeSet<usize> {
-        let schema = table.schema.as_deref().unwrap_or(&query.schema);
-        let is_named = |index: &usize| {
-            let name = self.plans[*index].name();
-            same(&name.schema, schema) && same(&name.table, &table.table)
-        };
-        (0..self.plans.len()).filter(is_named).collect()
-    }
-
-    fn is_schema(&self, name: &str) -> bool {
-        self.schemas.iter().any(|schema| same(schema, name))
     }
 
     /// Whether rows changed by a statement may be those of migrated tables. A view, a trigger or a function leads from any schema
@@ -179,14 +161,17 @@ impl BinlogDecoder {
                 .changed_schemas
                 .iter()
                 .flatten()
-                .any(|schema| self.is_schema(schema))
+                .any(|schema| self.tables.has_schema(schema))
     }
 
     /// Whether a statement that changes only what it names may change something of a migrated schema.
     fn may_define(&self, query: &QueryEvent, statement: &Statement) -> bool {
         query.text.is_none()
-            || self.is_schema(&query.schema)
-            || statement.mentioned.iter().any(|name| self.is_schema(name))
+            || self.tables.has_schema(&query.schema)
+            || statement
+                .mentioned
+                .iter()
+                .any(|name| self.tables.has_schema(name))
     }
 }
 
@@ -232,6 +217,7 @@ fn is_unique(plan: &TablePlan, name: &str) -> bool {
     indexes.any(|index| index.unique && same(&index.name, name))
 }
 
+/// Names of indexes are compared without regard to letter case, on every server.
 fn same(left: &str, right: &str) -> bool {
-    left == right || left.to_lowercase() == right.to_lowercase()
+    NameCase::Insensitive.same(left, right)
 }

@@ -15,6 +15,7 @@ use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
+use super::names::TableNames;
 use super::query::is_begin;
 use super::rows::{Change, RowsEvent, change};
 use super::table_map::{Definition, TableMapHead};
@@ -31,7 +32,7 @@ const DUMMY_TABLE: u64 = 0x00ff_ffff;
 pub struct BinlogDecoder {
     pub(super) plans: Vec<Arc<TablePlan>>,
     by_name: HashMap<Vec<u8>, usize>,
-    pub(super) schemas: BTreeSet<String>,
+    pub(super) tables: TableNames,
     /// Table maps seen, without their changing number.
     maps: HashMap<Vec<u8>, Mapped>,
     pub(super) transaction: Transaction,
@@ -79,7 +80,7 @@ impl BinlogDecoder {
         let mut decoder = BinlogDecoder {
             plans: tables.to_vec(),
             by_name: HashMap::new(),
-            schemas: BTreeSet::from([schema.to_owned()]),
+            tables: TableNames::of(schema, tables),
             maps: HashMap::new(),
             transaction: Transaction::default(),
             mariadb: false,
@@ -94,7 +95,6 @@ impl BinlogDecoder {
             decoder
                 .by_name
                 .insert(lookup_key(name.schema.as_bytes(), name.table.as_bytes()), index);
-            decoder.schemas.insert(name.schema.clone());
         }
         decoder
     }
@@ -344,8 +344,8 @@ fn table_map_parts(body: &[u8]) -> Option<(u64, &[u8])> {
     Some((number, cursor.rest()))
 }
 
-/// Names are compared byte by byte: a server writes them the same way into its catalog and its binary log, but for
-/// `lower_case_table_names = 2`, which is refused when the stream is opened.
+/// Names are compared byte by byte: a server writes them the same way into its catalog and into its table maps, but for
+/// `lower_case_table_names = 2`, which `check` refuses. Names in statements are `TableNames`.
 fn lookup_key(schema: &[u8], table: &[u8]) -> Vec<u8> {
     [schema, b"\0", table].concat()
 }

@@ -16,6 +16,7 @@ mod golden;
 mod grammar;
 mod gtid;
 mod json;
+mod names;
 mod network;
 mod query;
 mod rows;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use spanferry_core::schema::{
-    Catalog, ForeignKeyAction, IndexPart, OtherObject, QualifiedName, SourceColumn, SourceForeignKey,
-    SourceIndex, SourceTable,
+    Catalog, ForeignKeyAction, IndexPart, NameCase, OtherObject, QualifiedName, SourceColumn,
+    SourceForeignKey, SourceIndex, SourceTable,
 };
 
 use super::column_type::{self, TypeText};
@@ -15,9 +15,11 @@ use crate::sql;
 
 /// Reads the catalog of one schema.
 pub(crate) async fn read(connection: &mut Connection, schema: &str) -> Result<Catalog, MysqlError> {
+    let names = name_case(connection).await?;
     let mut reader = Reader {
+        schema: names.normalise(schema).into_owned(),
+        names,
         connection,
-        schema,
         tables: BTreeMap::new(),
         other_objects: Vec::new(),
     };
@@ -34,6 +36,8 @@ pub(crate) async fn read(connection: &mut Connection, schema: &str) -> Result<Ca
         }
     }
     Ok(Catalog {
+        schema: reader.schema,
+        names,
         tables: reader.tables.into_values().collect(),
         other_objects: reader.other_objects,
     })
@@ -50,26 +54,39 @@ pub(crate) fn same_definition(left: &SourceTable, right: &SourceTable) -> bool {
 
 struct Reader<'a> {
     connection: &'a mut Connection,
-    schema: &'a str,
+    /// The schema as the server spells it.
+    schema: String,
+    names: NameCase,
     tables: BTreeMap<String, SourceTable>,
     other_objects: Vec<OtherObject>,
 }
 
+/// How the server compares names. What it does with letter case is fixed when it is installed; 2, which `check` refuses, compares
+/// like 1.
+async fn name_case(connection: &mut Connection) -> Result<NameCase, MysqlError> {
+    let found = connection.query("SELECT @@GLOBAL.lower_case_table_names").await?;
+    Ok(match found.first_text().as_deref() {
+        Some("0") => NameCase::Sensitive,
+        Some(_) | None => NameCase::Insensitive,
+    })
+}
+
 impl Reader<'_> {
+    /// The rows of a query, in which `$in(column)` stands for the condition that a column names the schema.
     async fn rows(&mut self, sql: &str) -> Result<Vec<ResultRow>, MysqlError> {
-        let sql = sql.replace("$schema", &sql::text(self.schema));
+        let sql = sql::in_schema(sql, &self.schema);
         Ok(self.connection.query(&sql).await?.rows)
     }
 
     async fn tables(&mut self) -> Result<(), MysqlError> {
         let sql = "SELECT table_name, table_type, engine, table_rows, data_length FROM information_schema.tables \
-                   WHERE table_schema = $schema";
+                   WHERE $in(table_schema)";
         for row in self.rows(sql).await? {
             let (name, kind) = (row.text_or_empty(0), row.text_or_empty(1));
             match kind.as_str() {
                 "BASE TABLE" | "SYSTEM VERSIONED" => {
                     self.tables
-                        .insert(name.clone(), new_table(self.schema, name, &row));
+                        .insert(name.clone(), new_table(&self.schema, self.names, name, &row));
                 }
                 "TEMPORARY" | "TEMPORARY TABLE" => {}
                 other => self.other_objects.push(OtherObject {
@@ -86,12 +103,12 @@ impl Reader<'_> {
         // MySQL lacks the table's name in check_constraints; MariaDB lacks column checks in table_constraints.
         let sql = if self.connection.server().is_mariadb() {
             "SELECT table_name, constraint_name, check_clause FROM information_schema.check_constraints \
-             WHERE constraint_schema = $schema ORDER BY table_name, constraint_name"
+             WHERE $in(constraint_schema) ORDER BY table_name, constraint_name"
         } else {
             "SELECT t.table_name, c.constraint_name, c.check_clause FROM information_schema.check_constraints c \
              JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema \
              AND t.constraint_name = c.constraint_name AND t.constraint_type = 'CHECK' \
-             WHERE c.constraint_schema = $schema ORDER BY t.table_name, c.constraint_name"
+             WHERE $in(c.constraint_schema) ORDER BY t.table_name, c.constraint_name"
         };
         let rows = self.rows(sql).await?;
         let mut checks = Vec::with_capacity(rows.len());
@@ -122,7 +139,7 @@ impl Reader<'_> {
         let sql = format!(
             "SELECT table_name, column_name, data_type, column_type, character_set_name, collation_name, \
              character_maximum_length, is_nullable, {default}, extra, generation_expression \
-             FROM information_schema.columns WHERE table_schema = $schema ORDER BY table_name, ordinal_position"
+             FROM information_schema.columns WHERE $in(table_schema) ORDER BY table_name, ordinal_position"
         );
         for row in self.rows(&sql).await? {
             let (table, name) = (row.text_or_empty(0), row.text_or_empty(1));
@@ -151,7 +168,7 @@ impl Reader<'_> {
         };
         let sql = format!(
             "SELECT table_name, index_name, non_unique, column_name, collation, sub_part, index_type, {expression} \
-             FROM information_schema.statistics WHERE table_schema = $schema ORDER BY table_name, index_name, seq_in_index"
+             FROM information_schema.statistics WHERE $in(table_schema) ORDER BY table_name, index_name, seq_in_index"
         );
         for row in self.rows(&sql).await? {
             let text = self.expression(row.text_or_empty(7));
@@ -168,7 +185,7 @@ impl Reader<'_> {
                    FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r \
                    ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name \
                    AND r.table_name = k.table_name \
-                   WHERE k.table_schema = $schema AND k.referenced_table_name IS NOT NULL \
+                   WHERE $in(k.table_schema) AND k.referenced_table_name IS NOT NULL \
                    ORDER BY k.table_name, k.constraint_name, k.ordinal_position";
         for row in self.rows(sql).await? {
             if let Some(table) = self.tables.get_mut(&row.text_or_empty(0)) {
@@ -180,7 +197,7 @@ impl Reader<'_> {
 
     async fn triggers(&mut self) -> Result<(), MysqlError> {
         let sql = "SELECT event_object_table, trigger_name, action_timing, event_manipulation \
-                   FROM information_schema.triggers WHERE event_object_schema = $schema ORDER BY trigger_name";
+                   FROM information_schema.triggers WHERE $in(event_object_schema) ORDER BY trigger_name";
         for row in self.rows(sql).await? {
             if let Some(table) = self.tables.get_mut(&row.text_or_empty(0)) {
                 table.triggers.push((
@@ -193,8 +210,8 @@ impl Reader<'_> {
     }
 
     async fn routines_and_events(&mut self) -> Result<(), MysqlError> {
-        let sql = "SELECT LOWER(routine_type), routine_name FROM information_schema.routines WHERE routine_schema = $schema \
-                   UNION ALL SELECT 'event', event_name FROM information_schema.events WHERE event_schema = $schema";
+        let sql = "SELECT LOWER(routine_type), routine_name FROM information_schema.routines WHERE $in(routine_schema) \
+                   UNION ALL SELECT 'event', event_name FROM information_schema.events WHERE $in(event_schema)";
         for row in self.rows(sql).await? {
             self.other_objects.push(OtherObject {
                 kind: row.text_or_empty(0),
@@ -207,8 +224,9 @@ impl Reader<'_> {
     }
 }
 
-fn new_table(schema: &str, name: String, row: &ResultRow) -> SourceTable {
+fn new_table(schema: &str, names: NameCase, name: String, row: &ResultRow) -> SourceTable {
     SourceTable {
+        names,
         name: QualifiedName {
             schema: schema.to_owned(),
             table: name,

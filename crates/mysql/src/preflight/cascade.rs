@@ -14,11 +14,11 @@ impl Check<'_> {
         if self.cascades_are_logged().await? || self.request.tables.is_empty() {
             return Ok(());
         }
-        let sql = format!(
+        let sql = sql::in_schema(
             "SELECT r.table_name, r.constraint_name, r.unique_constraint_schema, r.referenced_table_name, r.delete_rule, \
-             r.update_rule FROM information_schema.referential_constraints r WHERE r.constraint_schema = {} \
+             r.update_rule FROM information_schema.referential_constraints r WHERE $in(r.constraint_schema) \
              AND (r.delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR r.update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))",
-            sql::text(&self.options.schema)
+            &self.catalog.schema,
         );
         for row in self.connection.query(&sql).await?.rows {
             let (table, name) = (row.text_or_empty(0), row.text_or_empty(1));

@@ -1,5 +1,7 @@
 //! What lines of SHOW GRANTS allow: on everything, on a schema (whose name may be a pattern), on a table.
 
+use spanferry_core::schema::NameCase;
+
 /// Everything that an account and its active roles were granted, and what was taken back from it.
 #[derive(Debug)]
 pub(super) struct Grants {
@@ -23,10 +25,10 @@ struct Grant {
 
 impl Grants {
     /// Reads the lines; those that give something else, such as a role or a procedure, are passed over.
-    pub(super) fn parse(lines: &[String], literal: bool) -> Grants {
+    pub(super) fn parse(lines: &[String], literal: bool, names: NameCase) -> Grants {
         let of = |verb: &str, end: &str| -> Vec<Grant> {
             let lines = lines.iter().filter_map(|line| line.strip_prefix(verb));
-            lines.filter_map(|line| Grant::parse(line, end)).collect()
+            lines.filter_map(|line| Grant::parse(line, end, names)).collect()
         };
         Grants {
             given: of("GRANT ", " TO "),
@@ -69,7 +71,7 @@ impl Grants {
 
 impl Grant {
     /// Reads ``SELECT, INSERT (`a`) ON `s`.* TO …`` behind its verb; `end` stands before the account.
-    fn parse(line: &str, end: &str) -> Option<Grant> {
+    fn parse(line: &str, end: &str, names: NameCase) -> Option<Grant> {
         let (privileges, rest) = line.split_once(" ON ")?;
         let (schema, rest) = name(rest)?;
         let (table, rest) = name(rest.strip_prefix('.')?)?;
@@ -81,10 +83,11 @@ impl Grant {
             .split(',')
             .map(str::trim)
             .filter(|name| !name.ends_with("()"));
+        let spelled = |name: Option<String>| name.map(|name| names.normalise(&name).into_owned());
         Some(Grant {
             privileges: whole.map(str::to_ascii_uppercase).collect(),
-            schema,
-            table,
+            schema: spelled(schema),
+            table: spelled(table),
         })
     }
 
@@ -152,7 +155,7 @@ mod tests {
 
     fn check(lines: &[&str], schema: &str, expected: bool) {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
-        let found = Grants::parse(&lines, false).on_schema(schema, &["SELECT"]);
+        let found = Grants::parse(&lines, false, NameCase::Sensitive).on_schema(schema, &["SELECT"]);
         assert_eq!(found, expected, "{lines:?} on {schema}");
     }
 
@@ -195,14 +198,27 @@ mod tests {
     #[test]
     fn partial_revokes_take_patterns_as_names() {
         let lines = ["GRANT SELECT ON `sho%`.* TO `a`@`%`".to_owned()];
-        let grants = Grants::parse(&lines, true);
+        let grants = Grants::parse(&lines, true, NameCase::Sensitive);
         assert!(grants.on_schema("sho%", &["SELECT"]) && !grants.on_schema("shop", &["SELECT"]));
+    }
+
+    #[test]
+    fn names_are_compared_as_the_server_compares_them() {
+        let lines = [
+            "GRANT SELECT ON `Shop2`.* TO `a`@`%`".to_owned(),
+            "GRANT SELECT ON `S`.`T` TO `a`@`%`".to_owned(),
+        ];
+        for (names, expected) in [(NameCase::Sensitive, false), (NameCase::Insensitive, true)] {
+            let grants = Grants::parse(&lines, false, names);
+            assert_eq!(grants.on_schema("shop2", &["SELECT"]), expected);
+            assert_eq!(grants.on_table("s", "t", &["SELECT"]), expected);
+        }
     }
 
     #[test]
     fn tables_are_covered_one_by_one() {
         let lines = ["GRANT SELECT, INSERT ON `s`.`a b` TO `a`@`%`".to_owned()];
-        let grants = Grants::parse(&lines, false);
+        let grants = Grants::parse(&lines, false, NameCase::Sensitive);
         assert!(grants.on_table("s", "a b", &["SELECT"]));
         assert!(!grants.on_table("s", "a", &["SELECT"]) && !grants.everywhere(&["SELECT"]));
     }

@@ -86,7 +86,7 @@ impl Check<'_> {
                 let text = "the table does not exist or the account may not see it".to_owned();
                 let remedy = Remedy::source(format!(
                     "GRANT SELECT ON {}.* TO {}",
-                    crate::sql::identifier(&self.options.schema),
+                    crate::sql::identifier(&self.catalog.schema),
                     self.account
                 ));
                 self.findings.push(

@@ -19,8 +19,8 @@ impl Check<'_> {
             let rows = self.rows_if_allowed(&statement).await?.unwrap_or_default();
             lines.extend(rows.iter().map(|row| row.text_or_empty(0)));
         }
-        let grants = Grants::parse(&lines, self.schemas_are_literal().await?);
-        let schema = self.options.schema.clone();
+        let grants = Grants::parse(&lines, self.schemas_are_literal().await?, self.catalog.names);
+        let schema = self.catalog.schema.clone();
         let everywhere = |names: &[&str]| grants.everywhere(names);
         let on_schema = |names: &[&str]| grants.on_schema(&schema, names);
         let on_every_table = |names: &[&str]| {

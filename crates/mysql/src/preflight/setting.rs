@@ -114,6 +114,13 @@ fn enable_gtids() -> Remedy {
     )
 }
 
+/// What is wrong with this value of `lower_case_table_names`, if anything. It cannot be changed once data is there.
+fn mixed_names(value: &str) -> Option<&'static str> {
+    (!matches!(value, "0" | "1")).then_some(
+        "`lower_case_table_names` is 2, expected 0 or 1: names in the binary log may be in another letter case than in the catalog",
+    )
+}
+
 impl Check<'_> {
     pub(super) async fn settings(&mut self) -> Result<(), MysqlError> {
         let mut variables = BTreeMap::new();
@@ -127,6 +134,18 @@ impl Check<'_> {
         };
         for demand in BOTH.iter().chain(own) {
             self.demanded(demand, &variables);
+        }
+        if let Some(text) = variables
+            .get("lower_case_table_names")
+            .and_then(|value| mixed_names(value))
+        {
+            let remedy = "Migrate from a server whose `lower_case_table_names` is 0 or 1, such as a replica of it on Linux.";
+            self.find_of_server(
+                code::SOURCE_SETTING,
+                Severity::Blocking,
+                text.to_owned(),
+                Some(Remedy::Words(remedy.to_owned())),
+            );
         }
         self.retention(&variables);
         self.notices(&variables);
@@ -251,7 +270,8 @@ impl Check<'_> {
                 found = self.rows_if_allowed(statement).await?;
             }
         }
-        let schema = &self.options.schema;
+        // The filters compare to the letter, whatever `lower_case_table_names` is.
+        let schema = &self.catalog.schema;
         let names = |text: String| {
             text.split(',')
                 .map(|name| name.trim().to_owned())
@@ -331,5 +351,18 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No server on Linux can be made to have this setting.
+    #[test]
+    fn names_of_two_letter_cases_are_refused() {
+        assert_eq!(mixed_names("0"), None);
+        assert_eq!(mixed_names("1"), None);
+        assert!(mixed_names("2").is_some_and(|text| text.contains("`lower_case_table_names` is 2")));
     }
 }
