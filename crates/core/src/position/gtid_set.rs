@@ -111,6 +111,42 @@ impl GtidSet {
         }
     }
 
+    /// Takes one number out.
+    pub fn remove(&mut self, server: ServerUuid, tag: &str, number: u64) {
+        let key = (server, tag.to_owned());
+        let Some(list) = self.sets.get_mut(&key) else {
+            return;
+        };
+        let Some(at) = list
+            .iter()
+            .position(|(start, end)| (*start..*end).contains(&number))
+        else {
+            return;
+        };
+        let (start, end) = list[at];
+        let rest = [(start, number), (number + 1, end)];
+        list.splice(at..=at, rest.into_iter().filter(|(start, end)| start < end));
+        if list.is_empty() {
+            self.sets.remove(&key);
+        }
+    }
+
+    /// The highest number of each server and tag that has any which `other` lacks.
+    pub fn highest_beyond(&self, other: &GtidSet) -> Vec<(ServerUuid, String, u64)> {
+        let highest = |(key, list): (&(ServerUuid, String), &Vec<(u64, u64)>)| {
+            let known = other.sets.get(key).map_or(&[][..], Vec::as_slice);
+            let last_beyond = |(start, end): &(u64, u64)| {
+                // What is known at the interval's end is skipped; intervals do not touch.
+                let covering = known.iter().find(|(from, to)| from < end && end <= to);
+                let last = covering.map_or(end - 1, |(from, _)| from.saturating_sub(1));
+                (last >= *start).then_some(last)
+            };
+            let number = list.iter().rev().find_map(last_beyond)?;
+            Some((key.0, key.1.clone(), number))
+        };
+        self.sets.iter().filter_map(highest).collect()
+    }
+
     /// How many numbers of `self` are not in `other`.
     pub fn count_beyond(&self, other: &GtidSet) -> u64 {
         let mut count = 0;
@@ -207,6 +243,17 @@ mod tests {
             }
             prop_assert_eq!(GtidSet::parse(&set.to_string()).unwrap(), set.clone());
             prop_assert_eq!(set.contains_all(&other), others.iter().all(|n| numbers.contains(n)));
+            let mut without = set.clone();
+            for n in &others {
+                without.remove(server, "", *n);
+            }
+            for n in 0..62 {
+                prop_assert_eq!(without.contains(server, "", n), numbers.contains(&n) && !others.contains(&n));
+            }
+            prop_assert_eq!(without.is_empty(), set.count_beyond(&other) == 0);
+            let highest = numbers.iter().filter(|n| !others.contains(n)).max();
+            let found = set.highest_beyond(&other);
+            prop_assert_eq!(found.iter().map(|(_, _, number)| number).collect::<Vec<_>>(), Vec::from_iter(highest));
             let mut beyond: Vec<u64> = numbers.iter().copied().filter(|n| !others.contains(n)).collect();
             beyond.sort_unstable();
             beyond.dedup();

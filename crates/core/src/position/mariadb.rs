@@ -61,6 +61,11 @@ impl MariadbGtids {
         Ok(())
     }
 
+    /// Places a domain at a transaction, whatever stood there.
+    pub fn set(&mut self, domain: u32, server: u32, number: u64) {
+        self.domains.insert(domain, (server, number));
+    }
+
     /// How many sequence numbers lie beyond `other`.
     pub(super) fn count_beyond(&self, other: &MariadbGtids) -> u64 {
         let beyond = self
@@ -102,6 +107,36 @@ impl fmt::Display for MariadbGtids {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// Sequences of up to four domains; 0 is a domain without transactions.
+    fn position(sequences: [u64; 4]) -> MariadbGtids {
+        let mut position = MariadbGtids::default();
+        for (domain, number) in (0..).zip(sequences).filter(|(_, number)| *number > 0) {
+            position.advance(domain, 1, number).unwrap();
+        }
+        position
+    }
+
+    proptest! {
+        #[test]
+        fn a_position_is_its_domains(own in prop::array::uniform4(0_u64..4), theirs in prop::array::uniform4(0_u64..4)) {
+            let (left, right) = (position(own), position(theirs));
+            let pairs = || own.into_iter().zip(theirs);
+            prop_assert_eq!(left.contains_all(&right), pairs().all(|(own, theirs)| own >= theirs));
+            prop_assert_eq!(left.count_beyond(&right), pairs().map(|(own, theirs)| own.saturating_sub(theirs)).sum::<u64>());
+            prop_assert_eq!(left.combine(&right, false), position(std::array::from_fn(|at| own[at].min(theirs[at]))));
+            prop_assert_eq!(left.combine(&right, true), position(std::array::from_fn(|at| own[at].max(theirs[at]))));
+            prop_assert_eq!(MariadbGtids::parse(&left.to_string()).unwrap(), left.clone());
+            for domain in 0..4 {
+                let at = usize::try_from(domain).unwrap();
+                prop_assert_eq!(left.sequence(domain), own[at]);
+                let mut moved = left.clone();
+                prop_assert_eq!(moved.advance(domain, 2, theirs[at]).is_ok(), theirs[at] > own[at]);
+                prop_assert_eq!(moved.sequence(domain), own[at].max(theirs[at]));
+            }
+        }
+    }
 
     #[test]
     fn the_lower_or_higher_is_taken_domain_by_domain() {
