@@ -200,7 +200,7 @@ pub(crate) struct Start {
     /// Dialect of a database that is to be created.
     #[arg(long, value_enum, help_heading = TARGET)]
     pub(crate) dialect: Option<DialectName>,
-    /// Accept a blocking finding by name: SF-2008 (the source's retention), SF-2012 (tables hidden from the account); may be repeated.
+    /// Accept a blocking finding by name: SF-2008 (the source's retention), SF-2012 (tables hidden from the account), SF-5030 (a source that cannot show its history); may be repeated.
     #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
     pub(crate) accept: Vec<String>,
 }

@@ -10,6 +10,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Acceptance;
 use spanferry_core::shell::quoted;
 use spanferry_core::target_schema::Dialect;
+use spanferry_engine::prepare::Unproved;
 use spanferry_mysql::Options as SourceOptions;
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
@@ -34,9 +35,13 @@ const STATE_DIR: &str = "spanferry-state";
 const LOG_RETENTION_HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Blocking findings that the operator may accept: they are about time, space and which tables are meant. One about exactness
-/// itself cannot be waved through.
-pub(crate) const ACCEPTABLE: [Code; 2] = [code::SOURCE_RETENTION, code::SOURCE_PARTLY_VISIBLE];
+/// Blocking findings that the operator may accept: they are about time, space, which tables are meant, and about a fact that only
+/// the operator can know (that the source was not reset). One about exactness itself cannot be waved through.
+pub(crate) const ACCEPTABLE: [Code; 3] = [
+    code::SOURCE_RETENTION,
+    code::SOURCE_PARTLY_VISIBLE,
+    code::HISTORY_UNPROVED,
+];
 
 /// The configuration file: every name as on the command line, all optional.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -357,6 +362,18 @@ fn parse_source(url: &str) -> Result<SourceOptions, Failure> {
         ));
     }
     Ok(options)
+}
+
+impl Settings {
+    /// What happens with a source that cannot show its history.
+    pub(crate) fn unproved(&self) -> Unproved {
+        let is_accepted = |acceptance: &Acceptance| acceptance.code == code::HISTORY_UNPROVED;
+        if self.accept.iter().any(is_accepted) {
+            Unproved::Accepted
+        } else {
+            Unproved::Refused
+        }
+    }
 }
 
 fn parse_target(url: &str) -> Result<DatabaseName, Failure> {

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use spanferry_core::change_log::LogId;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::Position;
+use spanferry_core::position::Bookmark;
 use spanferry_engine::prepare::LogStore;
 use spanferry_log::{DEFAULT_SEGMENT_BYTES, DiskLog, LogOptions};
 use spanferry_private_dir::{PrivateDir, PrivateError};
@@ -253,7 +253,7 @@ impl LogStore for Logs {
         ))
     }
 
-    async fn create(&self, id: &LogId, start: &Position, source: &str) -> Result<DiskLog, Failure> {
+    async fn create(&self, id: &LogId, start: &Bookmark, source: &str) -> Result<DiskLog, Failure> {
         self.directory.remove_directory(LOG)?;
         DiskLog::create(&self.path(), id, source, start, self.options)
             .await

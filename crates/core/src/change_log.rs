@@ -9,7 +9,7 @@ use std::fmt;
 use std::future::Future;
 
 use crate::failure::Failure;
-use crate::position::Position;
+use crate::position::{Bookmark, Position};
 
 /// Our own dense number of a source transaction, given at append: the only order used downstream. The first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -56,7 +56,7 @@ pub struct Piece {
     pub last: bool,
     /// What it carries.
     pub kind: PieceKind,
-    /// The transaction's identity as `TransactionId` prints it.
+    /// The transaction as `Witness` prints it: its last piece knows all of it, the earlier ones not yet its content.
     pub transaction: String,
     /// When the source committed it: microseconds since 1970, 0 if unknown.
     pub committed_at_us: u64,
@@ -102,22 +102,22 @@ pub trait ChangeLog: Send + Sync + 'static {
     /// A sequence that has been trimmed is a failure (`LOG_CORRUPT` naming the oldest one).
     fn reader(&self, from: Sequence) -> impl Future<Output = Result<Self::Reader, Failure>> + Send;
 
-    /// The position that the last complete durable transaction reached, and its sequence. For an empty log: the position it
-    /// was created with, and `Sequence::ZERO`. Capture starts here.
-    fn end(&self) -> impl Future<Output = Result<(Sequence, Position), Failure>> + Send;
+    /// What the last complete durable transaction reached, and its sequence. For an empty log: the bookmark it was created
+    /// with, and `Sequence::ZERO`. Capture starts here.
+    fn end(&self) -> impl Future<Output = Result<(Sequence, Bookmark), Failure>> + Send;
 
-    /// The position reached just before the transaction with sequence `at`, counted up from the segment's own context.
-    fn position_before(&self, at: Sequence) -> impl Future<Output = Result<Position, Failure>> + Send;
+    /// What was reached just before the transaction with sequence `at`, counted up from the segment's own context.
+    fn bookmark_before(&self, at: Sequence) -> impl Future<Output = Result<Bookmark, Failure>> + Send;
 
     /// Where to begin reading for somebody who has everything up to `position`: a sequence below which `position` contains every
-    /// transaction, as late as is cheap to find (a segment's beginning), and the position just before it. The oldest sequence if none is
+    /// transaction, as late as is cheap to find (a segment's beginning), and what was reached just before it. The oldest sequence if none is
     /// known to be later. Reading from there also brings transactions that `position` contains: the reader filters by position.
     ///
-    /// Cancellation: safe.
+    /// A position of another kind of source is the failure `HISTORY_CHANGED`. Cancellation: safe.
     fn start_for(
         &self,
         position: &Position,
-    ) -> impl Future<Output = Result<(Sequence, Position), Failure>> + Send;
+    ) -> impl Future<Output = Result<(Sequence, Bookmark), Failure>> + Send;
 
     /// Drops what lies wholly below `below`. Keeps more than asked if that is cheaper (whole segments).
     fn trim(&self, below: Sequence) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -168,12 +168,13 @@ codes! {
     SCHEMA_MISMATCH = 5004, SetAside, "the stream's schema of a table is not the one the migration began with", "Run `spanferry resync TABLE`.";
     TABLE_CREATED = 5005, SetAside, "a table was created at the source after the migration began, and is not carried", "The migrated tables flow on; the new one and its rows are not at the target. A migration that has begun takes no further table: name it in `--exclude` if it is not wanted there, else copy it by other means, or begin again with `spanferry end` and an empty target.";
     POSITION_PURGED = 5006, Failed, "the source has forgotten the position", "The changes since then are lost at the source: `spanferry end`, drop the target's tables or name another database, raise the retention, and begin again.";
-    HISTORY_CHANGED = 5007, Refused, "the source is not the one the migration began with", "Point the URL at a server that has all transactions already captured.";
+    HISTORY_CHANGED = 5007, Refused, "the source is not the one the migration began with", "It lacks transactions that were captured, or has others in their place: it was reset, restored from a backup, or is another server. Point the URL at a server that has all transactions already captured; if there is none any more, begin again with `spanferry end` and an empty target.";
     SOURCE_FAILED = 5008, Failed, "the source failed beyond the retry budget", "Look at the cause; run the same command again to resume.";
     SOURCE_AHEAD = 5009, Failed, "the source has moved on", "Stop the writes, drain with `spanferry migrate --stop-when caught-up`, and verify again.";
     DIFFERENT = 5010, SetAside, "source and target differ", "Look at the keys listed; `spanferry resync TABLE` loads a table anew.";
     SNAPSHOT_LOST = 5011, Failed, "the snapshot was lost", "It is opened anew by itself; run the same command again if it ended.";
     RESYNC_UNFINISHED = 5025, SetAside, "a resync of the table was ended before it was done", "Run the same `spanferry resync` again.";
+    HISTORY_UNPROVED = 5030, Refused, "the source cannot show that it is the one the migration began with", "Spanferry looks for the last transaction that it has seen, with its commit time and content: a server that was reset or restored gives the same numbers to others. This server has no longer, or never had, that part of its binary log. If you know that nothing was reset or restored since, go on with `--accept SF-5030`; if it was, changes would be lost without a word: begin again with `spanferry end` and an empty target.";
     // 60xx change log and state
     LOG_CORRUPT = 6001, Failed, "the change log is damaged", "Move the state directory's `log` folder away and run the same command: changes are fetched again while the source still has them.";
     LOG_BUDGET = 6002, Failed, "the change log is at its budget", "Give it more space with `--log-budget`, or let apply catch up.";

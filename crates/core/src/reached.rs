@@ -1,8 +1,8 @@
-//! Where a stream stands in the source's history: a position, and the transaction behind it that is applied in part.
+//! Where a stream stands in the source's history: a position with its last transactions, and the one behind it that is applied in part.
 
 use serde::{Deserialize, Serialize};
 
-use crate::position::{Position, TransactionId};
+use crate::position::{Bookmark, Position, Witness, Witnesses};
 use crate::record::{RecordError, VERSION, decode, encode};
 
 /// What the text is, for errors.
@@ -11,8 +11,9 @@ const WHAT: &str = "the checkpoint of the main stream";
 /// A transaction too large for one commit, of which an earlier commit holds the first changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Torn {
-    /// The transaction. Its place in a log may change (the log was lost, the source failed over), its identity does not.
-    pub transaction: TransactionId,
+    /// The transaction, as its first pieces show it. Its place in a log may change (the log was lost, the source failed over),
+    /// its identity does not.
+    pub transaction: Witness,
     /// How many of its changes are applied: at least 1.
     pub changes: u64,
     /// Changes of other transactions that were torn at the same place and given up: they count in the fence key, which never
@@ -25,17 +26,22 @@ pub struct Torn {
 pub struct Reached {
     /// Every transaction that is wholly applied.
     pub position: Position,
+    /// The last ones of them, by which the history is recognised when the log is lost.
+    pub witnesses: Witnesses,
     /// The transaction that is applied in part, if there is one.
     pub torn: Option<Torn>,
 }
 
-/// The stored form. A further value of the checkpoint (such as the identity of the last event that was applied) is one more
-/// optional field here and in `Reached`; golden files of the form before it stay readable.
+/// The stored form. A further value of the checkpoint is one more optional field here and in `Reached`; golden files of the
+/// form before it stay readable.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredReached {
     version: u32,
     position: String,
+    /// The last transactions, as `Witness` prints them, the newest at the end. Left out if none is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    last: Vec<String>,
     partial: Option<StoredPartial>,
 }
 
@@ -49,11 +55,29 @@ struct StoredPartial {
 }
 
 impl Reached {
+    /// What is reached with every transaction up to a bookmark.
+    pub fn whole(bookmark: Bookmark) -> Reached {
+        Reached {
+            position: bookmark.position,
+            witnesses: bookmark.witnesses,
+            torn: None,
+        }
+    }
+
+    /// The wholly applied part.
+    pub fn bookmark(&self) -> Bookmark {
+        Bookmark {
+            position: self.position.clone(),
+            witnesses: self.witnesses.clone(),
+        }
+    }
+
     /// The text that is stored in the fence row.
     pub fn to_record(&self) -> String {
         encode(&StoredReached {
             version: VERSION,
             position: self.position.to_string(),
+            last: self.witnesses.iter().map(ToString::to_string).collect(),
             partial: self.torn.as_ref().map(|torn| StoredPartial {
                 transaction: torn.transaction.to_string(),
                 changes: torn.changes,
@@ -65,10 +89,16 @@ impl Reached {
     /// Reads the text of a fence row whose key counts `piece` changes of torn transactions.
     pub fn from_record(text: &str, piece: u64) -> Result<Reached, RecordError> {
         let stored: StoredReached = decode(text, WHAT)?;
-        let position =
-            Position::parse(&stored.position).map_err(|cause| RecordError::unreadable(WHAT, cause))?;
+        let unreadable = |cause| RecordError::unreadable(WHAT, cause);
+        let position = Position::parse(&stored.position).map_err(unreadable)?;
+        let last = stored.last.iter().map(|text| Witness::parse(text));
+        let last = last.collect::<Result<_, _>>().map_err(unreadable)?;
+        let bookmark = Bookmark::of(position, last).map_err(unreadable)?;
         let torn = stored.partial.map(parse_torn).transpose()?;
-        let reached = Reached { position, torn };
+        let reached = Reached {
+            torn,
+            ..Reached::whole(bookmark)
+        };
         if reached.piece() == piece {
             return Ok(reached);
         }
@@ -85,9 +115,8 @@ impl Reached {
 }
 
 fn parse_torn(stored: StoredPartial) -> Result<Torn, RecordError> {
-    let transaction = TransactionId::parse(&stored.transaction).ok_or_else(|| {
-        RecordError::unreadable(WHAT, format!("`{}` is no transaction", stored.transaction))
-    })?;
+    let transaction =
+        Witness::parse(&stored.transaction).map_err(|cause| RecordError::unreadable(WHAT, cause))?;
     if stored.changes == 0 {
         return Err(RecordError::unreadable(
             WHAT,
@@ -128,6 +157,9 @@ mod tests {
             ("\"changes\":3", "\"changes\":0"),
             ("\"changes\":3", "\"changes\":-3"),
             ("\"given_up\":0", "\"left\":0"),
+            ("\"partial\"", "\"last\":[\"x\"],\"partial\""),
+            ("\"partial\"", "\"last\":[\"0-1-6@7\"],\"partial\""),
+            ("\"partial\"", "\"last\":[\"0-1-4\",\"0-1-5\"],\"partial\""),
         ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text, "{from}");

@@ -8,7 +8,7 @@ use crate::change_log::Piece;
 use crate::failure::Failure;
 use crate::finding::Finding;
 use crate::plan::{RefusedCell, TableId, TablePlan};
-use crate::position::{Position, TransactionId};
+use crate::position::{Bookmark, Position, Witness};
 use crate::rows::RowBatch;
 use crate::schema::Catalog;
 
@@ -38,6 +38,22 @@ pub trait SchemaSource: Send + Sync + 'static {
 
     /// Text that names the source's history for a person: server UUID or domain and server id, version, host.
     fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;
+}
+
+/// Proves that the source's history is the one that is known, by more than its numbers (docs/design/history.md).
+///
+/// Both calls read a little of the source's log; every call may be repeated. Cancellation: safe.
+pub trait HistorySource: Send + Sync + 'static {
+    /// The position with its last transactions, as the source shows them now. Without witnesses where the source shows none
+    /// of them: it has forgotten them, or has no transaction yet.
+    fn bookmark(&self, position: &Position) -> impl Future<Output = Result<Bookmark, Failure>> + Send;
+
+    /// Proves that the source's history led to `known`, whose newest witness it shows.
+    ///
+    /// A source that lacks a part of it, or shows another transaction in the place of a witness, is the failure
+    /// `HISTORY_CHANGED`. One that can show the newest witness no longer is `HISTORY_UNPROVED`. Both are of class
+    /// `StopMigration`. A bookmark without witnesses is only compared by its numbers.
+    fn prove(&self, known: &Bookmark) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// What `SchemaSource::check` looks at.
@@ -197,10 +213,11 @@ pub trait ChangeSource: Send + Sync + 'static {
 
     /// Opens the stream of every transaction that is not contained in `after`.
     ///
-    /// The source must hold the history of `after` (`SchemaSource::holds`), else the failure is `HISTORY_CHANGED`; a
-    /// position that the source has purged is `POSITION_PURGED`; both are of class `StopMigration`. Returns only once the
-    /// source has accepted the position. Cancellation: safe.
-    fn open(&self, after: &Position) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;
+    /// The source's history must be the one of `after`, as `HistorySource::prove` tells it, with the same failures; the
+    /// witnesses come over the stream itself, so that nothing can be replaced between the proof and the first transaction. A
+    /// position that the source has purged is `POSITION_PURGED`, of class `StopMigration`. Returns only once the source has
+    /// accepted the position and the history is proved. Cancellation: safe.
+    fn open(&self, after: &Bookmark) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;
 
     /// A decoder for the given tables, indexed by `TableId`. It knows no I/O.
     fn decoder(&self, tables: &[Arc<TablePlan>]) -> Self::Decoder;
@@ -244,8 +261,8 @@ pub trait ChangeSink {
 ///
 /// It keeps no state across transactions but caches, so that a reader may start at any transaction.
 pub trait ChangeDecoder: Send + 'static {
-    /// The identity of a piece's transaction. A text that is none is a failure of class `StopMigration`.
-    fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure>;
+    /// The transaction of a piece, as far as the piece knows it. A text that is none is a failure of class `StopMigration`.
+    fn transaction(&self, piece: &Piece) -> Result<Witness, Failure>;
 
     /// Decodes the next piece of a transaction; pieces come in order, the first with `number` 0.
     ///

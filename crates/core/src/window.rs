@@ -18,7 +18,7 @@ use std::hash::BuildHasher;
 use crate::change_log::Sequence;
 use crate::finding::Finding;
 use crate::plan::{GroupId, TableId, TablePlan};
-use crate::position::{Position, PositionError, TransactionId};
+use crate::position::{Position, PositionError, Witness, Witnesses};
 use crate::reached::{Reached, Torn};
 use crate::rows::RowBatch;
 use crate::source::ChangeSink;
@@ -132,6 +132,8 @@ pub struct WindowBuilder {
     staged_mutations: usize,
 
     position: Position,
+    /// The last transactions of `position`.
+    witnesses: Witnesses,
     sequence: Sequence,
     /// The transaction that is cut, or that an earlier process has cut and that is still to come.
     torn: Option<Torn>,
@@ -150,7 +152,8 @@ pub struct WindowBuilder {
 #[derive(Debug)]
 struct Current {
     sequence: Sequence,
-    id: TransactionId,
+    /// As its first piece shows it.
+    witness: Witness,
     /// Changes still to be passed over, because an earlier commit holds them.
     skip: u64,
     /// What its pieces count on top of its own changes in fence keys.
@@ -170,7 +173,11 @@ impl WindowBuilder {
         reached: Reached,
         sequence: Sequence,
     ) -> WindowBuilder {
-        let Reached { position, torn } = reached;
+        let Reached {
+            position,
+            witnesses,
+            torn,
+        } = reached;
         WindowBuilder {
             tables: tables.to_vec(),
             filters: vec![TableFilter::Ignore; tables.len()],
@@ -184,6 +191,7 @@ impl WindowBuilder {
             staged_from: 0,
             staged_mutations: 0,
             position,
+            witnesses,
             sequence,
             torn,
             transactions: 0,
@@ -213,22 +221,25 @@ impl WindowBuilder {
     }
 
     /// Begins a transaction. Its changes follow through `ChangeSink`, then `end`.
-    pub fn begin(&mut self, sequence: Sequence, id: TransactionId) -> Result<(), PositionError> {
+    ///
+    /// One that has the identity of the partly applied transaction and is another one is an error.
+    pub fn begin(&mut self, sequence: Sequence, witness: Witness) -> Result<(), PositionError> {
         debug_assert!(self.current.is_none(), "the last transaction has ended");
-        let known = self.position.contains(&id)?;
+        let id = &witness.id;
+        let known = self.position.contains(id)?;
         let mut applies = std::mem::take(&mut self.applies_spare);
         applies.clear();
         for filter in &self.filters {
             applies.push(match filter {
                 TableFilter::Ignore => false,
                 TableFilter::Apply { after: None } => !known,
-                TableFilter::Apply { after: Some(low) } => !known && !low.contains(&id)?,
+                TableFilter::Apply { after: Some(low) } => !known && !low.contains(id)?,
             });
         }
-        let (skip, given_up) = self.take_up(&id);
+        let (skip, given_up) = self.take_up(&witness)?;
         self.current = Some(Current {
             sequence,
-            id,
+            witness,
             skip,
             given_up,
             seen: 0,
@@ -239,21 +250,22 @@ impl WindowBuilder {
     }
 
     /// What earlier commits hold of a transaction that begins: how many of its changes, and how many of others given up for it.
-    fn take_up(&mut self, id: &TransactionId) -> (u64, u64) {
-        let Some(torn) = &self.torn else { return (0, 0) };
+    fn take_up(&mut self, witness: &Witness) -> Result<(u64, u64), PositionError> {
+        let Some(torn) = &self.torn else { return Ok((0, 0)) };
         let Torn {
             changes, given_up, ..
         } = *torn;
-        if torn.transaction != *id {
+        if torn.transaction.id != witness.id {
             // Should this one be cut too, the other is given up: it comes later, whole, and is applied anew from its first change.
-            return (0, given_up + changes);
+            return Ok((0, given_up + changes));
         }
+        torn.transaction.expect_same(witness)?;
         if self.transactions > 0 {
             // What came before it is committed beside the present count of its changes.
             self.close();
         }
         self.torn = None;
-        (changes, given_up)
+        Ok((changes, given_up))
     }
 
     /// Whether the open transaction can bring any change: its body need not be decoded otherwise.
@@ -263,15 +275,26 @@ impl WindowBuilder {
             .is_some_and(|current| current.applies.iter().any(|applies| *applies))
     }
 
-    /// Ends the transaction that `begin` opened.
-    pub fn end(&mut self, committed_at_us: u64) -> Result<(), PositionError> {
+    /// Ends the transaction that `begin` opened; `witness` is what its last piece shows of it.
+    ///
+    /// One that is applied already, and is not the one that was applied under its identity, is an error.
+    pub fn end(&mut self, committed_at_us: u64, witness: Witness) -> Result<(), PositionError> {
         let current = self.current.take().expect("begin comes before end");
         if self.must_close_before_staged() {
             self.close();
         }
         self.fold_staged();
-        if !current.known {
-            self.position.advance(&current.id)?;
+        assert_eq!(
+            current.witness.id, witness.id,
+            "all pieces are of one transaction"
+        );
+        if current.known {
+            if let Some(applied) = self.witnesses.with_id(&witness.id) {
+                applied.expect_same(&witness)?;
+            }
+        } else {
+            self.position.advance(&witness.id)?;
+            self.witnesses.push(witness);
         }
         self.sequence = current.sequence;
         self.applies_spare = current.applies;
@@ -374,7 +397,7 @@ impl WindowBuilder {
         self.fold_staged();
         let current = self.current.as_ref().expect("within a transaction");
         self.torn = Some(Torn {
-            transaction: current.id.clone(),
+            transaction: current.witness.clone(),
             changes: current.seen - 1,
             given_up: current.given_up,
         });
@@ -415,6 +438,7 @@ impl WindowBuilder {
             sequence: self.sequence,
             reached: Reached {
                 position: self.position.clone(),
+                witnesses: self.witnesses.clone(),
                 torn: self.torn.clone(),
             },
             transactions: std::mem::take(&mut self.transactions),
@@ -512,7 +536,7 @@ impl ChangeSink for WindowBuilder {
             current.applies[plan.id.0 as usize] = false;
             self.filters[plan.id.0 as usize] = TableFilter::Ignore;
         }
-        let (sequence, transaction) = (current.sequence, current.id.to_string());
+        let (sequence, transaction) = (current.sequence, current.witness.id.to_string());
         let tables = &self.tables;
         let removed: usize = self
             .staged

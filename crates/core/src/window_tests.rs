@@ -11,7 +11,7 @@ use crate::code;
 use crate::finding::{Finding, Severity, Subject};
 use crate::fixture;
 use crate::plan::{GroupId, TableId, TablePlan};
-use crate::position::{Position, TransactionId};
+use crate::position::{Bookmark, Position, TransactionId, Witness};
 use crate::reached::Reached;
 use crate::source::ChangeSink;
 use crate::target::MutationKind;
@@ -95,7 +95,11 @@ fn plan(id: u32) -> Arc<TablePlan> {
 }
 
 fn id(number: u64) -> TransactionId {
-    TransactionId::parse(&format!("{SERVER}:{number}")).unwrap()
+    witness(number).id
+}
+
+fn witness(number: u64) -> Witness {
+    Witness::parse(&format!("{SERVER}:{number}@{}", 1_000 + number)).unwrap()
 }
 
 fn position(transactions: &[Transaction]) -> Position {
@@ -149,7 +153,7 @@ impl Target {
         assert!(mutations <= LIMITS.mutations_max, "{mutations} mutations");
         assert!(bytes <= LIMITS.bytes_best + LIMITS.bytes_max, "{bytes} bytes");
         if let Some(torn) = &window.reached.torn {
-            let size = |transaction: &&Transaction| id(transaction.number) == torn.transaction;
+            let size = |transaction: &&Transaction| witness(transaction.number) == torn.transaction;
             let transaction = case.transactions.iter().find(size).unwrap();
             assert!(
                 must_be_cut(transaction),
@@ -177,7 +181,9 @@ fn must_be_cut(transaction: &Transaction) -> bool {
 }
 
 fn feed(builder: &mut WindowBuilder, transaction: &Transaction, sequence: u64, case: &Case) {
-    builder.begin(Sequence(sequence), id(transaction.number)).unwrap();
+    builder
+        .begin(Sequence(sequence), witness(transaction.number))
+        .unwrap();
     for (at, change) in transaction.changes.iter().enumerate() {
         if case.stop == Some((transaction.number, at)) {
             let finding = Finding::new(
@@ -201,7 +207,7 @@ fn feed(builder: &mut WindowBuilder, transaction: &Transaction, sequence: u64, c
             Change::Delete { table, key } => builder.delete(TableId(table), &[key]),
         }
     }
-    builder.end(0).unwrap();
+    builder.end(0, witness(transaction.number)).unwrap();
 }
 
 /// Another server's order: the lanes one after the other.
@@ -253,10 +259,7 @@ fn live(target: &mut Target, log: &[Transaction], commits: Option<usize>, case: 
 fn run(case: &Case) {
     let mut target = Target {
         rows: Rows::new(),
-        reached: Reached {
-            position: position(&[]),
-            torn: None,
-        },
+        reached: Reached::whole(Bookmark::unproved(position(&[]))),
         key: (0, 0),
         stopped: false,
         stop_was_torn: false,

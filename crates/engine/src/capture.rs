@@ -6,11 +6,13 @@ use std::time::Duration;
 use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, LogUsage, Piece, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::Position;
+use spanferry_core::finding::Finding;
+use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::source::{ChangeSource, ChangeStream};
 use spanferry_kill_point::kill_point;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::history::{Unproved, open_proved};
 use crate::lane::Backoff;
 use crate::progress::{Progress, Snapshot};
 use crate::stop::StopSignal;
@@ -27,7 +29,7 @@ const BUDGET_PAUSE: Duration = Duration::from_secs(2);
 enum Job {
     Append(Vec<Piece>),
     /// The stream broke: abandon what is incomplete, and answer where the log ends.
-    Resume(oneshot::Sender<Result<(Sequence, Position), Failure>>),
+    Resume(oneshot::Sender<Result<(Sequence, Bookmark), Failure>>),
 }
 
 /// Captures until told to stop. Ends with an error only for what another attempt cannot mend, or beyond patience.
@@ -38,9 +40,17 @@ pub async fn capture<S: ChangeSource, L: ChangeLog>(
     stop: StopSignal,
     progress: Arc<Progress>,
     following: watch::Sender<bool>,
+    unproved: Unproved,
 ) -> Result<(), Failure> {
     let (jobs, queue) = mpsc::channel(BATCHES_MAX);
-    let receive = receive(source, jobs, stop.clone(), Arc::clone(&progress), following);
+    let receive = receive(
+        source,
+        jobs,
+        stop.clone(),
+        Arc::clone(&progress),
+        following,
+        unproved,
+    );
     let append = append(log, queue, stop, progress);
     let (received, appended) = tokio::join!(receive, append);
     // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
@@ -53,6 +63,7 @@ async fn receive<S: ChangeSource>(
     stop: StopSignal,
     progress: Arc<Progress>,
     following: watch::Sender<bool>,
+    unproved: Unproved,
 ) -> Result<(), Failure> {
     let mut backoff = Backoff::default();
     loop {
@@ -61,8 +72,9 @@ async fn receive<S: ChangeSource>(
             return Ok(());
         }
         let Ok(end) = end.await else { return Ok(()) };
-        let (_, position) = end?;
-        let followed = follow(source.as_ref(), &position, &jobs, &stop, &progress, &following).await;
+        let (_, captured) = end?;
+        let opening = open_proved(source.as_ref(), &captured, unproved);
+        let followed = follow::<S>(opening, &jobs, &stop, &progress, &following).await;
         following.send_replace(false);
         let Err((lasted, failure)) = followed else {
             return Ok(());
@@ -92,18 +104,20 @@ async fn receive<S: ChangeSource>(
 
 /// Follows one stream until told to stop; on failure, whether anything had arrived.
 async fn follow<S: ChangeSource>(
-    source: &S,
-    position: &Position,
+    opening: impl Future<Output = Result<(S::Stream, Option<Finding>), Failure>>,
     jobs: &mpsc::Sender<Job>,
     stop: &StopSignal,
     progress: &Progress,
     following: &watch::Sender<bool>,
 ) -> Result<(), (bool, Failure)> {
-    let mut stream = tokio::select! {
+    let (mut stream, accepted) = tokio::select! {
         biased;
         () = stop.requested() => return Ok(()),
-        opened = source.open(position) => opened.map_err(|failure| (false, failure))?,
+        opened = opening => opened.map_err(|failure| (false, failure))?,
     };
+    if let Some(finding) = accepted {
+        progress.find(finding);
+    }
     progress.update(|state| state.source_lost = None);
     following.send_replace(true);
     let mut arrived = false;
@@ -226,7 +240,10 @@ fn count<L: ChangeLog>(progress: &Progress, log: &L, pieces: &[Piece], durable: 
             state.captured_at_us = state.captured_at_us.max(piece.committed_at_us);
         }
         if let Some(piece) = pieces.last() {
-            state.captured_transaction.clone_from(&piece.transaction);
+            // Without what proves it: that is for programs.
+            let shown = Witness::parse(&piece.transaction);
+            state.captured_transaction =
+                shown.map_or_else(|_| piece.transaction.clone(), |witness| witness.id.to_string());
         }
         note_usage(state, &usage);
         state.captured_sequence = durable.0;

@@ -8,11 +8,12 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::position::{Bookmark, Position, PositionError};
+use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
 use tokio::time::Instant;
 
 use crate::order::contains_all;
+use crate::progress::Progress;
 use crate::registry::Registry;
 
 /// How often the source is asked where it stands.
@@ -24,12 +25,89 @@ const BEHIND_ASKS_MAX: u32 = 5;
 /// How long the source may lack what a table's snapshot saw: a replica that took over may still have it to apply.
 const SEEN_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// The source must hold the history that led to `known`.
+/// What happens with a source that cannot show the transactions by which its history is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproved {
+    /// It is refused.
+    Refused,
+    /// The operator has accepted it: it is taken for the right one by its numbers alone.
+    Accepted,
+}
+
+impl Unproved {
+    /// Turns the failure to prove into a finding, if the operator has accepted that.
+    fn accept(self, failure: Failure) -> Result<Finding, Failure> {
+        match self {
+            Unproved::Accepted if failure.code == code::HISTORY_UNPROVED => {
+                tracing::warn!(failure = %failure.for_log(), "the source is recognised by its numbers alone");
+                let text = "the source cannot show the last transaction that was captured: it is recognised by its numbers alone";
+                Ok(Finding::new(
+                    failure.code,
+                    Severity::Warning,
+                    Subject::whole(),
+                    text,
+                ))
+            }
+            Unproved::Accepted | Unproved::Refused => Err(failure),
+        }
+    }
+}
+
+/// Opens the stream behind `after` at a source whose history is proved; a finding if that was accepted without proof.
+pub(crate) async fn open_proved<S: ChangeSource>(
+    source: &S,
+    after: &Bookmark,
+    unproved: Unproved,
+) -> Result<(S::Stream, Option<Finding>), Failure> {
+    match source.open(after).await {
+        Ok(stream) => Ok((stream, None)),
+        Err(failure) => {
+            let finding = unproved.accept(failure)?;
+            let stream = source.open(&Bookmark::unproved(after.position.clone())).await?;
+            Ok((stream, Some(finding)))
+        }
+    }
+}
+
+/// Proves that the source's history led to `known`; a finding if that was accepted without proof.
+pub(crate) async fn prove<S: HistorySource>(
+    source: &S,
+    known: &Bookmark,
+    unproved: Unproved,
+) -> Result<Option<Finding>, Failure> {
+    match source.prove(known).await {
+        Ok(()) => Ok(None),
+        Err(failure) => unproved.accept(failure).map(Some),
+    }
+}
+
+/// A place in the history must have a transaction by which it is recognised later; a finding if it was accepted without.
+pub(crate) fn expect_witness(start: &Bookmark, unproved: Unproved) -> Result<Option<Finding>, Failure> {
+    if !start.witnesses.is_empty() {
+        return Ok(None);
+    }
+    unproved.accept(no_witness()).map(Some)
+}
+
+/// The failure of a source whose log shows no transaction by which the start of a migration could be recognised.
+pub fn no_witness() -> Failure {
+    let text = "its binary log holds no transaction by which its history can be recognised later";
+    let failure = Failure::new(code::HISTORY_UNPROVED, Class::StopMigration, "source", text);
+    failure.hint("Commit any transaction at the source, then start again.")
+}
+
+/// The source must hold the history that led to `known`, by its numbers.
 pub(crate) async fn expect_history<S: SchemaSource>(source: &S, known: &Position) -> Result<(), Failure> {
     if source.holds(known).await? {
         return Ok(());
     }
     Err(changed())
+}
+
+/// The failure of positions that do not follow one another.
+pub(crate) fn misplaced(error: PositionError) -> Failure {
+    let text = "the source's history does not go on";
+    Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "change stream", text).caused_by(error)
 }
 
 fn changed() -> Failure {
@@ -53,6 +131,60 @@ impl HistoryWatch {
             return Err(changed());
         }
         Ok(holds)
+    }
+}
+
+/// How long a proof of what is said to be caught up is good for, while it is only said and nothing ends by it.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Proves the source's history before something is claimed of it: not at each ask, because each proof reads a part of its log.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimProof {
+    unproved: Unproved,
+    proved_at: Option<Instant>,
+}
+
+impl ClaimProof {
+    pub(crate) fn new(unproved: Unproved) -> ClaimProof {
+        ClaimProof {
+            unproved,
+            proved_at: None,
+        }
+    }
+
+    /// Whether the claim holds that the source's history is that of `captured`; false if the source does not answer. A final
+    /// claim is always proved. Another history is a failure.
+    pub(crate) async fn expect<S: HistorySource>(
+        &mut self,
+        source: &S,
+        captured: &Bookmark,
+        is_final: bool,
+        progress: &Progress,
+    ) -> Result<bool, Failure> {
+        let is_recent = self.proved_at.is_some_and(|at| at.elapsed() < CLAIM_INTERVAL);
+        if is_recent && !is_final {
+            return Ok(true);
+        }
+        // A stream that is open goes on without it; it is the next start that needs it.
+        let unproved = if is_final {
+            self.unproved
+        } else {
+            Unproved::Accepted
+        };
+        match prove(source, captured, unproved).await {
+            Ok(accepted) => {
+                if let Some(finding) = accepted {
+                    progress.find(finding);
+                }
+                self.proved_at = Some(Instant::now());
+                Ok(true)
+            }
+            Err(failure) if failure.is_retry() => {
+                tracing::warn!(failure = %failure.for_log(), "the source does not show its history");
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }
 
@@ -154,7 +286,6 @@ mod tests {
 
     use super::*;
     use crate::fixture::{row, table};
-    use crate::progress::Progress;
 
     /// A source that holds everything, and counts how often it was asked.
     #[derive(Default)]

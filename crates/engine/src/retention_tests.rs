@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use spanferry_core::change_log::{ChangeLogWriter, LogId, Piece, PieceKind};
-use spanferry_core::position::Position;
+use spanferry_core::position::Bookmark;
 use spanferry_core::target::TablePhase;
 use spanferry_log::{DiskLog, LogOptions};
 
@@ -60,7 +60,7 @@ fn hours_us(hours: u64) -> u64 {
 }
 
 async fn create(scratch: &Scratch, budget_bytes: u64) -> DiskLog {
-    let start = Position::parse("mariadb:").unwrap();
+    let start = Bookmark::parse("mariadb:").unwrap();
     DiskLog::create(
         &scratch.0,
         &LogId("5f0c9a6e-0000-4000-8000-000000000001".to_owned()),
@@ -111,7 +111,12 @@ fn applied(number: u64) -> Watermark {
 /// Everything from a sequence on is there, after a restart, and the position before it is known.
 async fn check_complete(scratch: &Scratch, from: u64, up_to: u64) {
     let log = DiskLog::open(&scratch.0, options(u64::MAX)).await.unwrap();
-    let before = log.position_before(Sequence(from)).await.unwrap().to_string();
+    let before = log
+        .bookmark_before(Sequence(from))
+        .await
+        .unwrap()
+        .position
+        .to_string();
     assert_eq!(before, format!("mariadb:0-1-{}", from - 1));
     let mut reader = log.reader(Sequence(from)).await.unwrap();
     for number in from..=up_to {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, LogId, Piece, PieceKind, Sequence};
-use spanferry_core::position::Position;
+use spanferry_core::position::Bookmark;
 use spanferry_log::{DiskLog, LogOptions};
 
 /// Bodies of a tiny and of a usual small transaction.
@@ -44,7 +44,7 @@ async fn measure(
         directory,
         &LogId("00000000-0000-0000-0000-000000000001".to_owned()),
         "bench",
-        &Position::parse("mariadb:")?,
+        &Bookmark::parse("mariadb:")?,
         LogOptions::default(),
     )
     .await?;

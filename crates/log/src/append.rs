@@ -1,10 +1,10 @@
-//! The writer for asynchronous callers: numbers pieces, counts the position, syncs on the blocking pool.
+//! The writer for asynchronous callers: numbers pieces, counts what is reached, syncs on the blocking pool.
 
 use std::sync::Arc;
 
 use spanferry_core::change_log::{ChangeLogWriter, Piece, Sequence};
 use spanferry_core::failure::Failure;
-use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::position::{Bookmark, Witness};
 use tokio::task::spawn_blocking;
 
 use crate::block::{PieceParts, Place};
@@ -21,24 +21,24 @@ use crate::position::{advance, parse_transaction};
 pub struct DiskLogWriter {
     core: Arc<Core>,
     end: SharedEnd,
-    /// Position of all complete transactions that were appended.
-    position: Position,
+    /// What all complete transactions that were appended have reached.
+    reached: Bookmark,
     failed: Option<LogError>,
     _claim: WriterClaim,
 }
 
 impl DiskLogWriter {
-    /// Goes on at a position.
+    /// Goes on where the log ends.
     pub(crate) fn new(
         core: Arc<Core>,
         end: SharedEnd,
         claim: WriterClaim,
-        position: Position,
+        reached: Bookmark,
     ) -> DiskLogWriter {
         DiskLogWriter {
             core,
             end,
-            position,
+            reached,
             failed: None,
             _claim: claim,
         }
@@ -47,48 +47,48 @@ impl DiskLogWriter {
     async fn take(&mut self, pieces: &mut [Piece]) -> Result<(), LogError> {
         let steps = self.steps(pieces)?;
         let first = self.encode(pieces, &steps).await?;
-        for id in steps.iter().flatten() {
-            advance(&mut self.position, id)?;
+        for witness in steps.into_iter().flatten() {
+            advance(&mut self.reached, witness)?;
         }
         number(pieces, first);
         Ok(())
     }
 
-    /// The transaction that ends with each piece; all of them can follow the position.
-    fn steps(&self, pieces: &[Piece]) -> Result<Vec<Option<TransactionId>>, LogError> {
-        let mut position = self.position.clone();
+    /// The transaction that ends with each piece; all of them can follow what is reached.
+    fn steps(&self, pieces: &[Piece]) -> Result<Vec<Option<Witness>>, LogError> {
+        let mut reached = self.reached.clone();
         let mut steps = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            let id = if piece.last {
-                Some(parse_transaction(&piece.transaction, &position)?)
+            let witness = if piece.last {
+                Some(parse_transaction(&piece.transaction, &reached)?)
             } else {
                 None
             };
-            if let Some(id) = &id {
-                advance(&mut position, id)?;
+            if let Some(witness) = &witness {
+                advance(&mut reached, witness.clone())?;
             }
-            steps.push(id);
+            steps.push(witness);
         }
         Ok(steps)
     }
 
     /// Takes the pieces into memory, after a sync if too much waits there.
-    async fn encode(&mut self, pieces: &[Piece], steps: &[Option<TransactionId>]) -> Result<Place, LogError> {
+    async fn encode(&mut self, pieces: &[Piece], steps: &[Option<Witness>]) -> Result<Place, LogError> {
         let parts: Vec<PieceParts<'_>> = pieces.iter().map(parts).collect();
         loop {
             let appended = self.core.append(&parts, |index| {
-                let mut position = self.position.clone();
-                for id in steps[..index].iter().flatten() {
-                    advance(&mut position, id).expect("every step was tried before");
+                let mut reached = self.reached.clone();
+                for witness in steps[..index].iter().flatten() {
+                    advance(&mut reached, witness.clone()).expect("every step was tried before");
                 }
-                position.to_string().into_bytes()
+                reached.to_string().into_bytes()
             });
             match appended {
                 Ok(Appended::From(place)) => return Ok(place),
                 Ok(Appended::SyncFirst) => self.make_durable().await?,
                 Err(error @ (LogError::BudgetReached { .. } | LogError::BudgetTooSmall { .. })) => {
                     // One large transaction may fill the last segment, and the last one is never trimmed.
-                    self.core.seal(|| self.position.to_string().into_bytes())?;
+                    self.core.seal(|| self.reached.to_string().into_bytes())?;
                     self.make_durable().await?;
                     return Err(error);
                 }
@@ -111,7 +111,7 @@ impl DiskLogWriter {
         let complete_below = self.core.mark().complete_below;
         *lock_end(&self.end) = End {
             complete_below,
-            position: self.position.clone(),
+            reached: self.reached.clone(),
         };
         Ok(())
     }

@@ -146,6 +146,16 @@ pub enum LogError {
         /// Why not.
         reason: String,
     },
+    /// A position that cannot be compared with those of the log.
+    #[error("position `{position}` cannot be compared with `{held}` of the change log: {reason}")]
+    OtherHistory {
+        /// What was asked for.
+        position: String,
+        /// What the log holds.
+        held: String,
+        /// Why not.
+        reason: String,
+    },
     /// The caller broke the order of pieces; nothing was taken.
     #[error("piece {found} was given where {expected} belongs")]
     WrongPiece {
@@ -268,6 +278,7 @@ impl From<LogError> for Failure {
                 Class::StopMigration,
                 Some("Run the newer version of Spanferry that wrote it."),
             ),
+            LogError::OtherHistory { .. } => (code::HISTORY_CHANGED, Class::StopMigration, None),
             LogError::Locked { .. } => (code::STATE_LOCKED, Class::StopMigration, None),
             LogError::NotFound { .. } => (code::STATE_LOST, Class::StopMigration, None),
             LogError::AlreadyExists { .. }
@@ -302,6 +313,7 @@ impl From<LogError> for Failure {
             | LogError::WrongId { .. }
             | LogError::WrongPiece { .. }
             | LogError::WrongPosition { .. }
+            | LogError::OtherHistory { .. }
             | LogError::TooLarge { .. }
             | LogError::Unsafe { .. } => failure,
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use spanferry_core::change_log::{self, ChangeLog, LogUsage, Sequence};
 use spanferry_core::failure::Failure;
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use tokio::task::spawn_blocking;
 
 use crate::append::DiskLogWriter;
@@ -14,7 +14,7 @@ use crate::block::BLOCK_TARGET_BYTES;
 use crate::core::{Core, Limits, State};
 use crate::error::LogError;
 use crate::files::Directory;
-use crate::position::{position_before, start_for};
+use crate::position::{bookmark_before, start_for};
 use crate::reader::DiskLogReader;
 use crate::segment::LogId;
 
@@ -74,13 +74,13 @@ pub struct DiskLog {
     writing: Arc<AtomicBool>,
 }
 
-/// The position at a durable mark, so that it need not be counted again.
+/// What is reached at a durable mark, so that it need not be counted again.
 #[derive(Debug)]
 pub(crate) struct End {
     /// The mark.
     pub(crate) complete_below: u64,
-    /// The position of everything before it.
-    pub(crate) position: Position,
+    /// What everything before it has reached.
+    pub(crate) reached: Bookmark,
 }
 
 /// The last known end.
@@ -94,15 +94,15 @@ pub(crate) fn lock_end(end: &SharedEnd) -> MutexGuard<'_, End> {
 
 impl DiskLog {
     /// Creates a log in a directory (made with mode 0700) that holds none. `id` is a UUID, `source` names the source for a
-    /// person, `position` is where it begins.
+    /// person, `start` is where it begins.
     pub async fn create(
         directory: &Path,
         id: &change_log::LogId,
         source: &str,
-        position: &Position,
+        start: &Bookmark,
         options: LogOptions,
     ) -> Result<DiskLog, LogError> {
-        let (directory, source, context) = (directory.to_owned(), source.to_owned(), position.to_string());
+        let (directory, source, context) = (directory.to_owned(), source.to_owned(), start.to_string());
         let log_id = LogId::parse(&id.0).ok_or_else(|| LogError::WrongId { text: id.0.clone() })?;
         blocking(move || {
             let files = Arc::new(Directory::lock(&directory, true)?);
@@ -131,10 +131,10 @@ impl DiskLog {
     pub(crate) fn new(core: Core) -> Result<DiskLog, LogError> {
         let core = Arc::new(core);
         let complete_below = core.mark().complete_below;
-        let position = position_before(&core, complete_below)?;
+        let reached = bookmark_before(&core, complete_below)?;
         let end = Arc::new(Mutex::new(End {
             complete_below,
-            position,
+            reached,
         }));
         Ok(DiskLog {
             core,
@@ -161,24 +161,24 @@ impl DiskLog {
         blocking(move || core.erase()).await
     }
 
-    /// Sequence and position of the last complete durable transaction.
-    async fn known_end(&self) -> Result<(Sequence, Position), LogError> {
+    /// Sequence of the last complete durable transaction, and what it reached.
+    async fn known_end(&self) -> Result<(Sequence, Bookmark), LogError> {
         let (core, end) = (Arc::clone(&self.core), Arc::clone(&self.end));
         blocking(move || {
             let below = core.mark().complete_below;
             let known = {
                 let end = lock_end(&end);
-                (end.complete_below == below).then(|| end.position.clone())
+                (end.complete_below == below).then(|| end.reached.clone())
             };
-            let position = match known {
-                Some(position) => position,
-                None => position_before(&core, below)?,
+            let reached = match known {
+                Some(reached) => reached,
+                None => bookmark_before(&core, below)?,
             };
             *lock_end(&end) = End {
                 complete_below: below,
-                position: position.clone(),
+                reached: reached.clone(),
             };
-            Ok((Sequence(core.last_complete(below)), position))
+            Ok((Sequence(core.last_complete(below)), reached))
         })
         .await
     }
@@ -202,12 +202,12 @@ impl ChangeLog for DiskLog {
         let claim = WriterClaim::take(&self.writing)?;
         let core = Arc::clone(&self.core);
         blocking(move || core.discard()).await?;
-        let (_, position) = self.known_end().await?;
+        let (_, reached) = self.known_end().await?;
         Ok(DiskLogWriter::new(
             Arc::clone(&self.core),
             Arc::clone(&self.end),
             claim,
-            position,
+            reached,
         ))
     }
 
@@ -215,16 +215,16 @@ impl ChangeLog for DiskLog {
         Ok(DiskLogReader::new(Arc::clone(&self.core), from.0.max(1))?)
     }
 
-    async fn end(&self) -> Result<(Sequence, Position), Failure> {
+    async fn end(&self) -> Result<(Sequence, Bookmark), Failure> {
         Ok(self.known_end().await?)
     }
 
-    async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
+    async fn bookmark_before(&self, at: Sequence) -> Result<Bookmark, Failure> {
         let core = Arc::clone(&self.core);
-        Ok(blocking(move || position_before(&core, at.0.max(1))).await?)
+        Ok(blocking(move || bookmark_before(&core, at.0.max(1))).await?)
     }
 
-    async fn start_for(&self, position: &Position) -> Result<(Sequence, Position), Failure> {
+    async fn start_for(&self, position: &Position) -> Result<(Sequence, Bookmark), Failure> {
         let (core, position) = (Arc::clone(&self.core), position.clone());
         let (first, before) = blocking(move || start_for(&core, &position)).await?;
         Ok((Sequence(first), before))

@@ -13,7 +13,7 @@ use spanferry_core::change_log::{
 };
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_log::{DiskLog, LogOptions};
 
 use support::Scratch;
@@ -22,14 +22,24 @@ use support::Scratch;
 pub trait Provider {
     /// The kind.
     type Log: ChangeLog;
-    /// A new, empty log that begins at a position.
-    fn create(&self, position: &Position) -> impl Future<Output = Self::Log> + Send;
+    /// A new, empty log that begins at a bookmark.
+    fn create(&self, start: &Bookmark) -> impl Future<Output = Self::Log> + Send;
     /// The same log after its process ended without a word.
     fn reopen(&self, log: Self::Log) -> impl Future<Output = Self::Log> + Send;
 }
 
-fn start() -> Position {
-    Position::parse("mariadb:0-1-100").unwrap()
+/// The transaction with a number, as its last piece carries it.
+fn witness(number: u64) -> String {
+    format!("0-1-{number}@{}#{number:016x}", 1_000_000 + number)
+}
+
+/// What is reached behind the transaction with a number.
+fn behind(number: u64) -> Bookmark {
+    Bookmark::parse(&format!("mariadb:0-1-{number} last {}", witness(number))).unwrap()
+}
+
+fn start() -> Bookmark {
+    behind(100)
 }
 
 /// One piece of the transaction with a number behind `start`.
@@ -39,7 +49,11 @@ pub fn piece(transaction: u64, body: &[u8], last: bool) -> Piece {
         number: 0,
         last,
         kind: PieceKind::Transaction,
-        transaction: format!("0-1-{}", 100 + transaction),
+        transaction: if last {
+            witness(100 + transaction)
+        } else {
+            format!("0-1-{}", 100 + transaction)
+        },
         committed_at_us: 1_000_000 + transaction,
         body: body.to_vec(),
     }
@@ -146,10 +160,7 @@ pub async fn check_abandon<P: Provider>(provider: &P) {
         .unwrap();
     writer.abandon().await.unwrap();
     assert_eq!(writer.sync().await.unwrap(), Sequence(1), "the last complete one");
-    assert_eq!(
-        log.end().await.unwrap(),
-        (Sequence(1), Position::parse("mariadb:0-1-101").unwrap())
-    );
+    assert_eq!(log.end().await.unwrap(), (Sequence(1), behind(101)));
     writer.append(&mut [piece(2, b"again", true)]).await.unwrap();
     assert_eq!(writer.sync().await.unwrap(), Sequence(3));
     let bodies: Vec<_> = visible(&log, 2)
@@ -160,7 +171,7 @@ pub async fn check_abandon<P: Provider>(provider: &P) {
     assert_eq!(bodies, [(3, b"again".to_vec())]);
 }
 
-/// Positions are counted from the beginning, at every sequence, also after a new opening.
+/// Bookmarks are counted from the beginning, at every sequence, also after a new opening.
 pub async fn check_positions<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
     assert_eq!(log.end().await.unwrap(), (Sequence::ZERO, start()));
@@ -177,10 +188,10 @@ pub async fn check_positions<P: Provider>(provider: &P) {
     let log = provider.reopen(log).await;
     assert_eq!(log.id(), id);
     for sequence in 1..=21 {
-        let expected = Position::parse(&format!("mariadb:0-1-{}", 99 + sequence)).unwrap();
-        assert_eq!(log.position_before(Sequence(sequence)).await.unwrap(), expected);
+        let found = log.bookmark_before(Sequence(sequence)).await.unwrap();
+        assert_eq!(found, behind(99 + sequence));
     }
-    assert_eq!(log.end().await.unwrap().0, Sequence(20));
+    assert_eq!(log.end().await.unwrap(), (Sequence(20), behind(120)));
 }
 
 /// After a crash: what was synced is there, the torn transaction is abandoned, no sequence is used twice.
@@ -195,10 +206,7 @@ pub async fn check_reopen<P: Provider>(provider: &P) {
     writer.append(&mut [piece(2, b"lost", true)]).await.unwrap();
     drop(writer);
     let log = provider.reopen(log).await;
-    assert_eq!(
-        log.end().await.unwrap(),
-        (Sequence(1), Position::parse("mariadb:0-1-101").unwrap())
-    );
+    assert_eq!(log.end().await.unwrap(), (Sequence(1), behind(101)));
     let mut writer = log.writer().await.unwrap();
     let mut again = [piece(2, b"whole", true)];
     writer.append(&mut again).await.unwrap();
@@ -356,16 +364,17 @@ pub async fn check_start_for<P: Provider>(provider: &P) {
             first <= Sequence(number + 1),
             "{first} leaves out what {position} lacks"
         );
-        assert_eq!(before, log.position_before(first).await.unwrap());
-        assert!(position.contains_all(&before).unwrap());
+        assert_eq!(before, log.bookmark_before(first).await.unwrap());
+        assert!(position.contains_all(&before.position).unwrap());
         assert!(first >= last, "{first} after {last}");
         last = first;
     }
-    // One that is before the beginning, or of another kind, gets all there is.
-    for other in ["mariadb:0-1-5", "mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"] {
-        let found = log.start_for(&Position::parse(other).unwrap()).await.unwrap();
-        assert_eq!(found, (Sequence(1), start()), "{other}");
-    }
+    // One that is before the beginning gets all there is; one of another kind of source is no position of this history.
+    let early = Position::parse("mariadb:0-1-5").unwrap();
+    assert_eq!(log.start_for(&early).await.unwrap(), (Sequence(1), start()));
+    let foreign = Position::parse("mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5").unwrap();
+    let refused = log.start_for(&foreign).await;
+    same_kind(refused, code::HISTORY_CHANGED.number(), Class::StopMigration);
 }
 
 /// A dropped `sync` loses or repeats nothing if capture goes on where a new writer finds the end.
@@ -373,8 +382,8 @@ pub async fn check_cancelled_sync<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
     for _ in 0..60 {
         let mut writer = log.writer().await.unwrap();
-        let (Sequence(reached), position) = log.end().await.unwrap();
-        assert_eq!(position.to_string(), format!("mariadb:0-1-{}", 100 + reached));
+        let (Sequence(reached), bookmark) = log.end().await.unwrap();
+        assert_eq!(bookmark, behind(100 + reached));
         let body = (reached + 1).to_le_bytes();
         writer
             .append(&mut [piece(reached + 1, &body, true)])
@@ -421,9 +430,9 @@ const OPTIONS: LogOptions = LogOptions {
 impl Provider for Disk {
     type Log = DiskLog;
 
-    async fn create(&self, position: &Position) -> DiskLog {
+    async fn create(&self, start: &Bookmark) -> DiskLog {
         let id = LogId("00000000-0000-0000-0000-000000000001".to_owned());
-        DiskLog::create(&self.directory(), &id, "source", position, OPTIONS)
+        DiskLog::create(&self.directory(), &id, "source", start, OPTIONS)
             .await
             .unwrap()
     }

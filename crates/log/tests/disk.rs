@@ -13,14 +13,14 @@ use spanferry_core::change_log::{
 };
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_log::{DiskLog, LogError, LogOptions};
 use spanferry_private_dir::Fault;
 
 use support::Scratch;
 
 fn piece(number: u64, body: Vec<u8>) -> Piece {
-    let (kind, transaction) = (PieceKind::Transaction, format!("0-1-{number}"));
+    let (kind, transaction) = (PieceKind::Transaction, format!("0-1-{number}@{number}"));
     Piece {
         sequence: Sequence::ZERO,
         number: 0,
@@ -37,7 +37,7 @@ async fn create(directory: &Path, options: LogOptions) -> Result<DiskLog, LogErr
         directory,
         &LogId("00000000-0000-0000-0000-000000000001".to_owned()),
         "source",
-        &Position::parse("mariadb:").unwrap(),
+        &Bookmark::parse("mariadb:").unwrap(),
         options,
     )
     .await
@@ -137,9 +137,9 @@ async fn a_log_that_is_full_and_applied_takes_more_after_a_trim() {
     drop(log);
     // Nothing is left but where it ended.
     let log = DiskLog::open(scratch.path(), options).await.unwrap();
-    let position = Position::parse("mariadb:0-1-20").unwrap();
-    assert_eq!(log.end().await.unwrap(), (Sequence(20), position.clone()));
-    assert_eq!(log.position_before(Sequence(21)).await.unwrap(), position);
+    let reached = Bookmark::parse("mariadb:0-1-20 last 0-1-20@20").unwrap();
+    assert_eq!(log.end().await.unwrap(), (Sequence(20), reached.clone()));
+    assert_eq!(log.bookmark_before(Sequence(21)).await.unwrap(), reached);
     assert_eq!(log.usage().oldest, Sequence(21));
     let mut writer = log.writer().await.unwrap();
     writer.append(&mut [piece(21, vec![1; 70_000])]).await.unwrap();

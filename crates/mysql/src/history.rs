@@ -1,7 +1,7 @@
 //! Whether the server's history holds everything that led to a position.
 
 use spanferry_core::failure::Failure;
-use spanferry_core::position::{MariadbGtids, Position, PositionError};
+use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
 
 use crate::connection::Connection;
 use crate::owned::executed_or_owned;
@@ -35,6 +35,16 @@ pub(crate) async fn holds(
         }
         Position::Mysql(_) | Position::Mariadb(_) => Ok(false),
     }
+}
+
+/// MySQL: what is executed and no longer in the binary log.
+pub(crate) async fn purged(source: &MysqlSource, connection: &mut Connection) -> Result<GtidSet, Failure> {
+    let found = connection
+        .query("SELECT @@GLOBAL.gtid_purged")
+        .await
+        .map_err(|error| source.failure(error))?;
+    GtidSet::parse(&found.first_text().unwrap_or_default())
+        .map_err(|error| unreadable(source.options(), error))
 }
 
 /// Whether each domain's last transaction of `position` is in a list of last transactions, which has several servers a domain.

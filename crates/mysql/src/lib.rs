@@ -1,6 +1,7 @@
 //! MySQL and MariaDB as a source: catalog, preflight, snapshot and binlog.
 
 pub mod binlog;
+mod bookmark;
 mod catalog;
 pub mod connection;
 pub mod error;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Finding;
+use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
 use spanferry_core::schema::Catalog;
 use spanferry_core::source::{CheckRequest, SchemaSource, Strain};
@@ -94,9 +94,16 @@ impl SchemaSource for MysqlSource {
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = preflight::check(asking.connection(), &self.options, request).await;
-        let found = found.map_err(|error| self.failure(error))?;
+        let mut findings = found.map_err(|error| self.failure(error))?;
         asking.keep();
-        Ok(found)
+        // What else is wrong with the server would make this one misleading.
+        let is_refused =
+            |finding: &Finding| finding.severity == Severity::Blocking && finding.subject.table.is_none();
+        if !findings.iter().any(is_refused) {
+            let connection = self.connect().await.map_err(|error| self.failure(error))?;
+            findings.extend(self.expect_witness(connection).await?);
+        }
+        Ok(findings)
     }
 
     async fn position(&self) -> Result<Position, Failure> {

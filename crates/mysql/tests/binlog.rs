@@ -4,6 +4,7 @@ mod support;
 
 use spanferry_core::code;
 use spanferry_core::encode::Refusal;
+use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::schema::SourceType;
 use spanferry_core::source::{
     ChangeSource, ChangeStream, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
@@ -399,8 +400,8 @@ async fn positions_resume_behind_huge_and_tagged_transactions() {
         // Every transaction's position is one to resume from.
         let mut reached = before.clone();
         for (at, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.last) {
-            let id = spanferry_core::position::TransactionId::parse(&piece.transaction).unwrap();
-            reached.advance(&id).unwrap();
+            let witness = Witness::parse(&piece.transaction).unwrap();
+            reached.advance(&witness.id).unwrap();
             assert_eq!(
                 capture(&source, &reached).await.unwrap(),
                 pieces[at + 1..],
@@ -416,7 +417,7 @@ const SILENCE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(90)
 /// Heartbeats come while nothing else does; a server that is paused, and one that is killed, end the stream.
 async fn check_silence(server: &Server) {
     let source = MysqlSource::new(server.admin("mysql"), 4247).expect("options");
-    let position = source.position().await.expect("a position");
+    let position = Bookmark::unproved(source.position().await.expect("a position"));
     let mut stream = ChangeSource::open(&source, &position).await.expect("a stream");
     let mut pieces = Vec::new();
     for _ in 0..2 {

@@ -238,6 +238,7 @@ async fn set_up(
         schema: plan.schema.clone(),
         workers: settings.source_connections,
         whole: true,
+        unproved: settings.unproved(),
     };
     let logs = state.logs(settings.log_budget)?;
     let target = Arc::clone(&session.target);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 
@@ -49,6 +49,8 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         schema: plan.schema.clone(),
         workers: settings.source_connections,
         whole: false,
+        // Nothing is captured here: the next `migrate` proves it.
+        unproved: Unproved::Accepted,
     };
     let logs = state.logs(settings.log_budget)?;
     let wanted =

@@ -2,7 +2,8 @@
 
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::Position;
+use spanferry_core::position::Bookmark;
+use spanferry_core::reached::Reached;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
 use spanferry_engine::prepare::definition_of;
 use spanferry_engine::verify::{Counters, TableVerdict, Verification, verify};
@@ -90,7 +91,7 @@ fn keep_to_comparable_tables(plan: &mut Plan, control: &ControlState) -> Vec<(St
 async fn compare(
     session: &Session,
     plan: &Plan,
-    applied: &Position,
+    applied: &Bookmark,
     output: Output,
 ) -> Result<Verification, Failure> {
     let counters = Counters::default();
@@ -148,12 +149,12 @@ fn conclude(control: &ControlState, verdicts: &[TableVerdict], compared_equal: b
     }
 }
 
-/// The position that the main stream has applied.
-fn applied(control: &ControlState) -> Result<Position, Failure> {
+/// What the main stream has applied.
+fn applied(control: &ControlState) -> Result<Bookmark, Failure> {
     let (stream, lane) = Lane::Apply.parts();
     let row = control.fences.get(&(stream.to_owned(), lane));
     row.and_then(|row| row.reached.as_ref())
-        .map(|reached| reached.position.clone())
+        .map(Reached::bookmark)
         .ok_or_else(|| {
             let text = "the fence row of the main stream is missing or unreadable";
             Failure::new(code::STATE_FOREIGN, Class::StopMigration, "control tables", text)

@@ -23,6 +23,7 @@ mod keys;
 mod names;
 mod outage;
 mod positions;
+mod rewound;
 mod session;
 mod statements;
 #[path = "../support/mod.rs"]

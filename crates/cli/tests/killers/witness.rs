@@ -182,7 +182,7 @@ async fn judged(world: &World, fault: Fault) -> TableVerdict {
     let control = target.read_control().await.unwrap().unwrap();
     let (stream, lane) = Lane::Apply.parts();
     let fence = control.fences[&(stream.to_owned(), lane)].clone();
-    let applied = fence.reached.unwrap().position;
+    let applied = fence.reached.unwrap().bookmark();
     let changes = source.observer();
     let faulty = FaultySource { source, fault };
     let counters = Counters::default();

@@ -50,22 +50,6 @@ impl Witnesses {
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
-
-    /// Parses what `Display` writes.
-    pub fn parse(text: &str) -> Result<Witnesses, PositionError> {
-        let list: Vec<Witness> = match text {
-            "" => Vec::new(),
-            text => text.split(',').map(Witness::parse).collect::<Result<_, _>>()?,
-        };
-        let repeats = |at: usize| {
-            let earlier = &list[..at];
-            earlier.iter().any(|known| is_one_origin(&known.id, &list[at].id))
-        };
-        if list.len() > WITNESSES_MAX || (0..list.len()).any(repeats) {
-            return Err(PositionError::Malformed(text.to_owned()));
-        }
-        Ok(Witnesses { list })
-    }
 }
 
 impl fmt::Display for Witnesses {
@@ -124,19 +108,26 @@ impl Bookmark {
         Ok(())
     }
 
-    /// Parses what `Display` writes: `POSITION`, or `POSITION last WITNESSES`.
-    pub fn parse(text: &str) -> Result<Bookmark, PositionError> {
-        let (position, witnesses) = text.split_once(SEPARATOR).unwrap_or((text, ""));
-        let bookmark = Bookmark {
-            position: Position::parse(position)?,
-            witnesses: Witnesses::parse(witnesses)?,
-        };
-        for witness in bookmark.witnesses.iter() {
-            if !bookmark.position.contains(&witness.id)? {
-                return Err(PositionError::Malformed(text.to_owned()));
+    /// A bookmark of stored parts: the witnesses lie in the position, one for each origin.
+    pub fn of(position: Position, list: Vec<Witness>) -> Result<Bookmark, PositionError> {
+        for (at, witness) in list.iter().enumerate() {
+            let mut earlier = list[..at].iter();
+            let repeats = earlier.any(|known| is_one_origin(&known.id, &witness.id));
+            if at >= WITNESSES_MAX || repeats || !position.contains(&witness.id)? {
+                return Err(PositionError::Malformed(witness.to_string()));
             }
         }
-        Ok(bookmark)
+        let witnesses = Witnesses { list };
+        Ok(Bookmark { position, witnesses })
+    }
+
+    /// Parses what `Display` writes: `POSITION`, or `POSITION last WITNESSES`.
+    pub fn parse(text: &str) -> Result<Bookmark, PositionError> {
+        let Some((position, list)) = text.split_once(SEPARATOR) else {
+            return Ok(Bookmark::unproved(Position::parse(text)?));
+        };
+        let list = list.split(',').map(Witness::parse).collect::<Result<_, _>>()?;
+        Bookmark::of(Position::parse(position)?, list)
     }
 }
 

@@ -21,4 +21,12 @@ pub enum PositionError {
         /// Where it was told to go.
         to: u64,
     },
+    /// A transaction with the identity of another one: the source's history was replaced.
+    #[error("transaction {shown} came, in whose place {known} was")]
+    OtherTransaction {
+        /// What is known, as `Witness` prints it.
+        known: String,
+        /// What came.
+        shown: String,
+    },
 }

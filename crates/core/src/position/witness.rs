@@ -66,6 +66,17 @@ impl Witness {
         Ok(witness)
     }
 
+    /// Refuses a transaction of the same identity that is not this one. What cannot be compared passes.
+    pub fn expect_same(&self, shown: &Witness) -> Result<(), PositionError> {
+        match self.compare(shown) {
+            Agreement::Same | Agreement::Unknown => Ok(()),
+            Agreement::Different => Err(PositionError::OtherTransaction {
+                known: self.to_string(),
+                shown: shown.to_string(),
+            }),
+        }
+    }
+
     /// Compares with the transaction of the same identity that another history shows.
     pub fn compare(&self, shown: &Witness) -> Agreement {
         if self.id != shown.id {

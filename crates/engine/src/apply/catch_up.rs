@@ -7,15 +7,16 @@ use spanferry_core::change_log::{ChangeLog, ChangeLogReader, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::{GroupId, TableId};
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::reached::Reached;
 use spanferry_core::source::ChangeSource;
 use spanferry_core::target::{ControlChange, TablePhase, Target};
 use spanferry_core::window::{TableFilter, Window};
 
 use super::stop::{settle, stopping};
-use super::stream::{Stream, misplaced};
+use super::stream::Stream;
 use super::task::{Apply, admit};
+use crate::history::misplaced;
 use crate::lane::LaneError;
 use crate::registry::Transition;
 
@@ -41,8 +42,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     /// Applies everything between the tables' `low` and the main stream's watermark to a batch of loaded tables.
     async fn catch_up_batch(&mut self, batch: &[TableId]) -> Result<(), Failure> {
         let end = self.main.key().sequence;
-        let (first, position) = self.catch_up_start(batch).await?;
-        let reached = Reached { position, torn: None };
+        let (first, before) = self.catch_up_start(batch).await?;
+        let reached = Reached::whole(before);
         let mut stream = self.stream(Sequence(first.0 - 1), reached).await?;
         for table in batch {
             let after = self.registry.row(*table).low;
@@ -89,8 +90,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     }
 
     /// Where the log is to be read from so that each table of a batch gets every change after its own `low`.
-    async fn catch_up_start(&self, batch: &[TableId]) -> Result<(Sequence, Position), Failure> {
-        let mut earliest: Option<(Sequence, Position)> = None;
+    async fn catch_up_start(&self, batch: &[TableId]) -> Result<(Sequence, Bookmark), Failure> {
+        let mut earliest: Option<(Sequence, Bookmark)> = None;
         // Tables of one snapshot have one `low`: the log is asked once for all of them.
         let mut asked: Vec<Position> = Vec::new();
         for table in batch {
@@ -101,7 +102,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             }
             asked.push(low.clone());
             let start = self.log.start_for(&low).await?;
-            if !low.contains_all(&start.1).map_err(misplaced)? {
+            if !low.contains_all(&start.1.position).map_err(misplaced)? {
                 let text = "it begins after a table's `low`: changes of that table are missing";
                 return Err(
                     Failure::new(code::LOG_CORRUPT, Class::StopMigration, "change log", text)

@@ -1,11 +1,11 @@
 //! A stream being read: pieces of the change log are decoded and folded.
 
 use spanferry_core::change_log::{ChangeLog, Piece, PieceKind};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::PositionError;
+use spanferry_core::failure::Failure;
 use spanferry_core::source::ChangeDecoder;
 use spanferry_core::window::WindowBuilder;
+
+use crate::history::misplaced;
 
 /// A stream being read: the log's reader, the decoder and the fold.
 pub(super) struct Stream<L: ChangeLog, D> {
@@ -37,28 +37,20 @@ impl<L: ChangeLog, D: ChangeDecoder> Stream<L, D> {
             return Ok(());
         }
         if piece.number == 0 {
-            let id = self.decoder.transaction(piece)?;
-            self.builder.begin(piece.sequence, id).map_err(misplaced)?;
+            let witness = self.decoder.transaction(piece)?;
+            self.builder.begin(piece.sequence, witness).map_err(misplaced)?;
             self.open = true;
         }
         if is_wanted(&self.builder) {
             self.decoder.decode(piece, &mut self.builder)?;
         }
         if piece.last {
-            self.builder.end(piece.committed_at_us).map_err(misplaced)?;
+            let witness = self.decoder.transaction(piece)?;
+            self.builder
+                .end(piece.committed_at_us, witness)
+                .map_err(misplaced)?;
             self.open = false;
         }
         Ok(())
     }
-}
-
-/// The failure of a position that does not follow.
-pub(super) fn misplaced(error: PositionError) -> Failure {
-    Failure::new(
-        code::HISTORY_CHANGED,
-        Class::StopMigration,
-        "change stream",
-        "the source's history does not go on",
-    )
-    .caused_by(error)
 }

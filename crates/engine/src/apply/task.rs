@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::stop::{settle, stopping};
-use super::stream::{Stream, misplaced};
+use super::stream::Stream;
+use crate::history::misplaced;
 use crate::lane::{FencedLane, LaneError, LaneShared};
 use crate::registry::Registry;
 use crate::retention::Watermark;
@@ -161,8 +162,9 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         // The log is asked once for each place of the watermark: it reads a segment for the answer.
         if !self.aligned && self.looked_at != Some(at) {
             self.looked_at = Some(at);
-            let held = self.log.position_before(at.next()).await?;
-            self.aligned = held.contains_all(&self.reached_now.position).map_err(misplaced)?;
+            let held = self.log.bookmark_before(at.next()).await?;
+            let applied = &self.reached_now.position;
+            self.aligned = held.position.contains_all(applied).map_err(misplaced)?;
         }
         Ok(self.aligned)
     }
@@ -288,7 +290,7 @@ pub(super) fn admit(registry: &Registry, builder: &mut WindowBuilder, table: Tab
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::position::TransactionId;
+    use spanferry_core::position::{Bookmark, Witness};
     use spanferry_core::source::ChangeSink;
 
     use super::*;
@@ -302,13 +304,13 @@ mod tests {
         let progress = Arc::new(Progress::new(Vec::new()));
         let registry = Registry::new(plans.clone(), vec![row], progress);
         let position = Position::parse("mariadb:0-1-6").unwrap();
-        let reached = Reached { position, torn: None };
+        let reached = Reached::whole(Bookmark::unproved(position));
         let mut builder = WindowBuilder::new(&plans, WindowLimits::SPANNER, reached, Sequence(1));
         admit(&registry, &mut builder, TableId(0));
-        let id = TransactionId::parse("0-1-7").unwrap();
-        builder.begin(Sequence(2), id).unwrap();
+        let witness = Witness::parse("0-1-7@7").unwrap();
+        builder.begin(Sequence(2), witness.clone()).unwrap();
         builder.upsert(TableId(0), b"k", b"k");
-        builder.end(0).unwrap();
+        builder.end(0, witness).unwrap();
         builder.has_data()
     }
 

@@ -11,7 +11,9 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::source::{SchemaSource, Snapshot, SnapshotSession, SnapshotSource, Strain};
+use spanferry_core::source::{
+    HistorySource, SchemaSource, Snapshot, SnapshotSession, SnapshotSource, Strain,
+};
 use spanferry_core::target::{ControlChange, Ranges, TablePhase, Target};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -43,7 +45,7 @@ pub struct LoadOptions {
     clippy::too_many_arguments,
     reason = "each is one boundary of the pipeline, named where it is wired"
 )]
-pub async fn load<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target>(
+pub async fn load<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target>(
     source: Arc<S>,
     log: Arc<L>,
     registry: Arc<Registry>,
@@ -88,7 +90,7 @@ struct Loader<S, L, T> {
     backoff: Backoff,
 }
 
-impl<S: SchemaSource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> {
+impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> {
     async fn run(&mut self) -> Result<(), Failure> {
         loop {
             finish_complete(&self.registry, &self.control, &self.ranges).await?;

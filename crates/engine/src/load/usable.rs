@@ -7,14 +7,14 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::source::{HistorySource, SchemaSource};
 
-use crate::history::{Lacking, SeenHistory};
+use crate::history::{Lacking, SeenHistory, Unproved, prove};
 use crate::order::contains_all;
 use crate::registry::Registry;
 
 /// Whether an attempt may begin at `low`; its sessions are open.
-pub(super) async fn expect_usable<S: SchemaSource, L: ChangeLog>(
+pub(super) async fn expect_usable<S: SchemaSource + HistorySource, L: ChangeLog>(
     source: &S,
     log: &L,
     registry: &Registry,
@@ -24,6 +24,7 @@ pub(super) async fn expect_usable<S: SchemaSource, L: ChangeLog>(
 ) -> Result<(), Failure> {
     expect_logged(log, low).await?;
     expect_not_before(registry, tables, low)?;
+    expect_captured_history(source, log).await?;
     match seen
         .lacking(source, registry, tables, None)
         .await?
@@ -41,12 +42,31 @@ pub(super) async fn expect_usable<S: SchemaSource, L: ChangeLog>(
     }
 }
 
+/// The server that the snapshot was opened at has the history that was captured (docs/design/history.md, step 13): the stream may
+/// not have noticed yet that it has another one.
+async fn expect_captured_history<S: SchemaSource + HistorySource, L: ChangeLog>(
+    source: &S,
+    log: &L,
+) -> Result<(), Failure> {
+    let (_, captured) = log.end().await?;
+    if !source.holds(&captured.position).await? {
+        return Err(Failure::new(
+            code::SNAPSHOT_LOST,
+            Class::Retry { after: None },
+            "snapshot",
+            "the source has not applied everything that was captured",
+        ));
+    }
+    // What it can show no longer was proved when the stream opened.
+    prove(source, &captured, Unproved::Accepted).await.map(drop)
+}
+
 /// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
 /// (docs/design/hand-off.md, step 1).
 async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
     let oldest = Sequence(log.usage().oldest.0.max(1));
-    let beginning = log.position_before(oldest).await?;
-    if contains_all("snapshot", low, &beginning)? {
+    let beginning = log.bookmark_before(oldest).await?;
+    if contains_all("snapshot", low, &beginning.position)? {
         return Ok(());
     }
     Err(Failure::new(

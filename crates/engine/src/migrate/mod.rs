@@ -1,6 +1,7 @@
 //! A running migration: its tasks, its stop condition, and how it ended.
 
 mod outcome;
+mod stale;
 mod supervise;
 mod watcher;
 

@@ -7,18 +7,19 @@ use std::time::Duration;
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
-use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
+use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
 use spanferry_core::window::WindowLimits;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::outcome::{Outcome, StopWhen};
+use super::stale::StaleStream;
 use super::watcher::Watcher;
 use crate::apply::Apply;
 use crate::capture::capture;
 use crate::constraint;
-use crate::history::HistoryWatch;
+use crate::history::{ClaimProof, HistoryWatch};
 use crate::load::{LoadOptions, load};
 use crate::prepare::Prepared;
 use crate::progress::Progress;
@@ -49,7 +50,7 @@ pub struct Migration<S, L, T> {
 
 impl<S, L, T> Migration<S, L, T>
 where
-    S: SchemaSource + SnapshotSource + ChangeSource,
+    S: SchemaSource + HistorySource + SnapshotSource + ChangeSource,
     L: ChangeLog,
     T: Target,
 {
@@ -79,6 +80,7 @@ where
             ranges,
             reached: reached_now,
             dialect,
+            unproved,
         } = prepared;
         let stop = shared.stop.clone();
         let apply = Apply::new(
@@ -110,6 +112,7 @@ where
             stop.clone(),
             Arc::clone(&progress),
             following,
+            unproved,
         ));
         tasks.spawn(apply.run());
         tasks.spawn(retention.run(stop.clone()));
@@ -132,6 +135,15 @@ where
             LoadOptions { lock, source_rate },
         );
         tasks.spawn(async move { loading.await.map(drop) });
+        let stale = StaleStream {
+            source: Arc::clone(&source),
+            log: Arc::clone(&log),
+            stop: stop.clone(),
+            is_following: is_following.clone(),
+            progress: Arc::clone(&progress),
+            unproved,
+        };
+        tasks.spawn(stale.run());
         let watcher = Watcher {
             source,
             log: Arc::clone(&log),
@@ -142,6 +154,7 @@ where
             history: HistoryWatch::default(),
             goal: None,
             ended: Arc::default(),
+            proof: ClaimProof::new(unproved),
             progress,
         };
         tasks.spawn(watcher.clone().run(stop_when));

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::failure::Failure;
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::record::StopReason;
 use spanferry_core::schema::QualifiedName;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::source::{HistorySource, SchemaSource};
 use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 
 use super::outcome::{Outcome, StopWhen};
-use crate::history::{ASK_INTERVAL, HistoryWatch};
+use crate::history::{ASK_INTERVAL, ClaimProof, HistoryWatch};
 use crate::order::contains_all;
 use crate::progress::Progress;
 use crate::registry::Registry;
@@ -45,6 +45,8 @@ pub(super) struct Watcher<S, L> {
     pub(super) goal: Option<Position>,
     /// Why it ended the migration; nothing if something else did.
     pub(super) ended: Arc<OnceLock<Ended>>,
+    /// What proves that the source's history is the one that was captured.
+    pub(super) proof: ClaimProof,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -60,12 +62,13 @@ impl<S, L> Clone for Watcher<S, L> {
             history: self.history.clone(),
             goal: self.goal.clone(),
             ended: Arc::clone(&self.ended),
+            proof: self.proof.clone(),
             progress: Arc::clone(&self.progress),
         }
     }
 }
 
-impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
+impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
     pub(super) async fn run(mut self, stop_when: StopWhen) -> Result<(), Failure> {
         let mut changed = self.registry.subscribe();
         let mut warned = tokio::time::Instant::now();
@@ -130,9 +133,16 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
         };
         let set = self.goal.take().filter(|_| stop_when == StopWhen::CaughtUp);
         let goal = next_goal(set, position)?;
-        let is_there = self.wait_for(&goal).await?;
+        let captured = self.wait_for(&goal).await?;
         self.goal = Some(goal);
-        Ok(is_there)
+        let Some(captured) = captured else {
+            return Ok(false);
+        };
+        // The numbers are the same in a history that was replaced: the stream may still be one of the old one.
+        let is_final = stop_when == StopWhen::CaughtUp;
+        self.proof
+            .expect(self.source.as_ref(), &captured, is_final, &self.progress)
+            .await
     }
 
     /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
@@ -155,8 +165,8 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
     }
 
     /// Waits a while until the log's end and apply have reached a position, by a stream that the source has accepted and that is
-    /// open still.
-    async fn wait_for(&mut self, position: &Position) -> Result<bool, Failure> {
+    /// open still. Returns the log's end if they have.
+    async fn wait_for(&mut self, position: &Position) -> Result<Option<Bookmark>, Failure> {
         let (mut reached, mut following) = (self.reached.clone(), self.is_following.clone());
         let there = async {
             Ok::<_, Failure>(
@@ -171,10 +181,11 @@ impl<S: SchemaSource, L: ChangeLog> Watcher<S, L> {
             () = tokio::time::sleep(ASK_INTERVAL) => false,
         };
         if !is_there || !*self.is_following.borrow() {
-            return Ok(false);
+            return Ok(None);
         }
         let (_, captured) = self.log.end().await?;
-        contains_all("change log", &captured, position)
+        let is_captured = contains_all("change log", &captured.position, position)?;
+        Ok(is_captured.then_some(captured))
     }
 
     fn warn_of_stopped(&self) {

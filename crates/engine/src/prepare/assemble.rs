@@ -71,6 +71,7 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
         ranges: start.ranges,
         reached: start.reached,
         dialect,
+        unproved: options.unproved,
         shared,
     })
 }

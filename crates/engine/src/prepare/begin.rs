@@ -8,7 +8,7 @@ use spanferry_core::ddl;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::reached::Reached;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::source::{HistorySource, SchemaSource};
 use spanferry_core::target::{Epoch, LeftOut, MigrationRow, Target};
 use spanferry_core::target_schema::Dialect;
 use spanferry_kill_point::kill_point;
@@ -16,13 +16,14 @@ use spanferry_kill_point::kill_point;
 use super::epoch::{fence_row, fences};
 use super::log::{LogStore, log_id};
 use super::prepared::{PrepareOptions, Start};
+use crate::history::expect_witness;
 use crate::progress::Progress;
 use crate::schema_change::{Object, Wanted, create_missing};
 
 /// Tables that are created before the next are begun: so often the progress is shown.
 const TABLES_AT_ONCE: usize = 50;
 
-pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
+pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: Target>(
     source: &S,
     target: &T,
     logs: &B,
@@ -51,20 +52,21 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
     target.create_control().await?;
     kill_point("after control tables", "");
     progress.step("creating the change log");
-    let position = source.position().await?;
+    let start = source.bookmark(&source.position().await?).await?;
+    let unproved = expect_witness(&start, options.unproved)?;
     let id = log_id(&options.new_migration_id, Epoch(1));
-    let log = logs.create(&id, &position, &options.source_name).await?;
+    let log = logs.create(&id, &start, &options.source_name).await?;
     kill_point("after log creation", "");
     let migration = MigrationRow {
         id: options.new_migration_id.clone(),
         epoch: Epoch(1),
         log_id: log.id().0,
         source: options.source_name.clone(),
-        start_position: position.clone(),
+        start_position: start.position.clone(),
         schema: options.schema.clone(),
         dialect,
     };
-    let reached = Reached { position, torn: None };
+    let reached = Reached::whole(start);
     let main = fence_row(Epoch(1), Sequence::ZERO, &reached);
     target
         .begin_epoch(None, &migration, &fences(Epoch(1), &main, options.workers))
@@ -78,6 +80,6 @@ pub(super) async fn begin_new<S: SchemaSource, B: LogStore, T: Target>(
         tables: BTreeMap::new(),
         ranges: BTreeMap::new(),
         left_out: LeftOut::new(),
-        findings: Vec::new(),
+        findings: Vec::from_iter(unproved),
     })
 }

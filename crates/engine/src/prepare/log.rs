@@ -5,7 +5,7 @@ use std::future::Future;
 use spanferry_core::change_log::{ChangeLog, LogId};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::Position;
+use spanferry_core::position::{Agreement, Bookmark, Witness};
 use spanferry_core::target::{ControlState, Epoch, FenceRow};
 
 use crate::order::contains_all;
@@ -23,7 +23,7 @@ pub trait LogStore: Send + Sync + 'static {
     fn create(
         &self,
         id: &LogId,
-        start: &Position,
+        start: &Bookmark,
         source: &str,
     ) -> impl Future<Output = Result<Self::Log, Failure>> + Send;
 }
@@ -66,38 +66,40 @@ pub(super) async fn own_log<B: LogStore>(
     }
 }
 
-/// The log's record at the watermark must hold the position that the fence row holds.
+/// The log's record at the watermark must be of the history that the fence row holds: an older copy of the log, or one that
+/// went on elsewhere, is refused.
 pub(super) async fn compare_log<L: ChangeLog>(
     log: &L,
     old: &FenceRow,
-    position: &Position,
+    applied: &Bookmark,
 ) -> Result<(), Failure> {
+    let at = old.key.sequence;
     let (end, _) = log.end().await?;
-    if end < old.key.sequence {
-        let text = format!(
-            "the change log ends at {end}, the target has applied {}",
-            old.key.sequence
-        );
-        return Err(Failure::new(
-            code::LOG_CORRUPT,
-            Class::StopMigration,
-            "change log",
-            text,
-        ));
+    if end < at {
+        return Err(other_log(format!(
+            "the change log ends at {end}, the target has applied {at}"
+        )));
     }
-    let held = log.position_before(old.key.sequence.next()).await?;
+    let held = log.bookmark_before(at.next()).await?;
     // A log that was begun anew before the watermark's position repeats what is applied; it never lacks anything.
-    if contains_all("change log", position, &held)? {
-        return Ok(());
+    let lacks_nothing = contains_all("change log", &applied.position, &held.position)?;
+    if !lacks_nothing {
+        return Err(other_log(format!(
+            "at {at} the change log holds another position than the target's fence"
+        )));
     }
-    let text = format!(
-        "at {} the change log holds another position than the target's fence",
-        old.key.sequence
-    );
-    Err(Failure::new(
-        code::LOG_CORRUPT,
-        Class::StopMigration,
-        "change log",
-        text,
-    ))
+    let differs = |own: &Witness| {
+        let held = held.witnesses.with_id(&own.id);
+        held.is_some_and(|held| own.compare(held) == Agreement::Different)
+    };
+    if applied.witnesses.iter().any(differs) {
+        return Err(other_log(format!(
+            "at {at} the change log holds another transaction than the target's fence"
+        )));
+    }
+    Ok(())
+}
+
+fn other_log(text: String) -> Failure {
+    Failure::new(code::LOG_CORRUPT, Class::StopMigration, "change log", text)
 }

@@ -14,6 +14,7 @@ mod prepared;
 mod start;
 mod take_over;
 
+pub use crate::history::{Unproved, no_witness};
 pub use definition::definition_of;
 pub use empty::check_empty;
 pub use log::LogStore;

@@ -10,6 +10,7 @@ use spanferry_core::target::{Epoch, FenceRow, LeftOut, Ranges, TableRow};
 use spanferry_core::target_schema::Dialect;
 
 use crate::control::ControlLane;
+use crate::history::Unproved;
 use crate::lane::{FencedLane, LaneShared};
 use crate::registry::Registry;
 
@@ -35,6 +36,8 @@ pub struct Prepared<L, T> {
     pub reached: Reached,
     /// The target's dialect.
     pub dialect: Dialect,
+    /// What happens with a source that cannot show its history.
+    pub unproved: Unproved,
 }
 
 /// What a start needs to know.
@@ -50,6 +53,8 @@ pub struct PrepareOptions {
     pub workers: u32,
     /// Whether the plans are all that is selected: a recorded table without a plan is then left behind by the stream, and stops.
     pub whole: bool,
+    /// What happens with a source that cannot show its history.
+    pub unproved: Unproved,
 }
 
 /// A start that owns the fence, before what runs it is put together.

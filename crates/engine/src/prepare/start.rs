@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::{ChangeSource, SchemaSource};
+use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
 use spanferry_core::target::Target;
 
 use super::assemble::assemble;
@@ -25,7 +25,7 @@ pub async fn prepare<S, B, T>(
     progress: &Arc<Progress>,
 ) -> Result<Prepared<B::Log, T>, Failure>
 where
-    S: SchemaSource + ChangeSource,
+    S: SchemaSource + HistorySource + ChangeSource,
     B: LogStore,
     T: Target,
 {

@@ -7,9 +7,9 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::reached::Reached;
-use spanferry_core::source::{ChangeSource, SchemaSource};
+use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
 use spanferry_core::target::{
     ControlState, Epoch, FenceRow, Lane, MigrationRow, TablePhase, TableRow, Target,
 };
@@ -19,9 +19,9 @@ use super::definition::definition_of;
 use super::epoch::{fence_row, fences};
 use super::log::{LogStore, compare_log, log_id, own_log};
 use super::prepared::{PrepareOptions, Start};
-use crate::history::expect_history;
+use crate::history::{Unproved, expect_history, open_proved, prove};
 
-pub(super) async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Target>(
+pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B: LogStore, T: Target>(
     source: &S,
     target: &T,
     logs: &B,
@@ -39,14 +39,17 @@ pub(super) async fn take_over<S: SchemaSource + ChangeSource, B: LogStore, T: Ta
     let mut findings = Vec::new();
     let (log, sequence) = match own_log(logs, &state, epoch).await? {
         Some(log) => {
-            compare_log(&log, &old, &reached.position).await?;
+            compare_log(&log, &old, &reached.bookmark()).await?;
+            // What was captured goes on where what was applied ends: its proof is the proof of both.
             let (_, captured) = log.end().await?;
-            expect_source(source, &captured, &reached.position).await?;
+            let accepted = expect_source(source, &captured, &reached.position, options.unproved).await?;
+            findings.extend(accepted);
             (log, old.key.sequence)
         }
         None => {
             findings.push(log_lost());
-            let log = log_anew(source, logs, options, &state, &reached, epoch).await?;
+            let (log, accepted) = log_anew(source, logs, options, &state, &reached, epoch).await?;
+            findings.extend(accepted);
             (log, Sequence::ZERO)
         }
     };
@@ -121,28 +124,31 @@ fn counts_as_before(plans: &[Arc<TablePlan>], state: &ControlState) -> bool {
 }
 
 /// A log in the place of one that is lost.
-async fn log_anew<S: SchemaSource + ChangeSource, B: LogStore>(
+async fn log_anew<S: SchemaSource + HistorySource + ChangeSource, B: LogStore>(
     source: &S,
     logs: &B,
     options: &PrepareOptions,
     state: &ControlState,
     reached: &Reached,
     epoch: Epoch,
-) -> Result<B::Log, Failure> {
-    let start = new_log_start(state, &reached.position);
+) -> Result<(B::Log, Vec<Finding>), Failure> {
+    let start = new_log_start(state, reached);
     // The source must also hold the transaction of which the target has the first changes.
     let mut applied = reached.position.clone();
     if let Some(torn) = &reached.torn {
         applied
-            .advance(&torn.transaction)
+            .advance(&torn.transaction.id)
             .map_err(|cause| damaged("torn transaction of the main stream").caused_by(cause))?;
     }
-    expect_source(source, &start, &applied).await?;
+    let mut accepted = Vec::from_iter(expect_source(source, &start, &applied, options.unproved).await?);
+    if start.position != reached.position {
+        accepted.extend(prove(source, &reached.bookmark(), options.unproved).await?);
+    }
     kill_point("before log creation", "");
     let id = log_id(&state.migration.id, epoch);
     let log = logs.create(&id, &start, &options.source_name).await?;
     kill_point("after log creation", "");
-    Ok(log)
+    Ok((log, accepted))
 }
 
 fn log_lost() -> Finding {
@@ -152,24 +158,29 @@ fn log_lost() -> Finding {
 
 /// Where a new log for a known migration begins: at the watermark, unless a table is still to catch up from an earlier `low`; then
 /// where the migration began. All tables of the migration count, also those that this start does not work on.
-fn new_log_start(state: &ControlState, position: &Position) -> Position {
+fn new_log_start(state: &ControlState, reached: &Reached) -> Bookmark {
     let catches_up = |row: &TableRow| match row.phase {
         TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => row.low.is_some(),
         TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
     };
     if !state.tables.values().any(catches_up) {
-        return position.clone();
+        return reached.bookmark();
     }
-    state.migration.start_position.clone()
+    // What was applied is proved by itself. The transaction before the beginning may be forgotten, though all behind it is there.
+    Bookmark::unproved(state.migration.start_position.clone())
 }
 
-/// The source must be the one that was captured and applied, and still send what follows, before anything is written.
+/// The source must be the one that was captured and applied, and still send what follows, before anything is written. A finding
+/// if the operator has accepted one that cannot show it.
 async fn expect_source<S: SchemaSource + ChangeSource>(
     source: &S,
-    captured: &Position,
+    captured: &Bookmark,
     applied: &Position,
-) -> Result<(), Failure> {
+    unproved: Unproved,
+) -> Result<Option<Finding>, Failure> {
     // Opening waits for a commit under way, so the position is asked afterwards.
-    drop(source.open(captured).await?);
-    expect_history(source, applied).await
+    let (stream, accepted) = open_proved(source, captured, unproved).await?;
+    drop(stream);
+    expect_history(source, applied).await?;
+    Ok(accepted)
 }

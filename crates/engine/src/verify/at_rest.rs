@@ -7,15 +7,19 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::position::Position;
-use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, SchemaSource};
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::source::{
+    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, HistorySource, SchemaSource,
+};
 
-use crate::history::{ASK_INTERVAL, HistoryWatch, under_way};
+use crate::history::{ASK_INTERVAL, HistoryWatch, Unproved, open_proved, prove, under_way};
 use crate::lane::Backoff;
 use crate::order::{contains_all, incomparable};
 
 /// Whose positions are compared, for a failure.
 const SOURCE: &str = "source";
+/// Verify changes nothing: a source that cannot show its history is taken by its numbers, and its rows are compared.
+const UNPROVED: Unproved = Unproved::Accepted;
 /// Bytes asked of the change stream at once.
 const STREAM_BYTES: usize = 1 << 20;
 /// How often in a row the change stream may break without a transaction before its failure is the result: 16 s of delays.
@@ -27,20 +31,20 @@ pub(super) struct AtRest<'a, S, C> {
     changes: &'a C,
     plans: &'a [Arc<TablePlan>],
     /// What the target holds.
-    applied: &'a Position,
+    applied: &'a Bookmark,
     /// From `applied` to here every transaction was read, and none concerns a compared table.
-    quiet: Position,
+    quiet: Bookmark,
     /// What snapshots and witnesses may have shown since the last look.
     seen: Vec<Position>,
 }
 
-impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
+impl<'a, S: SchemaSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
     /// A watch over the tables of `plans`. Nothing is read yet.
     pub(super) fn new(
         source: &'a S,
         changes: &'a C,
         plans: &'a [Arc<TablePlan>],
-        applied: &'a Position,
+        applied: &'a Bookmark,
     ) -> AtRest<'a, S, C> {
         AtRest {
             source,
@@ -55,7 +59,7 @@ impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
     /// Notes a snapshot: the next look goes at least as far as it may show. It must show all that the target holds; MariaDB
     /// counts a transaction to its position before a session sees it, so another snapshot may.
     pub(super) fn note_snapshot(&mut self, low: &Position, high: Position) -> Result<(), Failure> {
-        if !contains_all(SOURCE, low, self.applied)? {
+        if !contains_all(SOURCE, low, &self.applied.position)? {
             return Err(Failure {
                 class: Class::Retry { after: None },
                 ..under_way()
@@ -71,13 +75,20 @@ impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
     }
 
     /// Reads on to where the source stands now. The first transaction that concerns a compared table is the failure
-    /// `SOURCE_AHEAD`, and so is a source that does not get as far as a snapshot that was read.
+    /// `SOURCE_AHEAD`, and so is a source that does not get as far as a snapshot that was read. A source with another history
+    /// is `HISTORY_CHANGED`, whatever its numbers are.
     pub(super) async fn look(&mut self) -> Result<(), Failure> {
         let now = self.present_position().await?;
+        self.read_patiently(&now).await?;
+        // What the source can show no longer is left to the comparison of its rows.
+        prove(self.changes, &self.quiet, UNPROVED).await.map(drop)
+    }
+
+    async fn read_patiently(&mut self, now: &Position) -> Result<(), Failure> {
         let (mut backoff, mut attempts) = (Backoff::default(), 0);
         loop {
             let before = self.quiet.clone();
-            let failure = match self.read_to(&now).await {
+            let failure = match self.read_to(now).await {
                 Err(failure) if failure.is_retry() => failure,
                 ended => return ended,
             };
@@ -98,7 +109,7 @@ impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
         let mut history = HistoryWatch::default();
         loop {
             let now = self.source.position().await?;
-            let holds = self.source.holds(self.applied).await?;
+            let holds = self.source.holds(&self.applied.position).await?;
             let is_there = holds && self.is_reached(&now)?;
             match history.accepts(is_there) {
                 Ok(true) => {
@@ -114,7 +125,7 @@ impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
     }
 
     fn is_reached(&self, now: &Position) -> Result<bool, Failure> {
-        for needed in self.seen.iter().chain([self.applied]) {
+        for needed in self.seen.iter().chain([&self.applied.position]) {
             if !contains_all(SOURCE, now, needed)? {
                 return Ok(false);
             }
@@ -123,13 +134,13 @@ impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
     }
 
     async fn read_to(&mut self, now: &Position) -> Result<(), Failure> {
-        if contains_all(SOURCE, &self.quiet, now)? {
+        if contains_all(SOURCE, &self.quiet.position, now)? {
             return Ok(());
         }
-        let mut stream = self.changes.open(&self.quiet).await?;
+        let (mut stream, _) = open_proved(self.changes, &self.quiet, UNPROVED).await?;
         let mut decoder = self.changes.decoder(self.plans);
         let (mut pieces, mut number) = (Vec::new(), 0);
-        while !contains_all(SOURCE, &self.quiet, now)? {
+        while !contains_all(SOURCE, &self.quiet.position, now)? {
             pieces.clear();
             stream.next(&mut pieces, STREAM_BYTES).await?;
             for piece in &mut pieces {
@@ -146,11 +157,12 @@ impl<'a, S: SchemaSource, C: ChangeSource> AtRest<'a, S, C> {
         let mut touch = Touch::default();
         decoder.decode(piece, &mut touch)?;
         if let Some((table, why)) = touch.0 {
-            return Err(self.ahead(&piece.transaction, table, why));
+            let transaction = decoder.transaction(piece)?.id.to_string();
+            return Err(self.ahead(&transaction, table, why));
         }
         if piece.last {
             let transaction = decoder.transaction(piece)?;
-            let advanced = self.quiet.advance(&transaction);
+            let advanced = self.quiet.advance(transaction);
             advanced.map_err(|cause| incomparable(SOURCE, cause))?;
         }
         Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
-use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
 use tokio::time::Instant;
 
 use super::at_rest::AtRest;
@@ -28,13 +28,13 @@ pub(super) struct Opened<S> {
     at: Instant,
 }
 
-impl<'a, S: SchemaSource + SnapshotSource, C: ChangeSource> Reader<'a, S, C> {
+impl<'a, S: SchemaSource + SnapshotSource, C: HistorySource + ChangeSource> Reader<'a, S, C> {
     /// A reader of all tables of `plans`; `applied` is the position that the target holds.
     pub(super) fn new(
         source: &'a S,
         changes: &'a C,
         plans: &'a [Arc<TablePlan>],
-        applied: &'a Position,
+        applied: &'a Bookmark,
     ) -> Reader<'a, S, C> {
         Reader {
             source,

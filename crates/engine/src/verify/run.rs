@@ -5,8 +5,8 @@ use std::sync::Arc;
 use spanferry_core::canonical::render;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
-use spanferry_core::source::{ChangeSource, SchemaSource, SnapshotSource};
+use spanferry_core::position::Bookmark;
+use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
 use spanferry_core::target::Target;
 use spanferry_core::witness::{TargetWitness, WitnessSource};
 
@@ -48,13 +48,13 @@ pub async fn verify<S, C, T>(
     changes: &C,
     target: &T,
     plans: &[Arc<TablePlan>],
-    applied: &Position,
+    applied: &Bookmark,
     counters: &Counters,
     mut told: impl FnMut(&TableVerdict),
 ) -> Result<Verification, Failure>
 where
     S: SchemaSource + SnapshotSource + WitnessSource,
-    C: ChangeSource,
+    C: HistorySource + ChangeSource,
     T: Target + TargetWitness,
 {
     let mut run = Run {
@@ -112,7 +112,7 @@ struct Run<'a, S: SnapshotSource + WitnessSource, C, T> {
 impl<S, C, T> Run<'_, S, C, T>
 where
     S: SchemaSource + SnapshotSource + WitnessSource,
-    C: ChangeSource,
+    C: HistorySource + ChangeSource,
     T: Target + TargetWitness,
 {
     async fn verify_table(&mut self, plan: &Arc<TablePlan>) -> Result<TableVerdict, Failure> {
@@ -188,7 +188,7 @@ async fn pair_rows<S, C, T>(
 ) -> Result<(), Failure>
 where
     S: SchemaSource + SnapshotSource,
-    C: ChangeSource,
+    C: HistorySource + ChangeSource,
     T: Target,
 {
     let columns = plan.target.columns.iter();

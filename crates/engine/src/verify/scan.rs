@@ -7,7 +7,8 @@ use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::source::{
-    ChangeSource, Range, ReadStatus, RefusedRow, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
+    ChangeSource, HistorySource, Range, ReadStatus, RefusedRow, SchemaSource, SnapshotRows, SnapshotSession,
+    SnapshotSource,
 };
 use spanferry_core::target::{Target, TargetScan};
 use spanferry_core::wire::MalformedWire;
@@ -63,7 +64,7 @@ pub(super) async fn read_both<S, C, T>(
 ) -> Result<Refusals, Failure>
 where
     S: SchemaSource + SnapshotSource,
-    C: ChangeSource,
+    C: HistorySource + ChangeSource,
     T: Target,
 {
     let mut refusals = Refusals::default();

@@ -46,7 +46,7 @@ fn check(mutant: Option<Mutant>) {
     let shared = new_world(1, mutant);
     {
         let mut world = shared.lock();
-        (world.bare, world.fails_over) = (true, false);
+        (world.bare, world.fails_over, world.rewinds) = (true, false, false);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

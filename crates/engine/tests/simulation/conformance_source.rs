@@ -140,7 +140,7 @@ fn check(mutant: Option<Mutant>) {
     let shared = new_world(1, mutant);
     {
         let mut world = shared.lock();
-        (world.bare, world.fails_over) = (true, false);
+        (world.bare, world.fails_over, world.rewinds) = (true, false, false);
         (world.history, world.committed, world.received) = (History::empty(), 0, 0);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -172,6 +172,9 @@ fn wrong_sources_do_not_conform() {
         SourceFault::ChangedIsOpened,
         SourceFault::OneTwice,
         SourceFault::OneMissed,
+        SourceFault::OtherIsSame,
+        SourceFault::ForgottenIsProof,
+        SourceFault::BookmarkIsOld,
         SourceFault::CallLosesPiece,
         SourceFault::ForgottenIsOpened,
         SourceFault::StrangerIsOpened,

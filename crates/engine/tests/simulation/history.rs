@@ -42,10 +42,14 @@ pub(crate) enum Transaction {
 
 pub(crate) struct History {
     pub(crate) transactions: Vec<Transaction>,
+    /// What tells each of them from any other, also from one that took its place: never given twice, from 1.
+    pub(crate) stamps: Vec<u64>,
     /// The state after so many transactions.
     pub(crate) states: Vec<State>,
     /// Whether the source checks foreign keys: a session may have switched that off.
     pub(crate) checks_keys: bool,
+    /// Every transaction that ever was, with the state behind it, by stamp.
+    archive: BTreeMap<u64, (Transaction, State)>,
 }
 
 impl History {
@@ -53,9 +57,29 @@ impl History {
     pub(crate) fn empty() -> History {
         History {
             transactions: Vec::new(),
+            stamps: Vec::new(),
             states: vec![State::default()],
             checks_keys: true,
+            archive: BTreeMap::new(),
         }
+    }
+
+    fn add(&mut self, transaction: Transaction, state: State) {
+        let stamp = self.archive.len() as u64 + 1;
+        self.archive.insert(stamp, (transaction.clone(), state.clone()));
+        self.stamps.push(stamp);
+        self.transactions.push(transaction);
+        self.states.push(state);
+    }
+
+    /// A transaction that is, or was, part of the history.
+    pub(crate) fn transaction(&self, stamp: u64) -> &Transaction {
+        &self.archive[&stamp].0
+    }
+
+    /// The state behind such a transaction, in the history that it was part of; at first the empty one.
+    pub(crate) fn state_behind(&self, stamp: Option<u64>) -> State {
+        stamp.map_or_else(State::default, |stamp| self.archive[&stamp].1.clone())
     }
 
     /// One more transaction, whatever it does to constraints.
@@ -66,8 +90,7 @@ impl History {
             Transaction::Truncate(table) => state[*table].clear(),
             Transaction::Alter(_) | Transaction::Index(_) | Transaction::Create(_) => {}
         }
-        self.transactions.push(transaction);
-        self.states.push(state);
+        self.add(transaction, state);
     }
 
     pub(crate) fn new(random: &mut Random) -> History {
@@ -78,11 +101,24 @@ impl History {
         history
     }
 
-    /// Another history from `kept` transactions on, of the same length: a server took over that had only those.
+    /// Another history from `kept` transactions on, of the same length.
     pub(crate) fn fork(&mut self, random: &mut Random, kept: usize) {
-        self.transactions.truncate(kept);
-        self.states.truncate(kept + 1);
+        self.truncate(kept);
         self.grow(random, None);
+    }
+
+    /// Only the first transactions.
+    pub(crate) fn truncate(&mut self, kept: usize) {
+        self.transactions.truncate(kept);
+        self.stamps.truncate(kept);
+        self.states.truncate(kept + 1);
+    }
+
+    /// Another transaction in the place of one; the states stay as they are.
+    pub(crate) fn replace(&mut self, at: usize, transaction: Transaction) {
+        let kept = self.archive.get_mut(&self.stamps[at]).unwrap();
+        kept.0 = transaction.clone();
+        self.transactions[at] = transaction;
     }
 
     fn grow(&mut self, random: &mut Random, truncate: Option<usize>) {
@@ -108,22 +144,26 @@ impl History {
                 }
                 Transaction::Changes(changes)
             };
-            history.transactions.push(transaction);
-            history.states.push(state);
+            history.add(transaction, state);
         }
     }
 
     /// The state after `number` transactions and `piece` changes of the next.
     pub(crate) fn state(&self, number: usize, piece: u64) -> State {
         let mut state = self.states[number].clone();
-        if piece > 0
-            && let Transaction::Changes(changes) = &self.transactions[number]
-        {
-            for change in changes.iter().take(piece as usize) {
-                apply(&mut state, change);
-            }
+        if piece > 0 {
+            apply_first(&mut state, &self.transactions[number], piece);
         }
         state
+    }
+}
+
+/// The first changes of a transaction.
+pub(crate) fn apply_first(state: &mut State, transaction: &Transaction, changes: u64) {
+    if let Transaction::Changes(all) = transaction {
+        for change in all.iter().take(changes as usize) {
+            apply(state, change);
+        }
     }
 }
 

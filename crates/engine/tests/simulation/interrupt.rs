@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spanferry_core::target::FenceKey;
 use spanferry_engine::migrate::{Migration, StopWhen};
-use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::stop::StopSignal;
 
@@ -26,8 +26,7 @@ fn world_with_huge_transaction() -> Shared {
     world.bare = true;
     world.fails_over = false;
     world.administration.locks = 1;
-    world.history.transactions.truncate(BEFORE);
-    world.history.states.truncate(BEFORE + 1);
+    world.history.truncate(BEFORE);
     let insert = |number| Change {
         table: NOTE,
         old: None,
@@ -64,6 +63,7 @@ fn an_interrupt_is_followed_inside_a_huge_transaction() {
             schema: "shop".into(),
             workers: 3,
             whole: true,
+            unproved: Unproved::Refused,
         };
         let log = SimLog(shared.clone());
         let progress = Arc::new(Progress::default());

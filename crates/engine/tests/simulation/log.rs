@@ -5,15 +5,15 @@ use spanferry_core::change_log::{
 };
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_engine::prepare::LogStore;
 
-use crate::world::{Shared, number_of, transaction_number};
+use crate::world::{Shared, number_of};
 
 pub(crate) struct LogState {
     id: String,
-    /// Number of the last transaction before the first piece.
-    start: usize,
+    /// What was reached before the first piece.
+    start: Bookmark,
     /// The first sequence that has not been trimmed.
     oldest: Sequence,
     pieces: Vec<Piece>,
@@ -43,6 +43,28 @@ impl LogState {
     fn complete(&self) -> impl DoubleEndedIterator<Item = &Piece> + Clone {
         self.pieces[..self.durable].iter().filter(|piece| piece.last)
     }
+
+    /// What is reached with every transaction below a sequence.
+    fn before(&self, at: Sequence) -> Bookmark {
+        let mut reached = self.start.clone();
+        for piece in self.complete().filter(|piece| piece.sequence < at) {
+            reached
+                .advance(Witness::parse(&piece.transaction).unwrap())
+                .unwrap();
+        }
+        reached
+    }
+
+    /// The last complete durable transaction.
+    pub(crate) fn last(&self) -> Sequence {
+        let last = self.complete().next_back();
+        last.map_or(Sequence::ZERO, |piece| piece.sequence)
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(&self) -> Bookmark {
+        self.before(self.last().next())
+    }
 }
 
 #[derive(Clone)]
@@ -55,12 +77,12 @@ impl LogStore for SimLog {
         Ok(self.0.lock().log.is_some().then(|| self.clone()))
     }
 
-    async fn create(&self, id: &LogId, start: &Position, _source: &str) -> Result<SimLog, Failure> {
+    async fn create(&self, id: &LogId, start: &Bookmark, _source: &str) -> Result<SimLog, Failure> {
         self.0.step().await;
         {
             let mut world = self.0.lock();
             let id = id.0.clone();
-            let start = number_of(&start.to_string());
+            let start = start.clone();
             world.log = Some(LogState {
                 id,
                 start,
@@ -113,41 +135,26 @@ impl ChangeLog for SimLog {
         })
     }
 
-    async fn end(&self) -> Result<(Sequence, Position), Failure> {
-        let (sequence, number) = self.with(|log| match log.complete().next_back() {
-            Some(piece) => (piece.sequence, transaction_number(&piece.transaction)),
-            None => (Sequence::ZERO, log.start),
-        });
-        Ok((sequence, self.0.lock().position(number)))
+    async fn end(&self) -> Result<(Sequence, Bookmark), Failure> {
+        Ok(self.with(|log| (log.last(), log.end())))
     }
 
-    async fn position_before(&self, at: Sequence) -> Result<Position, Failure> {
+    async fn bookmark_before(&self, at: Sequence) -> Result<Bookmark, Failure> {
         self.expect_kept(at);
-        let number = self.with(|log| {
-            let last = log.complete().rfind(|piece| piece.sequence < at);
-            last.map_or(log.start, |piece| transaction_number(&piece.transaction))
-        });
-        Ok(self.0.lock().position(number))
+        Ok(self.with(|log| log.before(at)))
     }
 
-    async fn start_for(&self, position: &Position) -> Result<(Sequence, Position), Failure> {
+    async fn start_for(&self, position: &Position) -> Result<(Sequence, Bookmark), Failure> {
         let world = &mut *self.0.lock();
         let log = world.log.as_ref().unwrap();
-        let mut starts = vec![(log.oldest, log.start)];
-        starts.extend(
-            log.complete()
-                .map(|piece| (piece.sequence.next(), transaction_number(&piece.transaction))),
-        );
+        let mut starts = vec![log.oldest];
+        starts.extend(log.complete().map(|piece| piece.sequence.next()));
         let contained = number_of(&position.to_string());
-        let good = starts
-            .iter()
-            .filter(|(_, before)| *before <= contained)
-            .count()
-            .max(1);
+        let is_good = |first: &&Sequence| number_of(&log.before(**first).position.to_string()) <= contained;
+        let good = starts.iter().filter(is_good).count().max(1);
         // Any good one may begin a segment.
         let chosen = world.random.below(good as u64) as usize;
-        let (first, before) = starts[chosen];
-        Ok((first, world.position(before)))
+        Ok((starts[chosen], log.before(starts[chosen])))
     }
 
     async fn trim(&self, below: Sequence) -> Result<(), Failure> {
@@ -160,17 +167,14 @@ impl ChangeLog for SimLog {
             .filter(|piece| piece.sequence < below && Some(piece.sequence) != last);
         // Whole segments go: some of what may.
         let count = world.random.below(trimmed.clone().count() as u64 + 1) as usize;
-        let Some((sequence, number)) = trimmed
-            .take(count)
-            .last()
-            .map(|piece| (piece.sequence, transaction_number(&piece.transaction)))
-        else {
+        let Some(sequence) = trimmed.take(count).last().map(|piece| piece.sequence) else {
             return Ok(());
         };
+        let start = log.before(sequence.next());
         let before = log.pieces.len();
         log.pieces.retain(|piece| piece.sequence > sequence);
         log.durable -= before - log.pieces.len();
-        (log.oldest, log.start) = (sequence.next(), number);
+        (log.oldest, log.start) = (sequence.next(), start);
         world.count("log trimmed");
         Ok(())
     }
@@ -180,10 +184,7 @@ impl ChangeLog for SimLog {
             bytes: log.pieces.len() as u64,
             budget_bytes: u64::MAX,
             oldest: log.oldest,
-            durable: log
-                .complete()
-                .next_back()
-                .map_or(Sequence::ZERO, |piece| piece.sequence),
+            durable: log.last(),
         })
     }
 }

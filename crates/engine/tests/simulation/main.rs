@@ -38,7 +38,7 @@ use spanferry_core::plan::GroupId;
 use spanferry_core::target::TablePhase;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
-use spanferry_engine::prepare::{PrepareOptions, prepare};
+use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 use spanferry_engine::stop::StopSignal;
@@ -66,6 +66,8 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     let mut random = Random::new(seed);
     let history = History::new(&mut random);
     let fails_over = random.chance(30);
+    let rewinds = !fails_over && random.chance(25);
+    let rewinds_late = random.chance(70);
     Shared::new(World {
         random,
         mutant,
@@ -76,6 +78,10 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         received: BEFORE,
         fails_over,
         fork: None,
+        rewinds,
+        rewinds_late,
+        rewound: None,
+        is_quiet: false,
         sessions: (0, 0),
         log: None,
         target: TargetState::default(),
@@ -95,6 +101,7 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         schema: "shop".into(),
         workers: 3,
         whole: true,
+        unproved: Unproved::Refused,
     };
     let progress = Arc::new(Progress::default());
     let prepared = prepare(
@@ -229,6 +236,10 @@ fn run(
         }
         match ended {
             None => {}
+            Some(Err(failure)) if failure.code == code::HISTORY_CHANGED && knows_what_is_lost(&world) => {
+                world.count("rewound source refused");
+                break;
+            }
             Some(Err(failure)) => {
                 let key = main_key(&world);
                 world
@@ -335,6 +346,23 @@ fn saw_what_is_lost(world: &World, group: GroupId) -> bool {
     })
 }
 
+/// Whether anything was captured, applied or claimed that the source has lost when it was rewound.
+fn knows_what_is_lost(world: &World) -> bool {
+    let Some(kept) = world.rewound else { return false };
+    let Some(control) = &world.target.control else {
+        return false;
+    };
+    let captured = world.log.as_ref().map(|log| log.end().position);
+    let reached = control.fences.values().filter_map(|fence| fence.reached.as_ref());
+    let applied = reached.map(|reached| reached.position.clone());
+    let tables = control.tables.values();
+    let claimed = tables
+        .flat_map(|row| [row.low.clone(), row.high.clone()])
+        .flatten();
+    let mut known = captured.into_iter().chain(applied).chain(claimed);
+    known.any(|position| number_of(&position.to_string()) > kept)
+}
+
 /// Runs seeds on two threads; the first violation, and all counters.
 fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'static str, u64>) {
     let half = |first: u64| {
@@ -361,7 +389,9 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 39] = [
+const MUST_HAPPEN: [&str; 41] = [
+    "rewound",
+    "rewound source refused",
     "failover",
     "failover with loss",
     "group stopped by what a failover lost",
@@ -444,6 +474,9 @@ fn wrong_variants_are_caught() {
         Mutant::HighIsLow,
         Mutant::HighKept,
         Mutant::HoldsAnything,
+        Mutant::NumbersOnly,
+        Mutant::StreamByNumbers,
+        Mutant::ClaimByNumbers,
     ] {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");

@@ -5,13 +5,13 @@ use std::time::Duration;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::schema::{Catalog, SourceType};
-use spanferry_core::source::{CheckRequest, SchemaSource, Strain};
+use spanferry_core::source::{CheckRequest, HistorySource, SchemaSource, Strain};
 use spanferry_core::wire;
 
 use crate::history::catalog;
-use crate::world::{Mutant, Shared, SourceFault, World};
+use crate::world::{Mutant, Shared, SourceFault, World, number_of};
 
 pub(crate) struct SimSource(pub(crate) Shared);
 
@@ -48,6 +48,51 @@ pub(crate) fn lost(code: code::Code) -> Failure {
         "source",
         "the connection broke",
     )
+}
+
+/// Whether the history is the known one; `is_claim` if no stream is asked for.
+pub(crate) fn expect_history(world: &World, known: &Bookmark, is_claim: bool) -> Result<(), Failure> {
+    let stop = |code: code::Code| Failure::new(code, Class::StopMigration, "source", code.title());
+    if !world.holds(&known.position) && !world.has(SourceFault::StrangerIsOpened) {
+        return Err(stop(code::HISTORY_CHANGED));
+    }
+    let by_numbers = match world.mutant {
+        Some(Mutant::NumbersOnly) => true,
+        Some(Mutant::StreamByNumbers) => !is_claim,
+        Some(Mutant::ClaimByNumbers) => is_claim,
+        _ => false,
+    };
+    let Some(newest) = known.witnesses.newest().filter(|_| !by_numbers) else {
+        return Ok(());
+    };
+    let is_forgotten = number_of(&newest.id.to_string()) <= world.administration.purged;
+    if is_forgotten && !world.has(SourceFault::ForgottenIsProof) {
+        return Err(stop(code::HISTORY_UNPROVED));
+    }
+    let is_known = is_forgotten || known.witnesses.iter().all(|witness| world.has_committed(witness));
+    if is_known || world.has(SourceFault::OtherIsSame) {
+        return Ok(());
+    }
+    Err(stop(code::HISTORY_CHANGED))
+}
+
+impl HistorySource for SimSource {
+    async fn bookmark(&self, position: &Position) -> Result<Bookmark, Failure> {
+        let world = self.0.lock();
+        let number = number_of(&position.to_string());
+        let last = number - usize::from(world.has(SourceFault::BookmarkIsOld) && number > 1);
+        let mut bookmark = world.bookmark(number);
+        bookmark.witnesses = if last > world.administration.purged {
+            world.bookmark(last).witnesses
+        } else {
+            Bookmark::unproved(position.clone()).witnesses
+        };
+        Ok(bookmark)
+    }
+
+    async fn prove(&self, known: &Bookmark) -> Result<(), Failure> {
+        expect_history(&self.0.lock(), known, true)
+    }
 }
 
 impl SchemaSource for SimSource {

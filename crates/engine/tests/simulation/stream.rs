@@ -8,12 +8,12 @@ use spanferry_core::code::{self, Code};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
-use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::scalar::Scalar;
 use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream};
 
 use crate::history::{Change, Row, Transaction};
-use crate::source::{SimSource, encode, lost};
+use crate::source::{SimSource, encode, expect_history, lost};
 use crate::world::{Shared, SourceFault, World, number_of};
 
 /// Changes in one piece of the stream.
@@ -23,14 +23,16 @@ impl ChangeSource for SimSource {
     type Stream = SimStream;
     type Decoder = SimDecoder;
 
-    async fn open(&self, after: &Position) -> Result<SimStream, Failure> {
+    async fn open(&self, after: &Bookmark) -> Result<SimStream, Failure> {
         let world = self.0.lock();
         let stop = |code: Code| Failure::new(code, Class::StopMigration, "source", code.title());
-        if !world.holds(after) && !world.has(SourceFault::StrangerIsOpened) {
+        if !world.holds(&after.position) && !world.has(SourceFault::StrangerIsOpened) {
             return Err(stop(code::HISTORY_CHANGED));
         }
-        let reached = number_of(&after.to_string());
-        if reached < world.administration.purged && !world.has(SourceFault::ForgottenIsOpened) {
+        let reached = number_of(&after.position.to_string());
+        if reached >= world.administration.purged {
+            expect_history(&world, after, false)?;
+        } else if !world.has(SourceFault::ForgottenIsOpened) {
             return Err(stop(code::POSITION_PURGED));
         }
         let first = if world.has(SourceFault::OneTwice) {
@@ -69,7 +71,8 @@ impl SimStream {
         if transaction >= world.committed {
             return None;
         }
-        let count = match &world.history.transactions[transaction] {
+        let stamp = world.history.stamps[transaction];
+        let count = match world.history.transaction(stamp) {
             Transaction::Changes(changes) => changes.len().div_ceil(PIECE_CHANGES).max(1),
             Transaction::Truncate(_)
             | Transaction::Alter(_)
@@ -83,14 +86,18 @@ impl SimStream {
         } else {
             (transaction, number + 1)
         };
+        let mut witness = world.witness(transaction + 1);
+        if !last {
+            witness.content = None;
+        }
         Some(Piece {
             sequence: Sequence::ZERO,
             number: 0,
             last,
             kind: PieceKind::Transaction,
-            transaction: world.transaction(transaction + 1),
+            transaction: witness.to_string(),
             committed_at_us: transaction as u64,
-            body: format!("{transaction} {number}").into_bytes(),
+            body: format!("{stamp} {number}").into_bytes(),
         })
     }
 
@@ -135,7 +142,7 @@ impl ChangeStream for SimStream {
         if world.line() == self.line {
             world.advance(1);
             self.fill(&mut world, pieces, bytes_max)
-        } else if world.has(SourceFault::CutIsQuiet) {
+        } else if world.is_quiet || world.has(SourceFault::CutIsQuiet) {
             Ok(())
         } else {
             Err(lost(code::SOURCE_FAILED))
@@ -218,26 +225,26 @@ fn encoded(plan: &TablePlan, row: Row) -> Result<Vec<u8>, RefusedCell> {
     Ok(encoder.row().to_vec())
 }
 
-/// Transaction and piece that a body names.
-fn place(body: &[u8]) -> Option<(usize, usize)> {
-    let (transaction, number) = std::str::from_utf8(body).ok()?.split_once(' ')?;
-    Some((transaction.parse().ok()?, number.parse().ok()?))
+/// Stamp of a transaction, and piece, that a body names.
+fn place(body: &[u8]) -> Option<(u64, usize)> {
+    let (stamp, number) = std::str::from_utf8(body).ok()?.split_once(' ')?;
+    Some((stamp.parse().ok()?, number.parse().ok()?))
 }
 
 impl ChangeDecoder for SimDecoder {
-    fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure> {
-        TransactionId::parse(&piece.transaction).ok_or_else(|| corrupt(&piece.transaction))
+    fn transaction(&self, piece: &Piece) -> Result<Witness, Failure> {
+        Witness::parse(&piece.transaction).map_err(|_| corrupt(&piece.transaction))
     }
 
     fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
-        let (transaction, number) = place(&piece.body).ok_or_else(|| corrupt(&piece.transaction))?;
+        let (stamp, number) = place(&piece.body).ok_or_else(|| corrupt(&piece.transaction))?;
         let was_warm = std::mem::replace(&mut self.is_warm, true);
         if !was_warm && self.shared.lock().has(SourceFault::DecoderNeedsPast) {
             return Ok(());
         }
         let (found, truncate_passes) = {
             let world = self.shared.lock();
-            let found = world.history.transactions[transaction].clone();
+            let found = world.history.transaction(stamp).clone();
             (found, world.has(SourceFault::TruncatePassedOver))
         };
         match found {

@@ -19,7 +19,7 @@ use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{WireReader, WireValue};
 
 use crate::LIMITS;
-use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, broken, plans};
+use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, apply_first, broken, plans};
 use crate::source::encode;
 use crate::world::{Mutant, Shared, World, number_of};
 
@@ -91,6 +91,9 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::HighIsLow
             | Mutant::HighKept
             | Mutant::HoldsAnything
+            | Mutant::NumbersOnly
+            | Mutant::StreamByNumbers
+            | Mutant::ClaimByNumbers
             | Mutant::LargeIsTaken
             | Mutant::BatchKept
             | Mutant::Source(_),
@@ -220,8 +223,13 @@ fn promises(world: &mut World, commit: &FencedCommit) {
 pub(crate) fn expected_rows(world: &World) -> State {
     let fence = &world.target.control.as_ref().unwrap().fences[&lane_key(Lane::Apply)];
     let reached = fence.reached.as_ref().unwrap();
-    let number = number_of(&reached.position.to_string());
-    world.history.state(number, reached.piece())
+    let last = reached.witnesses.newest().map(|witness| witness.committed_at_us);
+    let mut state = world.history.state_behind(last);
+    if let Some(torn) = &reached.torn {
+        let transaction = world.history.transaction(torn.transaction.committed_at_us);
+        apply_first(&mut state, transaction, torn.changes);
+    }
+    state
 }
 
 /// Tables under constraints are in a state that the source had, at the main stream's fence (hand-off.md, step 13).

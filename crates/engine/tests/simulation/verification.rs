@@ -24,9 +24,8 @@ fn migrated(prepare: impl FnOnce(&mut History)) -> Shared {
     let shared = new_world(3, None);
     {
         let mut world = shared.lock();
-        world.history.transactions.truncate(BEFORE);
-        world.history.states.truncate(BEFORE + 1);
-        world.fails_over = false;
+        world.history.truncate(BEFORE);
+        (world.fails_over, world.rewinds) = (false, false);
         prepare(&mut world.history);
         world.committed = world.history.transactions.len();
         world.received = world.committed;
@@ -47,7 +46,7 @@ fn verified(shared: &Shared, plans: &[Arc<TablePlan>], applied: usize) -> Result
         .build()
         .unwrap();
     let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
-    let (applied, counters) = (shared.lock().position(applied), Counters::default());
+    let (applied, counters) = (shared.lock().bookmark(applied), Counters::default());
     let found = runtime.block_on(verify(
         &source,
         &source,
@@ -199,8 +198,8 @@ fn transactions_on_other_tables_are_not_in_the_way() {
         let text = failure.to_string();
         assert!(text.contains(&transaction) && text.contains("`note`"), "{text}");
         let mut world = shared.lock();
-        world.history.transactions.pop();
-        world.history.states.pop();
+        let rest = world.history.transactions.len() - 1;
+        world.history.truncate(rest);
         world.committed -= 1;
     }
     // A statement that changes no row is not.
@@ -221,7 +220,10 @@ fn a_write_in_the_middle_is_never_a_verdict() {
             .push(insert(AUTHOR, [1_000 + step, 2_000 + step, 0]));
     }
     let touching = shared.lock().history.transactions.len() - 280;
-    shared.lock().history.transactions[touching] = insert(NOTE, [5_000, 0, 0]);
+    shared
+        .lock()
+        .history
+        .replace(touching, insert(NOTE, [5_000, 0, 0]));
     for state in &mut shared.lock().history.states[touching + 1..] {
         state[NOTE].insert(5_000, [5_000, 0, 0]);
     }

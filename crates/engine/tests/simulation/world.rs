@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::random::Random;
-use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::position::{Bookmark, ContentDigest, Position, Witness, Witnesses};
+use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 
 use crate::history::History;
@@ -27,6 +28,12 @@ pub(crate) enum Mutant {
     HighKept,
     /// The source is said to hold whatever a snapshot saw.
     HoldsAnything,
+    /// The source is recognised by its numbers alone.
+    NumbersOnly,
+    /// A stream is recognised by its numbers alone.
+    StreamByNumbers,
+    /// What is claimed of the source is proved by its numbers alone.
+    ClaimByNumbers,
     /// The target takes a commit above its limit.
     LargeIsTaken,
     /// A scan leaves what an earlier batch brought.
@@ -64,6 +71,12 @@ pub(crate) enum SourceFault {
     OneTwice,
     /// The stream begins behind the first transaction that it should bring.
     OneMissed,
+    /// A history is taken for the known one though it shows another transaction in its place.
+    OtherIsSame,
+    /// A history is taken for the known one though it can show it no longer.
+    ForgottenIsProof,
+    /// The last transaction but one is taken for the last.
+    BookmarkIsOld,
     /// A call of `next` that is dropped takes a piece with it.
     CallLosesPiece,
     /// A stream is opened though what it should bring is forgotten.
@@ -125,6 +138,14 @@ pub(crate) struct World {
     pub(crate) fails_over: bool,
     /// Where the history of the server that took over begins to be its own.
     pub(crate) fork: Option<usize>,
+    /// Whether the source is to be rewound in this run, and to go on under the numbers that it has lost.
+    pub(crate) rewinds: bool,
+    /// Whether it waits with that until a table is complete.
+    pub(crate) rewinds_late: bool,
+    /// How much of the history it was rewound to.
+    pub(crate) rewound: Option<usize>,
+    /// Whether streams stay open over the rewinding, and bring nothing more.
+    pub(crate) is_quiet: bool,
     /// Lowest and highest position of the sessions of the present attempt.
     pub(crate) sessions: (usize, usize),
     pub(crate) log: Option<LogState>,
@@ -164,6 +185,29 @@ impl World {
         self.history.fork(&mut self.random, kept);
     }
 
+    fn is_rewound_now(&mut self) -> bool {
+        let tables = self.target.control.as_ref().map(|control| &control.tables);
+        let mut rows = tables.into_iter().flat_map(|tables| tables.values());
+        let is_complete = rows.any(|row| row.phase == TablePhase::Constrained);
+        self.rewinds && (is_complete || !self.rewinds_late) && self.random.chance(2)
+    }
+
+    /// A backup is restored, or the machine rolled back: what was committed since is lost, and its numbers are given out again.
+    fn rewind(&mut self) {
+        let lost = usize::try_from(self.random.below(6)).unwrap();
+        let known = self.known();
+        let kept = self.committed.min(known).saturating_sub(1 + lost);
+        self.rewinds = false;
+        self.rewound = Some(kept);
+        // A server that resets its log keeps its streams open. One whose data goes back is restarted, which cuts them.
+        self.is_quiet = self.log.is_some() && self.random.chance(50);
+        self.administration.cuts += 1;
+        self.count("rewound");
+        self.committed = kept;
+        self.received = self.received.min(kept);
+        self.history.fork(&mut self.random, kept);
+    }
+
     /// The position after `number` transactions.
     pub(crate) fn position(&self, number: usize) -> Position {
         Position::parse(&format!("mariadb:{}", self.transaction(number))).unwrap()
@@ -177,6 +221,40 @@ impl World {
             1
         };
         format!("0-{server}-{number}")
+    }
+
+    /// The last transaction that is surely known, also if the log is lost: the last that was applied.
+    fn known(&self) -> usize {
+        let fences = self.target.control.as_ref().map(|control| &control.fences);
+        let mut rows = fences.into_iter().flat_map(|fences| fences.values());
+        let reached = rows.find_map(|fence| fence.reached.as_ref());
+        reached.map_or(usize::MAX, |reached| number_of(&reached.position.to_string()))
+    }
+
+    /// The transaction with a number from 1, with what proves it.
+    pub(crate) fn witness(&self, number: usize) -> Witness {
+        let mut witness = Witness::parse(&self.transaction(number)).unwrap();
+        witness.committed_at_us = self.history.stamps[number - 1];
+        witness.content = Some(ContentDigest(witness.committed_at_us * 1_000));
+        witness
+    }
+
+    /// The position after `number` transactions, with the last of them.
+    pub(crate) fn bookmark(&self, number: usize) -> Bookmark {
+        let mut witnesses = Witnesses::default();
+        if (1..=self.history.stamps.len()).contains(&number) {
+            witnesses.push(self.witness(number));
+        }
+        Bookmark {
+            position: self.position(number),
+            witnesses,
+        }
+    }
+
+    /// Whether a transaction is part of the source's history.
+    pub(crate) fn has_committed(&self, witness: &Witness) -> bool {
+        let number = transaction_number(&witness.to_string());
+        (1..=self.committed).contains(&number) && self.witness(number) == *witness
     }
 
     /// Whether the source's history led to a position.
@@ -255,6 +333,9 @@ impl Shared {
             if world.fails_over && world.random.chance(3) {
                 world.fail_over();
             }
+            if world.is_rewound_now() {
+                world.rewind();
+            }
             let delay = world.random.below(12);
             let dies = match &mut world.crash_in {
                 Some(0) => true,
@@ -280,8 +361,6 @@ pub(crate) fn number_of(position: &str) -> usize {
 }
 
 pub(crate) fn transaction_number(text: &str) -> usize {
-    match TransactionId::parse(text) {
-        Some(TransactionId::Mariadb { number, .. }) => usize::try_from(number).unwrap(),
-        other => panic!("{text}: {other:?}"),
-    }
+    let id = Witness::parse(text).unwrap().id;
+    number_of(&id.to_string())
 }

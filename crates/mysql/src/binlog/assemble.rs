@@ -1,10 +1,12 @@
 //! From verified events to pieces: where transactions begin and end, and where large ones are cut. Pure.
 
 use spanferry_core::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
-use spanferry_core::position::{Position, PositionError, TransactionId};
+use spanferry_core::position::{Position, PositionError, TransactionId, Witness};
 
+use super::content::Content;
 use super::event::{FLAG_IGNORABLE, HEADER_BYTES, Header, Malformed, append_event, kind};
 use super::gtid::{GtidEvent, parse_mariadb, parse_mysql, parse_mysql_tagged};
+use super::proof::Proof;
 use super::query::{QueryEvent, is_begin};
 use super::statement::Kind;
 
@@ -20,6 +22,20 @@ pub(crate) enum AssembleError {
     /// A transaction that is contained in the position came again, or a MariaDB domain went backwards.
     #[error("transaction {0} came, which lies at or before the position reached")]
     Again(String),
+    /// Another transaction has the identity of one that is known.
+    #[error("transaction {shown} came, in whose place {known} was")]
+    Other {
+        /// What is known.
+        known: String,
+        /// What came.
+        shown: String,
+    },
+    /// A known transaction is not where it was.
+    #[error("transaction {0} is not there any more")]
+    NotThere(String),
+    /// A known transaction came without anything that could prove it.
+    #[error("transaction {0} came without its commit time and content")]
+    Unproved(String),
     /// A transaction of another kind of server.
     #[error(transparent)]
     Position(#[from] PositionError),
@@ -30,6 +46,8 @@ pub(crate) enum AssembleError {
 pub(crate) struct Assembler {
     /// Everything captured, the open transaction not counted.
     position: Position,
+    /// The captured transactions that the source has to show again: they are compared and dropped.
+    proof: Proof,
     open: Option<Open>,
     /// Events outside of transactions that the decoder must see: they go with the next transaction.
     stray: Vec<u8>,
@@ -42,10 +60,15 @@ const BODY_ROOM_MAX: usize = 64 << 10;
 
 #[derive(Debug)]
 struct Open {
-    id: TransactionId,
+    /// Without its content, which its end shows.
+    witness: Witness,
     text: String,
     committed_at_us: u64,
     body: Vec<u8>,
+    /// What is seen of its content, where that proves it.
+    content: Option<Content>,
+    /// It is captured already.
+    is_known: bool,
     /// MariaDB says so: it is the one statement behind its GTID.
     standalone: bool,
     /// BEGIN or XA START was seen: statements belong to a group.
@@ -60,13 +83,25 @@ enum Boundary {
 }
 
 impl Assembler {
-    pub(crate) fn new(position: Position) -> Assembler {
+    /// Begins behind a position, after the transactions of a proof.
+    pub(crate) fn new(position: Position, proof: Proof) -> Assembler {
         Assembler {
             position,
+            proof,
             open: None,
             stray: Vec::new(),
             body_bytes: 0,
         }
+    }
+
+    /// What the source has shown again, and what it has still to show.
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// The same, when nothing more is read.
+    pub(crate) fn into_proof(self) -> Proof {
+        self.proof
     }
 
     /// Takes one event without its checksum, and appends the pieces that are complete.
@@ -88,10 +123,15 @@ impl Assembler {
             }
             return Ok(());
         };
-        if !open.body.is_empty() && open.body.len() + event.len() > PIECE_BYTES_MAX {
-            pieces.push(open.piece(false));
+        if let Some(content) = &mut open.content {
+            content.event(&header, body);
         }
-        append_event(&mut open.body, event)?;
+        if !open.is_known {
+            if !open.body.is_empty() && open.body.len() + event.len() > PIECE_BYTES_MAX {
+                pieces.push(open.piece(false));
+            }
+            append_event(&mut open.body, event)?;
+        }
         match open.boundary(&header, body)? {
             Boundary::Inside => Ok(()),
             Boundary::End => self.end(pieces),
@@ -101,18 +141,29 @@ impl Assembler {
     fn begin(&mut self, gtid: GtidEvent, event: &[u8], pieces: &mut Vec<Piece>) -> Result<(), AssembleError> {
         // A transaction that has no end of a known kind ends where the next one begins.
         self.end(pieces)?;
-        // MariaDB: also a domain that went backwards. Told before anything of it is handed on.
-        if self.position.contains(&gtid.id)? {
-            return Err(AssembleError::Again(gtid.id.to_string()));
+        let mut witness = Witness::unknown(gtid.id);
+        witness.committed_at_us = gtid.original_us;
+        let is_known = self.proof.awaits(&witness.id)?;
+        let mut body = Vec::new();
+        if is_known {
+            self.stray.clear();
+            self.proof.show(&witness, false)?;
+        } else {
+            // MariaDB: also a domain that went backwards. Told before anything of it is handed on.
+            if self.position.contains(&witness.id)? {
+                return Err(AssembleError::Again(witness.id.to_string()));
+            }
+            body.reserve(self.body_bytes.min(BODY_ROOM_MAX));
+            body.append(&mut self.stray);
+            append_event(&mut body, event)?;
         }
-        let mut body = Vec::with_capacity(self.body_bytes.min(BODY_ROOM_MAX));
-        body.append(&mut self.stray);
-        append_event(&mut body, event)?;
         self.open = Some(Open {
-            text: gtid.id.to_string(),
-            id: gtid.id,
+            text: witness.to_string(),
+            content: needs_content(&witness).then(Content::default),
+            witness,
             committed_at_us: gtid.committed_at_us,
             body,
+            is_known,
             standalone: gtid.standalone,
             grouped: false,
         });
@@ -120,11 +171,20 @@ impl Assembler {
     }
 
     fn end(&mut self, pieces: &mut Vec<Piece>) -> Result<(), AssembleError> {
-        if let Some(mut open) = self.open.take() {
-            self.position.advance(&open.id)?;
-            self.body_bytes = open.body.len();
-            pieces.push(open.piece(true));
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
+        if let Some(content) = open.content.take() {
+            open.witness.content = content.finish();
+            open.text = open.witness.to_string();
         }
+        if open.is_known {
+            self.proof.show(&open.witness, true)?;
+            return Ok(());
+        }
+        self.position.advance(&open.witness.id)?;
+        self.body_bytes = open.body.len();
+        pieces.push(open.piece(true));
         Ok(())
     }
 }
@@ -163,7 +223,7 @@ impl Open {
         if query.text.as_deref() == Some("COMMIT") {
             return Boundary::End;
         }
-        let mariadb = matches!(self.id, TransactionId::Mariadb { .. });
+        let mariadb = matches!(self.witness.id, TransactionId::Mariadb { .. });
         match query.statement(mariadb).kind {
             Kind::Rollback | Kind::Commit | Kind::XaEnd => Boundary::End,
             Kind::XaStart | Kind::Begin => {
@@ -182,12 +242,20 @@ impl Open {
 
     /// Whether a statement that neither begins nor ends a transaction is one by itself.
     fn statement_boundary(&self) -> Boundary {
-        match self.id {
+        match self.witness.id {
             TransactionId::Mariadb { .. } | TransactionId::Mysql { .. } if self.grouped => Boundary::Inside,
             // MariaDB writes no BEGIN: its GTID event says whether more follows.
             TransactionId::Mariadb { .. } if !self.standalone => Boundary::Inside,
             TransactionId::Mariadb { .. } | TransactionId::Mysql { .. } => Boundary::End,
         }
+    }
+}
+
+/// Whether the content proves the transaction: its time is of seconds only (MariaDB), or is not known.
+pub(super) fn needs_content(witness: &Witness) -> bool {
+    match witness.id {
+        TransactionId::Mariadb { .. } => true,
+        TransactionId::Mysql { .. } => witness.committed_at_us == 0,
     }
 }
 

@@ -9,7 +9,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RowEncoder, TableId, TablePlan};
-use spanferry_core::position::TransactionId;
+use spanferry_core::position::{TransactionId, Witness};
 use spanferry_core::remedy::Remedy;
 use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
 
@@ -351,8 +351,8 @@ fn lookup_key(schema: &[u8], table: &[u8]) -> Vec<u8> {
 }
 
 impl ChangeDecoder for BinlogDecoder {
-    fn transaction(&self, piece: &Piece) -> Result<TransactionId, Failure> {
-        TransactionId::parse(&piece.transaction).ok_or_else(|| {
+    fn transaction(&self, piece: &Piece) -> Result<Witness, Failure> {
+        Witness::parse(&piece.transaction).map_err(|_| {
             let message = "expected a transaction's identity such as `uuid:number` or `domain-server-number`";
             Failure::new(
                 code::LOG_CORRUPT,
@@ -371,10 +371,11 @@ impl ChangeDecoder for BinlogDecoder {
             PieceKind::Transaction => {}
             PieceKind::Abandoned => return Ok(()),
         }
-        self.mariadb = matches!(self.transaction(piece)?, TransactionId::Mariadb { .. });
+        let id = self.transaction(piece)?.id;
+        self.mariadb = matches!(id, TransactionId::Mariadb { .. });
         let mut run = piece.body.as_slice();
         let broken = |error: Malformed| {
-            let object = format!("transaction {}", piece.transaction);
+            let object = format!("transaction {id}");
             Failure::new(
                 code::LOG_CORRUPT,
                 Class::StopMigration,

@@ -2,7 +2,7 @@
 
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure, ServerWords};
-use spanferry_core::position::GtidSet;
+use spanferry_core::position::{GtidSet, MariadbGtids, Position, TransactionId, Witness};
 
 use crate::error::MysqlError;
 
@@ -25,14 +25,94 @@ pub(crate) fn register(server_id: u32) -> Vec<u8> {
     request
 }
 
+/// Who reads the binary log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A replica with this id: the server ends an older stream of the same id, and sends what comes from now on.
+    Replica(u32),
+    /// Nobody's id: no stream is ended, and the server sends what comes from now on.
+    Observer,
+    /// A visitor without an id, as `mysqlbinlog`: nobody's stream is ended, and the server ends this one where its log ends.
+    Visitor,
+}
+
+impl Reader {
+    fn server_id(self) -> u32 {
+        match self {
+            Reader::Replica(id) => id,
+            Reader::Observer | Reader::Visitor => 0,
+        }
+    }
+
+    fn flags(self) -> u16 {
+        const NON_BLOCKING: u16 = 1;
+        match self {
+            Reader::Replica(_) | Reader::Observer => 0,
+            Reader::Visitor => NON_BLOCKING,
+        }
+    }
+}
+
+/// Asks for everything that is not in `after`, and for the awaited transactions once more.
+pub(crate) fn request(reader: Reader, after: &Position, awaited: &[Witness]) -> Vec<u8> {
+    match after {
+        Position::Mysql(set) => request_mysql(reader, &without(set, awaited)),
+        Position::Mariadb(_) => request_mariadb(reader),
+    }
+}
+
+/// What has to be set in front of the request, behind other settings.
+pub(crate) fn settings(after: &Position, awaited: &[Witness]) -> String {
+    match after {
+        Position::Mysql(_) => String::new(),
+        Position::Mariadb(list) => {
+            // Capability 4: GTIDs. Strict mode: a position that is not in the server's binlog is an error. What lies just before
+            // an awaited transaction may be such a hole, but the transaction itself must come.
+            let strict = u8::from(awaited.is_empty());
+            format!(
+                ", @mariadb_slave_capability = 4, @slave_connect_state = '{}', @slave_gtid_strict_mode = {strict}, \
+                 @slave_gtid_ignore_duplicates = 0",
+                before(list, awaited)
+            )
+        }
+    }
+}
+
+/// The set without the awaited transactions.
+fn without(set: &GtidSet, awaited: &[Witness]) -> GtidSet {
+    let mut rest = set.clone();
+    for witness in awaited {
+        if let TransactionId::Mysql { server, tag, number } = &witness.id {
+            rest.remove(*server, tag, *number);
+        }
+    }
+    rest
+}
+
+/// The position with the domains of the awaited transactions just before those.
+fn before(list: &MariadbGtids, awaited: &[Witness]) -> MariadbGtids {
+    let mut earlier = list.clone();
+    for witness in awaited {
+        if let TransactionId::Mariadb {
+            domain,
+            server,
+            number,
+        } = witness.id
+        {
+            earlier.set(domain, server, number.saturating_sub(1));
+        }
+    }
+    earlier
+}
+
 /// MySQL: everything that is not in `after` (`COM_BINLOG_DUMP_GTID`).
-pub(crate) fn request_mysql(server_id: u32, after: &GtidSet) -> Vec<u8> {
+fn request_mysql(reader: Reader, after: &GtidSet) -> Vec<u8> {
     const THROUGH_GTID: u16 = 4;
     let set = encoded(after);
     let length = u32::try_from(set.len()).unwrap_or(u32::MAX);
     let mut request = vec![COM_BINLOG_DUMP_GTID];
-    request.extend_from_slice(&THROUGH_GTID.to_le_bytes());
-    request.extend_from_slice(&server_id.to_le_bytes());
+    request.extend_from_slice(&(THROUGH_GTID | reader.flags()).to_le_bytes());
+    request.extend_from_slice(&reader.server_id().to_le_bytes());
     request.extend_from_slice(&0_u32.to_le_bytes());
     request.extend_from_slice(&u64::from(FIRST_EVENT).to_le_bytes());
     request.extend_from_slice(&length.to_le_bytes());
@@ -41,11 +121,11 @@ pub(crate) fn request_mysql(server_id: u32, after: &GtidSet) -> Vec<u8> {
 }
 
 /// MariaDB: what `@slave_connect_state` says (`COM_BINLOG_DUMP`).
-pub(crate) fn request_mariadb(server_id: u32) -> Vec<u8> {
+fn request_mariadb(reader: Reader) -> Vec<u8> {
     let mut request = vec![COM_BINLOG_DUMP];
     request.extend_from_slice(&FIRST_EVENT.to_le_bytes());
-    request.extend_from_slice(&0_u16.to_le_bytes());
-    request.extend_from_slice(&server_id.to_le_bytes());
+    request.extend_from_slice(&reader.flags().to_le_bytes());
+    request.extend_from_slice(&reader.server_id().to_le_bytes());
     request
 }
 
@@ -77,8 +157,9 @@ const CANNOT_SEND: u16 = 1236;
 /// MariaDB ends the stream of a replica when another with its server id comes.
 const SERVER_ID_TAKEN: u16 = 4052;
 
-/// The failure behind an error of the stream.
-pub(crate) fn failure(error: MysqlError, address: &str) -> Failure {
+/// The failure behind an error of the stream. One that has begun may break for reasons that opening it again tells more
+/// of: the file that it reads was removed, as by a reset of the log.
+pub(crate) fn failure(error: MysqlError, address: &str, has_begun: bool) -> Failure {
     let MysqlError::Server {
         code: CANNOT_SEND | SERVER_ID_TAKEN,
         message,
@@ -109,7 +190,12 @@ pub(crate) fn failure(error: MysqlError, address: &str) -> Failure {
     } else {
         code::SOURCE_FAILED
     };
-    Failure::new(code, Class::StopMigration, address, code.title()).caused_by(ServerWords::from(error))
+    let class = if has_begun && code == code::SOURCE_FAILED {
+        Class::Retry { after: None }
+    } else {
+        Class::StopMigration
+    };
+    Failure::new(code, class, address, code.title()).caused_by(ServerWords::from(error))
 }
 
 #[cfg(test)]
@@ -126,5 +212,51 @@ mod tests {
         let tagged = encoded(&GtidSet::parse("3e11fa47-71ca-11e1-9e33-c80aa9429562:t:1").unwrap());
         assert_eq!(tagged[..8], [1, 1, 0, 0, 0, 0, 0, 1]);
         assert_eq!(tagged[24..27], [2, b't', 1]);
+    }
+
+    #[test]
+    fn awaited_transactions_are_asked_for_once_more() {
+        let witness = |text: &str| Witness::parse(text).unwrap();
+        let server = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let set = GtidSet::parse(&format!("{server}:1-5,{server}:t:1")).unwrap();
+        let awaited = [
+            witness(&format!("{server}:3@7")),
+            witness(&format!("{server}:t:1@7")),
+        ];
+        assert_eq!(without(&set, &awaited).to_string(), format!("{server}:1-2:4-5"));
+        let position = Position::parse("mariadb:0-1-5,3-2-1,4-1-9").unwrap();
+        let awaited = [witness("3-2-1@7"), witness("0-1-5@7")];
+        let text = settings(&position, &awaited);
+        assert!(
+            text.contains("'0-1-4,3-2-0,4-1-9', @slave_gtid_strict_mode = 0"),
+            "{text}"
+        );
+        let text = settings(&position, &[]);
+        assert!(
+            text.contains("'0-1-5,3-2-1,4-1-9', @slave_gtid_strict_mode = 1"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_visitor_ends_nobodys_stream_and_does_not_wait() {
+        let position = Position::parse("mariadb:0-1-5").unwrap();
+        assert_eq!(
+            request(Reader::Visitor, &position, &[]),
+            [0x12, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(
+            request(Reader::Replica(7), &position, &[]),
+            [0x12, 4, 0, 0, 0, 0, 0, 7, 0, 0, 0]
+        );
+        let position = Position::parse("mysql:").unwrap();
+        assert_eq!(
+            request(Reader::Visitor, &position, &[])[..7],
+            [0x1e, 5, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(
+            request(Reader::Replica(7), &position, &[])[..7],
+            [0x1e, 4, 0, 7, 0, 0, 0]
+        );
     }
 }

@@ -8,8 +8,10 @@ use super::event::{Cursor, Malformed};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GtidEvent {
     pub(crate) id: TransactionId,
-    /// Microseconds since 1970, 0 if the event does not say.
+    /// When this server committed it: microseconds since 1970, 0 if the event does not say.
     pub(crate) committed_at_us: u64,
+    /// When the server where it began committed it; replicas keep that. 0 if the event does not say.
+    pub(crate) original_us: u64,
     /// MariaDB: no COMMIT follows, the transaction is the one event behind it (a DDL statement).
     pub(crate) standalone: bool,
     /// MariaDB: the transaction is an XA PREPARE, or the completion of one.
@@ -22,26 +24,40 @@ pub(crate) fn parse_mysql(body: &[u8]) -> Result<GtidEvent, Malformed> {
     cursor.take(1)?;
     let server = uuid(cursor.take(16)?)?;
     let number = cursor.u64()?;
+    let (committed_at_us, original_us) = commit_times(cursor).unwrap_or((0, 0));
     Ok(GtidEvent {
         id: TransactionId::Mysql {
             server,
             tag: String::new(),
             number,
         },
-        committed_at_us: commit_time(cursor).unwrap_or(0),
+        committed_at_us,
+        original_us: known_time(original_us),
         standalone: false,
         xa: false,
     })
 }
 
-/// A logical clock of 17 bytes (its type byte is 2), then the immediate commit time in 7 bytes.
-fn commit_time(mut cursor: Cursor<'_>) -> Option<u64> {
+/// The highest bit of a commit time says that the original one follows; that bit alone stands for a time that is not known.
+const FOLLOWS: u64 = 1 << 55;
+
+/// A logical clock of 17 bytes (its type byte is 2), then the commit times of this server and of the first one, in 7 bytes
+/// each. The second is left out where both are equal.
+fn commit_times(mut cursor: Cursor<'_>) -> Option<(u64, u64)> {
     if cursor.u8().ok()? != 2 {
         return None;
     }
     cursor.take(16).ok()?;
-    // The highest bit says that the original commit time follows.
-    Some(cursor.uint(7).ok()? & !(1 << 55))
+    let immediate = cursor.uint(7).ok()?;
+    if immediate & FOLLOWS == 0 {
+        return Some((immediate, immediate));
+    }
+    Some((immediate & !FOLLOWS, cursor.uint(7).ok()?))
+}
+
+/// The time, 0 if it is none.
+fn known_time(time: u64) -> u64 {
+    if time < FOLLOWS { time } else { 0 }
 }
 
 /// Parses the body of a GTID_TAGGED_LOG_EVENT (42), in MySQL's self-describing serialisation (mysql/serialization).
@@ -51,7 +67,8 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
     for _ in 0..3 {
         variable_uint(&mut cursor)?;
     }
-    let (mut server, mut number, mut tag, mut committed_at_us) = ([0_u8; 16], 0_u64, String::new(), 0_u64);
+    let (mut server, mut number, mut tag) = ([0_u8; 16], 0_u64, String::new());
+    let (mut committed_at_us, mut original_us) = (0, None);
     let mut seen = [false; 4];
     while !cursor.is_empty() {
         let field = variable_uint(&mut cursor)?;
@@ -84,10 +101,9 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
             4 | 5 => {
                 variable_int(&mut cursor)?;
             }
-            6 => {
-                committed_at_us = variable_uint(&mut cursor)?;
-                break;
-            }
+            6 => committed_at_us = variable_uint(&mut cursor)?,
+            // Left out where it is the same.
+            7 => original_us = Some(variable_uint(&mut cursor)?),
             _ => break,
         }
     }
@@ -101,6 +117,7 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
             number,
         },
         committed_at_us,
+        original_us: known_time(original_us.unwrap_or(committed_at_us)),
         standalone: false,
         xa: false,
     })
@@ -141,6 +158,8 @@ pub(crate) fn parse_mariadb(server: u32, timestamp: u32, body: &[u8]) -> Result<
             number,
         },
         committed_at_us: u64::from(timestamp) * 1_000_000,
+        // A replica takes the time over with the transaction.
+        original_us: u64::from(timestamp) * 1_000_000,
         standalone: flags & STANDALONE != 0,
         xa: flags & (PREPARED_XA | COMPLETED_XA) != 0,
     })

@@ -6,6 +6,7 @@
 mod assemble;
 mod columns;
 mod compressed;
+mod content;
 mod ddl;
 mod decimal;
 mod decoder;
@@ -18,6 +19,10 @@ mod gtid;
 mod json;
 mod names;
 mod network;
+mod packets;
+mod proof;
+#[cfg(test)]
+mod proof_tests;
 mod query;
 mod rows;
 mod statement;
@@ -30,5 +35,5 @@ mod token;
 mod value;
 
 pub use decoder::BinlogDecoder;
-pub(crate) use dump::REPLICA_HOST;
+pub(crate) use dump::{REPLICA_HOST, Reader};
 pub use stream::BinlogStream;

@@ -1,7 +1,9 @@
 //! The stream of raw transactions over a replication connection.
 //!
-//! The server filters what `after` contains; whatever still comes from before it is a changed history. Every event's CRC32 is
-//! verified unless the server writes none (`binlog_checksum = NONE`); semi-synchronous replication is never asked for.
+//! The server filters what `after` contains, but for the witnesses: those it sends again, and they are compared and dropped
+//! before anything is handed on (docs/design/history.md). Whatever else comes from before `after` is a changed history. Every
+//! event's CRC32 is verified unless the server writes none (`binlog_checksum = NONE`); semi-synchronous replication is never
+//! asked for.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -13,26 +15,34 @@ use spanferry_core::change_log::Piece;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::{GtidSet, MariadbGtids, Position};
+use spanferry_core::position::{Bookmark, GtidSet, Position, TransactionId, Witness};
 use spanferry_core::source::{ChangeSource, ChangeStream};
 
-use super::assemble::{AssembleError, Assembler};
 use super::decoder::BinlogDecoder;
-use super::dump;
-use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verified};
+use super::dump::{self, Reader};
+use super::event::Malformed;
+use super::packets::{Arrived, Packets, lost};
+use super::proof::{Proof, Purpose, unproved};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::history;
-use crate::source::{MysqlSource, OBSERVER_ID, unreadable};
+use crate::source::{MysqlSource, OBSERVER_ID};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Silence after which the server counts as gone: three heartbeats.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Heartbeats within which the source must show the witnesses: two minutes. It may have a file to read through.
+const PROOF_HEARTBEATS_MAX: u32 = 24;
+/// Most bytes of other transactions that are held back until the witnesses are shown. A replica may have some in front of them:
+/// its own, or of another channel.
+const HELD_BYTES_MAX: usize = 64 << 20;
 
 impl MysqlSource {
-    /// The source must hold the history of `after`, and nothing behind `after` may be purged.
-    async fn verify_history(&self, connection: &mut Connection, after: &Position) -> Result<(), Failure> {
+    /// The source must hold the history of `after`, and nothing behind `after` may be purged. Returns what is purged (MySQL).
+    pub(crate) async fn verify_history(
+        &self,
+        connection: &mut Connection,
+        after: &Position,
+    ) -> Result<GtidSet, Failure> {
         let stop = |code: code::Code, message: &str| {
             Failure::new(code, Class::StopMigration, self.options().address(), message)
         };
@@ -42,80 +52,182 @@ impl MysqlSource {
                 "it lacks transactions that have been captured",
             ));
         }
-        if let Position::Mysql(after) = after {
-            let purged = connection
-                .query("SELECT @@GLOBAL.gtid_purged")
-                .await
-                .map_err(|error| self.failure(error))?;
-            let purged = GtidSet::parse(&purged.first_text().unwrap_or_default());
-            if !after.contains_all(&purged.map_err(|error| unreadable(self.options(), error))?) {
-                return Err(stop(
-                    code::POSITION_PURGED,
-                    "it has purged transactions that were not captured",
-                ));
+        match after {
+            Position::Mysql(after) => {
+                let purged = history::purged(self, connection).await?;
+                if after.contains_all(&purged) {
+                    Ok(purged)
+                } else {
+                    let text = "it has purged transactions that were not captured";
+                    Err(stop(code::POSITION_PURGED, text))
+                }
             }
+            Position::Mariadb(_) => Ok(GtidSet::default()),
         }
-        Ok(())
     }
 
-    async fn begin_dump(&self, connection: &mut Connection, after: &Position) -> Result<(), MysqlError> {
+    async fn begin_dump(
+        &self,
+        connection: &mut Connection,
+        reader: Reader,
+        after: &Position,
+        awaited: &[Witness],
+    ) -> Result<(), MysqlError> {
         let period = HEARTBEAT.as_nanos();
         let mut settings = format!(
             "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32', \
-             @master_heartbeat_period = {period}, @source_heartbeat_period = {period}"
+             @master_heartbeat_period = {period}, @source_heartbeat_period = {period}{}",
+            dump::settings(after, awaited)
         );
-        let is_replica = self.server_id() != OBSERVER_ID;
-        if is_replica {
+        if let Reader::Replica(id) = reader {
             // The server ends an older stream of the same replica id, so that a lost connection does not stay.
-            let uuid = format!("5370616e-6665-7272-7900-0000{:08x}", self.server_id());
+            let uuid = format!("5370616e-6665-7272-7900-0000{id:08x}");
             settings.push_str(&format!(", @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"));
         }
-        let request = match after {
-            Position::Mysql(set) => dump::request_mysql(self.server_id(), set),
-            Position::Mariadb(list) => {
-                settings.push_str(&mariadb_settings(list));
-                dump::request_mariadb(self.server_id())
-            }
-        };
         connection.execute(&settings).await?;
-        if is_replica {
-            connection.send_command(&dump::register(self.server_id())).await?;
+        if let Reader::Replica(id) = reader {
+            connection.send_command(&dump::register(id)).await?;
             connection.read_answer().await?;
         }
-        connection.send_command(&request).await
+        connection
+            .send_command(&dump::request(reader, after, awaited))
+            .await
+    }
+
+    /// A stream behind `after` that shows the awaited transactions first, and has begun.
+    async fn begin_stream(
+        &self,
+        mut connection: Connection,
+        reader: Reader,
+        after: &Position,
+        proof: Proof,
+    ) -> Result<BinlogStream, OpenError> {
+        self.begin_dump(&mut connection, reader, after, proof.awaited())
+            .await
+            .map_err(|error| self.failure(error))?;
+        let mut stream = BinlogStream {
+            packets: Packets::new(self.options().address(), connection, after.clone(), proof),
+            held: Vec::new(),
+            failed: None,
+        };
+        // The made-up ROTATE: the server sends it once it has found the position, and its refusal instead if it has not.
+        let mut pieces = Vec::new();
+        let first = stream.receive(&mut pieces).await;
+        debug_assert!(pieces.is_empty(), "a ROTATE is no transaction");
+        first.map_err(|failure| match failure.class {
+            Class::StopMigration => OpenError::Refused(failure),
+            Class::Retry { .. } | Class::Ambiguous | Class::StopTable | Class::Bug => {
+                OpenError::Failed(failure)
+            }
+        })?;
+        Ok(stream)
+    }
+
+    /// A stream whose source has shown these witnesses of `after` again.
+    async fn open_with(
+        &self,
+        reader: Reader,
+        after: &Position,
+        witnesses: Vec<Witness>,
+    ) -> Result<BinlogStream, OpenError> {
+        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        let purged = self.verify_history(&mut connection, after).await?;
+        let is_purged = |witness: &Witness| match &witness.id {
+            TransactionId::Mysql { server, tag, number } => purged.contains(*server, tag, *number),
+            TransactionId::Mariadb { .. } => false,
+        };
+        if witnesses.last().is_some_and(is_purged) {
+            return Err(OpenError::Refused(unproved(&self.options().address())));
+        }
+        let awaited = witnesses
+            .into_iter()
+            .filter(|witness| !is_purged(witness))
+            .collect();
+        let proof = Proof::new(Purpose::Compare, awaited);
+        let mut stream = self.begin_stream(connection, reader, after, proof).await?;
+        if !stream.read_proof(reader).await? {
+            let text = "it ended the stream before the last known transaction";
+            return Err(lost(&self.options().address(), text).into());
+        }
+        Ok(stream)
+    }
+
+    /// A stream behind `after` whose history is proved.
+    pub(crate) async fn open_proved(
+        &self,
+        reader: Reader,
+        after: &Bookmark,
+    ) -> Result<BinlogStream, Failure> {
+        let mut witnesses: Vec<Witness> = after.witnesses.iter().cloned().collect();
+        loop {
+            let refusal = match self.open_with(reader, &after.position, witnesses.clone()).await {
+                Ok(stream) => return Ok(stream),
+                Err(OpenError::Failed(failure)) => return Err(failure),
+                Err(OpenError::Refused(failure)) if witnesses.is_empty() => return Err(failure),
+                Err(OpenError::Refused(failure)) => failure,
+            };
+            if witnesses.len() > 1 {
+                // What an older witness needs may be forgotten; the newest alone proves what one server wrote.
+                witnesses.drain(..witnesses.len() - 1);
+                continue;
+            }
+            // If it is only the witness that cannot be shown, the position itself is accepted.
+            return match self.open_with(reader, &after.position, Vec::new()).await {
+                Ok(_) => Err(unproved(&self.options().address()).caused_by(refusal)),
+                Err(OpenError::Refused(failure) | OpenError::Failed(failure)) => Err(failure),
+            };
+        }
+    }
+
+    /// What the source shows of transactions of `position` of which only the identity is known, in the order of its log. Some are
+    /// missing where they are not in the log, all where it cannot begin there.
+    pub(crate) async fn learn(
+        &self,
+        connection: Connection,
+        position: &Position,
+        awaited: Vec<Witness>,
+    ) -> Result<Vec<Witness>, Failure> {
+        let proof = Proof::new(Purpose::Learn, awaited);
+        let begun = self
+            .begin_stream(connection, Reader::Visitor, position, proof)
+            .await;
+        let mut stream = match begun {
+            Ok(stream) => stream,
+            Err(OpenError::Refused(failure)) => {
+                tracing::info!(failure = %failure.for_log(), "the source does not show its last transactions");
+                return Ok(Vec::new());
+            }
+            Err(OpenError::Failed(failure)) => return Err(failure),
+        };
+        stream.read_proof(Reader::Visitor).await?;
+        Ok(stream.packets.assembler.into_proof().into_shown())
     }
 }
 
-/// Capability 4: GTIDs. Strict mode: a position that is not in the server's binlog is an error.
-fn mariadb_settings(after: &MariadbGtids) -> String {
-    format!(
-        ", @mariadb_slave_capability = 4, @slave_connect_state = '{after}', @slave_gtid_strict_mode = 1, \
-         @slave_gtid_ignore_duplicates = 0"
-    )
+/// Why a stream could not be opened.
+enum OpenError {
+    /// The server refuses to begin where it was asked to.
+    Refused(Failure),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> OpenError {
+        OpenError::Failed(failure)
+    }
 }
 
 impl ChangeSource for MysqlSource {
     type Stream = BinlogStream;
     type Decoder = BinlogDecoder;
 
-    async fn open(&self, after: &Position) -> Result<BinlogStream, Failure> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
-        self.verify_history(&mut connection, after).await?;
-        self.begin_dump(&mut connection, after)
-            .await
-            .map_err(|error| self.failure(error))?;
-        let mut stream = BinlogStream {
-            address: self.options().address(),
-            connection,
-            checksummed: None,
-            assembler: Assembler::new(after.clone()),
-            failed: None,
+    async fn open(&self, after: &Bookmark) -> Result<BinlogStream, Failure> {
+        let reader = match self.server_id() {
+            OBSERVER_ID => Reader::Observer,
+            id => Reader::Replica(id),
         };
-        // The made-up ROTATE: the server sends it once it has found the position, and its refusal instead if it has not.
-        let mut pieces = Vec::new();
-        stream.receive(&mut pieces).await?;
-        debug_assert!(pieces.is_empty(), "a ROTATE is no transaction");
-        Ok(stream)
+        self.open_proved(reader, after).await
     }
 
     fn decoder(&self, tables: &[Arc<TablePlan>]) -> BinlogDecoder {
@@ -126,21 +238,61 @@ impl ChangeSource for MysqlSource {
 /// An open stream.
 #[derive(Debug)]
 pub struct BinlogStream {
-    address: String,
-    connection: Connection,
-    /// Whether events carry a CRC32; unknown until the first format description.
-    checksummed: Option<bool>,
-    assembler: Assembler,
+    packets: Packets,
+    /// Pieces that came before the history was proved, in order.
+    held: Vec<Piece>,
     /// A failure that was found behind pieces that had to be handed on first.
     failed: Option<Failure>,
 }
 
+impl BinlogStream {
+    /// Reads one packet of a stream that the source never ends by itself.
+    async fn receive(&mut self, pieces: &mut Vec<Piece>) -> Result<Arrived, Failure> {
+        match self.packets.receive(pieces).await? {
+            Arrived::End => Err(lost(&self.packets.address, "the source ended the stream")),
+            arrived @ (Arrived::Event | Arrived::Heartbeat) => Ok(arrived),
+        }
+    }
+
+    /// Reads until the source has shown the awaited transactions; whether it has before the end of its log. What else comes
+    /// meanwhile is held back for a replica, and nothing to a visitor.
+    async fn read_proof(&mut self, reader: Reader) -> Result<bool, Failure> {
+        let (mut heartbeats, mut bytes, mut measured) = (0, 0, 0);
+        while !self.packets.assembler.proof().is_complete() {
+            match self.packets.receive(&mut self.held).await? {
+                Arrived::Event => {}
+                Arrived::Heartbeat => heartbeats += 1,
+                Arrived::End => return Ok(false),
+            }
+            if reader == Reader::Visitor {
+                self.held.clear();
+            }
+            let fresh = self.held.get(measured..).unwrap_or_default();
+            bytes += fresh.iter().map(|piece| piece.body.len()).sum::<usize>();
+            measured = self.held.len();
+            if heartbeats > PROOF_HEARTBEATS_MAX {
+                let text = "it did not show the last known transaction in time";
+                return Err(lost(&self.packets.address, text));
+            }
+            if bytes > HELD_BYTES_MAX {
+                let text = "too much of other transactions came before the last known one";
+                return Err(unproved(&self.packets.address).caused_by(Malformed(text)));
+            }
+        }
+        Ok(true)
+    }
+}
+
 impl ChangeStream for BinlogStream {
     async fn next(&mut self, pieces: &mut Vec<Piece>, bytes_max: usize) -> Result<(), Failure> {
+        let given = pieces.len();
+        pieces.append(&mut self.held);
+        if pieces.len() > given {
+            return Ok(());
+        }
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        let given = pieces.len();
         let mut measured = given;
         let mut bytes = 0;
         loop {
@@ -152,7 +304,7 @@ impl ChangeStream for BinlogStream {
             };
             match status {
                 Ok(Some(Arrived::Event)) => {}
-                Ok(Some(Arrived::Heartbeat) | None) => return Ok(()),
+                Ok(Some(Arrived::Heartbeat | Arrived::End) | None) => return Ok(()),
                 Err(failure) if pieces.len() > given => {
                     self.failed = Some(failure);
                     return Ok(());
@@ -171,13 +323,6 @@ impl ChangeStream for BinlogStream {
     }
 }
 
-/// What a packet brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arrived {
-    Event,
-    Heartbeat,
-}
-
 /// The result of a future that is ready at once.
 async fn try_now<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
@@ -188,91 +333,4 @@ async fn try_now<F: Future>(future: F) -> Option<F::Output> {
         })
     })
     .await
-}
-
-impl BinlogStream {
-    /// Reads one packet and takes it apart. Awaits only the packet; what follows is synchronous. Cancellation: safe.
-    async fn receive(&mut self, pieces: &mut Vec<Piece>) -> Result<Arrived, Failure> {
-        let address = &self.address;
-        let packet = self
-            .connection
-            .read_answer()
-            .await
-            .map_err(|error| dump::failure(error, address))?;
-        let [0, event @ ..] = packet else {
-            return Err(lost(address, "the source ended the stream"));
-        };
-        let header = Header::parse(event).map_err(|error| damaged(address, error))?;
-        // Before the first format description there is only the made-up ROTATE, whose checksum depends on the version.
-        if header.kind == kind::FORMAT_DESCRIPTION {
-            self.checksummed = Some(has_checksum(event).map_err(|error| damaged(address, error))?);
-        }
-        let Some(checksummed) = self.checksummed else {
-            if header.kind == kind::ROTATE
-                || header.kind == kind::HEARTBEAT
-                || header.kind == kind::HEARTBEAT_V2
-            {
-                return Ok(Arrived::Event);
-            }
-            return Err(damaged(
-                address,
-                Malformed("events before the format description"),
-            ));
-        };
-        if header.kind == kind::ROTATE && header.timestamp == 0 {
-            return Ok(Arrived::Event);
-        }
-        let event = verified(event, checksummed).map_err(|error| damaged(address, error))?;
-        let heartbeat = matches!(header.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        self.assembler
-            .event(event, pieces)
-            .map_err(|error| assemble_failure(address, error))?;
-        if heartbeat || matches!(header.kind, kind::GTID | kind::GTID_TAGGED | kind::MARIADB_GTID) {
-            // From the first of them on the server is no longer looking for the position, and heartbeats are due.
-            self.connection.set_read_timeout(SILENCE_MAX);
-        }
-        Ok(if heartbeat {
-            Arrived::Heartbeat
-        } else {
-            Arrived::Event
-        })
-    }
-}
-
-/// The algorithm byte of a format description stands in front of its own checksum: 1 is CRC32, 0 none.
-fn has_checksum(event: &[u8]) -> Result<bool, Malformed> {
-    let at = event
-        .len()
-        .checked_sub(CHECKSUM_BYTES + 1)
-        .filter(|at| *at >= HEADER_BYTES);
-    match event[at.ok_or(Malformed("a format description that ends too early"))?] {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Malformed("a checksum algorithm that is not known")),
-    }
-}
-
-fn lost(address: &str, message: &str) -> Failure {
-    Failure::new(
-        code::SOURCE_FAILED,
-        Class::Retry { after: None },
-        address,
-        message,
-    )
-}
-
-/// A damaged event may be whole when it is sent again.
-fn damaged(address: &str, error: Malformed) -> Failure {
-    lost(address, "an event arrived damaged").caused_by(error)
-}
-
-fn assemble_failure(address: &str, error: AssembleError) -> Failure {
-    let stop = |code: code::Code| Failure::new(code, Class::StopMigration, address, code.title());
-    match error {
-        AssembleError::Malformed(error) => damaged(address, error),
-        AssembleError::Anonymous => stop(code::SOURCE_SETTING)
-            .hint("Set `gtid_mode = ON` and `enforce_gtid_consistency = ON` at the source.")
-            .caused_by(error),
-        AssembleError::Again(_) | AssembleError::Position(_) => stop(code::HISTORY_CHANGED).caused_by(error),
-    }
 }

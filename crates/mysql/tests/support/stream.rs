@@ -7,7 +7,7 @@ use spanferry_core::change_log::Piece;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::source::{
     ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
     SnapshotSession, SnapshotSource,
@@ -71,7 +71,7 @@ impl ChangeSink for Sink {
 pub(crate) async fn capture(source: &MysqlSource, after: &Position) -> Result<Vec<Piece>, Failure> {
     let end = source.position().await?;
     let mut reached = after.clone();
-    let mut stream = ChangeSource::open(source, after).await?;
+    let mut stream = ChangeSource::open(source, &Bookmark::unproved(after.clone())).await?;
     let mut all = Vec::new();
     let mut number = 0;
     while !reached.contains_all(&end).expect("one kind of source") {
@@ -81,7 +81,7 @@ pub(crate) async fn capture(source: &MysqlSource, after: &Position) -> Result<Ve
             piece.number = number;
             number = if piece.last { 0 } else { number + 1 };
             if piece.last {
-                let id = TransactionId::parse(&piece.transaction).expect("an identity");
+                let id = Witness::parse(&piece.transaction).expect("an identity").id;
                 reached.advance(&id).expect("it goes forward");
             }
             all.push(piece);

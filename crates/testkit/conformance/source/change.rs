@@ -5,8 +5,8 @@ use std::time::Duration;
 use spanferry_core::change_log::Piece;
 use spanferry_core::code::{self, Code};
 use spanferry_core::failure::Class;
-use spanferry_core::position::Position;
-use spanferry_core::source::{ChangeSource, ChangeStream, SchemaSource};
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::source::{ChangeSource, ChangeStream, HistorySource, SchemaSource};
 
 use super::model::{Assembly, Captured, Told, capture, decode, told_since};
 use super::schema::strangers;
@@ -111,7 +111,9 @@ async fn check_pieces<S: Subject>(subject: &S) {
     bench.insert(A, &rows).await;
     bench.insert(B, &[[2, 2, 2]]).await;
     let mut assembly = Assembly::new(&bench.start);
-    let mut stream = ChangeSource::open(&bench.source, &bench.start).await.unwrap();
+    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+        .await
+        .unwrap();
     in_time("a huge transaction", async {
         while assembly.open.len() < 2 {
             assert!(
@@ -153,7 +155,9 @@ async fn next_within<S: ChangeStream>(stream: &mut S, bytes_max: usize) -> Vec<P
 /// Calls that are dropped lose nothing, wherever they are dropped.
 async fn check_dropped_calls<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.start).await.unwrap();
+    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+        .await
+        .unwrap();
     let write = async {
         for (changes, _) in transactions() {
             bench.writer.commit(&changes).await;
@@ -186,9 +190,10 @@ async fn check_dropped_openings<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     for (changes, told) in transactions() {
         let before = bench.source.position().await.unwrap();
+        let known = bench.source.bookmark(&before).await.unwrap();
         bench.writer.commit(&changes).await;
         for patience in GIVEN_UP_AFTER_MS.map(Duration::from_millis) {
-            let opening = ChangeSource::open(&bench.source, &before);
+            let opening = ChangeSource::open(&bench.source, &known);
             drop(tokio::time::timeout(patience, opening).await);
         }
         assert_eq!(told_since(&bench.source, &bench.plans, &before).await, told);
@@ -198,7 +203,9 @@ async fn check_dropped_openings<S: Subject>(subject: &S) {
 /// A source that has nothing to say says so, and the stream goes on.
 async fn check_idle<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.start).await.unwrap();
+    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+        .await
+        .unwrap();
     let pieces = in_time("an idle stream", next_within(&mut stream, 1)).await;
     assert_eq!(pieces, []);
     bench.insert(A, &[[1, 1, 1]]).await;
@@ -214,7 +221,9 @@ async fn check_idle<S: Subject>(subject: &S) {
 /// A stream whose connection is cut fails, to be opened again behind the last whole transaction.
 async fn check_lost<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.start).await.unwrap();
+    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+        .await
+        .unwrap();
     bench.insert(A, &[[1, 1, 1]]).await;
     subject.disconnect().await;
     subject.writer().await.commit(&[insert(A, [2, 2, 2])]).await;
@@ -238,7 +247,7 @@ async fn check_lost<S: Subject>(subject: &S) {
 
 /// Opens a stream that must be refused, at once and for good.
 async fn refused<S: ChangeSource>(source: &S, after: &Position, expected: Code) {
-    let opened = ChangeSource::open(source, after).await;
+    let opened = ChangeSource::open(source, &Bookmark::unproved(after.clone())).await;
     let failure = opened.map(|_| after).unwrap_err();
     assert_eq!(
         (failure.code, failure.class),

@@ -79,7 +79,7 @@ async fn check_pieces<S: Subject>(subject: &S) {
     let mut decoder = bench.source.decoder(&bench.plans);
     for transaction in &transactions {
         for piece in &transaction.pieces {
-            assert_eq!(decoder.transaction(piece).unwrap(), transaction.id);
+            assert_eq!(decoder.transaction(piece).unwrap().id, transaction.id);
         }
     }
     let told = decode(&mut bench.source.decoder(&bench.plans), &transactions);

@@ -7,6 +7,7 @@
 mod change;
 mod decoder;
 pub mod hand_over;
+mod history;
 mod model;
 mod reading;
 mod schema;
@@ -20,8 +21,8 @@ use std::time::Duration;
 
 use spanferry_core::mapping::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
-use spanferry_core::source::{ChangeSource, HandOff, SchemaSource, SnapshotSource};
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::source::{ChangeSource, HandOff, HistorySource, SchemaSource, SnapshotSource};
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::witness::WitnessSource;
 
@@ -76,8 +77,8 @@ pub enum Statement {
 
 /// A database of the kind under test, with the means to be its application and its administrator.
 pub trait Subject {
-    /// The implementation of the four traits.
-    type Source: SchemaSource + SnapshotSource + ChangeSource + WitnessSource;
+    /// The implementation of the traits.
+    type Source: SchemaSource + HistorySource + SnapshotSource + ChangeSource + WitnessSource;
     /// An application's session.
     type Writer: Writer;
 
@@ -127,11 +128,13 @@ pub async fn check_all<S: Subject>(subject: &S) {
     Box::pin(snapshot::check(subject)).await;
     Box::pin(reading::check(subject)).await;
     Box::pin(change::check(subject)).await;
+    Box::pin(history::check(subject)).await;
     Box::pin(decoder::check(subject)).await;
     Box::pin(witness::check(subject)).await;
     Box::pin(hand_over::check(subject, seed(1))).await;
     // Last: what is forgotten never comes back.
     Box::pin(change::check_purged(subject)).await;
+    Box::pin(history::check_purged(subject)).await;
 }
 
 /// Empty tables, their plans, the position, and somebody who writes.
@@ -153,6 +156,11 @@ impl<S: Subject> Bench<S> {
             writer: subject.writer().await,
             source,
         }
+    }
+
+    /// Where the history stood when the tables were empty, by its numbers alone.
+    fn beginning(&self) -> Bookmark {
+        Bookmark::unproved(self.start.clone())
     }
 
     /// Inserts rows into a table, in one transaction.

@@ -7,7 +7,7 @@ use spanferry_core::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::code::Code;
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::position::{Bookmark, Position, TransactionId, Witness};
 use spanferry_core::rows::RowBatch;
 use spanferry_core::source::{
     Boundary, ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource,
@@ -141,14 +141,15 @@ impl Assembly {
         assert_eq!(piece.kind, PieceKind::Transaction);
         assert!(piece.body.len() <= PIECE_BYTES_MAX, "{} bytes", piece.body.len());
         if let Some(first) = self.open.first() {
-            assert_eq!(piece.transaction, first.transaction, "pieces follow one another");
+            let id = |piece: &Piece| Witness::parse(&piece.transaction).unwrap().id;
+            assert_eq!(id(&piece), id(first), "pieces follow one another");
         }
         piece.number = u32::try_from(self.open.len()).unwrap();
         let is_last = piece.last;
         self.open.push(piece);
         if is_last {
             let pieces = std::mem::take(&mut self.open);
-            let id = TransactionId::parse(&pieces[0].transaction).unwrap();
+            let id = Witness::parse(&pieces[0].transaction).unwrap().id;
             assert!(!self.reached.contains(&id).unwrap(), "{id} comes again");
             self.reached.advance(&id).unwrap();
             self.whole.push(Captured { id, pieces });
@@ -163,7 +164,8 @@ impl Assembly {
 /// Every transaction behind `after`, up to where the source stands now.
 pub(super) async fn capture<S: ChangeSource + SchemaSource>(source: &S, after: &Position) -> Vec<Captured> {
     let end = source.position().await.unwrap();
-    let mut stream = ChangeSource::open(source, after).await.unwrap();
+    let unproved = Bookmark::unproved(after.clone());
+    let mut stream = ChangeSource::open(source, &unproved).await.unwrap();
     let mut assembly = Assembly::new(after);
     in_time("a stream", async {
         while !assembly.has_reached(&end) {

@@ -181,7 +181,9 @@ pub(super) async fn strangers<S: Subject>(bench: &Bench<S>) -> [Position; 3] {
 /// What a stream has brought is held at once, also before `position` shows it.
 async fn check_sent_is_held<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.start).await.unwrap();
+    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+        .await
+        .unwrap();
     let mut assembly = Assembly::new(&bench.start);
     let write = async {
         for key in 0..HELD_TRANSACTIONS {

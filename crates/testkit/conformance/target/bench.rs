@@ -9,7 +9,7 @@ use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::reached::Reached;
 use spanferry_core::record::StopReason;
 use spanferry_core::rows::RowBatch;
@@ -177,13 +177,12 @@ pub(super) fn fence(epoch: u64, sequence: u64) -> FenceRow {
         sequence: Sequence(sequence),
         piece: 0,
     };
-    let reached = Reached {
-        position: position(sequence),
-        torn: None,
-    };
+    let last = format!("0-1-{}@{}#00000000000000ff", sequence + 1, sequence + 7);
+    let last = Vec::from([Witness::parse(&last).unwrap()]);
+    let bookmark = Bookmark::of(position(sequence), last).unwrap();
     FenceRow {
         key,
-        reached: Some(reached),
+        reached: Some(Reached::whole(bookmark)),
     }
 }
 

@@ -1,0 +1,72 @@
+//! Whether an open stream still follows the source: one that brings nothing while the source moves on may belong to a history
+//! that was replaced.
+//!
+//! Servers keep a stream open over a reset of their binary log for as long as the new log is shorter than the old one was, and
+//! go on with their heartbeats (docs/design/history.md, step 8).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanferry_core::change_log::{ChangeLog, Sequence};
+use spanferry_core::failure::Failure;
+use spanferry_core::position::Bookmark;
+use spanferry_core::source::{HistorySource, SchemaSource};
+use tokio::sync::watch;
+
+use crate::history::{Unproved, misplaced, prove};
+use crate::progress::Progress;
+use crate::stop::StopSignal;
+
+/// How long an open stream may bring nothing, while the source stands elsewhere, before its history is looked for.
+const STILL_MAX: Duration = Duration::from_secs(15);
+
+/// Looks for streams that follow no longer.
+pub(super) struct StaleStream<S, L> {
+    pub(super) source: Arc<S>,
+    pub(super) log: Arc<L>,
+    pub(super) stop: StopSignal,
+    /// Whether capture has a stream open.
+    pub(super) is_following: watch::Receiver<bool>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) unproved: Unproved,
+}
+
+impl<S: SchemaSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
+    /// Looks until told to stop. Ends with a failure only if the source's history is another one.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let mut seen = Sequence::ZERO;
+        while self.stop.pause(STILL_MAX).await {
+            let (end, captured) = self.log.end().await?;
+            let is_still = end == std::mem::replace(&mut seen, end);
+            if !is_still || !*self.is_following.borrow() {
+                continue;
+            }
+            match self.look(&captured).await {
+                Err(failure) if failure.is_retry() => {
+                    tracing::warn!(failure = %failure.for_log(), "the source does not say where it stands");
+                }
+                looked => looked?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Proves the history if the source stands beyond what was captured, or behind it.
+    async fn look(&self, captured: &Bookmark) -> Result<(), Failure> {
+        let now = self.source.position().await?;
+        if captured.position.contains_all(&now).map_err(misplaced)?
+            && now.contains_all(&captured.position).map_err(misplaced)?
+        {
+            return Ok(());
+        }
+        // A source that lacks something only lags, or is told as another one by those who ask what it holds.
+        if !self.source.holds(&captured.position).await? {
+            return Ok(());
+        }
+        let accepted = prove(self.source.as_ref(), captured, self.unproved).await?;
+        if let Some(finding) = accepted {
+            self.progress.find(finding);
+        }
+        Ok(())
+    }
+}
