@@ -36,7 +36,8 @@ fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
     })
 }
 
-fn folded(text: &str, columns: usize) -> String {
+/// The text with its lines broken between words where they are wider than a terminal.
+pub(crate) fn folded(text: &str, columns: usize) -> String {
     let columns = columns.max(COLUMNS_MIN);
     let mut copied = None;
     let mut lines = Vec::new();

@@ -28,6 +28,7 @@ mod settings;
 mod source;
 mod standing;
 mod state_dir;
+mod table_lines;
 mod terminal_mode;
 mod usage;
 mod verdict;

@@ -10,15 +10,18 @@ use spanferry_engine::stop::StopSignal;
 
 use crate::args::Output;
 use crate::clock::now_us;
+use crate::fit::folded;
 use crate::rates::Meter;
 use crate::screen::Screen;
 use crate::state_dir::{STATUS, StateDir};
-use crate::{change, json, render, standing};
+use crate::{change, json, render, standing, table_lines};
 
 /// How often status.json and the bars are renewed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest silence towards a program, in which nothing changes.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(10);
+/// Rows of a terminal below what is drawn: the cursor's.
+const ROWS_LEFT: usize = 1;
 /// How often a plain line is printed while nothing else changes.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -137,18 +140,18 @@ impl Monitor {
     }
 }
 
-/// Summary and tables, as much of them as a screen of (columns, rows) holds; the rest is counted.
+/// Summary and tables, as a screen of (columns, rows) has room for them.
 fn screen_text(status: &Value, (columns, rows): (usize, usize)) -> String {
-    let mut lines = standing::summary(status);
-    let room = rows.saturating_sub(lines.len() + 2);
-    let tables = standing::tables(status, columns);
-    let hidden = tables.len().saturating_sub(room);
-    lines.extend(tables.into_iter().take(room));
-    if hidden > 0 {
-        lines.push(format!("… {hidden} more lines: spanferry status"));
-    }
-    let fitting: Vec<String> = lines.iter().map(|line| standing::cut(line, columns)).collect();
-    fitting.join("\n")
+    // A line of a summary can be longer than a terminal is wide: why something waits must be read to its end.
+    let summary = folded(&standing::summary(status).join("\n"), columns);
+    let mut lines: Vec<String> = summary
+        .lines()
+        .map(|line| standing::cut(line, columns))
+        .take(rows.saturating_sub(ROWS_LEFT + 1))
+        .collect();
+    let room = rows.saturating_sub(lines.len() + ROWS_LEFT);
+    lines.extend(table_lines::lines(status, columns, Some(room)));
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -166,6 +169,6 @@ mod tests {
             assert!(text.lines().count() < rows, "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
         }
-        assert!(screen_text(&status, (80, 24)).ends_with("more lines: spanferry status"));
+        assert!(screen_text(&status, (80, 24)).ends_with(" loading"));
     }
 }

@@ -6,13 +6,6 @@ use serde_json::Value;
 
 use crate::render;
 
-/// Columns that a table's name takes in a list of tables, on a wide and on a narrow terminal.
-const NAME_COLUMNS: (usize, usize) = (28, 16);
-/// Columns of a table's bar in a list.
-const BAR_COLUMNS: usize = 12;
-/// From this width on a list has room for bars and rates.
-const WIDE_COLUMNS: usize = 90;
-
 /// Undo at the source from which on it is shown: any busy server has less.
 const UNDO_SHOWN: u64 = 100_000;
 /// What is further off than a year is not worth a word.
@@ -57,7 +50,7 @@ fn source(status: &Value) -> Option<String> {
     );
     let mut parts = Vec::new();
     if undo.as_u64() >= Some(UNDO_SHOWN) {
-        parts.push(format!("keeps old rows of {} transactions", count(undo)));
+        parts.push(format!("keeps old row versions of {} transactions", count(undo)));
     }
     if lag.as_u64() >= Some(1) {
         parts.push(format!("is a replica{}", time(lag, ", ", " behind")));
@@ -80,7 +73,7 @@ fn changes(status: &Value) -> String {
             + if status["caught_up"] == true {
                 ", caught up"
             } else if lag["seconds"].is_null() {
-                ", nothing captured waits"
+                ", everything captured is applied"
             } else {
                 ", no lag"
             };
@@ -137,58 +130,6 @@ pub(crate) fn phases(status: &Value) -> String {
     parts.join(", ")
 }
 
-/// Every table under its group, no line wider than `columns`.
-pub(crate) fn tables(status: &Value, columns: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for group in items(&status["groups"]) {
-        lines.push(format!("group {}: {}", group["group"], text(&group["phase"])));
-        let of_group = |table: &&Value| table["group"] == group["group"];
-        for table in items(&status["tables"]).filter(of_group) {
-            lines.push(cut(&table_line(table, columns), columns));
-            if let Some(reason) = table["stopped"].as_str() {
-                lines.push(format!("    stopped: {reason}"));
-            }
-        }
-    }
-    lines
-}
-
-fn table_line(table: &Value, columns: usize) -> String {
-    let width = if columns >= WIDE_COLUMNS {
-        NAME_COLUMNS.0
-    } else {
-        NAME_COLUMNS.1
-    };
-    let name = cut(text(&table["name"]), width);
-    let mut line = format!("  {name:<width$} {:<11}", text(&table["phase"]));
-    if columns >= WIDE_COLUMNS {
-        line += &format!(" {}", bar(table));
-    }
-    line += &format!(" {:>13} rows", count(&table["rows_loaded"]));
-    // A process that is gone has no rate.
-    if table["phase"] == "loading" && rate(&table["rows_per_second"]) > 0.0 {
-        line += &format!(
-            ", {}/s{}",
-            whole(&table["rows_per_second"]),
-            time(&table["eta_seconds"], ", about ", " left")
-        );
-    }
-    line
-}
-
-/// A table's share that is loaded, in `BAR_COLUMNS` characters.
-fn bar(table: &Value) -> String {
-    let rows = table["rows_loaded"].as_u64().unwrap_or(0);
-    let share = match text(&table["phase"]) {
-        "pending" | "loading" | "stopped" => {
-            let all = table["rows_estimate"].as_u64().unwrap_or(0).max(rows).max(1);
-            usize::try_from(u128::from(rows) * BAR_COLUMNS as u128 / u128::from(all)).unwrap_or(0)
-        }
-        _ => BAR_COLUMNS,
-    };
-    format!("{}{}", "█".repeat(share), "░".repeat(BAR_COLUMNS - share))
-}
-
 /// A text no longer than `columns` characters; an ellipsis says that there was more.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.chars().count() <= columns {
@@ -198,24 +139,24 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     kept + "…"
 }
 
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }
 
-fn count(value: &Value) -> String {
+pub(crate) fn count(value: &Value) -> String {
     render::count(value.as_u64().unwrap_or(0))
 }
 
-fn rate(value: &Value) -> f64 {
+pub(crate) fn rate(value: &Value) -> f64 {
     value.as_f64().unwrap_or(0.0)
 }
 
 /// A rate without decimals.
-fn whole(value: &Value) -> String {
+pub(crate) fn whole(value: &Value) -> String {
     render::count(rounded(value))
 }
 
@@ -236,7 +177,7 @@ fn span(seconds: u64) -> String {
     render::span(Duration::from_secs(seconds))
 }
 
-fn time(value: &Value, before: &str, after: &str) -> String {
+pub(crate) fn time(value: &Value, before: &str, after: &str) -> String {
     value
         .as_u64()
         .map(|seconds| format!("{before}{}{after}", span(seconds)))
@@ -302,7 +243,7 @@ mod tests {
         expect(
             100_000,
             Some(0),
-            Some("source   keeps old rows of 100,000 transactions"),
+            Some("source   keeps old row versions of 100,000 transactions"),
         );
         expect(0, Some(75), Some("source   is a replica, 1m15s behind"));
     }
@@ -319,26 +260,5 @@ mod tests {
             lines[3],
             "waiting  capture waits: the change log is at its budget"
         );
-    }
-
-    #[test]
-    fn tables_fit_wide_and_narrow_terminals() {
-        assert_eq!(
-            tables(&status(), 110),
-            [
-                "group 0: loading",
-                "  customers                    joined      ████████████       100,000 rows",
-                "  a_table_with_a_very_long_na… loading     ██████░░░░░░        23,456 rows, 12,346/s, about 2s left",
-                "group 1: stopped",
-                "  logs                         stopped     ░░░░░░░░░░░░             0 rows",
-                "    stopped: SF-5001 `ALTER TABLE`",
-            ]
-        );
-        let narrow = tables(&status(), 50);
-        assert!(
-            narrow.iter().all(|line| line.chars().count() <= 50),
-            "{narrow:#?}"
-        );
-        assert_eq!(narrow[1], "  customers        joined            100,000 rows");
     }
 }

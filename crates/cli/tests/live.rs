@@ -298,7 +298,7 @@ async fn a_table_created_meanwhile_is_told_at_every_end() {
     let again = world.run("migrate", &["--exclude", "scratch*", "--stop-when", "caught-up"]);
     let (status, text) = support::said(&again);
     assert!(
-        status == 4 && text.contains("not carried: `later`"),
+        status == 4 && text.contains("not migrated: `later`"),
         "{status}: {text}"
     );
     let (status, text) = world.verify();

@@ -202,6 +202,7 @@ async fn check_prints_findings_by_weight_with_their_remedies() {
     let expected = "\
 blocking[SF-2007]: `b`: there is no primary key and no unique index over NOT NULL columns: give it one, or leave it out with `--exclude`
   fix: ALTER TABLE `shop`.`b` ADD COLUMN `spanferry_id` BIGINT UNSIGNED NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY;
+       -- this rebuilds the table, which takes long for a large one
 warning[SF-4004]: `a.v`: the default `5` is not carried
 notice[SF-2009]: `sync_binlog` is 0: after a crash of the source's machine the binary log may lack transactions that the source \
 has, or the other way round
@@ -209,7 +210,7 @@ has, or the other way round
 notice[SF-2009]: `innodb_flush_log_at_trx_commit` is 2: after a crash of the source's machine committed transactions may be gone \
 that were already captured
   fix: SET PERSIST innodb_flush_log_at_trx_commit = 1;
-check: 1 table, about 0 rows; 1 blocking, 1 warning, 2 notices
+check: 2 tables, about 0 rows; 1 blocking, 1 warning, 2 notices
 ";
     assert_eq!(findings, expected);
 }

@@ -13,7 +13,7 @@ use crate::clock::{now_us, utc};
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, Owner, REPORT, STATUS, StateDir};
-use crate::{findings, json, render, run_file::RunFile, standing};
+use crate::{findings, json, render, run_file::RunFile, standing, table_lines};
 
 /// A running process renews its figures every second; older ones than this are told as old.
 const STALE: Duration = Duration::from_secs(5);
@@ -182,7 +182,7 @@ fn lines(status: &Value, run: Option<&RunFile>, verb: Option<&str>, columns: usi
         return lines;
     }
     lines.extend(standing::summary(status));
-    lines.extend(standing::tables(status, columns));
+    lines.extend(table_lines::lines(status, columns, None));
     lines.extend(findings::lines(status));
     lines
 }
