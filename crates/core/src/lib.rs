@@ -16,6 +16,7 @@ pub mod fixture;
 pub mod groups;
 pub mod json;
 mod key_limits;
+pub mod legal_name;
 pub mod mapping;
 mod mapping_index;
 mod mapping_type;

@@ -8,6 +8,7 @@ use crate::encode::{ColumnPlan, Encoding};
 use crate::finding::{Finding, Severity, Subject};
 use crate::groups::group_tables;
 use crate::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX, key_part_bytes};
+use crate::legal_name::NameKind;
 use crate::mapping_index::{check_index_count, convert_foreign_keys, convert_indexes, count_backing_indexes};
 use crate::mapping_type::{Place, convert_type, folding_collation, key_trouble, remark};
 use crate::names::Names;
@@ -46,7 +47,7 @@ pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
     let mut findings = Vec::new();
     tell_time_zone(&tables, &mut findings);
     let joined = joined_columns(&tables);
-    let mut names = Names::default();
+    let mut names = Names::new(options.dialect);
     let mut plans = Vec::new();
     for table in tables {
         let Some(key) = key_of(&table, &mut findings) else {
@@ -174,7 +175,7 @@ struct Converter<'a> {
 impl Converter<'_> {
     fn table(&mut self, names: &mut Names) -> TargetTable {
         let source = &self.table.name.table;
-        let name = names.give(source);
+        let name = names.give(NameKind::Table, source);
         if &name != source {
             self.find(
                 code::CONVERTED,
@@ -192,7 +193,7 @@ impl Converter<'_> {
         }
         self.check_limits();
         self.tell_left_out();
-        let mut column_names = Names::default();
+        let mut column_names = Names::new(self.options.dialect);
         let columns = (0..self.table.columns.len())
             .map(|index| self.column(index, &mut column_names))
             .collect();
@@ -218,7 +219,7 @@ impl Converter<'_> {
 
     fn column(&mut self, index: usize, names: &mut Names) -> TargetColumn {
         let column = &self.table.columns[index];
-        let name = names.give(&column.name);
+        let name = names.give(NameKind::Column, &column.name);
         if name != column.name {
             self.find(
                 code::CONVERTED,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::code;
 use crate::finding::{Finding, Severity, Subject};
 use crate::key_limits::index_excess;
+use crate::legal_name::NameKind;
 use crate::mapping_type::{folding_collation, key_trouble};
 use crate::names::Names;
 use crate::plan::TablePlan;
@@ -28,7 +29,9 @@ pub(crate) fn convert_indexes(
         for index in &source.indexes {
             match convert_index(plan, index, dialect) {
                 Ok((mut converted, notes)) => {
-                    converted.name = names.give(&format!("{}_{}", plan.target.name, index.name));
+                    let wanted = format!("{}_{}", plan.target.name, index.name);
+                    converted.name = names.give(NameKind::Index, &wanted);
+                    findings.extend(renamed(&source, &index.name, &wanted, &converted.name));
                     for note in notes {
                         findings.push(finding(
                             &source,
@@ -44,6 +47,12 @@ pub(crate) fn convert_indexes(
             }
         }
     }
+}
+
+/// What a person is told where a name cannot be as it was wanted.
+fn renamed(table: &SourceTable, part: &str, wanted: &str, given: &str) -> Option<Finding> {
+    let text = format!("it is named `{given}` at the target");
+    (wanted != given).then(|| finding(table, part, code::CONVERTED, Severity::Notice, text))
 }
 
 /// What a person is told of an index that is not carried. A unique one is missed in another way than the others.
@@ -166,7 +175,8 @@ pub(crate) fn convert_foreign_keys(plans: &mut [TablePlan], names: &mut Names, f
         for key in &source.foreign_keys {
             match convert_foreign_key(plans, at, key) {
                 Ok(mut converted) => {
-                    converted.name = names.give(&key.name);
+                    converted.name = names.give(NameKind::ForeignKey, &key.name);
+                    findings.extend(renamed(&source, &key.name, &key.name, &converted.name));
                     tell_actions(&source, key, findings);
                     plans[at].target.foreign_keys.push(converted);
                 }

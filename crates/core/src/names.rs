@@ -2,49 +2,40 @@
 
 use std::collections::BTreeSet;
 
-/// Longest identifier of Spanner.
-const NAME_CHARACTERS_MAX: usize = 128;
+use crate::legal_name::{NameKind, bytes_max, legal_name};
+use crate::target_schema::Dialect;
 
 /// The names given so far in one name space.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Names {
+    dialect: Dialect,
     taken: BTreeSet<String>,
 }
 
 impl Names {
+    /// A name space in which no name is taken.
+    pub fn new(dialect: Dialect) -> Names {
+        Names {
+            dialect,
+            taken: BTreeSet::new(),
+        }
+    }
+
     /// A legal name as near to the wanted one as may be.
-    pub fn give(&mut self, wanted: &str) -> String {
-        let legal = legal(wanted);
+    pub fn give(&mut self, kind: NameKind, wanted: &str) -> String {
+        let legal = legal_name(wanted, kind, self.dialect);
         let mut name = legal.clone();
         for number in 2.. {
             if self.taken.insert(name.to_lowercase()) {
                 break;
             }
             let ending = format!("_{number}");
-            let kept: String = legal.chars().take(NAME_CHARACTERS_MAX - ending.len()).collect();
+            let room = bytes_max(self.dialect) - ending.len();
+            let kept: String = legal.chars().take(room).collect();
             name = kept + &ending;
         }
         name
     }
-}
-
-/// Letters, digits and underscores, a letter first.
-fn legal(wanted: &str) -> String {
-    let mut name: String = wanted
-        .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() {
-                letter
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        name.insert_str(0, "x_");
-    }
-    name.truncate(NAME_CHARACTERS_MAX);
-    name
 }
 
 #[cfg(test)]
@@ -53,8 +44,10 @@ mod tests {
 
     #[test]
     fn names_are_legal_and_distinct() {
-        let mut names = Names::default();
-        let mut check = |wanted: &str, expected: &str| assert_eq!(names.give(wanted), expected);
+        let mut names = Names::new(Dialect::GoogleSql);
+        let mut check = |wanted: &str, expected: &str| {
+            assert_eq!(names.give(NameKind::Table, wanted), expected);
+        };
         check("order", "order");
         check("Order", "Order_2");
         check("order-line", "order_line");
@@ -63,5 +56,32 @@ mod tests {
         check("_id", "x__id");
         check(&"a".repeat(200), &"a".repeat(128));
         check(&"a".repeat(201), &format!("{}_2", "a".repeat(126)));
+    }
+
+    #[test]
+    fn names_that_are_equal_in_their_first_63_bytes_stay_distinct() {
+        let mut names = Names::new(Dialect::PostgreSql);
+        let mut check = |kind, wanted: &str, expected: &str| {
+            assert_eq!(names.give(kind, wanted), expected);
+        };
+        let long = "a".repeat(63);
+        check(NameKind::Table, &format!("{long}b"), &long);
+        check(
+            NameKind::Table,
+            &format!("{long}c"),
+            &format!("{}_2", "a".repeat(61)),
+        );
+        check(
+            NameKind::Index,
+            &format!("{long}_by_name"),
+            &format!("{}_3", "a".repeat(61)),
+        );
+        check(NameKind::ForeignKey, &long, &format!("{}_4", "a".repeat(61)));
+        // A name that was made by cutting is taken too.
+        check(
+            NameKind::Table,
+            &format!("{}_2", "A".repeat(61)),
+            &format!("{}_5", "A".repeat(61)),
+        );
     }
 }

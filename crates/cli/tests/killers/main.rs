@@ -20,6 +20,7 @@
 mod constraints;
 mod handover;
 mod keys;
+mod long_names;
 mod names;
 mod outage;
 mod positions;
