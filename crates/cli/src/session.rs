@@ -123,6 +123,7 @@ impl Session {
             load_estimate: Duration::from_secs(rows_estimate / LOAD_ROWS_PER_SECOND),
             server_id: self.source.server_id(),
             sessions: settings.source_connections as usize,
+            lock: settings.lock,
         };
         self.progress.step("checking the source");
         let selected_names = request.tables.clone();

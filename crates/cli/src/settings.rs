@@ -67,6 +67,8 @@ struct File {
     source_rate: Option<ByteRate>,
     server_id: Option<u32>,
     #[serde(default)]
+    lock: bool,
+    #[serde(default)]
     no_lock: bool,
     log_budget: Option<ByteCount>,
     log_retention: Option<u32>,
@@ -204,6 +206,9 @@ impl Settings {
             let form = "It takes 2 to 30 lower-case letters, digits, `_` and `-`, a letter first and a letter or digit last.";
             return Err(usage("--target", text).hint(form));
         }
+        if file.lock && file.no_lock {
+            return Err(usage("lock", "`lock` and `no-lock` exclude each other"));
+        }
         let password_file = file.source_password_file;
         let retention = common.following.log_retention.or(file.log_retention);
         let mut settings = Settings {
@@ -226,7 +231,7 @@ impl Settings {
             source_connections: sessions(common.resources.source_connections.or(file.source_connections))?,
             source_rate: common.start.source_rate.or(file.source_rate).map(|rate| rate.0),
             server_id: common.start.server_id.or(file.server_id),
-            lock: !(common.start.no_lock || file.no_lock),
+            lock: (common.start.lock || file.lock) && !common.start.no_lock,
             log_budget: common
                 .resources
                 .log_budget

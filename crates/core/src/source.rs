@@ -67,6 +67,8 @@ pub struct CheckRequest {
     pub server_id: u32,
     /// Number of sessions that the snapshot will open.
     pub sessions: usize,
+    /// Whether the snapshot is to be opened under a lock.
+    pub lock: bool,
 }
 
 /// What a source bears while it is read. `None`: there is nothing of the kind, or the account may not see it.
@@ -78,30 +80,42 @@ pub struct Strain {
     pub replica_lag: Option<Duration>,
 }
 
-/// How a snapshot's sessions are brought to one point.
+/// What a snapshot is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotRequest<'a> {
+    /// The tables that its sessions will read.
+    pub tables: &'a [Arc<TablePlan>],
+    /// How many sessions; at least one is opened.
+    pub sessions: usize,
+    /// Whether the source may lock the tables while the sessions open, so that all of them show one state. Without it no
+    /// statement of the application ever waits for the opening.
+    pub lock: bool,
+}
+
+/// How the sessions of a snapshot were opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HandOff {
-    /// A global read lock for the moment in which the sessions open.
-    GlobalLock,
-    /// `LOCK TABLES … READ` for that moment.
-    TableLocks,
-    /// No lock: `low` and `high` differ.
-    NoLock,
+pub enum SnapshotMethod {
+    /// The tables were locked against writers while the sessions opened: all sessions show one state of the tables, and `low`
+    /// equals `high`.
+    Locked {
+        /// From the moment the lock was asked for until it was released: no writer waited longer.
+        held: Duration,
+    },
+    /// No lock was held: each session may show another state, and `low` and `high` bound them all.
+    Unlocked,
 }
 
 /// An open snapshot: sessions that each see one consistent state, between `low` and `high`.
 #[derive(Debug)]
 pub struct Snapshot<S> {
-    /// A position that every session has surely passed.
+    /// A position that every session has surely passed, as far as the tables of the request are concerned.
     pub low: Position,
-    /// A position that no session can have passed.
+    /// A position that no session can have passed, as far as the tables of the request are concerned.
     pub high: Position,
     /// The sessions.
     pub sessions: Vec<S>,
     /// How it was made.
-    pub hand_off: HandOff,
-    /// How long writers were held up.
-    pub locked_for: Duration,
+    pub method: SnapshotMethod,
 }
 
 /// Opens snapshots.
@@ -109,17 +123,16 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// Its sessions.
     type Session: SnapshotSession;
 
-    /// Opens `sessions` sessions with consistent snapshots over `tables`.
+    /// Opens sessions with consistent snapshots.
     ///
     /// The catalog is read before and after they open, and must equal the plans' `source`; otherwise the failure is
-    /// `SCHEMA_MISMATCH` with class `StopTable` and the table (`Failure::of_table`). Waits for locks are bounded and retried inside;
-    /// where lock and privilege are missing, or `lock` is false, the sessions open without any lock.
+    /// `SCHEMA_MISMATCH` with class `StopTable` and the table (`Failure::of_table`). A lock that is asked for is tried once. It is
+    /// held for a second at most, its wait included, and released on every way out. Where it cannot be had (the privilege is missing,
+    /// the source is busy), the sessions open without one.
     /// Cancellation: dropping the future releases every lock and session.
     fn open(
         &self,
-        tables: &[Arc<TablePlan>],
-        sessions: usize,
-        lock: bool,
+        request: &SnapshotRequest<'_>,
     ) -> impl Future<Output = Result<Snapshot<Self::Session>, Failure>> + Send;
 }
 
@@ -173,8 +186,8 @@ pub struct SnapshotRows {
 /// `SNAPSHOT_LOST` (class `Retry`) or `SCHEMA_MISMATCH` (class `StopTable`): it never looks like the end of a range. A column
 /// added since may pass unseen here: no plan reads it, and the statement is in the stream.
 ///
-/// A session never holds up a DDL at the source: while it holds a table that another statement waits for, also between its
-/// calls, the implementation ends it within about two seconds. Its next call then fails with `SNAPSHOT_LOST` (class `Retry`)
+/// A session never holds up a statement at the source: while it holds a table that another statement waits for, also between
+/// its calls, the implementation ends it within a second. Its next call then fails with `SNAPSHOT_LOST` (class `Retry`)
 /// and a message that says so; what it had not finished is read in a new snapshot.
 pub trait SnapshotSession: Send + 'static {
     /// The key that lies `rows` rows above `after` in the server's own order, or `None` if fewer rows follow.

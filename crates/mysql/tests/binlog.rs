@@ -6,12 +6,10 @@ use spanferry_core::code;
 use spanferry_core::encode::Refusal;
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::schema::SourceType;
-use spanferry_core::source::{
-    ChangeSource, ChangeStream, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
-};
+use spanferry_core::source::{ChangeSource, ChangeStream, SchemaSource, SnapshotRows, SnapshotSession};
 use spanferry_core::wire::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
-use support::plan::spelled_plans as plans;
+use support::plan::{open, spelled_plans as plans};
 use support::stream::{assert_same, capture, decode, snapshot};
 use support::{Server, types};
 
@@ -127,7 +125,7 @@ async fn json_bytes_that_are_no_text_are_refused_by_both_roads() {
         matches!(stops[..], [stop] if stop.code == code::VALUE_REFUSED && stop.text.contains("sjis")),
         "{stops:?}"
     );
-    let mut snapshot = SnapshotSource::open(&source, &plans, 1, true).await.unwrap();
+    let mut snapshot = open(&source, &plans, 1).await.unwrap();
     let session = &mut snapshot.sessions[0];
     session
         .begin(&plans[0], &support::plan::whole(&plans[0]))

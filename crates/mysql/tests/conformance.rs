@@ -18,7 +18,6 @@ mod support;
 
 use std::time::Duration;
 
-use spanferry_core::source::HandOff;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use suite::{CREATED, Change, End, Row, Statement, Subject, Writer};
@@ -50,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Account<'a> {
     server: &'a Server,
     user: &'static str,
-    hand_off: HandOff,
+    locks: bool,
 }
 
 impl Subject for Account<'_> {
@@ -66,8 +65,8 @@ impl Subject for Account<'_> {
         &TABLES
     }
 
-    fn hand_off(&self) -> HandOff {
-        self.hand_off
+    fn locks(&self) -> bool {
+        self.locks
     }
 
     fn rows_of_many_pieces(&self) -> i64 {
@@ -195,17 +194,17 @@ fn low(server: &Server) -> Account<'_> {
     Account {
         server,
         user: "low",
-        hand_off: HandOff::NoLock,
+        locks: false,
     }
 }
 
-/// The suite as the account that the guide asks for; what depends on the lock as those that may take a lesser one or none.
+/// The suite as the account that may do everything; what depends on the lock also as those that may just take it, or not.
 async fn check(server: &Server) {
     drop(server.run(ACCOUNTS).await);
     let mid = Account {
         server,
         user: "mid",
-        hand_off: HandOff::TableLocks,
+        locks: true,
     };
     for account in [mid, low(server)] {
         Box::pin(suite::snapshot::check_opening(&account)).await;
@@ -214,7 +213,7 @@ async fn check(server: &Server) {
     let admin = Account {
         server,
         user: "admin",
-        hand_off: HandOff::GlobalLock,
+        locks: true,
     };
     suite::check_all(&admin).await;
 }

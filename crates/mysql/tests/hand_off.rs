@@ -5,11 +5,10 @@ mod support;
 use std::time::Duration;
 
 use spanferry_core::position::{Position, ServerUuid};
-use spanferry_core::source::SnapshotSource;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;
-use support::plan::plans;
+use support::plan::{open, plans};
 
 /// Longest that the sessions may take to open.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,7 +42,7 @@ async fn mysql_waits_for_what_is_owned() {
             owner.execute(&statement).await.expect("a statement");
         }
         let before = begun(&mut admin).await;
-        let (snapshot, ()) = tokio::join!(source.open(&plans, 2, true), async {
+        let (snapshot, ()) = tokio::join!(open(&source, &plans, 2), async {
             let sessions_open = async { while begun(&mut admin).await < before + 2 {} };
             tokio::time::timeout(PATIENCE, sessions_open)
                 .await

@@ -10,11 +10,11 @@ mod patience;
 mod support;
 
 use patience::until;
-use spanferry_core::source::{SchemaSource, SnapshotSource};
+use spanferry_core::source::SchemaSource;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;
-use support::plan::plans;
+use support::plan::{open, plans};
 
 const ROUNDS: u64 = 10;
 
@@ -45,7 +45,7 @@ async fn sessions_take_leave(server: Server, query: &str) {
     }
     let asked = count(&mut admin, "Connections").await - logins;
     assert!(asked <= ROUNDS, "{asked} logins for {ROUNDS} rounds of questions");
-    let snapshot = source.open(&plans, 3, false).await.expect("a snapshot");
+    let snapshot = open(&source, &plans, 3).await.expect("a snapshot");
     drop((source, snapshot));
     until("every session has ended", async || {
         count(&mut admin, "Threads_connected").await == 1

@@ -26,6 +26,7 @@ async fn check(source: &MysqlSource, tables: &[&str]) -> Vec<Finding> {
         load_estimate: Duration::from_secs(60),
         server_id: 4_294_000_001,
         sessions: 2,
+        lock: false,
     };
     source.check(&request).await.expect("a check")
 }

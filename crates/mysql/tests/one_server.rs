@@ -5,10 +5,9 @@ mod support;
 use std::net::SocketAddr;
 
 use spanferry_core::code;
-use spanferry_core::source::SnapshotSource;
 use spanferry_mysql::{MysqlSource, Options};
 use support::Server;
-use support::plan::plans;
+use support::plan::{open_by, plans};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -47,7 +46,7 @@ async fn check(servers: [Server; 2]) {
     let plans = plans(&MysqlSource::new(servers[0].admin("s"), 4242).expect("options")).await;
     let source = MysqlSource::new(options, 4242).expect("options");
     for lock in [true, false] {
-        let failure = source.open(&plans, 2, lock).await.expect_err("two servers");
+        let failure = open_by(&source, &plans, 2, lock).await.expect_err("two servers");
         assert_eq!(failure.code, code::SNAPSHOT_LOST, "{failure}");
         assert!(failure.is_retry(), "{failure}");
         assert!(failure.to_string().contains("different servers"), "{failure}");

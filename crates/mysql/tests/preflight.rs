@@ -36,6 +36,7 @@ async fn findings(server: &Server, user: &str, password: &str) -> Vec<Finding> {
         load_estimate: Duration::from_secs(3600),
         server_id: 4242,
         sessions: 2,
+        lock: true,
     };
     source.check(&request).await.expect("findings")
 }

@@ -8,14 +8,12 @@ use spanferry_core::code;
 use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::SourceType;
-use spanferry_core::source::{
-    CheckRequest, HandOff, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession, SnapshotSource,
-};
+use spanferry_core::source::{CheckRequest, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession};
 use spanferry_core::wire::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;
-use support::plan::{plans, read, whole};
+use support::plan::{open, plans, read, whole};
 
 const KEYS: &str = "CREATE DATABASE k CHARACTER SET utf8mb4;
 USE k;
@@ -59,11 +57,7 @@ async fn ranges_cover_every_key_type_once_and_in_order() {
         let source = MysqlSource::new(server.admin("k"), 4242).unwrap();
         let plans = plans(&source).await;
         assert_eq!(plans.len(), 16);
-        let mut snapshot = source.open(&plans, 2, true).await.expect("a snapshot");
-        assert_eq!(
-            (snapshot.hand_off, &snapshot.low),
-            (HandOff::GlobalLock, &snapshot.high)
-        );
+        let mut snapshot = open(&source, &plans, 2).await.expect("a snapshot");
         let session = &mut snapshot.sessions[1];
         for plan in &plans {
             let expected = read(session, plan, &whole(plan)).await;
@@ -124,7 +118,7 @@ INSERT INTO t (id, e, s, f, d, b, j, y, l, m) VALUES (7, 'x''y', 'é,b', 0.1, 0.
             SourceType::Json | SourceType::JsonText { .. }
         ));
         assert!(source_columns[10].generated_stored && source_columns[11].generated.is_some());
-        let mut snapshot = source.open(&plans, 1, true).await.expect("a snapshot");
+        let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");
         let rows = read(&mut snapshot.sessions[0], &plans[0], &whole(&plans[0])).await;
         let first: Vec<_> = WireReader::new(&rows[0]).map(Result::unwrap).collect();
         let text = |text: &'static str| WireValue::String(text.as_bytes());
@@ -173,7 +167,7 @@ async fn a_killed_session_never_ends_a_large_range() {
         fill(&mut admin).await;
         let source = MysqlSource::new(server.admin("h"), 4242).unwrap();
         let plans = plans(&source).await;
-        let mut snapshot = source.open(&plans, 1, true).await.unwrap();
+        let mut snapshot = open(&source, &plans, 1).await.unwrap();
         let session = &mut snapshot.sessions[0];
         session.begin(&plans[0], &whole(&plans[0])).await.unwrap();
         let mut rows = SnapshotRows::default();
@@ -222,6 +216,7 @@ GRANT SELECT ON c.* TO 'low'@'%'",
             load_estimate: Duration::from_secs(3600),
             server_id,
             sessions: 2,
+            lock: false,
         };
         let source = MysqlSource::new(server.admin("c"), 4242).unwrap();
         let findings = source.check(&request(&["good"], 4242)).await.unwrap();

@@ -2,10 +2,10 @@
 
 mod support;
 
-use spanferry_core::source::{SchemaSource, SnapshotSource};
+use spanferry_core::source::SchemaSource;
 use spanferry_mysql::MysqlSource;
 use support::Server;
-use support::plan::plans;
+use support::plan::{open, plans};
 
 const UPDATES: u64 = 300;
 
@@ -20,10 +20,7 @@ GRANT SELECT ON h.* TO 'low'@'%'",
         )
         .await;
     let source = MysqlSource::new(server.admin("h"), 4242).expect("options");
-    let snapshot = source
-        .open(&plans(&source).await, 1, true)
-        .await
-        .expect("a snapshot");
+    let snapshot = open(&source, &plans(&source).await, 1).await.expect("a snapshot");
     for _ in 0..UPDATES {
         admin
             .execute("UPDATE h.t SET v = v + 1")

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::{ReadStatus, SnapshotRows, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{ReadStatus, SnapshotRows, SnapshotSession};
 use spanferry_mysql::{MysqlSession, MysqlSource};
 use support::Server;
-use support::plan::{plans, read, whole};
+use support::plan::{open, plans, read, whole};
 
 /// Far more rows than the sockets between server and reader hold.
 const ROWS: u32 = 40_000;
@@ -22,6 +22,9 @@ async fn prepare(server: &Server) {
 CREATE TABLE w.t (id INT PRIMARY KEY, v VARCHAR(1000));
 CREATE TABLE w.u (id INT PRIMARY KEY);
 INSERT INTO w.u VALUES (1);
+CREATE TABLE w.v (id INT PRIMARY KEY, v VARCHAR(100));
+INSERT INTO w.v WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 200) SELECT 1000 * a.i + b.i, REPEAT('v', 100) FROM n a JOIN n b;
+ALTER TABLE w.v ADD COLUMN h VARCHAR(128) AS (SHA2(REPEAT(v, 20000), 512)) VIRTUAL;
 CREATE USER 'low'@'%' IDENTIFIED BY 'low';
 GRANT SELECT ON w.* TO 'low'@'%'",
         )
@@ -59,7 +62,7 @@ async fn read_to_failure(session: &mut MysqlSession) -> Failure {
 async fn check(server: &Server, user: &str, ddl: &str) {
     let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
     let plans = plans(&source).await;
-    let mut snapshot = source.open(&plans, 2, true).await.expect("a snapshot");
+    let mut snapshot = open(&source, &plans, 2).await.expect("a snapshot");
     begin(&mut snapshot.sessions[0], &plans[0]).await;
     let (mut changer, mut reader) = (server.connect().await, server.connect().await);
     let waiting = async {
@@ -94,7 +97,7 @@ async fn check(server: &Server, user: &str, ddl: &str) {
 async fn check_behind_range(server: &Server) {
     let source = MysqlSource::new(server.options("low", "low", "w", ""), 4242).expect("options");
     let plans = plans(&source).await;
-    let mut snapshot = source.open(&plans, 1, true).await.expect("a snapshot");
+    let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");
     let session = &mut snapshot.sessions[0];
     read(session, &plans[1], &whole(&plans[1])).await;
     let mut changer = server.connect().await;
@@ -113,12 +116,42 @@ async fn check_behind_range(server: &Server) {
     assert!(failure.message.contains("`w`.`u`"), "{failure:?}");
 }
 
+/// A server that is busy with a session's statement, and sends nothing, does not notice that the session's socket is closed: its
+/// statement is ended too.
+async fn check_quiet(server: &Server, user: &str) {
+    let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
+    let plans = plans(&source).await;
+    let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");
+    // To sort by this column takes minutes.
+    let mut slow = TablePlan::clone(&plans[2]);
+    slow.key = vec![2];
+    let session = &mut snapshot.sessions[0];
+    let mut changer = server.run("SET SESSION lock_wait_timeout = 20").await;
+    let busy = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT /* spanferry-%FROM `w`.`v`%'";
+    let change = async {
+        let mut running = 0;
+        while running == 0 {
+            let found = changer.query(busy).await.expect("a process list").rows;
+            running = found[0].number(0).expect("a number");
+        }
+        let ddl = format!("ALTER TABLE w.v ADD INDEX of_{user} (v)");
+        changer.execute(&ddl).await.expect("the DDL ends");
+    };
+    let (bound, ()) = tokio::join!(session.boundary(&slow, None, 1), change);
+    let failure = bound.expect_err("it was ended");
+    assert!(
+        failure.code == code::SNAPSHOT_LOST && failure.message.contains("`w`.`v`"),
+        "{failure:?}"
+    );
+}
+
 #[tokio::test]
 async fn mysql_ddl_does_not_wait_for_a_range() {
     let server = Server::mysql("");
     prepare(&server).await;
     check(&server, "admin", "ALTER TABLE w.t ADD COLUMN c INT").await;
     check(&server, "low", "ALTER TABLE w.t ADD INDEX other (v(10))").await;
+    check_quiet(&server, "low").await;
 }
 
 #[tokio::test]
@@ -127,5 +160,6 @@ async fn mariadb_ddl_does_not_wait_for_a_range() {
     prepare(&server).await;
     check(&server, "admin", "ALTER TABLE w.t ADD COLUMN c INT").await;
     check(&server, "low", "ALTER TABLE w.t ADD INDEX other (v(10))").await;
+    check_quiet(&server, "low").await;
     check_behind_range(&server).await;
 }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use spanferry_core::encode::Encoding;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::{SchemaSource, SnapshotSource};
+use spanferry_core::source::SchemaSource;
 use spanferry_core::wire::{self, WireReader, WireValue};
 use spanferry_core::witness::{Contradiction, SourceWitness, WitnessSource};
 use spanferry_mysql::{MysqlSource, MysqlWitness};
-use support::plan::{plans, read, whole};
+use support::plan::{open, plans, read, whole};
 use support::{Server, types};
 
 fn put(value: WireValue<'_>, out: &mut Vec<u8>) {
@@ -128,7 +128,7 @@ async fn every_type_is_printed_as_it_is_read() {
         drop(server.run(&insert).await);
         let source = MysqlSource::new(server.admin("v"), 4_252).unwrap();
         let plans = plans(&source).await;
-        let mut snapshot = source.open(&plans, 1, false).await.unwrap();
+        let mut snapshot = open(&source, &plans, 1).await.unwrap();
         let mut witness = source.witness().await.unwrap();
         for plan in &plans {
             let rows = read(&mut snapshot.sessions[0], plan, &whole(plan)).await;
@@ -213,7 +213,7 @@ UPDATE t SET j = CONCAT('[\"', REPEAT('x', 300000), '\", 2]') WHERE id % 50 = 0"
         drop(server.run(create).await);
         let source = MysqlSource::new(server.admin("w"), 4_254).unwrap();
         let plans = plans(&source).await;
-        let mut snapshot = source.open(&plans, 1, false).await.unwrap();
+        let mut snapshot = open(&source, &plans, 1).await.unwrap();
         let rows = read(&mut snapshot.sessions[0], &plans[0], &whole(&plans[0])).await;
         assert_eq!(rows.len(), 120);
         let mut witness = source.witness().await.unwrap();

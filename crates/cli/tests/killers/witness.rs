@@ -11,8 +11,8 @@ use spanferry_core::position::Position;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::schema::Catalog;
 use spanferry_core::source::{
-    Boundary, CheckRequest, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRows, SnapshotSession,
-    SnapshotSource, Strain,
+    Boundary, CheckRequest, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows,
+    SnapshotSession, SnapshotSource, Strain,
 };
 use spanferry_core::target::{Lane, Target};
 use spanferry_core::wire::{self, WireReader, WireValue};
@@ -82,13 +82,8 @@ impl WitnessSource for FaultySource {
 impl SnapshotSource for FaultySource {
     type Session = FaultySession;
 
-    async fn open(
-        &self,
-        tables: &[Arc<TablePlan>],
-        sessions: usize,
-        lock: bool,
-    ) -> Result<Snapshot<FaultySession>, Failure> {
-        let snapshot = self.source.open(tables, sessions, lock).await?;
+    async fn open(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<FaultySession>, Failure> {
+        let snapshot = self.source.open(request).await?;
         let sessions = snapshot.sessions.into_iter();
         Ok(Snapshot {
             low: snapshot.low,
@@ -100,8 +95,7 @@ impl SnapshotSource for FaultySource {
                     rows: 0,
                 })
                 .collect(),
-            hand_off: snapshot.hand_off,
-            locked_for: snapshot.locked_for,
+            method: snapshot.method,
         })
     }
 }

@@ -12,7 +12,8 @@ use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::{
-    HistorySource, SchemaSource, Snapshot, SnapshotSession, SnapshotSource, Strain,
+    HistorySource, SchemaSource, Snapshot, SnapshotMethod, SnapshotRequest, SnapshotSession, SnapshotSource,
+    Strain,
 };
 use spanferry_core::target::{ControlChange, Ranges, TablePhase, Target};
 use tokio::sync::Semaphore;
@@ -34,7 +35,7 @@ const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How the source may be read.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
-    /// Whether locks may be taken while the sessions open.
+    /// Whether the tables may be locked for the moment in which the sessions open.
     pub lock: bool,
     /// Most bytes a second over all sessions, as they are encoded for the target.
     pub source_rate: Option<NonZeroU64>,
@@ -82,7 +83,7 @@ struct Loader<S, L, T> {
     lanes: Vec<FencedLane<T>>,
     /// Finished ranges.
     ranges: Ranges,
-    /// Whether locks may be taken while the sessions open.
+    /// Whether the tables may be locked for the moment in which the sessions open.
     lock: bool,
     throttle: Arc<Throttle>,
     seen: SeenHistory,
@@ -111,10 +112,15 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
 
     /// Opens a snapshot that can be loaded from.
     async fn open(&mut self, tables: &[Arc<TablePlan>]) -> Result<Snapshot<S::Session>, Failure> {
+        let request = SnapshotRequest {
+            tables,
+            sessions: self.lanes.len(),
+            lock: self.lock,
+        };
         let snapshot = tokio::select! {
             biased;
             () = self.shared.stop.requested() => return Err(interrupted()),
-            opened = self.source.open(tables, self.lanes.len(), self.lock) => opened?,
+            opened = self.source.open(&request) => opened?,
         };
         expect_usable(
             self.source.as_ref(),
@@ -134,8 +140,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
         tables: &[Arc<TablePlan>],
         snapshot: Snapshot<S::Session>,
     ) -> Result<Option<Failure>, Failure> {
-        let held_up_ms = snapshot.locked_for.as_millis();
-        let hand_off = format!("{:?}, writers held up for {held_up_ms} ms", snapshot.hand_off);
+        let hand_off = method_text(snapshot.method);
         self.shared
             .progress
             .update(|state| state.hand_off = Some(hand_off));
@@ -226,6 +231,19 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
             large: Semaphore::new(1),
             throttle: Arc::clone(&self.throttle),
         }))
+    }
+}
+
+/// How a snapshot was opened, for a person.
+fn method_text(method: SnapshotMethod) -> String {
+    match method {
+        SnapshotMethod::Locked { held } => {
+            format!(
+                "under a read lock, for which writers waited {} ms at most",
+                held.as_millis()
+            )
+        }
+        SnapshotMethod::Unlocked => "without a lock".to_owned(),
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Migration<S, L, T> {
     pub progress: Arc<Progress>,
     /// When to end.
     pub stop_when: StopWhen,
-    /// Whether locks may be taken for the hand-off.
+    /// Whether the tables may be locked for the moment in which a snapshot opens.
     pub lock: bool,
     /// Most bytes a second that the load reads over all sessions, as they are encoded for the target; no bound if none.
     pub source_rate: Option<NonZeroU64>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
+use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotRequest, SnapshotSource};
 use tokio::time::Instant;
 
 use super::at_rest::AtRest;
@@ -71,7 +71,12 @@ impl<'a, S: SchemaSource + SnapshotSource, C: HistorySource + ChangeSource> Read
     async fn open(&mut self) -> Result<Opened<S::Session>, Failure> {
         self.at_rest.look().await?;
         let at = Instant::now();
-        let snapshot = self.source.open(self.plans, 1, false).await?;
+        let request = SnapshotRequest {
+            tables: self.plans,
+            sessions: 1,
+            lock: false,
+        };
+        let snapshot = self.source.open(&request).await?;
         self.at_rest.note_snapshot(&snapshot.low, snapshot.high)?;
         let session = snapshot.sessions.into_iter().next();
         let session = session.ok_or_else(|| Failure::bug("snapshot", "one session was asked for"))?;

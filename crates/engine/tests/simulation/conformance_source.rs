@@ -6,7 +6,6 @@ mod suite;
 
 use std::time::Duration;
 
-use spanferry_core::source::HandOff;
 use suite::{CREATED, End, Statement, Subject, Writer};
 
 use crate::history::{Change, History, Transaction};
@@ -31,8 +30,8 @@ impl Subject for Shared {
         &["author", "book", "item", "note"]
     }
 
-    fn hand_off(&self) -> HandOff {
-        HandOff::GlobalLock
+    fn locks(&self) -> bool {
+        true
     }
 
     fn rows_of_many_pieces(&self) -> i64 {

@@ -10,7 +10,8 @@ use spanferry_core::position::Position;
 use spanferry_core::scalar::Scalar;
 use spanferry_core::schema::SourceTable;
 use spanferry_core::source::{
-    Boundary, HandOff, Range, ReadStatus, RefusedRow, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
+    Boundary, Range, ReadStatus, RefusedRow, Snapshot, SnapshotMethod, SnapshotRequest, SnapshotRows,
+    SnapshotSession, SnapshotSource,
 };
 
 use crate::history::Row;
@@ -62,14 +63,10 @@ fn expect_tables(world: &World, tables: &[Arc<TablePlan>]) -> Result<(), Failure
 impl SnapshotSource for SimSource {
     type Session = SimSession;
 
-    async fn open(
-        &self,
-        tables: &[Arc<TablePlan>],
-        sessions: usize,
-        lock: bool,
-    ) -> Result<Snapshot<SimSession>, Failure> {
+    async fn open(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<SimSession>, Failure> {
+        let (tables, sessions) = (request.tables, request.sessions);
         self.0.step().await;
-        let mut held = lock.then(|| ReadLock::take(&self.0));
+        let mut held = request.lock.then(|| ReadLock::take(&self.0));
         let (low, line) = {
             let world = self.0.lock();
             expect_tables(&world, tables)?;
@@ -88,17 +85,17 @@ impl SnapshotSource for SimSource {
         expect_tables(&world, tables)?;
         let (low, high) = ends(&mut world, low, &opened);
         drop(world);
-        let mut hand_off = HandOff::NoLock;
+        let mut method = SnapshotMethod::Unlocked;
         if let Some(lock) = &mut held {
             lock.is_done = true;
-            hand_off = HandOff::GlobalLock;
+            let held = Duration::ZERO;
+            method = SnapshotMethod::Locked { held };
         }
         Ok(Snapshot {
             low,
             high,
             sessions: opened,
-            hand_off,
-            locked_for: Duration::ZERO,
+            method,
         })
     }
 }

@@ -71,14 +71,13 @@ impl Check<'_> {
                 "filters and replicas of the source cannot be seen",
             ));
         }
-        let global_lock = everywhere(&["RELOAD", "FLUSH_TABLES"]);
-        if !global_lock && !on_schema(&["LOCK TABLES"]) {
-            let grant = format!("GRANT RELOAD ON *.* TO {account}");
+        if self.request.lock && !on_schema(&["LOCK TABLES"]) {
+            let grant = format!("GRANT LOCK TABLES ON {quoted}.* TO {account}");
             missing.push((
                 Severity::Notice,
-                "RELOAD or LOCK TABLES",
+                "LOCK TABLES",
                 grant,
-                "the snapshot opens without a lock, exact only after a short catch-up",
+                "the snapshot opens without the lock that `--lock` asks for",
             ));
         }
         if !on_schema(&["TRIGGER"]) {

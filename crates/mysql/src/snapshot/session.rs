@@ -11,7 +11,7 @@ use spanferry_core::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRo
 
 use super::key;
 use super::scalar::scalar;
-use super::watch::Seat;
+use super::watched::Watched;
 use crate::connection::{ColumnDefinition, Connection, RowView};
 use crate::error::MysqlError;
 use crate::sql;
@@ -23,18 +23,18 @@ const RELEASE: &str = "ROLLBACK TO SAVEPOINT spanferry";
 /// A connection inside `START TRANSACTION WITH CONSISTENT SNAPSHOT`.
 #[derive(Debug)]
 pub struct MysqlSession {
-    connection: Connection,
-    seat: Seat,
+    connection_id: u32,
+    watched: Watched,
     reading: Option<Arc<TablePlan>>,
     scratch: Vec<u8>,
 }
 
 impl MysqlSession {
-    /// Takes over a connection whose snapshot is open, and its place in the watch.
-    pub(super) fn new(connection: Connection, seat: Seat) -> MysqlSession {
+    /// A watched session whose snapshot is open.
+    pub(super) fn new(connection_id: u32, watched: Watched) -> MysqlSession {
         MysqlSession {
-            connection,
-            seat,
+            connection_id,
+            watched,
             reading: None,
             scratch: Vec::new(),
         }
@@ -42,16 +42,14 @@ impl MysqlSession {
 
     /// The server's number of this session, as `KILL` takes it.
     pub fn connection_id(&self) -> u32 {
-        self.connection.id()
+        self.connection_id
     }
 
     /// The server's own count of warnings, status and the like for this session: a control query inside the snapshot.
     pub async fn query(&mut self, sql: &str) -> Result<crate::connection::ResultSet, Failure> {
-        let address = self.connection.address().to_owned();
-        self.connection
-            .query(sql)
-            .await
-            .map_err(|error| error.into_failure(address))
+        let query = async |connection: &mut Connection| connection.query(sql).await;
+        let found = self.watched.call(query).await;
+        found.map_err(|error| error.into_failure("snapshot session"))
     }
 }
 
@@ -63,22 +61,24 @@ impl SnapshotSession for MysqlSession {
         rows: u64,
     ) -> Result<Option<Boundary>, Failure> {
         let sql = format!(
-            "SELECT {} {} {} {} LIMIT 1 OFFSET {}",
+            "SELECT {} {} {} {} {} LIMIT 1 OFFSET {}",
+            self.watched.comment(),
             key::selection(plan),
             key::from(plan),
             key::condition(plan, after, None)?,
             key::order(plan),
             rows.saturating_sub(1),
         );
-        self.seat.hold(plan);
-        let result = async {
-            self.connection.execute(SAVEPOINT).await?;
-            let found = self.connection.query(&sql).await?;
-            self.connection.execute(RELEASE).await?;
+        self.watched.hold(plan);
+        let boundary = async |connection: &mut Connection| {
+            connection.execute(SAVEPOINT).await?;
+            let found = connection.query(&sql).await?;
+            connection.execute(RELEASE).await?;
             Ok(found)
         };
-        let found = result.await.map_err(|error| failure(&self.seat, error, plan))?;
-        self.seat.release();
+        let found = self.watched.call(boundary).await;
+        let found = found.map_err(|error| failure(&self.watched, error, plan))?;
+        self.watched.release();
         found.rows.first().map(|row| key::boundary(plan, row)).transpose()
     }
 
@@ -90,22 +90,20 @@ impl SnapshotSession for MysqlSession {
             ));
         }
         let sql = format!(
-            "SELECT {} {} {} {}",
+            "SELECT {} {} {} {} {}",
+            self.watched.comment(),
             selection(plan),
             key::from(plan),
             key::condition(plan, range.after.as_ref(), range.up_to.as_ref())?,
             key::order(plan),
         );
-        self.seat.hold(plan);
-        self.connection
-            .execute(SAVEPOINT)
-            .await
-            .map_err(|error| failure(&self.seat, error, plan))?;
-        let columns = self
-            .connection
-            .begin_query(&sql)
-            .await
-            .map_err(|error| failure(&self.seat, error, plan))?;
+        self.watched.hold(plan);
+        let begin = async |connection: &mut Connection| {
+            connection.execute(SAVEPOINT).await?;
+            connection.begin_query(&sql).await
+        };
+        let columns = self.watched.call(begin).await;
+        let columns = columns.map_err(|error| failure(&self.watched, error, plan))?;
         expect_columns(plan, &columns.unwrap_or_default())?;
         self.reading = Some(Arc::clone(plan));
         Ok(())
@@ -122,28 +120,24 @@ impl SnapshotSession for MysqlSession {
         let Some(plan) = self.reading.clone() else {
             return Ok(ReadStatus::End);
         };
-        // What the socket still holds is whole, but the range can no longer be: the sooner a new snapshot, the better.
-        if let Some(table) = self.seat.yielded_for() {
-            return Err(yielded(&table, &plan));
-        }
-        loop {
-            let row = self.connection.next_row().await;
-            let Some(row) = row.map_err(|error| failure(&self.seat, error, &plan))? else {
-                break;
-            };
-            convert(&plan, row, into, &mut self.scratch)
-                .map_err(|error| failure(&self.seat, error, &plan))?;
-            if into.rows.len() + into.refused.len() >= rows_max || into.rows.byte_len() >= bytes_max {
-                return Ok(ReadStatus::More);
+        let scratch = &mut self.scratch;
+        let fill = async |connection: &mut Connection| {
+            while let Some(row) = connection.next_row().await? {
+                convert(&plan, row, into, scratch)?;
+                if into.rows.len() + into.refused.len() >= rows_max || into.rows.byte_len() >= bytes_max {
+                    return Ok(ReadStatus::More);
+                }
             }
+            connection.execute(RELEASE).await?;
+            Ok(ReadStatus::End)
+        };
+        let status = self.watched.call(fill).await;
+        let status = status.map_err(|error| failure(&self.watched, error, &plan))?;
+        if status == ReadStatus::End {
+            self.reading = None;
+            self.watched.release();
         }
-        self.reading = None;
-        self.connection
-            .execute(RELEASE)
-            .await
-            .map_err(|error| failure(&self.seat, error, &plan))?;
-        self.seat.release();
-        Ok(ReadStatus::End)
+        Ok(status)
     }
 }
 
@@ -313,14 +307,15 @@ fn has_type(column: &ColumnDefinition, ty: &SourceType) -> bool {
     }
 }
 
-/// The failure of a session: a lost snapshot is opened anew, a changed table stops, anything else is as the error says.
-fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
+/// The failure of a session: what a lost snapshot missed is read in a new one, a changed table stops, anything else is as the error
+/// says.
+fn failure(watched: &Watched, error: MysqlError, plan: &TablePlan) -> Failure {
     const UNKNOWN_COLUMN: u16 = 1054;
     const UNKNOWN_TABLE: u16 = 1146;
     const UNKNOWN_KEY: u16 = 1176;
     const TABLE_CHANGED: u16 = 1412;
-    if let Some(table) = seat.yielded_for() {
-        return yielded(&table, plan).caused_by(ServerWords::from(error));
+    if let Some(table) = watched.preempted_for() {
+        return preempted(&table, plan).caused_by(ServerWords::from(error));
     }
     let lost =
         error.is_connection_lost() || error.is_retryable() || error.server_code() == Some(TABLE_CHANGED);
@@ -345,9 +340,9 @@ fn failure(seat: &Seat, error: MysqlError, plan: &TablePlan) -> Failure {
     error.into_failure(plan.name().to_string())
 }
 
-/// The failure of a session that gave way to a statement that waits for a table.
-fn yielded(table: &str, plan: &TablePlan) -> Failure {
+/// The failure of a session that was ended for a statement that waits for a table.
+fn preempted(table: &str, plan: &TablePlan) -> Failure {
     let class = Class::Retry { after: None };
-    let text = format!("a statement waits for {table}, so the snapshot was given up and is opened anew");
+    let text = format!("a statement waits for {table}, so the snapshot was given up");
     Failure::new(code::SNAPSHOT_LOST, class, plan.name().to_string(), text)
 }

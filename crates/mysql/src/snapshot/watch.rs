@@ -1,48 +1,39 @@
-//! The watch over an open snapshot: a session whose table others must wait for gives way at once.
+//! The watch over an open snapshot: a session whose table others must wait for is preempted at once.
 //!
 //! A statement that needs a table for itself (a DDL, `LOCK TABLES … WRITE`, another tool's `FLUSH TABLES WITH READ LOCK`) waits
-//! for our reading session, and every later reader of the table waits behind it. That is what the watch looks for, as the
-//! application would meet it: it reads nothing from each table that a session holds. If that must wait too, the session is
-//! killed; its failure says why, and what it had not finished is read in a new snapshot. No privilege is needed for it.
+//! for our reading session, and every later statement on the table waits behind it. The watch probes each table that a session
+//! holds (`probe`). If a probe waits, the sessions that hold its table are preempted (`hold`): their sockets are closed from our
+//! side. A server that is busy with a statement of theirs does not notice that before the statement ends, so it is ended too,
+//! where the process list shows our mark (`mark`). No privilege is needed for any of it.
+//!
+//! Time for a statement to wait for us: `WATCH_INTERVAL`, `PROBE_PATIENCE` and two round trips.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use spanferry_core::plan::TablePlan;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
+use super::hold::TableHold;
+use super::mark::{Mark, Role};
+use super::probe::{Answer, PROBES_MAX, Probe};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::identity;
 use crate::source::MysqlSource;
-use crate::sql;
 
-/// Time between two looks.
-const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-/// Seconds that a look may wait for a table before the session gives way; the servers know no shorter time.
-const PROBE_WAIT_SECONDS: u32 = 1;
-/// Most tables looked at in a round; only sessions that cannot give locks back hold more than one.
-const PROBES_MAX: usize = 256;
+/// Time between two rounds of probes.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// How long an answer may take before the process list is looked at.
+const PROBE_PATIENCE: Duration = Duration::from_millis(100);
 
-/// What the sessions of one snapshot hold; the last of them ends the watching task.
+/// The sessions of one snapshot; the last of them ends the watching task.
 #[derive(Debug)]
-struct Watch {
-    /// The server whose sessions they are: numbers of sessions mean others elsewhere.
-    server: String,
-    sessions: Mutex<Vec<Held>>,
+pub(super) struct Watch {
+    mark: Arc<Mark>,
+    sessions: Vec<Arc<TableHold>>,
     task: OnceLock<AbortHandle>,
-}
-
-/// What one session holds.
-#[derive(Debug)]
-struct Held {
-    /// The server's number of the session.
-    connection: u32,
-    /// Qualified and quoted names.
-    tables: BTreeSet<String>,
-    /// The table that it gave way for.
-    yielded: Option<String>,
 }
 
 impl Drop for Watch {
@@ -53,223 +44,204 @@ impl Drop for Watch {
     }
 }
 
-/// One session's place in the watch.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    watch: Arc<Watch>,
-    index: usize,
-    /// Whether the session gives a table's lock back at the end of a range.
-    gives_back: bool,
-}
-
-impl Seat {
-    /// The session begins to read the table.
-    pub(crate) fn hold(&self, plan: &TablePlan) {
-        self.change(|held| held.tables.insert(qualified(plan)));
-    }
-
-    /// The session has given back what the server lets it give back.
-    pub(crate) fn release(&self) {
-        if self.gives_back {
-            self.change(|held| held.tables.clear());
+impl Watch {
+    pub(super) fn new(mark: Arc<Mark>, sessions: Vec<Arc<TableHold>>) -> Watch {
+        Watch {
+            mark,
+            sessions,
+            task: OnceLock::new(),
         }
     }
 
-    /// The table that the session was ended for, if it was.
-    pub(crate) fn yielded_for(&self) -> Option<String> {
-        self.change(|held| held.yielded.clone())
-    }
-
-    fn change<R>(&self, change: impl FnOnce(&mut Held) -> R) -> R {
-        change(&mut self.watch.lock()[self.index])
-    }
-}
-
-impl Watch {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Held>> {
-        self.sessions
-            .lock()
-            .expect("nobody panics while it holds the sessions")
+    /// The comment that marks a session's statements.
+    pub(super) fn comment(&self, session: usize) -> String {
+        self.mark.comment(Role::Session(session))
     }
 
     /// The tables that are held, from the one behind `last` on, in a circle; at most `PROBES_MAX`.
     fn tables_after(&self, last: Option<&str>) -> Vec<String> {
-        let sessions = self.lock();
-        let alive = sessions.iter().filter(|held| held.yielded.is_none());
-        let tables: BTreeSet<&String> = alive.flat_map(|held| &held.tables).collect();
+        let tables: BTreeSet<String> = self.sessions.iter().flat_map(|hold| hold.tables()).collect();
         let (behind, before): (Vec<_>, Vec<_>) = tables
             .into_iter()
             .partition(|table| last.is_none_or(|last| table.as_str() > last));
-        let circle = behind.into_iter().chain(before);
-        circle.take(PROBES_MAX).cloned().collect()
+        behind.into_iter().chain(before).take(PROBES_MAX).collect()
     }
 
-    /// Marks the sessions that hold the table and returns their numbers.
-    fn give_way(&self, table: &str) -> Vec<u32> {
-        let mut sessions = self.lock();
-        let holders = sessions
-            .iter_mut()
-            .filter(|held| held.yielded.is_none() && held.tables.contains(table));
-        holders
-            .map(|held| {
-                held.yielded = Some(table.to_owned());
-                held.connection
-            })
-            .collect()
+    /// Ends the sessions that hold the table.
+    fn preempt(&self, table: &str) {
+        for (session, hold) in self.sessions.iter().enumerate() {
+            if hold.preempt(table) {
+                tracing::warn!(
+                    table,
+                    session,
+                    "a statement waits for this table; its snapshot session is ended"
+                );
+            }
+        }
+    }
+
+    fn is_preempted(&self, session: usize) -> bool {
+        let hold = self.sessions.get(session);
+        hold.is_some_and(|hold| hold.preempted_for().is_some())
     }
 }
 
-/// Starts the watch over sessions of `server`, given by number and whether they give locks back; `connection` is its own.
-pub(crate) async fn start(
+/// Starts the watch over the sessions, which are those of `server`; the connections are its own.
+pub(super) async fn start(
+    watch: &Arc<Watch>,
     source: &MysqlSource,
-    connection: Connection,
     server: String,
-    sessions: &[(u32, bool)],
-) -> Result<Vec<Seat>, MysqlError> {
-    let connection = prepared(connection).await?;
-    let held = sessions.iter().map(|(connection, _)| Held {
-        connection: *connection,
-        tables: BTreeSet::new(),
-        yielded: None,
-    });
-    let watch = Arc::new(Watch {
+    probe: Connection,
+    aide: Connection,
+) -> Result<(), MysqlError> {
+    let lookout = Lookout {
+        source: source.clone(),
         server,
-        sessions: Mutex::new(held.collect()),
-        task: OnceLock::new(),
-    });
-    let task = tokio::spawn(run(source.clone(), connection, Arc::downgrade(&watch)));
+        probe: Some(Probe::new(probe).await?),
+        aide: Some(aide),
+        last: None,
+    };
+    let task = tokio::spawn(lookout.run(Arc::downgrade(watch)));
     watch
         .task
         .set(task.abort_handle())
         .expect("the watch is started once");
-    let places = sessions.iter().enumerate();
-    Ok(places
-        .map(|(index, (_, gives_back))| Seat {
-            watch: Arc::clone(&watch),
-            index,
-            gives_back: *gives_back,
-        })
-        .collect())
-}
-
-async fn run(source: MysqlSource, connection: Connection, watch: Weak<Watch>) {
-    let mut connection = Some(connection);
-    let mut last = None;
-    loop {
-        tokio::time::sleep(WATCH_INTERVAL).await;
-        let Some(watch) = watch.upgrade() else { return };
-        if let Err(error) = look(&source, &mut connection, &watch, &mut last).await {
-            tracing::warn!(
-                error = error.for_log(),
-                "the watch for waiting statements is disturbed and goes on"
-            );
-            connection = None;
-        }
-    }
-}
-
-/// Looks at tables that are held, from the one behind `last` on, and ends the sessions that others must wait for.
-async fn look(
-    source: &MysqlSource,
-    connection: &mut Option<Connection>,
-    watch: &Watch,
-    last: &mut Option<String>,
-) -> Result<(), MysqlError> {
-    let connection = match connection {
-        Some(connection) => connection,
-        none => none.insert(prepared(connect_again(source, &watch.server).await?).await?),
-    };
-    for table in watch.tables_after(last.as_deref()) {
-        let waits = must_wait(connection, &table).await?;
-        *last = Some(table.clone());
-        if !waits {
-            continue;
-        }
-        for session in watch.give_way(&table) {
-            tracing::warn!(
-                table,
-                session,
-                "a statement waits for this table; its snapshot session gives way"
-            );
-            match connection.kill(session).await {
-                Ok(()) | Err(MysqlError::Server { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
     Ok(())
 }
 
-/// A new connection; the address may have come to stand for another server meanwhile.
-async fn connect_again(source: &MysqlSource, server: &str) -> Result<Connection, MysqlError> {
-    let mut connection = source.connect().await?;
-    if identity::of_server(&mut connection).await? != server {
-        return Err(MysqlError::Protocol {
-            expected: "the server that the snapshot was opened at",
-        });
-    }
-    Ok(connection)
+/// The watching task's own.
+struct Lookout {
+    source: MysqlSource,
+    /// The server that was probed first.
+    server: String,
+    probe: Option<Probe>,
+    /// Looks at the process list while a probe waits.
+    aide: Option<Connection>,
+    /// The table that was probed last.
+    last: Option<String>,
 }
 
-async fn prepared(mut connection: Connection) -> Result<Connection, MysqlError> {
-    let sql = format!("SET SESSION lock_wait_timeout = {PROBE_WAIT_SECONDS}");
-    connection.execute(&sql).await?;
-    Ok(connection)
-}
-
-/// Whether a new reader of the table must wait. A table that is gone or refused concerns the session, not the watch.
-async fn must_wait(connection: &mut Connection, table: &str) -> Result<bool, MysqlError> {
-    const LOCK_WAIT_TIMEOUT: u16 = 1205;
-    let sql = format!("SELECT 1 FROM {table} LIMIT 0");
-    match connection.execute(&sql).await {
-        Ok(()) => Ok(false),
-        Err(error) if error.server_code() == Some(LOCK_WAIT_TIMEOUT) => Ok(true),
-        Err(error @ MysqlError::Server { .. }) if !error.is_connection_lost() => {
-            tracing::debug!(
-                table,
-                error = error.for_log(),
-                "a table that is held cannot be looked at"
-            );
-            Ok(false)
+impl Lookout {
+    async fn run(mut self, watch: Weak<Watch>) {
+        loop {
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            let Some(watch) = watch.upgrade() else { return };
+            if let Err(error) = self.round(&watch).await {
+                tracing::warn!(
+                    error = error.for_log(),
+                    "the watch for waiting statements lost its connection and opens a new one"
+                );
+                (self.probe, self.aide) = (None, None);
+            }
         }
-        Err(error) => Err(error),
     }
-}
 
-fn qualified(plan: &TablePlan) -> String {
-    let name = plan.name();
-    format!(
-        "{}.{}",
-        sql::identifier(&name.schema),
-        sql::identifier(&name.table)
-    )
+    /// Probes tables that are held, from the one behind the last on.
+    async fn round(&mut self, watch: &Watch) -> Result<(), MysqlError> {
+        self.connect().await?;
+        let tables = watch.tables_after(self.last.as_deref());
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let asked = self.probe().ask(&watch.mark, &tables).await?;
+        for table in &tables[..asked] {
+            let answer = self.answer(watch, &tables).await?;
+            self.last = Some(table.clone());
+            match answer {
+                Answer::Passed => continue,
+                Answer::Waited => watch.preempt(table),
+                // It concerns the session, not the watch.
+                Answer::Refused(error) => tracing::debug!(
+                    table,
+                    error = error.for_log(),
+                    "a table that is held cannot be probed"
+                ),
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    /// The answer to the next probe; while it does not come, the process list may tell why.
+    async fn answer(&mut self, watch: &Watch, tables: &[String]) -> Result<Answer, MysqlError> {
+        loop {
+            match timeout(PROBE_PATIENCE, self.probe().answer()).await {
+                Ok(answer) => return answer,
+                Err(_) => self.look(watch, tables).await?,
+            }
+        }
+    }
+
+    /// Ends the sessions that hold a table for which a probe waits at the server, and the probe.
+    async fn look(&mut self, watch: &Watch, tables: &[String]) -> Result<(), MysqlError> {
+        let aide = self.aide.as_mut().expect("a round begins with connections");
+        let running = watch.mark.running(aide).await?;
+        for statement in running.iter().filter(|statement| statement.is_waiting) {
+            if let Role::Probe(number) = statement.role
+                && let Some(table) = tables.get(number)
+            {
+                watch.preempt(table);
+            }
+        }
+        for statement in &running {
+            let is_over = match statement.role {
+                Role::Session(session) => watch.is_preempted(session),
+                Role::Probe(_) => statement.is_waiting,
+                Role::Lock => false,
+            };
+            if is_over {
+                statement.end(aide).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self) -> &mut Probe {
+        self.probe.as_mut().expect("a round begins with connections")
+    }
+
+    /// New connections, if the last ones are lost.
+    async fn connect(&mut self) -> Result<(), MysqlError> {
+        if self.aide.is_none() {
+            self.aide = Some(self.connect_again().await?);
+        }
+        if self.probe.is_none() {
+            self.probe = Some(Probe::new(self.connect_again().await?).await?);
+        }
+        Ok(())
+    }
+
+    /// The address may have come to stand for another server, whose locks do not concern the sessions.
+    async fn connect_again(&self) -> Result<Connection, MysqlError> {
+        let mut connection = self.source.connect().await?;
+        if identity::of_server(&mut connection).await? != self.server {
+            return Err(MysqlError::Protocol {
+                expected: "the server that the snapshot was opened at",
+            });
+        }
+        Ok(connection)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn watch(tables: &[&str]) -> Watch {
-        let half = tables.len() / 2;
-        let held = |tables: &[&str]| Held {
-            connection: 1,
-            tables: tables.iter().map(|table| (*table).to_owned()).collect(),
-            yielded: None,
-        };
-        Watch {
-            server: String::new(),
-            sessions: Mutex::new(vec![held(&tables[..half]), held(&tables[half..])]),
-            task: OnceLock::new(),
-        }
+    fn watch(sessions: &[&[&str]]) -> Watch {
+        let holds = sessions
+            .iter()
+            .map(|tables| Arc::new(TableHold::of_tables(tables)));
+        Watch::new(Arc::new(Mark::new()), holds.collect())
     }
 
     #[test]
     fn rounds_go_on_behind_the_last_table() {
-        let some = watch(&["b", "a", "d", "c"]);
+        let some = watch(&[&["b", "a"], &["d", "c"]]);
         assert_eq!(some.tables_after(None), ["a", "b", "c", "d"]);
         assert_eq!(some.tables_after(Some("b")), ["c", "d", "a", "b"]);
         assert_eq!(some.tables_after(Some("z")), ["a", "b", "c", "d"]);
-        some.give_way("a");
+        some.preempt("a");
+        assert!(some.is_preempted(0) && !some.is_preempted(1));
         assert_eq!(
             some.tables_after(None),
             ["c", "d"],
@@ -283,7 +255,7 @@ mod tests {
             .map(|number| format!("{number:05}"))
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let many = watch(&names);
+        let many = watch(&[&names]);
         let (mut seen, mut last) = (BTreeSet::new(), None);
         for _ in 0..3 {
             let round = many.tables_after(last.as_deref());

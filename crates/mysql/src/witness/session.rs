@@ -14,7 +14,7 @@ use super::printed::PRINTED_CHARACTERS_MAX;
 use super::{literal, plain, printed};
 use crate::connection::{Connection, ResultRow, ResultSet};
 use crate::error::MysqlError;
-use crate::snapshot::{Seat, watch_sessions};
+use crate::snapshot::{Mark, Watched, watch_sessions};
 use crate::source::{MysqlSource, position, unreadable};
 use crate::{identity, owned, sql};
 
@@ -33,8 +33,7 @@ const ROWS_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub struct MysqlWitness {
     source: MysqlSource,
-    connection: Connection,
-    seat: Seat,
+    watched: Watched,
 }
 
 impl WitnessSource for MysqlSource {
@@ -43,24 +42,26 @@ impl WitnessSource for MysqlSource {
     async fn witness(&self) -> Result<MysqlWitness, Failure> {
         let opened = async {
             let mut control = self.connect().await?;
+            let mut aide = self.connect().await?;
             let mut connection = self.connect().await?;
             let server = identity::of_server(&mut control).await?;
-            if identity::of_server(&mut connection).await? != server {
-                return Ok(None);
+            for other in [&mut aide, &mut connection] {
+                if identity::of_server(other).await? != server {
+                    return Ok(None);
+                }
             }
-            let own = [(connection.id(), true)];
-            let seat = watch_sessions(self, control, server, &own).await?;
-            Ok(seat.into_iter().next().map(|seat| (connection, seat)))
+            let mark = Arc::new(Mark::new());
+            let watched = watch_sessions(self, server, mark, [control, aide], vec![connection], true);
+            Ok(watched.await?.pop())
         };
         let opened = opened.await.map_err(|error| self.failure(error))?;
-        let (connection, seat) = opened.ok_or_else(|| {
+        let watched = opened.ok_or_else(|| {
             let text = "the witness's connections reached different servers under one address";
             lost(self.options().address(), text)
         })?;
         Ok(MysqlWitness {
             source: self.clone(),
-            connection,
-            seat,
+            watched,
         })
     }
 }
@@ -72,15 +73,27 @@ fn lost(object: impl Into<String>, text: impl Into<String>) -> Failure {
 impl MysqlWitness {
     /// Runs a control statement in the witness's own session.
     pub async fn query(&mut self, sql: &str) -> Result<ResultSet, Failure> {
-        let found = self.connection.query(sql).await;
+        let query = async |connection: &mut Connection| connection.query(sql).await;
+        let found = self.watched.call(query).await;
         found.map_err(|error| self.source.failure(error))
     }
 
-    /// Runs a statement on a table, which it holds meanwhile.
-    async fn ask(&mut self, table: &TablePlan, sql: &str) -> Result<ResultSet, Failure> {
-        self.seat.hold(table);
-        let found = self.connection.query(sql).await;
-        let found = found.map_err(|error| match self.seat.yielded_for() {
+    /// Runs a statement on a table, which it holds meanwhile. The server may be silent for `silence`.
+    async fn ask(
+        &mut self,
+        table: &TablePlan,
+        sql: &str,
+        silence: Option<Duration>,
+    ) -> Result<ResultSet, Failure> {
+        let usual = self.source.options().read_timeout;
+        let marked = format!("{} {sql}", self.watched.comment());
+        let query = async |connection: &mut Connection| {
+            connection.set_read_timeout(silence.unwrap_or(usual));
+            connection.query(&marked).await
+        };
+        self.watched.hold(table);
+        let found = self.watched.call(query).await;
+        let found = found.map_err(|error| match self.watched.preempted_for() {
             Some(waited_for) => {
                 let text = format!(
                     "a statement waits for {waited_for}, so the witness gave way and is opened again"
@@ -89,7 +102,7 @@ impl MysqlWitness {
             }
             None => self.source.failure(error),
         })?;
-        self.seat.release();
+        self.watched.release();
         Ok(found)
     }
 
@@ -204,10 +217,7 @@ impl SourceWitness for MysqlWitness {
             sql::identifier(&name.schema),
             sql::identifier(&name.table)
         );
-        let usual = self.source.options().read_timeout;
-        self.connection.set_read_timeout(COUNT_SILENCE_MAX);
-        let found = self.ask(table, &sql).await?;
-        self.connection.set_read_timeout(usual);
+        let found = self.ask(table, &sql, Some(COUNT_SILENCE_MAX)).await?;
         let count = found.rows.first().and_then(|row| row.number(0));
         count.ok_or_else(|| {
             self.source.failure(MysqlError::Protocol {
@@ -226,7 +236,7 @@ impl SourceWitness for MysqlWitness {
         while first < rows.len() {
             let (next, sql) = MysqlWitness::statement(table, rows, first);
             let mut found: Vec<Option<Vec<usize>>> = vec![None; next - first];
-            for printed in self.ask(table, &sql).await?.rows {
+            for printed in self.ask(table, &sql, None).await?.rows {
                 let row = printed.number(0).and_then(|number| usize::try_from(number).ok());
                 let at = row
                     .and_then(|row| row.checked_sub(first))
@@ -252,13 +262,20 @@ impl SourceWitness for MysqlWitness {
     }
 
     async fn position(&mut self) -> Result<Position, Failure> {
-        if self.connection.server().is_mariadb() {
+        // Questions about the server, which hold no table.
+        let mut connection = self
+            .watched
+            .borrow()
+            .map_err(|error| self.source.failure(error))?;
+        let found = if connection.server().is_mariadb() {
             // A transaction is in the binary log before any session sees it.
-            let found = position(&mut self.connection).await;
+            let found = position(&mut connection).await;
             let found = found.map_err(|error| self.source.failure(error))?;
-            return found.map_err(|error| unreadable(self.source.options(), error));
-        }
-        let bound = owned::upper_bound(&self.source, &mut self.connection).await?;
-        Ok(Position::Mysql(bound))
+            found.map_err(|error| unreadable(self.source.options(), error))?
+        } else {
+            Position::Mysql(owned::upper_bound(&self.source, &mut connection).await?)
+        };
+        self.watched.give_back(connection);
+        Ok(found)
     }
 }

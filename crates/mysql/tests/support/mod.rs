@@ -125,6 +125,17 @@ impl Server {
         assert!(status.success(), "{verb}");
     }
 
+    /// Ends the server as by a crash and starts it again, on the same port.
+    pub(crate) fn restart(&self) {
+        self.command("kill");
+        let up = Command::new(&self.script)
+            .args(["up", "0"])
+            .arg(&self.folder)
+            .output();
+        let up = up.expect("the script runs");
+        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+    }
+
     /// The authority that signed the server's certificate.
     pub(crate) fn authority(&self) -> PathBuf {
         let signed = self.folder.join("tls/ca.pem");

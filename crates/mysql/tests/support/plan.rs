@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use spanferry_core::encode::Encoding;
+use spanferry_core::failure::Failure;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::schema::{IndexPart, SourceTable, SourceType};
-use spanferry_core::source::{Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession};
+use spanferry_core::source::{
+    Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource,
+};
 use spanferry_mysql::{MysqlSession, MysqlSource};
 
 const BYTES: Encoding = Encoding::Bytes { bytes_max: 1 << 20 };
@@ -82,6 +85,30 @@ fn unique_key(table: &SourceTable) -> Option<Vec<usize>> {
     };
     let mut unique = table.indexes.iter().filter(|index| index.unique);
     unique.find_map(|index| index.parts.iter().map(column).collect())
+}
+
+/// Opens a snapshot, without a lock.
+pub(crate) async fn open(
+    source: &MysqlSource,
+    tables: &[Arc<TablePlan>],
+    sessions: usize,
+) -> Result<Snapshot<MysqlSession>, Failure> {
+    open_by(source, tables, sessions, false).await
+}
+
+/// Opens a snapshot, under a lock if that is asked for.
+pub(crate) async fn open_by(
+    source: &MysqlSource,
+    tables: &[Arc<TablePlan>],
+    sessions: usize,
+    lock: bool,
+) -> Result<Snapshot<MysqlSession>, Failure> {
+    let request = SnapshotRequest {
+        tables,
+        sessions,
+        lock,
+    };
+    source.open(&request).await
 }
 
 /// All rows of a range as payloads.

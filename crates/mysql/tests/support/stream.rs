@@ -10,10 +10,12 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::source::{
     ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
-    SnapshotSession, SnapshotSource,
+    SnapshotSession,
 };
 use spanferry_core::wire::WireReader;
 use spanferry_mysql::MysqlSource;
+
+use super::plan::open;
 
 /// A key or row as `ListValue` payload.
 pub(crate) type Payload = Vec<u8>;
@@ -100,9 +102,7 @@ pub(crate) async fn decode(source: &MysqlSource, plans: &[Arc<TablePlan>], after
 }
 
 pub(crate) async fn snapshot(source: &MysqlSource, plans: &[Arc<TablePlan>]) -> BTreeMap<u32, Vec<Payload>> {
-    let mut snapshot = SnapshotSource::open(source, plans, 1, true)
-        .await
-        .expect("a snapshot");
+    let mut snapshot = open(source, plans, 1).await.expect("a snapshot");
     let session = &mut snapshot.sessions[0];
     let mut tables = BTreeMap::new();
     for plan in plans {

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 
-use spanferry_core::source::{ChangeSource, SnapshotSession, SnapshotSource};
+use spanferry_core::source::{ChangeSource, SnapshotSession};
 
 use super::model::{State, apply, capture, decode, range, read, state_now};
-use super::{Bench, Change, Subject, Writer, in_time};
+use super::{Bench, Change, Subject, Writer, in_time, open};
 use crate::random::Random;
 
 /// Rows come and go among so many keys of each table.
@@ -82,7 +82,7 @@ pub async fn check<S: Subject>(subject: &S, seed: u64) {
     let load = async {
         let mut rows = State::new();
         let count = bench.plans.len();
-        let opening = SnapshotSource::open(&bench.source, &bench.plans, count, false);
+        let opening = open(&bench.source, &bench.plans, count, false);
         let mut snapshot = opening.await.unwrap();
         for (plan, session) in bench.plans.iter().zip(&mut snapshot.sessions) {
             let mut after = None;

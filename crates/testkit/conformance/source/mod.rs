@@ -19,10 +19,13 @@ pub use model::Row;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spanferry_core::failure::Failure;
 use spanferry_core::mapping::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::source::{ChangeSource, HandOff, HistorySource, SchemaSource, SnapshotSource};
+use spanferry_core::source::{
+    ChangeSource, HistorySource, SchemaSource, Snapshot, SnapshotRequest, SnapshotSource,
+};
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::witness::WitnessSource;
 
@@ -86,8 +89,8 @@ pub trait Subject {
     fn source(&self) -> Self::Source;
     /// The names of all base tables, at least three, in order: each of three 64-bit integers that are not null, keyed by the first.
     fn tables(&self) -> &'static [&'static str];
-    /// How a snapshot is made that asks for a lock.
-    fn hand_off(&self) -> HandOff;
+    /// Whether a snapshot gets the lock that it asks for while nobody writes.
+    fn locks(&self) -> bool;
     /// How many rows, inserted by one transaction, surely make more than one piece.
     fn rows_of_many_pieces(&self) -> i64;
     /// Makes all tables anew, empty. The history goes on.
@@ -178,6 +181,21 @@ async fn plans<S: SchemaSource>(source: &S) -> Vec<Arc<TablePlan>> {
     };
     let mapped = mapping::map(source.catalog().await.unwrap().tables, &options);
     mapped.plans.into_iter().map(Arc::new).collect()
+}
+
+/// Opens a snapshot.
+async fn open<S: SnapshotSource>(
+    source: &S,
+    tables: &[Arc<TablePlan>],
+    sessions: usize,
+    lock: bool,
+) -> Result<Snapshot<S::Session>, Failure> {
+    let request = SnapshotRequest {
+        tables,
+        sessions,
+        lock,
+    };
+    source.open(&request).await
 }
 
 /// The future's output; a source that lets one wait for ever has failed.

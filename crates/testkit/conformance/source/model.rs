@@ -15,7 +15,7 @@ use spanferry_core::source::{
 };
 use spanferry_core::wire::{WireReader, WireValue};
 
-use super::in_time;
+use super::{in_time, open};
 
 /// A row of a subject's tables: its key and two more numbers.
 pub type Row = [i64; 3];
@@ -251,6 +251,6 @@ pub(super) async fn seen<S: SnapshotSession>(session: &mut S, plans: &[Arc<Table
 
 /// Everything that is in the tables now.
 pub(super) async fn state_now<S: SnapshotSource>(source: &S, plans: &[Arc<TablePlan>]) -> State {
-    let mut snapshot = SnapshotSource::open(source, plans, 1, true).await.unwrap();
+    let mut snapshot = open(source, plans, 1, true).await.unwrap();
     seen(&mut snapshot.sessions[0], plans).await
 }

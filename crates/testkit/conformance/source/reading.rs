@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use spanferry_core::encode::Encoding;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::{
-    Boundary, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession, SnapshotSource,
-};
+use spanferry_core::source::{Boundary, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
 use spanferry_core::wire;
 
 use super::model::{append, range, read};
-use super::{A, B, Bench, Row, Subject};
+use super::{A, B, Bench, Row, Subject, open};
 
 /// Keys with gaps, at both ends of their type, and in a dense run.
 const KEYS: [i64; 15] = [
@@ -37,13 +35,9 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let rows = KEYS.map(|key| [key, key / 3, 7]);
     bench.insert(A, &rows).await;
-    let mut snapshot = SnapshotSource::open(&bench.source, &bench.plans, 2, true)
-        .await
-        .unwrap();
+    let mut snapshot = open(&bench.source, &bench.plans, 2, true).await.unwrap();
     // Boundaries are stored: a session of another snapshot takes them just as well.
-    let mut later = SnapshotSource::open(&bench.source, &bench.plans, 1, false)
-        .await
-        .unwrap();
+    let mut later = open(&bench.source, &bench.plans, 1, false).await.unwrap();
     let (plan, session) = (&bench.plans[A], &mut snapshot.sessions[0]);
     for step in [1, 2, 3, 5, rows.len() - 1, rows.len(), rows.len() + 1] {
         check_chain(session, &mut later.sessions[0], plan, step, &rows).await;
@@ -139,9 +133,7 @@ async fn check_refused<S: Subject>(subject: &S) {
     bench.insert(A, &rows).await;
     let (good, bad): (Vec<Row>, Vec<Row>) = rows.iter().partition(|row| row[2] < 1_000);
     let plan = &narrow(&bench.plans[A]);
-    let mut snapshot = SnapshotSource::open(&bench.source, &bench.plans, 1, true)
-        .await
-        .unwrap();
+    let mut snapshot = open(&bench.source, &bench.plans, 1, true).await.unwrap();
     let session = &mut snapshot.sessions[0];
     for rows_max in [1, 4, 100] {
         let (mut found, mut refused): (Vec<Row>, Vec<RefusedRow>) = (Vec::new(), Vec::new());

@@ -5,10 +5,10 @@ use std::time::Duration;
 use spanferry_core::finding::Severity;
 use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::schema::{SourceColumn, SourceTable};
-use spanferry_core::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource, SnapshotSource};
+use spanferry_core::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource};
 
 use super::model::{Assembly, capture};
-use super::{A, B, Bench, CREATED, Statement, Subject, Writer, delete, in_time, insert};
+use super::{A, B, Bench, CREATED, Statement, Subject, Writer, delete, in_time, insert, open};
 
 /// How far ahead of the source a position is that it cannot hold.
 const FAR_AHEAD: u64 = 1_000_000;
@@ -73,7 +73,7 @@ async fn check_catalog<S: Subject>(subject: &S) {
 /// A source that replicates from nobody is behind nobody, and says so beside an open snapshot and again.
 async fn check_strain<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
-    let opening = SnapshotSource::open(&bench.source, &bench.plans, 1, true);
+    let opening = open(&bench.source, &bench.plans, 1, true);
     let snapshot = opening.await.unwrap();
     for _ in 0..2 {
         let strain = in_time("what the source bears", bench.source.strain())
@@ -92,6 +92,7 @@ async fn check_findings<S: Subject>(subject: &S) {
         load_estimate: Duration::from_secs(1),
         server_id: 4_242,
         sessions: 2,
+        lock: true,
     };
     let blocking = async |request: &CheckRequest| {
         let mut findings = bench.source.check(request).await.unwrap();

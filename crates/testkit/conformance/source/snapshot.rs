@@ -10,18 +10,21 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::source::{
-    ChangeSource, HandOff, ReadStatus, SchemaSource, Snapshot, SnapshotRows, SnapshotSession, SnapshotSource,
+    ChangeSource, ReadStatus, SchemaSource, Snapshot, SnapshotMethod, SnapshotRows, SnapshotSession,
+    SnapshotSource,
 };
 
 use super::model::{State, Told, capture, decode, range, read, seen};
 use super::{
-    A, B, Bench, C, End, GIVEN_UP_AFTER_MS, Row, Statement, Subject, Writer, delete, in_time, insert,
+    A, B, Bench, C, End, GIVEN_UP_AFTER_MS, Row, Statement, Subject, Writer, delete, in_time, insert, open,
 };
 
 /// Sessions of each snapshot.
 const SESSIONS: usize = 3;
 /// Snapshots opened under writers, with and without a lock.
 const ROUNDS: usize = 5;
+/// Longest that the opening of a snapshot may hold writers up.
+const LOCKED_MAX: Duration = Duration::from_secs(1);
 /// Every so many transactions of a writer are taken back.
 const TAKEN_BACK: i64 = 4;
 /// Rows of a table whose range is left open: more than one call brings.
@@ -53,15 +56,20 @@ struct Seen {
     states: Vec<State>,
 }
 
+/// A lock is held only where it was asked for, and never long. Beside writers it may be refused.
+fn expect_method(method: SnapshotMethod, may_lock: bool) {
+    match method {
+        SnapshotMethod::Unlocked => {}
+        SnapshotMethod::Locked { held } => assert!(may_lock && held < LOCKED_MAX, "{method:?}"),
+    }
+}
+
 async fn look<S: Subject>(subject: &S, bench: &Bench<S>, lock: bool) -> Seen {
-    let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, lock);
+    let opening = open(&bench.source, &bench.plans, SESSIONS, lock);
     let mut snapshot = in_time("a snapshot", opening).await.unwrap();
     assert_eq!(snapshot.sessions.len(), SESSIONS);
-    let expected = if lock { subject.hand_off() } else { HandOff::NoLock };
-    assert_eq!(snapshot.hand_off, expected);
-    if expected == HandOff::NoLock {
-        assert_eq!(snapshot.locked_for, Duration::ZERO);
-    } else {
+    expect_method(snapshot.method, lock && subject.locks());
+    if snapshot.method != SnapshotMethod::Unlocked {
         assert_eq!(snapshot.low, snapshot.high, "nobody writes under a lock");
     }
     let mut states = Vec::new();
@@ -157,9 +165,11 @@ async fn check_standstill<S: Subject>(subject: &S) {
     let (plan, later) = (&bench.plans[A].clone(), [ROWS, 0, 0]);
     for lock in [true, false] {
         let position = bench.source.position().await.unwrap();
-        let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, lock);
+        let opening = open(&bench.source, &bench.plans, SESSIONS, lock);
         let mut snapshot = opening.await.unwrap();
         assert_eq!((&snapshot.low, &snapshot.high), (&position, &position));
+        let is_locked = snapshot.method != SnapshotMethod::Unlocked;
+        assert_eq!(is_locked, lock && subject.locks(), "{:?}", snapshot.method);
         bench.insert(A, &[later]).await;
         for session in &mut snapshot.sessions {
             for _ in 0..2 {
@@ -179,7 +189,7 @@ async fn check_open_transaction<S: Subject>(subject: &S) {
             .begin(&[insert(A, [key, 0, 0]), insert(B, [key, 0, 0])])
             .await;
     }
-    let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
+    let opening = open(&bench.source, &bench.plans, SESSIONS, true);
     let opened = in_time("a snapshot beside open transactions", opening).await;
     let mut snapshot = opened.unwrap();
     let [committed, taken_back] = &mut writers;
@@ -199,7 +209,7 @@ async fn check_mismatch<S: Subject>(subject: &S) {
     bench.insert(A, &rows()).await;
     subject.run(Statement::ChangeColumn(B)).await;
     for lock in [true, false] {
-        let opened = SnapshotSource::open(&bench.source, &bench.plans, 1, lock).await;
+        let opened = open(&bench.source, &bench.plans, 1, lock).await;
         let failure = opened.map(|snapshot| snapshot.low).unwrap_err();
         assert_eq!(
             (failure.code, failure.class),
@@ -208,9 +218,7 @@ async fn check_mismatch<S: Subject>(subject: &S) {
         assert_eq!(failure.object, subject.tables()[B]);
         // The others are none the worse.
         let others = &bench.plans[A..=A];
-        let mut snapshot = SnapshotSource::open(&bench.source, others, 1, lock)
-            .await
-            .unwrap();
+        let mut snapshot = open(&bench.source, others, 1, lock).await.unwrap();
         let whole = range(&others[0], None, None);
         assert_eq!(read(&mut snapshot.sessions[0], &others[0], &whole).await, rows());
     }
@@ -245,7 +253,7 @@ async fn begin_to_failure<S: SnapshotSession>(session: &mut S, plan: &Arc<TableP
 
 /// A snapshot whose first session has begun to read table A.
 async fn begun<S: Subject>(bench: &Bench<S>) -> Snapshot<<S::Source as SnapshotSource>::Session> {
-    let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
+    let opening = open(&bench.source, &bench.plans, SESSIONS, true);
     let mut snapshot = opening.await.unwrap();
     let (plan, mut rows) = (&bench.plans[A], SnapshotRows::default());
     let session = &mut snapshot.sessions[0];
@@ -272,9 +280,7 @@ async fn check_lost<S: Subject>(subject: &S) {
     let failure = begin_to_failure(idle, plan).await;
     assert!(is_lost(&failure), "{failure:?}");
     // A later call of the source opens a new connection.
-    let mut again = SnapshotSource::open(&bench.source, &bench.plans, 1, true)
-        .await
-        .unwrap();
+    let mut again = open(&bench.source, &bench.plans, 1, true).await.unwrap();
     assert_eq!(
         read(&mut again.sessions[0], plan, &range(plan, None, None)).await,
         rows()
@@ -318,7 +324,7 @@ async fn check_ddl<S: Subject>(subject: &S) {
 async fn check_dropped<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     for (round, millis) in GIVEN_UP_AFTER_MS.into_iter().enumerate() {
-        let opening = SnapshotSource::open(&bench.source, &bench.plans, SESSIONS, true);
+        let opening = open(&bench.source, &bench.plans, SESSIONS, true);
         drop(tokio::time::timeout(Duration::from_millis(millis), opening).await);
         let key = i64::try_from(round).unwrap();
         in_time("a write behind a snapshot", bench.insert(A, &[[key, 0, 0]])).await;

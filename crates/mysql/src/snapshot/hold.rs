@@ -1,0 +1,182 @@
+//! What a snapshot session and the watch share: the connection, the tables that it holds, and whether it was preempted.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+
+use spanferry_core::plan::TablePlan;
+use tokio::sync::watch;
+
+use crate::connection::Connection;
+use crate::error::MysqlError;
+use crate::sql;
+
+/// One session's hold on tables.
+///
+/// A call of the session borrows the connection and returns it. The watch takes it away in between, and a call that has it
+/// ends at once: either way the socket is closed from our side, and no number of a connection is needed for it.
+#[derive(Debug)]
+pub(super) struct TableHold {
+    state: Mutex<State>,
+    /// The table that the session was preempted for.
+    preempted: watch::Sender<Option<String>>,
+    /// Whether the server gives a table's lock back at the end of a range.
+    gives_back: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Absent while a call uses it, and for ever after the session was preempted or a call failed.
+    connection: Option<Connection>,
+    /// Qualified and quoted names.
+    tables: BTreeSet<String>,
+}
+
+impl TableHold {
+    pub(super) fn new(connection: Option<Connection>, gives_back: bool) -> TableHold {
+        TableHold {
+            state: Mutex::new(State {
+                connection,
+                tables: BTreeSet::new(),
+            }),
+            preempted: watch::Sender::new(None),
+            gives_back,
+        }
+    }
+
+    /// The session begins to read the table.
+    pub(super) fn hold(&self, plan: &TablePlan) {
+        self.hold_table(qualified(plan));
+    }
+
+    fn hold_table(&self, table: String) {
+        self.lock().tables.insert(table);
+    }
+
+    /// The session has given back what the server lets it give back.
+    pub(super) fn release(&self) {
+        if self.gives_back {
+            self.lock().tables.clear();
+        }
+    }
+
+    /// The tables that it holds; none once it was preempted.
+    pub(super) fn tables(&self) -> Vec<String> {
+        match self.preempted_for() {
+            Some(_) => Vec::new(),
+            None => self.lock().tables.iter().cloned().collect(),
+        }
+    }
+
+    /// The table that the session was preempted for, if it was.
+    pub(super) fn preempted_for(&self) -> Option<String> {
+        self.preempted.borrow().clone()
+    }
+
+    /// Takes the connection for a call, which gives it back by `give_back` if it succeeds.
+    pub(super) fn borrow(&self) -> Result<Connection, MysqlError> {
+        let connection = self.lock().connection.take();
+        connection.ok_or(MysqlError::Protocol {
+            expected: "a session that has not ended",
+        })
+    }
+
+    /// Ends a call.
+    pub(super) fn give_back(&self, connection: Connection) {
+        let mut state = self.lock();
+        if self.preempted.borrow().is_none() {
+            state.connection = Some(connection);
+        }
+    }
+
+    /// Runs a call until it ends or the session is preempted.
+    pub(super) async fn until_preempted<R>(
+        &self,
+        call: impl Future<Output = Result<R, MysqlError>>,
+    ) -> Result<R, MysqlError> {
+        let mut preempted = self.preempted.subscribe();
+        tokio::select! {
+            biased;
+            _ = preempted.wait_for(Option::is_some) => Err(MysqlError::Protocol {
+                expected: "a session that was not preempted",
+            }),
+            result = call => result,
+        }
+    }
+
+    /// Ends the session if it holds the table. Whether it did.
+    pub(super) fn preempt(&self, table: &str) -> bool {
+        if !self.tables().iter().any(|held| held == table) {
+            return false;
+        }
+        self.preempted.send_replace(Some(table.to_owned()));
+        // Behind the notice: a call that ends meanwhile no longer gives the connection back.
+        drop(self.lock().connection.take());
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics under this lock")
+    }
+}
+
+/// The table's name as a statement takes it.
+pub(super) fn qualified(plan: &TablePlan) -> String {
+    let name = plan.name();
+    format!(
+        "{}.{}",
+        sql::identifier(&name.schema),
+        sql::identifier(&name.table)
+    )
+}
+
+#[cfg(test)]
+impl TableHold {
+    /// A session without a connection that holds tables.
+    pub(super) fn of_tables(tables: &[&str]) -> TableHold {
+        let hold = TableHold::new(None, true);
+        for table in tables {
+            hold.hold_table((*table).to_owned());
+        }
+        hold
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_preempted_for_a_table_that_it_holds() {
+        let hold = TableHold::new(None, true);
+        assert!(!hold.preempt("a"));
+        hold.hold_table("a".to_owned());
+        hold.release();
+        assert!(!hold.preempt("a"), "it was given back");
+        hold.hold_table("b".to_owned());
+        assert!(hold.preempt("b"));
+        assert_eq!(hold.preempted_for().as_deref(), Some("b"));
+        assert_eq!(hold.tables(), [""; 0]);
+        assert!(!hold.preempt("b"), "once is enough");
+    }
+
+    #[test]
+    fn a_session_that_cannot_give_back_holds_every_table_it_has_read() {
+        let hold = TableHold::new(None, false);
+        hold.hold_table("a".to_owned());
+        hold.release();
+        hold.hold_table("b".to_owned());
+        assert_eq!(hold.tables(), ["a", "b"]);
+        assert!(hold.preempt("a"));
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_when_its_session_is_preempted() {
+        let hold = TableHold::new(None, true);
+        hold.hold_table("a".to_owned());
+        let call = hold.until_preempted(std::future::pending::<Result<(), MysqlError>>());
+        let (result, ()) = tokio::join!(call, async {
+            assert!(hold.preempt("a"));
+        });
+        result.expect_err("it was preempted");
+    }
+}
