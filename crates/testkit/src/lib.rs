@@ -4,6 +4,7 @@
 //! directory and on a port of its own, and end with the value that stands for them.
 
 pub mod crowd;
+pub mod far;
 pub mod hostile;
 pub mod interposer;
 pub mod patience;
