@@ -37,7 +37,8 @@ impl Line {
     /// The connection for a question, no older than `age_max`. Waits until the question before has its answer.
     pub(crate) async fn ask(&self, options: &Options, age_max: Duration) -> Result<Asking<'_>, MysqlError> {
         let mut slot = self.kept.lock().await;
-        let known = slot.take().filter(|kept| kept.opened.elapsed() <= age_max);
+        let is_good = |kept: &Kept| kept.opened.elapsed() <= age_max && kept.connection.is_quiet();
+        let known = slot.take().filter(is_good);
         let kept = match known {
             Some(kept) => kept,
             None => {

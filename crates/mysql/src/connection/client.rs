@@ -100,6 +100,11 @@ impl Connection {
         self.stream.address()
     }
 
+    /// Whether nothing has arrived since the last answer. What a server sends unasked is the end of the connection.
+    pub fn is_quiet(&self) -> bool {
+        self.stream.is_quiet()
+    }
+
     /// Changes how long silence is borne while an answer is awaited.
     pub fn set_read_timeout(&mut self, limit: Duration) {
         self.stream.read_timeout = limit;

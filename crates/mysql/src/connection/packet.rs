@@ -9,6 +9,7 @@
 )]
 
 use std::io::Write;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -105,6 +106,17 @@ impl PacketStream {
             sequence,
             read_timeout,
         }
+    }
+
+    /// Whether neither the buffer nor the socket holds anything to read. The end of the socket's data counts as something.
+    pub(super) fn is_quiet(&self) -> bool {
+        let socket = match &self.socket {
+            Socket::Plain(socket) => socket,
+            Socket::Tls(socket) => socket.get_ref().0,
+        };
+        let found = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
+        let is_empty = found.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        is_empty && self.start == self.end
     }
 
     /// A new conversation: sequence numbers begin at 0.
