@@ -234,10 +234,13 @@ pub(crate) struct MigrateArgs {
 /// Options of `resync`.
 #[derive(Debug, Args)]
 pub(crate) struct ResyncArgs {
-    /// A table of the group.
+    /// A table of the group, or a new table that the migration is to take in.
     pub(crate) table: String,
     #[command(flatten)]
     pub(crate) common: Common,
+    /// Drop the table at the target and take it out of the migration: it was dropped or renamed at the source, or is not wanted.
+    #[arg(long)]
+    pub(crate) forget: bool,
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,

@@ -120,8 +120,13 @@ fn rounded(rate: f64) -> f64 {
 
 /// Takes the tables of a group back to the start in a status that was written before they were emptied. By name: another run may
 /// have numbered its groups otherwise.
-pub(crate) fn empty_group(status: &mut Value, tables: &[&str]) {
-    let is_emptied = |name: &Value| name.as_str().is_some_and(|name| tables.contains(&name));
+pub(crate) fn empty_group(status: &mut Value, tables: &[String]) {
+    let is_emptied = |name: &Value| is_one_of(name, tables);
+    let stopped = |status: &Value| -> Vec<Value> {
+        let tables = status["tables"].as_array().into_iter().flatten();
+        let stopped = tables.filter(|table| table["phase"] == TablePhase::Stopped.word());
+        stopped.map(|table| table["name"].clone()).collect()
+    };
     for table in status["tables"].as_array_mut().into_iter().flatten() {
         if is_emptied(&table["name"]) {
             table["phase"] = json!(TablePhase::Pending.word());
@@ -130,8 +135,11 @@ pub(crate) fn empty_group(status: &mut Value, tables: &[&str]) {
             table["stopped"] = Value::Null;
         }
     }
+    let stopped = stopped(status);
     for known in status["groups"].as_array_mut().into_iter().flatten() {
-        if known["tables"].as_array().into_iter().flatten().any(is_emptied) {
+        let mut tables = known["tables"].as_array().into_iter().flatten();
+        // What could not be emptied with the others stays stopped.
+        if tables.clone().any(is_emptied) && !tables.any(|table| stopped.contains(table)) {
             known["phase"] = json!(TablePhase::Pending.word());
         }
     }
@@ -145,6 +153,30 @@ pub(crate) fn empty_group(status: &mut Value, tables: &[&str]) {
         findings.retain(|finding| finding["severity"] != "blocking" || !is_emptied(&finding["table"]));
     }
     status["caught_up"] = json!(false);
+}
+
+fn is_one_of(name: &Value, tables: &[String]) -> bool {
+    name.as_str()
+        .is_some_and(|name| tables.iter().any(|table| table == name))
+}
+
+/// Takes tables that the migration has given up out of a status that was written before.
+pub(crate) fn forget_tables(status: &mut Value, tables: &[String]) {
+    let retain = |list: &mut Value, field: &str| {
+        if let Some(list) = list.as_array_mut() {
+            list.retain(|known| !is_one_of(&known[field], tables));
+        }
+    };
+    retain(&mut status["tables"], "name");
+    retain(&mut status["findings"], "table");
+    for group in status["groups"].as_array_mut().into_iter().flatten() {
+        if let Some(names) = group["tables"].as_array_mut() {
+            names.retain(|name| !is_one_of(name, tables));
+        }
+    }
+    if let Some(groups) = status["groups"].as_array_mut() {
+        groups.retain(|group| group["tables"].as_array().is_some_and(|names| !names.is_empty()));
+    }
 }
 
 /// Rows that the load of a table makes: the source's estimate, until the table is loaded and the number known.
@@ -284,7 +316,7 @@ mod tests {
             ..Snapshot::default()
         };
         let mut status = status(&snapshot, &Rates::default(), 1, "");
-        empty_group(&mut status, &["b"]);
+        empty_group(&mut status, &["b".to_owned()]);
         assert_eq!(
             (&status["caught_up"], &status["rows_loaded"]),
             (&json!(false), &json!(5))
@@ -303,6 +335,10 @@ mod tests {
         assert_eq!(status["tables"][1]["phase"], "pending");
         assert_eq!(status["findings"].as_array().unwrap().len(), 1);
         assert_eq!(status["findings"][0]["severity"], "warning");
+        forget_tables(&mut status, &["b".to_owned()]);
+        let left = |list: &str| status[list].as_array().unwrap().len();
+        assert_eq!((left("tables"), left("groups"), left("findings")), (1, 1, 0));
+        assert_eq!(status["groups"][0]["tables"], json!(["a"]));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use spanferry_core::code;
 use spanferry_core::database_limits::{DatabaseContent, check_database};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::mapping::{self, MappingOptions};
+use spanferry_core::mapping::MappingOptions;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::{Catalog, NameCase};
+use spanferry_core::schema::{Catalog, NameCase, SourceTable};
 use spanferry_core::source::{CheckRequest, SchemaSource};
 use spanferry_core::target::{ControlState, Target, TargetDescription};
 use spanferry_core::target_schema::Dialect;
+use spanferry_engine::plan::{Planned, Today, decide};
 use spanferry_engine::prepare::check_empty;
 use spanferry_engine::progress::Progress;
 use spanferry_mysql::MysqlSource;
@@ -49,9 +50,14 @@ pub(crate) struct Plan {
     pub(crate) names: NameCase,
     /// The names of all selected tables, also of those that cannot be carried.
     pub(crate) selected: Vec<String>,
-    pub(crate) plans: Vec<Arc<TablePlan>>,
+    /// The tables of the migration: newly decided, or as recorded. What it found is in `findings`.
+    pub(crate) planned: Planned,
+    /// What the source has today.
+    pub(crate) today: Today,
     pub(crate) description: TargetDescription,
     pub(crate) findings: Vec<Finding>,
+    /// Those of the findings that the source's check has brought.
+    pub(crate) checked: Vec<Finding>,
     /// The migration that the target holds already.
     pub(crate) control: Option<ControlState>,
     /// The target database does not exist: `description` is that of an empty one.
@@ -94,23 +100,27 @@ impl Session {
     pub(crate) async fn plan(&self, settings: &Settings) -> Result<Plan, Failure> {
         self.progress.step("reading the source's schema");
         let catalog = self.source.catalog().await?;
-        let selected: Vec<_> = catalog
-            .tables
-            .iter()
-            .filter(|table| settings.selects(&table.name.table, catalog.names))
-            .cloned()
-            .collect();
+        let is_selected = |table: &SourceTable| settings.selects(&table.name.table, catalog.names);
+        let (selected, unselected): (Vec<_>, Vec<_>) = catalog.tables.iter().cloned().partition(is_selected);
+        let unselected: Vec<_> = unselected.into_iter().map(|table| table.name).collect();
         let tables: Vec<&str> = catalog
             .tables
             .iter()
             .map(|table| table.name.table.as_str())
             .collect();
-        if selected.is_empty() {
-            return Err(nothing_selected(settings, &catalog, &tables));
-        }
         self.progress.step("looking at the target");
         let found = self.describe().await?;
         let database_missing = found.is_none();
+        let control = if database_missing {
+            None
+        } else {
+            self.target.read_control().await?
+        };
+        // A selection that leaves nothing is a mistake, unless the tables of the migration were dropped at the source.
+        let mut recorded = control.iter().flat_map(|control| control.tables.keys());
+        if selected.is_empty() && recorded.all(|table| unselected.contains(table)) {
+            return Err(nothing_selected(settings, &catalog, &tables));
+        }
         let description = found.unwrap_or_else(|| self.empty_target(settings));
         let options = MappingOptions {
             dialect: description.dialect,
@@ -127,38 +137,43 @@ impl Session {
         };
         self.progress.step("checking the source");
         let selected_names = request.tables.clone();
-        let mut mapped = mapping::map(selected, &options);
-        let mut findings = self.source.check(&request).await?;
-        findings.append(&mut mapped.findings);
+        let today = Today {
+            selected,
+            unselected,
+            mapping: options,
+        };
+        let mut planned = decide(&today, control.as_ref());
+        let checked = self.source.check(&request).await?;
+        let mut findings = checked.clone();
+        findings.append(&mut planned.findings);
+        findings.extend(planned.stops.iter().map(|stop| stop.finding.clone()));
         findings.extend(settings.globs_without_table(&tables, catalog.names));
         findings.extend(other_objects(&catalog));
         findings.extend(log_space(settings, bytes_estimate));
-        findings.extend(check_database(&DatabaseContent {
-            selected: selected_names.len(),
-            plans: &mapped.plans,
-            control: &definitions(),
-            others: others(&mapped.plans, &description),
-            dialect: description.dialect,
-        }));
-        let plans: Vec<Arc<TablePlan>> = mapped.plans.into_iter().map(Arc::new).collect();
+        if !planned.is_recorded() {
+            findings.extend(check_database(&DatabaseContent {
+                selected: selected_names.len(),
+                plans: &planned.plans,
+                control: &definitions(),
+                others: others(&planned.plans, &description),
+                dialect: description.dialect,
+            }));
+        }
         if database_missing && !settings.create_database {
             findings.push(missing_database(settings));
         }
-        let control = if database_missing {
-            None
-        } else {
-            self.target.read_control().await?
-        };
-        if control.is_none() {
-            findings.extend(check_empty(&plans, &description));
+        if !planned.is_recorded() {
+            findings.extend(check_empty(&planned.plans, &description));
         }
         Ok(Plan {
             schema: catalog.schema,
             names: catalog.names,
             selected: selected_names,
-            plans,
+            planned,
+            today,
             description,
             findings,
+            checked,
             control,
             database_missing,
             rows_estimate,
@@ -186,7 +201,7 @@ impl Session {
 }
 
 /// How many tables the database has that are none of the migrated ones.
-fn others(plans: &[TablePlan], description: &TargetDescription) -> usize {
+fn others(plans: &[Arc<TablePlan>], description: &TargetDescription) -> usize {
     let is_other = |name: &&String| plans.iter().all(|plan| plan.target.name != **name);
     description.tables.keys().filter(is_other).count()
 }
@@ -249,14 +264,14 @@ fn other_objects(catalog: &Catalog) -> Vec<Finding> {
 
 /// The blocking findings that nobody accepted.
 pub(crate) fn blocking<'a>(plan: &'a Plan, settings: &Settings) -> Vec<&'a Finding> {
-    let accepted = |finding: &Finding| {
-        settings
-            .accept
-            .iter()
-            .any(|acceptance| acceptance.covers(finding, plan.names))
-    };
-    plan.findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Blocking && !accepted(finding))
+    let findings = plan.findings.iter();
+    findings
+        .filter(|finding| is_blocking(finding, plan.names, settings))
         .collect()
+}
+
+/// Whether a finding is blocking and nobody has accepted it.
+pub(crate) fn is_blocking(finding: &Finding, names: NameCase, settings: &Settings) -> bool {
+    let mut accepted = settings.accept.iter();
+    finding.severity == Severity::Blocking && !accepted.any(|known| known.covers(finding, names))
 }

@@ -1,5 +1,7 @@
 //! Limits of a Spanner database as a whole, as far as definitions show that they are exceeded.
 
+use std::sync::Arc;
+
 use crate::code;
 use crate::ddl;
 use crate::finding::{Finding, Severity, Subject};
@@ -19,7 +21,7 @@ pub struct DatabaseContent<'a> {
     /// How many tables are selected, those without a plan included.
     pub selected: usize,
     /// The tables that have a plan.
-    pub plans: &'a [TablePlan],
+    pub plans: &'a [Arc<TablePlan>],
     /// Spanferry's own tables.
     pub control: &'a [TargetTable],
     /// How many further tables the database has already.
@@ -53,7 +55,7 @@ fn check_tables(content: &DatabaseContent<'_>) -> Option<String> {
 }
 
 fn check_indexes(content: &DatabaseContent<'_>) -> Option<String> {
-    let own = |plan: &TablePlan| plan.target.indexes.len() + plan.backing_indexes;
+    let own = |plan: &Arc<TablePlan>| plan.target.indexes.len() + plan.backing_indexes;
     let indexes: usize = content.plans.iter().map(own).sum();
     (indexes > INDEXES_MAX).then(|| {
         format!(
@@ -91,18 +93,19 @@ mod tests {
     };
 
     /// Tables of one kind: their columns have names of 120 characters, so that few make long statements.
-    fn plans(tables: usize, columns: usize, indexes: usize) -> Vec<TablePlan> {
+    fn plans(tables: usize, columns: usize, indexes: usize) -> Vec<Arc<TablePlan>> {
         let columns = (0..columns).map(|place| column(&format!("c{place:0>119}"), BIGINT));
         let mut one = table("t", columns.collect());
         one.indexes = (0..indexes)
             .map(|number| index(&format!("i{number}"), false, &[1]))
             .collect();
         let plan = map(vec![one], &OPTIONS).plans.remove(0);
-        vec![plan; tables]
+        let plan = Arc::new(plan);
+        (0..tables).map(|_| Arc::clone(&plan)).collect()
     }
 
     #[track_caller]
-    fn check(plans: &[TablePlan], selected: usize, others: usize, expected: Option<&str>) {
+    fn check(plans: &[Arc<TablePlan>], selected: usize, others: usize, expected: Option<&str>) {
         let control = plans[0].target.clone();
         let control = vec![control; 4];
         let content = DatabaseContent {

@@ -167,12 +167,14 @@ mod tests {
             unique: true,
             null_filtered: true,
             columns: vec![(1, true), (0, false)],
+            origin: String::new(),
         };
         let key = TargetForeignKey {
             name: "fk".into(),
             columns: vec![1],
             parent: "order".into(),
             parent_columns: vec!["id".into()],
+            origin: String::new(),
         };
         let table = TargetTable {
             name: "t".into(),

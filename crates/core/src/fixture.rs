@@ -8,6 +8,7 @@ use crate::schema::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
     SourceTable, SourceType,
 };
+use crate::target::Epoch;
 use crate::target_schema::TargetTable;
 
 /// BIGINT.
@@ -111,5 +112,6 @@ pub fn plan(source: SourceTable, encodings: impl IntoIterator<Item = Encoding>) 
         key: source.primary_key.clone(),
         source: Arc::new(source),
         backing_indexes: 0,
+        counted_from: Epoch(0),
     }
 }

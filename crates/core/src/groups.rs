@@ -1,30 +1,64 @@
 //! Groups: tables tied by foreign keys go through the migration together.
 
+use std::collections::BTreeMap;
+
+use crate::mapping::Known;
 use crate::plan::{GroupId, TablePlan};
+use crate::schema::QualifiedName;
 
 /// Numbers the groups of plans by the foreign keys that are carried; a table without any is a group of its own.
-pub fn group_tables(plans: &mut [TablePlan]) {
-    let mut parent: Vec<usize> = (0..plans.len()).collect();
-    for (child, plan) in plans.iter().enumerate() {
-        for key in &plan.target.foreign_keys {
-            if let Some(other) = plans.iter().position(|known| known.target.name == key.parent) {
-                let (left, right) = (root(&mut parent, child), root(&mut parent, other));
-                parent[left.max(right)] = left.min(right);
-            }
+///
+/// Tables that stay as they are recorded (`Known::fixed`) stay together, and their group keeps its number; of several that a new
+/// foreign key brings together the lowest remains.
+pub fn group_tables(plans: &mut [TablePlan], known: &Known<'_>) {
+    let recorded: BTreeMap<&QualifiedName, GroupId> = known
+        .fixed
+        .iter()
+        .map(|known| (known.name(), known.group))
+        .collect();
+    let groups: Vec<Option<GroupId>> = plans
+        .iter()
+        .map(|plan| recorded.get(plan.name()).copied())
+        .collect();
+    let mut parent = tied(plans, &groups);
+    let mut numbers: BTreeMap<usize, GroupId> = BTreeMap::new();
+    for (index, group) in groups.iter().enumerate() {
+        if let Some(group) = group {
+            let number = numbers.entry(root(&mut parent, index)).or_insert(*group);
+            *number = (*number).min(*group);
         }
     }
-    let mut numbers: Vec<usize> = Vec::new();
+    let mut next = known.free_group;
     for (index, plan) in plans.iter_mut().enumerate() {
-        let root = root(&mut parent, index);
-        let number = numbers
-            .iter()
-            .position(|known| *known == root)
-            .unwrap_or_else(|| {
-                numbers.push(root);
-                numbers.len() - 1
-            });
-        plan.group = GroupId(u32::try_from(number).expect("fewer groups than tables"));
+        let number = numbers.entry(root(&mut parent, index)).or_insert_with(|| {
+            next += 1;
+            GroupId(next - 1)
+        });
+        plan.group = *number;
     }
+}
+
+/// Plans that belong together, as trees: each plan's parent.
+fn tied(plans: &[TablePlan], groups: &[Option<GroupId>]) -> Vec<usize> {
+    let mut parent: Vec<usize> = (0..plans.len()).collect();
+    let mut unite = |left: usize, right: usize| {
+        let (left, right) = (root(&mut parent, left), root(&mut parent, right));
+        parent[left.max(right)] = left.min(right);
+    };
+    let names = plans.iter().map(|plan| plan.target.name.as_str());
+    let by_name: BTreeMap<&str, usize> = names.zip(0..).collect();
+    let mut first: BTreeMap<GroupId, usize> = BTreeMap::new();
+    for (index, plan) in plans.iter().enumerate() {
+        for key in &plan.target.foreign_keys {
+            if let Some(other) = by_name.get(key.parent.as_str()) {
+                unite(index, *other);
+            }
+        }
+        if let Some(group) = groups[index] {
+            unite(index, *first.entry(group).or_insert(index));
+        }
+    }
+    parent
 }
 
 fn root(parent: &mut [usize], mut at: usize) -> usize {

@@ -7,6 +7,8 @@ pub mod charset;
 pub mod code;
 pub mod database_limits;
 pub mod ddl;
+pub mod definition;
+pub mod difference;
 pub mod encode;
 pub mod failure;
 pub mod fence;

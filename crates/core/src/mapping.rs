@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::code;
+use crate::definition::{Estimates, TableDefinition, plans_of};
 use crate::encode::{ColumnPlan, Encoding};
 use crate::finding::{Finding, Severity, Subject};
 use crate::groups::group_tables;
@@ -11,11 +12,12 @@ use crate::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX, key_part_bytes};
 use crate::legal_name::NameKind;
 use crate::mapping_index::{check_index_count, convert_foreign_keys, convert_indexes, count_backing_indexes};
 use crate::mapping_type::{Place, convert_type, folding_collation, key_trouble, remark};
-use crate::names::Names;
-use crate::plan::{TableId, TablePlan};
+use crate::names::{Names, Wish};
+use crate::plan::{GroupId, TableId, TablePlan};
 use crate::remedy::Remedy;
 use crate::schema::{IndexPart, QualifiedName, SourceColumn, SourceTable, SourceType};
 use crate::session_expression::{Dependence, dependences};
+use crate::target::Epoch;
 use crate::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
 
 /// Most columns of a table.
@@ -32,28 +34,54 @@ pub struct MappingOptions {
     pub uuid_supported: bool,
 }
 
+/// What is decided already when tables are converted.
+#[derive(Debug, Clone, Default)]
+pub struct Known<'a> {
+    /// Tables that stay as they are recorded: their names are taken, and foreign keys may refer to them.
+    pub fixed: Vec<&'a TableDefinition>,
+    /// Recorded definitions of tables that are converted again: table, indexes and foreign keys keep their names.
+    pub former: Vec<&'a TableDefinition>,
+    /// More names that are taken at the target.
+    pub taken: Vec<&'a str>,
+    /// The epoch in which tables without a former definition are taken in.
+    pub epoch: Epoch,
+    /// The first number of a group that no recorded table has.
+    pub free_group: u32,
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn former(&self, table: &QualifiedName) -> Option<&'a TableDefinition> {
+        self.former.iter().copied().find(|known| known.name() == table)
+    }
+}
+
 /// The result of the conversion.
 #[derive(Debug, Clone)]
 pub struct Mapping {
-    /// One plan a table, by name; `TableId`s are places in this list.
+    /// One plan a table, by name, the fixed ones among them; `TableId`s are places in this list.
     pub plans: Vec<TablePlan>,
     /// Everything that is left out, carried in another form, or cannot be carried.
     pub findings: Vec<Finding>,
 }
 
-/// Converts the selected tables. Tables that cannot be carried have a blocking finding and, where they lack a key, no plan.
-pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
+/// Converts the tables of a new migration.
+pub fn map(tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
+    map_known(tables, &Known::default(), options)
+}
+
+/// Converts tables. Those that cannot be carried have a blocking finding and, where they lack a key, no plan.
+pub fn map_known(mut tables: Vec<SourceTable>, known: &Known<'_>, options: &MappingOptions) -> Mapping {
     tables.sort_by(|left, right| left.name.cmp(&right.name));
     let mut findings = Vec::new();
     tell_time_zone(&tables, &mut findings);
     let joined = joined_columns(&tables);
-    let mut names = Names::new(options.dialect);
+    let mut names = names_taken(known, options.dialect);
+    let table_names = table_names(&tables, known, &mut names);
     let mut plans = Vec::new();
-    for table in tables {
+    for (table, name) in tables.into_iter().zip(table_names) {
         let Some(key) = key_of(&table, &mut findings) else {
             continue;
         };
-        let id = TableId(u32::try_from(plans.len()).expect("fewer tables than 2^32"));
         let mut converter = Converter {
             table: &table,
             key: &key,
@@ -61,24 +89,65 @@ pub fn map(mut tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
             options,
             findings: &mut findings,
         };
-        let target = converter.table(&mut names);
+        let target = converter.table(name);
         let columns = converter.columns();
+        let former = known.former(&table.name);
         plans.push(TablePlan {
-            id,
-            group: crate::plan::GroupId(0),
+            id: TableId(0),
+            group: GroupId(0),
             source: Arc::new(table),
             target,
             columns,
             key,
             backing_indexes: 0,
+            counted_from: former.map_or(known.epoch, |former| former.counted_from),
         });
     }
-    convert_indexes(&mut plans, options.dialect, &mut names, &mut findings);
-    convert_foreign_keys(&mut plans, &mut names, &mut findings);
+    convert_indexes(&mut plans, known, options.dialect, &mut names, &mut findings);
+    let fixed = plans_of(known.fixed.iter().copied(), &Estimates::new());
+    convert_foreign_keys(&mut plans, &fixed, known, &mut names, &mut findings);
+    plans.extend(fixed.into_iter().map(Arc::unwrap_or_clone));
+    plans.sort_by(|left, right| left.name().cmp(right.name()));
+    for (id, plan) in (0..).zip(&mut plans) {
+        plan.id = TableId(id);
+    }
     count_backing_indexes(&mut plans);
     check_index_count(&plans, &mut findings);
-    group_tables(&mut plans);
+    group_tables(&mut plans, known);
     Mapping { plans, findings }
+}
+
+/// The names that are taken before any table is converted.
+fn names_taken(known: &Known<'_>, dialect: Dialect) -> Names {
+    let mut names = Names::new(dialect);
+    for definition in &known.fixed {
+        let target = &definition.target;
+        names.reserve(&target.name);
+        target.indexes.iter().for_each(|index| names.reserve(&index.name));
+        target
+            .foreign_keys
+            .iter()
+            .for_each(|key| names.reserve(&key.name));
+    }
+    known.taken.iter().for_each(|name| names.reserve(name));
+    names
+}
+
+/// The tables' names at the target.
+fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> Vec<String> {
+    let wish = |table: &SourceTable| {
+        known
+            .former(&table.name)
+            .map(|former| former.target.name.as_str())
+    };
+    let wishes: Vec<Wish<'_>> = tables
+        .iter()
+        .map(|table| Wish {
+            wanted: &table.name.table,
+            former: wish(table),
+        })
+        .collect();
+    names.give_all(NameKind::Table, &wishes)
 }
 
 fn tell_time_zone(tables: &[SourceTable], findings: &mut Vec<Finding>) {
@@ -173,9 +242,8 @@ struct Converter<'a> {
 }
 
 impl Converter<'_> {
-    fn table(&mut self, names: &mut Names) -> TargetTable {
+    fn table(&mut self, name: String) -> TargetTable {
         let source = &self.table.name.table;
-        let name = names.give(NameKind::Table, source);
         if &name != source {
             self.find(
                 code::CONVERTED,
@@ -193,9 +261,20 @@ impl Converter<'_> {
         }
         self.check_limits();
         self.tell_left_out();
-        let mut column_names = Names::new(self.options.dialect);
-        let columns = (0..self.table.columns.len())
-            .map(|index| self.column(index, &mut column_names))
+        let wish = |column| Wish {
+            wanted: column,
+            former: None,
+        };
+        let wishes: Vec<Wish<'_>> = self
+            .table
+            .columns
+            .iter()
+            .map(|column| wish(&column.name))
+            .collect();
+        let column_names = Names::new(self.options.dialect).give_all(NameKind::Column, &wishes);
+        let columns = (0..)
+            .zip(column_names)
+            .map(|(index, name)| self.column(index, name))
             .collect();
         TargetTable {
             name,
@@ -217,9 +296,8 @@ impl Converter<'_> {
             .collect()
     }
 
-    fn column(&mut self, index: usize, names: &mut Names) -> TargetColumn {
+    fn column(&mut self, index: usize, name: String) -> TargetColumn {
         let column = &self.table.columns[index];
-        let name = names.give(NameKind::Column, &column.name);
         if name != column.name {
             self.find(
                 code::CONVERTED,

@@ -1,13 +1,15 @@
 //! The conversion of indexes and foreign keys, for tables whose columns are converted.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::code;
 use crate::finding::{Finding, Severity, Subject};
 use crate::key_limits::index_excess;
 use crate::legal_name::NameKind;
+use crate::mapping::Known;
 use crate::mapping_type::{folding_collation, key_trouble};
-use crate::names::Names;
+use crate::names::{Names, Wish};
 use crate::plan::TablePlan;
 use crate::schema::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceTable, SourceType};
 use crate::target_schema::{Dialect, TargetForeignKey, TargetIndex, TargetTable, TargetType};
@@ -20,33 +22,61 @@ const INDEXES_MAX: usize = 128;
 /// Converts the indexes of all plans.
 pub(crate) fn convert_indexes(
     plans: &mut [TablePlan],
+    known: &Known<'_>,
     dialect: Dialect,
     names: &mut Names,
     findings: &mut Vec<Finding>,
 ) {
-    for plan in plans {
-        let source = std::sync::Arc::clone(&plan.source);
+    for plan in &mut *plans {
+        let source = Arc::clone(&plan.source);
         for index in &source.indexes {
             match convert_index(plan, index, dialect) {
-                Ok((mut converted, notes)) => {
-                    let wanted = format!("{}_{}", plan.target.name, index.name);
-                    converted.name = names.give(NameKind::Index, &wanted);
-                    findings.extend(renamed(&source, &index.name, &wanted, &converted.name));
-                    for note in notes {
-                        findings.push(finding(
-                            &source,
-                            &index.name,
-                            code::CONVERTED,
-                            Severity::Warning,
-                            note,
-                        ));
-                    }
+                Ok((converted, notes)) => {
+                    let note = |note| finding(&source, &index.name, code::CONVERTED, Severity::Warning, note);
+                    findings.extend(notes.into_iter().map(note));
                     plan.target.indexes.push(converted);
                 }
                 Err(left_out) => findings.push(index_left_out(&source, index, left_out)),
             }
         }
     }
+    name_indexes(plans, known, names, findings);
+}
+
+/// Index names are unique within a table at the source, and within the database at the target.
+fn name_indexes(plans: &mut [TablePlan], known: &Known<'_>, names: &mut Names, findings: &mut Vec<Finding>) {
+    let (mut wanted, mut former) = (Vec::new(), Vec::new());
+    for plan in &*plans {
+        let before = known.former(plan.name());
+        let before = before.map_or(&[][..], |definition| &definition.target.indexes);
+        for index in &plan.target.indexes {
+            wanted.push(format!("{}_{}", plan.target.name, index.origin));
+            let same = before.iter().find(|known| known.origin == index.origin);
+            former.push(same.map(|index| index.name.as_str()));
+        }
+    }
+    let mut given = names
+        .give_all(NameKind::Index, &wishes(&wanted, &former))
+        .into_iter();
+    let mut wanted = wanted.iter();
+    for plan in plans {
+        let source = Arc::clone(&plan.source);
+        for index in &mut plan.target.indexes {
+            index.name = given.next().expect("every index was given a name");
+            let wanted = wanted.next().expect("every index has wanted a name");
+            findings.extend(renamed(&source, &index.origin, wanted, &index.name));
+        }
+    }
+}
+
+fn wishes<'a>(wanted: &'a [String], former: &[Option<&'a str>]) -> Vec<Wish<'a>> {
+    let wishes = wanted.iter().zip(former);
+    wishes
+        .map(|(wanted, former)| Wish {
+            wanted,
+            former: *former,
+        })
+        .collect()
 }
 
 /// What a person is told where a name cannot be as it was wanted.
@@ -142,6 +172,7 @@ fn convert_index(
             unique: index.unique,
             null_filtered,
             columns,
+            origin: index.name.clone(),
         },
         notes.into_iter().collect(),
     ))
@@ -168,15 +199,19 @@ fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), LeftOut> {
     }
 }
 
-/// Converts the foreign keys of all plans.
-pub(crate) fn convert_foreign_keys(plans: &mut [TablePlan], names: &mut Names, findings: &mut Vec<Finding>) {
+/// Converts the foreign keys of all plans; they may refer to one another and to the `fixed` ones.
+pub(crate) fn convert_foreign_keys(
+    plans: &mut [TablePlan],
+    fixed: &[Arc<TablePlan>],
+    known: &Known<'_>,
+    names: &mut Names,
+    findings: &mut Vec<Finding>,
+) {
     for at in 0..plans.len() {
-        let source = std::sync::Arc::clone(&plans[at].source);
+        let source = Arc::clone(&plans[at].source);
         for key in &source.foreign_keys {
-            match convert_foreign_key(plans, at, key) {
-                Ok(mut converted) => {
-                    converted.name = names.give(NameKind::ForeignKey, &key.name);
-                    findings.extend(renamed(&source, &key.name, &key.name, &converted.name));
+            match convert_foreign_key(plans, fixed, at, key) {
+                Ok(converted) => {
                     tell_actions(&source, key, findings);
                     plans[at].target.foreign_keys.push(converted);
                 }
@@ -191,6 +226,34 @@ pub(crate) fn convert_foreign_keys(plans: &mut [TablePlan], names: &mut Names, f
                     ));
                 }
             }
+        }
+    }
+    name_foreign_keys(plans, known, names, findings);
+}
+
+fn name_foreign_keys(
+    plans: &mut [TablePlan],
+    known: &Known<'_>,
+    names: &mut Names,
+    findings: &mut Vec<Finding>,
+) {
+    let (mut wanted, mut former) = (Vec::new(), Vec::new());
+    for plan in &*plans {
+        let before = known.former(plan.name());
+        let before = before.map_or(&[][..], |definition| &definition.target.foreign_keys);
+        for key in &plan.target.foreign_keys {
+            wanted.push(key.origin.clone());
+            let same = before.iter().find(|known| known.origin == key.origin);
+            former.push(same.map(|key| key.name.as_str()));
+        }
+    }
+    let given = names.give_all(NameKind::ForeignKey, &wishes(&wanted, &former));
+    let mut given = given.into_iter();
+    for plan in plans {
+        let source = Arc::clone(&plan.source);
+        for key in &mut plan.target.foreign_keys {
+            key.name = given.next().expect("every foreign key was given a name");
+            findings.extend(renamed(&source, &key.origin, &key.origin, &key.name));
         }
     }
 }
@@ -214,12 +277,14 @@ fn tell_actions(source: &SourceTable, key: &SourceForeignKey, findings: &mut Vec
 
 fn convert_foreign_key(
     plans: &[TablePlan],
+    fixed: &[Arc<TablePlan>],
     at: usize,
     key: &SourceForeignKey,
 ) -> Result<TargetForeignKey, String> {
     let child = &plans[at];
     let parent = plans
         .iter()
+        .chain(fixed.iter().map(Arc::as_ref))
         .find(|plan| plan.source.name == key.parent)
         .ok_or_else(|| format!("the table `{}` is not migrated", key.parent))?;
     let mut parent_columns = Vec::new();
@@ -260,6 +325,7 @@ fn convert_foreign_key(
             .iter()
             .map(|column| parent.target.columns[*column].name.clone())
             .collect(),
+        origin: key.name.clone(),
     })
 }
 

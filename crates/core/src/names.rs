@@ -12,6 +12,15 @@ pub struct Names {
     taken: BTreeSet<String>,
 }
 
+/// A name that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// The name at the source.
+    pub wanted: &'a str,
+    /// The name that the same object was given before, if it was: it keeps that.
+    pub former: Option<&'a str>,
+}
+
 impl Names {
     /// A name space in which no name is taken.
     pub fn new(dialect: Dialect) -> Names {
@@ -19,6 +28,31 @@ impl Names {
             dialect,
             taken: BTreeSet::new(),
         }
+    }
+
+    /// Takes a name out of the choice.
+    pub fn reserve(&mut self, name: &str) {
+        self.taken.insert(name.to_lowercase());
+    }
+
+    /// Names for all objects of one kind, in their order. First those that had a name keep it. Then those whose own name is legal
+    /// get that, whatever other names would become the same. The rest is renamed.
+    pub fn give_all(&mut self, kind: NameKind, wishes: &[Wish<'_>]) -> Vec<String> {
+        let mut given: Vec<Option<String>> =
+            wishes.iter().map(|wish| wish.former.map(str::to_owned)).collect();
+        for name in given.iter().flatten() {
+            self.reserve(name);
+        }
+        for only_legal in [true, false] {
+            for (wish, name) in wishes.iter().zip(&mut given) {
+                if name.is_none()
+                    && (!only_legal || legal_name(wish.wanted, kind, self.dialect) == wish.wanted)
+                {
+                    *name = Some(self.give(kind, wish.wanted));
+                }
+            }
+        }
+        given.into_iter().flatten().collect()
     }
 
     /// A legal name as near to the wanted one as may be.
@@ -83,5 +117,23 @@ mod tests {
             &format!("{}_2", "A".repeat(61)),
             &format!("{}_5", "A".repeat(61)),
         );
+    }
+
+    #[test]
+    fn a_legal_name_is_kept_and_a_former_one_more_so() {
+        let new = |wanted| Wish { wanted, former: None };
+        let check = |wishes: &[Wish<'_>], expected: &[&str]| {
+            let mut names = Names::new(Dialect::GoogleSql);
+            names.reserve("Taken");
+            assert_eq!(names.give_all(NameKind::Table, wishes), expected, "{wishes:?}");
+        };
+        check(&[new("a-b"), new("a_b")], &["a_b_2", "a_b"]);
+        check(&[new("A_b"), new("a_b"), new("a b")], &["A_b", "a_b_2", "a_b_3"]);
+        check(&[new("taken"), new("a-b")], &["taken_2", "a_b"]);
+        let former = Wish {
+            wanted: "a.b",
+            former: Some("a_b"),
+        };
+        check(&[new("a_b"), former, new("a-b")], &["a_b_2", "a_b", "a_b_3"]);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::encode::{ColumnPlan, Refusal};
 use crate::scalar::Scalar;
 use crate::schema::{QualifiedName, SourceTable};
+use crate::target::Epoch;
 use crate::target_schema::TargetTable;
 
 /// A migrated table, by its place in the migration's list of tables (ordered by name, fixed for the whole migration).
@@ -32,6 +33,8 @@ pub struct TablePlan {
     pub key: Vec<usize>,
     /// Indexes that Spanner keeps unasked behind foreign keys, on the child's and on the parent's side.
     pub backing_indexes: usize,
+    /// The epoch in which the table was taken into the migration (`TableDefinition::counted_from`).
+    pub counted_from: Epoch,
 }
 
 impl TablePlan {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::position::{Bookmark, Position, Witness, Witnesses};
 use crate::record::{RecordError, VERSION, decode, encode};
+use crate::target::Epoch;
 
 /// What the text is, for errors.
 const WHAT: &str = "the checkpoint of the main stream";
@@ -19,6 +20,9 @@ pub struct Torn {
     /// Changes of other transactions that were torn at the same place and given up: they count in the fence key, which never
     /// falls, but not here. 0 unless the source has failed over to a server with another order.
     pub given_up: u64,
+    /// The epoch in which the changes were counted first: those of every table that was recorded by then, whether the table
+    /// flowed, had stopped or was not selected (docs/design/fence.md).
+    pub counted_in: Epoch,
 }
 
 /// What a fence row of the main stream says about the source's history.
@@ -52,6 +56,7 @@ struct StoredPartial {
     transaction: String,
     changes: u64,
     given_up: u64,
+    counted_in: u64,
 }
 
 impl Reached {
@@ -82,6 +87,7 @@ impl Reached {
                 transaction: torn.transaction.to_string(),
                 changes: torn.changes,
                 given_up: torn.given_up,
+                counted_in: torn.counted_in.0,
             }),
         })
     }
@@ -127,6 +133,7 @@ fn parse_torn(stored: StoredPartial) -> Result<Torn, RecordError> {
         transaction,
         changes: stored.changes,
         given_up: stored.given_up,
+        counted_in: Epoch(stored.counted_in),
     })
 }
 

@@ -32,6 +32,11 @@ pub enum Remedy {
         /// A table of the group.
         table: String,
     },
+    /// `spanferry resync TABLE --forget`, which needs `migrate` to be stopped.
+    Forget {
+        /// The table.
+        table: String,
+    },
     /// Something else that a person does, in sentences.
     Words(String),
 }
@@ -72,6 +77,11 @@ impl Remedy {
         Remedy::Resync { table: table.into() }
     }
 
+    /// The command that drops a table at the target and takes it out of the migration.
+    pub fn forget(table: impl Into<String>) -> Remedy {
+        Remedy::Forget { table: table.into() }
+    }
+
     /// Leaves a table out of the migration.
     pub fn exclude(table: &str) -> Remedy {
         Remedy::Words(format!("Leave the table out: add `--exclude {}`.", quoted(table)))
@@ -85,7 +95,7 @@ impl Remedy {
                 statements,
                 note: Some(text.into()),
             },
-            Remedy::Resync { .. } | Remedy::Words(_) => self,
+            Remedy::Resync { .. } | Remedy::Forget { .. } | Remedy::Words(_) => self,
         }
     }
 
@@ -93,7 +103,7 @@ impl Remedy {
     pub fn kind(&self) -> RemedyKind {
         match self {
             Remedy::Source { .. } => RemedyKind::Statements,
-            Remedy::Resync { .. } => RemedyKind::Command,
+            Remedy::Resync { .. } | Remedy::Forget { .. } => RemedyKind::Command,
             Remedy::Words(_) => RemedyKind::Words,
         }
     }
@@ -107,14 +117,17 @@ impl Remedy {
                 let note = note.iter().map(|note| format!("-- {note}"));
                 lines.chain(note).collect::<Vec<_>>().join("\n")
             }
-            Remedy::Resync { table } => {
-                // A name that begins with a hyphen would be an option.
-                let end_of_options = if table.starts_with('-') { " --" } else { "" };
-                format!("spanferry resync{options}{end_of_options} {}", quoted(table))
-            }
+            Remedy::Resync { table } => resync(options, table),
+            Remedy::Forget { table } => resync(&format!("{options} --forget"), table),
             Remedy::Words(text) => text.clone(),
         }
     }
+}
+
+fn resync(options: &str, table: &str) -> String {
+    // A name that begins with a hyphen would be an option.
+    let end_of_options = if table.starts_with('-') { " --" } else { "" };
+    format!("spanferry resync{options}{end_of_options} {}", quoted(table))
 }
 
 impl fmt::Display for Remedy {

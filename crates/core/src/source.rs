@@ -253,6 +253,9 @@ pub trait ChangeStream: Send + 'static {
 }
 
 /// What a decoder hands on, in the order of the source. One call is one change: a point at which a huge transaction may be cut.
+///
+/// The changes of each table are told or passed, all of them, so that their number depends on the source's events alone: a
+/// transaction that was cut is continued after so many changes, perhaps by a process that can no longer decode one of its tables.
 pub trait ChangeSink {
     /// The row with this key now has this content. Both are `ListValue` payloads.
     fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]);
@@ -262,6 +265,10 @@ pub trait ChangeSink {
 
     /// The row with this key is gone.
     fn delete(&mut self, table: TableId, key: &[u8]);
+
+    /// So many changes of the table follow that are not told: the table has stopped in this transaction, or they cannot be decoded.
+    /// Where the source's events do not even show their number, an event counts as one change.
+    fn pass(&mut self, table: TableId, changes: u64);
 
     /// The table's group must stop at this transaction: a DDL, an event that does not carry the whole change, a refused value.
     fn stop(&mut self, table: TableId, finding: Finding);

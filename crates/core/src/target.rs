@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::change_log::Sequence;
+use crate::definition::TableDefinition;
 use crate::failure::{Failure, ServerWords};
 use crate::plan::{TableId, TablePlan};
 use crate::position::Position;
@@ -144,8 +145,6 @@ pub struct TableRow {
     pub high: Option<Position>,
     /// Rows loaded so far by finished ranges.
     pub rows_loaded: u64,
-    /// Fingerprint of the source table's definition that the plan was made from.
-    pub definition: String,
     /// Why it stopped; none if it has not.
     pub stopped: Option<StopReason>,
 }
@@ -190,6 +189,12 @@ pub enum ControlChange {
     LeaveOut(LeftOutRow),
     /// Forgets that a constraint of a table was left out.
     ForgetLeftOut(QualifiedName, String),
+    /// Writes what a table is built from.
+    Definition(TableDefinition),
+    /// Removes a table's definition; its row must not be there.
+    ForgetDefinition(QualifiedName),
+    /// Removes a table's row.
+    ForgetTable(QualifiedName),
 }
 
 /// The migration's own row: what binds source, target and log.
@@ -226,8 +231,11 @@ pub type Ranges = BTreeMap<(QualifiedName, u64), RangeRow>;
 pub struct ControlState {
     /// The migration.
     pub migration: MigrationRow,
-    /// Its tables, by source name.
+    /// Its tables, by source name. They are recorded in one commit, after all definitions: without any, the first start has
+    /// died before it had decided what is migrated.
     pub tables: BTreeMap<QualifiedName, TableRow>,
+    /// What each table is built from, by source name: one for each of `tables` at least.
+    pub definitions: BTreeMap<QualifiedName, TableDefinition>,
     /// Finished ranges, by (table, number).
     pub ranges: Ranges,
     /// Constraints that are left out.

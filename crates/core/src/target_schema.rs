@@ -93,6 +93,8 @@ pub struct TargetIndex {
     pub null_filtered: bool,
     /// Column index and whether descending.
     pub columns: Vec<(usize, bool)>,
+    /// Name of the source index that it was made from; empty for one that was found at the target.
+    pub origin: String,
 }
 
 /// One foreign key of the target.
@@ -106,4 +108,6 @@ pub struct TargetForeignKey {
     pub parent: String,
     /// Referenced columns' names.
     pub parent_columns: Vec<String>,
+    /// Name of the source foreign key that it was made from; empty for one that was found at the target.
+    pub origin: String,
 }

@@ -22,7 +22,7 @@ use crate::position::{Position, PositionError, Witness, Witnesses};
 use crate::reached::{Reached, Torn};
 use crate::rows::RowBatch;
 use crate::source::ChangeSink;
-use crate::target::{MutationKind, TableMutations};
+use crate::target::{Epoch, MutationKind, TableMutations};
 
 /// How large a window may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +135,8 @@ pub struct WindowBuilder {
     /// The last transactions of `position`.
     witnesses: Witnesses,
     sequence: Sequence,
+    /// The epoch of the process: transactions that it cuts are counted with all tables that are recorded now.
+    epoch: Epoch,
     /// The transaction that is cut, or that an earlier process has cut and that is still to come.
     torn: Option<Torn>,
     transactions: u64,
@@ -158,6 +160,9 @@ struct Current {
     skip: u64,
     /// What its pieces count on top of its own changes in fence keys.
     given_up: u64,
+    /// The epoch in which its changes were counted first.
+    counted_in: Epoch,
+    /// Changes of the tables that were recorded in that epoch.
     seen: u64,
     /// Whether it was contained in the stream's own position.
     known: bool,
@@ -165,13 +170,23 @@ struct Current {
     applies: Vec<bool>,
 }
 
+/// What earlier commits hold of a transaction that begins.
+#[derive(Debug, Clone, Copy)]
+struct Earlier {
+    changes: u64,
+    given_up: u64,
+    counted_in: Epoch,
+}
+
 impl WindowBuilder {
-    /// A builder for a stream that has `reached` a place in the history, which is `sequence` in the log that is read.
+    /// A builder for a stream that has `reached` a place in the history, which is `sequence` in the log that is read. `tables` are
+    /// all that the migration has recorded by `epoch`.
     pub fn new(
         tables: &[Arc<TablePlan>],
         limits: WindowLimits,
         reached: Reached,
         sequence: Sequence,
+        epoch: Epoch,
     ) -> WindowBuilder {
         let Reached {
             position,
@@ -193,6 +208,7 @@ impl WindowBuilder {
             position,
             witnesses,
             sequence,
+            epoch,
             torn,
             transactions: 0,
             changes: 0,
@@ -236,12 +252,13 @@ impl WindowBuilder {
                 TableFilter::Apply { after: Some(low) } => !known && !low.contains(id)?,
             });
         }
-        let (skip, given_up) = self.take_up(&witness)?;
+        let earlier = self.take_up(&witness)?;
         self.current = Some(Current {
             sequence,
             witness,
-            skip,
-            given_up,
+            skip: earlier.changes,
+            given_up: earlier.given_up,
+            counted_in: earlier.counted_in,
             seen: 0,
             known,
             applies,
@@ -249,15 +266,28 @@ impl WindowBuilder {
         Ok(())
     }
 
-    /// What earlier commits hold of a transaction that begins: how many of its changes, and how many of others given up for it.
-    fn take_up(&mut self, witness: &Witness) -> Result<(u64, u64), PositionError> {
-        let Some(torn) = &self.torn else { return Ok((0, 0)) };
-        let Torn {
-            changes, given_up, ..
-        } = *torn;
+    /// For a transaction that begins: how many of its changes are committed already, and how many changes of abandoned
+    /// transactions the fence key includes.
+    fn take_up(&mut self, witness: &Witness) -> Result<Earlier, PositionError> {
+        let none = Earlier {
+            changes: 0,
+            given_up: 0,
+            counted_in: self.epoch,
+        };
+        let Some(torn) = &self.torn else {
+            return Ok(none);
+        };
+        let earlier = Earlier {
+            changes: torn.changes,
+            given_up: torn.given_up,
+            counted_in: torn.counted_in,
+        };
         if torn.transaction.id != witness.id {
             // Should this one be cut too, the other is given up: it comes later, whole, and is applied anew from its first change.
-            return Ok((0, given_up + changes));
+            return Ok(Earlier {
+                given_up: earlier.given_up + earlier.changes,
+                ..none
+            });
         }
         torn.transaction.expect_same(witness)?;
         if self.transactions > 0 {
@@ -265,7 +295,7 @@ impl WindowBuilder {
             self.close();
         }
         self.torn = None;
-        Ok((changes, given_up))
+        Ok(earlier)
     }
 
     /// Whether the open transaction can bring any change: its body need not be decoded otherwise.
@@ -355,10 +385,15 @@ impl WindowBuilder {
         Ok(())
     }
 
+    /// Counts a change; whether it is to be applied.
     fn counts(&mut self, table: TableId) -> bool {
+        let plan = &self.tables[table.0 as usize];
         let current = self.current.as_mut().expect("changes come between begin and end");
-        current.seen += 1;
-        current.seen > current.skip && current.applies[table.0 as usize]
+        // A table that was recorded later was not counted, and none of its changes is in an earlier commit.
+        let was_counted = plan.counted_from <= current.counted_in;
+        current.seen += u64::from(was_counted);
+        let is_new = !was_counted || current.seen > current.skip;
+        is_new && current.applies[table.0 as usize]
     }
 
     fn stage(&mut self, table: TableId, key: &[u8], row: Option<&[u8]>, starts_change: bool) {
@@ -383,7 +418,7 @@ impl WindowBuilder {
     }
 
     /// Before a change is staged: makes room when the transaction alone outgrows one commit.
-    fn make_room(&mut self, bytes: usize, mutations: usize) {
+    fn make_room(&mut self, table: TableId, bytes: usize, mutations: usize) {
         let staged_bytes = self.arena.len() - self.staged_from;
         if self.staged.is_empty()
             || (staged_bytes + bytes <= self.limits.bytes_max
@@ -396,10 +431,12 @@ impl WindowBuilder {
         }
         self.fold_staged();
         let current = self.current.as_ref().expect("within a transaction");
+        let is_counted = self.tables[table.0 as usize].counted_from <= current.counted_in;
         self.torn = Some(Torn {
             transaction: current.witness.clone(),
-            changes: current.seen - 1,
+            changes: current.seen - u64::from(is_counted),
             given_up: current.given_up,
+            counted_in: current.counted_in,
         });
         self.close();
         self.torn = None;
@@ -502,6 +539,7 @@ impl ChangeSink for WindowBuilder {
     fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
         if self.counts(table) {
             self.make_room(
+                table,
                 key.len() + row.len(),
                 self.tables[table.0 as usize].mutations_per_upsert(),
             );
@@ -513,7 +551,7 @@ impl ChangeSink for WindowBuilder {
         if self.counts(table) {
             let plan = &self.tables[table.0 as usize];
             let mutations = plan.mutations_per_upsert() + plan.mutations_per_delete();
-            self.make_room(old_key.len() + key.len() + row.len(), mutations);
+            self.make_room(table, old_key.len() + key.len() + row.len(), mutations);
             self.stage(table, old_key, None, true);
             self.stage(table, key, Some(row), false);
         }
@@ -521,8 +559,17 @@ impl ChangeSink for WindowBuilder {
 
     fn delete(&mut self, table: TableId, key: &[u8]) {
         if self.counts(table) {
-            self.make_room(key.len(), self.tables[table.0 as usize].mutations_per_delete());
+            let mutations = self.tables[table.0 as usize].mutations_per_delete();
+            self.make_room(table, key.len(), mutations);
             self.stage(table, key, None, true);
+        }
+    }
+
+    fn pass(&mut self, table: TableId, changes: u64) {
+        let plan = &self.tables[table.0 as usize];
+        let current = self.current.as_mut().expect("changes come between begin and end");
+        if plan.counted_from <= current.counted_in {
+            current.seen += changes;
         }
     }
 

@@ -12,9 +12,9 @@ use crate::finding::{Finding, Severity, Subject};
 use crate::fixture;
 use crate::plan::{GroupId, TableId, TablePlan};
 use crate::position::{Bookmark, Position, TransactionId, Witness};
-use crate::reached::Reached;
+use crate::reached::{Reached, Torn};
 use crate::source::ChangeSink;
-use crate::target::MutationKind;
+use crate::target::{Epoch, MutationKind};
 use crate::window::{TableFilter, Window, WindowBuilder, WindowLimits};
 
 const LIMITS: WindowLimits = WindowLimits {
@@ -23,14 +23,25 @@ const LIMITS: WindowLimits = WindowLimits {
     mutations_max: 20,
 };
 const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-/// Tables 0 and 1 are one group, table 2 is another.
-const GROUPS: [u32; 3] = [0, 0, 1];
+/// Tables 0 and 1 are one group, table 2 is another. The rest takes no part in the stream: table 3 has stopped before, table 4 is
+/// recorded only later.
+const GROUPS: [u32; 5] = [0, 0, 1, 2, 3];
 
 #[derive(Debug, Clone)]
 enum Change {
     Upsert { table: u32, key: u8, value: u8 },
     Relocate { table: u32, from: u8, to: u8, value: u8 },
     Delete { table: u32, key: u8 },
+}
+
+impl Change {
+    fn table(&self) -> u32 {
+        match self {
+            Change::Upsert { table, .. } | Change::Relocate { table, .. } | Change::Delete { table, .. } => {
+                *table
+            }
+        }
+    }
 }
 
 /// Transactions of one lane keep their order on every server; those of different lanes touch different keys and do not.
@@ -48,8 +59,20 @@ struct Case {
     loaded: usize,
     /// The transaction and the change before which group 1 stops.
     stop: Option<(u64, usize)>,
-    /// After how many commits each process dies, and whether its log is lost then.
-    lives: Vec<(usize, bool)>,
+    lives: Vec<Life>,
+    /// The epoch in which table 4 is recorded.
+    recorded_in: u64,
+}
+
+/// One process. The last one, behind all of these, lives on.
+#[derive(Debug, Clone)]
+struct Life {
+    /// After how many commits it dies.
+    commits: usize,
+    /// Whether its log is lost then.
+    loses_log: bool,
+    /// Whether changes of tables that have stopped can still be decoded.
+    decodes_stopped: bool,
 }
 
 type Rows = BTreeMap<(u32, u8), Vec<u8>>;
@@ -84,9 +107,10 @@ fn replay(rows: &mut Rows, transaction: &Transaction, counts: impl Fn(u32) -> bo
     }
 }
 
-fn plan(id: u32) -> Arc<TablePlan> {
+fn plan(id: u32, case: &Case) -> Arc<TablePlan> {
     Arc::new(TablePlan {
         id: TableId(id),
+        counted_from: Epoch(if id == 4 { case.recorded_in } else { 1 }),
         group: GroupId(GROUPS[id as usize]),
         // Every change counts two mutations then.
         backing_indexes: 1,
@@ -118,6 +142,8 @@ struct Target {
     /// Whether group 1 has stopped, and whether a part of the transaction that stops it was applied before.
     stopped: bool,
     stop_was_torn: bool,
+    /// Whether a transaction that was cut has been given up for another.
+    has_given_up: bool,
 }
 
 impl Target {
@@ -160,8 +186,48 @@ impl Target {
                 "only what is too large for one commit is cut"
             );
             self.stop_was_torn |= case.stop.is_some_and(|stop| stop.0 == transaction.number);
+            // What was given up for another transaction stays in part until it comes again.
+            self.has_given_up |= torn.given_up > 0;
+            if !self.has_given_up {
+                self.expect_prefix(torn, transaction, case);
+            }
         }
         self.stopped |= !window.stops.is_empty();
+    }
+}
+
+impl Target {
+    /// Tables that never stop are as after whole transactions and so many changes of the next: none is missing, none comes twice.
+    fn expect_prefix(&self, torn: &Torn, transaction: &Transaction, case: &Case) {
+        let mut expected = Rows::new();
+        let whole = |it: &&Transaction| self.reached.position.contains(&id(it.number)).unwrap();
+        for transaction in case.transactions.iter().filter(whole) {
+            replay(&mut expected, transaction, |table| table < 2);
+        }
+        let recorded = if torn.counted_in.0 < case.recorded_in {
+            4
+        } else {
+            5
+        };
+        let counted = transaction
+            .changes
+            .iter()
+            .filter(|change| change.table() < recorded);
+        let prefix = Transaction {
+            changes: counted
+                .take(usize::try_from(torn.changes).unwrap())
+                .cloned()
+                .collect(),
+            ..transaction.clone()
+        };
+        replay(&mut expected, &prefix, |table| table < 2);
+        let found: Rows = self
+            .rows
+            .clone()
+            .into_iter()
+            .filter(|((table, _), _)| *table < 2)
+            .collect();
+        assert_eq!(found, expected, "{torn:?}");
     }
 }
 
@@ -180,7 +246,16 @@ fn must_be_cut(transaction: &Transaction) -> bool {
     bytes > LIMITS.bytes_max || mutations > LIMITS.mutations_max
 }
 
-fn feed(builder: &mut WindowBuilder, transaction: &Transaction, sequence: u64, case: &Case) {
+/// Tells a builder a transaction; changes of the tables in `passed` are only counted, those of tables from `recorded` on are
+/// not known.
+fn feed(
+    builder: &mut WindowBuilder,
+    transaction: &Transaction,
+    sequence: u64,
+    case: &Case,
+    passed: &[u32],
+    recorded: u32,
+) {
     builder
         .begin(Sequence(sequence), witness(transaction.number))
         .unwrap();
@@ -193,6 +268,13 @@ fn feed(builder: &mut WindowBuilder, transaction: &Transaction, sequence: u64, c
                 "stop",
             );
             builder.stop(TableId(2), finding);
+        }
+        let table = change.table();
+        if passed.contains(&table) || table >= recorded {
+            if table < recorded {
+                builder.pass(TableId(table), 1);
+            }
+            continue;
         }
         match *change {
             Change::Upsert { table, key, value } => {
@@ -216,11 +298,19 @@ fn reordered(transactions: &[Transaction], first: u8) -> Vec<Transaction> {
     lane(first).chain(lane(1 - first)).collect()
 }
 
-/// One process: reads the log from its watermark until it dies or the log ends; whether it reached the end.
-fn live(target: &mut Target, log: &[Transaction], commits: Option<usize>, case: &Case) -> bool {
-    let plans: Vec<_> = (0..3).map(plan).collect();
+/// One process: reads the log from its watermark until it dies or the log ends; whether it reached the end. Without a life it
+/// does not die.
+fn live(target: &mut Target, log: &[Transaction], life: Option<&Life>, epoch: u64, case: &Case) -> bool {
+    let recorded = if epoch < case.recorded_in { 4 } else { 5 };
+    let plans: Vec<_> = (0..recorded).map(|id| plan(id, case)).collect();
     let from = target.key.0;
-    let mut builder = WindowBuilder::new(&plans, LIMITS, target.reached.clone(), Sequence(from));
+    let (reached, sequence) = (target.reached.clone(), Sequence(from));
+    let mut builder = WindowBuilder::new(&plans, LIMITS, reached, sequence, Epoch(epoch));
+    let passed: &[u32] = match life {
+        Some(life) if life.decodes_stopped => &[],
+        Some(_) | None if target.stopped => &[2, 3, 4],
+        Some(_) | None => &[3],
+    };
     for table in 0..3 {
         let filter = match GROUPS[table as usize] {
             1 if target.stopped => TableFilter::Ignore,
@@ -231,7 +321,7 @@ fn live(target: &mut Target, log: &[Transaction], commits: Option<usize>, case: 
         };
         builder.set_filter(TableId(table), filter);
     }
-    let mut left = commits.unwrap_or(usize::MAX);
+    let mut left = life.map_or(usize::MAX, |life| life.commits);
     let mut commit = |window: &Window| {
         if left == 0 {
             return false;
@@ -241,7 +331,7 @@ fn live(target: &mut Target, log: &[Transaction], commits: Option<usize>, case: 
         true
     };
     for (transaction, sequence) in log.iter().zip(1..).filter(|(_, sequence)| *sequence > from) {
-        feed(&mut builder, transaction, sequence, case);
+        feed(&mut builder, transaction, sequence, case, passed, recorded);
         while let Some(window) = builder.take_ready() {
             if !commit(&window) {
                 return false;
@@ -263,16 +353,17 @@ fn run(case: &Case) {
         key: (0, 0),
         stopped: false,
         stop_was_torn: false,
+        has_given_up: false,
     };
     for transaction in &case.transactions[..case.loaded] {
         replay(&mut target.rows, transaction, |table| table == 2);
     }
     let mut log = case.transactions.clone();
-    for ((commits, lost), first) in case.lives.iter().zip([1, 0].into_iter().cycle()) {
-        if live(&mut target, &log, Some(*commits), case) {
+    for ((life, epoch), first) in case.lives.iter().zip(1..).zip([1, 0].into_iter().cycle()) {
+        if live(&mut target, &log, Some(life), epoch, case) {
             break;
         }
-        if *lost {
+        if life.loses_log {
             // The new log begins at the position reached: sequences start again, under a new epoch.
             let applied = |it: &Transaction| target.reached.position.contains(&id(it.number)).unwrap();
             let rest: Vec<_> = case
@@ -285,7 +376,8 @@ fn run(case: &Case) {
             target.key = (0, target.reached.piece());
         }
     }
-    live(&mut target, &log, None, case);
+    let last = case.lives.len() as u64 + 1;
+    live(&mut target, &log, None, last, case);
 
     assert_eq!(target.reached.position, position(&case.transactions));
     assert_eq!(target.reached.torn, None);
@@ -297,7 +389,9 @@ fn run(case: &Case) {
             let stopping = &case.transactions[usize::try_from(stop).unwrap() - 1];
             transaction.number >= stop && transaction.lane == stopping.lane
         });
-        replay(&mut expected, transaction, |table| table < 2 || !is_stopped);
+        replay(&mut expected, transaction, |table| {
+            table < 2 || (table == 2 && !is_stopped)
+        });
     }
     if let Some(stop) = stop {
         // The other lane stands wherever it stood when the stop came; and a cut transaction may have left its first pieces.
@@ -312,14 +406,14 @@ fn run(case: &Case) {
 fn change(lane: u8) -> impl Strategy<Value = Change> {
     let key = move |key: u8| 2 * key + lane;
     prop_oneof![
-        3 => (0..3_u32, 0..4_u8, 0..24_u8).prop_map(move |(table, at, value)| Change::Upsert { table, key: key(at), value }),
-        1 => (0..3_u32, 0..4_u8, 0..4_u8, 0..24_u8).prop_map(move |(table, from, to, value)| Change::Relocate {
+        3 => (0..5_u32, 0..4_u8, 0..24_u8).prop_map(move |(table, at, value)| Change::Upsert { table, key: key(at), value }),
+        1 => (0..5_u32, 0..4_u8, 0..4_u8, 0..24_u8).prop_map(move |(table, from, to, value)| Change::Relocate {
             table,
             from: key(from),
             to: key(to),
             value,
         }),
-        1 => (0..3_u32, 0..4_u8).prop_map(move |(table, at)| Change::Delete { table, key: key(at) }),
+        1 => (0..5_u32, 0..4_u8).prop_map(move |(table, at)| Change::Delete { table, key: key(at) }),
     ]
 }
 
@@ -330,14 +424,21 @@ fn case() -> impl Strategy<Value = Case> {
             prop_oneof![4 => vec(change(lane), 0..4), 1 => vec(change(lane), 4..30)],
         )
     });
-    let lives = vec((0..4_usize, any::<bool>()), 0..8);
+    let life = (0..4_usize, any::<bool>(), any::<bool>());
+    let life = life.prop_map(|(commits, loses_log, decodes_stopped)| Life {
+        commits,
+        loses_log,
+        decodes_stopped,
+    });
+    let lives = vec(life, 0..8);
     (
         vec(transaction, 1..14),
         any::<prop::sample::Index>(),
         prop::option::weighted(0.3, (1..14_u64, 0..5_usize)),
         lives,
+        1..5_u64,
     )
-        .prop_map(|(transactions, loaded, stop, lives)| {
+        .prop_map(|(transactions, loaded, stop, lives, recorded_in)| {
             let number = |((lane, changes), number)| Transaction {
                 number,
                 lane,
@@ -348,6 +449,7 @@ fn case() -> impl Strategy<Value = Case> {
                 loaded: loaded.index(transactions.len()),
                 stop,
                 lives,
+                recorded_in,
                 transactions,
             }
         })
@@ -359,6 +461,14 @@ proptest! {
     #[test]
     fn windows_equal_a_serial_replay_across_crashes_and_reordering(case in case()) {
         run(&case);
+    }
+}
+
+fn dies_and_loses_its_log(commits: usize) -> Life {
+    Life {
+        commits,
+        loses_log: true,
+        decodes_stopped: true,
     }
 }
 
@@ -380,6 +490,7 @@ fn a_second_torn_transaction_at_one_place_does_not_repeat_a_fence_key() {
         transactions: Vec::from([large(1, 1), large(2, 0), large(3, 1)]),
         loaded: 0,
         stop: None,
-        lives: Vec::from([(3, true), (0, true), (1, true)]),
+        lives: [3, 0, 1].map(dies_and_loses_its_log).into(),
+        recorded_in: 1,
     });
 }

@@ -30,7 +30,6 @@ pub(crate) fn row(name: &str, phase: TablePhase, snapshot: Option<&str>) -> Tabl
         low: position.clone(),
         high: position,
         rows_loaded: 0,
-        definition: String::new(),
         stopped: (phase == TablePhase::Stopped).then(reason),
     }
 }

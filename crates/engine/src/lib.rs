@@ -14,6 +14,7 @@ pub mod lane;
 pub mod load;
 pub mod migrate;
 mod order;
+pub mod plan;
 pub mod prepare;
 pub mod progress;
 pub mod registry;

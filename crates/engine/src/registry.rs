@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use spanferry_core::definition::{Estimates, TableDefinition, plans_of};
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::record::StopReason;
@@ -14,7 +15,10 @@ use crate::progress::Progress;
 /// All tables of the migration.
 #[derive(Debug)]
 pub struct Registry {
-    plans: Vec<Arc<TablePlan>>,
+    /// All tables whose changes are counted: those of the migration, then those that it has given up.
+    counted: Vec<Arc<TablePlan>>,
+    /// How many of them the migration has.
+    tables: usize,
     rows: Mutex<Vec<TableRow>>,
     left_out: Mutex<LeftOut>,
     /// Held by whoever changes a table's recorded state, see `Transition`.
@@ -29,7 +33,8 @@ impl Registry {
         assert_eq!(plans.len(), rows.len(), "every plan has a state");
         rows.iter().for_each(expect_reason);
         Registry {
-            plans,
+            tables: plans.len(),
+            counted: plans,
             rows: Mutex::new(rows),
             left_out: Mutex::default(),
             transition: tokio::sync::Mutex::new(()),
@@ -65,14 +70,30 @@ impl Registry {
         of_table.map(|(_, constraint)| constraint.clone()).collect()
     }
 
+    /// The same, with tables that the migration has given up and that a transaction still has to be counted with.
+    #[must_use]
+    pub fn with_forgotten(mut self, forgotten: &[TableDefinition]) -> Registry {
+        for (id, plan) in (self.tables..).zip(plans_of(forgotten, &Estimates::new())) {
+            let id = TableId(u32::try_from(id).expect("fewer tables than 2^32"));
+            let plan = TablePlan::clone(&plan);
+            self.counted.push(Arc::new(TablePlan { id, ..plan }));
+        }
+        self
+    }
+
     /// Wakes whoever waits for changes.
     pub fn touch(&self) {
         self.changed.send_modify(|version| *version += 1);
     }
 
-    /// The plans, by table id.
+    /// The plans of the migration's tables, by table id.
     pub fn plans(&self) -> &[Arc<TablePlan>] {
-        &self.plans
+        &self.counted[..self.tables]
+    }
+
+    /// The plans of all tables whose changes are counted, by table id: what a stream decodes.
+    pub fn counted(&self) -> &[Arc<TablePlan>] {
+        &self.counted
     }
 
     /// Told about every change.
@@ -110,7 +131,7 @@ impl Registry {
     /// The tables in a phase.
     pub fn in_phase(&self, phase: TablePhase) -> Vec<TableId> {
         let rows = self.rows();
-        let with_ids = self.plans.iter().map(|plan| plan.id).zip(rows.iter());
+        let with_ids = self.plans().iter().map(|plan| plan.id).zip(rows.iter());
         with_ids
             .filter(|(_, row)| row.phase == phase)
             .map(|(id, _)| id)
@@ -124,13 +145,13 @@ impl Registry {
 
     /// The names of tables that are still going to read the change log from their own `low` on.
     pub fn holding_log(&self) -> impl Iterator<Item = &str> {
-        let holding = self.plans.iter().filter(|plan| holds_log(self.phase(plan.id)));
+        let holding = self.plans().iter().filter(|plan| holds_log(self.phase(plan.id)));
         holding.map(|plan| plan.name().table.as_str())
     }
 
     /// The tables of a group.
     pub fn group(&self, group: GroupId) -> impl Iterator<Item = &Arc<TablePlan>> {
-        self.plans.iter().filter(move |plan| plan.group == group)
+        self.plans().iter().filter(move |plan| plan.group == group)
     }
 
     /// Begins a change of recorded states; waits while another one is under way.
@@ -145,19 +166,19 @@ impl Registry {
 
     /// The plan of a table by its source name.
     pub fn named(&self, table: &QualifiedName) -> Option<&Arc<TablePlan>> {
-        self.plans.iter().find(|plan| plan.name() == table)
+        self.plans().iter().find(|plan| plan.name() == table)
     }
 
     /// Whether every table has stopped.
     pub fn all_stopped(&self) -> bool {
-        self.plans
+        self.plans()
             .iter()
             .all(|plan| self.phase(plan.id) == TablePhase::Stopped)
     }
 
     /// Whether every table that has not stopped is under constraints: nothing more is to be built.
     pub fn all_constrained(&self) -> bool {
-        self.plans
+        self.plans()
             .iter()
             .all(|plan| matches!(self.phase(plan.id), TablePhase::Stopped | TablePhase::Constrained))
     }
@@ -212,7 +233,11 @@ impl Transition<'_> {
                         let key = (table.clone(), constraint.clone());
                         registry.all_left_out().remove(&key);
                     }
-                    ControlChange::Range(_) | ControlChange::ForgetRanges(_) => {}
+                    ControlChange::Range(_)
+                    | ControlChange::ForgetRanges(_)
+                    | ControlChange::Definition(_)
+                    | ControlChange::ForgetDefinition(_)
+                    | ControlChange::ForgetTable(_) => {}
                 }
             }
         }

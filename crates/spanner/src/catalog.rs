@@ -337,6 +337,7 @@ impl IndexPart {
                 unique,
                 null_filtered,
                 columns: Vec::new(),
+                origin: String::new(),
             });
         }
         let index = found
@@ -373,6 +374,7 @@ fn foreign_key(
         columns,
         parent: parent.table.clone(),
         parent_columns,
+        origin: String::new(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use spanferry_core::change_log::Sequence;
+use spanferry_core::definition::TableDefinition;
 use spanferry_core::position::Position;
 use spanferry_core::reached::Reached;
 use spanferry_core::record::StopReason;
@@ -22,6 +23,8 @@ pub const PREFIX: &str = "spanferry_";
 pub const MIGRATION: &str = "spanferry_migration";
 /// Holds a row for each table of the migration.
 pub const TABLES: &str = "spanferry_table";
+/// Holds what each table is built from: a row for each table of the migration.
+pub const DEFINITIONS: &str = "spanferry_definition";
 /// Holds a row for each finished range.
 pub const RANGES: &str = "spanferry_range";
 /// Holds a row for each index or foreign key that is left out.
@@ -48,15 +51,8 @@ pub(crate) const MIGRATION_COLUMNS: [&str; 10] = [
     "version",
     "owner",
 ];
-pub(crate) const TABLE_COLUMNS: [&str; 7] = [
-    "table_name",
-    "phase",
-    "low",
-    "high",
-    "rows_loaded",
-    "definition",
-    "stopped",
-];
+pub(crate) const TABLE_COLUMNS: [&str; 6] = ["table_name", "phase", "low", "high", "rows_loaded", "stopped"];
+pub(crate) const DEFINITION_COLUMNS: [&str; 2] = ["table_name", "definition"];
 pub(crate) const RANGE_COLUMNS: [&str; 5] = ["table_name", "number", "after_key", "up_to_key", "row_count"];
 pub(crate) const LEFT_OUT_COLUMNS: [&str; 3] = ["table_name", "constraint_name", "reason"];
 pub(crate) const FENCE_COLUMNS: [&str; 7] = [
@@ -71,7 +67,7 @@ pub(crate) const FENCE_COLUMNS: [&str; 7] = [
 const FENCE_KEY_LENGTH: usize = 6;
 
 /// The definitions of all control tables.
-pub fn definitions() -> [TargetTable; 5] {
+pub fn definitions() -> [TargetTable; 6] {
     let (text, name, number) = (
         TargetType::String(None),
         TargetType::String(Some(256)),
@@ -90,9 +86,10 @@ pub fn definitions() -> [TargetTable; 5] {
             TABLES,
             &TABLE_COLUMNS,
             1,
-            &[table, name, text, text, number, text, text],
-            &[2, 3, 6],
+            &[table, name, text, text, number, text],
+            &[2, 3, 5],
         ),
+        definition(DEFINITIONS, &DEFINITION_COLUMNS, 1, &[table, text], &[]),
         definition(
             RANGES,
             &RANGE_COLUMNS,
@@ -228,6 +225,32 @@ pub(crate) fn write_change(mutations: &mut Mutations, change: &ControlChange) {
             let key = [Cell::Text(&table.to_string()), Cell::Text(constraint)];
             mutations.delete(LEFT_OUT, &single(&key));
         }
+        ControlChange::Definition(definition) => {
+            let (name, text) = (definition.name().to_string(), definition.to_record());
+            let row = single(&[Cell::Text(&name), Cell::Text(&text)]);
+            mutations.write(WriteKind::Upsert, DEFINITIONS, DEFINITION_COLUMNS, &row);
+        }
+        ControlChange::ForgetDefinition(table) => mutations.delete(DEFINITIONS, &table_key(table)),
+        ControlChange::ForgetTable(table) => mutations.delete(TABLES, &table_key(table)),
+    }
+}
+
+fn table_key(table: &QualifiedName) -> RowBatch {
+    single(&[Cell::Text(&table.to_string())])
+}
+
+/// Reads what a table is built from.
+pub(crate) fn read_definition(row: &[u8]) -> Result<TableDefinition, MalformedRow> {
+    let cells = &mut Cells::new(row);
+    let name = table_name(cells.text()?)?;
+    let definition = TableDefinition::from_record(cells.text()?)
+        .map_err(|_| MalformedRow::new("the definition of a table, of version 2"))?;
+    if *definition.name() == name {
+        Ok(definition)
+    } else {
+        Err(MalformedRow::new(
+            "the definition of the table that the key names",
+        ))
     }
 }
 
@@ -241,7 +264,6 @@ fn table_row(row: &TableRow) -> RowBatch {
         Cell::Optional(low.as_deref()),
         Cell::Optional(high.as_deref()),
         Cell::Number(row.rows_loaded),
-        Cell::Text(&row.definition),
         Cell::Optional(stopped.as_deref()),
     ])
 }
@@ -258,7 +280,6 @@ pub(crate) fn read_table(row: &[u8]) -> Result<TableRow, MalformedRow> {
         low: optional_position(cells)?,
         high: optional_position(cells)?,
         rows_loaded: cells.number()?,
-        definition: cells.string()?,
         stopped: cells.optional_text()?.map(stopped).transpose()?,
     };
     if (row.phase == TablePhase::Stopped) == row.stopped.is_some() {

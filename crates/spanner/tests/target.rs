@@ -51,6 +51,7 @@ fn plan(name: &str) -> Arc<TablePlan> {
             unique: true,
             null_filtered: false,
             columns: vec![(1, true)],
+            origin: String::new(),
         }],
         foreign_keys: Vec::new(),
     };
@@ -176,6 +177,7 @@ fn every_type(dialect: Dialect) -> TargetTable {
             unique: true,
             null_filtered: dialect == Dialect::GoogleSql,
             columns: vec![(5, true), (0, false)],
+            origin: String::new(),
         }],
         foreign_keys: Vec::new(),
     }
@@ -192,6 +194,7 @@ fn child() -> TargetTable {
         columns: vec![1, 0],
         parent: "order".to_owned(),
         parent_columns: vec!["select4".to_owned(), "select0".to_owned()],
+        origin: String::new(),
     };
     TargetTable {
         name: "child".to_owned(),
@@ -295,7 +298,7 @@ async fn every_check_of_the_suite_holds() {
             name,
             dialect,
         };
-        suite::check_all(&subject).await;
+        Box::pin(suite::check_all(&subject)).await;
     }
 }
 

@@ -53,7 +53,7 @@ fn say_plan(plan: &Plan, dialect: Dialect, settings: &Settings) {
     for statement in statements(plan, dialect) {
         render::say_whole(&format!("{statement};"));
     }
-    for table in &plan.plans {
+    for table in &plan.planned.plans {
         render::say(&format!(
             "-- group {}: `{}`, about {} rows, {}",
             table.group.0,
@@ -67,6 +67,7 @@ fn say_plan(plan: &Plan, dialect: Dialect, settings: &Settings) {
 
 fn plan_event(plan: &Plan, dialect: Dialect) -> Value {
     let tables: Vec<Value> = plan
+        .planned
         .plans
         .iter()
         .map(|table| {
@@ -79,7 +80,7 @@ fn plan_event(plan: &Plan, dialect: Dialect) -> Value {
 }
 
 fn statements(plan: &Plan, dialect: Dialect) -> Vec<String> {
-    let tables = || plan.plans.iter().map(|plan| &plan.target);
+    let tables = || plan.planned.plans.iter().map(|plan| &plan.target);
     let mut statements: Vec<String> = tables().map(|table| ddl::create_table(table, dialect)).collect();
     for table in tables() {
         statements.extend(

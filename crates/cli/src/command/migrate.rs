@@ -6,9 +6,7 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::record::StopReason;
-use spanferry_core::schema::QualifiedName;
+use spanferry_core::finding::Finding;
 use spanferry_core::target::Target as _;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, StopWhen};
@@ -68,11 +66,12 @@ async fn migrate(
     let reporter = Report { settings, state };
     let planned = preparation.show(unless_stopped(MIGRATE, &interrupt, session.plan(settings)));
     let mut plan = planned.await.inspect_err(|failure| reporter.not_begun(failure))?;
-    keep_to_known_tables(&mut plan);
-    let gone = gone_tables(&plan);
-    let (resumes, names) = (plan.control.is_some(), plan.names);
+    let (resumes, names) = (plan.planned.is_recorded(), plan.names);
     // On a resume only what concerns the servers as a whole stands in the way: a table's own trouble stops its group.
-    let blocks = blocking(&plan, settings);
+    let blocks: Vec<Finding> = blocking(&plan, settings).into_iter().cloned().collect();
+    if resumes {
+        plan.planned.stop_blocked(&blocks);
+    }
     let refusal = blocks
         .iter()
         .find(|finding| !resumes || finding.subject.table.is_none());
@@ -84,7 +83,7 @@ async fn migrate(
         return reporter.refuse(finding);
     }
     let prepared = preparation
-        .show(start(session, settings, state, &mut plan, &interrupt))
+        .show(start(session, settings, state, &plan, &interrupt))
         .await
         .inspect_err(|failure| reporter.not_begun(failure))?;
     let progress = Arc::clone(&session.progress);
@@ -118,7 +117,6 @@ async fn migrate(
         Ok(outcome) => outcome,
         Err(failure) => return reporter.fail(failure, &progress, last),
     };
-    outcome.stopped.extend(gone);
     outcome.not_carried.retain(|table| settings.selects(table, names));
     reporter.conclude(&outcome, &progress, last)?;
     Ok(outcome.exit_status())
@@ -182,7 +180,7 @@ async fn start(
     session: &Session,
     settings: &Settings,
     state: &Arc<StateDir>,
-    plan: &mut Plan,
+    plan: &Plan,
     interrupt: &StopSignal,
 ) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
     let (known, run) = (RunFile::expect_unbound_or_same(settings)?, RunFile::of(settings)?);
@@ -224,7 +222,7 @@ async fn set_up(
     session: &Session,
     settings: &Settings,
     state: &Arc<StateDir>,
-    plan: &mut Plan,
+    plan: &Plan,
 ) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
     if plan.database_missing {
         session.progress.step("creating the database");
@@ -237,66 +235,12 @@ async fn set_up(
         source_name: source_name(settings)?,
         schema: plan.schema.clone(),
         workers: settings.source_connections,
-        whole: true,
         unproved: settings.unproved(),
     };
     let logs = state.logs(settings.log_budget)?;
     let target = Arc::clone(&session.target);
-    let plans = std::mem::take(&mut plan.plans);
     let source = session.source.as_ref();
-    prepare(source, target, &logs, plans, &options, &session.progress).await
-}
-
-/// On a resume the plan keeps to the tables that the migration knows; others are told, not taken.
-fn keep_to_known_tables(plan: &mut Plan) {
-    let Some(control) = &plan.control else { return };
-    if control.tables.is_empty() {
-        return;
-    }
-    let (known, new): (Vec<_>, Vec<_>) = plan
-        .plans
-        .drain(..)
-        .partition(|table| control.tables.contains_key(table.name()));
-    for table in new {
-        let name = table.name().table.clone();
-        let text =
-            "it was created after the migration began and is not carried; leave it out with `--exclude`";
-        plan.findings.push(Finding::new(
-            code::TABLE_CREATED,
-            Severity::Warning,
-            Subject::table(name),
-            text,
-        ));
-    }
-    plan.plans = known;
-    renumber(&mut plan.plans);
-}
-
-/// Tables of the migration that the source no longer has, or that are not selected any more: they do not flow.
-fn gone_tables(plan: &Plan) -> Vec<(QualifiedName, StopReason)> {
-    let known = plan.control.iter().flat_map(|control| control.tables.keys());
-    known
-        .filter(|table| plan.plans.iter().all(|plan| plan.name() != *table))
-        .map(|table| {
-            let reason = StopReason {
-                code: code::SCHEMA_MISMATCH,
-                subject: Subject::table(table.table.clone()),
-                text: "it is not at the source any more, or not selected".to_owned(),
-                remedy: None,
-            };
-            (table.clone(), reason)
-        })
-        .collect()
-}
-
-/// Table ids are places in the list.
-pub(crate) fn renumber(plans: &mut [Arc<spanferry_core::plan::TablePlan>]) {
-    for (index, plan) in plans.iter_mut().enumerate() {
-        let id = spanferry_core::plan::TableId(u32::try_from(index).expect("fewer tables than 2^32"));
-        if plan.id != id {
-            Arc::make_mut(plan).id = id;
-        }
-    }
+    prepare(source, target, &logs, &plan.planned, &options, &session.progress).await
 }
 
 /// A file that may not grow further is an error of that write, for which capture waits, not the end of the process.

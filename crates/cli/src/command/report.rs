@@ -130,13 +130,27 @@ fn stopped(outcome: &Outcome, options: &str) -> Vec<String> {
     let line = |group: &[(QualifiedName, StopReason)]| {
         let (_, reason) = &group[0];
         let tables: Vec<&str> = group.iter().map(|(table, _)| table.table.as_str()).collect();
-        let fix = reason.remedy.as_ref().map_or_else(String::new, |_| {
-            let remedy = Remedy::resync(tables[0]);
-            format!("\n  fix: {}", remedy.printed(options))
-        });
-        format!("stopped: {}: {reason}{fix}", listed(&tables))
+        format!(
+            "stopped: {}: {reason}{}",
+            listed(&tables),
+            fix(reason, tables[0], options)
+        )
     };
     groups.map(line).collect()
+}
+
+/// How the tables of a stop flow again. What is mended at the source must be loaded again afterwards.
+fn fix(reason: &StopReason, table: &str, options: &str) -> String {
+    let resync = Remedy::resync(table).printed(options);
+    match &reason.remedy {
+        None => String::new(),
+        Some(Remedy::Resync { .. }) => format!("\n  fix: {resync}"),
+        Some(forget @ Remedy::Forget { .. }) => format!("\n  fix: {}", forget.printed(options)),
+        Some(remedy @ (Remedy::Source { .. } | Remedy::Words(_))) => {
+            let first = remedy.printed(options).replace('\n', "\n       ");
+            format!("\n  fix: {first}\n       then: {resync}")
+        }
+    }
 }
 
 fn listed(tables: &[&str]) -> String {

@@ -1,46 +1,39 @@
-//! `spanferry resync`: the group of a table is emptied at the target, so that the next `migrate` loads it anew.
+//! `spanferry resync`: the group of a table is emptied at the target, so that the next `migrate` loads it; or a table is given up.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use spanferry_core::failure::Failure;
-use spanferry_core::plan::TablePlan;
+use spanferry_core::code;
+use spanferry_core::definition::TableDefinition;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity};
+use spanferry_core::target::ControlState;
+use spanferry_engine::plan::{Refusal, Resync, ResyncRequest, decide_forget, decide_resync};
 use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 
 use crate::args::{Output, ResyncArgs};
-use crate::command::migrate::renumber;
+use crate::command::report::refusal;
 use crate::interrupt::or_interrupted;
 use crate::nearest::nearest;
 use crate::run_file::source_name;
-use crate::session::{Plan, Session};
+use crate::session::{Plan, Session, is_blocking};
 use crate::settings::{Settings, usage};
 use crate::state_dir::{STATUS, StateDir};
 use crate::{json, render};
 
-/// Empties a group after asking. `migrate` must not be running.
+/// Empties a group, or gives a table up, after asking. `migrate` must not be running.
 pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
     let state = StateDir::lock(&settings.state_dir, "resync")?;
     let plan = session.plan(settings).await?;
     let control = plan.need_control(settings)?;
-    let Some(table) = plan
-        .plans
-        .iter()
-        .find(|known| plan.names.same(&known.name().table, &args.table))
-    else {
-        return Err(unknown_table(&args.table, &plan));
-    };
-    let group: Vec<_> = plan
-        .plans
-        .iter()
-        .filter(|plan| plan.group == table.group)
-        .cloned()
-        .collect();
-    let names: Vec<&str> = group.iter().map(|plan| plan.name().table.as_str()).collect();
-    let question = format!("This empties at the target: {}.", names.join(", "));
-    if !args.yes && !render::confirm(&question, "resync") {
+    if control.tables.is_empty() {
+        return Err(nothing_recorded(settings));
+    }
+    let decided = decided(settings, args, &plan, control)?;
+    if !args.yes && !render::confirm(&question(&decided), "resync") {
         return Err(render::not_confirmed("resync"));
     }
     let options = PrepareOptions {
@@ -48,47 +41,149 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
         source_name: source_name(settings)?,
         schema: plan.schema.clone(),
         workers: settings.source_connections,
-        whole: false,
         // Nothing is captured here: the next `migrate` proves it.
         unproved: Unproved::Accepted,
     };
     let logs = state.logs(settings.log_budget)?;
-    let wanted =
-        |plan: &&Arc<TablePlan>| plan.group == table.group || control.tables.contains_key(plan.name());
-    let mut all: Vec<_> = plan.plans.iter().filter(wanted).cloned().collect();
-    renumber(&mut all);
+    // Tables that are not named here are the business of the next `migrate`.
+    let planned = plan.planned.clone().without_stops();
     let empty = async {
         let (source, target) = (session.source.as_ref(), Arc::clone(&session.target));
         let progress = Arc::new(Progress::default());
-        let prepared = prepare(source, target, &logs, all, &options, &progress).await?;
-        resync(&prepared, table.group).await
+        let prepared = prepare(source, target, &logs, &planned, &options, &progress).await?;
+        resync(&prepared, &decided).await
     };
     or_interrupted("resync", empty).await?;
-    correct_status(&state, &names)?;
-    match settings.output {
-        Output::Text => render::say(&format!(
-            "resync: {} emptied; `spanferry migrate` loads them anew",
-            names.join(", ")
-        )),
-        Output::Json => render::say_json(&json!({"emptied": names, "group": table.group.0})),
-    }
+    correct_status(&state, &decided)?;
+    tell(&decided, settings);
     Ok(0)
 }
 
+/// What is to be done, or why it is not.
+fn decided(
+    settings: &Settings,
+    args: &ResyncArgs,
+    plan: &Plan,
+    control: &ControlState,
+) -> Result<Resync, Failure> {
+    let selected = plan.today.selected.iter().map(|table| &table.name);
+    let mut known = control.tables.keys().chain(selected);
+    let Some(table) = known.find(|name| plan.names.same(&name.table, &args.table)) else {
+        return Err(unknown_table(&args.table, plan, control));
+    };
+    let decided = if args.forget {
+        decide_forget(control, table)
+    } else {
+        let request = ResyncRequest {
+            table,
+            today: &plan.today,
+            control,
+            description: &plan.description,
+            checked: &plan.checked,
+        };
+        let is_blocking = |finding: &Finding| is_blocking(finding, plan.names, settings);
+        decide_resync(request, is_blocking)
+    };
+    decided.map_err(|refused| match refused {
+        Refusal::Unknown => unknown_table(&args.table, plan, control),
+        Refusal::Findings(findings) => refused_by(&findings, settings),
+    })
+}
+
+/// The failure of a resync that findings stand in the way of. A person reads them all.
+fn refused_by(findings: &[Finding], settings: &Settings) -> Failure {
+    if settings.output == Output::Text {
+        let others = findings.iter().skip(1);
+        others.for_each(|finding| render::tell(&render::finding(finding, &settings.printed_options())));
+    }
+    let first = findings.first().map(refusal);
+    first.unwrap_or_else(|| Failure::bug("resync", "it is refused without a finding"))
+}
+
+fn question(decided: &Resync) -> String {
+    let list = |names: Vec<&str>| names.join(", ");
+    if decided.forget.is_empty() {
+        return format!("This empties at the target: {}.", list(decided.emptied()));
+    }
+    let names = list(decided.emptied());
+    format!("This drops at the target, and takes out of the migration: {names}.")
+}
+
+/// Says what was done, and what was not.
+fn tell(decided: &Resync, settings: &Settings) {
+    let names = |tables: &[TableDefinition]| -> Vec<String> {
+        tables.iter().map(|known| known.name().table.clone()).collect()
+    };
+    let (emptied, forgotten) = (names(&decided.reload), names(&decided.forget));
+    let left: Vec<&str> = decided
+        .left
+        .iter()
+        .map(|stop| stop.table.table.as_str())
+        .collect();
+    if settings.output == Output::Json {
+        render::say_json(&json!({"emptied": emptied, "forgotten": forgotten, "left": left}));
+        return;
+    }
+    if !emptied.is_empty() {
+        let emptied = emptied.join(", ");
+        render::say(&format!(
+            "resync: {emptied} emptied; `spanferry migrate` loads them"
+        ));
+    }
+    if !forgotten.is_empty() {
+        let forgotten = forgotten.join(", ");
+        render::say(&format!(
+            "resync: {forgotten} dropped at the target; the migration goes on without it"
+        ));
+    }
+    for stop in &decided.left {
+        render::say(&render::finding(&stop.finding, &settings.printed_options()));
+    }
+    let told = decided
+        .findings
+        .iter()
+        .filter(|finding| finding.severity != Severity::Notice);
+    told.for_each(|finding| render::say(&render::finding(finding, &settings.printed_options())));
+}
+
 /// What an earlier run has written for `status` holds no more.
-fn correct_status(state: &StateDir, emptied: &[&str]) -> Result<(), Failure> {
+fn correct_status(state: &StateDir, decided: &Resync) -> Result<(), Failure> {
     let written = state.directory().read(STATUS)?;
     let Some(mut status) = written.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) else {
         // No run has written one here, or none that can be read, which `status` tells.
         return Ok(());
     };
-    json::empty_group(&mut status, emptied);
+    let names = |tables: &[TableDefinition]| -> Vec<String> {
+        tables.iter().map(|known| known.name().table.clone()).collect()
+    };
+    json::empty_group(&mut status, &names(&decided.reload));
+    json::forget_tables(&mut status, &names(&decided.forget));
     state.write(STATUS, status.to_string().as_bytes())
 }
 
-fn unknown_table(table: &str, plan: &Plan) -> Failure {
-    let known = plan.plans.iter().map(|plan| plan.name().table.as_str());
+fn unknown_table(table: &str, plan: &Plan, control: &ControlState) -> Failure {
+    let selected = plan.today.selected.iter().map(|table| table.name.table.as_str());
+    let known = control
+        .tables
+        .keys()
+        .map(|name| name.table.as_str())
+        .chain(selected);
     let meant = nearest(table, known).map_or_else(String::new, |name| format!("Did you mean `{name}`? "));
-    usage(table, "no migrated table has this name")
-        .hint(format!("{meant}`spanferry status` lists the migrated tables."))
+    usage(
+        table,
+        "neither the migration nor the selected schema has a table of this name",
+    )
+    .hint(format!("{meant}`spanferry status` lists the migrated tables."))
+}
+
+/// The first start has died before it had decided which tables are migrated.
+fn nothing_recorded(settings: &Settings) -> Failure {
+    let text = "the migration has no table yet";
+    Failure::new(
+        code::STATE_FOREIGN,
+        Class::StopMigration,
+        settings.target_text(),
+        text,
+    )
+    .hint("Run `spanferry migrate`.")
 }

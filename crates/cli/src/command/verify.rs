@@ -5,7 +5,6 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::Bookmark;
 use spanferry_core::reached::Reached;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
-use spanferry_engine::prepare::definition_of;
 use spanferry_engine::verify::{Counters, TableVerdict, Verification, verify};
 use tokio::time::interval;
 
@@ -75,15 +74,24 @@ const REDEFINED: &str = "has another definition at the source than the migration
 /// the migration has not recorded were created later, or the first start has died before it recorded any.
 fn keep_to_comparable_tables(plan: &mut Plan, control: &ControlState) -> Vec<(String, &'static str)> {
     let mut others = Vec::new();
-    plan.plans.retain(|plan| {
-        let name = &plan.name().table;
-        let why = match control.tables.get(plan.name()) {
-            None => Some(NOT_CARRIED),
-            Some(row) => (row.definition != definition_of(plan)).then_some(REDEFINED),
-        };
-        others.extend(why.map(|why| (name.clone(), why)));
+    let selected = plan.today.selected.iter();
+    let new = selected.filter(|table| !control.tables.contains_key(&table.name));
+    others.extend(new.map(|table| (table.name.table.clone(), NOT_CARRIED)));
+    let mut plans = std::mem::take(&mut plan.planned.plans);
+    plans.retain(|table| control.tables.contains_key(table.name()));
+    plans.retain(|table| {
+        let why = plan
+            .planned
+            .why_stopped(table.name())
+            .map(|finding| match finding.code {
+                code if code == code::TABLE_GONE => GONE,
+                code if code == code::TABLE_UNSELECTED => UNSELECTED,
+                _other => REDEFINED,
+            });
+        others.extend(why.map(|why| (table.name().table.clone(), why)));
         why.is_none()
     });
+    plan.planned.plans = plans;
     others
 }
 
@@ -104,7 +112,7 @@ async fn compare(
         source,
         &changes,
         target,
-        &plan.plans,
+        &plan.planned.plans,
         applied,
         &counters,
         told,

@@ -24,6 +24,7 @@ mod long_names;
 mod names;
 mod outage;
 mod positions;
+mod record;
 mod rewound;
 mod session;
 mod statements;

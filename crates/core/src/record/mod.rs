@@ -5,6 +5,10 @@
 //! files in `golden/` hold a text of every version; a test reads them and writes them again, byte for byte. A text of another
 //! version, with an unknown field or without a required one is an error, never a default.
 
+mod column_type;
+mod definition;
+#[cfg(test)]
+mod definition_tests;
 mod stop_reason;
 mod text;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::text::{RecordError, VERSION, decode, encode};
 use crate::code::Code;
 use crate::finding::{Finding, Subject};
+use crate::remedy::Remedy;
 
 /// What the text is, for errors.
 const WHAT: &str = "the reason of a stop";
@@ -21,7 +22,7 @@ pub struct StopReason {
     /// What happened, as a sentence fragment.
     pub text: String,
     /// The statement or command that helps.
-    pub remedy: Option<String>,
+    pub remedy: Option<Remedy>,
 }
 
 impl From<&Finding> for StopReason {
@@ -30,7 +31,7 @@ impl From<&Finding> for StopReason {
             code: finding.code,
             subject: finding.subject.clone(),
             text: finding.text.clone(),
-            remedy: finding.remedy.as_ref().map(ToString::to_string),
+            remedy: finding.remedy.clone(),
         }
     }
 }
@@ -50,7 +51,50 @@ struct StoredStopReason {
     table: Option<String>,
     part: Option<String>,
     text: String,
-    remedy: Option<String>,
+    remedy: Option<StoredRemedy>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum StoredRemedy {
+    Source {
+        statements: Vec<String>,
+        note: Option<String>,
+    },
+    Resync {
+        table: String,
+    },
+    Forget {
+        table: String,
+    },
+    Words {
+        text: String,
+    },
+}
+
+impl From<&Remedy> for StoredRemedy {
+    fn from(remedy: &Remedy) -> StoredRemedy {
+        match remedy {
+            Remedy::Source { statements, note } => StoredRemedy::Source {
+                statements: statements.clone(),
+                note: note.clone(),
+            },
+            Remedy::Resync { table } => StoredRemedy::Resync { table: table.clone() },
+            Remedy::Forget { table } => StoredRemedy::Forget { table: table.clone() },
+            Remedy::Words(text) => StoredRemedy::Words { text: text.clone() },
+        }
+    }
+}
+
+impl StoredRemedy {
+    fn load(self) -> Remedy {
+        match self {
+            StoredRemedy::Source { statements, note } => Remedy::Source { statements, note },
+            StoredRemedy::Resync { table } => Remedy::Resync { table },
+            StoredRemedy::Forget { table } => Remedy::Forget { table },
+            StoredRemedy::Words { text } => Remedy::Words(text),
+        }
+    }
 }
 
 impl StopReason {
@@ -62,7 +106,7 @@ impl StopReason {
             table: self.subject.table.clone(),
             part: self.subject.part.clone(),
             text: self.text.clone(),
-            remedy: self.remedy.clone(),
+            remedy: self.remedy.as_ref().map(StoredRemedy::from),
         })
     }
 
@@ -78,7 +122,7 @@ impl StopReason {
                 part: stored.part,
             },
             text: stored.text,
-            remedy: stored.remedy,
+            remedy: stored.remedy.map(StoredRemedy::load),
         })
     }
 }
@@ -88,22 +132,35 @@ mod tests {
     use super::*;
     use crate::code;
 
+    const GOLDEN: &str = include_str!("golden/stop-reasons-2.jsonl");
+
     #[test]
-    fn the_golden_reason_is_read_and_written_again() {
-        let golden = include_str!("golden/stop-reason-2.json").trim_end();
-        let reason = StopReason {
+    fn golden_reasons_are_read_and_written_again() {
+        let reason = |remedy| StopReason {
             code: code::DDL_SEEN,
             subject: Subject::part("orders", "state"),
             text: "ALTER TABLE at the source (transaction 0-1-7) é\"".to_owned(),
-            remedy: Some("spanferry resync orders".to_owned()),
+            remedy,
         };
-        assert_eq!(StopReason::from_record(golden), Ok(reason.clone()));
-        assert_eq!(reason.to_record(), golden);
+        let source = Remedy::source("ALTER TABLE `orders` ENGINE = InnoDB");
+        let remedies = [
+            Some(Remedy::resync("orders")),
+            Some(Remedy::forget("orders")),
+            Some(source.clone()),
+            Some(source.note("it is rebuilt")),
+            Some(Remedy::Words("Wait.".to_owned())),
+            None,
+        ];
+        assert_eq!(GOLDEN.lines().count(), remedies.len());
+        for (line, remedy) in GOLDEN.lines().zip(remedies) {
+            assert_eq!(reason(remedy.clone()).to_record(), line);
+            assert_eq!(StopReason::from_record(line), Ok(reason(remedy)));
+        }
     }
 
     #[test]
     fn what_this_release_does_not_write_is_an_error() {
-        let golden = include_str!("golden/stop-reason-2.json").trim_end();
+        let golden = GOLDEN.lines().next().unwrap();
         for (from, to) in [
             ("\"version\":2", "\"version\":3"),
             ("\"version\":2,", ""),

@@ -183,11 +183,11 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         sequence: Sequence,
         reached: Reached,
     ) -> Result<Stream<L, S::Decoder>, Failure> {
-        let plans = self.registry.plans();
+        let plans = self.registry.counted();
         Ok(Stream {
             reader: self.log.reader(sequence.next()).await?,
             decoder: self.source.decoder(plans),
-            builder: WindowBuilder::new(plans, self.limits, reached, sequence),
+            builder: WindowBuilder::new(plans, self.limits, reached, sequence, self.main.key().epoch),
             open: false,
         })
     }
@@ -292,6 +292,7 @@ pub(super) fn admit(registry: &Registry, builder: &mut WindowBuilder, table: Tab
 mod tests {
     use spanferry_core::position::{Bookmark, Witness};
     use spanferry_core::source::ChangeSink;
+    use spanferry_core::target::Epoch;
 
     use super::*;
     use crate::fixture::{row, table};
@@ -305,7 +306,7 @@ mod tests {
         let registry = Registry::new(plans.clone(), vec![row], progress);
         let position = Position::parse("mariadb:0-1-6").unwrap();
         let reached = Reached::whole(Bookmark::unproved(position));
-        let mut builder = WindowBuilder::new(&plans, WindowLimits::SPANNER, reached, Sequence(1));
+        let mut builder = WindowBuilder::new(&plans, WindowLimits::SPANNER, reached, Sequence(1), Epoch(1));
         admit(&registry, &mut builder, TableId(0));
         let witness = Witness::parse("0-1-7@7").unwrap();
         builder.begin(Sequence(2), witness.clone()).unwrap();

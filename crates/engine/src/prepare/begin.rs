@@ -1,12 +1,9 @@
-//! A new migration: its tables, its control tables, its change log, its first epoch.
+//! A new migration: its control tables, its change log, its first epoch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use spanferry_core::change_log::{ChangeLog, Sequence};
-use spanferry_core::ddl;
 use spanferry_core::failure::Failure;
-use spanferry_core::plan::TablePlan;
 use spanferry_core::reached::Reached;
 use spanferry_core::source::{HistorySource, SchemaSource};
 use spanferry_core::target::{Epoch, LeftOut, MigrationRow, Target};
@@ -18,36 +15,15 @@ use super::log::{LogStore, log_id};
 use super::prepared::{PrepareOptions, Start};
 use crate::history::expect_witness;
 use crate::progress::Progress;
-use crate::schema_change::{Object, Wanted, create_missing};
-
-/// Tables that are created before the next are begun: so often the progress is shown.
-const TABLES_AT_ONCE: usize = 50;
 
 pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: Target>(
     source: &S,
     target: &T,
     logs: &B,
-    plans: &[Arc<TablePlan>],
     options: &PrepareOptions,
     dialect: Dialect,
     progress: &Progress,
 ) -> Result<Start<B::Log>, Failure> {
-    let wanted: Vec<Wanted> = plans
-        .iter()
-        .map(|plan| Wanted {
-            object: Object::Table(plan.target.name.clone()),
-            statement: ddl::create_table(&plan.target, dialect),
-        })
-        .collect();
-    kill_point("before tables", "");
-    for (number, batch) in wanted.chunks(TABLES_AT_ONCE).enumerate() {
-        progress.step_of("creating tables", number * TABLES_AT_ONCE, wanted.len());
-        // A migration does not begin without a table that it was asked for.
-        if let Some((_, failure)) = create_missing(target, batch).await?.refused.into_iter().next() {
-            return Err(failure);
-        }
-    }
-    kill_point("after tables", "");
     progress.step("creating the control tables");
     target.create_control().await?;
     kill_point("after control tables", "");
@@ -78,6 +54,7 @@ pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: T
         main,
         reached,
         tables: BTreeMap::new(),
+        definitions: BTreeMap::new(),
         ranges: BTreeMap::new(),
         left_out: LeftOut::new(),
         findings: Vec::from_iter(unproved),

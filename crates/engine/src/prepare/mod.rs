@@ -1,22 +1,24 @@
 //! The start: a new migration is set up or a known one taken over, and everything that runs it is put together.
 //!
-//! Order of a new one: tables, control tables, change log, then the migration's row with the first epoch. A crash before the
-//! last step leaves nothing that a second start would not do again; nor does one between a lost log's successor and the epoch
-//! that names it.
+//! Order of a new one: control tables, change log, the migration's row with the first epoch, the definitions of its tables, the
+//! rows of its tables in one commit, and then the tables themselves. A crash before the rows leaves nothing that a second start
+//! would not do again; after them every start works from the record (docs/design/record.md). Nor does a crash between a lost
+//! log's successor and the epoch that names it leave anything.
 
 mod assemble;
 mod begin;
-mod definition;
 mod empty;
 mod epoch;
 mod log;
 mod prepared;
+mod record;
 mod start;
+mod tables;
 mod take_over;
 
 pub use crate::history::{Unproved, no_witness};
-pub use definition::definition_of;
 pub use empty::check_empty;
 pub use log::LogStore;
 pub use prepared::{PrepareOptions, Prepared};
+pub(crate) use record::record_definitions;
 pub use start::prepare;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use spanferry_core::definition::TableDefinition;
 use spanferry_core::finding::Finding;
 use spanferry_core::reached::Reached;
 use spanferry_core::schema::QualifiedName;
@@ -51,8 +52,6 @@ pub struct PrepareOptions {
     pub schema: String,
     /// Load workers.
     pub workers: u32,
-    /// Whether the plans are all that is selected: a recorded table without a plan is then left behind by the stream, and stops.
-    pub whole: bool,
     /// What happens with a source that cannot show its history.
     pub unproved: Unproved,
 }
@@ -64,6 +63,7 @@ pub(super) struct Start<L> {
     pub(super) main: FenceRow,
     pub(super) reached: Reached,
     pub(super) tables: BTreeMap<QualifiedName, TableRow>,
+    pub(super) definitions: BTreeMap<QualifiedName, TableDefinition>,
     pub(super) ranges: Ranges,
     pub(super) left_out: LeftOut,
     pub(super) findings: Vec<Finding>,

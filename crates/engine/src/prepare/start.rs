@@ -2,25 +2,30 @@
 
 use std::sync::Arc;
 
-use spanferry_core::failure::Failure;
-use spanferry_core::plan::TablePlan;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
 use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
-use spanferry_core::target::Target;
+use spanferry_core::target::{ControlState, Target};
 
 use super::assemble::assemble;
 use super::begin::begin_new;
 use super::log::LogStore;
 use super::prepared::{PrepareOptions, Prepared};
+use super::record::{record_new, record_stops};
+use super::tables::create_tables;
 use super::take_over::take_over;
 use crate::constraint;
+use crate::plan::Planned;
 use crate::progress::Progress;
 
 /// Sets a new migration up, or takes a known one over. `progress` shows what it is doing, and then counts for the migration.
+///
+/// `planned` was decided from the record that is found here; if the record has changed since, another process is at work.
 pub async fn prepare<S, B, T>(
     source: &S,
     target: Arc<T>,
     logs: &B,
-    plans: Vec<Arc<TablePlan>>,
+    planned: &Planned,
     options: &PrepareOptions,
     progress: &Arc<Progress>,
 ) -> Result<Prepared<B::Log, T>, Failure>
@@ -31,15 +36,44 @@ where
 {
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
-    let start = match target.read_control().await? {
-        None => begin_new(source, target.as_ref(), logs, &plans, options, dialect, progress).await?,
+    let control = target.read_control().await?;
+    expect_same_record(planned, control.as_ref())?;
+    let start = match control {
+        None => begin_new(source, target.as_ref(), logs, options, dialect, progress).await?,
         Some(state) => {
             progress.step("taking the migration over");
-            take_over(source, target.as_ref(), logs, &plans, options, state).await?
+            take_over(source, target.as_ref(), logs, options, state).await?
         }
     };
-    let prepared = assemble(start, target, plans, options, dialect, progress).await?;
+    let left = start.definitions.clone();
+    let prepared = assemble(start, target, planned, options, dialect, progress).await?;
+    if planned.record.is_none() {
+        record_new(&prepared.registry, &prepared.control, &left).await?;
+    } else {
+        record_stops(&prepared.registry, &prepared.control, &planned.stops).await?;
+    }
+    create_tables(&prepared).await?;
     let objects = prepared.shared.target.schema_objects().await?;
     constraint::compare_with_target(&prepared.registry, &prepared.control, dialect, &objects).await?;
     Ok(prepared)
+}
+
+/// The record must be the one that the plans were made from.
+fn expect_same_record(planned: &Planned, control: Option<&ControlState>) -> Result<(), Failure> {
+    let found = control.filter(|control| !control.tables.is_empty());
+    let is_same = match (&planned.record, found) {
+        (None, None) => true,
+        (Some(record), Some(control)) => record.iter().eq(control.definitions.values()),
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if is_same {
+        return Ok(());
+    }
+    let text = "another process has changed the record of its tables in this moment";
+    Err(Failure::new(
+        code::TARGET_FENCED,
+        Class::StopMigration,
+        "target",
+        text,
+    ))
 }

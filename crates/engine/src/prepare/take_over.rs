@@ -1,12 +1,9 @@
 //! A known migration: its state is read, its log and its source are recognised, and the next epoch is taken.
 
-use std::sync::Arc;
-
 use spanferry_core::change_log::{ChangeLog, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::reached::Reached;
 use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
@@ -15,7 +12,6 @@ use spanferry_core::target::{
 };
 use spanferry_kill_point::kill_point;
 
-use super::definition::definition_of;
 use super::epoch::{fence_row, fences};
 use super::log::{LogStore, compare_log, log_id, own_log};
 use super::prepared::{PrepareOptions, Start};
@@ -25,16 +21,11 @@ pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B:
     source: &S,
     target: &T,
     logs: &B,
-    plans: &[Arc<TablePlan>],
     options: &PrepareOptions,
     state: ControlState,
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
-    let (old, mut reached) = main_fence(&state)?;
-    if !counts_as_before(plans, &state) {
-        // Its changes would be counted otherwise now: it is applied anew from the first, which repeats and loses nothing.
-        reached.torn = None;
-    }
+    let (old, reached) = main_fence(&state)?;
     let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
     let (log, sequence) = match own_log(logs, &state, epoch).await? {
@@ -74,6 +65,7 @@ pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B:
         main,
         reached,
         tables: state.tables,
+        definitions: state.definitions,
         ranges: state.ranges,
         left_out: state.left_out,
         findings,
@@ -109,18 +101,6 @@ fn main_fence(state: &ControlState) -> Result<(FenceRow, Reached), Failure> {
 fn damaged(what: &str) -> Failure {
     let text = format!("the {what} is missing or unreadable in the control tables");
     Failure::new(code::STATE_FOREIGN, Class::StopMigration, "target", text)
-}
-
-/// Whether every table that takes part still has the plan it had, so that the changes of a torn transaction count as they did.
-fn counts_as_before(plans: &[Arc<TablePlan>], state: &ControlState) -> bool {
-    let mut rows = state
-        .tables
-        .values()
-        .filter(|row| row.phase != TablePhase::Stopped);
-    rows.all(|row| {
-        let plan = plans.iter().find(|plan| *plan.name() == row.table);
-        plan.is_some_and(|plan| row.definition == definition_of(plan))
-    })
 }
 
 /// A log in the place of one that is lost.

@@ -203,6 +203,12 @@ impl ChangeSink for Touch {
         self.note(table, None);
     }
 
+    fn pass(&mut self, table: TableId, changes: u64) {
+        if changes > 0 {
+            self.note(table, None);
+        }
+    }
+
     fn stop(&mut self, table: TableId, finding: Finding) {
         self.note(table, Some(finding));
     }

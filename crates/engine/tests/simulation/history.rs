@@ -290,14 +290,16 @@ pub(crate) fn catalog() -> Catalog {
     }
 }
 
+/// How the source's tables are converted.
+pub(crate) const MAPPING: MappingOptions = MappingOptions {
+    dialect: Dialect::GoogleSql,
+    uuid_supported: false,
+};
+
 /// The plans of all tables, made once.
 pub(crate) fn plans() -> Vec<Arc<TablePlan>> {
     static PLANS: LazyLock<Vec<Arc<TablePlan>>> = LazyLock::new(|| {
-        let options = MappingOptions {
-            dialect: Dialect::GoogleSql,
-            uuid_supported: false,
-        };
-        let mapped = mapping::map(catalog().tables, &options);
+        let mapped = mapping::map(catalog().tables, &MAPPING);
         mapped.plans.into_iter().map(Arc::new).collect()
     });
     PLANS.clone()

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use spanferry_core::target::FenceKey;
 use spanferry_engine::migrate::{Migration, StopWhen};
+use spanferry_engine::plan::decide;
 use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::stop::StopSignal;
 
-use crate::history::{BEFORE, Change, NOTE, Transaction, plans};
+use crate::history::{BEFORE, Change, NOTE, Transaction};
 use crate::log::SimLog;
 use crate::source::SimSource;
 use crate::target::{SimTarget, expected_rows, main_key};
 use crate::world::Shared;
-use crate::{LIMITS, live, new_world};
+use crate::{LIMITS, live, new_world, today};
 
 /// Changes of the transaction: some fifty commits.
 const CHANGES: i64 = 1_200;
@@ -62,12 +63,12 @@ fn an_interrupt_is_followed_inside_a_huge_transaction() {
             source_name: "simulated".into(),
             schema: "shop".into(),
             workers: 3,
-            whole: true,
             unproved: Unproved::Refused,
         };
         let log = SimLog(shared.clone());
         let progress = Arc::new(Progress::default());
-        let prepared = prepare(&source, Arc::new(target), &log, plans(), &options, &progress)
+        let planned = decide(&today(&source).await.unwrap(), None);
+        let prepared = prepare(&source, Arc::new(target), &log, &planned, &options, &progress)
             .await
             .unwrap();
         let interrupt = StopSignal::new();

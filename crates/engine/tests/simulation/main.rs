@@ -34,10 +34,13 @@ use std::time::Duration;
 use random::{Random, SEED_VARIABLE, seed};
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
+use spanferry_core::finding::Severity;
 use spanferry_core::plan::GroupId;
-use spanferry_core::target::TablePhase;
+use spanferry_core::source::SchemaSource as _;
+use spanferry_core::target::{TablePhase, Target as _};
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
+use spanferry_engine::plan::{Resync, ResyncRequest, Today, decide, decide_resync};
 use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
@@ -91,6 +94,35 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     })
 }
 
+/// What the source shows, with every table selected.
+pub(crate) async fn today(source: &SimSource) -> Result<Today, Failure> {
+    Ok(Today {
+        selected: source.catalog().await?.tables,
+        unselected: Vec::new(),
+        mapping: history::MAPPING,
+    })
+}
+
+/// What the resync of a table does.
+async fn decided(
+    shared: &Shared,
+    today: &Today,
+    target: &SimTarget,
+    table: usize,
+) -> Result<Resync, Failure> {
+    let plans = plans();
+    let control = shared.lock().target.control.clone().unwrap();
+    let description = target.describe().await?;
+    let request = ResyncRequest {
+        table: plans[table].name(),
+        today,
+        control: &control,
+        description: &description,
+        checked: &[],
+    };
+    Ok(decide_resync(request, |finding| finding.severity == Severity::Blocking).unwrap())
+}
+
 /// What one process does: resync one group if asked, or migrate until it has caught up.
 async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outcome>, Failure> {
     let source = Arc::new(SimSource(shared.clone()));
@@ -100,21 +132,28 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         source_name: "simulated".into(),
         schema: "shop".into(),
         workers: 3,
-        whole: true,
         unproved: Unproved::Refused,
     };
+    let today = today(source.as_ref()).await?;
+    let control = target.read_control().await?;
+    let planned = decide(&today, control.as_ref());
     let progress = Arc::new(Progress::default());
+    let decided = match resynced {
+        None => None,
+        Some(table) => Some(decided(&shared, &today, target.as_ref(), table).await?),
+    };
+    let logs = SimLog(shared.clone());
     let prepared = prepare(
         source.as_ref(),
         Arc::clone(&target),
-        &SimLog(shared.clone()),
-        plans(),
+        &logs,
+        &planned,
         &options,
         &progress,
     )
     .await?;
-    if let Some(table) = resynced {
-        resync(&prepared, plans()[table].group).await?;
+    if let Some(decided) = decided {
+        resync(&prepared, &decided).await?;
         return Ok(None);
     }
     let migration = Migration {

@@ -1,5 +1,6 @@
 //! The source's changes: a stream that may be cut anywhere, and the decoder of its pieces.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use spanferry_core::change_log::{Piece, PieceKind, Sequence};
 use spanferry_core::code::{self, Code};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
+use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::scalar::Scalar;
 use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream};
@@ -52,6 +53,7 @@ impl ChangeSource for SimSource {
             shared: self.0.clone(),
             plans: tables.to_vec(),
             is_warm: false,
+            stopped: BTreeSet::new(),
         }
     }
 }
@@ -155,6 +157,8 @@ pub(crate) struct SimDecoder {
     plans: Vec<Arc<TablePlan>>,
     /// Whether it has seen a transaction.
     is_warm: bool,
+    /// Tables that have stopped in the transaction at hand.
+    stopped: BTreeSet<TableId>,
 }
 
 fn corrupt(text: &str) -> Failure {
@@ -167,25 +171,28 @@ fn corrupt(text: &str) -> Failure {
 }
 
 impl SimDecoder {
-    fn plan(&self, table: usize) -> Option<&TablePlan> {
-        let plan = self.plans.iter().find(|plan| plan.id.0 as usize == table);
-        plan.map(Arc::as_ref)
+    fn plan(&self, table: usize) -> Option<&Arc<TablePlan>> {
+        self.plans.iter().find(|plan| plan.id.0 as usize == table)
     }
 
-    fn tell(&self, change: &Change, sink: &mut dyn ChangeSink) {
-        let Some(plan) = self.plan(change.table) else {
+    fn tell(&mut self, change: &Change, sink: &mut dyn ChangeSink) {
+        let Some(plan) = self.plan(change.table).cloned() else {
             return;
         };
-        let table = plan.id;
+        let (plan, table) = (&plan, plan.id);
+        if self.stopped.contains(&table) {
+            return sink.pass(table, 1);
+        }
         let moved_is_kept = self.shared.lock().has(SourceFault::MovedIsKept);
         match (change.old, change.new) {
             (old, Some(new)) => match encoded(plan, new) {
                 Err(cell) => {
                     let text = cell.refusal.to_string();
-                    sink.stop(
-                        table,
-                        finding(plan, code::VALUE_REFUSED, Severity::Blocking, &text),
-                    );
+                    let found = finding(plan, code::VALUE_REFUSED, Severity::Blocking, &text);
+                    if self.stopped.insert(table) {
+                        sink.stop(table, found);
+                    }
+                    sink.pass(table, 1);
                 }
                 Ok(row) => match old {
                     Some(old) if old != new[0] && !moved_is_kept => {
@@ -238,6 +245,9 @@ impl ChangeDecoder for SimDecoder {
 
     fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
         let (stamp, number) = place(&piece.body).ok_or_else(|| corrupt(&piece.transaction))?;
+        if piece.number == 0 {
+            self.stopped.clear();
+        }
         let was_warm = std::mem::replace(&mut self.is_warm, true);
         if !was_warm && self.shared.lock().has(SourceFault::DecoderNeedsPast) {
             return Ok(());

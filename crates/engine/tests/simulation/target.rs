@@ -168,6 +168,12 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             ControlChange::ForgetLeftOut(table, constraint) => {
                 control.left_out.remove(&(table.clone(), constraint.clone()));
             }
+            ControlChange::Definition(definition) => {
+                let name = definition.name().clone();
+                control.definitions.insert(name, definition.clone());
+            }
+            ControlChange::ForgetDefinition(table) => drop(control.definitions.remove(table)),
+            ControlChange::ForgetTable(table) => drop(control.tables.remove(table)),
         }
     }
     if holds {
@@ -437,8 +443,13 @@ impl Target for SimTarget {
             .filter(|plan| world.target.tables.contains(&(plan.id.0 as usize)));
         let tables = there.map(|plan| {
             let has_rows = !world.target.rows[plan.id.0 as usize].is_empty();
+            let mut table = plan.target.clone();
+            if !world.target.in_force[plan.id.0 as usize] {
+                table.indexes.clear();
+                table.foreign_keys.clear();
+            }
             let existing = ExistingTable {
-                table: plan.target.clone(),
+                table,
                 has_rows,
                 misfit: None,
             };
@@ -555,6 +566,10 @@ impl Target for SimTarget {
                 tables: known
                     .as_ref()
                     .map(|known| known.tables.clone())
+                    .unwrap_or_default(),
+                definitions: known
+                    .as_ref()
+                    .map(|known| known.definitions.clone())
                     .unwrap_or_default(),
                 ranges: known
                     .as_ref()

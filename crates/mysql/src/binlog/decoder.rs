@@ -14,6 +14,7 @@ use spanferry_core::remedy::Remedy;
 use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
+use super::count::ChangeCounter;
 use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
 use super::names::TableNames;
 use super::query::is_begin;
@@ -48,8 +49,8 @@ pub struct BinlogDecoder {
 /// The reader of one definition, or what about it does not fit.
 type Compiled = Result<Arc<ImageReader>, Arc<str>>;
 
-/// The plan's index with its reader; `None` for a table that is not migrated.
-type Mapped = Option<(usize, Compiled)>;
+/// The plan's index, how its rows are read, and how they are counted; `None` for a table that is not migrated.
+type Mapped = Option<(usize, Compiled, Arc<ChangeCounter>)>;
 
 /// What is known within one transaction.
 #[derive(Debug, Default)]
@@ -175,7 +176,7 @@ impl BinlogDecoder {
             Err(error) => return self.stop_all(&error.to_string(), sink),
         };
         let index = self.by_name.get(&lookup_key(head.schema, head.table)).copied();
-        let mapped = index.map(|index| (index, self.compile(index, head.definition)));
+        let mapped = index.map(|index| self.compile(index, head.definition));
         if let Some((_, content)) = table_map_parts(body) {
             if self.maps.len() >= DEFINITIONS_MAX {
                 self.maps.clear();
@@ -185,12 +186,15 @@ impl BinlogDecoder {
         self.transaction.tables.insert(head.table_id, mapped);
     }
 
-    fn compile(&self, index: usize, definition: &[u8]) -> Compiled {
-        Definition::parse(definition, self.mariadb)
+    fn compile(&self, index: usize, definition: &[u8]) -> (usize, Compiled, Arc<ChangeCounter>) {
+        let definition = Definition::parse(definition, self.mariadb);
+        let counter = ChangeCounter::new(definition.as_ref().ok());
+        let compiled = definition
             .map_err(|error| error.to_string())
             .and_then(|definition| ImageReader::compile(&self.plans[index], &definition))
             .map(Arc::new)
-            .map_err(Arc::from)
+            .map_err(Arc::from);
+        (index, compiled, Arc::new(counter))
     }
 
     fn rows(&mut self, body: &[u8], change: Change, version_2: bool, sink: &mut dyn ChangeSink) {
@@ -198,16 +202,32 @@ impl BinlogDecoder {
             Ok(event) => event,
             Err(error) => return self.stop_all(&error.to_string(), sink),
         };
-        let (index, compiled) = match self.transaction.tables.get(&event.table_id) {
-            Some(Some((index, compiled))) => (*index, compiled.clone()),
+        let (index, compiled, counter) = match self.transaction.tables.get(&event.table_id) {
+            Some(Some(mapped)) => mapped.clone(),
             Some(None) => return,
             None if event.table_id == DUMMY_TABLE && event.images.is_empty() => return,
             None => return self.stop_all("rows without a table map", sink),
         };
         self.transaction.changed.insert(index);
-        if self.transaction.stopped.contains(&index) {
-            return;
+        let mut told = 0;
+        if !self.transaction.stopped.contains(&index) {
+            self.read_rows(index, compiled, &event, &mut told, sink);
         }
+        if self.transaction.stopped.contains(&index) {
+            let changes = counter.count(&event);
+            sink.pass(self.plans[index].id, changes.saturating_sub(told));
+        }
+    }
+
+    /// Tells the changes of a rows event, up to the first one that stops the table.
+    fn read_rows(
+        &mut self,
+        index: usize,
+        compiled: Compiled,
+        event: &RowsEvent<'_>,
+        told: &mut u64,
+        sink: &mut dyn ChangeSink,
+    ) {
         if self.transaction.xa {
             let text = "rows of an XA transaction, which may still be rolled back";
             return self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
@@ -224,7 +244,7 @@ impl BinlogDecoder {
             let text = "rows that lack columns: a session has another `binlog_row_image`, expected FULL";
             return self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
         }
-        match self.images(index, &reader, &event, sink) {
+        match self.images(index, &reader, event, told, sink) {
             Ok(()) => {}
             Err(ImageError::Malformed(error)) => {
                 self.stop(index, code::EVENT_UNSUPPORTED, &error.to_string(), None, sink);
@@ -233,11 +253,13 @@ impl BinlogDecoder {
         }
     }
 
+    /// Tells the changes of full images, and counts what it has told.
     fn images(
         &mut self,
         index: usize,
         reader: &ImageReader,
         event: &RowsEvent<'_>,
+        told: &mut u64,
         sink: &mut dyn ChangeSink,
     ) -> Result<(), ImageError> {
         let plan = Arc::clone(&self.plans[index]);
@@ -249,6 +271,7 @@ impl BinlogDecoder {
             }
             if event.change == Change::Delete {
                 sink.delete(plan.id, &self.old_key);
+                *told += 1;
                 continue;
             }
             reader.row(&plan, &mut images, &mut self.scratch, &mut self.encoder)?;
@@ -258,6 +281,7 @@ impl BinlogDecoder {
             } else {
                 sink.upsert(plan.id, &self.key, self.encoder.row());
             }
+            *told += 1;
         }
         Ok(())
     }
@@ -268,8 +292,11 @@ impl BinlogDecoder {
             .uint(6)
             .ok()
             .and_then(|id| self.transaction.tables.get(&id));
-        match table.map(|entry| entry.as_ref().map(|(index, _)| *index)) {
-            Some(Some(index)) => self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink),
+        match table.map(|entry| entry.as_ref().map(|(index, ..)| *index)) {
+            Some(Some(index)) => {
+                self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
+                sink.pass(self.plans[index].id, 1);
+            }
             Some(None) => {}
             None => self.stop_all(text, sink),
         }

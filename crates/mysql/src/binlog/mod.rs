@@ -7,6 +7,7 @@ mod assemble;
 mod columns;
 mod compressed;
 mod content;
+mod count;
 mod ddl;
 mod decimal;
 mod decoder;

@@ -34,7 +34,7 @@ fn nothing_to_prove() -> Proof {
     Proof::new(Purpose::Compare, Vec::new())
 }
 
-fn piece(golden: &Golden) -> Piece {
+pub(super) fn piece(golden: &Golden) -> Piece {
     Piece {
         sequence: Sequence(1),
         number: 0,
@@ -49,7 +49,7 @@ fn piece(golden: &Golden) -> Piece {
 const TEXT: Encoding = Encoding::String { characters_max: 99 };
 
 /// The table of the golden transactions.
-fn golden_plan(json: bool) -> Arc<TablePlan> {
+pub(super) fn golden_plan(json: bool) -> Arc<TablePlan> {
     let latin = || (vec!["a".to_owned(), "ä".to_owned()], Charset::Latin1);
     let (labels, charset) = latin();
     let types = [
@@ -111,9 +111,10 @@ fn golden_plan(json: bool) -> Arc<TablePlan> {
 
 /// Writes changes down as text.
 #[derive(Debug, Default)]
-struct Sink {
-    changes: Vec<String>,
-    stops: Vec<Finding>,
+pub(super) struct Sink {
+    pub(super) changes: Vec<String>,
+    pub(super) stops: Vec<Finding>,
+    pub(super) passed: u64,
 }
 
 fn shown(payload: &[u8]) -> String {
@@ -139,6 +140,9 @@ impl ChangeSink for Sink {
     }
     fn delete(&mut self, _: TableId, key: &[u8]) {
         self.changes.push(format!("delete {}", shown(key)));
+    }
+    fn pass(&mut self, _: TableId, changes: u64) {
+        self.passed += changes;
     }
     fn stop(&mut self, _: TableId, finding: Finding) {
         self.stops.push(finding);

@@ -4,4 +4,4 @@ mod column_type;
 mod expression;
 mod read;
 
-pub(crate) use read::{read, same_definition};
+pub(crate) use read::read;

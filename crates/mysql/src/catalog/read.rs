@@ -43,15 +43,6 @@ pub(crate) async fn read(connection: &mut Connection, schema: &str) -> Result<Ca
     })
 }
 
-/// Whether rows of both have the same form: estimates, secondary indexes, triggers and constraints do not count.
-pub(crate) fn same_definition(left: &SourceTable, right: &SourceTable) -> bool {
-    left.name == right.name
-        && left.engine == right.engine
-        && left.system_versioned == right.system_versioned
-        && left.columns == right.columns
-        && left.primary_key == right.primary_key
-}
-
 struct Reader<'a> {
     connection: &'a mut Connection,
     /// The schema as the server spells it.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use futures_util::future::{try_join, try_join_all};
 use spanferry_core::code;
+use spanferry_core::difference::row_difference;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
@@ -246,12 +247,13 @@ async fn expect_tables(
     let read = catalog::read(control, &source.options().schema).await;
     let now = read.map_err(|error| source.failure(error))?;
     for plan in tables {
-        let same = now
-            .tables
-            .iter()
-            .any(|table| catalog::same_definition(table, &plan.source));
-        if !same {
-            let text = "its definition is not the one the migration began with";
+        let found = now.tables.iter().find(|table| table.name == *plan.name());
+        let difference = match found {
+            None => Some("it is not at the source any more".to_owned()),
+            Some(table) => row_difference(&plan.source, table),
+        };
+        if let Some(difference) = difference {
+            let text = format!("its definition is not the one the migration began with: {difference}");
             return Err(Failure::of_table(code::SCHEMA_MISMATCH, plan.name(), text));
         }
     }

@@ -60,6 +60,8 @@ impl ChangeSink for Sink {
         assert!(removed.is_some(), "a row is deleted that was never written");
     }
 
+    fn pass(&mut self, _table: TableId, _changes: u64) {}
+
     fn stop(&mut self, table: TableId, finding: Finding) {
         self.stops.push((table.0, finding));
     }

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use prost_types::Timestamp;
 use spanferry_core::code;
+use spanferry_core::definition::TableDefinition;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::target::{CONTROL_VERSION, ControlState, FenceRow};
+use spanferry_core::schema::QualifiedName;
+use spanferry_core::target::{CONTROL_VERSION, ControlState, FenceRow, TableRow};
 
 use super::SpannerTarget;
 use crate::control::{
-    self, FENCE_COLUMNS, FENCES, LEFT_OUT, LEFT_OUT_COLUMNS, MIGRATION, MIGRATION_COLUMNS, OwnedMigration,
-    PREFIX, RANGE_COLUMNS, RANGES, StoredFence, TABLE_COLUMNS, TABLES, VERSION_COLUMNS,
+    self, DEFINITION_COLUMNS, DEFINITIONS, FENCE_COLUMNS, FENCES, LEFT_OUT, LEFT_OUT_COLUMNS, MIGRATION,
+    MIGRATION_COLUMNS, OwnedMigration, PREFIX, RANGE_COLUMNS, RANGES, StoredFence, TABLE_COLUMNS, TABLES,
+    VERSION_COLUMNS,
 };
 use crate::failure::{failure, first_failure, malformed};
 use crate::read::{Keys, Read, ReadAt};
@@ -46,6 +49,9 @@ impl SpannerTarget {
         let (tables, _) = self
             .control_rows(TABLES, &TABLE_COLUMNS, at, control::read_table)
             .await?;
+        let (definitions, _) = self
+            .control_rows(DEFINITIONS, &DEFINITION_COLUMNS, at, control::read_definition)
+            .await?;
         let (ranges, _) = self
             .control_rows(RANGES, &RANGE_COLUMNS, at, control::read_range)
             .await?;
@@ -56,10 +62,17 @@ impl SpannerTarget {
             .control_rows(FENCES, &FENCE_COLUMNS, at, control::read_fence)
             .await?;
         let fences = by_lane(stored, &migration.id)?;
+        let tables = tables.into_iter().map(|row| (row.table.clone(), row)).collect();
+        let definitions = definitions
+            .into_iter()
+            .map(|known| (known.name().clone(), known))
+            .collect();
+        expect_definitions(&tables, &definitions)?;
         self.remember(&migration.id);
         Ok(Some(ControlState {
             migration,
-            tables: tables.into_iter().map(|row| (row.table.clone(), row)).collect(),
+            tables,
+            definitions,
             ranges: ranges
                 .into_iter()
                 .map(|row| ((row.table.clone(), row.number), row))
@@ -114,6 +127,26 @@ impl SpannerTarget {
             parsed.push(parse(&row).map_err(|error| malformed(table, error))?);
         }
         Ok((parsed, rows.read_timestamp()))
+    }
+}
+
+/// Nothing is known of how the rows of a table without a definition are to be read.
+fn expect_definitions(
+    tables: &BTreeMap<QualifiedName, TableRow>,
+    definitions: &BTreeMap<QualifiedName, TableDefinition>,
+) -> Result<(), Failure> {
+    match tables.keys().find(|table| !definitions.contains_key(table)) {
+        None => Ok(()),
+        Some(table) => {
+            let text = format!("it holds no definition of the table `{table}`");
+            let object = format!("table {DEFINITIONS}");
+            Err(Failure::new(
+                code::TARGET_FAILED,
+                Class::StopMigration,
+                object,
+                text,
+            ))
+        }
     }
 }
 

@@ -105,14 +105,19 @@ async fn check_pieces<S: Subject>(subject: &S) {
     assert_eq!(failure.class, Class::StopMigration);
 }
 
-/// A refused value stops its table, and the other's changes in the same transaction are told all the same.
+/// A refused value stops its table: its changes are passed from there on, each counted. The other's changes in the same
+/// transaction are told all the same.
 async fn check_refused<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let mut plans = bench.plans.clone();
     plans[A] = narrow(&plans[A]);
     for changes in [
-        [insert(A, [1, 0, 999]), insert(B, [1, 0, 1_000])],
-        [insert(A, [2, 0, 1_000]), insert(B, [2, 0, 1_000])],
+        vec![insert(A, [1, 0, 999]), insert(B, [1, 0, 1_000])],
+        vec![
+            insert(A, [2, 0, 1_000]),
+            insert(A, [3, 0, 1]),
+            insert(B, [2, 0, 1_000]),
+        ],
     ] {
         bench.writer.commit(&changes).await;
     }
@@ -120,6 +125,8 @@ async fn check_refused<S: Subject>(subject: &S) {
         Told::Upsert(0, [1, 0, 999]),
         Told::Upsert(1, [1, 0, 1_000]),
         Told::Stop(0, code::VALUE_REFUSED),
+        Told::Pass(0, 1),
+        Told::Pass(0, 1),
         Told::Upsert(1, [2, 0, 1_000]),
     ];
     assert_eq!(told_since(&bench.source, &plans, &bench.start).await, expected);

@@ -47,6 +47,7 @@ pub(super) enum Told {
     Upsert(u32, Row),
     Relocate(u32, i64, Row),
     Delete(u32, i64),
+    Pass(u32, u64),
     Stop(u32, Code),
     Notice(Code),
 }
@@ -72,6 +73,10 @@ impl ChangeSink for Recorder {
         self.0.push(Told::Delete(table.0, key(key_payload)));
     }
 
+    fn pass(&mut self, table: TableId, changes: u64) {
+        self.0.push(Told::Pass(table.0, changes));
+    }
+
     fn stop(&mut self, table: TableId, finding: Finding) {
         self.0.push(Told::Stop(table.0, finding.code));
     }
@@ -95,7 +100,9 @@ pub(super) fn apply(state: &mut State, told: &[Told]) {
             Told::Delete(table, key) => {
                 state.remove(&(table, key));
             }
-            Told::Stop(..) | Told::Notice(_) => panic!("expected changes only, found {one:?}"),
+            Told::Pass(..) | Told::Stop(..) | Told::Notice(_) => {
+                panic!("expected changes only, found {one:?}")
+            }
         }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use spanferry_core::change_log::Sequence;
 use spanferry_core::code;
 use spanferry_core::ddl;
+use spanferry_core::definition::TableDefinition;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding;
-use spanferry_core::plan::TablePlan;
+use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::reached::Reached;
 use spanferry_core::record::StopReason;
@@ -219,7 +220,6 @@ pub(super) fn table_row(table: &str, phase: TablePhase) -> TableRow {
         low: Some(position(1)),
         high: (phase != TablePhase::Stopped).then(|| position(phase.word().bytes().map(u64::from).sum())),
         rows_loaded: u64::from(u32::MAX) + 1,
-        definition: "d".to_owned(),
         stopped: (phase == TablePhase::Stopped).then(reason),
     }
 }
@@ -230,6 +230,14 @@ pub(super) fn left_out_row(table: &str, constraint: &str, reason: &str) -> LeftO
         constraint: constraint.to_owned(),
         reason: reason.to_owned(),
     }
+}
+
+/// The definition of a table, with a group by which one is told from another.
+pub(super) fn definition(table: &str, plan: &TablePlan, group: u32) -> TableDefinition {
+    let mut definition = TableDefinition::of(plan);
+    definition.source.name = name(table);
+    definition.group = GroupId(group);
+    definition
 }
 
 pub(super) fn range_row(table: &str, number: u64, after: Option<&str>) -> RangeRow {

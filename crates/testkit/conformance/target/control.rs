@@ -8,8 +8,8 @@ use spanferry_core::failure::Class;
 use spanferry_core::target::{ControlChange, DdlFailure, Lane, TablePhase, Target};
 
 use super::bench::{
-    begin, commit, control_commit, created, delete, emptied, fence, left_out_row, migration, name, range_row,
-    refused_by_fence, same_kind, scanned, table_row, upsert,
+    begin, commit, control_commit, created, definition, delete, emptied, fence, left_out_row, migration,
+    name, range_row, refused_by_fence, same_kind, scanned, table_row, upsert,
 };
 use super::{Row, Subject};
 
@@ -22,7 +22,16 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     assert_eq!(target.read_control().await.unwrap(), None);
     let starts = [(Lane::Control, fence(1, 0)), (Lane::Apply, fence(1, 4))];
     target.begin_epoch(None, &migration(1), &starts).await.unwrap();
+    let plan = subject.table();
+    let defined = |table: &str, group| definition(table, &plan, group);
     let write = [
+        ControlChange::Definition(defined("é", 7)),
+        ControlChange::Definition(defined("é", 8)),
+        ControlChange::Definition(defined("a.b", 1)),
+        ControlChange::Definition(defined("c", 2)),
+        ControlChange::Definition(defined("given up", 3)),
+        ControlChange::Definition(defined("gone", 4)),
+        ControlChange::Table(table_row("gone", TablePhase::Pending)),
         ControlChange::Table(table_row("é", TablePhase::Pending)),
         ControlChange::Table(table_row("é", TablePhase::Loading)),
         ControlChange::Table(table_row("a.b", TablePhase::Pending)),
@@ -38,6 +47,9 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     target.commit(&control_commit(0, &write)).await.unwrap();
     let forget = [
         ControlChange::ForgetRanges(name("é")),
+        ControlChange::ForgetDefinition(name("gone")),
+        ControlChange::ForgetTable(name("gone")),
+        ControlChange::ForgetDefinition(name("never there")),
         ControlChange::Range(range_row("é", 3, Some("z"))),
         ControlChange::ForgetLeftOut(name("é"), "gone".to_owned()),
         ControlChange::ForgetLeftOut(name("é"), "never".to_owned()),
@@ -53,6 +65,9 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     ];
     let expected = expected.map(|row| (row.table.clone(), row));
     assert_eq!(state.tables, BTreeMap::from(expected));
+    let expected = [("a.b", 1), ("c", 2), ("given up", 3), ("é", 8)];
+    let expected = expected.map(|(table, group)| (name(table), defined(table, group)));
+    assert_eq!(state.definitions, BTreeMap::from(expected));
     let ranges: Vec<_> = state.ranges.into_values().collect();
     assert_eq!(ranges, [range_row("b", 1, None), range_row("é", 3, Some("z"))]);
     let left_out: Vec<_> = state.left_out.into_values().collect();

@@ -1,0 +1,201 @@
+//! What the target was built from is recorded and used: names, keys, indexes and foreign keys stay when the source's catalog or the
+//! selection changes, and a table that cannot go on stops for its own reason.
+
+use spanferry_testkit::server::Engine;
+
+use crate::support::{World, bench, said};
+
+const ENGINES: [Engine; 2] = [Engine::MySql, Engine::MariaDb];
+
+/// What `resync` and its options say, with the exit status.
+fn resync(world: &World, more: &[&str]) -> (i32, String) {
+    said(&world.run("resync", more))
+}
+
+/// Rows of a table at the target.
+async fn count(world: &World, table: &str) -> usize {
+    world.target_rows(table, &["id"]).await.len()
+}
+
+/// Killer 38: a table that is created or dropped at the source moves no name of another, and the legal name stays with its table.
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_38_names_stay_when_tables_come_and_go() {
+    for engine in ENGINES {
+        let servers = bench(engine).await;
+        let schema = "CREATE TABLE `a.b` (id INT PRIMARY KEY, v INT);
+             CREATE TABLE a_b (id INT PRIMARY KEY, v INT);
+             CREATE TABLE other (id INT PRIMARY KEY);
+             INSERT INTO `a.b` VALUES (1, 1);
+             INSERT INTO a_b VALUES (2, 2), (3, 3);
+             ";
+        let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+        world.expect_drained();
+        assert_eq!(
+            count(&world, "a_b").await,
+            2,
+            "the legal name stays with its table"
+        );
+        world
+            .sql("CREATE TABLE `a-b` (id INT PRIMARY KEY, v INT);\nINSERT INTO `a.b` VALUES (5, 5);\nINSERT INTO a_b VALUES (6, 6);\n")
+            .await;
+        let (status, text) = world.drain();
+        assert!(
+            status == 4 && text.contains("not migrated: `a-b`"),
+            "{status}: {text}"
+        );
+        assert_eq!((count(&world, "a_b").await, count(&world, "a_b_2").await), (3, 2));
+
+        // The new table is taken in under a name that is free.
+        let (status, text) = resync(&world, &["a-b", "--yes"]);
+        assert_eq!(status, 0, "{text}");
+        world.sql("INSERT INTO `a-b` VALUES (7, 7);\n").await;
+        world.expect_drained();
+        world.expect_equal();
+        assert_eq!(count(&world, "a_b_3").await, 1);
+
+        // A table that is dropped at the source is given up; the others keep their names.
+        world
+            .sql("DROP TABLE `a.b`;\nINSERT INTO a_b VALUES (8, 8);\n")
+            .await;
+        let (status, text) = world.drain();
+        assert!(status == 4 && text.contains("stopped: `a.b`"), "{status}: {text}");
+        let (status, text) = world.drain();
+        assert!(status == 4 && text.contains("--forget a.b"), "{status}: {text}");
+        let (status, text) = resync(&world, &["a.b", "--yes"]);
+        assert!(status == 4 && text.contains("SF-5027"), "{status}: {text}");
+        let (status, text) = resync(&world, &["a.b", "--forget", "--yes"]);
+        assert_eq!(status, 0, "{text}");
+        world.expect_drained();
+        world.expect_equal();
+        assert_eq!(count(&world, "a_b").await, 4);
+    }
+}
+
+/// The key of a table without a primary key is the recorded one, whatever index is added while it is loaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_that_was_chosen_stays() {
+    for engine in ENGINES {
+        let servers = bench(engine).await;
+        let rows = (0..3_000).map(|row| format!("({row}, {}, {row})", row / 3));
+        let rows: Vec<String> = rows.collect();
+        let schema = format!(
+            "CREATE TABLE t (a INT NOT NULL, b INT NOT NULL, c INT NOT NULL, UNIQUE KEY pair (a, b));
+             INSERT INTO t VALUES {};
+             ",
+            rows.join(", ")
+        );
+        let world = servers.as_ref().unwrap().world("googlesql", &schema).await;
+        let killed = world
+            .drain_command()
+            .env("SPANFERRY_KILL_AT", "after commit load:1")
+            .output()
+            .unwrap();
+        assert_eq!(killed.status.code(), None, "it was to be killed");
+        // A shorter key, which a start would choose today.
+        world.sql("ALTER TABLE t ADD UNIQUE KEY short (c);\n").await;
+        let (status, text) = world.drain();
+        assert!(
+            status == 0 || (status == 4 && text.contains("SF-50")),
+            "{status}: {text}"
+        );
+        if status == 4 {
+            let (status, text) = resync(&world, &["t", "--yes"]);
+            assert_eq!(status, 0, "{text}");
+            world.expect_drained();
+        }
+        world.expect_equal();
+    }
+}
+
+/// `resync` finds its way where an index and a foreign key were dropped or renamed at the source.
+#[tokio::test(flavor = "multi_thread")]
+async fn resync_drops_what_is_there_not_what_the_source_has() {
+    for engine in ENGINES {
+        let servers = bench(engine).await;
+        let schema = "CREATE TABLE parent (id INT PRIMARY KEY, v INT, UNIQUE KEY one (v));
+             CREATE TABLE child (id INT PRIMARY KEY, parent INT, KEY p (parent), CONSTRAINT fk FOREIGN KEY (parent) REFERENCES parent (id));
+             INSERT INTO parent VALUES (1, 1), (2, 2);
+             INSERT INTO child VALUES (1, 1);
+             ";
+        let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+        world.expect_drained();
+        world
+            .sql(
+                "ALTER TABLE child DROP FOREIGN KEY fk;\nALTER TABLE child ADD CONSTRAINT renamed FOREIGN KEY (parent) REFERENCES parent (id);\n\
+                 ALTER TABLE parent DROP INDEX one;\nALTER TABLE parent ADD COLUMN w INT;\n",
+            )
+            .await;
+        let (status, text) = world.drain();
+        assert_eq!(status, 4, "{text}");
+        let (status, text) = resync(&world, &["child", "--yes"]);
+        assert_eq!(status, 0, "{text}");
+        world.expect_drained();
+        world.expect_equal();
+        // A foreign key that nobody has recorded stands in the way of the next one.
+        let by_hand =
+            "ALTER TABLE `child` ADD CONSTRAINT `by_hand` FOREIGN KEY (`id`) REFERENCES `parent` (`id`)";
+        let client = world.target_client();
+        client.update_ddl(&[by_hand.to_owned()], "by_hand").await.unwrap();
+        let (status, text) = resync(&world, &["parent", "--yes"]);
+        assert_eq!(status, 0, "{text}");
+        world.expect_drained();
+        world.expect_equal();
+    }
+}
+
+/// Killer 37: a cascade or another engine that comes while migrating stops the table by that finding, and a reload is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_37_a_blocking_finding_of_its_own_stops_a_table() {
+    for (engine, change, fix) in [
+        (
+            Engine::MariaDb,
+            "ALTER TABLE child DROP FOREIGN KEY fk, ADD CONSTRAINT fk2 FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE",
+            "ALTER TABLE child DROP FOREIGN KEY fk2;\nALTER TABLE child ADD CONSTRAINT fk3 FOREIGN KEY (parent) REFERENCES parent (id)",
+        ),
+        (
+            Engine::MySql,
+            "ALTER TABLE alone ENGINE = MyISAM",
+            "ALTER TABLE alone ENGINE = InnoDB",
+        ),
+    ] {
+        let servers = bench(engine).await;
+        let schema = "CREATE TABLE parent (id INT PRIMARY KEY);
+             CREATE TABLE child (id INT PRIMARY KEY, parent INT, CONSTRAINT fk FOREIGN KEY (parent) REFERENCES parent (id));
+             CREATE TABLE alone (id INT PRIMARY KEY);
+             CREATE TABLE free (id INT PRIMARY KEY);
+             INSERT INTO parent VALUES (1), (2);
+             INSERT INTO child VALUES (1, 1);
+             ";
+        let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+        world.expect_drained();
+        world
+            .sql(&format!("{change};\nINSERT INTO free VALUES (1);\n"))
+            .await;
+        let table = if change.contains("alone") {
+            "alone"
+        } else {
+            "child"
+        };
+        let (status, text) = world.drain();
+        assert!(
+            status == 4 && text.contains(&format!("stopped: `{table}`")),
+            "{status}: {text}"
+        );
+        // The reload is refused, with the reason and the fix; the next run does not load it either.
+        let (status, text) = resync(&world, &[table, "--yes"]);
+        assert!(
+            status == 3 && text.contains("SF-2007") && text.contains("ALTER TABLE"),
+            "{status}: {text}"
+        );
+        let (status, text) = world.drain();
+        assert!(
+            status == 4 && text.contains(&format!("stopped: `{table}`")),
+            "{status}: {text}"
+        );
+        world.sql(&format!("{fix};\n")).await;
+        let (status, text) = resync(&world, &[table, "--yes"]);
+        assert_eq!(status, 0, "{text}");
+        world.expect_drained();
+        world.expect_equal();
+    }
+}

@@ -1,0 +1,276 @@
+//! Stored definitions: the golden files are read and written again, and what this release does not write is an error.
+
+use std::sync::Arc;
+
+use crate::charset::Charset;
+use crate::definition::{Estimates, TableDefinition, plans_of};
+use crate::encode::{ColumnPlan, Encoding};
+use crate::fixture::{self, BIGINT};
+use crate::mapping::{self, MappingOptions};
+use crate::plan::GroupId;
+use crate::schema::{
+    ForeignKeyAction, IndexPart, NameCase, SourceForeignKey, SourceIndex, SourceTable, SourceType,
+};
+use crate::target::Epoch;
+use crate::target_schema::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType};
+
+/// A table with keys, an index and a foreign key, and one with every type; one definition a line.
+const GOLDEN: &str = include_str!("golden/definitions-2.jsonl");
+
+fn types() -> Vec<SourceType> {
+    let (charset, collation) = (Charset::Latin1, "latin1_swedish_ci".to_owned());
+    let labels = vec!["a".to_owned(), "é\"".to_owned()];
+    vec![
+        SourceType::Integer {
+            bits: 24,
+            unsigned: true,
+        },
+        SourceType::Decimal {
+            precision: 65,
+            scale: 30,
+        },
+        SourceType::Float,
+        SourceType::Double,
+        SourceType::Bit { bits: 7 },
+        SourceType::Varchar {
+            characters: 20,
+            charset: Charset::Utf8mb4,
+            collation: "utf8mb4_0900_ai_ci".to_owned(),
+        },
+        SourceType::Text { charset, collation },
+        SourceType::Binary { bytes: 16 },
+        SourceType::Varbinary { bytes: 17 },
+        SourceType::Blob {
+            bytes_max: 4_294_967_295,
+        },
+        SourceType::Enum {
+            labels: labels.clone(),
+            charset,
+        },
+        SourceType::Set { labels, charset },
+        SourceType::Json,
+        SourceType::JsonText { charset },
+        SourceType::Date,
+        SourceType::DateTime { fraction: 6 },
+        SourceType::Timestamp { fraction: 0 },
+        SourceType::Time { fraction: 3 },
+        SourceType::Year,
+        SourceType::Geometry,
+        SourceType::Vector { dimensions: 3 },
+        SourceType::Uuid,
+        SourceType::Inet4,
+        SourceType::Inet6,
+        SourceType::Unknown {
+            text: "xml".to_owned(),
+        },
+    ]
+}
+
+fn targets() -> Vec<(TargetType, Encoding)> {
+    let string = |characters_max| Encoding::String { characters_max };
+    let json = |arbitrary_numbers| Encoding::Json { arbitrary_numbers };
+    let array = |dimensions| {
+        (
+            TargetType::Float32Array(dimensions),
+            Encoding::Float32Array { dimensions },
+        )
+    };
+    vec![
+        (TargetType::Int64, Encoding::Int64),
+        (TargetType::Numeric, Encoding::Numeric),
+        (TargetType::Float32, Encoding::Float32),
+        (TargetType::Float64, Encoding::Float64),
+        (TargetType::Numeric, Encoding::PgNumeric),
+        (TargetType::String(Some(20)), string(20)),
+        (TargetType::String(None), string(2_621_440)),
+        (TargetType::Bytes(Some(16)), Encoding::Bytes { bytes_max: 16 }),
+        (
+            TargetType::Bytes(None),
+            Encoding::Bytes {
+                bytes_max: 10_485_760,
+            },
+        ),
+        (TargetType::Date, Encoding::Date),
+        (TargetType::Timestamp, Encoding::Timestamp),
+        (TargetType::Json, json(false)),
+        (TargetType::Json, json(true)),
+        array(Some(3)),
+        array(None),
+        (TargetType::Uuid, Encoding::Uuid),
+    ]
+}
+
+/// A definition with every type of both sides.
+fn every_type() -> TableDefinition {
+    let types = types();
+    let columns = types.iter().enumerate();
+    let source = fixture::table(
+        "every.type",
+        columns
+            .map(|(at, ty)| fixture::column(&format!("c{at}"), ty.clone()))
+            .collect(),
+    );
+    let targets = targets();
+    let column = |(at, (ty, _)): (usize, &(TargetType, Encoding))| TargetColumn {
+        name: format!("c{at}"),
+        ty: *ty,
+        not_null: at == 0,
+    };
+    let plan = |(source_index, (_, encoding)): (usize, &(TargetType, Encoding))| ColumnPlan {
+        source_index,
+        encoding: *encoding,
+        not_null: source_index == 0,
+    };
+    TableDefinition {
+        source: SourceTable {
+            names: NameCase::Insensitive,
+            ..source
+        },
+        target: TargetTable {
+            name: "every_type".to_owned(),
+            columns: targets.iter().enumerate().map(column).collect(),
+            primary_key: vec![0],
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+        },
+        columns: targets.iter().enumerate().map(plan).collect(),
+        key: vec![0],
+        group: GroupId(7),
+        counted_from: Epoch(12),
+        is_forgotten: true,
+    }
+}
+
+/// A definition without a primary key at the source, with an index of each part and a foreign key with actions.
+fn with_keys() -> TableDefinition {
+    let columns = ["a", "b"].map(|name| fixture::column(name, BIGINT));
+    let mut source = SourceTable {
+        system_versioned: true,
+        primary_key: Vec::new(),
+        ..fixture::table("order-line", columns.into())
+    };
+    source.indexes.push(fixture::index("a key", true, &[1, 0]));
+    let parts = vec![
+        IndexPart::Column {
+            column: 1,
+            descending: true,
+            prefix: Some(9),
+        },
+        IndexPart::Expression {
+            text: "lower(`a`)".to_owned(),
+        },
+    ];
+    source.indexes.push(SourceIndex {
+        name: "parts".to_owned(),
+        unique: false,
+        kind: "BTREE".to_owned(),
+        parts,
+    });
+    source.foreign_keys.push(SourceForeignKey {
+        on_delete: ForeignKeyAction::Cascade,
+        on_update: ForeignKeyAction::SetNull,
+        ..fixture::foreign_key("to parent", &[0], "parent", &["id"])
+    });
+    source.foreign_keys.push(SourceForeignKey {
+        on_delete: ForeignKeyAction::SetDefault,
+        ..fixture::foreign_key("other", &[1], "parent", &["id"])
+    });
+    let int = |name: &str| TargetColumn {
+        name: name.to_owned(),
+        ty: TargetType::Int64,
+        not_null: true,
+    };
+    let plan = |source_index| ColumnPlan {
+        source_index,
+        encoding: Encoding::Int64,
+        not_null: true,
+    };
+    TableDefinition {
+        target: TargetTable {
+            name: "order_line".to_owned(),
+            columns: ["a", "b"].map(int).into(),
+            primary_key: vec![1, 0],
+            indexes: vec![TargetIndex {
+                name: "order_line_parts".to_owned(),
+                unique: true,
+                null_filtered: true,
+                columns: vec![(1, true), (0, false)],
+                origin: "parts".to_owned(),
+            }],
+            foreign_keys: vec![TargetForeignKey {
+                name: "to_parent".to_owned(),
+                columns: vec![0],
+                parent: "parent".to_owned(),
+                parent_columns: vec!["id".to_owned()],
+                origin: "to parent".to_owned(),
+            }],
+        },
+        source,
+        columns: vec![plan(0), plan(1)],
+        key: vec![1, 0],
+        group: GroupId(0),
+        counted_from: Epoch(1),
+        is_forgotten: false,
+    }
+}
+
+#[test]
+fn golden_definitions_are_read_and_written_again() {
+    let definitions = [with_keys(), every_type()];
+    assert_eq!(GOLDEN.lines().count(), definitions.len());
+    for (definition, line) in definitions.into_iter().zip(GOLDEN.lines()) {
+        assert_eq!(definition.to_record(), line);
+        assert_eq!(TableDefinition::from_record(line), Ok(definition));
+    }
+}
+
+#[test]
+fn what_this_release_does_not_write_is_an_error() {
+    let line = GOLDEN.lines().next().unwrap();
+    for (from, to) in [
+        ("\"version\":2", "\"version\":1"),
+        ("\"version\":2", "\"version\":2,\"more\":1"),
+        ("\"group\":0,", ""),
+        ("\"key\":[1,0]", "\"key\":[1,2]"),
+        ("\"from\":1", "\"from\":2"),
+        ("\"integer\"", "\"number\""),
+        ("\"cascade\"", "\"cascades\""),
+        ("\"int64\"", "\"int65\""),
+    ] {
+        let text = line.replacen(from, to, 1);
+        assert_ne!(text, line, "{from}");
+        TableDefinition::from_record(&text).unwrap_err();
+    }
+    let line = GOLDEN.lines().nth(1).unwrap();
+    TableDefinition::from_record(&line.replace("latin1\"", "latin0\"")).unwrap_err();
+}
+
+/// What is planned, recorded and planned from the record is the same.
+#[test]
+fn a_plan_comes_back_from_its_record() {
+    let child = ["id", "parent"].map(|name| fixture::column(name, BIGINT));
+    let mut child = fixture::table("child", child.into());
+    child.rows_estimate = 5;
+    child
+        .foreign_keys
+        .push(fixture::foreign_key("fk", &[1], "parent", &["id"]));
+    child.indexes.push(fixture::index("fk", false, &[1]));
+    let parent = fixture::table("parent", vec![fixture::column("id", BIGINT)]);
+    let options = MappingOptions {
+        dialect: Dialect::GoogleSql,
+        uuid_supported: true,
+    };
+    let planned = mapping::map(vec![child, parent], &options).plans;
+    let records: Vec<String> = planned
+        .iter()
+        .map(|plan| TableDefinition::of(plan).to_record())
+        .collect();
+    let read = records
+        .iter()
+        .map(|text| TableDefinition::from_record(text).unwrap());
+    let definitions: Vec<TableDefinition> = read.collect();
+    let estimates = Estimates::from([(fixture::qualified("child"), (5, 0))]);
+    let plans = plans_of(&definitions, &estimates);
+    let planned: Vec<_> = planned.into_iter().map(Arc::new).collect();
+    assert_eq!(format!("{plans:?}"), format!("{planned:?}"));
+}

@@ -1,0 +1,182 @@
+//! The tables of a start: newly decided, or as recorded, and which of them must stop.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use spanferry_core::code;
+use spanferry_core::definition::{TableDefinition, plans_of};
+use spanferry_core::difference::{Change, ConstraintChange, constraint_changes, difference};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::mapping::{self, Known};
+use spanferry_core::plan::TablePlan;
+use spanferry_core::remedy::Remedy;
+use spanferry_core::schema::{QualifiedName, SourceTable};
+use spanferry_core::target::{ControlState, Epoch};
+
+use super::today::{Place, Today};
+
+/// A table of the migration whose group must stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableStop {
+    /// The table.
+    pub table: QualifiedName,
+    /// Why.
+    pub finding: Finding,
+}
+
+/// The tables of a start.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// All tables of the migration, by name: newly decided, or exactly as recorded.
+    pub plans: Vec<Arc<TablePlan>>,
+    /// What the conversion of today's schema has to say, and what has changed since the record.
+    pub findings: Vec<Finding>,
+    /// Tables that cannot go on as recorded, each with one reason.
+    pub stops: Vec<TableStop>,
+    /// The record that this is made from; none if the tables are newly decided.
+    pub(crate) record: Option<Vec<TableDefinition>>,
+}
+
+/// Decides about the tables of a start. A migration whose first start died before it recorded its tables is decided anew.
+pub fn decide(today: &Today, control: Option<&ControlState>) -> Planned {
+    match control.filter(|control| !control.tables.is_empty()) {
+        None => decide_new(today),
+        Some(control) => decide_known(today, control),
+    }
+}
+
+fn decide_new(today: &Today) -> Planned {
+    let known = Known {
+        epoch: Epoch(1),
+        ..Known::default()
+    };
+    let mapped = mapping::map_known(today.selected.clone(), &known, &today.mapping);
+    Planned {
+        plans: mapped.plans.into_iter().map(Arc::new).collect(),
+        findings: mapped.findings,
+        stops: Vec::new(),
+        record: None,
+    }
+}
+
+/// The recorded tables stay what they are; today's schema is only compared with them.
+fn decide_known(today: &Today, control: &ControlState) -> Planned {
+    let definitions: Vec<&TableDefinition> = recorded(control).collect();
+    let known = Known {
+        former: definitions.clone(),
+        ..Known::default()
+    };
+    let mut findings = mapping::map_known(today.selected.clone(), &known, &today.mapping).findings;
+    let mut stops = Vec::new();
+    for definition in &definitions {
+        let table = definition.name();
+        match today.place(table) {
+            Place::Selected(now) => {
+                stops.extend(difference(definition, now).map(|difference| redefined(table, &difference)));
+                let changes = constraint_changes(&definition.source, now);
+                findings.extend(changes.iter().map(|change| constraint_changed(table, change)));
+            }
+            Place::Unselected => stops.push(unselected(table)),
+            Place::Gone => stops.push(gone(table)),
+        }
+    }
+    let names: BTreeSet<&QualifiedName> = definitions.iter().map(|known| known.name()).collect();
+    let new = today.selected.iter().filter(|table| !names.contains(&table.name));
+    findings.extend(new.map(created));
+    Planned {
+        plans: plans_of(definitions.iter().copied(), &today.estimates()),
+        findings,
+        stops,
+        record: Some(control.definitions.values().cloned().collect()),
+    }
+}
+
+/// The definitions of the tables that the migration has.
+pub(super) fn recorded(control: &ControlState) -> impl Iterator<Item = &TableDefinition> {
+    let definitions = control.definitions.values();
+    definitions.filter(|definition| control.tables.contains_key(definition.name()))
+}
+
+impl Planned {
+    /// Whether the tables are those of a record, rather than newly decided.
+    pub fn is_recorded(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// The same tables for a process that does not run them: nothing stops.
+    #[must_use]
+    pub fn without_stops(mut self) -> Planned {
+        self.stops.clear();
+        self
+    }
+
+    /// The definition of a table at the source differs from the record, or it is not there, or not selected: why.
+    pub fn why_stopped(&self, table: &QualifiedName) -> Option<&Finding> {
+        let stop = self.stops.iter().find(|stop| stop.table == *table);
+        stop.map(|stop| &stop.finding)
+    }
+
+    /// Blocking findings about single tables stop those tables; they say more than the difference from the record that they make.
+    pub fn stop_blocked(&mut self, blocking: &[Finding]) {
+        let stop = |finding: &Finding| {
+            let mut plans = self.plans.iter();
+            let plan = plans.find(|plan| finding.subject.table.as_ref() == Some(&plan.name().table))?;
+            Some(TableStop {
+                table: plan.name().clone(),
+                finding: finding.clone(),
+            })
+        };
+        let stops: Vec<TableStop> = blocking.iter().filter_map(stop).collect();
+        self.stops.splice(0..0, stops);
+    }
+}
+
+fn stop(table: &QualifiedName, code: code::Code, text: String) -> TableStop {
+    let subject = Subject::table(table.table.clone());
+    TableStop {
+        table: table.clone(),
+        finding: Finding::new(code, Severity::Blocking, subject, text),
+    }
+}
+
+fn redefined(table: &QualifiedName, difference: &str) -> TableStop {
+    let text = format!("its definition at the source is no longer the one that is recorded: {difference}");
+    let mut stop = stop(table, code::SCHEMA_MISMATCH, text);
+    stop.finding.remedy = Some(Remedy::resync(&table.table));
+    stop
+}
+
+/// The stop of a table that the source does not show any more.
+pub(super) fn gone(table: &QualifiedName) -> TableStop {
+    let text = "it is not at the source any more, or the account may not see it".to_owned();
+    let mut stop = stop(table, code::TABLE_GONE, text);
+    stop.finding.remedy = Some(Remedy::forget(&table.table));
+    stop
+}
+
+/// The stop of a table that the selection leaves out.
+pub(super) fn unselected(table: &QualifiedName) -> TableStop {
+    let text = "it belongs to the migration and is not selected any more".to_owned();
+    let mut stop = stop(table, code::TABLE_UNSELECTED, text);
+    stop.finding.remedy = Some(Remedy::forget(&table.table));
+    stop
+}
+
+fn created(table: &SourceTable) -> Finding {
+    let name = &table.name.table;
+    let text = "it was created after the migration began and is not carried";
+    let subject = Subject::table(name.clone());
+    let finding = Finding::new(code::TABLE_CREATED, Severity::Warning, subject, text);
+    finding.remedy(Remedy::resync(name))
+}
+
+fn constraint_changed(table: &QualifiedName, change: &ConstraintChange) -> Finding {
+    let word = match change.change {
+        Change::Added => "was added at the source after the migration began; the target does not have it",
+        Change::Dropped => "was dropped at the source after the migration began; the target keeps it",
+    };
+    let subject = Subject::part(table.table.clone(), change.name.clone());
+    let text = format!("the {} {word}", change.kind);
+    let finding = Finding::new(code::CONSTRAINT_CHANGED, Severity::Warning, subject, text);
+    finding.remedy(Remedy::resync(&table.table))
+}
