@@ -72,9 +72,7 @@ async fn migrate(
     if resumes {
         plan.planned.stop_blocked(&blocks);
     }
-    let refusal = blocks
-        .iter()
-        .find(|finding| !resumes || finding.subject.table.is_none());
+    let refusal = blocks.iter().find(|finding| !resumes || concerns_resume(finding));
     let reported = !resumes || refusal.is_some();
     if reported {
         screen.above(|| report::findings(&plan, settings));
@@ -120,6 +118,12 @@ async fn migrate(
     outcome.not_carried.retain(|table| settings.selects(table, names));
     reporter.conclude(&outcome, &progress, last)?;
     Ok(outcome.exit_status())
+}
+
+/// Whether a finding stands in the way of a resume: what concerns the server as a whole. Whether its history is the known one is
+/// not told by an empty log: the stream proves it when it opens, or finds another one.
+fn concerns_resume(finding: &Finding) -> bool {
+    finding.subject.table.is_none() && finding.code != code::HISTORY_UNPROVED
 }
 
 /// Adds findings to the counters; the places that they take there.
