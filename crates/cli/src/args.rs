@@ -86,15 +86,15 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Look for everything that stands in the way of a migration, all at once, with the statement that fixes each.
     Check(Common),
-    /// Convert the schema, copy the data and follow the changes; the same command line resumes.
+    /// Convert the schema, copy the data and follow the changes; run again, it resumes.
     Migrate(MigrateArgs),
-    /// Tell where a migration stands, while it runs and after it stopped.
+    /// Show where a migration stands, while it runs and after it has ended.
     Status(Common),
     /// Compare all rows and columns of source and target, at rest.
     Verify(Common),
-    /// Empty the group of a table at the target, so that the next `migrate` loads it anew.
+    /// Empty the group of a table at the target, so that the next `migrate` loads it again.
     Resync(ResyncArgs),
-    /// Give a migration up or finish it: drop the control tables, erase the change log; refused where there is neither.
+    /// End a migration, finished or not: drop the control tables, erase the change log; refused where there is neither.
     End(EndArgs),
     /// Explain an error code.
     Explain {

@@ -38,10 +38,8 @@ pub(crate) fn lines(status: &Value) -> Vec<String> {
     let told: usize = shown.iter().map(|same| same.objects.len()).sum();
     let more = (all.len() - told) as u64 + status["findings_more"].as_u64().unwrap_or(0);
     if more > 0 {
-        let more = render::count(more);
-        lines.push(format!(
-            "{more} more findings, notices among them: `spanferry status --output json`"
-        ));
+        let more = render::counted(usize::try_from(more).unwrap_or(usize::MAX), "more finding");
+        lines.push(format!("{more}: `spanferry status --output json`"));
     }
     lines
 }
@@ -137,7 +135,7 @@ mod tests {
         let told = [
             render::finding(&blocking, ""),
             render::finding(&statement, ""),
-            "3 more findings, notices among them: `spanferry status --output json`".to_owned(),
+            "3 more findings: `spanferry status --output json`".to_owned(),
         ];
         check(&all, 2, &told);
         assert!(

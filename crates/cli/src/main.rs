@@ -7,6 +7,8 @@ mod command;
 mod comparison;
 mod findings;
 mod fit;
+#[cfg(test)]
+mod golden;
 mod interrupt;
 mod json;
 mod monitor;

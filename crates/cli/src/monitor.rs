@@ -59,6 +59,8 @@ struct Monitor {
     findings_said: Range<usize>,
     /// What a printed command needs.
     options: String,
+    /// Whether the status could not be written at the last look.
+    unwritten: bool,
 }
 
 impl Monitor {
@@ -73,6 +75,7 @@ impl Monitor {
             findings: 0,
             findings_said,
             options,
+            unwritten: false,
         }
     }
 
@@ -86,6 +89,13 @@ impl Monitor {
         }
         if let Err(failure) = state.write(STATUS, status.to_string().as_bytes()) {
             tracing::error!(failure = %failure.for_log(), "the status cannot be written");
+            if !std::mem::replace(&mut self.unwritten, true) {
+                let text = "`spanferry status` shows old figures until this works again";
+                self.screen
+                    .tell(&format!("{}\n  {text}", render::failure(&failure)));
+            }
+        } else {
+            self.unwritten = false;
         }
         self.show_findings(&snapshot);
         match self.output {
@@ -141,7 +151,7 @@ impl Monitor {
 }
 
 /// Summary and tables, as a screen of (columns, rows) has room for them.
-fn screen_text(status: &Value, (columns, rows): (usize, usize)) -> String {
+pub(crate) fn screen_text(status: &Value, (columns, rows): (usize, usize)) -> String {
     // A line of a summary can be longer than a terminal is wide: why something waits must be read to its end.
     let summary = folded(&standing::summary(status).join("\n"), columns);
     let mut lines: Vec<String> = summary

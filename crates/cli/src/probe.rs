@@ -165,7 +165,7 @@ impl Probe {
         if failure.code == tls || failure.code == silent {
             self.note("TLS", Err::<(), _>(failure), |()| String::new());
         } else {
-            self.note("TLS", Ok(()), |()| "settled as asked for".to_owned());
+            self.note("TLS", Ok(()), |()| "negotiated".to_owned());
             self.note("login", Err::<(), _>(failure), |()| String::new());
         }
     }

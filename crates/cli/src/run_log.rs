@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Mutex;
 
+use spanferry_core::amount::counted;
 use spanferry_core::failure::Failure;
 use spanferry_private_dir::{PrivateDir, PrivateError};
 use tracing_subscriber::EnvFilter;
 
+use crate::clock::{now_us, utc};
 use crate::state_dir::StateDir;
 
 /// Most bytes of the log before it becomes the old one, which takes the place of an older one: enough for weeks.
@@ -23,6 +25,8 @@ pub(crate) fn start(state: &StateDir) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_ansi(false)
         .with_target(false)
+        // Its own words would come between the lines of a screen.
+        .log_internal_errors(false)
         .with_writer(Mutex::new(log))
         .finish();
     // A second start within one process keeps the first subscriber.
@@ -36,6 +40,8 @@ struct RunLog {
     file: File,
     bytes: u64,
     bytes_max: u64,
+    /// Events that could not be written since the last one that was.
+    lost: usize,
 }
 
 impl RunLog {
@@ -46,6 +52,7 @@ impl RunLog {
             directory,
             file,
             bytes_max,
+            lost: 0,
         })
     }
 
@@ -57,19 +64,42 @@ impl RunLog {
     }
 }
 
-impl Write for RunLog {
-    /// One event a call, as the subscriber writes them.
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+impl RunLog {
+    /// Appends one event; before it, how many could not be written.
+    fn append(&mut self, event: &[u8]) -> io::Result<()> {
         if self.bytes > 0 && self.bytes + event.len() as u64 > self.bytes_max {
             self.turn_over().map_err(PrivateError::into_io)?;
         }
-        let written = self.file.write(event)?;
-        self.bytes += written as u64;
-        Ok(written)
+        if self.lost > 0 {
+            let lost = counted(self.lost, "event");
+            let line = format!(
+                "{} WARN {lost} before this one could not be written\n",
+                utc(now_us())
+            );
+            self.file.write_all(line.as_bytes())?;
+            self.bytes += line.len() as u64;
+            self.lost = 0;
+        }
+        self.file.write_all(event)?;
+        self.bytes += event.len() as u64;
+        Ok(())
+    }
+}
+
+impl Write for RunLog {
+    /// One event a call, as the subscriber writes them. A disk that takes nothing is no error of the caller: capture and the
+    /// status say it where a person looks, and the event is counted.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        if self.append(event).is_err() {
+            self.lost += 1;
+            // A part of it may be there; where that cannot be taken back either, a line is cut.
+            let _cut = self.file.set_len(self.bytes);
+        }
+        Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
@@ -78,6 +108,32 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    /// A full disk is an error of no caller, and what is missing is said once there is room.
+    #[test]
+    fn a_full_disk_is_noted_when_there_is_room_again() {
+        let directory = std::env::temp_dir().join(format!("sf-run-log-full-{}", std::process::id()));
+        let private = PrivateDir::create(&directory).unwrap();
+        let mut log = RunLog::open(private.try_clone().unwrap(), 1_000).unwrap();
+        let room = std::mem::replace(
+            &mut log.file,
+            File::options().write(true).open("/dev/full").unwrap(),
+        );
+        for event in ["one\n", "two\n"] {
+            assert_eq!(log.write(event.as_bytes()).unwrap(), event.len());
+        }
+        log.file = room;
+        log.write_all(b"three\n").unwrap();
+        log.write_all(b"four\n").unwrap();
+        let text = fs::read_to_string(directory.join(NAME)).unwrap();
+        let (told, rest) = text.split_once('\n').unwrap();
+        assert!(
+            told.ends_with("Z WARN 2 events before this one could not be written"),
+            "{told}"
+        );
+        assert_eq!(rest, "three\nfour\n");
+        fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn the_log_is_bounded_and_keeps_one_old_file() {

@@ -251,7 +251,10 @@ fn other_objects(catalog: &Catalog) -> Vec<Finding> {
     let objects = catalog.other_objects.iter();
     objects
         .map(|object| {
-            let text = format!("the {} `{}` is not carried", object.kind, object.name);
+            let text = format!(
+                "the {} `{}` is not created at the target",
+                object.kind, object.name
+            );
             Finding::new(
                 code::LEFT_OUT,
                 Severity::Warning,

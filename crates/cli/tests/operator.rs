@@ -347,7 +347,8 @@ async fn a_finding_is_told_once() {
     let (status, text) = said(&drain.args(["--exclude", "bad"]).output().unwrap());
     assert_eq!(status, 0, "{text}");
     assert_eq!(
-        text.matches("the default `5` is not carried").count(),
+        text.matches("the default `5` is not created at the target")
+            .count(),
         1,
         "{text}"
     );

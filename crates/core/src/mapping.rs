@@ -153,7 +153,7 @@ fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> 
 fn tell_time_zone(tables: &[SourceTable], findings: &mut Vec<Finding>) {
     let is_local = |column: &SourceColumn| matches!(column.ty, SourceType::DateTime { .. });
     if tables.iter().flat_map(|table| &table.columns).any(is_local) {
-        let text = "DATETIME has no zone at the source; its values are read as UTC";
+        let text = "DATETIME values have no time zone at the source; they are read as UTC";
         findings.push(Finding::new(
             code::CONVERTED,
             Severity::Notice,
@@ -230,6 +230,15 @@ fn add_key(table: &SourceTable) -> Remedy {
         ),
     };
     Remedy::source(statement).note("this rebuilds the table, which takes long for a large one")
+}
+
+/// Tells that a default is left out; both servers write an empty text as a default in a form of their own.
+fn the_default(default: &str) -> String {
+    let shown = match default {
+        "" | "''" => "(an empty string)".to_owned(),
+        other => format!("`{other}`"),
+    };
+    format!("the default {shown} is not created at the target")
 }
 
 /// Converts one table.
@@ -401,7 +410,7 @@ impl Converter<'_> {
             && let Some(collation) = folding_collation(&column.ty)
         {
             let text = format!(
-                "the collation `{collation}` decides which keys are equal at the source, bytes at the target"
+                "the collation `{collation}` decides at the source which keys are equal; the target compares their bytes"
             );
             self.find(code::CONVERTED, Severity::Notice, Some(&column.name), text);
         }
@@ -413,27 +422,24 @@ impl Converter<'_> {
     fn tell_column(&mut self, column: &SourceColumn) {
         let name = Some(column.name.as_str());
         if let Some(expression) = &column.generated {
-            let text = format!("generated as `{expression}`; carried as a plain column with its values");
+            let text = format!(
+                "it is generated as `{expression}`; at the target it is a plain column with its values"
+            );
             self.find(code::CONVERTED, Severity::Warning, name, text);
             self.tell_dependences(column);
         } else if let Some(default) = &column.default {
-            self.find(
-                code::LEFT_OUT,
-                Severity::Warning,
-                name,
-                format!("the default `{default}` is not carried"),
-            );
+            self.find(code::LEFT_OUT, Severity::Warning, name, the_default(default));
         }
         if column.on_update {
             self.find(
                 code::LEFT_OUT,
                 Severity::Warning,
                 name,
-                "ON UPDATE CURRENT_TIMESTAMP is not carried".to_owned(),
+                "ON UPDATE CURRENT_TIMESTAMP is not created at the target".to_owned(),
             );
         }
         if column.auto_increment {
-            let text = "AUTO_INCREMENT is not carried; values are".to_owned();
+            let text = "AUTO_INCREMENT is not created at the target; the values are migrated".to_owned();
             self.find(code::LEFT_OUT, Severity::Warning, name, text);
         }
     }
@@ -444,7 +450,7 @@ impl Converter<'_> {
             match dependence {
                 Dependence::Setting(setting) => {
                     let text = format!(
-                        "its values depend on `{setting}` of the session that reads or writes them: they are carried as                          our sessions read them, and later changes as their own session computes them"
+                        "its values depend on `{setting}` of the session that reads or writes them: they are migrated as our sessions read them, and later changes as their own session computes them"
                     );
                     let name = Some(column.name.as_str());
                     self.find(code::VALUE_UNSTABLE, Severity::Warning, name, text);
@@ -463,12 +469,13 @@ impl Converter<'_> {
                 code::LEFT_OUT,
                 Severity::Warning,
                 Some(name),
-                format!("the check `{text}` is not carried"),
+                format!("the check `{text}` is not created at the target"),
             );
         }
         for (name, timing) in &self.table.triggers {
-            let text =
-                format!("the trigger ({timing}) is not carried; the changes it makes at the source are");
+            let text = format!(
+                "the trigger ({timing}) is not created at the target; the changes that it makes at the source are migrated"
+            );
             self.find(code::LEFT_OUT, Severity::Warning, Some(name), text);
         }
     }

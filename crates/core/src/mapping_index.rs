@@ -89,11 +89,11 @@ fn renamed(table: &SourceTable, part: &str, wanted: &str, given: &str) -> Option
 fn index_left_out(table: &SourceTable, index: &SourceIndex, (severity, reason): LeftOut) -> Finding {
     if index.unique && severity > Severity::Notice {
         let text = format!(
-            "the unique index is not carried, and nothing at the target keeps its values unique: {reason}"
+            "the unique index is not created at the target, where nothing keeps its values unique: {reason}"
         );
         return finding(table, &index.name, code::UNIQUE_LEFT_OUT, severity, text);
     }
-    let text = format!("the index is not carried: {reason}");
+    let text = format!("the index is not created at the target: {reason}");
     finding(table, &index.name, code::LEFT_OUT, severity, text)
 }
 
@@ -160,11 +160,14 @@ fn convert_index(
     let folds = |part: &(usize, bool)| folding_collation(&plan.source.columns[part.0].ty);
     if let Some(collation) = columns.iter().find_map(folds).filter(|_| index.unique) {
         notes.insert(format!(
-            "unique under the collation `{collation}` becomes unique in bytes, which is weaker"
+            "at the source the collation `{collation}` decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal"
         ));
     }
     if null_filtered {
-        notes.insert("unique with nullable columns: rows with a NULL are left out of the index".to_owned());
+        notes.insert(
+            "the unique index has nullable columns: rows with a NULL are not in the index at the target"
+                .to_owned(),
+        );
     }
     Ok((
         TargetIndex {
@@ -216,7 +219,7 @@ pub(crate) fn convert_foreign_keys(
                     plans[at].target.foreign_keys.push(converted);
                 }
                 Err(reason) => {
-                    let text = format!("the foreign key is not carried: {reason}");
+                    let text = format!("the foreign key is not created at the target: {reason}");
                     findings.push(finding(
                         &source,
                         &key.name,
@@ -262,8 +265,9 @@ fn tell_actions(source: &SourceTable, key: &SourceForeignKey, findings: &mut Vec
     for (event, action) in [("DELETE", key.on_delete), ("UPDATE", key.on_update)] {
         if action != ForeignKeyAction::NoAction {
             let words = action.words();
-            let text =
-                format!("ON {event} {words} is not carried: the foreign key has no action at the target");
+            let text = format!(
+                "ON {event} {words} is not created at the target: there the foreign key has no action"
+            );
             findings.push(finding(
                 source,
                 &key.name,

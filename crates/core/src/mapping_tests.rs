@@ -406,7 +406,7 @@ fn parts_of_an_index_count_the_tables_own_key() {
     let numbers = vec![BIGINT; 18];
     let over = |columns: std::ops::Range<usize>| index("i", false, &columns.collect::<Vec<_>>());
     check_index(&numbers, 1, over(1..16), None);
-    let too_many = Some("SF-4004: the index is not carried: its key has 17 parts");
+    let too_many = Some("SF-4004: the index is not created at the target: its key has 17 parts");
     check_index(&numbers, 1, over(1..17), too_many);
     check_index(&numbers, 2, over(2..16), None);
     check_index(&numbers, 2, over(2..17), too_many);
@@ -420,7 +420,7 @@ fn parts_of_an_index_count_the_tables_own_key() {
         &numbers,
         1,
         unique,
-        Some("SF-4010: the unique index is not carried, and nothing at the target"),
+        Some("SF-4010: the unique index is not created at the target, where nothing"),
     );
 }
 
@@ -438,7 +438,7 @@ fn an_index_whose_key_may_be_too_long_is_left_out() {
         }],
         ..index("i", false, &[])
     };
-    let too_long = Some("SF-4004: the index is not carried: its key may take up to");
+    let too_long = Some("SF-4004: the index is not created at the target: its key may take up to");
     check_index(&[BIGINT, text.clone()], 1, prefix(1), too_long);
     check_index(
         &[BIGINT, SourceType::Blob { bytes_max: 65_535 }],
@@ -466,7 +466,7 @@ fn an_index_whose_key_may_be_too_long_is_left_out() {
         &[BIGINT, text],
         1,
         index("i", true, &[1]),
-        Some("SF-4010: the unique index is not carried"),
+        Some("SF-4010: the unique index is not created at the target"),
     );
 }
 

@@ -111,7 +111,9 @@ fn characters(label: &str) -> u32 {
 /// Why a type cannot be a key: two source keys could become one, or the target takes no such key.
 pub(crate) fn key_trouble(ty: &SourceType) -> Option<&'static str> {
     match ty {
-        SourceType::Float | SourceType::Double => Some("a floating-point key: zero has two forms"),
+        SourceType::Float | SourceType::Double => {
+            Some("a floating-point number as key: 0 and -0 are equal, and are stored differently")
+        }
         SourceType::Json | SourceType::JsonText { .. } | SourceType::Geometry | SourceType::Vector { .. } => {
             Some("a type that cannot be a key at the target")
         }

@@ -111,7 +111,7 @@ fn why(end: &Value, caught_up: bool) -> String {
 
 /// Brings what a process wrote up to now: whether that process still lives, and how old its figures are. Rates of a process
 /// that is gone are no rates, and what had been caught up then may not be now.
-fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
+pub(crate) fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
     let writer = status["process_id"].as_u64();
     let wrote_last = status["state"] == "ended";
     let state = match owner {
@@ -138,6 +138,8 @@ fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
     for name in ["rows_per_second", "bytes_per_second"] {
         status[name] = json!(0.0);
     }
+    // What a process that is gone waited for is not waited for any more.
+    status["throttled"] = Value::Null;
     status["eta_seconds"] = Value::Null;
     status["lag"]["seconds_to_catch_up"] = Value::Null;
     status["log"]["seconds_to_budget"] = Value::Null;
@@ -152,7 +154,12 @@ fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
     }
 }
 
-fn lines(status: &Value, run: Option<&RunFile>, verb: Option<&str>, columns: usize) -> Vec<String> {
+pub(crate) fn lines(
+    status: &Value,
+    run: Option<&RunFile>,
+    verb: Option<&str>,
+    columns: usize,
+) -> Vec<String> {
     let age = Duration::from_secs(status["age_seconds"].as_u64().unwrap_or(0));
     let old = match status["tables"].as_array() {
         Some(tables) if tables.is_empty() => "there are no figures yet".to_owned(),

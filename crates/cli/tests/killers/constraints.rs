@@ -115,7 +115,7 @@ async fn prefix_of_a_long_text(engine: Engine, dialect: &'static str) {
     let (status, text) = said(&world.run("check", &world.migrate_options()));
     assert_eq!(status, 0, "{text}");
     assert!(
-        text.contains("`p.ib`: the index is not carried: its key may take up to"),
+        text.contains("`p.ib`: the index is not created at the target: its key may take up to"),
         "{text}"
     );
     let mut migrate = world.migrate();

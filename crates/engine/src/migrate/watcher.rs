@@ -192,7 +192,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         for (table, _) in self.stopped() {
             tracing::warn!(
                 table = table.table,
-                "this table has stopped: `spanferry status` says why, `spanferry resync` loads it anew"
+                "this table has stopped: `spanferry status` says why, `spanferry resync` and the next `migrate` load it again"
             );
         }
     }

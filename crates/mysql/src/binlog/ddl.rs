@@ -132,7 +132,7 @@ impl BinlogDecoder {
                 code::TABLE_CREATED,
                 Severity::Warning,
                 subject,
-                "a table was created at the source and is not carried",
+                "a table was created at the source and is not migrated",
             ));
         }
     }

@@ -99,6 +99,14 @@ const MARIADB: &[Demand] = &[
     ),
 ];
 
+/// A setting's value in a sentence.
+fn shown(value: &str) -> String {
+    if value.is_empty() {
+        return "empty".to_owned();
+    }
+    format!("`{value}`")
+}
+
 /// GTIDs can be enabled in steps while the servers run. Each step must have arrived at every replica before the next.
 fn enable_gtids() -> Remedy {
     let steps = ["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"];
@@ -174,7 +182,12 @@ impl Check<'_> {
             (true, _) => self.set(name, wanted),
             (false, _) => format!("Start the server with `{name} = {wanted}`.").into(),
         };
-        let text = format!("`{name}` is `{value}`, expected `{wanted}`: {}", demand.reason);
+        let text = format!(
+            "`{name}` is {}, expected {}: {}",
+            shown(value),
+            shown(wanted),
+            demand.reason
+        );
         self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
     }
 
@@ -256,7 +269,8 @@ impl Check<'_> {
             .collect();
         if !strict || !lax.is_empty() {
             let text = format!(
-                "`sql_mode` is `{modes}`: zero dates and cut values may be in the data; zero dates are refused row by row"
+                "`sql_mode` is {}: the data may have zero dates and values that were cut; a row with a zero date is refused",
+                shown(modes)
             );
             self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, None);
         }

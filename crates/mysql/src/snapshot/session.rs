@@ -343,6 +343,6 @@ fn failure(watched: &Watched, error: MysqlError, plan: &TablePlan) -> Failure {
 /// The failure of a session that was ended for a statement that waits for a table.
 fn preempted(table: &str, plan: &TablePlan) -> Failure {
     let class = Class::Retry { after: None };
-    let text = format!("a statement waits for {table}, so the snapshot was given up");
+    let text = format!("a statement waits for {table}, so the snapshot was closed, and a new one is opened");
     Failure::new(code::SNAPSHOT_LOST, class, plan.name().to_string(), text)
 }

@@ -1,0 +1,208 @@
+//! What a person sees, whole, as golden pages: a change of any word shows in a review.
+//!
+//! `SPANFERRY_WRITE_DOCS=1 cargo test -p spanferry golden` writes them again.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::remedy::Remedy;
+use spanferry_core::target::TablePhase;
+use spanferry_engine::progress::{Snapshot, TableProgress};
+use spanferry_engine::verify::{DifferentKey, Kind, TableVerdict, Testimony};
+
+use crate::command::status;
+use crate::fit::plain;
+use crate::rates::Meter;
+use crate::{json, monitor, render, standing, verdict};
+
+/// Set, it makes the tests write the pages instead of comparing them.
+const WRITE_VARIABLE: &str = "SPANFERRY_WRITE_DOCS";
+/// What a printed command needs for this migration.
+const OPTIONS: &str = " --state-dir /data/shop";
+/// 2026-07-30T12:34:56Z.
+const AT_US: u64 = 1_785_414_896_000_000;
+
+fn check(page: &str, text: &str) {
+    let text = format!("{}\n", plain(text));
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("src/golden")
+        .join(page);
+    if std::env::var_os(WRITE_VARIABLE).is_some() {
+        std::fs::write(&path, &text).expect("the page can be written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, text, "{page}");
+}
+
+fn findings() -> Vec<Finding> {
+    let stop = Finding::new(
+        code::DDL_SEEN,
+        Severity::Blocking,
+        Subject::table("order lines"),
+        "`ALTER TABLE` changes it, at 0-1-500",
+    );
+    let default = |table: &str| {
+        let text = "the default (an empty string) is not created at the target";
+        Finding::new(
+            code::LEFT_OUT,
+            Severity::Warning,
+            Subject::part(table, "note"),
+            text,
+        )
+    };
+    let engine = Finding::new(
+        code::SOURCE_TABLE_UNSUPPORTED,
+        Severity::Blocking,
+        Subject::table("logs"),
+        "its engine is MyISAM, which has no transactions: a snapshot of it is not consistent",
+    );
+    let engine = engine.remedy(
+        Remedy::source("ALTER TABLE `shop`.`logs` ENGINE = InnoDB, ROW_FORMAT = DEFAULT")
+            .note("this rebuilds the table, which takes long for a large one"),
+    );
+    let certificate = Finding::new(
+        code::SOURCE_NOTICE,
+        Severity::Notice,
+        Subject::whole(),
+        "the certificate of the source is not verified",
+    );
+    let certificate = certificate.remedy("Add `ssl-mode=VERIFY_CA&ssl-ca=FILE` to the source URL.");
+    vec![
+        stop.remedy(Remedy::resync("order lines")),
+        engine,
+        default("customers"),
+        default("orders"),
+        certificate,
+    ]
+}
+
+fn table(name: &str, group: u32, phase: TablePhase) -> TableProgress {
+    TableProgress {
+        name: name.to_owned(),
+        phase,
+        rows_estimate: 46_912,
+        rows_loaded: 23_456,
+        bytes_loaded: 1 << 20,
+        group,
+        stopped: (phase == TablePhase::Stopped)
+            .then(|| "SF-5001: order lines: `ALTER TABLE` changes it, at 0-1-500".to_owned()),
+    }
+}
+
+/// A migration in its load: one group stopped, two tables loading, many complete.
+fn snapshot() -> Snapshot {
+    let complete =
+        (1..=40).map(|number| table(&format!("archive_{number}"), number, TablePhase::Constrained));
+    let mut tables: Vec<TableProgress> = complete.collect();
+    tables.extend([
+        table("customers", 50, TablePhase::Loading),
+        table("invoices", 51, TablePhase::Loading),
+        table("order lines", 52, TablePhase::Stopped),
+        table("orders", 52, TablePhase::Stopped),
+    ]);
+    Snapshot {
+        tables,
+        phase: "running".to_owned(),
+        captured_sequence: 5_200,
+        applied_sequence: 2_000,
+        log_bytes: 5_000_000,
+        log_transactions: 5_200,
+        log_budget_bytes: 8_000_000,
+        throttled: Some(
+            "capture waits: a transaction takes 9.5 MiB or more, and the change log may take 7.6 MiB. Waiting does not help: stop \
+             `migrate`, and start it again with a larger `--log-budget`."
+                .to_owned(),
+        ),
+        findings: findings(),
+        ..Snapshot::default()
+    }
+}
+
+fn status_of(state: &str) -> Value {
+    let snapshot = snapshot();
+    let rates = Meter::default().look(&snapshot);
+    let mut status = json::status(&snapshot, &rates, AT_US, OPTIONS);
+    status["state"] = json!(state);
+    status
+}
+
+#[test]
+fn the_screen_of_migrate() {
+    check(
+        "screen-80x24.txt",
+        &monitor::screen_text(&status_of("running"), (80, 24)),
+    );
+}
+
+#[test]
+fn a_plain_line_of_migrate() {
+    check("line.txt", &standing::line(&status_of("running")));
+}
+
+#[test]
+fn status_while_it_runs_and_after() {
+    let lines = |status: &Value| status::lines(status, None, None, 110).join("\n");
+    check("status-running.txt", &lines(&status_of("running")));
+    let mut ended = status_of("ended");
+    let failure = Failure::new(
+        code::SOURCE_FAILED,
+        Class::StopMigration,
+        "db1:3306",
+        "it is gone",
+    );
+    ended["end"] =
+        json!({"at_us": AT_US, "exit_status": 5, "interrupted": false, "error": json::failure(&failure)});
+    status::settle(&mut ended, None, AT_US + 75_000_000);
+    check("status-ended.txt", &lines(&ended));
+}
+
+#[test]
+fn findings_of_check() {
+    let texts: Vec<String> = findings()
+        .iter()
+        .map(|finding| render::finding(finding, OPTIONS))
+        .collect();
+    check("findings.txt", &texts.join("\n"));
+}
+
+#[test]
+fn a_failure() {
+    let cause = std::io::Error::other("connection refused");
+    let failure = Failure::new(
+        code::SOURCE_UNREACHABLE,
+        Class::StopMigration,
+        "db1:3306",
+        "no TCP connection",
+    );
+    check("failure.txt", &render::failure(&failure.caused_by(cause)));
+}
+
+#[test]
+fn a_verdict() {
+    let key = |kind, key: &str, columns: &[&str]| DifferentKey {
+        kind,
+        key: key.to_owned(),
+        columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let different = TableVerdict {
+        name: "orders".to_owned(),
+        rows_source: 1_500,
+        rows_target: 1_499,
+        missing: 1,
+        different: 1,
+        keys: vec![
+            key(Kind::Missing, "[\"7\"]", &[]),
+            key(Kind::Different, "[\"8\"]", &["state"]),
+        ],
+        testimony: Testimony {
+            rows_source: 1_500,
+            rows_target: 1_499,
+            ..Testimony::default()
+        },
+        ..TableVerdict::default()
+    };
+    check("verdict.txt", &verdict::lines(&different).join("\n"));
+}
