@@ -86,9 +86,15 @@ impl Session {
     /// Names both ends; connections are made by the first calls.
     pub(crate) fn open(settings: &Settings) -> Result<Session, Failure> {
         let options = settings.need_source()?.clone();
-        let server_id = settings.server_id.unwrap_or_else(|| default_server_id(&options));
         let address = options.address();
-        let source = MysqlSource::new(options, server_id).map_err(|error| error.into_failure(address))?;
+        let source = match settings.server_id {
+            Some(server_id) => MysqlSource::new(options, server_id),
+            None => {
+                let (first, name) = default_server_id(&options, &settings.target_text());
+                MysqlSource::choosing_id(options, first, name)
+            }
+        };
+        let source = source.map_err(|error| error.into_failure(address))?;
         Ok(Session {
             source: Arc::new(source),
             target: connect_target(settings)?,
@@ -131,7 +137,6 @@ impl Session {
         let request = CheckRequest {
             tables: selected.iter().map(|table| table.name.table.clone()).collect(),
             load_estimate: Duration::from_secs(rows_estimate / LOAD_ROWS_PER_SECOND),
-            server_id: self.source.server_id(),
             sessions: settings.source_connections as usize,
             lock: settings.lock,
         };

@@ -2,13 +2,47 @@
 
 use spanferry_mysql::Options;
 
-/// An id that is the same at every start and unlikely to be taken: from this host, the source and its schema.
-pub(crate) fn default_server_id(options: &Options) -> u32 {
+/// Where a stream's choice of replica ids begins, and the name by which its migration is known among the replicas of the source. The
+/// same at every start, and another for each host, source, schema and target: a rehearsal into another target is another replica.
+pub(crate) fn default_server_id(options: &Options, target: &str) -> (u32, String) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let text = format!("{host}/{}:{}/{}", options.host, options.port, options.schema);
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    let text = format!(
+        "{host}/{}:{}/{}/{target}",
+        options.host, options.port, options.schema
+    );
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // Far above the small numbers that people give.
-    hash | 0x4000_0000
+    let number = u32::try_from(hash & 0xffff_ffff).expect("it has 32 bits");
+    (number, format!("spanferry-{hash:016x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_target_is_another_replica() {
+        let options = |url: &str| Options::parse(url).expect("a URL");
+        let shop = options("mysql://a@h/shop");
+        let real = default_server_id(&shop, "projects/p/instances/i/databases/real");
+        assert_eq!(
+            real,
+            default_server_id(&shop, "projects/p/instances/i/databases/real")
+        );
+        for (source, target) in [
+            (&shop, "projects/p/instances/i/databases/rehearsal"),
+            (
+                &options("mysql://a@h/other"),
+                "projects/p/instances/i/databases/real",
+            ),
+            (
+                &options("mysql://a@h:3307/shop"),
+                "projects/p/instances/i/databases/real",
+            ),
+        ] {
+            let (number, name) = default_server_id(source, target);
+            assert!(number != real.0 && name != real.1, "{target}");
+        }
+    }
 }

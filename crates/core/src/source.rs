@@ -63,8 +63,6 @@ pub struct CheckRequest {
     pub tables: Vec<String>,
     /// How long the load is estimated to take.
     pub load_estimate: Duration,
-    /// The replica id that capture will use.
-    pub server_id: u32,
     /// Number of sessions that the snapshot will open.
     pub sessions: usize,
     /// Whether the snapshot is to be opened under a lock.

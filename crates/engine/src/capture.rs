@@ -9,9 +9,11 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Finding;
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::source::{ChangeSource, ChangeStream};
+use spanferry_core::target::Target;
 use spanferry_kill_point::kill_point;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::control::ControlLane;
 use crate::history::{Unproved, open_proved};
 use crate::lane::Backoff;
 use crate::progress::{Progress, Snapshot};
@@ -23,6 +25,10 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const BATCHES_MAX: usize = 2;
 /// How long the source may be out of reach before the migration ends, resumable.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// How often, and how long after another, the target is asked whether another process has taken the migration over: a start has some
+/// ten seconds between its first look at the source and its first word at the target.
+const OWNER_LOOKS: u32 = 15;
+const OWNER_PAUSE: Duration = Duration::from_secs(1);
 /// How often a full log or disk is tried again.
 const BUDGET_PAUSE: Duration = Duration::from_secs(2);
 
@@ -34,9 +40,10 @@ enum Job {
 
 /// Captures until told to stop. Ends with an error only for what another attempt cannot mend, or beyond patience.
 /// `following` holds whether a stream is open, whose position the source has accepted.
-pub async fn capture<S: ChangeSource, L: ChangeLog>(
+pub async fn capture<S: ChangeSource, L: ChangeLog, T: Target>(
     source: Arc<S>,
     log: Arc<L>,
+    control: Arc<ControlLane<T>>,
     stop: StopSignal,
     progress: Arc<Progress>,
     following: watch::Sender<bool>,
@@ -45,6 +52,7 @@ pub async fn capture<S: ChangeSource, L: ChangeLog>(
     let (jobs, queue) = mpsc::channel(BATCHES_MAX);
     let receive = receive(
         source,
+        control,
         jobs,
         stop.clone(),
         Arc::clone(&progress),
@@ -57,8 +65,9 @@ pub async fn capture<S: ChangeSource, L: ChangeLog>(
     appended.and(received)
 }
 
-async fn receive<S: ChangeSource>(
+async fn receive<S: ChangeSource, T: Target>(
     source: Arc<S>,
+    control: Arc<ControlLane<T>>,
     jobs: mpsc::Sender<Job>,
     stop: StopSignal,
     progress: Arc<Progress>,
@@ -79,6 +88,9 @@ async fn receive<S: ChangeSource>(
         let Err((lasted, failure)) = followed else {
             return Ok(());
         };
+        if failure.code == code::SOURCE_SERVER_ID {
+            expect_owned(control.as_ref(), &failure, &stop).await?;
+        }
         if !failure.is_retry() {
             return Err(failure);
         }
@@ -100,6 +112,25 @@ async fn receive<S: ChangeSource>(
             return Ok(());
         }
     }
+}
+
+/// Another stream has come with our replica id: that may be the process that has taken the migration over. It may look at the source
+/// before it says so at the target, so we look for a while where the collision would end us.
+async fn expect_owned<T: Target>(
+    control: &ControlLane<T>,
+    collision: &Failure,
+    stop: &StopSignal,
+) -> Result<(), Failure> {
+    for look in 0..OWNER_LOOKS {
+        if look > 0 && !stop.pause(OWNER_PAUSE).await {
+            return Ok(());
+        }
+        control.expect_owned().await?;
+        if collision.is_retry() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Follows one stream until told to stop; on failure, whether anything had arrived.

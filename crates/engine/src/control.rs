@@ -54,6 +54,11 @@ impl<T: Target> ControlLane<T> {
         }
     }
 
+    /// The migration must still be ours.
+    pub(crate) async fn expect_owned(&self) -> Result<(), Failure> {
+        self.lane.lock().await.expect_owned().await
+    }
+
     /// Stops the group of the table that a failure names, unless it has stopped already.
     pub(crate) async fn stop_table(&self, registry: &Registry, failure: &Failure) -> Result<(), Failure> {
         let Some(plan) = failure.table.as_ref().and_then(|table| registry.named(table)) else {

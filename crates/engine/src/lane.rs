@@ -122,6 +122,16 @@ impl<T: Target> FencedLane<T> {
         FencedLane { shared, lane, key }
     }
 
+    /// The lane must still be ours. A target that does not answer now says nothing against it.
+    pub(crate) async fn expect_owned(&self) -> Result<(), Failure> {
+        match self.shared.target.read_fence(self.lane).await {
+            Ok(found) if found.as_ref().map(|row| row.key) == Some(self.key) => Ok(()),
+            Ok(_) => Err(self.fenced()),
+            Err(failure) if failure.is_retry() => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// The lane's present fence key.
     pub fn key(&self) -> FenceKey {
         self.key

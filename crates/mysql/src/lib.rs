@@ -14,6 +14,7 @@ pub mod options;
 mod owned;
 mod preflight;
 mod replica;
+mod replica_id;
 mod snapshot;
 mod source;
 mod sql;

@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::line::{Asking, FRESH, KEPT, Line};
 use crate::options::Options;
+use crate::replica_id::ReplicaId;
 use crate::{catalog, history, preflight, strain};
 
 /// The replica id of somebody who is no replica, as `mysqlbinlog` has it: both servers end no other stream for it, and end its own at
@@ -25,13 +26,23 @@ pub(crate) const OBSERVER_ID: u32 = 0;
 #[derive(Debug, Clone)]
 pub struct MysqlSource {
     options: Options,
-    server_id: u32,
+    replica: Arc<ReplicaId>,
     line: Arc<Line>,
 }
 
 impl MysqlSource {
-    /// A source; `server_id` is the replica id that capture uses. The options must name a schema.
+    /// A source whose change stream registers under `server_id`. The options must name a schema.
     pub fn new(options: Options, server_id: u32) -> Result<MysqlSource, MysqlError> {
+        MysqlSource::registering(options, ReplicaId::given(server_id))
+    }
+
+    /// A source whose change stream chooses its replica id, beginning with `first`. `name` tells this migration's streams, also
+    /// earlier ones, from those of others.
+    pub fn choosing_id(options: Options, first: u32, name: String) -> Result<MysqlSource, MysqlError> {
+        MysqlSource::registering(options, ReplicaId::chosen(first, name))
+    }
+
+    fn registering(options: Options, replica: ReplicaId) -> Result<MysqlSource, MysqlError> {
         if options.schema.is_empty() {
             return Err(MysqlError::Usage(
                 "expected a schema after `/` in the source URL".to_owned(),
@@ -39,7 +50,7 @@ impl MysqlSource {
         }
         Ok(MysqlSource {
             options,
-            server_id,
+            replica: Arc::new(replica),
             line: Arc::default(),
         })
     }
@@ -50,7 +61,7 @@ impl MysqlSource {
     pub fn observer(&self) -> MysqlSource {
         MysqlSource {
             options: self.options.clone(),
-            server_id: OBSERVER_ID,
+            replica: Arc::new(ReplicaId::given(OBSERVER_ID)),
             line: Arc::clone(&self.line),
         }
     }
@@ -62,7 +73,12 @@ impl MysqlSource {
 
     /// The replica id that capture uses.
     pub fn server_id(&self) -> u32 {
-        self.server_id
+        self.replica.number()
+    }
+
+    /// The number and name under which the change stream registers.
+    pub(crate) fn replica(&self) -> &Arc<ReplicaId> {
+        &self.replica
     }
 
     /// A new connection.
@@ -71,7 +87,7 @@ impl MysqlSource {
     }
 
     /// The connection for a question, no older than `age_max`.
-    async fn ask(&self, age_max: Duration) -> Result<Asking<'_>, Failure> {
+    pub(crate) async fn ask(&self, age_max: Duration) -> Result<Asking<'_>, Failure> {
         let asking = self.line.ask(&self.options, age_max).await;
         asking.map_err(|error| self.failure(error))
     }
@@ -93,7 +109,7 @@ impl SchemaSource for MysqlSource {
 
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
         let mut asking = self.ask(KEPT).await?;
-        let found = preflight::check(asking.connection(), &self.options, request).await;
+        let found = preflight::check(asking.connection(), &self.options, &self.replica, request).await;
         let mut findings = found.map_err(|error| self.failure(error))?;
         asking.keep();
         // What else is wrong with the server would make this one misleading.

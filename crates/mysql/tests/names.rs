@@ -24,7 +24,6 @@ async fn check(source: &MysqlSource, tables: &[&str]) -> Vec<Finding> {
     let request = CheckRequest {
         tables: tables.iter().map(|table| (*table).to_owned()).collect(),
         load_estimate: Duration::from_secs(60),
-        server_id: 4_294_000_001,
         sessions: 2,
         lock: false,
     };

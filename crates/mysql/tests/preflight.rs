@@ -34,7 +34,6 @@ async fn findings(server: &Server, user: &str, password: &str) -> Vec<Finding> {
     let request = CheckRequest {
         tables: vec!["t".to_owned()],
         load_estimate: Duration::from_secs(3600),
-        server_id: 4242,
         sessions: 2,
         lock: true,
     };

@@ -48,7 +48,6 @@ async fn check(server: &Server, settings: &[&str]) {
     let request = CheckRequest {
         tables: ["child", "plain", "fixed", "counted"].map(str::to_owned).to_vec(),
         load_estimate: Duration::from_secs(3600),
-        server_id: 4242,
         sessions: 2,
         lock: true,
     };

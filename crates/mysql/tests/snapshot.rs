@@ -211,29 +211,23 @@ GRANT SELECT ON c.* TO 'low'@'%'",
             .await;
         let mariadb = admin.server().is_mariadb();
         let names = ["absent", "child", "floating", "good", "nokey", "plain"];
-        let request = |tables: &[&str], server_id| CheckRequest {
+        let request = |tables: &[&str]| CheckRequest {
             tables: tables.iter().map(|name| (*name).to_owned()).collect(),
             load_estimate: Duration::from_secs(3600),
-            server_id,
             sessions: 2,
             lock: false,
         };
         let source = MysqlSource::new(server.admin("c"), 4242).unwrap();
-        let findings = source.check(&request(&["good"], 4242)).await.unwrap();
+        let findings = source.check(&request(&["good"])).await.unwrap();
         assert_eq!(blocking(&findings), [""; 0], "{findings:?}");
         // Keys and types are told by the mapping, once.
         let mut expected = vec!["SF-2006 absent", "SF-2007 plain"];
         if mariadb {
             expected.insert(1, "SF-2007 child.fk");
         }
-        assert_eq!(
-            blocking(&source.check(&request(&names, 4242)).await.unwrap()),
-            expected
-        );
-        let own = source
-            .check(&request(&["good"], u32::from(server.port)))
-            .await
-            .unwrap();
+        assert_eq!(blocking(&source.check(&request(&names)).await.unwrap()), expected);
+        let same_id = MysqlSource::new(server.admin("c"), u32::from(server.port)).unwrap();
+        let own = same_id.check(&request(&["good"])).await.unwrap();
         assert_eq!(blocking(&own), ["SF-2010 "]);
 
         admin
@@ -244,10 +238,10 @@ GRANT SELECT ON c.* TO 'low'@'%'",
         admin.execute("INSERT INTO c.good VALUES (1)").await.unwrap();
         admin.execute("XA END 'x'").await.unwrap();
         admin.execute("XA PREPARE 'x'").await.unwrap();
-        let findings = source.check(&request(&["good"], 4242)).await.unwrap();
+        let findings = source.check(&request(&["good"])).await.unwrap();
         assert_eq!(blocking(&findings), ["SF-2004 ", "SF-2004 "], "{findings:?}");
         let low = MysqlSource::new(server.options("low", "low", "c", ""), 4242).unwrap();
-        let findings = low.check(&request(&["good"], 4242)).await.unwrap();
+        let findings = low.check(&request(&["good"])).await.unwrap();
         let granted = |finding: &Finding| {
             let grant = "GRANT REPLICATION SLAVE ON *.* TO 'low'@'%'";
             finding.remedy == Some(Remedy::source(grant))

@@ -1,11 +1,14 @@
 //! Histories that are not one transaction after another of one server: 14, 24.
 
+use std::io::Read;
+use std::process::Stdio;
+
 use spanferry_testkit::patience::until;
 use spanferry_testkit::proxy::Fault;
 use spanferry_testkit::server::{Engine, Server};
 
 use crate::outage::source_proxy;
-use crate::support::{World, bench, said};
+use crate::support::{Running, World, bench, said};
 
 const SCHEMA: &str = "CREATE TABLE t (id BIGINT PRIMARY KEY, v INT NOT NULL);
     CREATE TABLE other (id BIGINT PRIMARY KEY, v INT NOT NULL);
@@ -229,6 +232,44 @@ async fn taken_server_id(engine: Engine) {
     world.expect_drained();
     world.expect_equal();
     assert_eq!(world.target_rows("t", &["v"]).await[..3], [["-1"], ["0"], ["-2"]]);
+}
+
+/// Another process takes the migration over and, with it, the replica id. The one before hears that it was replaced, not that it
+/// should choose another id.
+async fn taken_over(engine: Engine) {
+    let mut world = World::new(engine, SCHEMA).await;
+    let ours = SERVER_ID.to_string();
+    world.options = ["--server-id", &ours].map(str::to_owned).to_vec();
+    let mut first = world.command("migrate", &world.migrate_options());
+    let mut first = Running(
+        first
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    world.wait_caught_up(&mut first);
+    let elsewhere = world.state.with_extension("elsewhere");
+    let before = std::mem::replace(&mut world.state, elsewhere);
+    let mut second = world.migrate();
+    world.wait_caught_up(&mut second);
+    let mut text = String::new();
+    let mut words = first.0.stderr.take().unwrap();
+    words.read_to_string(&mut text).unwrap();
+    assert_eq!(first.ended(), Some(5), "{text}");
+    assert!(text.contains("SF-3007") && !text.contains("SF-2010"), "{text}");
+    assert_eq!(second.interrupt(), 130);
+    std::fs::remove_dir_all(before).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_24_a_takeover_is_no_collision_mysql() {
+    taken_over(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killer_24_a_takeover_is_no_collision_mariadb() {
+    taken_over(Engine::MariaDb).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,7 @@ where
         tasks.spawn(capture(
             Arc::clone(&source),
             Arc::clone(&log),
+            Arc::clone(&control),
             stop.clone(),
             Arc::clone(&progress),
             following,

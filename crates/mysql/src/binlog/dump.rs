@@ -12,15 +12,13 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 /// Where the first event of every file begins.
 const FIRST_EVENT: u32 = 4;
 
-/// The host that we register under, by which our own earlier connections are known in `SHOW REPLICAS`.
-pub(crate) const REPLICA_HOST: &str = "spanferry";
-
-/// Makes the replica visible in `SHOW REPLICAS`: server id, host, empty user and password, port, rank, source id.
-pub(crate) fn register(server_id: u32) -> Vec<u8> {
+/// Makes the replica visible in `SHOW REPLICAS`: server id, a host by which our own earlier streams are known, empty user and
+/// password, port, rank, source id.
+pub(crate) fn register(server_id: u32, host: &str) -> Vec<u8> {
     let mut request = vec![COM_REGISTER_SLAVE];
     request.extend_from_slice(&server_id.to_le_bytes());
-    request.push(u8::try_from(REPLICA_HOST.len()).expect("the host's name is short"));
-    request.extend_from_slice(REPLICA_HOST.as_bytes());
+    request.push(u8::try_from(host.len()).expect("the name is short"));
+    request.extend_from_slice(host.as_bytes());
     request.extend_from_slice(&[0; 2 + 2 + 4 + 4]);
     request
 }

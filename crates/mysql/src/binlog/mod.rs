@@ -36,5 +36,5 @@ mod token;
 mod value;
 
 pub use decoder::BinlogDecoder;
-pub(crate) use dump::{REPLICA_HOST, Reader};
+pub(crate) use dump::Reader;
 pub use stream::BinlogStream;

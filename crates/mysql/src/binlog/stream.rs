@@ -26,6 +26,8 @@ use super::proof::{Proof, Purpose, unproved};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::history;
+use crate::line::FRESH;
+use crate::replica_id::{self, ReplicaId};
 use crate::source::{MysqlSource, OBSERVER_ID};
 
 /// Idle time after which the server says that it still lives.
@@ -66,6 +68,34 @@ impl MysqlSource {
         }
     }
 
+    /// Moves on to a replica id that nobody has, as far as the account sees the others.
+    async fn choose_id(&self) -> Result<(), Failure> {
+        let replica = self.replica();
+        if replica.is_given() {
+            return Ok(());
+        }
+        let mut asking = self.ask(FRESH).await?;
+        let own = asking.connection().query("SELECT @@GLOBAL.server_id").await;
+        let own = own.map_err(|error| self.failure(error))?;
+        let own = own.rows.first().and_then(|row| row.number(0));
+        let others = replica_id::listed(asking.connection()).await;
+        let others = others.map_err(|error| self.failure(error))?.unwrap_or_default();
+        asking.keep();
+        while own == Some(u64::from(replica.number())) || replica.is_taken(&others) {
+            if !replica.move_on() {
+                let text = "every server id that was tried has a replica";
+                let address = self.options().address();
+                return Err(Failure::new(
+                    code::SOURCE_SERVER_ID,
+                    Class::StopMigration,
+                    address,
+                    text,
+                ));
+            }
+        }
+        Ok(())
+    }
+
     async fn begin_dump(
         &self,
         connection: &mut Connection,
@@ -86,7 +116,9 @@ impl MysqlSource {
         }
         connection.execute(&settings).await?;
         if let Reader::Replica(id) = reader {
-            connection.send_command(&dump::register(id)).await?;
+            connection
+                .send_command(&dump::register(id, self.replica().name()))
+                .await?;
             connection.read_answer().await?;
         }
         connection
@@ -107,6 +139,7 @@ impl MysqlSource {
             .map_err(|error| self.failure(error))?;
         let mut stream = BinlogStream {
             packets: Packets::new(self.options().address(), connection, after.clone(), proof),
+            replica: Arc::clone(self.replica()),
             held: Vec::new(),
             failed: None,
         };
@@ -223,6 +256,7 @@ impl ChangeSource for MysqlSource {
     type Decoder = BinlogDecoder;
 
     async fn open(&self, after: &Bookmark) -> Result<BinlogStream, Failure> {
+        self.choose_id().await?;
         let reader = match self.server_id() {
             OBSERVER_ID => Reader::Observer,
             id => Reader::Replica(id),
@@ -239,6 +273,7 @@ impl ChangeSource for MysqlSource {
 #[derive(Debug)]
 pub struct BinlogStream {
     packets: Packets,
+    replica: Arc<ReplicaId>,
     /// Pieces that came before the history was proved, in order.
     held: Vec<Piece>,
     /// A failure that was found behind pieces that had to be handed on first.
@@ -248,7 +283,8 @@ pub struct BinlogStream {
 impl BinlogStream {
     /// Reads one packet of a stream that the source never ends by itself.
     async fn receive(&mut self, pieces: &mut Vec<Piece>) -> Result<Arrived, Failure> {
-        match self.packets.receive(pieces).await? {
+        let received = self.packets.receive(pieces).await;
+        match received.map_err(|failure| collided(failure, &self.replica))? {
             Arrived::End => Err(lost(&self.packets.address, "the source ended the stream")),
             arrived @ (Arrived::Event | Arrived::Heartbeat) => Ok(arrived),
         }
@@ -259,7 +295,8 @@ impl BinlogStream {
     async fn read_proof(&mut self, reader: Reader) -> Result<bool, Failure> {
         let (mut heartbeats, mut bytes, mut measured) = (0, 0, 0);
         while !self.packets.assembler.proof().is_complete() {
-            match self.packets.receive(&mut self.held).await? {
+            let received = self.packets.receive(&mut self.held).await;
+            match received.map_err(|failure| collided(failure, &self.replica))? {
                 Arrived::Event => {}
                 Arrived::Heartbeat => heartbeats += 1,
                 Arrived::End => return Ok(false),
@@ -321,6 +358,15 @@ impl ChangeStream for BinlogStream {
             }
         }
     }
+}
+
+/// Another replica has come with our server id. Where we chose it, the next stream goes by another.
+fn collided(failure: Failure, replica: &ReplicaId) -> Failure {
+    if failure.code == code::SOURCE_SERVER_ID && replica.move_on() {
+        let class = Class::Retry { after: None };
+        return Failure { class, ..failure };
+    }
+    failure
 }
 
 /// The result of a future that is ready at once.

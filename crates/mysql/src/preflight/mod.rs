@@ -17,11 +17,13 @@ use crate::catalog;
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
 use crate::options::Options;
+use crate::replica_id::ReplicaId;
 
 /// Collects the findings of one check.
 struct Check<'a> {
     connection: &'a mut Connection,
     options: &'a Options,
+    replica: &'a ReplicaId,
     request: &'a CheckRequest,
     catalog: Catalog,
     /// The account as GRANT takes it.
@@ -33,6 +35,7 @@ struct Check<'a> {
 pub(crate) async fn check(
     connection: &mut Connection,
     options: &Options,
+    replica: &ReplicaId,
     request: &CheckRequest,
 ) -> Result<Vec<Finding>, MysqlError> {
     let catalog = catalog::read(connection, &options.schema).await?;
@@ -40,6 +43,7 @@ pub(crate) async fn check(
     let mut check = Check {
         connection,
         options,
+        replica,
         request,
         catalog,
         account,

@@ -7,8 +7,8 @@ use spanferry_core::finding::Severity;
 use spanferry_core::remedy::Remedy;
 
 use super::Check;
-use crate::binlog::REPLICA_HOST;
 use crate::error::MysqlError;
+use crate::replica_id;
 
 /// A variable that must have one of these values.
 struct Demand {
@@ -309,25 +309,16 @@ impl Check<'_> {
     }
 
     async fn replicas_of_source(&mut self, variables: &BTreeMap<String, String>) -> Result<(), MysqlError> {
-        let ours = self.request.server_id.to_string();
+        let ours = self.replica.number();
         let remedy = || Some("Choose another number with `--server-id`.".into());
-        if variables.get("server_id").is_some_and(|id| *id == ours) {
+        let own = variables.get("server_id").and_then(|id| id.parse().ok());
+        // A number that we choose ourselves moves on when the stream is opened.
+        if own == Some(ours) && self.replica.is_given() {
             let text = format!("server id {ours} is the source's own");
             self.find_of_server(code::SOURCE_SERVER_ID, Severity::Blocking, text, remedy());
         }
-        let mut hosts = None;
-        for statement in ["SHOW REPLICAS", "SHOW REPLICA HOSTS", "SHOW SLAVE HOSTS"] {
-            if hosts.is_none() {
-                hosts = self.rows_if_allowed(statement).await?;
-            }
-        }
-        match hosts {
-            // The server may not have noticed yet that an earlier process of ours has gone; it gives way to the next one.
-            Some(rows)
-                if rows
-                    .iter()
-                    .any(|row| row.text_or_empty(0) == ours && row.text_or_empty(1) != REPLICA_HOST) =>
-            {
+        match replica_id::listed(self.connection).await? {
+            Some(replicas) if self.replica.is_given() && self.replica.is_taken(&replicas) => {
                 let text = format!("another replica of the source has server id {ours}");
                 self.find_of_server(code::SOURCE_SERVER_ID, Severity::Blocking, text, remedy());
             }

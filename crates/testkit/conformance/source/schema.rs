@@ -90,7 +90,6 @@ async fn check_findings<S: Subject>(subject: &S) {
     let mut request = CheckRequest {
         tables: subject.tables().iter().map(|name| (*name).to_owned()).collect(),
         load_estimate: Duration::from_secs(1),
-        server_id: 4_242,
         sessions: 2,
         lock: true,
     };
