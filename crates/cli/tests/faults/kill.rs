@@ -1,6 +1,7 @@
 //! SIGKILL at every durable step, the first time it comes and a later time, twice in a row, then drained and compared.
 //! The drop of a constraint that is in the way: `killers/constraints.rs`.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::ExitStatusExt;
 
 use spanferry_testkit::server::Engine;
@@ -140,7 +141,7 @@ async fn killed_while_a_lost_log_is_replaced() {
     world.expect_equal();
     // Killed while the first segment was being made.
     std::fs::remove_dir_all(&log).unwrap();
-    std::fs::create_dir(&log).unwrap();
+    std::fs::DirBuilder::new().mode(0o700).create(&log).unwrap();
     std::fs::write(log.join("segment-00000000000000000000.log.new"), "torn").unwrap();
     world.sql(CHANGES).await;
     world.expect_drained();

@@ -120,8 +120,17 @@ async fn refuse_stranger(world: &mut World, engine: Engine) {
     }
     // Its tables may even be the same: what was applied did not come from it.
     // (A MariaDB server that is far ahead is told as one: its position alone does not give it away.)
+    let (status, text) = world.verify();
+    assert!(
+        status == 2 && text.contains("SF-1003"),
+        "the state directory remembers another source: {status}: {text}"
+    );
     if engine == Engine::MySql {
+        // Without a state directory that remembers the source, its history gives it away.
+        let elsewhere = world.state.with_extension("elsewhere");
+        let state = std::mem::replace(&mut world.state, elsewhere);
         let (status, text) = world.verify();
+        world.state = state;
         assert!(
             status == 3 && text.contains("SF-5007"),
             "verify: {status}: {text}"
