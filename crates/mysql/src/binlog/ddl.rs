@@ -37,8 +37,7 @@ impl BinlogDecoder {
             Kind::UnknownDefinition if self.may_define(&query, &statement) => self.stop_unknown(&statement, sink),
             Kind::UnknownDefinition => self.stop_mentioned(&statement, sink),
             Kind::Unknown if self.may_change(&query, &statement) => self.stop_unknown(&statement, sink),
-            // The decision about a prepared transaction: its rows have stopped their tables where they were logged.
-            Kind::XaEnd => {}
+            Kind::XaEnd => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
             Kind::Begin | Kind::Commit | Kind::Nothing | Kind::Rows | Kind::Unknown => {}
         }
     }
