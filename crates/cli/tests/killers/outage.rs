@@ -204,7 +204,7 @@ async fn dropped_as_too_slow(engine: Engine) {
     let proxy = FaultProxy::start_with(server, IMPATIENT).await.unwrap();
     world.source_address = Some(proxy.address());
     world.source_query = "?ssl-mode=DISABLED&get-server-public-key=true";
-    let (range, stream) = ("info LIKE 'SELECT%`pad`%'", "command LIKE 'Binlog Dump%'");
+    let (range, stream) = ("info LIKE '%SELECT%`pad`%'", "command LIKE 'Binlog Dump%'");
     // Beyond what is read of the catalog, and long before the end of the only range.
     proxy.set(Cut::StallAfter(4_000_000));
     let mut migrate = world.migrate();

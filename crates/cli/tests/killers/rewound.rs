@@ -119,7 +119,7 @@ async fn reset_while_stopped(lab: &Lab) {
 async fn reset_before_the_first_transaction(lab: &Lab) {
     let world = lab.world("beginning").await;
     let mut first = world.drain_command();
-    first.env("SPANFERRY_KILL_AT", "after first epoch:1");
+    first.env("SPANFERRY_KILL_AT", "after tables:1");
     assert_eq!(first.status().unwrap().code(), None, "it was killed");
     let begun = lab.length().await;
     lab.reset().await;

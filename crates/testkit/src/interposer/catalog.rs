@@ -1,6 +1,7 @@
 //! INFORMATION_SCHEMA from the interposer's own knowledge: the views and conditions that our client asks for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use spanferry_core::wire::{put_bool, put_null, put_string};
@@ -50,6 +51,18 @@ pub(super) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usiz
     };
     let rows = records.iter().map(|record| project(record, &columns)).collect();
     Some((columns.len(), rows))
+}
+
+/// The table whose rows a `SELECT COUNT(*) FROM …` counts.
+pub(super) fn counted_table<'a>(schema: &'a Schema, sql: &str) -> Option<&'a Table> {
+    let name = sql.strip_prefix("SELECT COUNT(*) FROM ")?;
+    schema.table(name.trim_matches(['`', '"'])).map(Arc::as_ref)
+}
+
+/// A row with one whole number, which the API spells as text.
+pub(super) fn number(number: usize) -> Vec<Bytes> {
+    let record = Record::from([("number", text(number.to_string()))]);
+    project(&record, &["number"])
 }
 
 fn project(record: &Record, columns: &[&str]) -> Vec<Bytes> {
