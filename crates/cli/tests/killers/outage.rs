@@ -205,9 +205,12 @@ async fn dropped_as_too_slow(engine: Engine) {
     world.source_address = Some(proxy.address());
     world.source_query = "?ssl-mode=DISABLED&get-server-public-key=true";
     let (range, stream) = ("info LIKE '%SELECT%`pad`%'", "command LIKE 'Binlog Dump%'");
-    // Beyond what is read of the catalog, and long before the end of the only range.
-    proxy.set(Cut::StallAfter(4_000_000));
+    let target = world.interpose(HELD_UP);
     let mut migrate = world.migrate();
+    world.wait(&mut migrate, "the first rows were loaded", is_loading);
+    // Long before the end of the only range.
+    proxy.set(Cut::StallAfter(200_000));
+    target.faults().set_rates(Vec::new());
     until("the range's reader stands still", async || proxy.is_stalled()).await;
     until("its slow reader is dropped", async || {
         !is_serving(&world, range).await
@@ -222,7 +225,8 @@ async fn dropped_as_too_slow(engine: Engine) {
         world.status().unwrap()["findings"]
             .to_string()
             .contains("read in a new snapshot"),
-        "the range was read to its end"
+        "the range was read to its end: {}",
+        world.status().unwrap()["findings"]
     );
     assert!(is_serving(&world, stream).await);
     proxy.set(Cut::Stall);
