@@ -242,8 +242,9 @@ async fn a_ddl_stops_its_group_and_resync_brings_it_back() {
     });
     assert_eq!(migrate.interrupt(), 4);
     let (status, text) = world.drain();
+    let printed = format!("fix: spanferry resync --state-dir {} a\n", world.state.display());
     assert!(
-        status == 4 && text.contains("SF-5001") && text.contains("resync a"),
+        status == 4 && text.contains("SF-5001") && text.contains(&printed),
         "{status}: {text}"
     );
     // The columns are no longer those of the target: that table is named, the other one compared.
