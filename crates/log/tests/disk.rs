@@ -304,7 +304,7 @@ async fn damage_is_reported_with_file_offset_and_hint() {
             "{text}"
         );
         assert!(
-            failure.next_step().contains("move the folder"),
+            failure.next_step().contains("Move the folder"),
             "{}",
             failure.next_step()
         );
