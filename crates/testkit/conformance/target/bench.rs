@@ -237,6 +237,10 @@ pub(super) fn definition(table: &str, plan: &TablePlan, group: u32) -> TableDefi
     let mut definition = TableDefinition::of(plan);
     definition.source.name = name(table);
     definition.group = GroupId(group);
+    // As in every plan that is made from a schema: a column takes NULL at both ends or at none.
+    for (column, target) in definition.columns.iter_mut().zip(&definition.target.columns) {
+        column.not_null = target.not_null;
+    }
     definition
 }
 
