@@ -113,7 +113,7 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64, options: &s
     })
 }
 
-/// A rate as it is told: more digits would only change at every look.
+/// A rate as it is printed: further digits would change at every look.
 fn rounded(rate: f64) -> f64 {
     (rate * 10.0).round() / 10.0
 }

@@ -20,10 +20,10 @@ const OTHERS_MAX: usize = 10;
 const GROUP_NAMED_MAX: usize = 4;
 /// Lines that the reason of a stop takes where room is short.
 const REASON_LINES_MAX: usize = 3;
-/// The phases in the order in which they are told.
+/// The phases in the order in which they are printed.
 const PHASES: [&str; 6] = ["stopped", "loading", "pending", "loaded", "joined", "constrained"];
 
-/// What is told together, or counted together where there is no room.
+/// Tables of one kind: they are listed together, or only counted where there is no room.
 struct Entry {
     lines: Vec<String>,
     phase: &'static str,
@@ -117,7 +117,7 @@ fn stopped(status: &Value, columns: usize, is_short: bool) -> Vec<Entry> {
         .collect()
 }
 
-/// The reason of a stop: whole where there is room, for only then it can be folded by whoever prints it.
+/// The reason of a stop. Where there is room it is whole, so that the caller can fold it.
 fn why(reason: &str, columns: usize, is_short: bool) -> Vec<String> {
     let line = format!("    {reason}");
     if !is_short {

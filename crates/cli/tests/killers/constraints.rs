@@ -213,7 +213,7 @@ async fn rows_without_a_parent(engine: Engine, dialect: &'static str) {
         "{left_out:?}"
     );
 
-    // Every later run tells the same reasons, and builds none of them. A person may: then it is told no more, until it is in the way.
+    // Every later run prints the same reasons, and builds none of them. A person may build one: then its reason is no longer printed.
     world
         .sql("DELETE FROM child WHERE id = 2;\nDELETE FROM child WHERE id = 3;\n")
         .await;

@@ -283,7 +283,7 @@ async fn heartbeat_elsewhere(engine: Engine) {
         status == 5 && text.contains("the source is ahead of the target") && text.contains("changes `t`"),
         "{status}: {text}"
     );
-    // Whoever does not compare that table is not concerned.
+    // A run that does not compare that table is not concerned.
     let (status, text) = said(&world.run("verify", &["--include", "u"]));
     assert!(
         status == 4 && text.contains("verify: no difference found, but 1 table not compared"),
