@@ -125,8 +125,7 @@ async fn check_refused<S: Subject>(subject: &S) {
         Told::Upsert(0, [1, 0, 999]),
         Told::Upsert(1, [1, 0, 1_000]),
         Told::Stop(0, code::VALUE_REFUSED),
-        Told::Pass(0, 1),
-        Told::Pass(0, 1),
+        Told::Pass(0, 2),
         Told::Upsert(1, [2, 0, 1_000]),
     ];
     assert_eq!(told_since(&bench.source, &plans, &bench.start).await, expected);

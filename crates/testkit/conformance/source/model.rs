@@ -73,8 +73,12 @@ impl ChangeSink for Recorder {
         self.0.push(Told::Delete(table.0, key(key_payload)));
     }
 
+    /// Passes in a row are one: a decoder may count each row or a whole event.
     fn pass(&mut self, table: TableId, changes: u64) {
-        self.0.push(Told::Pass(table.0, changes));
+        match self.0.last_mut() {
+            Some(Told::Pass(last, counted)) if *last == table.0 => *counted += changes,
+            _ => self.0.push(Told::Pass(table.0, changes)),
+        }
     }
 
     fn stop(&mut self, table: TableId, finding: Finding) {
