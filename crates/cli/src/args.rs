@@ -94,7 +94,7 @@ pub(crate) enum Verb {
     Verify(Common),
     /// Empty the group of a table at the target, so that the next `migrate` loads it again.
     Resync(ResyncArgs),
-    /// End a migration, finished or not: drop the control tables, erase the change log; refused where there is neither.
+    /// End a migration: drop the control tables, erase the change log; refused where there is neither, or where a table is not complete.
     End(EndArgs),
     /// Explain an error code.
     Explain {
@@ -251,6 +251,9 @@ pub(crate) struct ResyncArgs {
 pub(crate) struct EndArgs {
     #[command(flatten)]
     pub(crate) common: Common,
+    /// End it although tables are not complete: they stay at the target as they are.
+    #[arg(long)]
+    pub(crate) abandon: bool,
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,

@@ -9,6 +9,7 @@ mod findings;
 mod fit;
 #[cfg(test)]
 mod golden;
+mod incomplete;
 mod interrupt;
 mod json;
 mod monitor;

@@ -260,7 +260,26 @@ async fn a_program_can_read_every_line() {
         told["text"],
         "`--exclude bat` matches no table of the source; did you mean `bad`?"
     );
-    let (_, lines) = read(&world, "end", &["--yes"]);
+    // `resync` has emptied a table: the migration ends only if that table is abandoned by name.
+    let refused = said(&world.run("end", &["--yes"]));
+    check(
+        refused,
+        4,
+        &[
+            "SF-1011",
+            "1 of its 1 tables not complete: `good` is pending",
+            "--abandon",
+        ],
+    );
+    let output = world.run("end", &["--yes", "--output", "json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(expect_documented("error", &text)[0]["error"]["code"], "SF-1011");
+    let (_, lines) = read(&world, "end", &["--yes", "--abandon"]);
+    let abandoned = &lines[0]["abandoned"][0];
+    assert_eq!(
+        (&abandoned["name"], &abandoned["phase"], &abandoned["code"]),
+        (&"good".into(), &"pending".into(), &Value::Null)
+    );
     assert!(lines[0]["dropped"].as_str().unwrap().ends_with("/databases/shop"));
     assert_eq!(lines[0]["erased"], world.state.to_str().unwrap());
 }
@@ -498,6 +517,17 @@ async fn each_group_that_stopped_is_loaded_by_the_printed_command() {
     assert_eq!(status, 4, "{text}");
     for code in ["SF-4001", "SF-5001", "SF-5002", "SF-5004"] {
         assert!(text.contains(&format!(": {code}: ")), "{code} in {text}");
+    }
+    // It is not ended by mistake while tables have stopped.
+    let (status, refused) = said(&world.run("end", &["--yes"]));
+    assert_eq!(status, 4, "{refused}");
+    for words in [
+        "SF-1011",
+        "5 of its 5 tables",
+        "`it's` is stopped (SF-5001)",
+        "`-dash` is stopped",
+    ] {
+        assert!(refused.contains(words), "`{words}` is missing in: {refused}");
     }
     let commands: Vec<&str> = text
         .lines()
