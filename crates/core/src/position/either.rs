@@ -48,6 +48,19 @@ impl Position {
         }
     }
 
+    /// The latest position that both contain: what has happened at it has happened at either.
+    pub fn meet(&self, other: &Position) -> Result<Position, PositionError> {
+        match (self, other) {
+            (Position::Mysql(own), Position::Mysql(theirs)) => Ok(Position::Mysql(own.intersection(theirs))),
+            (Position::Mariadb(own), Position::Mariadb(theirs)) => {
+                Ok(Position::Mariadb(own.combine(theirs, false)))
+            }
+            (Position::Mysql(_), Position::Mariadb(_)) | (Position::Mariadb(_), Position::Mysql(_)) => {
+                Err(PositionError::DifferentKinds)
+            }
+        }
+    }
+
     /// Moves on by one transaction. MariaDB: a sequence that does not rise is an error (gtid_strict_mode).
     pub fn advance(&mut self, id: &TransactionId) -> Result<(), PositionError> {
         match (self, id) {
@@ -92,6 +105,32 @@ impl fmt::Display for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_positions_meet_at_the_latest_that_both_contain() {
+        let check = |left: &str, right: &str, expected: &str| {
+            let (left, right) = (Position::parse(left).unwrap(), Position::parse(right).unwrap());
+            for met in [left.meet(&right).unwrap(), right.meet(&left).unwrap()] {
+                assert_eq!(met.to_string(), expected);
+                assert!(left.contains_all(&met).unwrap() && right.contains_all(&met).unwrap());
+            }
+        };
+        let set = |numbers: &str| format!("mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:{numbers}");
+        check(&set("1-5"), &set("1-9"), &set("1-5"));
+        check(&set("1-5:8-12"), &set("3-9:12"), &set("3-5:8-9:12"));
+        check(&set("1-5"), &set("6-9"), "mysql:");
+        check(&set("1-5"), "mysql:", "mysql:");
+        check(
+            "mariadb:0-1-5,1-2-9",
+            "mariadb:0-1-7,1-2-3",
+            "mariadb:0-1-5,1-2-3",
+        );
+        check("mariadb:0-1-5", "mariadb:0-1-7,1-2-3", "mariadb:0-1-5");
+        Position::parse("mysql:")
+            .unwrap()
+            .meet(&Position::parse("mariadb:0-1-5").unwrap())
+            .unwrap_err();
+    }
 
     #[test]
     fn mariadb_goes_forward_only() {

@@ -111,6 +111,24 @@ impl GtidSet {
         }
     }
 
+    /// The numbers that are in both.
+    #[must_use]
+    pub fn intersection(&self, other: &GtidSet) -> GtidSet {
+        let mut common = GtidSet::default();
+        for ((server, tag), list) in &self.sets {
+            let theirs = other.list(*server, tag).map_or(&[][..], Vec::as_slice);
+            for (start, end) in list {
+                for (from, to) in theirs {
+                    let (first, behind) = (*start.max(from), *end.min(to));
+                    if first < behind {
+                        common.insert_interval(*server, tag, first, behind);
+                    }
+                }
+            }
+        }
+        common
+    }
+
     /// Takes one number out.
     pub fn remove(&mut self, server: ServerUuid, tag: &str, number: u64) {
         let key = (server, tag.to_owned());

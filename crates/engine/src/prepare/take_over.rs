@@ -16,6 +16,7 @@ use super::epoch::{fence_row, fences};
 use super::log::{LogStore, compare_log, log_id, own_log};
 use super::prepared::{PrepareOptions, Start};
 use crate::history::{Unproved, expect_history, open_proved, prove};
+use crate::order::incomparable;
 
 pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B: LogStore, T: Target>(
     source: &S,
@@ -112,7 +113,7 @@ async fn log_anew<S: SchemaSource + HistorySource + ChangeSource, B: LogStore>(
     reached: &Reached,
     epoch: Epoch,
 ) -> Result<(B::Log, Vec<Finding>), Failure> {
-    let start = new_log_start(state, reached);
+    let start = new_log_start(source, state, reached).await?;
     // The source must also hold the transaction of which the target has the first changes.
     let mut applied = reached.position.clone();
     if let Some(torn) = &reached.torn {
@@ -136,18 +137,38 @@ fn log_lost() -> Finding {
     Finding::new(code::STATE_LOST, Severity::Warning, Subject::whole(), text)
 }
 
-/// Where a new log for a known migration begins: at the watermark, unless a table is still to catch up from an earlier `low`; then
-/// where the migration began. All tables of the migration count, also those that this start does not work on.
-fn new_log_start(state: &ControlState, reached: &Reached) -> Bookmark {
-    let catches_up = |row: &TableRow| match row.phase {
-        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => row.low.is_some(),
-        TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
-    };
-    if !state.tables.values().any(catches_up) {
-        return reached.bookmark();
+/// Where a new log for a known migration begins: at the watermark, or at the `low` of a table that is still to catch up, whichever
+/// is lower. The source may have forgotten what lies before.
+///
+/// A `low` that the source has lost in a failover is no place in its history. Its table's group will stop for that; the log then
+/// begins where the migration began.
+async fn new_log_start<S: SchemaSource>(
+    source: &S,
+    state: &ControlState,
+    reached: &Reached,
+) -> Result<Bookmark, Failure> {
+    let mut start = reached.position.clone();
+    for low in state.tables.values().filter_map(low_to_catch_up_from) {
+        start = start
+            .meet(low)
+            .map_err(|cause| incomparable("control tables", cause))?;
+    }
+    if start == reached.position {
+        return Ok(reached.bookmark());
+    }
+    if !source.holds(&start).await? {
+        start = state.migration.start_position.clone();
     }
     // What was applied is proved by itself. The transaction before the beginning may be forgotten, though all behind it is there.
-    Bookmark::unproved(state.migration.start_position.clone())
+    Ok(Bookmark::unproved(start))
+}
+
+/// The position behind which a table still needs every change, apart from the main stream.
+fn low_to_catch_up_from(row: &TableRow) -> Option<&Position> {
+    match row.phase {
+        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => row.low.as_ref(),
+        TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => None,
+    }
 }
 
 /// The source must be the one that was captured and applied, and still send what follows, before anything is written. A finding

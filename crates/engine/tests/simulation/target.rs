@@ -9,6 +9,7 @@ use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
+use spanferry_core::reached::Reached;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{
     CommitError, ControlChange, ControlState, DdlFailure, ExistingTable, FenceKey, FenceRow, FencedCommit,
@@ -225,10 +226,14 @@ fn promises(world: &mut World, commit: &FencedCommit) {
     world.violations.append(&mut broken);
 }
 
+/// How far the main stream has come.
+pub(crate) fn reached(control: &ControlState) -> &Reached {
+    control.fences[&lane_key(Lane::Apply)].reached.as_ref().unwrap()
+}
+
 /// The source's rows where the main stream stands: at its position, with the first changes of a torn transaction.
 pub(crate) fn expected_rows(world: &World) -> State {
-    let fence = &world.target.control.as_ref().unwrap().fences[&lane_key(Lane::Apply)];
-    let reached = fence.reached.as_ref().unwrap();
+    let reached = reached(world.target.control.as_ref().unwrap());
     let last = reached.witnesses.newest().map(|witness| witness.committed_at_us);
     let mut state = world.history.state_behind(last);
     if let Some(torn) = &reached.torn {

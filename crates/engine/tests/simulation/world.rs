@@ -205,6 +205,7 @@ impl World {
         self.count("rewound");
         self.committed = kept;
         self.received = self.received.min(kept);
+        self.administration.purged = self.administration.purged.min(kept);
         self.history.fork(&mut self.random, kept);
     }
 
