@@ -8,6 +8,7 @@ use super::event::{FLAG_IGNORABLE, HEADER_BYTES, Header, Malformed, append_event
 use super::gtid::{GtidEvent, parse_mariadb, parse_mysql, parse_mysql_tagged};
 use super::proof::Proof;
 use super::query::{QueryEvent, is_begin};
+use super::rows::change;
 use super::statement::Kind;
 
 /// Why an event cannot be part of the history that is followed.
@@ -36,6 +37,9 @@ pub(crate) enum AssembleError {
     /// A known transaction came without anything that could prove it.
     #[error("transaction {0} came without its commit time and content")]
     Unproved(String),
+    /// Rows that belong to no transaction: nothing would bring them again after a resume.
+    #[error("rows came outside of a transaction, in an event of type {0}")]
+    Outside(u8),
     /// A transaction of another kind of server.
     #[error(transparent)]
     Position(#[from] PositionError),
@@ -49,7 +53,7 @@ pub(crate) struct Assembler {
     /// The captured transactions that the source has to show again: they are compared and dropped.
     proof: Proof,
     open: Option<Open>,
-    /// Events outside of transactions that the decoder must see: they go with the next transaction.
+    /// Events outside of transactions that the decoder must see: they go with the next transaction. None of them carries rows.
     stray: Vec<u8>,
     /// Room made for a body at once: what the last one took.
     body_bytes: usize,
@@ -118,6 +122,9 @@ impl Assembler {
             return Ok(());
         }
         let Some(open) = &mut self.open else {
+            if carries_rows(header.kind) {
+                return Err(AssembleError::Outside(header.kind));
+            }
             if header.flags & FLAG_IGNORABLE == 0 {
                 append_event(&mut self.stray, event)?;
             }
@@ -273,6 +280,15 @@ fn is_stream_event(header: &Header) -> bool {
             | kind::MARIADB_GTID_LIST
             | kind::MARIADB_START_ENCRYPTION
     )
+}
+
+/// Events that bring rows, or say whose rows follow.
+fn carries_rows(number: u8) -> bool {
+    matches!(
+        number,
+        kind::TABLE_MAP | kind::PARTIAL_UPDATE_ROWS | kind::TRANSACTION_PAYLOAD
+    ) || kind::MARIADB_COMPRESSED_ROWS.contains(&number)
+        || change(number).is_some()
 }
 
 fn gtid(header: &Header, body: &[u8]) -> Result<Option<GtidEvent>, AssembleError> {

@@ -26,7 +26,8 @@ impl BinlogDecoder {
         let title = &statement.title;
         match &statement.kind {
             Kind::Rollback | Kind::RollbackToSavepoint => {
-                self.stop_changed("rows taken back by a logged ROLLBACK: the transaction mixes engines", sink);
+                let text = "rows that a logged ROLLBACK takes back: the transaction also changed a table without transactions, or a temporary table";
+                self.stop_changed(text, sink);
             }
             Kind::Definition(effects) => self.definition(&query, &statement, effects, sink),
             Kind::Rows if self.may_change(&query, &statement) => self.stop_all(

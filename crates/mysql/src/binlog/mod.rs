@@ -4,6 +4,8 @@
 //! its checksum (verified on arrival; the size field in the header is corrected). Artificial events are left out.
 
 mod assemble;
+#[cfg(test)]
+mod assemble_tests;
 mod columns;
 mod compressed;
 mod content;
@@ -15,8 +17,12 @@ mod dump;
 mod event;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_images;
 mod grammar;
 mod gtid;
+#[cfg(test)]
+mod image_tests;
 mod json;
 mod names;
 mod network;

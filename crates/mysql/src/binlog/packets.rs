@@ -133,6 +133,7 @@ fn assemble_failure(address: &str, error: AssembleError) -> Failure {
         | AssembleError::Other { .. }
         | AssembleError::NotThere(_)
         | AssembleError::Position(_) => stop(code::HISTORY_CHANGED).caused_by(error),
+        AssembleError::Outside(_) => stop(code::EVENT_UNSUPPORTED).caused_by(error),
         AssembleError::Unproved(_) => unproved(address).caused_by(error),
     }
 }
