@@ -127,7 +127,7 @@ async fn fence(connection: &mut Conn) -> Result<State, Error> {
         let id = number * STRIDE + STRIDE / 2;
         for statement in [
             format!("INSERT INTO parent VALUES ({id}, {id}, 'fence', 0)"),
-            format!("INSERT INTO child VALUES ({id}, 1, 'fence')"),
+            format!("INSERT INTO child VALUES (1, {id}, 'fence')"),
         ] {
             connection.query_drop(statement).await?;
         }

@@ -16,7 +16,7 @@ use crate::random::Random;
 pub const SCHEMA: &str = "
 CREATE TABLE parent (id BIGINT NOT NULL PRIMARY KEY, slot INT NULL, text VARCHAR(60) NOT NULL, amount DECIMAL(12,3) NOT NULL,
   UNIQUE KEY slot (slot)) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4;
-CREATE TABLE child (parent_id BIGINT NOT NULL, number INT NOT NULL, text VARCHAR(60) NOT NULL, PRIMARY KEY (parent_id, number),
+CREATE TABLE child (number INT NOT NULL, parent_id BIGINT NOT NULL, text VARCHAR(60) NOT NULL, PRIMARY KEY (parent_id, number),
   CONSTRAINT child_parent FOREIGN KEY (parent_id) REFERENCES parent (id)) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4;
 CREATE TABLE label (code VARBINARY(16) NOT NULL PRIMARY KEY, text TEXT NOT NULL) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4";
 
@@ -256,7 +256,7 @@ impl Scenario {
         out.push(if self.state.children.contains_key(&(id, number)) {
             format!("UPDATE child SET text = '{text}' WHERE parent_id = {id} AND number = {number}")
         } else {
-            format!("INSERT INTO child VALUES ({id}, {number}, '{text}')")
+            format!("INSERT INTO child VALUES ({number}, {id}, '{text}')")
         });
         self.state.children.insert((id, number), text);
     }

@@ -11,13 +11,13 @@ use crate::support::{World, bench};
 const KILL_VARIABLE: &str = "SPANFERRY_KILL_AT";
 const SIGKILL: i32 = 9;
 
-/// A parent, its children, a unique column, and rows enough for several commits of one range.
+/// A parent, its children (whose key is not in the order of the columns), a unique column, and rows enough for several commits of one range.
 const SCHEMA: &str = "CREATE TABLE parent (id INT PRIMARY KEY, slot INT NULL, v INT NOT NULL, UNIQUE KEY slot (slot));
-    CREATE TABLE child (id INT, number INT, v INT NOT NULL, PRIMARY KEY (id, number), FOREIGN KEY (id) REFERENCES parent (id));
+    CREATE TABLE child (number INT, id INT, v INT NOT NULL, PRIMARY KEY (id, number), FOREIGN KEY (id) REFERENCES parent (id));
     CREATE TABLE alone (id INT PRIMARY KEY, v VARCHAR(60) NOT NULL);
     SET SESSION cte_max_recursion_depth = 10000;
     INSERT INTO parent WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 2500) SELECT i, i, 0 FROM n;
-    INSERT INTO child SELECT id, 1, 0 FROM parent WHERE id % 5 = 0;
+    INSERT INTO child SELECT 1, id, 0 FROM parent WHERE id % 5 = 0;
     INSERT INTO alone VALUES (1, 'a'), (2, 'b');
     ";
 

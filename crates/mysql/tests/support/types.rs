@@ -12,6 +12,9 @@ const TEXTS: &str = "CREATE TABLE texts (id VARBINARY(8) PRIMARY KEY, a CHAR(20)
 const TIMES: &str = "CREATE TABLE times (id BINARY(4) PRIMARY KEY, a DATE, b TIME, c TIME(1), d TIME(2), e TIME(3), f TIME(4), g TIME(5), h TIME(6),
  i DATETIME, j DATETIME(1), k DATETIME(2), l DATETIME(3), m DATETIME(4), n DATETIME(5), o DATETIME(6), p TIMESTAMP NULL, q TIMESTAMP(1) NULL, r TIMESTAMP(2) NULL, s TIMESTAMP(3) NULL, t TIMESTAMP(6) NULL)";
 
+/// Its key is not in the order of its columns.
+const CROSSED: &str = "CREATE TABLE crossed (k VARCHAR(9), v INT, n INT, d DATE, PRIMARY KEY (n, d, k))";
+
 const VALUES: &str = "SET time_zone = '+03:30', sql_mode = 'NO_ENGINE_SUBSTITUTION';
 INSERT INTO numbers VALUES (1,-128,255,-32768,65535,-8388608,16777215,-2147483648,4294967295,-9223372036854775808,18446744073709551615,
  -99999999999999999999999999999999999.999999999999999999999999999999,-999999999,-0.999,-3.4e38,-1.7976931348623157e308,1,1023,18446744073709551615,2155,9999999999.9999999999,1),
@@ -31,7 +34,12 @@ UPDATE numbers SET id = 4, a = 5 WHERE id = -4;
 UPDATE numbers SET a = a - 1, o = o / 3 WHERE id = 3;
 UPDATE texts SET id = X'6B330000', b = 'moved' WHERE id = X'6B3300';
 UPDATE times SET b = '-00:00:01' WHERE id = X'00000000';
-DELETE FROM numbers WHERE id = 2";
+DELETE FROM numbers WHERE id = 2;
+INSERT INTO crossed VALUES ('a', 1, 2, '2024-01-01'), ('1', 2, 3, '2024-01-02'), ('c', 3, 4, '2024-01-03'), ('d', 4, 5, '2024-01-04');
+UPDATE crossed SET v = 7 WHERE k = 'a';
+UPDATE crossed SET k = 'e', n = 1 WHERE k = '1';
+UPDATE crossed SET d = '2024-02-29' WHERE k = 'c';
+DELETE FROM crossed WHERE k = 'd'";
 
 const MYSQL_ONLY: &str = "CREATE TABLE documents (id INT PRIMARY KEY, j JSON);
 CREATE TABLE vectors (id INT PRIMARY KEY, v VECTOR(3), g GEOMETRY, p POINT, gc INT AS (id * 2) STORED, gv VARCHAR(20) AS (CONCAT('v', id)) VIRTUAL, h INT INVISIBLE DEFAULT 9)";
@@ -79,6 +87,7 @@ pub(crate) async fn statements(server: &Server) -> (String, String) {
         NUMBERS,
         TEXTS,
         TIMES,
+        CROSSED,
         &schema,
     ]
     .join(";\n");
