@@ -64,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) database_missing: bool,
     /// Rows by the source's own estimate.
     pub(crate) rows_estimate: u64,
+    /// Sessions of a snapshot: as many as were asked for, or as the source allows.
+    pub(crate) sessions: u32,
 }
 
 impl Plan {
@@ -148,7 +150,9 @@ impl Session {
             mapping: options,
         };
         let mut planned = decide(&today, control.as_ref());
-        let checked = self.source.check(&request).await?;
+        let mut checked = self.source.check(&request).await?;
+        let allotted = self.source.allot_sessions(request.sessions, request.lock).await?;
+        checked.extend(allotted.finding);
         let mut findings = checked.clone();
         findings.append(&mut planned.findings);
         findings.extend(planned.stops.iter().map(|stop| stop.finding.clone()));
@@ -182,6 +186,7 @@ impl Session {
             control,
             database_missing,
             rows_estimate,
+            sessions: u32::try_from(allotted.sessions).expect("no more than were asked for"),
         })
     }
 

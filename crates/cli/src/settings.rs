@@ -35,11 +35,12 @@ const STATE_DIR: &str = "spanferry-state";
 const LOG_RETENTION_HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Blocking findings that the operator may accept: they are about time, space, which tables are meant, and about a fact that only
+/// Blocking findings that the operator may accept: they are about time, space, sessions, which tables are meant, and about a fact that only
 /// the operator can know (that the source was not reset). One about exactness itself cannot be waved through.
-pub(crate) const ACCEPTABLE: [Code; 3] = [
+pub(crate) const ACCEPTABLE: [Code; 4] = [
     code::SOURCE_RETENTION,
     code::SOURCE_PARTLY_VISIBLE,
+    code::SOURCE_SESSIONS_TAKEN,
     code::HISTORY_UNPROVED,
 ];
 

@@ -7,7 +7,7 @@ use crate::shell::quoted;
 
 /// Codes whose findings may carry statements for the source. Each is pasted into real servers as it is printed
 /// (`mysql/tests/remedies.rs`), so a new one needs its case there.
-pub const WITH_STATEMENTS: [Code; 7] = [
+pub const WITH_STATEMENTS: [Code; 9] = [
     code::SOURCE_PRIVILEGE,
     code::SOURCE_SETTING,
     code::SOURCE_SCHEMA,
@@ -15,6 +15,8 @@ pub const WITH_STATEMENTS: [Code; 7] = [
     code::SOURCE_RETENTION,
     code::SOURCE_NOTICE,
     code::SOURCE_PARTLY_VISIBLE,
+    code::SOURCE_SESSIONS,
+    code::SOURCE_SESSIONS_TAKEN,
 ];
 
 /// What mends a finding.

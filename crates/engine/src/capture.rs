@@ -24,7 +24,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Batches that may wait for the disk: one being written, one being filled.
 const BATCHES_MAX: usize = 2;
 /// How long the source may be out of reach before the migration ends, resumable.
-const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+pub(crate) const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How often, and how long after another, the target is asked whether another process has taken the migration over: a start has some
 /// ten seconds between its first look at the source and its first word at the target.
 const OWNER_LOOKS: u32 = 15;
@@ -105,7 +105,12 @@ async fn receive<S: ChangeSource, T: Target>(
         }
         tracing::warn!(failure = %failure.for_log(), "the change stream is lost; opening it again");
         progress.update(|state| {
-            let text = format!("the source is out of reach, and is tried again: {failure}");
+            let text = format!(
+                "the source is out of reach, and is tried again for {} minutes: {}: {}",
+                SOURCE_PATIENCE.as_secs() / 60,
+                failure.object,
+                failure.reason()
+            );
             state.source_lost = Some(text);
         });
         if !stop.pause(backoff.delay(None)).await {

@@ -69,6 +69,10 @@ pub struct Snapshot {
     pub aborted: u64,
     /// Why the source is out of reach, while it is.
     pub source_lost: Option<String>,
+    /// Why no snapshot can be read, while a new one is tried.
+    pub snapshot_lost: Option<String>,
+    /// Why the source does not say where it stands, while it does not.
+    pub source_silent: Option<String>,
     /// Why capture or apply wait, if they do.
     pub throttled: Option<String>,
     /// Why the load is slower than it could be, if it is.
@@ -90,10 +94,16 @@ pub struct Snapshot {
 impl Snapshot {
     /// Every reason for which something waits, for people.
     pub fn why_throttled(&self) -> Option<String> {
-        let reasons: Vec<_> = [&self.source_lost, &self.throttled, &self.load_throttled]
-            .into_iter()
-            .filter_map(Option::as_deref)
-            .collect();
+        let reasons: Vec<_> = [
+            &self.source_lost,
+            &self.snapshot_lost,
+            &self.source_silent,
+            &self.throttled,
+            &self.load_throttled,
+        ]
+        .into_iter()
+        .filter_map(Option::as_deref)
+        .collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }

@@ -21,11 +21,13 @@ const HEAD_EVENTS: usize = 5;
 
 impl HistorySource for MysqlSource {
     async fn bookmark(&self, position: &Position) -> Result<Bookmark, Failure> {
+        let _turn = self.visit().await;
         let connection = self.connect().await.map_err(|error| self.failure(error))?;
         self.bookmark_over(connection, position).await
     }
 
     async fn prove(&self, known: &Bookmark) -> Result<(), Failure> {
+        let _turn = self.visit().await;
         self.open_proved(Reader::Visitor, known).await.map(drop)
     }
 }

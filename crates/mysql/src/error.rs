@@ -103,17 +103,18 @@ pub enum MysqlError {
 
 /// Server errors after which the same call may be made again (error numbers: MySQL error reference, MariaDB error codes).
 const RETRYABLE: &[u16] = &[
-    1040, // too many connections
     1053, // shutdown in progress
-    1129, // host blocked for now
     1152, 1158, 1159, 1160, 1161, // aborted connection, network read and write
-    1203, 1226, // connection limits of the user
     1205, 1213, // lock wait timeout, deadlock
     1317, // query interrupted
     1927, // MariaDB: connection was killed
     3024, 1969, // statement timeout
     4031, // disconnected for inactivity
 ];
+
+/// Server errors of a login, or of a statement, that is beyond what the account or the server may have at this time: too many
+/// connections, a host that is blocked for now, two limits of the account.
+const LIMITED: &[u16] = &[1040, 1129, 1203, 1226];
 
 /// Trouble of the server's machine with files or memory while it answers, not with the data: a temporary table that it could
 /// not make, grow or delete, no descriptor, no memory. The statement had no effect. Numbers below 1000 come from the server's
@@ -124,7 +125,7 @@ fn is_server_resource(code: u16) -> bool {
 
 /// Whether the words of a server error quote no value.
 fn names_objects_only(code: u16) -> bool {
-    let known = [LOGIN, DENIED, RETRYABLE, OF_OBJECTS];
+    let known = [LOGIN, DENIED, LIMITED, RETRYABLE, OF_OBJECTS];
     is_server_resource(code) || known.iter().any(|codes| codes.contains(&code))
 }
 
@@ -175,7 +176,9 @@ impl MysqlError {
     pub fn is_retryable(&self) -> bool {
         match self {
             MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
-            MysqlError::Server { code, .. } => RETRYABLE.contains(code) || is_server_resource(*code),
+            MysqlError::Server { code, .. } => {
+                RETRYABLE.contains(code) || LIMITED.contains(code) || is_server_resource(*code)
+            }
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
             | MysqlError::Unverified { .. }
@@ -215,6 +218,7 @@ impl MysqlError {
             MysqlError::Unverified { .. } => code::SOURCE_UNVERIFIED,
             MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN,
             MysqlError::Server { code, .. } if LOGIN.contains(code) => code::SOURCE_LOGIN,
+            MysqlError::Server { code, .. } if LIMITED.contains(code) => code::SOURCE_SESSIONS_TAKEN,
             MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
             MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
             MysqlError::Server { .. } => code::SOURCE_FAILED,
@@ -247,7 +251,7 @@ impl MysqlError {
                 "As an administrator of the source, grant the account SELECT on the whole schema of {table}; where a DDL has just changed the table, run the same command again."
             )),
             MysqlError::Unverified { encrypted, .. } => Some(unverified_hint(*encrypted)),
-            MysqlError::Server { .. } => self.grant(),
+            MysqlError::Server { code, .. } => limit_hint(*code).or_else(|| self.grant()),
             MysqlError::Io { .. }
             | MysqlError::Timeout { .. }
             | MysqlError::Closed { .. }
@@ -284,6 +288,26 @@ impl From<MysqlError> for ServerWords {
         let for_log = error.for_log();
         ServerWords::new(error, for_log)
     }
+}
+
+/// Which setting of the source is the limit that was reached.
+fn limit_hint(code: u16) -> Option<String> {
+    let what = match code {
+        1040 => "All sessions that `max_connections` of the server allows are taken. End some, or raise it.",
+        1129 => {
+            "The server has blocked this host after connections that were broken off. As an administrator, run FLUSH HOSTS (in MySQL \
+             8.4 and later TRUNCATE TABLE performance_schema.host_cache)."
+        }
+        1203 => {
+            "`max_user_connections` of the server is reached for this account. End some of its sessions, or raise it."
+        }
+        1226 => {
+            "A limit of the account is reached; the server's words name it. End some of its sessions, or raise the limit with ALTER \
+             USER … WITH …, as `spanferry check` shows."
+        }
+        _ => return None,
+    };
+    Some(what.to_owned())
 }
 
 /// What to add to the URL, the safest first.

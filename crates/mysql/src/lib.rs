@@ -15,6 +15,7 @@ mod owned;
 mod preflight;
 mod replica;
 mod replica_id;
+mod sessions;
 mod snapshot;
 mod source;
 mod sql;
@@ -23,6 +24,7 @@ mod witness;
 
 pub use error::MysqlError;
 pub use options::{Options, SslMode};
+pub use sessions::{Allotment, SESSIONS_BESIDE};
 pub use snapshot::MysqlSession;
 pub use source::MysqlSource;
 pub use witness::MysqlWitness;

@@ -9,6 +9,7 @@ use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
 use spanferry_core::schema::Catalog;
 use spanferry_core::source::{CheckRequest, SchemaSource, Strain};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -28,6 +29,8 @@ pub struct MysqlSource {
     options: Options,
     replica: Arc<ReplicaId>,
     line: Arc<Line>,
+    /// One look at the history at a time, so that the number of sessions is known (`sessions`).
+    visit: Arc<Semaphore>,
 }
 
 impl MysqlSource {
@@ -52,6 +55,7 @@ impl MysqlSource {
             options,
             replica: Arc::new(replica),
             line: Arc::default(),
+            visit: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -63,6 +67,7 @@ impl MysqlSource {
             options: self.options.clone(),
             replica: Arc::new(ReplicaId::given(OBSERVER_ID)),
             line: Arc::clone(&self.line),
+            visit: Arc::clone(&self.visit),
         }
     }
 
@@ -90,6 +95,11 @@ impl MysqlSource {
     pub(crate) async fn ask(&self, age_max: Duration) -> Result<Asking<'_>, Failure> {
         let asking = self.line.ask(&self.options, age_max).await;
         asking.map_err(|error| self.failure(error))
+    }
+
+    /// The turn to look at the history over a connection of its own.
+    pub(crate) async fn visit(&self) -> SemaphorePermit<'_> {
+        self.visit.acquire().await.expect("it is never closed")
     }
 
     /// A failure that names this server.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use spanferry_core::code::Exit;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::Severity;
+use spanferry_mysql::SESSIONS_BESIDE;
 use spanferry_spanner::endpoint::EndpointKind;
 
 use crate::args::Output;
@@ -121,8 +122,7 @@ struct Connection {
 
 fn connections(settings: &Settings) -> Result<Vec<Connection>, Failure> {
     let (source, endpoint) = (settings.need_source()?, &settings.endpoint);
-    // The change stream, and one session each for control and for the watch over waiting statements.
-    let sessions = settings.source_connections + 3;
+    let sessions = settings.source_connections as usize + SESSIONS_BESIDE;
     let outbound = |host: &str, port, purpose: String| Connection {
         host: host.to_owned(),
         port,

@@ -121,9 +121,11 @@ async fn migrate(
 }
 
 /// Whether a finding stands in the way of a resume: what concerns the server as a whole. Whether its history is the known one is
-/// not told by an empty log: the stream proves it when it opens, or finds another one.
+/// not told by an empty log: the stream proves it when it opens, or finds another one. Sessions that others have taken are waited
+/// for.
 fn concerns_resume(finding: &Finding) -> bool {
-    finding.subject.table.is_none() && finding.code != code::HISTORY_UNPROVED
+    let passes = [code::HISTORY_UNPROVED, code::SOURCE_SESSIONS_TAKEN];
+    finding.subject.table.is_none() && !passes.contains(&finding.code)
 }
 
 /// Adds findings to the counters; the places that they take there.
@@ -238,7 +240,7 @@ async fn set_up(
         new_migration_id: random_id()?,
         source_name: source_name(settings)?,
         schema: plan.schema.clone(),
-        workers: settings.source_connections,
+        workers: plan.sessions,
         unproved: settings.unproved(),
     };
     let logs = state.logs(settings.log_budget)?;

@@ -2,6 +2,7 @@
 
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
+use spanferry_core::finding::Finding;
 use spanferry_core::position::Bookmark;
 use spanferry_core::reached::Reached;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
@@ -20,6 +21,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
     let mut plan = session.plan(settings).await?;
     let control = plan.need_control(settings)?.clone();
+    if let Some(finding) = session.source.allot_verification().await? {
+        return Err(too_few_sessions(settings, &finding)?);
+    }
     let mut not_compared = keep_to_comparable_tables(&mut plan, &control);
     let found = compare(&session, &plan, &applied(&control)?, settings.output).await?;
     add_others(&mut not_compared, &found, &control, |table| {
@@ -37,6 +41,16 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         conclude(&control, &found.tables, compared_equal, not_compared.len());
     }
     Ok(if equal { 0 } else { Exit::SetAside.status() })
+}
+
+/// The failure of a verification whose sessions the source does not allow.
+fn too_few_sessions(settings: &Settings, finding: &Finding) -> Result<Failure, Failure> {
+    let address = settings.need_source()?.address();
+    let failure = Failure::new(finding.code, Class::StopMigration, address, finding.text.clone());
+    Ok(match &finding.remedy {
+        Some(remedy) => failure.hint(remedy.to_string()),
+        None => failure,
+    })
 }
 
 /// Adds the tables that the migration carries, or that the source's own catalog shows, and that nothing was said of yet.

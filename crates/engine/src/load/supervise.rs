@@ -141,9 +141,10 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
         snapshot: Snapshot<S::Session>,
     ) -> Result<Option<Failure>, Failure> {
         let hand_off = method_text(snapshot.method);
-        self.shared
-            .progress
-            .update(|state| state.hand_off = Some(hand_off));
+        self.shared.progress.update(|state| {
+            state.hand_off = Some(hand_off);
+            state.snapshot_lost = None;
+        });
         let attempt = self.begin(tables, &snapshot.low, &snapshot.high).await?;
         let before = self.ranges.len();
         let lanes = std::mem::take(&mut self.lanes);
@@ -179,6 +180,15 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
         }
         tracing::warn!(failure = %failure.for_log(), "the snapshot is lost; opening a new one for the rest");
         self.shared.progress.find(lost_snapshot(&failure));
+        self.shared.progress.update(|state| {
+            let text = format!(
+                "the snapshot is lost, and a new one is tried for {} minutes: {}: {}",
+                SOURCE_PATIENCE.as_secs() / 60,
+                failure.object,
+                failure.reason()
+            );
+            state.snapshot_lost = Some(text);
+        });
         if self.shared.stop.pause(self.backoff.delay(None)).await {
             Ok(())
         } else {
@@ -249,7 +259,11 @@ fn method_text(method: SnapshotMethod) -> String {
 
 /// Why a snapshot was lost, for the report: nothing is missing because of it.
 fn lost_snapshot(failure: &Failure) -> Finding {
-    let text = format!("{failure}; what is left is read in a new snapshot");
+    let text = format!(
+        "{}: {}; what is left is read in a new snapshot",
+        failure.object,
+        failure.reason()
+    );
     Finding::new(failure.code, Severity::Notice, Subject::whole(), text)
 }
 

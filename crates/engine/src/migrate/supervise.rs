@@ -157,6 +157,7 @@ where
             ended: Arc::default(),
             proof: ClaimProof::new(unproved),
             progress,
+            silent_since: None,
         };
         tasks.spawn(watcher.clone().run(stop_when));
         tasks.spawn(forward(interrupt.clone(), stop.clone()));

@@ -4,15 +4,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use spanferry_core::change_log::ChangeLog;
-use spanferry_core::failure::Failure;
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::record::StopReason;
 use spanferry_core::schema::QualifiedName;
 use spanferry_core::source::{HistorySource, SchemaSource};
 use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::outcome::{Outcome, StopWhen};
+use crate::capture::SOURCE_PATIENCE;
 use crate::history::{ASK_INTERVAL, ClaimProof, HistoryWatch};
 use crate::order::contains_all;
 use crate::progress::Progress;
@@ -48,6 +51,8 @@ pub(super) struct Watcher<S, L> {
     /// What proves that the source's history is the one that was captured.
     pub(super) proof: ClaimProof,
     pub(super) progress: Arc<Progress>,
+    /// Since when the source has not said where it stands.
+    pub(super) silent_since: Option<Instant>,
 }
 
 impl<S, L> Clone for Watcher<S, L> {
@@ -64,6 +69,7 @@ impl<S, L> Clone for Watcher<S, L> {
             ended: Arc::clone(&self.ended),
             proof: self.proof.clone(),
             progress: Arc::clone(&self.progress),
+            silent_since: self.silent_since,
         }
     }
 }
@@ -128,7 +134,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
 
     /// Whether apply stands, a while from now at the latest, where the source stands now.
     async fn is_caught_up(&mut self, stop_when: StopWhen) -> Result<bool, Failure> {
-        let Some(position) = self.ask_source().await? else {
+        let Some(position) = self.ask_source(stop_when).await? else {
             return Ok(false);
         };
         let set = self.goal.take().filter(|_| stop_when == StopWhen::CaughtUp);
@@ -146,7 +152,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
     }
 
     /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
-    async fn ask_source(&mut self) -> Result<Option<Position>, Failure> {
+    async fn ask_source(&mut self, stop_when: StopWhen) -> Result<Option<Position>, Failure> {
         let applied = self.reached.borrow().clone();
         let asked = async {
             let position = self.source.position().await?;
@@ -156,12 +162,35 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
             Ok(stand) => stand,
             Err(failure) if failure.is_retry() => {
                 tracing::warn!(failure = %failure.for_log(), "the source does not say where it stands");
+                self.note_silence(failure, stop_when)?;
                 return Ok(None);
             }
             Err(failure) => return Err(failure),
         };
+        if self.silent_since.take().is_some() {
+            self.progress.update(|state| state.source_silent = None);
+        }
         let is_it = self.history.accepts(holds)?;
         Ok(is_it.then_some(position))
+    }
+
+    /// Shows that the source does not answer. Fails when that has lasted too long for a run that waits for the answer; changes may
+    /// flow all the same, so any other run goes on.
+    fn note_silence(&mut self, failure: Failure, stop_when: StopWhen) -> Result<(), Failure> {
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        if stop_when == StopWhen::CaughtUp && since.elapsed() > SOURCE_PATIENCE {
+            let text = "it did not say for 15 minutes where it stands";
+            return Err(
+                Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text).caused_by(failure),
+            );
+        }
+        let text = format!(
+            "the source does not say where it stands, and is asked again: {}: {}",
+            failure.object,
+            failure.reason()
+        );
+        self.progress.update(|state| state.source_silent = Some(text));
+        Ok(())
     }
 
     /// Waits a while until the log's end and apply have reached a position, by a stream that the source has accepted and that is

@@ -2,10 +2,14 @@
 
 mod cascade;
 mod grant;
+mod hourly;
 mod privilege;
 mod replica;
 mod setting;
 mod table;
+
+pub(crate) use privilege::account;
+pub(crate) use setting::set;
 
 use spanferry_core::code::{self, Code};
 use spanferry_core::finding::{Finding, Severity, Subject};
@@ -52,6 +56,7 @@ pub(crate) async fn check(
     check.server_and_schema();
     check.settings().await?;
     check.privileges().await?;
+    check.hourly_limits().await?;
     check.tables();
     check.cascades().await?;
     let mut findings = check.findings;

@@ -125,7 +125,7 @@ impl Check<'_> {
 }
 
 /// The account that is logged in, as GRANT takes it. A user's name may hold `@`, a host's may not.
-pub(super) async fn account(connection: &mut Connection) -> Result<String, MysqlError> {
+pub(crate) async fn account(connection: &mut Connection) -> Result<String, MysqlError> {
     let found = connection.query("SELECT CURRENT_USER()").await?;
     let account = found.first_text().unwrap_or_default();
     Ok(account.rsplit_once('@').map_or_else(

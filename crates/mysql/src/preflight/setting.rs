@@ -129,6 +129,17 @@ fn mixed_names(value: &str) -> Option<&'static str> {
     )
 }
 
+/// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself, MariaDB needs the line in its
+/// configuration too.
+pub(crate) fn set(mariadb: bool, name: &str, value: &str) -> Remedy {
+    if mariadb {
+        let note = format!("and put `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it");
+        Remedy::source(format!("SET GLOBAL {name} = {value}")).note(note)
+    } else {
+        Remedy::source(format!("SET PERSIST {name} = {value}"))
+    }
+}
+
 impl Check<'_> {
     pub(super) async fn settings(&mut self) -> Result<(), MysqlError> {
         let mut variables = BTreeMap::new();
@@ -191,16 +202,8 @@ impl Check<'_> {
         self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
     }
 
-    /// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself, MariaDB needs the line in its
-    /// configuration too.
     fn set(&self, name: &str, value: &str) -> Remedy {
-        if self.connection.server().is_mariadb() {
-            let note =
-                format!("and put `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it");
-            Remedy::source(format!("SET GLOBAL {name} = {value}")).note(note)
-        } else {
-            Remedy::source(format!("SET PERSIST {name} = {value}"))
-        }
+        set(self.connection.server().is_mariadb(), name, value)
     }
 
     /// Twice the estimated load, and a day at least.

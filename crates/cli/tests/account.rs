@@ -1,0 +1,94 @@
+//! What concerns the source's account while a migration runs: limits on its sessions.
+
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use spanferry_testkit::server::Engine;
+use support::{Running, World};
+
+const SCHEMA: &str = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20) NOT NULL);
+    INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c');
+    CREATE USER narrow@'%' IDENTIFIED BY 'narrow' WITH MAX_USER_CONNECTIONS 3;
+    GRANT SELECT, TRIGGER ON shop.* TO narrow@'%'";
+
+/// Sessions of a migration whose snapshot has one, and those of a verification.
+const LEAST: u32 = 7;
+const OF_VERIFY: u32 = 9;
+
+async fn world(engine: Engine) -> World {
+    let grant = match engine {
+        Engine::MySql => "REPLICATION SLAVE, REPLICATION CLIENT, XA_RECOVER_ADMIN",
+        Engine::MariaDb => {
+            "REPLICATION SLAVE, BINLOG MONITOR, REPLICATION MASTER ADMIN, SLAVE MONITOR, BINLOG ADMIN"
+        }
+    };
+    let mut world = World::new(engine, &format!("{SCHEMA};\nGRANT {grant} ON *.* TO narrow@'%'")).await;
+    world.account = "narrow";
+    world
+}
+
+/// Lets the account have so many sessions.
+async fn allow(world: &World, sessions: u32) {
+    let sql = format!("ALTER USER narrow@'%' WITH MAX_USER_CONNECTIONS {sessions}");
+    world.server.execute(None, &sql).await.unwrap();
+}
+
+fn wait_until_told(world: &World, migrate: &mut Running, words: &str) {
+    world.wait(migrate, words, |status| {
+        let told = status["throttled"].as_str().unwrap_or_default();
+        told.contains(words)
+    });
+}
+
+/// Too few sessions are refused by name; with the fewest possible all works; a limit that is reached meanwhile is told.
+async fn few_sessions(engine: Engine) {
+    let world = world(engine).await;
+    let (status, text) = world.drain();
+    assert_eq!(status, 3, "{text}");
+    let statement = format!("ALTER USER 'narrow'@'%' WITH MAX_USER_CONNECTIONS {};", LEAST + 3);
+    for words in [
+        "SF-2026",
+        "may have 3 sessions",
+        &format!("at least {LEAST}"),
+        &statement,
+    ] {
+        assert!(text.contains(words), "`{words}` is missing in: {text}");
+    }
+    allow(&world, LEAST).await;
+    let (status, text) = world.drain();
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("is read by 1 instead of 4 sessions"), "{text}");
+    let (status, text) = world.verify();
+    assert!(
+        status == 3 && text.contains("SF-2026") && text.contains(&format!("at least {OF_VERIFY}")),
+        "{status}: {text}"
+    );
+    allow(&world, OF_VERIFY).await;
+    world.expect_equal();
+
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    // One is the change stream's.
+    allow(&world, 1).await;
+    wait_until_told(&world, &mut migrate, "1226");
+    allow(&world, LEAST).await;
+    world.sql("INSERT INTO t VALUES (4, 'd')").await;
+    world.wait(&mut migrate, "nothing was in the way any more", |status| {
+        status["throttled"].is_null() && status["caught_up"] == true
+    });
+    assert_eq!(migrate.interrupt(), 130);
+    allow(&world, OF_VERIFY).await;
+    world.expect_drained();
+    world.expect_equal();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_sessions_mysql() {
+    few_sessions(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_sessions_mariadb() {
+    few_sessions(Engine::MariaDb).await;
+}
