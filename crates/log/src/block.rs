@@ -24,7 +24,7 @@
 //! ```
 //!
 //! `durable` serves recovery: bytes below the `durable` of any later valid block were promised to somebody, so damage
-//! there is an error; bytes that no block vouches for may be a torn tail.
+//! there is an error; bytes that no later block covers may be a torn tail.
 
 use bytes::Bytes;
 use spanferry_core::change_log::PieceKind;

@@ -21,7 +21,7 @@ use crate::segment::LogId;
 /// Length at which a segment takes no further transaction (one that has begun still ends in it).
 pub const DEFAULT_SEGMENT_BYTES: u64 = 256 << 20;
 
-/// Sizes of a log, chosen anew at each opening.
+/// Sizes of a log, chosen at each opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogOptions {
     /// Length at which a segment takes no further transaction.
@@ -62,7 +62,7 @@ impl From<LogOptions> for Limits {
 /// be made again when there is room.
 ///
 /// **Other failures** of a write or fsync poison the log: nothing is taken any more, and readers get the reason once they
-/// have read what is durable. Opening it again reads the files anew.
+/// have read what is durable. Opening it again reads the files again.
 ///
 /// **Taking the writer** discards what an earlier writer left unsynced, so ask `end` after it, not before.
 ///

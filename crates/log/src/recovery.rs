@@ -24,7 +24,7 @@ use spanferry_core::change_log::PieceKind;
 use crate::block::Place;
 use crate::error::LogError;
 use crate::files::{Files, LogFile, read_exact_at};
-use crate::scan::{Cursor, Fault, READ_CHUNK_BYTES, is_vouched_for, read_blocks};
+use crate::scan::{Cursor, Fault, READ_CHUNK_BYTES, read_blocks, was_durable};
 use crate::segment::{LogId, SegmentHeader, is_temporary, segment_name, segment_number};
 
 /// What is known of one segment without reading its blocks.
@@ -281,9 +281,9 @@ impl Scan<'_> {
                 reason,
             }),
             Fault::Damaged(reason) => {
-                let vouched = is_vouched_for(self.file, seed, tail.cursor, self.end)
+                let durable = was_durable(self.file, seed, tail.cursor, self.end)
                     .map_err(|error| LogError::from_io("read", &segment, error))?;
-                if vouched {
+                if durable {
                     return Err(LogError::Corrupt {
                         segment,
                         offset,

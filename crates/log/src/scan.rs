@@ -189,16 +189,16 @@ fn misplaced(header: &BlockHeader, cursor: Cursor) -> Option<String> {
     None
 }
 
-/// Whether a valid block of this segment behind `cursor` vouches for the bytes at it: then what is there is damage,
+/// Whether a valid block of this segment behind `cursor` says that the bytes at it were durable: then what is there is damage,
 /// not a torn tail.
-pub(crate) fn is_vouched_for(file: &dyn LogFile, seed: u32, cursor: Cursor, end: u64) -> io::Result<bool> {
+pub(crate) fn was_durable(file: &dyn LogFile, seed: u32, cursor: Cursor, end: u64) -> io::Result<bool> {
     let finder = memchr::memmem::Finder::new(&BLOCK_MAGIC);
     let mut start = cursor.offset + 1;
     while start + (BLOCK_HEADER_BYTES as u64) <= end {
         let window = read(file, start, (end - start).min(READ_CHUNK_BYTES as u64))?;
         for at in finder.find_iter(&window) {
             let offset = start + at as u64;
-            if vouches(file, seed, cursor, offset, end)? {
+            if covers(file, seed, cursor, offset, end)? {
                 return Ok(true);
             }
         }
@@ -208,7 +208,8 @@ pub(crate) fn is_vouched_for(file: &dyn LogFile, seed: u32, cursor: Cursor, end:
     Ok(false)
 }
 
-fn vouches(file: &dyn LogFile, seed: u32, cursor: Cursor, offset: u64, end: u64) -> io::Result<bool> {
+/// Whether a valid block at `offset` covers the bytes at `cursor` as durable.
+fn covers(file: &dyn LogFile, seed: u32, cursor: Cursor, offset: u64, end: u64) -> io::Result<bool> {
     if end - offset < BLOCK_HEADER_BYTES as u64 {
         return Ok(false);
     }

@@ -241,7 +241,7 @@ pub async fn check_single_writer<P: Provider>(provider: &P) {
     assert_eq!(visible(&log, 2).await[0].3, b"b");
 }
 
-/// A failure that is not for space comes again until the writer is taken anew; nothing of it is taken.
+/// A failure that is not for space comes again until the writer is taken again; nothing of it is taken.
 pub async fn check_failed_writer<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
     let mut writer = log.writer().await.unwrap();

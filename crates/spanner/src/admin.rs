@@ -111,7 +111,7 @@ impl Client {
         })
     }
 
-    /// The statements that would create the schema anew.
+    /// The statements that create the schema.
     pub async fn schema_statements(&self) -> Result<Vec<String>, SpannerError> {
         let message = GetDatabaseDdlRequest {
             database: self.path().to_owned(),

@@ -20,7 +20,7 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const USER_AGENT: &str = concat!("spanferry/", env!("CARGO_PKG_VERSION"));
 
-/// Opens the channels lazily: the first call connects, and a broken connection is made anew by the next call.
+/// Opens the channels lazily: the first call connects, and the next call replaces a broken connection.
 /// The transport repeats no call by itself.
 pub(crate) fn open(endpoint: &Endpoint) -> Result<Vec<Channel>, SpannerError> {
     let count = match endpoint.kind() {

@@ -180,7 +180,7 @@ fn a_failed_fsync_poisons_until_the_log_is_opened_again() {
     assert_eq!(core.mark().state, State::Poisoned);
     assert_eq!(sequences(&core), Vec::<u64>::new(), "nothing is durable");
     let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
-    assert_eq!(sequences(&core), [1], "read anew and written anew");
+    assert_eq!(sequences(&core), [1], "read again and written again");
     disk.crash(11);
     assert_eq!(
         sequences(&Arc::new(Core::open(disk.files(), SMALL).unwrap())),

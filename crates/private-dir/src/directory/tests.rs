@@ -147,7 +147,7 @@ fn a_file_that_is_not_ours_alone_is_refused() {
     assert_eq!(fault(directory.open_or_create("two")), Fault::HardLink);
     fs::create_dir(path("folder")).unwrap();
     assert_eq!(fault(directory.open_to_write("folder")), Fault::NotFile);
-    // A pipe would hold up whoever opens it.
+    // A pipe would block the process that opens it.
     mknodat(&directory, "pipe", FileType::Fifo, FILE_MODE, 0).unwrap();
     assert_eq!(fault(directory.read("pipe")), Fault::NotFile);
     assert_eq!(fault(directory.open_to_append("pipe")), Fault::NotFile);

@@ -193,7 +193,7 @@ async fn a_broken_read_resumes_without_loss_or_repetition() {
     let (fake, address) = Fake::start().await;
     let client = client(&address, ClientOptions::default());
     let broken = || Err(Status::unavailable("cut"));
-    // Before any token the read begins anew; what came without a token is not given out.
+    // Before any token the read begins again; what came without a token is not given out.
     fake.answer_read(vec![Ok(partial(&[text("lost")], false, b"")), broken()]);
     fake.answer_read(vec![
         Ok(partial(&[text("a"), text("b"), text("c1")], true, b"t1")),
