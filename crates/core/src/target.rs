@@ -67,6 +67,50 @@ pub struct FenceRow {
     pub reached: Option<Reached>,
 }
 
+/// What the row of a lane is when an epoch begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneStart {
+    /// This row.
+    At(FenceRow),
+    /// The row that the transaction finds, in the new epoch: the lane goes on where it stands in that moment.
+    Kept,
+    /// The same for a change log that is new, whose first sequence is 1.
+    KeptInNewLog,
+}
+
+impl LaneStart {
+    /// The row with which the lane begins `epoch`; `found` is its row so far. None if the row to keep is not there.
+    pub fn row(&self, epoch: Epoch, found: Option<&FenceRow>) -> Option<FenceRow> {
+        let kept = |sequence| {
+            let found = found?;
+            let key = FenceKey {
+                epoch,
+                sequence: if sequence {
+                    found.key.sequence
+                } else {
+                    Sequence::ZERO
+                },
+                piece: found.key.piece,
+            };
+            Some(FenceRow {
+                key,
+                reached: found.reached.clone(),
+            })
+        };
+        match self {
+            LaneStart::At(row) => Some(row.clone()),
+            LaneStart::Kept => kept(true),
+            LaneStart::KeptInNewLog => kept(false),
+        }
+    }
+}
+
+impl From<FenceRow> for LaneStart {
+    fn from(row: FenceRow) -> LaneStart {
+        LaneStart::At(row)
+    }
+}
+
 /// Which kind of mutation a run of rows is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MutationKind {
@@ -391,13 +435,13 @@ pub trait Target: Send + Sync + 'static {
     fn read_control(&self) -> impl Future<Output = Result<Option<ControlState>, Failure>> + Send;
 
     /// Takes over: one read-write transaction that checks that the migration's row is as `expected` (`None`: not there),
-    /// writes `migration`, removes all fence rows and writes `fences`. If the row is not as expected: `TARGET_FENCED`.
-    /// An unknown outcome is resolved inside by reading the migration's row.
+    /// writes `migration`, removes all fence rows and writes those of `lanes`; what they keep is read in the same transaction.
+    /// If the row is not as expected: `TARGET_FENCED`. An unknown outcome is resolved inside by reading the migration's row.
     fn begin_epoch(
         &self,
         expected: Option<&MigrationRow>,
         migration: &MigrationRow,
-        fences: &[(Lane, FenceRow)],
+        lanes: &[(Lane, LaneStart)],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Removes the control tables that are there, also what is left of them; false if there were none. May be repeated.

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use spanferry_core::change_log::Sequence;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::target::{
-    ControlState, DdlFailure, Epoch, MigrationRow, MutationKind, SchemaObjects, TargetDescription, TargetScan,
+    ControlState, DdlFailure, Epoch, LaneStart, MigrationRow, MutationKind, SchemaObjects, TargetDescription,
+    TargetScan,
 };
 use spanferry_core::target_schema::Dialect;
 
@@ -92,7 +93,7 @@ impl Target for SmallTarget {
         &self,
         _expected: Option<&MigrationRow>,
         _migration: &MigrationRow,
-        _fences: &[(Lane, FenceRow)],
+        _lanes: &[(Lane, LaneStart)],
     ) -> Result<(), Failure> {
         unreachable!("a lane only commits and looks at its fence")
     }

@@ -13,8 +13,10 @@ use spanferry_core::target::{
     TablePhase, TableRow,
 };
 use spanferry_core::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
+use spanferry_spanner_api::spanner::{KeyRange, key_range};
 
 use crate::commit::{Mutations, WriteKind};
+use crate::read::Keys;
 use crate::row::{Cell, Cells, MalformedRow, payload, single};
 
 /// What the names of all control tables begin with.
@@ -365,15 +367,19 @@ fn fence_row<'a>(
     ]
 }
 
-/// What the keys of a lane's rows begin with.
-pub(crate) fn fence_prefix(migration: &str, lane: Lane) -> Bytes {
+/// The keys of a lane's rows.
+pub(crate) fn fence_keys(migration: &str, lane: Lane) -> Keys {
     let (stream, number) = lane.parts();
-    payload(&[
+    let prefix: Bytes = payload(&[
         Cell::Text(migration),
         Cell::Text(stream),
         Cell::Number(number.into()),
     ])
-    .into()
+    .into();
+    Keys::Ranges(vec![KeyRange {
+        start_key_type: Some(key_range::StartKeyType::StartClosed(prefix.clone())),
+        end_key_type: Some(key_range::EndKeyType::EndClosed(prefix)),
+    }])
 }
 
 /// A fence row as stored: the migration it belongs to, its lane's parts, the row.

@@ -367,7 +367,7 @@ async fn a_rejection_names_the_constraint() {
             ],
         };
         let target = SpannerTarget::new(emulator.database(name, dialect, &statements).await);
-        let starts = [(Lane::Apply, fence(0))];
+        let starts = [(Lane::Apply, fence(0).into())];
         target.create_control().await.unwrap();
         target
             .begin_epoch(None, &migration(dialect), &starts)

@@ -46,7 +46,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
     };
     let logs = state.logs(settings.log_budget)?;
     // Tables that are not named here are the business of the next `migrate`.
-    let planned = plan.planned.clone().without_stops();
+    let planned = plan.planned.clone().to_change(control);
     let empty = async {
         let (source, target) = (session.source.as_ref(), Arc::clone(&session.target));
         let progress = Arc::new(Progress::default());

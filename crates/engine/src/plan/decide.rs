@@ -1,17 +1,18 @@
 //! The tables of a start: newly decided, or as recorded, and which of them must stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use spanferry_core::code;
 use spanferry_core::definition::{TableDefinition, plans_of};
 use spanferry_core::difference::{Change, ConstraintChange, constraint_changes, difference};
+use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::mapping::{self, Known};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::{QualifiedName, SourceTable};
-use spanferry_core::target::{ControlState, Epoch};
+use spanferry_core::target::{ControlState, Epoch, TablePhase};
 
 use super::today::{Place, Today};
 
@@ -35,6 +36,13 @@ pub struct Planned {
     pub stops: Vec<TableStop>,
     /// The record that this is made from; none if the tables are newly decided.
     pub(crate) record: Option<Vec<TableDefinition>>,
+    /// The states of the tables that a change of the record was decided from; none if nothing was.
+    phases: Option<BTreeMap<QualifiedName, TablePhase>>,
+}
+
+fn phases(control: &ControlState) -> BTreeMap<QualifiedName, TablePhase> {
+    let rows = control.tables.iter();
+    rows.map(|(table, row)| (table.clone(), row.phase)).collect()
 }
 
 /// Decides about the tables of a start. A migration whose first start died before it recorded its tables is decided anew.
@@ -56,6 +64,7 @@ fn decide_new(today: &Today) -> Planned {
         findings: mapped.findings,
         stops: Vec::new(),
         record: None,
+        phases: None,
     }
 }
 
@@ -88,6 +97,7 @@ fn decide_known(today: &Today, control: &ControlState) -> Planned {
         findings,
         stops,
         record: Some(control.definitions.values().cloned().collect()),
+        phases: None,
     }
 }
 
@@ -103,11 +113,32 @@ impl Planned {
         self.record.is_some()
     }
 
-    /// The same tables for a process that does not run them: nothing stops.
+    /// The same tables for a process that changes the record of some and runs none: nothing stops. `control` is what that
+    /// process has decided from: the states of the tables must still be these once it owns the migration.
     #[must_use]
-    pub fn without_stops(mut self) -> Planned {
+    pub fn to_change(mut self, control: &ControlState) -> Planned {
         self.stops.clear();
+        self.phases = Some(phases(control));
         self
+    }
+
+    /// The record must be the one that the plans were made from.
+    pub(crate) fn expect_record(&self, found: Option<&ControlState>) -> Result<(), Failure> {
+        let found = found.filter(|control| !control.tables.is_empty());
+        let is_same = match (&self.record, found) {
+            (None, None) => true,
+            (Some(record), Some(control)) => {
+                let in_phase = self.phases.as_ref().is_none_or(|known| *known == phases(control));
+                in_phase && record.iter().eq(control.definitions.values())
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if is_same {
+            return Ok(());
+        }
+        let text = "another process has changed the record of its tables in this moment";
+        let class = Class::StopMigration;
+        Err(Failure::new(code::TARGET_FENCED, class, "target", text))
     }
 
     /// The definition of a table at the source differs from the record, or it is not there, or not selected: why.

@@ -10,7 +10,7 @@ use spanferry_core::target::{Epoch, LeftOut, MigrationRow, Target};
 use spanferry_core::target_schema::Dialect;
 use spanferry_kill_point::kill_point;
 
-use super::epoch::{fence_row, fences};
+use super::epoch::{fence_row, lanes};
 use super::log::{LogStore, log_id};
 use super::prepared::{PrepareOptions, Start};
 use crate::history::expect_witness;
@@ -45,7 +45,11 @@ pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: T
     let reached = Reached::whole(start);
     let main = fence_row(Epoch(1), Sequence::ZERO, &reached);
     target
-        .begin_epoch(None, &migration, &fences(Epoch(1), &main, options.workers))
+        .begin_epoch(
+            None,
+            &migration,
+            &lanes(Epoch(1), main.clone().into(), options.workers),
+        )
         .await?;
     kill_point("after first epoch", "");
     Ok(Start {

@@ -2,7 +2,7 @@
 
 use spanferry_core::change_log::Sequence;
 use spanferry_core::reached::Reached;
-use spanferry_core::target::{Epoch, FenceKey, FenceRow, Lane};
+use spanferry_core::target::{Epoch, FenceKey, FenceRow, Lane, LaneStart};
 
 pub(super) fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> FenceRow {
     FenceRow {
@@ -26,12 +26,14 @@ pub(super) fn counter_row(epoch: Epoch) -> FenceRow {
     }
 }
 
-pub(super) fn fences(epoch: Epoch, main: &FenceRow, workers: u32) -> Vec<(Lane, FenceRow)> {
-    let mut rows = vec![
-        (Lane::Apply, main.clone()),
-        (Lane::CatchUp, counter_row(epoch)),
-        (Lane::Control, counter_row(epoch)),
+/// All lanes of an epoch; only the main stream's goes on from the epoch before.
+pub(super) fn lanes(epoch: Epoch, main: LaneStart, workers: u32) -> Vec<(Lane, LaneStart)> {
+    let counter = || LaneStart::At(counter_row(epoch));
+    let mut lanes = vec![
+        (Lane::Apply, main),
+        (Lane::CatchUp, counter()),
+        (Lane::Control, counter()),
     ];
-    rows.extend((0..workers).map(|worker| (Lane::Load(worker), counter_row(epoch))));
-    rows
+    lanes.extend((0..workers).map(|worker| (Lane::Load(worker), counter())));
+    lanes
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::failure::Failure;
 use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
-use spanferry_core::target::{ControlState, Target};
+use spanferry_core::target::Target;
 
 use super::assemble::assemble;
 use super::begin::begin_new;
@@ -37,12 +36,13 @@ where
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
     let control = target.read_control().await?;
-    expect_same_record(planned, control.as_ref())?;
+    // Nothing is taken over if the record has changed already; `take_over` looks again once nobody else can change it.
+    planned.expect_record(control.as_ref())?;
     let start = match control {
         None => begin_new(source, target.as_ref(), logs, options, dialect, progress).await?,
         Some(state) => {
             progress.step("taking the migration over");
-            take_over(source, target.as_ref(), logs, options, state).await?
+            take_over(source, target.as_ref(), logs, planned, options, state).await?
         }
     };
     let left = start.definitions.clone();
@@ -56,24 +56,4 @@ where
     let objects = prepared.shared.target.schema_objects().await?;
     constraint::compare_with_target(&prepared.registry, &prepared.control, dialect, &objects).await?;
     Ok(prepared)
-}
-
-/// The record must be the one that the plans were made from.
-fn expect_same_record(planned: &Planned, control: Option<&ControlState>) -> Result<(), Failure> {
-    let found = control.filter(|control| !control.tables.is_empty());
-    let is_same = match (&planned.record, found) {
-        (None, None) => true,
-        (Some(record), Some(control)) => record.iter().eq(control.definitions.values()),
-        (Some(_), None) | (None, Some(_)) => false,
-    };
-    if is_same {
-        return Ok(());
-    }
-    let text = "another process has changed the record of its tables in this moment";
-    Err(Failure::new(
-        code::TARGET_FENCED,
-        Class::StopMigration,
-        "target",
-        text,
-    ))
 }

@@ -1,6 +1,6 @@
 //! A known migration: its state is read, its log and its source are recognised, and the next epoch is taken.
 
-use spanferry_core::change_log::{ChangeLog, Sequence};
+use spanferry_core::change_log::ChangeLog;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
@@ -8,20 +8,24 @@ use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::reached::Reached;
 use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
 use spanferry_core::target::{
-    ControlState, Epoch, FenceRow, Lane, MigrationRow, TablePhase, TableRow, Target,
+    ControlState, Epoch, FenceRow, Lane, LaneStart, MigrationRow, TablePhase, TableRow, Target,
 };
 use spanferry_kill_point::kill_point;
 
-use super::epoch::{fence_row, fences};
+use super::epoch::lanes;
 use super::log::{LogStore, compare_log, log_id, own_log};
 use super::prepared::{PrepareOptions, Start};
 use crate::history::{Unproved, expect_history, open_proved, prove};
 use crate::order::incomparable;
+use crate::plan::Planned;
 
+/// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All that the new process goes on with
+/// is read afterwards: until then a process that still runs, or a late commit of a dead one, may move everything (fence.md, step 7).
 pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B: LogStore, T: Target>(
     source: &S,
     target: &T,
     logs: &B,
+    planned: &Planned,
     options: &PrepareOptions,
     state: ControlState,
 ) -> Result<Start<B::Log>, Failure> {
@@ -29,20 +33,20 @@ pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B:
     let (old, reached) = main_fence(&state)?;
     let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
-    let (log, sequence) = match own_log(logs, &state, epoch).await? {
+    let (log, main) = match own_log(logs, &state, epoch).await? {
         Some(log) => {
             compare_log(&log, &old, &reached.bookmark()).await?;
             // What was captured goes on where what was applied ends: its proof is the proof of both.
             let (_, captured) = log.end().await?;
             let accepted = expect_source(source, &captured, &reached.position, options.unproved).await?;
             findings.extend(accepted);
-            (log, old.key.sequence)
+            (log, LaneStart::Kept)
         }
         None => {
             findings.push(log_lost());
             let (log, accepted) = log_anew(source, logs, options, &state, &reached, epoch).await?;
             findings.extend(accepted);
-            (log, Sequence::ZERO)
+            (log, LaneStart::KeptInNewLog)
         }
     };
     let migration = MigrationRow {
@@ -50,27 +54,66 @@ pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B:
         log_id: log.id().0,
         ..state.migration.clone()
     };
-    let main = fence_row(epoch, sequence, &reached);
     kill_point("before next epoch", "");
+    let lanes = lanes(epoch, main.clone(), options.workers);
     target
-        .begin_epoch(
-            Some(&state.migration),
-            &migration,
-            &fences(epoch, &main, options.workers),
-        )
+        .begin_epoch(Some(&state.migration), &migration, &lanes)
         .await?;
     kill_point("after next epoch", "");
+    let state = owned(target, &migration, planned).await?;
+    let (main_row, now) = main_fence(&state)?;
+    if now != reached {
+        findings.extend(expect_moved(source, &log, &main, &main_row, &now, options).await?);
+    }
     Ok(Start {
         log,
         epoch,
-        main,
-        reached,
+        main: main_row,
+        reached: now,
         tables: state.tables,
         definitions: state.definitions,
         ranges: state.ranges,
         left_out: state.left_out,
         findings,
     })
+}
+
+/// The control state under the epoch that was just taken, which only this process can change.
+async fn owned<T: Target>(
+    target: &T,
+    migration: &MigrationRow,
+    planned: &Planned,
+) -> Result<ControlState, Failure> {
+    let found = target.read_control().await?;
+    let Some(state) = found.filter(|state| state.migration == *migration) else {
+        let text = "another process has taken the migration over in this moment";
+        let class = Class::StopMigration;
+        return Err(Failure::new(code::TARGET_FENCED, class, "target", text));
+    };
+    planned.expect_record(Some(&state))?;
+    Ok(state)
+}
+
+/// The main stream has moved on since the first look: log and source must have that part of the history too.
+async fn expect_moved<S: SchemaSource + HistorySource, L: ChangeLog>(
+    source: &S,
+    log: &L,
+    start: &LaneStart,
+    main: &FenceRow,
+    reached: &Reached,
+    options: &PrepareOptions,
+) -> Result<Option<Finding>, Failure> {
+    expect_history(source, &reached.position).await?;
+    match start {
+        // The log's end was proved; the watermark lies before it, and is of the same history.
+        LaneStart::Kept => {
+            compare_log(log, main, &reached.bookmark()).await?;
+            Ok(None)
+        }
+        LaneStart::KeptInNewLog | LaneStart::At(_) => {
+            prove(source, &reached.bookmark(), options.unproved).await
+        }
+    }
 }
 
 fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), Failure> {

@@ -50,7 +50,7 @@ use spanferry_engine::stop::StopSignal;
 use history::{BEFORE, BOOK, History, NOTE, plans};
 use log::SimLog;
 use source::SimSource;
-use target::{SimTarget, TargetState, expected_rows, go_on_building, main_key, reached};
+use target::{SimTarget, TargetState, expected_rows, go_on_building, leave_in_flight, main_key, reached};
 use world::{Administration, Mutant, Shared, World, number_of};
 
 const SEEDS: u64 = 1_000;
@@ -137,11 +137,14 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
     };
     let today = today(source.as_ref()).await?;
     let control = target.read_control().await?;
-    let planned = decide(&today, control.as_ref());
+    let mut planned = decide(&today, control.as_ref());
     let progress = Arc::new(Progress::default());
     let decided = match resynced {
         None => None,
-        Some(table) => Some(decided(&shared, &today, target.as_ref(), table).await?),
+        Some(table) => {
+            planned = planned.to_change(control.as_ref().expect("there is something to resync"));
+            Some(decided(&shared, &today, target.as_ref(), table).await?)
+        }
     };
     let logs = SimLog(shared.clone());
     let prepared = prepare(
@@ -233,6 +236,7 @@ fn died_at(shared: &Shared) {
         world.count("crash before the first epoch");
     }
     go_on_building(&mut world);
+    leave_in_flight(&mut world);
     let share = world.random.below(101) as usize;
     if let Some(log) = &mut world.log
         && log.crash(|tail| tail * share / 100)
@@ -313,6 +317,10 @@ fn run(
             Some(Err(failure)) if failure.code == code::HISTORY_CHANGED && knows_what_is_lost(&world) => {
                 world.count("rewound source refused");
                 break;
+            }
+            // The last process had a commit on its way, which has changed what this one had read.
+            Some(Err(failure)) if failure.code == code::TARGET_FENCED => {
+                world.count("start refused as the record had changed");
             }
             Some(Err(failure)) => {
                 let key = main_key(&world);
@@ -463,8 +471,10 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 42] = [
+const MUST_HAPPEN: [&str; 44] = [
     "source forgets what came after the beginning",
+    "commit of a dead process on its way",
+    "control state changed before an epoch",
     "rewound",
     "rewound source refused",
     "failover",
@@ -552,6 +562,8 @@ fn wrong_variants_are_caught() {
         Mutant::NumbersOnly,
         Mutant::StreamByNumbers,
         Mutant::ClaimByNumbers,
+        Mutant::CheckpointBefore,
+        Mutant::RecordBefore,
     ] {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");

@@ -13,8 +13,8 @@ use spanferry_core::reached::Reached;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{
     CommitError, ControlChange, ControlState, DdlFailure, ExistingTable, FenceKey, FenceRow, FencedCommit,
-    Lane, MigrationRow, MutationKind, Rejection, SchemaObjects, TablePhase, Target, TargetDescription,
-    TargetScan,
+    Lane, LaneStart, MigrationRow, MutationKind, Rejection, SchemaObjects, TablePhase, Target,
+    TargetDescription, TargetScan,
 };
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{WireReader, WireValue};
@@ -37,6 +37,10 @@ pub(crate) struct TargetState {
     pub(crate) control: Option<ControlState>,
     /// Commits on their way that nobody waits for, with the target's steps until they arrive.
     late: Vec<(u64, FencedCommit)>,
+    /// Commits that a process has begun to send, by lane.
+    in_flight: BTreeMap<(String, u32), FencedCommit>,
+    /// What the control tables held when they were read last, for wrong variants.
+    read_before: Option<ControlState>,
 }
 
 pub(crate) struct SimTarget(pub(crate) Shared);
@@ -97,6 +101,8 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::ClaimByNumbers
             | Mutant::LargeIsTaken
             | Mutant::BatchKept
+            | Mutant::CheckpointBefore
+            | Mutant::RecordBefore
             | Mutant::Source(_),
         )
         | None => holds,
@@ -279,6 +285,31 @@ fn land(world: &mut World) {
             (Err(_), false) => "late commit refused",
         };
         world.count(what);
+    }
+}
+
+/// A process has died: what it was about to send may be on its way.
+pub(crate) fn leave_in_flight(world: &mut World) {
+    for commit in std::mem::take(&mut world.target.in_flight).into_values() {
+        if world.random.chance(60) {
+            let late_by = world.random.between(1, 12);
+            world.target.late.push((late_by, commit));
+            world.count("commit of a dead process on its way");
+        }
+    }
+}
+
+/// Late commits of the epoch that ends now, as long as it still owns the fence: since the control tables were read.
+fn land_before_epoch(world: &mut World) {
+    if world.bare || world.target.control.is_none() {
+        return;
+    }
+    let before = world.target.control.clone();
+    for _ in 0..world.random.below(20) {
+        land(world);
+    }
+    if world.target.control != before {
+        world.count("control state changed before an epoch");
     }
 }
 
@@ -530,8 +561,16 @@ impl Target for SimTarget {
     }
 
     async fn read_control(&self) -> Result<Option<ControlState>, Failure> {
-        let world = self.0.lock();
+        let mut world = self.0.lock();
         let mut control = world.target.control.clone();
+        let before = std::mem::replace(&mut world.target.read_before, control.clone());
+        if world.mutant == Some(Mutant::RecordBefore)
+            && let (Some(now), Some(before)) = (&mut control, before)
+            && now.migration.epoch > before.migration.epoch
+        {
+            (now.tables, now.definitions) = (before.tables, before.definitions);
+            (now.ranges, now.left_out) = (before.ranges, before.left_out);
+        }
         if world.mutant == Some(Mutant::LowAnew) {
             for row in control.iter_mut().flat_map(|control| control.tables.values_mut()) {
                 if row.phase == TablePhase::Loading {
@@ -546,11 +585,12 @@ impl Target for SimTarget {
         &self,
         expected: Option<&MigrationRow>,
         migration: &MigrationRow,
-        fences: &[(Lane, FenceRow)],
+        lanes: &[(Lane, LaneStart)],
     ) -> Result<(), Failure> {
         self.0.step().await;
         {
             let mut world = self.0.lock();
+            land_before_epoch(&mut world);
             let known = world.target.control.clone();
             let found = known.as_ref().map(|control| &control.migration);
             if found == Some(migration) {
@@ -565,7 +605,17 @@ impl Target for SimTarget {
                     "another owner",
                 ));
             }
-            let rows = fences.iter().map(|(lane, row)| (lane_key(*lane), row.clone()));
+            let fences: BTreeMap<_, _> = {
+                let before = world.target.read_before.as_ref();
+                let is_before = world.mutant == Some(Mutant::CheckpointBefore);
+                let known = if is_before { before } else { known.as_ref() };
+                let row = |(lane, start): &(Lane, LaneStart)| {
+                    let found = known.and_then(|known| known.fences.get(&lane_key(*lane)));
+                    let row = start.row(migration.epoch, found).expect("the lane has a row");
+                    (lane_key(*lane), row)
+                };
+                lanes.iter().map(row).collect()
+            };
             world.target.control = Some(ControlState {
                 migration: migration.clone(),
                 tables: known
@@ -581,7 +631,7 @@ impl Target for SimTarget {
                     .map(|known| known.ranges.clone())
                     .unwrap_or_default(),
                 left_out: known.map(|known| known.left_out).unwrap_or_default(),
-                fences: rows.collect::<BTreeMap<_, _>>(),
+                fences,
             });
         }
         self.0.step().await;
@@ -593,8 +643,12 @@ impl Target for SimTarget {
     }
 
     async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+        let lane = lane_key(commit.lane);
+        let sent = (lane.clone(), commit.clone());
+        self.0.lock().target.in_flight.extend([sent]);
         self.0.step().await;
         let result = self.send(commit);
+        self.0.lock().target.in_flight.remove(&lane);
         self.0.step().await;
         result
     }

@@ -38,6 +38,10 @@ pub(crate) enum Mutant {
     LargeIsTaken,
     /// A scan leaves what an earlier batch brought.
     BatchKept,
+    /// The main stream goes on from the checkpoint that was read before the epoch was taken.
+    CheckpointBefore,
+    /// The record is used as it was read before the epoch was taken.
+    RecordBefore,
     /// The source breaks its contract.
     Source(SourceFault),
 }

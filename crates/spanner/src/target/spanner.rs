@@ -9,11 +9,10 @@ use spanferry_core::ddl;
 use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::target::{
-    CommitError, ControlState, DdlFailure, FenceRow, FencedCommit, Lane, MigrationRow, SchemaObjects, Target,
-    TargetDescription,
+    CommitError, ControlState, DdlFailure, FenceRow, FencedCommit, Lane, LaneStart, MigrationRow,
+    SchemaObjects, Target, TargetDescription,
 };
 use spanferry_core::target_schema::Dialect;
-use spanferry_spanner_api::spanner::{KeyRange, key_range};
 
 use super::assemble::assemble;
 use super::scan::SpannerScan;
@@ -23,7 +22,7 @@ use crate::ddl::DdlError;
 use crate::endpoint::{Endpoint, EndpointChoice};
 use crate::failure::{commit_error, failure, first_failure, malformed};
 use crate::name::DatabaseName;
-use crate::read::{Keys, Read, ReadAt};
+use crate::read::{Read, ReadAt};
 
 /// Commits in flight at the service: far below what its connections carry (100 calls each), so that reads find room.
 const SERVICE_COMMITS_IN_FLIGHT: usize = 32;
@@ -164,9 +163,9 @@ impl Target for SpannerTarget {
         &self,
         expected: Option<&MigrationRow>,
         migration: &MigrationRow,
-        fences: &[(Lane, FenceRow)],
+        lanes: &[(Lane, LaneStart)],
     ) -> Result<(), Failure> {
-        self.take_over(expected, migration, fences).await?;
+        self.take_over(expected, migration, lanes).await?;
         self.remember(&migration.id);
         Ok(())
     }
@@ -205,12 +204,7 @@ impl Target for SpannerTarget {
         let Some(migration) = self.migration() else {
             return Err(Failure::bug(object, "a fence read before any epoch has begun"));
         };
-        let prefix = control::fence_prefix(&migration, lane);
-        let range = KeyRange {
-            start_key_type: Some(key_range::StartKeyType::StartClosed(prefix.clone())),
-            end_key_type: Some(key_range::EndKeyType::EndClosed(prefix)),
-        };
-        let read = Read::new(FENCES, FENCE_COLUMNS, Keys::Ranges(vec![range]));
+        let read = Read::new(FENCES, FENCE_COLUMNS, control::fence_keys(&migration, lane));
         let rows = self
             .client
             .read(&object, &read, ReadAt::Strong)

@@ -87,7 +87,11 @@ pub(super) async fn emptied<S: Subject>(subject: &S, target: &S::Target, table: 
 
 pub(super) async fn begin<T: Target>(target: &T, fences: &[(Lane, FenceRow)]) {
     target.create_control().await.unwrap();
-    target.begin_epoch(None, &migration(1), fences).await.unwrap();
+    let lanes: Vec<_> = fences
+        .iter()
+        .map(|(lane, row)| (*lane, row.clone().into()))
+        .collect();
+    target.begin_epoch(None, &migration(1), &lanes).await.unwrap();
 }
 
 /// All rows in the order of their keys; a scan promises none.

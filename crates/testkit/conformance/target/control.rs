@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::failure::Class;
-use spanferry_core::target::{ControlChange, DdlFailure, Lane, TablePhase, Target};
+use spanferry_core::target::{ControlChange, DdlFailure, Lane, LaneStart, TablePhase, Target};
 
 use super::bench::{
     begin, commit, control_commit, created, definition, delete, emptied, fence, left_out_row, migration,
@@ -20,7 +20,10 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     target.create_control().await.unwrap();
     target.create_control().await.unwrap();
     assert_eq!(target.read_control().await.unwrap(), None);
-    let starts = [(Lane::Control, fence(1, 0)), (Lane::Apply, fence(1, 4))];
+    let starts = [
+        (Lane::Control, fence(1, 0).into()),
+        (Lane::Apply, fence(1, 4).into()),
+    ];
     target.begin_epoch(None, &migration(1), &starts).await.unwrap();
     let plan = subject.table();
     let defined = |table: &str, group| definition(table, &plan, group);
@@ -166,7 +169,7 @@ pub(super) async fn check_takeover<S: Subject>(subject: &S) {
         Some(fence(1, 0)),
         "a refused takeover changes nothing"
     );
-    let takeover = [(Lane::Apply, fence(2, 0))];
+    let takeover = [(Lane::Apply, fence(2, 0).into())];
     new.begin_epoch(Some(&migration(1)), &migration(2), &takeover)
         .await
         .unwrap();
@@ -187,5 +190,31 @@ pub(super) async fn check_takeover<S: Subject>(subject: &S) {
     assert_eq!(new.read_fence(Lane::Apply).await.unwrap(), Some(fence(2, 0)));
     assert_eq!(new.read_control().await.unwrap().unwrap().migration, migration(2));
     assert_eq!(scanned(&new, &table, 1).await, Vec::<Row>::new());
+    kept(subject, &new).await;
     emptied(subject, &new, &table).await;
+}
+
+/// The main stream goes on where it stands when the epoch begins, whatever the new owner has read before.
+async fn kept<S: Subject>(subject: &S, owner: &S::Target) {
+    let next = subject.connect();
+    let read = next.read_control().await.unwrap().unwrap();
+    // The old owner's last commit comes after that.
+    let mut last = commit(0, Vec::new());
+    (last.previous, last.next) = (fence(2, 0).key, fence(2, 7));
+    owner.commit(&last).await.unwrap();
+    for (epoch, start, sequence) in [
+        (3, LaneStart::Kept, 7),
+        (4, LaneStart::KeptInNewLog, 0),
+        (5, LaneStart::Kept, 0),
+    ] {
+        let mut before = read.migration.clone();
+        before.epoch = migration(epoch - 1).epoch;
+        let lanes = [(Lane::Apply, start), (Lane::Control, fence(epoch, 0).into())];
+        next.begin_epoch(Some(&before), &migration(epoch), &lanes)
+            .await
+            .unwrap();
+        let mut expected = fence(epoch, 7);
+        expected.key.sequence.0 = sequence;
+        assert_eq!(next.read_fence(Lane::Apply).await.unwrap(), Some(expected));
+    }
 }
