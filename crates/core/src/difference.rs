@@ -1,6 +1,7 @@
 //! How a source table differs today from its recorded definition.
 
 use crate::definition::TableDefinition;
+use crate::plan::TablePlan;
 use crate::schema::{IndexPart, SourceForeignKey, SourceIndex, SourceTable};
 
 /// The first difference by which rows of one table have another form: storage, columns, primary key. Secondary indexes, foreign
@@ -77,6 +78,26 @@ pub fn difference(recorded: &TableDefinition, today: &SourceTable) -> Option<Str
     }
     let columns = names(today, &key);
     Some(format!("no unique index is over its key ({columns}) any more"))
+}
+
+/// The first difference for which the rows of a plan cannot be read as it says: they have another form, or the unique index that
+/// serves as key is not exactly the planned one. Without it rows may share a key, and one of them would be lost
+/// (docs/design/hand-off.md, step 15).
+pub fn plan_difference(plan: &TablePlan, today: &SourceTable) -> Option<String> {
+    if let Some(difference) = row_difference(&plan.source, today) {
+        return Some(difference);
+    }
+    let planned = plan.key_index()?;
+    let name = &planned.name;
+    match today.indexes.iter().find(|index| index.name == *name) {
+        None => Some(format!(
+            "the unique index `{name}`, which serves as its key, is not there any more"
+        )),
+        Some(found) if found != planned => Some(format!(
+            "the unique index `{name}`, which serves as its key, has changed"
+        )),
+        Some(_) => None,
+    }
 }
 
 /// Whether a unique index is over these whole columns, in any order.
@@ -218,6 +239,52 @@ mod tests {
             Some("no unique index is over its key (b) any more"),
         );
         check(|table| table.indexes[0].name = "renamed".into(), None);
+    }
+
+    #[test]
+    fn the_index_that_serves_as_key_stays_as_it_is() {
+        let check = |change: fn(&mut SourceTable), expected: Option<&str>| {
+            let mut table = keyless();
+            table.columns[2].nullable = false;
+            table.indexes[0].parts.push(IndexPart::Column {
+                column: 2,
+                descending: false,
+                prefix: None,
+            });
+            let mut today = table.clone();
+            change(&mut today);
+            let options = MappingOptions {
+                dialect: Dialect::GoogleSql,
+                uuid_supported: true,
+            };
+            let plan = mapping::map(vec![table], &options).plans.remove(0);
+            let text = |what| format!("the unique index `u`, which serves as its key, {what}");
+            assert_eq!(plan_difference(&plan, &today), expected.map(text));
+        };
+        let changed = Some("has changed");
+        check(|_| {}, None);
+        check(|table| table.indexes[1].name = "other".into(), None);
+        check(
+            |table| drop(table.indexes.remove(0)),
+            Some("is not there any more"),
+        );
+        check(
+            |table| table.indexes[0].name = "renamed".into(),
+            Some("is not there any more"),
+        );
+        check(|table| table.indexes[0].unique = false, changed);
+        check(|table| drop(table.indexes[0].parts.pop()), changed);
+        check(|table| table.indexes[0].parts.swap(0, 1), changed);
+        check(
+            |table| {
+                table.indexes[0].parts[0] = IndexPart::Column {
+                    column: 1,
+                    descending: false,
+                    prefix: Some(3),
+                }
+            },
+            changed,
+        );
     }
 
     #[test]

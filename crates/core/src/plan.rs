@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::encode::{ColumnPlan, Refusal};
 use crate::scalar::Scalar;
-use crate::schema::{QualifiedName, SourceTable};
+use crate::schema::{IndexPart, QualifiedName, SourceIndex, SourceTable};
 use crate::target::Epoch;
 use crate::target_schema::TargetTable;
 
@@ -41,6 +41,22 @@ impl TablePlan {
     /// Name at the source.
     pub fn name(&self) -> &QualifiedName {
         &self.source.name
+    }
+
+    /// The unique index that makes the key one, where it is not the primary key: over the whole key columns, in key order.
+    pub fn key_index(&self) -> Option<&SourceIndex> {
+        let key: Vec<usize> = self.key.iter().map(|column| self.source_index(*column)).collect();
+        if key == self.source.primary_key {
+            return None;
+        }
+        let is_part = |(part, key): (&IndexPart, &usize)| match part {
+            IndexPart::Column { column, prefix, .. } => column == key && prefix.is_none(),
+            IndexPart::Expression { .. } => false,
+        };
+        let is_key = |index: &&SourceIndex| {
+            index.unique && index.parts.len() == key.len() && index.parts.iter().zip(&key).all(is_part)
+        };
+        self.source.indexes.iter().find(is_key)
     }
 
     /// What one upserted row counts against Spanner's limit of mutations per commit: a written column is one, an index entry

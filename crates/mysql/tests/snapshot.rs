@@ -146,6 +146,36 @@ INSERT INTO t (id, e, s, f, d, b, j, y, l, m) VALUES (7, 'x''y', 'é,b', 0.1, 0.
     }
 }
 
+/// Without a primary key the rows are unique by an index, which must be the planned one when the snapshot is opened.
+#[tokio::test]
+async fn a_key_index_that_is_not_the_planned_one_opens_no_snapshot() {
+    const TABLE: &str = "CREATE TABLE i.t (v INT, a INT NOT NULL, b INT NOT NULL, UNIQUE KEY u (a, b))";
+    for server in Server::both() {
+        let mut admin = server.run(&format!("CREATE DATABASE i;\n{TABLE}")).await;
+        let source = MysqlSource::new(server.admin("i"), 4242).unwrap();
+        let plans = plans(&source).await;
+        drop(open(&source, &plans, 1).await.expect("nothing has changed"));
+        for (change, is_seen) in [
+            ("DROP INDEX u", true),
+            ("DROP INDEX u, ADD INDEX u (a, b)", true),
+            ("DROP INDEX u, ADD UNIQUE u (b, a)", true),
+            ("DROP INDEX u, ADD UNIQUE u (a, b, v)", true),
+            ("DROP INDEX u, ADD UNIQUE u (b)", true),
+            ("RENAME INDEX u TO w", true),
+            ("DROP INDEX u, ADD UNIQUE u (a, b)", false),
+            ("ADD UNIQUE w (a)", false),
+            ("ADD INDEX w (v)", false),
+        ] {
+            let alter = format!("ALTER TABLE i.t {change}");
+            for statement in ["DROP TABLE i.t", TABLE, &alter] {
+                admin.execute(statement).await.expect(change);
+            }
+            let found = open(&source, &plans, 1).await.err().map(|failure| failure.code);
+            assert_eq!(found, is_seen.then_some(code::SCHEMA_MISMATCH), "{change}");
+        }
+    }
+}
+
 /// The rows of a range whose session is killed: far more than the sockets between server and reader hold.
 async fn fill(admin: &mut Connection) {
     for chunk in 0..20 {

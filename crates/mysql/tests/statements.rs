@@ -122,7 +122,7 @@ const BOTH: &[Action] = &[
     (UniqueKey, Either, "RENAME INDEX uk TO x"),
     (UniqueKey, Either, "ADD PRIMARY KEY (id)"),
     (UniqueKey, Passes, "DROP INDEX u"),
-    (UniqueKey, Passes, "ADD UNIQUE x (id)"),
+    (UniqueKey, Either, "ADD UNIQUE x (id)"),
 ];
 
 const MYSQL: &[Action] = &[

@@ -97,9 +97,16 @@ impl BinlogDecoder {
             );
             return self.stop(index, code::DDL_SEEN, &text, None, sink);
         }
+        let has_primary_key = is_key(plan, &plan.source.primary_key);
         let adds = |change: &IndexChange| matches!(change, IndexChange::Adds { unique: true });
         let drops =
             |change: &IndexChange| matches!(change, IndexChange::Drops(name) if is_unique(plan, name));
+        if changes.iter().any(adds) && !has_primary_key {
+            let text = format!(
+                "{title} at the source: it may bring back the unique index that is the table's key, without which rows may have shared a key"
+            );
+            return self.stop(index, code::DDL_SEEN, &text, None, sink);
+        }
         let (severity, effect) = if changes.iter().any(adds) {
             (
                 Severity::Warning,

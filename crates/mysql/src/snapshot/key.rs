@@ -3,7 +3,7 @@
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::{IndexPart, SourceColumn, SourceType};
+use spanferry_core::schema::{SourceColumn, SourceType};
 use spanferry_core::source::Boundary;
 
 use crate::connection::ResultRow;
@@ -24,26 +24,12 @@ pub(super) fn from(plan: &TablePlan) -> String {
         sql::identifier(&name.schema),
         sql::identifier(&name.table)
     );
-    let key: Vec<usize> = plan.key.iter().map(|column| plan.source_index(*column)).collect();
-    if key == plan.source.primary_key {
-        text.push_str(" FORCE INDEX (PRIMARY)");
-    } else if let Some(index) = plan
-        .source
-        .indexes
-        .iter()
-        .find(|index| index.unique && covers(&index.parts, &key))
-    {
+    if let Some(index) = plan.key_index() {
         text.push_str(&format!(" FORCE INDEX ({})", sql::identifier(&index.name)));
+    } else if !plan.source.primary_key.is_empty() {
+        text.push_str(" FORCE INDEX (PRIMARY)");
     }
     text
-}
-
-fn covers(parts: &[IndexPart], key: &[usize]) -> bool {
-    parts.len() == key.len()
-        && parts.iter().zip(key).all(|(part, key)| match part {
-            IndexPart::Column { column, prefix, .. } => column == key && prefix.is_none(),
-            IndexPart::Expression { .. } => false,
-        })
 }
 
 /// `ORDER BY` of the key.

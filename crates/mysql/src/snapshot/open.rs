@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures_util::future::{try_join, try_join_all};
 use spanferry_core::code;
-use spanferry_core::difference::row_difference;
+use spanferry_core::difference::plan_difference;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
@@ -250,7 +250,7 @@ async fn expect_tables(
         let found = now.tables.iter().find(|table| table.name == *plan.name());
         let difference = match found {
             None => Some("it is not at the source any more".to_owned()),
-            Some(table) => row_difference(&plan.source, table),
+            Some(table) => plan_difference(plan, table),
         };
         if let Some(difference) = difference {
             let text = format!("its definition is not the one the migration began with: {difference}");
