@@ -71,6 +71,7 @@ fn of_column(column: &SourceColumn) -> SourceColumn {
         generated: None,
         generated_stored: false,
         auto_increment: false,
+        is_old_temporal: false,
     }
 }
 

@@ -36,6 +36,7 @@ pub fn column(name: &str, ty: SourceType) -> SourceColumn {
         generated: None,
         generated_stored: false,
         auto_increment: false,
+        is_old_temporal: false,
     }
 }
 

@@ -161,6 +161,8 @@ pub struct SourceColumn {
     pub generated_stored: bool,
     /// AUTO_INCREMENT.
     pub auto_increment: bool,
+    /// MariaDB: a date and time in the storage format of before MySQL 5.6, whose width the binary log does not show.
+    pub is_old_temporal: bool,
 }
 
 /// The type of a source column.

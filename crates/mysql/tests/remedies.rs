@@ -41,15 +41,24 @@ async fn partly_visible(source: &MysqlSource, request: &CheckRequest) -> Option<
         .find(|finding| finding.code == code::SOURCE_PARTLY_VISIBLE)
 }
 
+/// Tables with dates and times in the format of before MySQL 5.6, which only MariaDB can still make.
+const OLD_TEMPORAL: &str = "SET GLOBAL mysql56_temporal_format = OFF;
+CREATE TABLE `c d`.`o ld` (id INT PRIMARY KEY, a DATETIME, b TIMESTAMP(3) NULL, c TIME(6))";
+
 async fn check(server: &Server, settings: &[&str]) {
-    drop(server.run(SCHEMA).await);
+    let admin = server.run(SCHEMA).await;
+    let mut tables = vec!["child", "plain", "fixed", "counted"];
+    if admin.server().is_mariadb() {
+        drop(server.run(OLD_TEMPORAL).await);
+        tables.push("o ld");
+    }
     // Each look is a new run: a session keeps the privileges on its schema that it began with.
     let source = || {
         let options = server.options("a%40b", "x", "c%20d", "");
         MysqlSource::new(options, 4242).expect("options")
     };
     let request = CheckRequest {
-        tables: ["child", "plain", "fixed", "counted"].map(str::to_owned).to_vec(),
+        tables: tables.iter().map(|table| (*table).to_owned()).collect(),
         load_estimate: Duration::from_secs(3600),
         sessions: 2,
         lock: true,
@@ -93,6 +102,14 @@ async fn check(server: &Server, settings: &[&str]) {
         remedy.contains("-- the application then loses these actions"),
         "{remedy}"
     );
+    let old = second
+        .iter()
+        .filter(|finding| finding.subject.table.as_deref() == Some("o ld"));
+    let old: Vec<_> = old.map(|finding| (finding.code, finding.severity)).collect();
+    let expected = tables
+        .contains(&"o ld")
+        .then_some((code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking));
+    assert_eq!(old, Vec::from_iter(expected), "{second:#?}");
     server.paste(&printed(&second));
     let with_statements = |finding: &&Finding| {
         let kind = finding.remedy.as_ref().map(Remedy::kind);

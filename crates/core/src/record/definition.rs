@@ -254,6 +254,7 @@ fn load_source(stored: StoredSource) -> Result<SourceTable, RecordError> {
             generated: None,
             generated_stored: false,
             auto_increment: false,
+            is_old_temporal: false,
         });
     }
     Ok(SourceTable {

@@ -27,6 +27,11 @@ pub(super) fn parse(text: TypeText<'_>) -> SourceType {
     })
 }
 
+/// Whether the server marks a column as stored in the format of before MySQL 5.6.
+pub(super) fn is_old_temporal(column_type: &str) -> bool {
+    column_type.ends_with("/* mariadb-5.3 */")
+}
+
 fn known(text: TypeText<'_>) -> Option<SourceType> {
     let attributes = text
         .column_type

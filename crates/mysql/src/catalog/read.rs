@@ -256,6 +256,7 @@ fn column(name: String, row: &ResultRow, json_checked: bool) -> SourceColumn {
         generated: row.text(10).filter(|text| !text.is_empty()),
         generated_stored: extra.contains("stored generated") || extra.contains("persistent"),
         auto_increment: extra.contains("auto_increment"),
+        is_old_temporal: column_type::is_old_temporal(&column_type),
     }
 }
 

@@ -39,6 +39,15 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
             to_innodb(table),
         );
     }
+    if let Some(column) = table.columns.iter().find(|column| column.is_old_temporal) {
+        refuse(
+            format!(
+                "its column `{}` has the date and time format of before MySQL 5.6: the binary log does not show how long its values are",
+                column.name
+            ),
+            to_new_temporal(table),
+        );
+    }
     if table.system_versioned {
         refuse(
             "it has system versioning, whose hidden columns and history rows are not carried".to_owned(),
@@ -46,6 +55,20 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
         );
     }
     found
+}
+
+/// Rebuilds a table with dates and times in the present format.
+fn to_new_temporal(table: &SourceTable) -> Remedy {
+    let rebuild = format!(
+        "ALTER TABLE {}.{} FORCE",
+        sql::identifier(&table.name.schema),
+        sql::identifier(&table.name.table)
+    );
+    let remedy = Remedy::Source {
+        statements: vec!["SET GLOBAL mysql56_temporal_format = ON".to_owned(), rebuild],
+        note: None,
+    };
+    remedy.note("this rebuilds the table, which takes long for a large one")
 }
 
 /// Gives a table the engine InnoDB. A row format of its old engine, and a counting column that no index begins with, are options
