@@ -166,7 +166,7 @@ codes! {
     VALUE_UNSTABLE = 4013, Refused, "a VIRTUAL column depends on more than its row", "Create the column as STORED, so that its value is fixed when a row is written, or leave the table out with `--exclude`. Where only a session variable matters, see that all sessions of the application have the value that `docs/reference/session.md` names.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate`, run `spanferry resync TABLE`, and start `migrate` again: it loads the group with its present schema.";
-    EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the session that wrote it (see the text), then stop `migrate` and run `spanferry resync TABLE`.";
+    EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the setting that the text names: the server's (`spanferry check` looks at it), or that of the session that wrote it. Then stop `migrate` and run `spanferry resync TABLE`.";
     CHANGE_REJECTED = 5003, SetAside, "the target rejects a change", "Look at the reason, correct it, then stop `migrate` and run `spanferry resync TABLE`.";
     SCHEMA_MISMATCH = 5004, SetAside, "the stream's schema of a table is not the one the migration began with", "Stop `migrate`, run `spanferry resync TABLE`, and start `migrate` again.";
     TABLE_CREATED = 5005, SetAside, "a table was created at the source after the migration began, and is not carried", "The migrated tables flow on; the new one and its rows are not at the target. Stop `migrate` and run `spanferry resync TABLE` to take it in, or name it in `--exclude` if it is not wanted there.";

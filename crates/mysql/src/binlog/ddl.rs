@@ -31,7 +31,7 @@ impl BinlogDecoder {
             }
             Kind::Definition(effects) => self.definition(&query, &statement, effects, sink),
             Kind::Rows if self.may_change(&query, &statement) => self.stop_all(
-                &format!("a change logged as statement ({title}): a session has another `binlog_format`, expected ROW"),
+                &format!("a change logged as statement ({title}): the server or the session that wrote it has another `binlog_format`, expected ROW"),
                 sink,
             ),
             Kind::XaStart | Kind::XaPrepare => self.transaction.xa = true,

@@ -108,7 +108,7 @@ impl BinlogDecoder {
             kind::QUERY => self.query(event.body, sink),
             kind::PARTIAL_UPDATE_ROWS => self.unreadable_rows(
                 event.body,
-                "rows changed in part (PARTIAL_UPDATE_ROWS): a session has `binlog_row_value_options = PARTIAL_JSON`, expected ''",
+                "rows changed in part (PARTIAL_UPDATE_ROWS): the server or the session that wrote it has `binlog_row_value_options = PARTIAL_JSON`, expected ''",
                 sink,
             ),
             _ if kind::MARIADB_COMPRESSED_ROWS.contains(&number) => self.unreadable_rows(
@@ -117,7 +117,7 @@ impl BinlogDecoder {
                 sink,
             ),
             kind::TRANSACTION_PAYLOAD => self.stop_all(
-                "a compressed transaction: a session has `binlog_transaction_compression = ON`, expected OFF",
+                "a compressed transaction: the server or the session that wrote it has `binlog_transaction_compression = ON`, expected OFF",
                 sink,
             ),
             kind::MARIADB_QUERY_COMPRESSED => self.stop_all(
@@ -241,7 +241,7 @@ impl BinlogDecoder {
             return self.stop(index, code::SCHEMA_MISMATCH, text, None, sink);
         }
         if !event.is_full() {
-            let text = "rows that lack columns: a session has another `binlog_row_image`, expected FULL";
+            let text = "rows that lack columns: the server or the session that wrote it has another `binlog_row_image`, expected FULL";
             return self.stop(index, code::EVENT_UNSUPPORTED, text, None, sink);
         }
         match self.images(index, &reader, event, told, sink) {
