@@ -174,8 +174,8 @@ async fn killer_15_the_source_vanishes_without_a_fin_mariadb() {
 
 /// Every session asks the server for patience with a slow reader; here the server understands one second.
 const IMPATIENT: Rule = Rule::Rewrite {
-    from: "net_write_timeout = 3600",
-    to: "net_write_timeout = 0001",
+    from: "net_write_timeout = 900",
+    to: "net_write_timeout = 001",
 };
 /// 26 MB: more than the kernel takes in for a reader that stands still.
 const LARGE_ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, pad LONGTEXT NOT NULL);

@@ -13,7 +13,7 @@ use super::server::Server;
 use super::session;
 use super::wire::Cursor;
 use crate::error::MysqlError;
-use crate::options::Options;
+use crate::options::{IDLE_MAX, Options};
 
 /// Idle time after which the kernel asks whether the peer is still there, and the time between its questions.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -56,6 +56,11 @@ impl Connection {
             .await
             .map_err(|_| late())??;
         session::begin(&mut connection, &options.schema).await?;
+        if options.idle_max != IDLE_MAX {
+            let seconds = options.idle_max.as_secs();
+            let sql = format!("SET SESSION wait_timeout = {seconds}");
+            connection.execute(&sql).await?;
+        }
         Ok(connection)
     }
 
@@ -98,6 +103,11 @@ impl Connection {
     /// `host:port`.
     pub fn address(&self) -> &str {
         self.stream.address()
+    }
+
+    /// Whether the last answer was read to its end, so that the server waits for the next command.
+    pub fn is_idle(&self) -> bool {
+        self.reading.is_none() && !self.pending
     }
 
     /// Whether nothing has arrived since the last answer. What a server sends unasked is the end of the connection.

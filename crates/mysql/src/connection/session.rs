@@ -283,6 +283,14 @@ mod tests {
     }
 
     #[test]
+    fn the_pinned_timeout_is_the_bound_of_idle_sessions() {
+        let all = SessionVariable::all();
+        let timeout = all.iter().find(|variable| variable.name == "wait_timeout");
+        let pin = timeout.and_then(SessionVariable::pin).expect("it is pinned");
+        assert_eq!(pin.reads, crate::options::IDLE_MAX.as_secs().to_string());
+    }
+
+    #[test]
     fn versions_of_a_variable() {
         let check = |versions: &str, version: Version, expected: bool| {
             let versions = Versions::parse(versions).expect("versions");

@@ -66,6 +66,13 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// word, hence minutes.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// How long a session of ours may be idle at the server. Then the server ends it, with its snapshot: the client has vanished. Sessions
+/// that wait for work send a ping `PINGS` times within it.
+pub const IDLE_MAX: Duration = Duration::from_secs(600);
+
+/// Pings of an idle session within `idle_max`.
+pub const PINGS: u32 = 10;
+
 /// Everything needed to open a connection. `Debug` hides the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Options {
@@ -95,6 +102,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Bound of silence while an answer is awaited.
     pub read_timeout: Duration,
+    /// How long a session may be idle at the server, in whole seconds; `IDLE_MAX` but in tests.
+    pub idle_max: Duration,
 }
 
 impl fmt::Debug for Options {
@@ -143,6 +152,7 @@ impl Options {
             server_public_key: parameters.server_public_key,
             connect_timeout: CONNECT_TIMEOUT,
             read_timeout: READ_TIMEOUT,
+            idle_max: IDLE_MAX,
         })
     }
 
@@ -151,6 +161,11 @@ impl Options {
     pub fn password(mut self, password: impl Into<String>) -> Options {
         self.password = password.into();
         self
+    }
+
+    /// Time between two pings of an idle session.
+    pub(crate) fn ping_interval(&self) -> Duration {
+        self.idle_max / PINGS
     }
 
     /// `host:port`, with brackets around an IPv6 address.

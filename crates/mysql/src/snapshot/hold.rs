@@ -1,10 +1,13 @@
 //! What a snapshot session and the watch share: the connection, the tables that it holds, and whether it was preempted.
+//!
+//! The server ends a session that is idle for too long, so that the snapshot of a client that has vanished does not stay. A session
+//! that waits for work is therefore kept alive by pings.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
 use spanferry_core::plan::TablePlan;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -21,12 +24,16 @@ pub(super) struct TableHold {
     preempted: watch::Sender<Option<String>>,
     /// Whether the server gives a table's lock back at the end of a range.
     gives_back: bool,
+    /// A ping has ended.
+    pinged: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     /// Absent while a call uses it, and for ever after the session was preempted or a call failed.
     connection: Option<Connection>,
+    /// A ping uses the connection, and gives it back.
+    is_pinging: bool,
     /// Qualified and quoted names.
     tables: BTreeSet<String>,
 }
@@ -36,10 +43,12 @@ impl TableHold {
         TableHold {
             state: Mutex::new(State {
                 connection,
+                is_pinging: false,
                 tables: BTreeSet::new(),
             }),
             preempted: watch::Sender::new(None),
             gives_back,
+            pinged: Notify::new(),
         }
     }
 
@@ -72,12 +81,47 @@ impl TableHold {
         self.preempted.borrow().clone()
     }
 
-    /// Takes the connection for a call, which gives it back by `give_back` if it succeeds.
-    pub(super) fn borrow(&self) -> Result<Connection, MysqlError> {
-        let connection = self.lock().connection.take();
-        connection.ok_or(MysqlError::Protocol {
-            expected: "a session that has not ended",
-        })
+    /// Takes the connection for a call, which gives it back by `give_back` if it succeeds. Waits until a ping has ended.
+    pub(super) async fn borrow(&self) -> Result<Connection, MysqlError> {
+        loop {
+            let pinged = self.pinged.notified();
+            {
+                let mut state = self.lock();
+                if let Some(connection) = state.connection.take() {
+                    return Ok(connection);
+                }
+                if !state.is_pinging {
+                    return Err(MysqlError::Protocol {
+                        expected: "a session that has not ended",
+                    });
+                }
+            }
+            pinged.await;
+        }
+    }
+
+    /// Sends a ping if no call uses the session and the server waits for a command. One that is not answered ends the session, as the
+    /// next call finds.
+    pub(super) async fn keep_alive(&self) {
+        let Some(mut connection) = self.take_idle() else {
+            return;
+        };
+        let answered = self.until_preempted(connection.ping()).await;
+        if let Err(error) = &answered {
+            tracing::warn!(error = error.for_log(), "an idle snapshot session is lost");
+        }
+        if answered.is_ok() {
+            self.give_back(connection);
+        }
+        self.lock().is_pinging = false;
+        self.pinged.notify_waiters();
+    }
+
+    fn take_idle(&self) -> Option<Connection> {
+        let mut state = self.lock();
+        let is_idle = state.connection.as_ref().is_some_and(Connection::is_idle);
+        state.is_pinging = is_idle;
+        state.connection.take_if(|_| is_idle)
     }
 
     /// Ends a call.

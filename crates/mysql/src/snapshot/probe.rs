@@ -75,6 +75,11 @@ impl Probe {
         Ok(asked)
     }
 
+    /// Keeps the connection alive while no table is held.
+    pub(super) async fn ping(&mut self) -> Result<(), MysqlError> {
+        self.connection.ping().await
+    }
+
     /// The answer to the next statement. Cancellation: safe.
     pub(super) async fn answer(&mut self) -> Result<Answer, MysqlError> {
         while self.packets < PACKETS {

@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::hold::TableHold;
 use super::mark::{Mark, Role};
@@ -33,12 +34,12 @@ const PROBE_PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Watch {
     mark: Arc<Mark>,
     sessions: Vec<Arc<TableHold>>,
-    task: OnceLock<AbortHandle>,
+    tasks: OnceLock<[AbortHandle; 2]>,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get() {
+        for task in self.tasks.get().into_iter().flatten() {
             task.abort();
         }
     }
@@ -49,7 +50,7 @@ impl Watch {
         Watch {
             mark,
             sessions,
-            task: OnceLock::new(),
+            tasks: OnceLock::new(),
         }
     }
 
@@ -100,13 +101,24 @@ pub(super) async fn start(
         probe: Some(Probe::new(probe).await?),
         aide: Some(aide),
         last: None,
+        alive_at: Instant::now(),
     };
-    let task = tokio::spawn(lookout.run(Arc::downgrade(watch)));
-    watch
-        .task
-        .set(task.abort_handle())
-        .expect("the watch is started once");
+    let pings = keep_alive(Arc::downgrade(watch), source.options().ping_interval());
+    let tasks = [
+        tokio::spawn(lookout.run(Arc::downgrade(watch))).abort_handle(),
+        tokio::spawn(pings).abort_handle(),
+    ];
+    watch.tasks.set(tasks).expect("the watch is started once");
     Ok(())
+}
+
+/// Keeps the sessions alive that no call uses.
+async fn keep_alive(watch: Weak<Watch>, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let Some(watch) = watch.upgrade() else { return };
+        join_all(watch.sessions.iter().map(|session| session.keep_alive())).await;
+    }
 }
 
 /// The watching task's own.
@@ -119,6 +131,8 @@ struct Lookout {
     aide: Option<Connection>,
     /// The table that was probed last.
     last: Option<String>,
+    /// When its own connections were last kept alive.
+    alive_at: Instant,
 }
 
 impl Lookout {
@@ -139,6 +153,7 @@ impl Lookout {
     /// Probes tables that are held, from the one behind the last on.
     async fn round(&mut self, watch: &Watch) -> Result<(), MysqlError> {
         self.connect().await?;
+        self.keep_alive().await?;
         let tables = watch.tables_after(self.last.as_deref());
         if tables.is_empty() {
             return Ok(());
@@ -194,6 +209,17 @@ impl Lookout {
             }
         }
         Ok(())
+    }
+
+    /// Keeps its own connections alive, of which one is needed only while a statement waits.
+    async fn keep_alive(&mut self) -> Result<(), MysqlError> {
+        if self.alive_at.elapsed() < self.source.options().ping_interval() {
+            return Ok(());
+        }
+        self.alive_at = Instant::now();
+        let aide = self.aide.as_mut().expect("a round begins with connections");
+        aide.ping().await?;
+        self.probe().ping().await
     }
 
     fn probe(&mut self) -> &mut Probe {

@@ -65,8 +65,8 @@ impl Watched {
     }
 
     /// Takes the connection for questions that hold no table; `give_back` returns it.
-    pub(crate) fn borrow(&self) -> Result<Connection, MysqlError> {
-        self.hold.borrow()
+    pub(crate) async fn borrow(&self) -> Result<Connection, MysqlError> {
+        self.hold.borrow().await
     }
 
     /// Returns the connection.
@@ -79,7 +79,7 @@ impl Watched {
         &self,
         call: impl AsyncFnOnce(&mut Connection) -> Result<R, MysqlError>,
     ) -> Result<R, MysqlError> {
-        let mut connection = self.hold.borrow()?;
+        let mut connection = self.hold.borrow().await?;
         let result = self.hold.until_preempted(call(&mut connection)).await?;
         self.hold.give_back(connection);
         Ok(result)

@@ -266,6 +266,7 @@ impl SourceWitness for MysqlWitness {
         let mut connection = self
             .watched
             .borrow()
+            .await
             .map_err(|error| self.source.failure(error))?;
         let found = if connection.server().is_mariadb() {
             // A transaction is in the binary log before any session sees it.
