@@ -8,6 +8,7 @@
     reason = "the world is small"
 )]
 
+mod catalog;
 mod conformance;
 mod conformance_source;
 mod history;
@@ -37,8 +38,9 @@ use spanferry_core::failure::Failure;
 use spanferry_core::finding::Severity;
 use spanferry_core::plan::GroupId;
 use spanferry_core::position::Position;
+use spanferry_core::schema::QualifiedName;
 use spanferry_core::source::SchemaSource as _;
-use spanferry_core::target::{TablePhase, TableRow, Target as _};
+use spanferry_core::target::{ControlState, TablePhase, TableRow, Target as _};
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
 use spanferry_engine::plan::{Resync, ResyncRequest, Today, decide, decide_resync};
@@ -47,7 +49,8 @@ use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 use spanferry_engine::stop::StopSignal;
 
-use history::{BEFORE, BOOK, History, NOTE, plans};
+use catalog::{CatalogChanges, bring_back, change_catalog, explains, judge_record, taken_over};
+use history::{BEFORE, BOOK, History, plans};
 use log::SimLog;
 use source::SimSource;
 use target::{SimTarget, TargetState, expected_rows, go_on_building, leave_in_flight, main_key, reached};
@@ -77,6 +80,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         mutant,
         bare: false,
         administration: Administration::default(),
+        catalog: CatalogChanges::default(),
         history,
         committed: BEFORE,
         received: BEFORE,
@@ -95,11 +99,16 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     })
 }
 
-/// What the source shows, with every table selected.
+/// What the source shows, and what of it is selected.
 pub(crate) async fn today(source: &SimSource) -> Result<Today, Failure> {
+    let tables = source.catalog().await?.tables;
+    let world = source.0.lock();
+    let (selected, unselected): (Vec<_>, Vec<_>) = tables
+        .into_iter()
+        .partition(|table| world.catalog.selects(&table.name));
     Ok(Today {
-        selected: source.catalog().await?.tables,
-        unselected: Vec::new(),
+        selected,
+        unselected: unselected.into_iter().map(|table| table.name).collect(),
         mapping: history::MAPPING,
     })
 }
@@ -302,6 +311,11 @@ fn run(
         }
         {
             let mut world = shared.lock();
+            if resynced.is_some() {
+                bring_back(&mut world);
+            } else if crashes > 0 && world.random.chance(35) {
+                change_catalog(&mut world);
+            }
             let steps = if world.random.chance(25) { 12 } else { 250 };
             let drawn = world.random.below(steps);
             world.crash_in = (crashes > 0).then(|| crash_at.unwrap_or(drawn));
@@ -331,10 +345,12 @@ fn run(
             }
             Some(Ok(None)) => {
                 world.count("resync");
+                taken_over(&mut world);
                 resynced = None;
             }
             Some(Ok(Some(outcome))) => {
                 judge(&mut world, &outcome);
+                judge_record(&mut world);
                 let stopped = outcome.stopped.first().map(|(table, _)| table.clone());
                 let whole = number_of(&outcome.position) == world.history.transactions.len();
                 world.committed = world.history.transactions.len();
@@ -373,12 +389,13 @@ fn judge(world: &mut World, outcome: &Outcome) {
                 );
                 let truncated = is_truncated && reason.code == code::DDL_SEEN;
                 let history = reason.code == code::HISTORY_CHANGED && saw_what_is_lost(world, plan.group);
-                if row.phase != TablePhase::Stopped || !(truncated || history) {
+                let catalog = explains(world, table, reason.code);
+                if row.phase != TablePhase::Stopped || !(truncated || history || catalog) {
                     wrong.push(format!("{name} stops: {reason}"));
                 }
             }
             None if row.phase != TablePhase::Constrained => wrong.push(format!("{name} ends as {row:?}")),
-            None if table != NOTE && !world.target.in_force[table] => {
+            None if is_constrained(control, name) && !world.target.in_force[table] => {
                 let is_recorded = control
                     .left_out
                     .keys()
@@ -417,6 +434,12 @@ fn judge(world: &mut World, outcome: &Outcome) {
         world.count("group stopped by what a failover lost");
     }
     world.violations.append(&mut wrong);
+}
+
+/// Whether the record of a table has an index or a foreign key.
+fn is_constrained(control: &ControlState, table: &QualifiedName) -> bool {
+    let target = &control.definitions[table].target;
+    !(target.indexes.is_empty() && target.foreign_keys.is_empty())
 }
 
 /// Whether a snapshot of the group saw transactions that the source has lost.
@@ -471,7 +494,18 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 44] = [
+const MUST_HAPPEN: [&str; 55] = [
+    "change of the catalog taken over",
+    "colliding table created",
+    "colliding table dropped",
+    "constraint dropped or added at the source",
+    "table altered",
+    "table dropped",
+    "table excluded",
+    "table excluded in a cut transaction",
+    "table created again",
+    "table included again",
+    "unique index added or dropped at the source",
     "source forgets what came after the beginning",
     "commit of a dead process on its way",
     "control state changed before an epoch",
@@ -564,6 +598,9 @@ fn wrong_variants_are_caught() {
         Mutant::ClaimByNumbers,
         Mutant::CheckpointBefore,
         Mutant::RecordBefore,
+        Mutant::PlanAnew,
+        Mutant::KeyAnew,
+        Mutant::CountSelected,
     ] {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");

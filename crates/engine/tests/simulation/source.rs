@@ -32,6 +32,9 @@ pub(crate) fn catalog_now(world: &World) -> Catalog {
             scale: 10,
         };
     }
+    if !world.bare {
+        world.catalog.apply(&mut now);
+    }
     if let Some(name) = world.administration.created {
         let mut table = now.tables[0].clone();
         table.name.table = name.into();

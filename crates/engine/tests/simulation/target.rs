@@ -20,6 +20,7 @@ use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire::{WireReader, WireValue};
 
 use crate::LIMITS;
+use crate::catalog::{as_read, expect_recorded};
 use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, apply_first, broken, plans};
 use crate::source::encode;
 use crate::world::{Mutant, Shared, World, number_of};
@@ -103,6 +104,9 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::BatchKept
             | Mutant::CheckpointBefore
             | Mutant::RecordBefore
+            | Mutant::PlanAnew
+            | Mutant::KeyAnew
+            | Mutant::CountSelected
             | Mutant::Source(_),
         )
         | None => holds,
@@ -112,6 +116,9 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
     }
     if world.mutant.is_none() && !world.bare {
         promises(world, commit);
+    }
+    if holds && !world.bare {
+        expect_recorded(world, commit);
     }
     let bytes: usize = commit.data.iter().map(|data| data.rows.byte_len()).sum();
     if bytes > LIMITS.bytes_max && world.mutant != Some(Mutant::LargeIsTaken) {
@@ -417,7 +424,8 @@ impl SimTarget {
             }
             return Ok(());
         }
-        panic!("unknown statement {statement}");
+        world.violations.push(format!("unknown statement {statement}"));
+        Err(Failure::bug("target", "a statement that no table needs"))
     }
 }
 
@@ -578,7 +586,7 @@ impl Target for SimTarget {
                 }
             }
         }
-        Ok(control)
+        Ok(control.map(|control| as_read(&world, control)))
     }
 
     async fn begin_epoch(

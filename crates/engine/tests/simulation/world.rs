@@ -9,6 +9,7 @@ use spanferry_core::position::{Bookmark, ContentDigest, Position, Witness, Witne
 use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 
+use crate::catalog::CatalogChanges;
 use crate::history::History;
 use crate::log::LogState;
 use crate::target::TargetState;
@@ -42,6 +43,12 @@ pub(crate) enum Mutant {
     CheckpointBefore,
     /// The record is used as it was read before the epoch was taken.
     RecordBefore,
+    /// What tables are built from is decided anew at each start.
+    PlanAnew,
+    /// The key of a table is chosen anew at each start.
+    KeyAnew,
+    /// Changes of a cut transaction are counted over the tables that are there and selected.
+    CountSelected,
     /// The source breaks its contract.
     Source(SourceFault),
 }
@@ -133,6 +140,8 @@ pub(crate) struct World {
     /// target's rows, and the source brings as much at a time as it is asked for.
     pub(crate) bare: bool,
     pub(crate) administration: Administration,
+    /// What the administrator changes between two processes of a run.
+    pub(crate) catalog: CatalogChanges,
     pub(crate) history: History,
     /// Transactions that the source has committed.
     pub(crate) committed: usize,
