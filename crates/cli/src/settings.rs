@@ -11,7 +11,7 @@ use spanferry_core::finding::Acceptance;
 use spanferry_core::shell::quoted;
 use spanferry_core::target_schema::Dialect;
 use spanferry_engine::prepare::Unproved;
-use spanferry_mysql::Options as SourceOptions;
+use spanferry_mysql::{Options as SourceOptions, read_password};
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
@@ -254,12 +254,12 @@ impl Settings {
             return Ok(());
         };
         if let Some(file) = file {
-            let text = std::fs::read_to_string(&file)
+            source.password = read_password(&file)
                 .map_err(|cause| usage(file.display().to_string(), "cannot be read").caused_by(cause))?;
-            text.trim_end_matches(['\r', '\n'])
-                .clone_into(&mut source.password);
             // Another verb may be started elsewhere.
-            self.source_password_file = Some(std::path::absolute(&file).unwrap_or(file));
+            let file = std::path::absolute(&file).unwrap_or(file);
+            source.password_file = Some(file.clone());
+            self.source_password_file = Some(file);
         } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
             source.password = password;
         }

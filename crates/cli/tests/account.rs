@@ -1,11 +1,11 @@
-//! What concerns the source's account while a migration runs: limits on its sessions.
+//! What concerns the source's account while a migration runs: limits on its sessions, and a password that changes.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
 
 use spanferry_testkit::server::Engine;
-use support::{Running, World};
+use support::{Running, World, said};
 
 const SCHEMA: &str = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20) NOT NULL);
     INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c');
@@ -91,4 +91,73 @@ async fn few_sessions_mysql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn few_sessions_mariadb() {
     few_sessions(Engine::MariaDb).await;
+}
+
+/// Changes the password, and ends what the account has open: it must log in again.
+async fn change_password(world: &World, password: &str) {
+    let sql = format!("ALTER USER narrow@'%' IDENTIFIED BY '{password}'");
+    world.server.execute(None, &sql).await.unwrap();
+    let sql = "SELECT id FROM information_schema.processlist WHERE user = 'narrow'";
+    for id in world.server.query::<u64>(None, sql).await.unwrap() {
+        // It may have gone by itself.
+        drop(world.server.execute(None, &format!("KILL {id}")).await);
+    }
+}
+
+/// The password is changed at the source, and a while later in its file; then once more, without a file.
+async fn the_password_changes(engine: Engine) {
+    let mut world = world(engine).await;
+    allow(&world, 50).await;
+    if engine == Engine::MySql {
+        let lock = "ALTER USER narrow@'%' FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME 1";
+        world.server.execute(None, lock).await.unwrap();
+    }
+    let file = world.state.with_extension("password");
+    std::fs::write(&file, "narrow\n").unwrap();
+    world.options = vec!["--source-password-file".to_owned(), file.display().to_string()];
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    change_password(&world, "second").await;
+    wait_until_told(&world, &mut migrate, "1045");
+    wait_until_told(&world, &mut migrate, "another one is waited for in");
+    world.sql("INSERT INTO t VALUES (4, 'd')").await;
+    std::fs::write(&file, "second\n").unwrap();
+    world.wait(&mut migrate, "the new password was taken", |status| {
+        status["throttled"].is_null()
+            && status["caught_up"] == true
+            && status["apply"]["changes"].as_u64() >= Some(1)
+    });
+    assert_eq!(migrate.interrupt(), 130);
+    world.expect_drained();
+    world.expect_equal();
+
+    // Without a file there is no other password: the run ends, and says so afterwards.
+    change_password(&world, "narrow").await;
+    world.options.clear();
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    change_password(&world, "third").await;
+    assert_eq!(migrate.ended(), Some(5));
+    let (_, text) = said(&world.run("status", &[]));
+    for words in [
+        "not running: it ended at",
+        "SF-5021",
+        "the source no longer takes the password",
+    ] {
+        assert!(text.contains(words), "`{words}` is missing in: {text}");
+    }
+    change_password(&world, "narrow").await;
+    world.expect_drained();
+    world.expect_equal();
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_changes_mysql() {
+    the_password_changes(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_password_changes_mariadb() {
+    the_password_changes(Engine::MariaDb).await;
 }

@@ -176,6 +176,7 @@ codes! {
     SOURCE_AHEAD = 5009, Failed, "the source has moved on", "Stop the writes, drain with `spanferry migrate --stop-when caught-up`, and verify again.";
     DIFFERENT = 5010, SetAside, "source and target differ", "Look at the keys listed. `spanferry resync TABLE` and the next `migrate` load a table again.";
     SNAPSHOT_LOST = 5011, Failed, "the snapshot was lost", "A new snapshot is opened by itself; if the command ended, run it again.";
+    SOURCE_LOGIN_LOST = 5021, Failed, "the source no longer takes the password", "The password was changed while the migration ran. Write the new one into the file of `--source-password-file`, which a running migration reads again for 10 minutes; or run the same command again with the new one.";
     RESYNC_UNFINISHED = 5025, SetAside, "a resync of the table was ended before it was done", "Run the same `spanferry resync` again.";
     CONSTRAINT_CHANGED = 5026, Told, "an index or foreign key was added or dropped at the source after the migration began", "The target keeps the indexes and foreign keys that are recorded. `spanferry resync TABLE` takes over today's; or create or drop it at the target by hand.";
     TABLE_GONE = 5027, SetAside, "a table of the migration is not at the source any more", "If it was dropped or renamed, `spanferry resync TABLE --forget` drops it at the target and takes it out of the migration. If it was renamed, `spanferry resync NEW-NAME` then takes the table in under its new name.";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use spanferry_core::code::{self, Code};
 use spanferry_core::failure::{Class, Failure, ServerWords};
 
+use crate::login::PATIENCE;
 use crate::sql;
 
 /// A failed operation on a connection. Never holds a password.
@@ -63,6 +64,16 @@ pub enum MysqlError {
     AuthPlugin {
         /// The plugin's name as the server gives it.
         plugin: String,
+    },
+    /// The server refuses the password that it took before.
+    #[error("{}", login_lost(refusal, file.as_deref(), *is_waiting))]
+    LoginLost {
+        /// The server's words.
+        refusal: String,
+        /// The file that the password was read from, if it came from one.
+        file: Option<String>,
+        /// Whether another password may still come.
+        is_waiting: bool,
     },
     /// The server answered with an error.
     #[error("server error {code} ({sqlstate}): {message}")]
@@ -157,6 +168,12 @@ impl MysqlError {
         self.server_code().is_some_and(|code| DENIED.contains(&code))
     }
 
+    /// Whether the server refuses the account or its password.
+    pub(crate) fn is_login_refused(&self) -> bool {
+        matches!(self, MysqlError::AuthPlugin { .. })
+            || self.server_code().is_some_and(|code| LOGIN.contains(&code))
+    }
+
     /// Whether the connection is of no more use.
     pub fn is_connection_lost(&self) -> bool {
         match self {
@@ -164,6 +181,7 @@ impl MysqlError {
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
             | MysqlError::Unverified { .. }
+            | MysqlError::LoginLost { .. }
             | MysqlError::AuthPlugin { .. } => true,
             MysqlError::Server { code, .. } => matches!(code, 1053 | 1152..=1161 | 1927 | 4031),
             MysqlError::SessionSetting { .. } | MysqlError::HiddenColumn { .. } | MysqlError::Usage(_) => {
@@ -179,6 +197,7 @@ impl MysqlError {
             MysqlError::Server { code, .. } => {
                 RETRYABLE.contains(code) || LIMITED.contains(code) || is_server_resource(*code)
             }
+            MysqlError::LoginLost { is_waiting, .. } => *is_waiting,
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
             | MysqlError::Unverified { .. }
@@ -217,6 +236,7 @@ impl MysqlError {
             MysqlError::Tls { .. } => code::SOURCE_TLS,
             MysqlError::Unverified { .. } => code::SOURCE_UNVERIFIED,
             MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN,
+            MysqlError::LoginLost { .. } => code::SOURCE_LOGIN_LOST,
             MysqlError::Server { code, .. } if LOGIN.contains(code) => code::SOURCE_LOGIN,
             MysqlError::Server { code, .. } if LIMITED.contains(code) => code::SOURCE_SESSIONS_TAKEN,
             MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
@@ -251,6 +271,7 @@ impl MysqlError {
                 "As an administrator of the source, grant the account SELECT on the whole schema of {table}; where a DDL has just changed the table, run the same command again."
             )),
             MysqlError::Unverified { encrypted, .. } => Some(unverified_hint(*encrypted)),
+            MysqlError::LoginLost { file, .. } => Some(login_lost_hint(file.as_deref())),
             MysqlError::Server { code, .. } => limit_hint(*code).or_else(|| self.grant()),
             MysqlError::Io { .. }
             | MysqlError::Timeout { .. }
@@ -310,6 +331,29 @@ fn limit_hint(code: u16) -> Option<String> {
     Some(what.to_owned())
 }
 
+fn login_lost(refusal: &str, file: Option<&str>, is_waiting: bool) -> String {
+    let first = format!("the password that was accepted before is refused now ({refusal})");
+    match file {
+        Some(file) if is_waiting => {
+            let minutes = PATIENCE.as_secs() / 60;
+            format!("{first}; another one is waited for in `{file}`, for {minutes} minutes")
+        }
+        Some(file) => format!("{first}, and `{file}` held no other that is accepted"),
+        None => first,
+    }
+}
+
+fn login_lost_hint(file: Option<&str>) -> String {
+    match file {
+        Some(file) => {
+            format!("Write the account's password into `{file}`; a run that has ended is resumed by the same command.")
+        }
+        None => "Run the same command again with the account's new password. A run reads `SPANFERRY_SOURCE_PASSWORD`, the prompt and the \
+                 URL only when it starts; with `--source-password-file FILE` it takes a new password while it runs."
+            .to_owned(),
+    }
+}
+
 /// What to add to the URL, the safest first.
 fn unverified_hint(encrypted: bool) -> String {
     let key = if encrypted {
@@ -365,6 +409,37 @@ mod tests {
             "{told}"
         );
         assert_eq!(hint("Benutzer 'a'@'%' hat keine Zugriffsberechtigung"), None);
+    }
+
+    #[test]
+    fn a_password_that_is_refused_later_is_waited_for_if_it_can_change() {
+        let failure = |file: Option<&str>, is_waiting| {
+            let error = MysqlError::LoginLost {
+                refusal: "server error 1045 (28000): no".to_owned(),
+                file: file.map(str::to_owned),
+                is_waiting,
+            };
+            error.into_failure("h:1")
+        };
+        let waiting = failure(Some("/p"), true);
+        assert_eq!(
+            (waiting.code, waiting.is_retry()),
+            (code::SOURCE_LOGIN_LOST, true)
+        );
+        assert!(
+            waiting
+                .reason()
+                .ends_with("another one is waited for in `/p`, for 10 minutes"),
+            "{waiting:?}"
+        );
+        for file in [Some("/p"), None] {
+            let ended = failure(file, false);
+            assert_eq!(
+                (ended.code, ended.class),
+                (code::SOURCE_LOGIN_LOST, Class::StopMigration)
+            );
+            assert!(ended.reason().contains("1045"), "{ended:?}");
+        }
     }
 
     #[test]

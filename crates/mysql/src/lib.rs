@@ -10,6 +10,7 @@ mod fuzz;
 mod history;
 mod identity;
 mod line;
+mod login;
 pub mod options;
 mod owned;
 mod preflight;
@@ -23,7 +24,7 @@ mod strain;
 mod witness;
 
 pub use error::MysqlError;
-pub use options::{Options, SslMode};
+pub use options::{Options, SslMode, read_password};
 pub use sessions::{Allotment, SESSIONS_BESIDE};
 pub use snapshot::MysqlSession;
 pub use source::MysqlSource;

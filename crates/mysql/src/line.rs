@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::login::Login;
 use crate::options::Options;
 
 /// Age up to which a connection may ask where the source stands and what it holds. An older one could still reach the server that was
@@ -35,7 +36,12 @@ pub(crate) struct Asking<'a> {
 
 impl Line {
     /// The connection for a question, no older than `age_max`. Waits until the question before has its answer.
-    pub(crate) async fn ask(&self, options: &Options, age_max: Duration) -> Result<Asking<'_>, MysqlError> {
+    pub(crate) async fn ask(
+        &self,
+        login: &Login,
+        options: &Options,
+        age_max: Duration,
+    ) -> Result<Asking<'_>, MysqlError> {
         let mut slot = self.kept.lock().await;
         let is_good = |kept: &Kept| kept.opened.elapsed() <= age_max && kept.connection.is_quiet();
         let known = slot.take().filter(is_good);
@@ -44,7 +50,7 @@ impl Line {
             None => {
                 // Before the login: what it reaches is as old as the address's look-up.
                 let opened = Instant::now();
-                let connection = Connection::open(options).await?;
+                let connection = login.open(options).await?;
                 Kept { connection, opened }
             }
         };

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::line::{Asking, FRESH, KEPT, Line};
+use crate::login::Login;
 use crate::options::Options;
 use crate::replica_id::ReplicaId;
 use crate::{catalog, history, preflight, strain};
@@ -28,6 +29,7 @@ pub(crate) const OBSERVER_ID: u32 = 0;
 pub struct MysqlSource {
     options: Options,
     replica: Arc<ReplicaId>,
+    login: Arc<Login>,
     line: Arc<Line>,
     /// One look at the history at a time, so that the number of sessions is known (`sessions`).
     visit: Arc<Semaphore>,
@@ -52,6 +54,7 @@ impl MysqlSource {
             ));
         }
         Ok(MysqlSource {
+            login: Arc::new(Login::new(&options)),
             options,
             replica: Arc::new(replica),
             line: Arc::default(),
@@ -66,6 +69,7 @@ impl MysqlSource {
         MysqlSource {
             options: self.options.clone(),
             replica: Arc::new(ReplicaId::given(OBSERVER_ID)),
+            login: Arc::clone(&self.login),
             line: Arc::clone(&self.line),
             visit: Arc::clone(&self.visit),
         }
@@ -88,12 +92,12 @@ impl MysqlSource {
 
     /// A new connection.
     pub async fn connect(&self) -> Result<Connection, MysqlError> {
-        Connection::open(&self.options).await
+        self.login.open(&self.options).await
     }
 
     /// The connection for a question, no older than `age_max`.
     pub(crate) async fn ask(&self, age_max: Duration) -> Result<Asking<'_>, Failure> {
-        let asking = self.line.ask(&self.options, age_max).await;
+        let asking = self.line.ask(&self.login, &self.options, age_max).await;
         asking.map_err(|error| self.failure(error))
     }
 

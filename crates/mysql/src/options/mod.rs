@@ -4,7 +4,7 @@ mod parameters;
 mod url;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parameters::Parameters;
@@ -84,6 +84,8 @@ pub struct Options {
     pub user: String,
     /// Password, empty if none.
     pub password: String,
+    /// The file that the password was read from, if it may be read again when the password is refused.
+    pub password_file: Option<PathBuf>,
     /// The schema that is migrated, empty if the URL names none.
     pub schema: String,
     /// How much of TLS is demanded.
@@ -143,6 +145,7 @@ impl Options {
             port,
             user: decode(user, "user name")?,
             password: decode(password, "password")?,
+            password_file: None,
             schema: decode(schema, "schema")?,
             ssl_mode,
             get_server_public_key: parameters.is_password_free(),
@@ -202,6 +205,12 @@ impl Options {
         }
         url
     }
+}
+
+/// The password that a file holds: its content without the ends of lines behind it.
+pub fn read_password(file: &Path) -> std::io::Result<String> {
+    let text = std::fs::read_to_string(file)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn usage(text: &str) -> MysqlError {
