@@ -18,8 +18,28 @@ use crate::progress::Progress;
 use crate::registry::Registry;
 use crate::stop::StopSignal;
 
-/// How often the log is looked at: a look without anything to trim reads one transaction.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How a change log is trimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionOptions {
+    /// How far behind the watermark, by the source's commit times, applied transactions are kept.
+    pub keep: Duration,
+    /// How often the log is looked at: a look without anything to trim reads one transaction.
+    pub look_interval: Duration,
+}
+
+impl RetentionOptions {
+    /// How often the log is looked at, unless a test needs it more often.
+    pub const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+    /// The options that keep what was committed less than `keep` before the watermark.
+    pub fn keeping(keep: Duration) -> RetentionOptions {
+        RetentionOptions {
+            keep,
+            look_interval: Self::LOOK_INTERVAL,
+        }
+    }
+}
+
 /// The same while capture may be waiting for room.
 const FULL_INTERVAL: Duration = Duration::from_secs(1);
 /// Share of the budget at which the operator is told, in percent; from here on nothing that is applied is kept on purpose.
@@ -45,8 +65,7 @@ pub struct Retention<L> {
     log: Arc<L>,
     registry: Arc<Registry>,
     watermark: watch::Receiver<Watermark>,
-    /// How far behind the watermark, by the source's commit times, applied transactions are kept.
-    keep: Duration,
+    options: RetentionOptions,
     progress: Arc<Progress>,
     /// When the log was last looked at, and the bytes it had afterwards.
     last_look: Option<(Instant, u64)>,
@@ -55,19 +74,19 @@ pub struct Retention<L> {
 }
 
 impl<L: ChangeLog> Retention<L> {
-    /// A trimmer that keeps what was committed less than `keep` before the watermark.
+    /// A trimmer.
     pub fn new(
         log: Arc<L>,
         registry: Arc<Registry>,
         watermark: watch::Receiver<Watermark>,
-        keep: Duration,
+        options: RetentionOptions,
         progress: Arc<Progress>,
     ) -> Retention<L> {
         Retention {
             log,
             registry,
             watermark,
-            keep,
+            options,
             progress,
             last_look: None,
             alarmed: false,
@@ -79,7 +98,11 @@ impl<L: ChangeLog> Retention<L> {
         loop {
             let usage = self.log.usage();
             let is_full = usage.budget_bytes.saturating_sub(usage.bytes) < ROOM_BYTES_MIN;
-            let interval = if is_full { FULL_INTERVAL } else { LOOK_INTERVAL };
+            let interval = if is_full {
+                FULL_INTERVAL.min(self.options.look_interval)
+            } else {
+                self.options.look_interval
+            };
             if !stop.pause(interval).await {
                 return Ok(());
             }
@@ -113,10 +136,11 @@ impl<L: ChangeLog> Retention<L> {
     async fn unneeded_below(&self, oldest: Sequence, is_tight: bool) -> Result<Sequence, Failure> {
         let watermark = *self.watermark.borrow();
         let applied_below = watermark.sequence.next();
-        if is_tight || self.keep.is_zero() {
+        let keep = self.options.keep;
+        if is_tight || keep.is_zero() {
             return Ok(applied_below);
         }
-        let keep_us = u64::try_from(self.keep.as_micros()).unwrap_or(u64::MAX);
+        let keep_us = u64::try_from(keep.as_micros()).unwrap_or(u64::MAX);
         let kept_from_us = watermark.committed_at_us.saturating_sub(keep_us);
         self.first_committed_at(kept_from_us, oldest, applied_below).await
     }

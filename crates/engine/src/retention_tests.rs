@@ -95,7 +95,7 @@ fn retention(
         Arc::clone(log),
         Arc::new(registry),
         watermark,
-        keep,
+        RetentionOptions::keeping(keep),
         Arc::clone(&progress),
     );
     (retention, moves, progress)
@@ -202,7 +202,7 @@ async fn a_full_log_has_room_again_once_its_content_is_applied() {
     let stop = StopSignal::new();
     let running = tokio::spawn(retention.run(stop.clone()));
     while log.usage().oldest == Sequence(1) {
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(RetentionOptions::LOOK_INTERVAL).await;
     }
     append(&log, last + 1..=last + 3).await.unwrap();
     stop.request();

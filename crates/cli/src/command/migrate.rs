@@ -12,6 +12,7 @@ use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, Prepared, prepare};
 use spanferry_engine::progress::Progress;
+use spanferry_engine::retention::RetentionOptions;
 use spanferry_engine::stop::StopSignal;
 use spanferry_kill_point::kill_point;
 use spanferry_log::DiskLog;
@@ -176,7 +177,7 @@ fn migration(
         } else {
             WindowLimits::SPANNER
         },
-        log_retention: settings.log_retention,
+        retention: RetentionOptions::keeping(settings.log_retention),
     }
 }
 

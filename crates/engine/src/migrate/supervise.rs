@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
 use spanferry_core::change_log::ChangeLog;
 use spanferry_core::code;
@@ -23,7 +22,7 @@ use crate::history::{ClaimProof, HistoryWatch};
 use crate::load::{LoadOptions, load};
 use crate::prepare::Prepared;
 use crate::progress::Progress;
-use crate::retention::Retention;
+use crate::retention::{Retention, RetentionOptions};
 use crate::stop::StopSignal;
 
 /// Everything a running migration works with.
@@ -44,8 +43,8 @@ pub struct Migration<S, L, T> {
     pub source_rate: Option<NonZeroU64>,
     /// Bounds of windows.
     pub limits: WindowLimits,
-    /// How far behind the watermark applied transactions stay in the change log.
-    pub log_retention: Duration,
+    /// How the change log is trimmed.
+    pub retention: RetentionOptions,
 }
 
 impl<S, L, T> Migration<S, L, T>
@@ -67,7 +66,7 @@ where
             lock,
             source_rate,
             limits,
-            log_retention,
+            retention,
         } = self;
         let Prepared {
             log,
@@ -99,7 +98,7 @@ where
             Arc::clone(&log),
             Arc::clone(&registry),
             apply.watermark(),
-            log_retention,
+            retention,
             Arc::clone(&progress),
         );
         progress.update(|state| state.phase = "running".into());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use crate::random::Random;
+use crate::unfit;
 use spanferry_core::fixture;
 use spanferry_core::mapping::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
@@ -40,6 +41,16 @@ pub(crate) enum Transaction {
     Create(&'static str),
 }
 
+/// What a history has much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ordinary,
+    /// Values that the target cannot hold.
+    Unfit,
+    /// Transactions that are too large for one commit.
+    Large,
+}
+
 pub(crate) struct History {
     pub(crate) transactions: Vec<Transaction>,
     /// What tells each of them from any other, also from one that took its place: never given twice, from 1.
@@ -48,6 +59,10 @@ pub(crate) struct History {
     pub(crate) states: Vec<State>,
     /// Whether the source checks foreign keys: a session may have switched that off.
     pub(crate) checks_keys: bool,
+    /// Whether some values do not fit the target, until the last transaction mends them.
+    has_unfit: bool,
+    /// Whether many transactions are too large for one commit.
+    is_large: bool,
     /// Every transaction that ever was, with the state behind it, by stamp.
     archive: BTreeMap<u64, (Transaction, State)>,
 }
@@ -60,6 +75,8 @@ impl History {
             stamps: Vec::new(),
             states: vec![State::default()],
             checks_keys: true,
+            has_unfit: false,
+            is_large: false,
             archive: BTreeMap::new(),
         }
     }
@@ -75,6 +92,18 @@ impl History {
     /// A transaction that is, or was, part of the history.
     pub(crate) fn transaction(&self, stamp: u64) -> &Transaction {
         &self.archive[&stamp].0
+    }
+
+    /// Every change of a row that the source ever made, also in a history that it has lost.
+    pub(crate) fn changes_ever(&self) -> impl Iterator<Item = &Change> {
+        let transactions = self.archive.values().map(|(transaction, _)| transaction);
+        transactions.flat_map(|transaction| match transaction {
+            Transaction::Changes(changes) => &changes[..],
+            Transaction::Truncate(_)
+            | Transaction::Alter(_)
+            | Transaction::Index(_)
+            | Transaction::Create(_) => &[],
+        })
     }
 
     /// The state behind such a transaction, in the history that it was part of; at first the empty one.
@@ -93,9 +122,10 @@ impl History {
         self.add(transaction, state);
     }
 
-    pub(crate) fn new(random: &mut Random) -> History {
+    pub(crate) fn new(random: &mut Random, kind: Kind) -> History {
         let mut history = History::empty();
         history.checks_keys = random.chance(75);
+        (history.has_unfit, history.is_large) = (kind == Kind::Unfit, kind == Kind::Large);
         let truncate = random.chance(25).then(|| BEFORE + random.below(30) as usize);
         history.grow(random, truncate);
         history
@@ -123,24 +153,42 @@ impl History {
 
     fn grow(&mut self, random: &mut Random, truncate: Option<usize>) {
         let history = self;
-        for number in history.transactions.len()..BEFORE + 40 {
+        let last = BEFORE + 39;
+        for number in history.transactions.len()..=last {
             let mut state = history.states.last().unwrap().clone();
             let transaction = if truncate == Some(number) {
                 let table = *random.pick(&[ITEM, NOTE]);
                 state[table].clear();
                 Transaction::Truncate(table)
+            } else if history.has_unfit && number == last {
+                let changes = unfit::mend(&state);
+                for change in &changes {
+                    apply(&mut state, change);
+                }
+                Transaction::Changes(changes)
             } else {
-                let wanted = if random.chance(15) {
+                let wanted = if random.chance(if history.is_large { 50 } else { 15 }) {
                     14
                 } else {
                     random.between(1, 4)
+                };
+                let unfit_percent = match history.has_unfit {
+                    true if random.chance(6) => 100,
+                    true => 1,
+                    false => 0,
                 };
                 let mut changes = Vec::new();
                 for _ in 0..wanted * 3 {
                     if changes.len() as u64 >= wanted {
                         break;
                     }
-                    draw(random, &mut state, &mut changes, history.checks_keys);
+                    draw(
+                        random,
+                        &mut state,
+                        &mut changes,
+                        history.checks_keys,
+                        unfit_percent,
+                    );
                 }
                 Transaction::Changes(changes)
             };
@@ -177,7 +225,13 @@ fn apply(state: &mut State, change: &Change) {
 }
 
 /// Draws one change (or a swap of unique values, in three) and makes it if the source would.
-fn draw(random: &mut Random, state: &mut State, changes: &mut Vec<Change>, checks_keys: bool) {
+fn draw(
+    random: &mut Random,
+    state: &mut State,
+    changes: &mut Vec<Change>,
+    checks_keys: bool,
+    unfit_percent: u64,
+) {
     let table = *random.pick(&[AUTHOR, BOOK, ITEM, ITEM, NOTE]);
     let keys: Vec<i64> = state[table].keys().copied().collect();
     if table == ITEM && keys.len() > 1 && random.chance(25) {
@@ -207,7 +261,7 @@ fn draw(random: &mut Random, state: &mut State, changes: &mut Vec<Change>, check
     let fresh = [
         random.below(14) as i64,
         random.below(14) as i64,
-        random.below(1_000) as i64,
+        unfit::draw(random, unfit_percent),
     ];
     let change = match old {
         Some(old) if random.chance(25) => Change {

@@ -15,7 +15,7 @@ use crate::log::SimLog;
 use crate::source::SimSource;
 use crate::target::{SimTarget, expected_rows, main_key};
 use crate::world::Shared;
-use crate::{LIMITS, live, new_world, today};
+use crate::{LIMITS, RETENTION, live, new_world, today};
 
 /// Changes of the transaction: some fifty commits.
 const CHANGES: i64 = 1_200;
@@ -47,9 +47,8 @@ async fn until(is_there: impl Fn() -> bool) {
     }
 }
 
-#[test]
-fn an_interrupt_is_followed_inside_a_huge_transaction() {
-    let shared = world_with_huge_transaction();
+/// Interrupts a run inside the huge transaction. Returns the fence keys at the request and at the run's end.
+fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -81,7 +80,7 @@ fn an_interrupt_is_followed_inside_a_huge_transaction() {
             lock: false,
             source_rate: None,
             limits: LIMITS,
-            log_retention: Duration::ZERO,
+            retention: RETENTION,
         };
         let running = tokio::spawn(migration.run());
         until(|| progress.snapshot().caught_up).await;
@@ -94,14 +93,27 @@ fn an_interrupt_is_followed_inside_a_huge_transaction() {
         at_request
     });
     drop(runtime);
-    let at_end = key();
+    (at_request, key())
+}
+
+/// A world that was interrupted inside of a huge transaction on `NOTE`.
+pub(crate) fn interrupted() -> Shared {
+    let shared = world_with_huge_transaction();
+    interrupt_inside(&shared);
+    shared
+}
+
+#[test]
+fn an_interrupt_is_followed_inside_a_huge_transaction() {
+    let shared = world_with_huge_transaction();
+    let (at_request, at_end) = interrupt_inside(&shared);
     assert_eq!(at_end.sequence, at_request.sequence);
     assert!(at_end.piece > 0, "it went on to the end of the transaction");
     let commits = (at_end.piece - at_request.piece).div_ceil(LIMITS.mutations_max as u64);
     assert!(commits <= 2, "{commits} more commits after the request");
     // The next process goes on in the middle.
     live(&shared, None).unwrap().unwrap();
-    assert_eq!(key().piece, 0);
     let world = shared.lock();
+    assert_eq!(main_key(&world).unwrap().piece, 0);
     assert_eq!(world.target.rows, expected_rows(&world));
 }

@@ -8,7 +8,7 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_engine::prepare::LogStore;
 
-use crate::world::{Shared, number_of};
+use crate::world::{Mutant, Shared, number_of};
 
 pub(crate) struct LogState {
     id: String,
@@ -17,6 +17,8 @@ pub(crate) struct LogState {
     /// The first sequence that has not been trimmed.
     oldest: Sequence,
     pieces: Vec<Piece>,
+    /// The last transaction that a reader has brought whole.
+    read: Sequence,
     durable: usize,
     next: u64,
     next_durable: u64,
@@ -88,6 +90,7 @@ impl LogStore for SimLog {
                 start,
                 oldest: Sequence(1),
                 pieces: Vec::new(),
+                read: Sequence::ZERO,
                 durable: 0,
                 next: 1,
                 next_durable: 1,
@@ -132,6 +135,7 @@ impl ChangeLog for SimLog {
         Ok(SimReader {
             log: self.clone(),
             next: (from.0, 0),
+            is_open: false,
         })
     }
 
@@ -161,6 +165,11 @@ impl ChangeLog for SimLog {
         self.0.step().await;
         let world = &mut *self.0.lock();
         let log = world.log.as_mut().unwrap();
+        let below = match world.mutant {
+            Some(Mutant::TrimsOneMore) => below.next(),
+            Some(Mutant::TrimsWhatIsRead) => below.max(log.read.next()),
+            _ => below,
+        };
         let last = log.complete().next_back().map(|piece| piece.sequence);
         let trimmed = log
             .complete()
@@ -248,6 +257,8 @@ impl ChangeLogWriter for SimLog {
 pub(crate) struct SimReader {
     log: SimLog,
     next: (u64, u32),
+    /// Whether it has brought a part of a transaction.
+    is_open: bool,
 }
 
 impl SimReader {
@@ -267,7 +278,21 @@ impl ChangeLogReader for SimReader {
     async fn try_next(&mut self) -> Result<Option<Piece>, Failure> {
         let piece = self.peek();
         if let Some(piece) = &piece {
+            if self.is_open && piece.sequence.0 != self.next.0 {
+                self.log.expect_kept(Sequence(self.next.0));
+                let class = Class::StopMigration;
+                return Err(Failure::new(
+                    code::LOG_CORRUPT,
+                    class,
+                    "log",
+                    "it was trimmed under a reader",
+                ));
+            }
+            self.is_open = !piece.last;
             self.next = (piece.sequence.0, piece.number + 1);
+            if piece.last {
+                self.log.with(|log| log.read = log.read.max(piece.sequence));
+            }
         }
         Ok(piece)
     }

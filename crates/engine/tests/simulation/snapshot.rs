@@ -16,6 +16,7 @@ use spanferry_core::source::{
 
 use crate::history::Row;
 use crate::source::{SimSource, catalog_now, encode, lost};
+use crate::unfit;
 use crate::world::{Mutant, Shared, SourceFault, World};
 
 /// Rows after which a faulty source ends every range.
@@ -125,6 +126,9 @@ pub(crate) struct SimSession {
     /// Statements on each table when it was opened.
     statements: [u64; 4],
     reading: Option<Arc<TablePlan>>,
+    /// The range that it reads, and whether it has refused a row of it.
+    range: (Option<Boundary>, Option<Boundary>),
+    has_refused: bool,
     /// What is left of the range, in falling order.
     rest: Vec<Row>,
 }
@@ -138,6 +142,8 @@ impl SimSession {
             line: world.line(),
             statements: world.administration.statements,
             reading: None,
+            range: (None, None),
+            has_refused: false,
             rest: Vec::new(),
         }
     }
@@ -185,19 +191,22 @@ fn key_of(boundary: Option<&Boundary>) -> Option<i64> {
 /// Encodes a row as its plan wants it, or says why it cannot.
 fn convert(plan: &TablePlan, row: Row, into: &mut SnapshotRows) {
     into.rows.begin_row();
+    let mut refused = unfit::refusal(&row);
     for (column, value) in row.into_iter().enumerate() {
         let encoded = plan.columns[column].encode(Scalar::Signed(value), into.rows.row());
         if let Err(refusal) = encoded {
-            into.rows.abandon_row();
-            into.refused.push(RefusedRow {
-                key: row[0].to_string(),
-                encoded_key: encode(&[row[0]]),
-                cell: RefusedCell { column, refusal },
-            });
-            return;
+            refused = Some(RefusedCell { column, refusal });
         }
     }
-    into.rows.end_row();
+    let Some(cell) = refused else {
+        return into.rows.end_row();
+    };
+    into.rows.abandon_row();
+    into.refused.push(RefusedRow {
+        key: row[0].to_string(),
+        encoded_key: encode(&[row[0]]),
+        cell,
+    });
 }
 
 impl SnapshotSession for SimSession {
@@ -223,6 +232,8 @@ impl SnapshotSession for SimSession {
         let rest = self.rows(&world, plan, after, up_to);
         drop(world);
         self.reading = Some(Arc::clone(plan));
+        self.range = (range.after.clone(), range.up_to.clone());
+        self.has_refused = false;
         self.rest = rest;
         self.rest.reverse();
         Ok(())
@@ -256,11 +267,18 @@ impl SnapshotSession for SimSession {
         };
         while into.rows.len() + into.refused.len() < rows_max && into.rows.byte_len() < bytes_max {
             let Some(mut row) = self.rest.pop() else {
+                if self.has_refused {
+                    unfit::note_refused_range(&mut world, &plan, &self.range);
+                }
                 return Ok(ReadStatus::End);
             };
             row[2] += i64::from(world.has(SourceFault::Misread));
             convert(&plan, row, into);
-            if world.has(SourceFault::RefusedPassedOver) {
+            self.has_refused |= !into.refused.is_empty();
+            let is_last = self.range.1.is_none();
+            if world.has(SourceFault::RefusedPassedOver)
+                || (world.has(SourceFault::RefusedOfLastRangeOnly) && !is_last)
+            {
                 into.refused.clear();
             }
         }

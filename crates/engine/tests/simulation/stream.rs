@@ -15,6 +15,7 @@ use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStre
 
 use crate::history::{Change, Row, Transaction};
 use crate::source::{SimSource, encode, expect_history, lost};
+use crate::unfit;
 use crate::world::{Shared, SourceFault, World, number_of};
 
 /// Changes in one piece of the stream.
@@ -189,7 +190,8 @@ impl SimDecoder {
                 Err(cell) => {
                     let text = cell.refusal.to_string();
                     let found = finding(plan, code::VALUE_REFUSED, Severity::Blocking, &text);
-                    if self.stopped.insert(table) {
+                    let is_told = !self.shared.lock().has(SourceFault::RefusedChangePassedOver);
+                    if is_told && self.stopped.insert(table) {
                         sink.stop(table, found);
                     }
                     sink.pass(table, 1);
@@ -224,6 +226,9 @@ fn finding(plan: &TablePlan, code: Code, severity: Severity, text: &str) -> Find
 }
 
 fn encoded(plan: &TablePlan, row: Row) -> Result<Vec<u8>, RefusedCell> {
+    if let Some(cell) = unfit::refusal(&row) {
+        return Err(cell);
+    }
     let mut encoder = RowEncoder::new();
     encoder.begin();
     for value in row {

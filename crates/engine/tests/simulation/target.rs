@@ -13,7 +13,7 @@ use spanferry_core::reached::Reached;
 use spanferry_core::rows::RowBatch;
 use spanferry_core::target::{
     CommitError, ControlChange, ControlState, DdlFailure, ExistingTable, FenceKey, FenceRow, FencedCommit,
-    Lane, LaneStart, MigrationRow, MutationKind, Rejection, SchemaObjects, TablePhase, Target,
+    Lane, LaneStart, MigrationRow, MutationKind, RangeRow, Rejection, SchemaObjects, TablePhase, Target,
     TargetDescription, TargetScan,
 };
 use spanferry_core::target_schema::Dialect;
@@ -24,6 +24,7 @@ use crate::catalog::{as_read, expect_recorded};
 use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, apply_first, broken, plans};
 use crate::source::encode;
 use crate::world::{Mutant, Shared, World, number_of};
+use crate::{cut, unfit};
 
 #[derive(Default)]
 pub(crate) struct TargetState {
@@ -36,6 +37,8 @@ pub(crate) struct TargetState {
     /// Tables whose constraint the target still builds for a process that has died, with the looks until it is there or refused.
     unfinished: BTreeMap<usize, u64>,
     pub(crate) control: Option<ControlState>,
+    /// Ranges that were read to their end and had refused rows.
+    pub(crate) refused_ranges: Vec<RangeRow>,
     /// Commits on their way that nobody waits for, with the target's steps until they arrive.
     late: Vec<(u64, FencedCommit)>,
     /// Commits that a process has begun to send, by lane.
@@ -46,7 +49,7 @@ pub(crate) struct TargetState {
 
 pub(crate) struct SimTarget(pub(crate) Shared);
 
-fn lane_key(lane: Lane) -> (String, u32) {
+pub(crate) fn lane_key(lane: Lane) -> (String, u32) {
     let (stream, number) = lane.parts();
     (stream.to_owned(), number)
 }
@@ -83,6 +86,13 @@ fn in_the_way(world: &mut World, constraint: &str) -> CommitError {
 
 /// The commit arrives at the target: all of it happens, or nothing.
 fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
+    let changed;
+    let commit = if world.mutant == Some(Mutant::OneStopACommit) {
+        changed = unfit::without_later_stops(commit);
+        &changed
+    } else {
+        commit
+    };
     let lane = lane_key(commit.lane);
     let control = world.target.control.as_ref().unwrap();
     let found = control.fences.get(&lane).map(|row| row.key);
@@ -100,6 +110,11 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::NumbersOnly
             | Mutant::StreamByNumbers
             | Mutant::ClaimByNumbers
+            | Mutant::RefusedRangeRecorded
+            | Mutant::OneStopACommit
+            | Mutant::TrimsOneMore
+            | Mutant::TrimsWhatIsRead
+            | Mutant::JoinsInsideCut
             | Mutant::LargeIsTaken
             | Mutant::BatchKept
             | Mutant::CheckpointBefore
@@ -135,6 +150,9 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
         let table = mutations.table.id.0 as usize;
         for payload in mutations.rows.payloads() {
             let values = numbers(payload);
+            if unfit::is_rejected(&values) {
+                return Err(rejection("NOT_FOUND", "no such value"));
+            }
             match mutations.kind {
                 MutationKind::Delete => {
                     rows[table].remove(&values[0]);
@@ -153,6 +171,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
         return Err(in_the_way(world, constraint));
     }
     world.target.rows = rows;
+    unfit::count_stops(world, commit);
     let control = world.target.control.as_mut().unwrap();
     for change in &commit.control {
         match change {
@@ -204,6 +223,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
     }
     if !world.bare {
         compare(world);
+        cut::crash(world);
     }
     Ok(())
 }
@@ -298,8 +318,8 @@ fn land(world: &mut World) {
 /// A process has died: what it was about to send may be on its way.
 pub(crate) fn leave_in_flight(world: &mut World) {
     for commit in std::mem::take(&mut world.target.in_flight).into_values() {
-        if world.random.chance(60) {
-            let late_by = world.random.between(1, 12);
+        if world.random.chance(90) {
+            let late_by = world.random.between(1, 8);
             world.target.late.push((late_by, commit));
             world.count("commit of a dead process on its way");
         }
@@ -312,7 +332,7 @@ fn land_before_epoch(world: &mut World) {
         return;
     }
     let before = world.target.control.clone();
-    for _ in 0..world.random.below(20) {
+    for _ in 0..world.random.below(16) {
         land(world);
     }
     if world.target.control != before {
@@ -585,6 +605,13 @@ impl Target for SimTarget {
                     row.low = None;
                 }
             }
+        }
+        match (world.mutant, &mut control) {
+            (Some(Mutant::RefusedRangeRecorded), Some(control)) => {
+                unfit::record_refused_ranges(control, &world.target.refused_ranges);
+            }
+            (Some(Mutant::JoinsInsideCut), Some(control)) => cut::join(control),
+            (_, _) => {}
         }
         Ok(control.map(|control| as_read(&world, control)))
     }

@@ -35,6 +35,16 @@ pub(crate) enum Mutant {
     StreamByNumbers,
     /// What is claimed of the source is proved by its numbers alone.
     ClaimByNumbers,
+    /// A range that was read whole is recorded although it has refused rows.
+    RefusedRangeRecorded,
+    /// Of several groups that a commit stops only the first is recorded.
+    OneStopACommit,
+    /// The log is trimmed by one transaction too many: as if the watermark were told too high.
+    TrimsOneMore,
+    /// The log is trimmed up to what was read: as if the watermark were told before its commit.
+    TrimsWhatIsRead,
+    /// A loaded table joins the main stream inside a cut transaction.
+    JoinsInsideCut,
     /// The target takes a commit above its limit.
     LargeIsTaken,
     /// A scan leaves what an earlier batch brought.
@@ -68,6 +78,10 @@ pub(crate) enum SourceFault {
     SizesIgnored,
     /// A refused row is passed over.
     RefusedPassedOver,
+    /// A refused row is passed over, unless it is in the last range of its table.
+    RefusedOfLastRangeOnly,
+    /// A changed row that is refused is passed over.
+    RefusedChangePassedOver,
     /// A lost session ends its range as if it were whole.
     LostIsEnd,
     /// A session sees what is committed after it was opened.
@@ -165,6 +179,8 @@ pub(crate) struct World {
     pub(crate) target: TargetState,
     /// Durable steps until the process dies.
     pub(crate) crash_in: Option<u64>,
+    /// How often the process may die at once where a table is loaded while the main stream stands inside a transaction.
+    pub(crate) crashes_inside_cuts: u64,
     pub(crate) violations: Vec<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
