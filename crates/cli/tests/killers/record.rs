@@ -71,6 +71,82 @@ async fn killer_38_names_stay_when_tables_come_and_go() {
     }
 }
 
+/// One transaction that takes several commits: rows of `y`, between rows of `x`, which has stopped.
+fn huge_transaction(engine: Engine, first: u32) -> String {
+    let insert = |table: &str, from: u32, count: u32| {
+        let numbers = format!(
+            "WITH RECURSIVE n AS (SELECT {from} AS i UNION ALL SELECT i + 1 FROM n WHERE i < {})",
+            from + count - 1
+        );
+        format!("INSERT INTO {table} (id, v) {numbers} SELECT i, 1 FROM n;\n")
+    };
+    let parts = [
+        insert("x", first, 2_500),
+        insert("y", first, 2_500),
+        insert("x", first + 2_500, 2_500),
+        insert("y", first + 2_500, 4_000),
+    ];
+    let depth = match engine {
+        Engine::MySql => "cte_max_recursion_depth",
+        Engine::MariaDb => "max_recursive_iterations",
+    };
+    let parts = parts.concat();
+    format!("SET SESSION {depth} = 10000;\nSTART TRANSACTION;\n{parts}COMMIT;\n")
+}
+
+/// A crash inside a transaction that takes several commits, while a table of it has stopped: the next process counts the changes that
+/// are applied over the recorded tables, also if that table is excluded, or altered, meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_transaction_is_counted_over_the_recorded_tables() {
+    for engine in ENGINES {
+        let servers = bench(engine).await;
+        let schema = "CREATE TABLE x (id INT PRIMARY KEY, v INT);
+             CREATE TABLE y (id INT PRIMARY KEY, v INT);
+             INSERT INTO x VALUES (0, 0);
+             INSERT INTO y VALUES (0, 0);
+             ";
+        let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+        world.expect_drained();
+        for (turn, more, change) in [
+            (0, &["--exclude", "x"][..], ""),
+            (1, &[][..], "ALTER TABLE x ADD COLUMN late INT;\n"),
+        ] {
+            world
+                .sql(&format!("ALTER TABLE x ADD COLUMN w{turn} INT;\n"))
+                .await;
+            let (status, text) = world.drain();
+            assert!(status == 4 && text.contains("stopped: `x`"), "{status}: {text}");
+            world.sql(&huge_transaction(engine, 1 + turn * 10_000)).await;
+            let killed = world
+                .drain_command()
+                .env("SPANFERRY_KILL_AT", "after commit apply:1")
+                .output()
+                .unwrap();
+            assert_eq!(killed.status.code(), None, "it was to be killed");
+            let (_, text) = said(&world.run("end", &["--yes"]));
+            assert!(text.contains("applied only in part"), "{text}");
+
+            world.sql(change).await;
+            let (status, text) = said(&world.drain_command().args(more).output().unwrap());
+            assert!(status == 4 && text.contains("stopped: `x`"), "{status}: {text}");
+            let loaded = 1 + 6_500 * (turn as usize + 1);
+            assert_eq!(count(&world, "y").await, loaded, "turn {turn}");
+            if !more.is_empty() {
+                // The selection is remembered until another one is given.
+                let (status, text) = said(&world.drain_command().args(["--include", "*"]).output().unwrap());
+                assert!(
+                    status == 4 && text.contains("went on without it"),
+                    "{status}: {text}"
+                );
+            }
+            let (status, text) = resync(&world, &["x", "--yes"]);
+            assert_eq!(status, 0, "{text}");
+            world.expect_drained();
+            world.expect_equal();
+        }
+    }
+}
+
 /// The key of a table without a primary key is the recorded one, whatever index is added while it is loaded.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_that_was_chosen_stays() {
