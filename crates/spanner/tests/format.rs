@@ -7,17 +7,40 @@
 
 mod support;
 
+use std::path::Path;
+
 use spanferry_core::code;
+use spanferry_core::ddl;
 use spanferry_core::rows::RowBatch;
-use spanferry_core::target::Target;
+use spanferry_core::target::{CONTROL_VERSION, Target};
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::wire;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::commit::{Mutations, WriteKind};
+use spanferry_spanner::control::definitions;
 use support::Emulator;
 
 /// The control tables of version 1.
 const VERSION_1: &str = include_str!("golden/control-1.googlesql");
+
+/// A change of the control tables needs a new format number: the statements of each format are kept.
+#[test]
+fn the_control_tables_are_those_of_their_format_number() {
+    for dialect in [Dialect::GoogleSql, Dialect::PostgreSql] {
+        let statements = definitions().map(|table| ddl::create_table(&table, dialect));
+        let name = format!("control-{CONTROL_VERSION}.{dialect}");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(&name);
+        let golden = std::fs::read_to_string(path).unwrap_or_default();
+        let made = statements.join(";\n");
+        assert_eq!(
+            made,
+            golden.trim(),
+            "{name}: a change needs a new CONTROL_VERSION, and a new file beside the old one"
+        );
+    }
+}
 
 /// The migration's row of version 1.
 fn row_of_version_1() -> Mutations {
