@@ -2,6 +2,8 @@
 //! every later one.
 
 mod decide;
+#[cfg(test)]
+mod plan_tests;
 mod resync;
 mod today;
 
