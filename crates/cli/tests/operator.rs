@@ -545,6 +545,47 @@ async fn each_group_that_stopped_is_loaded_by_the_printed_command() {
     world.expect_equal();
 }
 
+/// When every group has stopped, the migration ends by itself, says so, and claims nowhere that it has caught up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_of_which_every_group_has_stopped_claims_nothing() {
+    let schema = "CREATE TABLE a (id INT PRIMARY KEY);\nCREATE TABLE b (id INT PRIMARY KEY);\n";
+    let world = World::new(Engine::MySql, schema).await;
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    world
+        .sql("ALTER TABLE a ADD COLUMN v INT;\nALTER TABLE b ADD COLUMN v INT;\nINSERT INTO a VALUES (1, 1);\n")
+        .await;
+    assert_eq!(migrate.ended(), Some(4));
+    let claims_nothing = || {
+        let (_, lines) = read(&world, "status", &[]);
+        let status = &lines[0];
+        assert_eq!(
+            (
+                &status["state"],
+                &status["caught_up"],
+                &status["end"]["exit_status"]
+            ),
+            (&"ended".into(), &false.into(), &4.into())
+        );
+        let phases: Vec<&Value> = status["tables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|table| &table["phase"])
+            .collect();
+        assert_eq!(phases, ["stopped", "stopped"]);
+        let (shown, text) = said(&world.run("status", &[]));
+        assert!(shown == 0 && !text.contains("caught up"), "{text}");
+        check((shown, text), 0, &["exit status 4", "SF-5001"]);
+    };
+    claims_nothing();
+    // So does a start that finds all of them stopped.
+    let (status, text) = world.drain();
+    assert!(!text.contains("caught up"), "{text}");
+    check((status, text), 4, &["stopped: `a`", "stopped: `b`"]);
+    claims_nothing();
+}
+
 /// A row that the target rejects is named where the operator looks, and never in the run's log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_row_is_named_and_not_logged() {
