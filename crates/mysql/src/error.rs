@@ -84,6 +84,8 @@ pub enum MysqlError {
         sqlstate: String,
         /// The server's own text.
         message: String,
+        /// Whether it is the answer to a login, not to a statement.
+        at_login: bool,
     },
     /// Bytes that the protocol does not allow.
     #[error("expected {expected} from the server")]
@@ -143,6 +145,9 @@ fn names_objects_only(code: u16) -> bool {
 /// Server errors that mean a missing privilege.
 const DENIED: &[u16] = &[1044, 1142, 1143, 1227, 1370, 3879];
 
+/// Server errors that mean a refused login; as an answer to a statement, a missing privilege: Amazon RDS refuses some statements so.
+const NO_ACCESS: &[u16] = &[1045, 1698];
+
 /// Server errors that mean a refused login.
 const LOGIN: &[u16] = &[1045, 1698, 1862, 1820, 3118];
 
@@ -165,13 +170,35 @@ impl MysqlError {
 
     /// Whether the server says that a privilege is missing.
     pub fn is_denied(&self) -> bool {
-        self.server_code().is_some_and(|code| DENIED.contains(&code))
+        let MysqlError::Server { code, at_login, .. } = self else {
+            return false;
+        };
+        DENIED.contains(code) || (NO_ACCESS.contains(code) && !at_login)
+    }
+
+    /// The same error as an answer to a login.
+    #[must_use]
+    pub(crate) fn at_login(self) -> MysqlError {
+        match self {
+            MysqlError::Server {
+                code,
+                sqlstate,
+                message,
+                ..
+            } => MysqlError::Server {
+                code,
+                sqlstate,
+                message,
+                at_login: true,
+            },
+            other => other,
+        }
     }
 
     /// Whether the server refuses the account or its password.
     pub(crate) fn is_login_refused(&self) -> bool {
-        matches!(self, MysqlError::AuthPlugin { .. })
-            || self.server_code().is_some_and(|code| LOGIN.contains(&code))
+        let is_refusal = |code: u16| LOGIN.contains(&code) && !self.is_denied();
+        matches!(self, MysqlError::AuthPlugin { .. }) || self.server_code().is_some_and(is_refusal)
     }
 
     /// Whether the connection is of no more use.
@@ -237,10 +264,10 @@ impl MysqlError {
             MysqlError::Unverified { .. } => code::SOURCE_UNVERIFIED,
             MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN,
             MysqlError::LoginLost { .. } => code::SOURCE_LOGIN_LOST,
+            MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
             MysqlError::Server { code, .. } if LOGIN.contains(code) => code::SOURCE_LOGIN,
             MysqlError::Server { code, .. } if LIMITED.contains(code) => code::SOURCE_SESSIONS_TAKEN,
             MysqlError::Server { code: 1049, .. } => code::SOURCE_SCHEMA,
-            MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
             MysqlError::Server { .. } => code::SOURCE_FAILED,
             MysqlError::SessionSetting { .. } => code::SOURCE_SESSION,
             MysqlError::HiddenColumn { .. } => code::SOURCE_PRIVILEGE,
@@ -376,6 +403,7 @@ mod tests {
             code,
             sqlstate: "HY000".to_owned(),
             message: String::new(),
+            at_login: false,
         };
         assert_eq!(error.is_retryable(), expected, "{code}");
         assert_eq!(error.into_failure("t").is_retry(), expected, "{code}");
@@ -400,6 +428,7 @@ mod tests {
                 code: 1044,
                 sqlstate: "42000".to_owned(),
                 message: message.to_owned(),
+                at_login: false,
             };
             error.into_failure("t").hint
         };
@@ -452,5 +481,28 @@ mod tests {
         for code in [22, 28, 1064, 1146, 1142, 1194, 1030] {
             check(code, false);
         }
+    }
+
+    /// Amazon RDS answers some statements with the number of a refused login.
+    #[test]
+    fn only_a_login_is_refused_as_one() {
+        let check = |code: u16, at_login: bool, expected: Code| {
+            let error = MysqlError::Server {
+                code,
+                sqlstate: "28000".to_owned(),
+                message: String::new(),
+                at_login,
+            };
+            assert_eq!(error.is_denied(), expected == code::SOURCE_PRIVILEGE, "{code}");
+            let failure = error.into_failure("t");
+            assert_eq!((failure.code, failure.is_retry()), (expected, false), "{code}");
+        };
+        for code in [1045, 1698] {
+            check(code, true, code::SOURCE_LOGIN);
+            check(code, false, code::SOURCE_PRIVILEGE);
+        }
+        // The password has expired: said at the login, or at the first statement.
+        check(1820, false, code::SOURCE_LOGIN);
+        check(1227, false, code::SOURCE_PRIVILEGE);
     }
 }

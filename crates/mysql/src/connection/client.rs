@@ -314,6 +314,7 @@ pub(super) fn server_error(packet: &[u8]) -> MysqlError {
         code: u16::try_from(code).unwrap_or(u16::MAX),
         sqlstate: owned(sqlstate),
         message: owned(message),
+        at_login: false,
     }
 }
 

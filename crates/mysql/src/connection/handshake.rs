@@ -51,7 +51,7 @@ pub(super) struct Greeting {
 impl Greeting {
     pub(super) fn parse(packet: &[u8]) -> Result<Greeting, MysqlError> {
         if packet.first() == Some(&0xff) {
-            return Err(server_error(packet));
+            return Err(server_error(packet).at_login());
         }
         let mut cursor = Cursor::new(packet);
         if cursor.integer(1)? != 10 {
@@ -204,7 +204,7 @@ impl Login<'_> {
             let packet = self.stream.bytes(range).to_vec();
             match packet.split_first() {
                 Some((0x00, _)) => return Ok(()),
-                Some((0xff, _)) => return Err(server_error(&packet)),
+                Some((0xff, _)) => return Err(server_error(&packet).at_login()),
                 Some((0xfe, request)) => self.switch(request).await?,
                 Some((0x01, [FAST_AUTH_OK])) => {}
                 Some((0x01, [FULL_AUTH])) => self.prove_in_full().await?,
@@ -271,7 +271,7 @@ impl Login<'_> {
         let packet = self.stream.bytes(range);
         match packet.split_first() {
             Some((0x01, pem)) => Ok(pem.to_vec()),
-            Some((0xff, _)) => Err(server_error(packet)),
+            Some((0xff, _)) => Err(server_error(packet).at_login()),
             _ => Err(MysqlError::Protocol {
                 expected: "the server's RSA public key",
             }),

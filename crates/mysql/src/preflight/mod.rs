@@ -5,6 +5,8 @@ mod grant;
 mod hourly;
 mod privilege;
 mod replica;
+mod retention;
+mod service;
 mod setting;
 mod table;
 
@@ -17,6 +19,7 @@ use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::Catalog;
 use spanferry_core::source::CheckRequest;
 
+use self::service::Service;
 use crate::catalog;
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
@@ -32,6 +35,8 @@ struct Check<'a> {
     catalog: Catalog,
     /// The account as GRANT takes it.
     account: String,
+    /// Who runs the server, once its variables are known.
+    service: Service,
     findings: Vec<Finding>,
 }
 
@@ -51,6 +56,7 @@ pub(crate) async fn check(
         request,
         catalog,
         account,
+        service: Service::default(),
         findings: Vec::new(),
     };
     check.server_and_schema();

@@ -7,6 +7,7 @@ use spanferry_core::finding::Severity;
 use spanferry_core::remedy::Remedy;
 
 use super::Check;
+use super::service::Service;
 use crate::error::MysqlError;
 use crate::replica_id;
 
@@ -146,6 +147,7 @@ impl Check<'_> {
         for row in self.connection.query("SHOW GLOBAL VARIABLES").await?.rows {
             variables.insert(row.text_or_empty(0).to_ascii_lowercase(), row.text_or_empty(1));
         }
+        self.service = Service::of(&variables);
         let own = if self.connection.server().is_mariadb() {
             MARIADB
         } else {
@@ -166,7 +168,7 @@ impl Check<'_> {
                 Some(Remedy::Words(remedy.to_owned())),
             );
         }
-        self.retention(&variables);
+        self.retention(&variables).await?;
         self.notices(&variables);
         self.filters().await?;
         self.replica(&variables).await?;
@@ -188,7 +190,7 @@ impl Check<'_> {
         }
         let (name, wanted) = (demand.name, demand.accepted[0]);
         let remedy = match (demand.dynamic, name) {
-            (_, "gtid_mode") => enable_gtids(),
+            (_, "gtid_mode") if self.service == Service::Own => enable_gtids(),
             (true, _) if wanted.is_empty() => self.set(name, "''"),
             (true, _) => self.set(name, wanted),
             (false, _) => format!("Start the server with `{name} = {wanted}`.").into(),
@@ -202,44 +204,9 @@ impl Check<'_> {
         self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
     }
 
-    fn set(&self, name: &str, value: &str) -> Remedy {
-        set(self.connection.server().is_mariadb(), name, value)
-    }
-
-    /// Twice the estimated load, and a day at least.
-    fn retention(&mut self, variables: &BTreeMap<String, String>) {
-        const DAY: u64 = 86_400;
-        let number = |name: &str| {
-            variables
-                .get(name)
-                .and_then(|text| text.parse::<f64>().ok())
-                .unwrap_or(0.0)
-        };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "days and seconds of a setting"
-        )]
-        let kept = number("binlog_expire_logs_seconds").max(number("expire_logs_days") * 86_400.0) as u64;
-        let estimate = self.request.load_estimate.as_secs();
-        let needed = (estimate * 2).max(DAY);
-        if kept == 0 || kept >= needed {
-            return;
-        }
-        let severity = if kept < estimate {
-            Severity::Blocking
-        } else {
-            Severity::Warning
-        };
-        let remedy = if variables.contains_key("binlog_expire_logs_seconds") {
-            self.set("binlog_expire_logs_seconds", &needed.to_string())
-        } else {
-            self.set("expire_logs_days", &needed.div_ceil(DAY).to_string())
-        };
-        let text = format!(
-            "the binary log is kept for {kept} s, expected {needed} s: twice the load, which is estimated to take {estimate} s, and a day at least"
-        );
-        self.find_of_server(code::SOURCE_RETENTION, severity, text, Some(remedy));
+    pub(super) fn set(&self, name: &str, value: &str) -> Remedy {
+        let own = || set(self.connection.server().is_mariadb(), name, value);
+        self.service.set(name, value).unwrap_or_else(own)
     }
 
     fn notices(&mut self, variables: &BTreeMap<String, String>) {
