@@ -24,7 +24,7 @@ use super::golden_images as images;
 use super::rows::{Change, change};
 use super::tests::{golden_plan, piece};
 
-const LACKING: &str = "rows that lack columns: a session has another `binlog_row_image`, expected FULL";
+const LACKING: &str = "rows that lack columns: the server or the session that wrote it has another `binlog_row_image`, expected FULL";
 const TAKEN_BACK: &str = "rows that a logged ROLLBACK takes back: the transaction also changed a table without transactions, or a temporary table";
 
 const INT: SourceType = SourceType::Integer {
