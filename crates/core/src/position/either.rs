@@ -132,6 +132,21 @@ mod tests {
             .unwrap_err();
     }
 
+    /// A text of a server that fills our memory with intervals, or with domains.
+    #[test]
+    fn a_position_has_a_bound_of_parts() {
+        let mut mysql = "mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned();
+        let mut mariadb = "mariadb:0-1-1".to_owned();
+        for number in 1..=70_000 {
+            mysql.push_str(&format!(":{}", number * 2));
+            mariadb.push_str(&format!(",{number}-1-1"));
+        }
+        for text in [mysql, mariadb] {
+            let error = Position::parse(&text).unwrap_err().to_string();
+            assert!(error.len() < 1_000, "{}", error.len());
+        }
+    }
+
     #[test]
     fn mariadb_goes_forward_only() {
         let mut position = Position::parse("mariadb:0-1-5,3-2-9").unwrap();

@@ -30,3 +30,13 @@ pub enum PositionError {
         shown: String,
     },
 }
+
+/// Most characters that an error shows of a text.
+const SHOWN_MAX: usize = 500;
+
+impl PositionError {
+    /// A text that is no position, or a longer one than is read.
+    pub(super) fn malformed(text: &str) -> PositionError {
+        PositionError::Malformed(text.chars().take(SHOWN_MAX).collect())
+    }
+}

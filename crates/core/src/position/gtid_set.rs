@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::{PositionError, ServerUuid};
 
+/// Most intervals of a set that is read. A server with as many would hardly run; texts that fill our memory have more.
+const INTERVALS_MAX: usize = 1 << 16;
+
 /// A GTID set: per (server, tag) the numbers, as half-open intervals that neither touch nor overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GtidSet {
@@ -14,7 +17,8 @@ pub struct GtidSet {
 impl GtidSet {
     /// Parses `uuid:1-5:7,uuid:tag:1-3`; spaces and newlines are allowed, empty text is the empty set.
     pub fn parse(text: &str) -> Result<GtidSet, PositionError> {
-        let malformed = || PositionError::Malformed(text.to_owned());
+        let malformed = || PositionError::malformed(text);
+        let mut intervals = 0;
         let mut set = GtidSet::default();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let mut pieces = part.split(':').map(str::trim);
@@ -29,6 +33,10 @@ impl GtidSet {
                 let first: u64 = first.trim().parse().map_err(|_| malformed())?;
                 let last: u64 = last.trim().parse().map_err(|_| malformed())?;
                 if first == 0 || last < first || last == u64::MAX {
+                    return Err(malformed());
+                }
+                intervals += 1;
+                if intervals > INTERVALS_MAX {
                     return Err(malformed());
                 }
                 set.insert_interval(server, &tag, first, last + 1);

@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::{PositionError, TransactionId};
 
+/// Most domains of a position that is read. A server has a handful.
+const DOMAINS_MAX: usize = 1 << 16;
+
 /// A position: per domain the server and sequence of the last transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MariadbGtids {
@@ -23,9 +26,12 @@ impl MariadbGtids {
                     number,
                 }) => {
                     position.domains.insert(domain, (server, number));
+                    if position.domains.len() > DOMAINS_MAX {
+                        return Err(PositionError::malformed(text));
+                    }
                 }
                 Some(TransactionId::Mysql { .. }) | None => {
-                    return Err(PositionError::Malformed(text.to_owned()));
+                    return Err(PositionError::malformed(text));
                 }
             }
         }

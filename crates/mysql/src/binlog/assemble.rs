@@ -62,6 +62,9 @@ pub(crate) struct Assembler {
 /// Most room that is made for a body before its events are there.
 const BODY_ROOM_MAX: usize = 64 << 10;
 
+/// Most bytes of events that wait for the next transaction. None of them carries rows, so they are few and short.
+const STRAY_BYTES_MAX: usize = 1 << 20;
+
 #[derive(Debug)]
 struct Open {
     /// Without its content, which its end shows.
@@ -126,6 +129,9 @@ impl Assembler {
                 return Err(AssembleError::Outside(header.kind));
             }
             if header.flags & FLAG_IGNORABLE == 0 {
+                if self.stray.len() + event.len() > STRAY_BYTES_MAX {
+                    return Err(Malformed("more than 1 MiB of events outside of transactions").into());
+                }
                 append_event(&mut self.stray, event)?;
             }
             return Ok(());

@@ -11,6 +11,8 @@ const METHOD: u8 = 0xf0;
 const ZLIB: u8 = 0x80;
 const WITHOUT_HEADER: u8 = 0x08;
 const LENGTH_BYTES: u8 = 0x07;
+/// Most bytes of a value: no server sends a longer one.
+const INFLATED_BYTES_MAX: usize = 1 << 30;
 /// No deflated byte stands for more than this many; a greater length is false, and no memory is taken for it.
 const INFLATION_MAX: usize = 1032;
 
@@ -41,7 +43,12 @@ pub(crate) fn inflate(bytes: &[u8], into: &mut Vec<u8>) -> Result<(), Malformed>
 }
 
 fn inflate_zlib(deflated: &[u8], header: bool, length: usize, into: &mut Vec<u8>) -> Result<(), Malformed> {
-    if length > deflated.len().saturating_mul(INFLATION_MAX) {
+    if length
+        > deflated
+            .len()
+            .saturating_mul(INFLATION_MAX)
+            .min(INFLATED_BYTES_MAX)
+    {
         return Err(Malformed("a compressed value with a false length"));
     }
     // One byte more than needed, so that a longer value shows.

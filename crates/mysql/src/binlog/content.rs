@@ -10,7 +10,7 @@ use spanferry_core::position::ContentDigest;
 
 use super::event::{Cursor, Header, Malformed, kind};
 use super::rows::{Change, RowsEvent, change};
-use super::table_map::TableMapHead;
+use super::table_map::{TRANSACTION_TABLES_MAX, TableMapHead};
 
 /// Room for a part of inflated rows.
 const INFLATED_BYTES: usize = 16 << 10;
@@ -50,6 +50,9 @@ impl Content {
                 for part in [head.schema, head.table] {
                     name.extend_from_slice(&(part.len() as u64).to_le_bytes());
                     name.extend_from_slice(part);
+                }
+                if self.tables.len() >= TRANSACTION_TABLES_MAX && !self.tables.contains_key(&head.table_id) {
+                    return Err(Malformed("a transaction of more than 65536 tables"));
                 }
                 self.tables.insert(head.table_id, name);
                 Ok(())

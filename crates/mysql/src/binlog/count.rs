@@ -37,7 +37,10 @@ impl ChangeCounter {
         let mut changes = 0;
         while !images.is_empty() {
             changes += 1;
-            if step_over(&mut images, event, layouts).is_none() {
+            let before = images.rest().len();
+            let is_whole = step_over(&mut images, event, layouts).is_some();
+            // Images without a column have no bytes, so that any number of them would fit.
+            if !is_whole || images.rest().len() == before {
                 break;
             }
         }

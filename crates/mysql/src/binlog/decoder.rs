@@ -19,11 +19,14 @@ use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
 use super::names::TableNames;
 use super::query::is_begin;
 use super::rows::{Change, RowsEvent, change};
-use super::table_map::{Definition, TableMapHead};
+use super::table_map::{Definition, TRANSACTION_TABLES_MAX, TableMapHead};
 use super::value::Scratch;
 
 /// Table maps kept, with their readers compiled; a definition changes only by DDL, so this is far above what is needed.
 const DEFINITIONS_MAX: usize = 16_384;
+
+/// Most bytes of table maps kept. One that is longer than all of them is compiled each time.
+const DEFINITION_BYTES_MAX: usize = 64 << 20;
 
 /// The table id of the rows event that only ends a statement.
 const DUMMY_TABLE: u64 = 0x00ff_ffff;
@@ -36,6 +39,8 @@ pub struct BinlogDecoder {
     pub(super) tables: TableNames,
     /// Table maps seen, without their changing number.
     maps: HashMap<Vec<u8>, Mapped>,
+    /// Bytes of the keys of `maps`.
+    maps_bytes: usize,
     pub(super) transaction: Transaction,
     /// Whether the piece at hand is MariaDB's.
     pub(super) mariadb: bool,
@@ -47,10 +52,10 @@ pub struct BinlogDecoder {
 }
 
 /// The reader of one definition, or what about it does not fit.
-type Compiled = Result<Arc<ImageReader>, Arc<str>>;
+pub(super) type Compiled = Result<Arc<ImageReader>, Arc<str>>;
 
 /// The plan's index, how its rows are read, and how they are counted; `None` for a table that is not migrated.
-type Mapped = Option<(usize, Compiled, Arc<ChangeCounter>)>;
+pub(super) type Mapped = Option<(usize, Compiled, Arc<ChangeCounter>)>;
 
 /// What is known within one transaction.
 #[derive(Debug, Default)]
@@ -83,6 +88,7 @@ impl BinlogDecoder {
             by_name: HashMap::new(),
             tables: TableNames::of(schema, tables),
             maps: HashMap::new(),
+            maps_bytes: 0,
             transaction: Transaction::default(),
             mariadb: false,
             scratch: Scratch::default(),
@@ -165,6 +171,9 @@ impl BinlogDecoder {
     }
 
     fn table_map(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
+        if self.transaction.tables.len() >= TRANSACTION_TABLES_MAX {
+            return self.stop_all("a transaction of more than 65536 tables", sink);
+        }
         if let Some((number, content)) = table_map_parts(body)
             && let Some(known) = self.maps.get(content)
         {
@@ -178,12 +187,28 @@ impl BinlogDecoder {
         let index = self.by_name.get(&lookup_key(head.schema, head.table)).copied();
         let mapped = index.map(|index| self.compile(index, head.definition));
         if let Some((_, content)) = table_map_parts(body) {
-            if self.maps.len() >= DEFINITIONS_MAX {
-                self.maps.clear();
-            }
-            self.maps.insert(content.to_vec(), mapped.clone());
+            self.keep(content, &mapped);
         }
         self.transaction.tables.insert(head.table_id, mapped);
+    }
+
+    /// How many table maps are kept, and their bytes.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize) {
+        (self.maps.len(), self.maps_bytes)
+    }
+
+    /// Keeps what a table map means, within bounds.
+    pub(super) fn keep(&mut self, content: &[u8], mapped: &Mapped) {
+        if content.len() > DEFINITION_BYTES_MAX {
+            return;
+        }
+        if self.maps.len() >= DEFINITIONS_MAX || self.maps_bytes + content.len() > DEFINITION_BYTES_MAX {
+            self.maps.clear();
+            self.maps_bytes = 0;
+        }
+        self.maps_bytes += content.len();
+        self.maps.insert(content.to_vec(), mapped.clone());
     }
 
     fn compile(&self, index: usize, definition: &[u8]) -> (usize, Compiled, Arc<ChangeCounter>) {

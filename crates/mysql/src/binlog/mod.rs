@@ -22,6 +22,8 @@ mod golden_images;
 mod grammar;
 mod gtid;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod image_tests;
 mod json;
 mod names;

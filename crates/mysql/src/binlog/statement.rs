@@ -6,6 +6,9 @@
 use super::grammar::Parser;
 use super::token::{Dialect, Token};
 
+/// Longest text that is taken apart, in bytes. A definition is shorter by far; of a longer text nothing is known.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+
 /// What a statement does, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -94,6 +97,9 @@ impl Statement {
     /// Reads a statement's text. Where servers of different versions read different statements in it, the result has the
     /// effects of all of them.
     pub(crate) fn read(text: &str, dialect: Dialect) -> Statement {
+        if text.len() > TEXT_BYTES_MAX {
+            return Statement::new(Kind::Unknown);
+        }
         let Some(mut readings) = dialect.tokens(text).readings() else {
             return Statement::new(Kind::Unknown);
         };

@@ -116,6 +116,12 @@ pub(crate) struct Definition {
 /// No table has more columns.
 const COLUMNS_MAX: usize = 4096;
 
+/// Most labels of all ENUM and SET columns of a table. One column has 65,535 at most, and hardly any has a hundred.
+const LABELS_MAX: usize = 1 << 20;
+
+/// Most tables of which one transaction can change rows: far more than a server lets a statement open.
+pub(crate) const TRANSACTION_TABLES_MAX: usize = 1 << 16;
+
 impl Definition {
     /// Parses `TableMapHead::definition`.
     ///
@@ -181,18 +187,8 @@ impl Definition {
                 column.geometry = u32::try_from(cursor.packed()?).ok();
                 Ok(())
             }),
-            8 => {
-                while !cursor.is_empty() {
-                    self.primary_key.push((cursor.packed_length()?, 0));
-                }
-                Ok(())
-            }
-            9 => {
-                while !cursor.is_empty() {
-                    self.primary_key.push((cursor.packed_length()?, cursor.packed()?));
-                }
-                Ok(())
-            }
+            8 => self.key(cursor, false),
+            9 => self.key(cursor, true),
             10 => self.default_charset(cursor, &is_labelled),
             11 => self.column_charset(cursor, &is_labelled),
             13 => self.each(column_type::VECTOR, |column| {
@@ -202,6 +198,19 @@ impl Definition {
             // 12 is column visibility; later ones are unknown. None of them changes how a row is read.
             _ => Ok(()),
         }
+    }
+
+    /// The primary key's columns, perhaps each with the length of its prefix.
+    fn key(&mut self, mut cursor: Cursor<'_>, has_prefixes: bool) -> Result<(), Malformed> {
+        while !cursor.is_empty() {
+            if self.primary_key.len() == self.columns.len() {
+                return Err(Malformed("a primary key of more columns than the table has"));
+            }
+            let column = cursor.packed_length()?;
+            let prefix = if has_prefixes { cursor.packed()? } else { 0 };
+            self.primary_key.push((column, prefix));
+        }
+        Ok(())
     }
 
     /// One bit for each numeric column, the highest first. The servers at hand count YEAR as numeric.
@@ -256,8 +265,12 @@ impl Definition {
     }
 
     fn labels(&mut self, mut cursor: Cursor<'_>, ty: u8) -> Result<(), Malformed> {
+        let mut left = LABELS_MAX;
         self.each(ty, |column| {
             let count = cursor.packed_length()?;
+            left = left
+                .checked_sub(count)
+                .ok_or(Malformed("more than a million labels in a table map"))?;
             let mut labels = Vec::new();
             for _ in 0..count {
                 labels.push(cursor.packed_bytes()?.to_vec());

@@ -20,6 +20,9 @@ pub(super) struct TypeText<'a> {
     pub(super) json_checked: bool,
 }
 
+/// Widest BINARY that a server has: each value is padded to it.
+const BINARY_BYTES_MAX: u32 = 255;
+
 /// The type, `Unknown` with its text if any part of it is not understood.
 pub(super) fn parse(text: TypeText<'_>) -> SourceType {
     known(text).unwrap_or_else(|| SourceType::Unknown {
@@ -73,7 +76,9 @@ fn known(text: TypeText<'_>) -> Option<SourceType> {
             collation: text.collation?.to_owned(),
         },
         "binary" => SourceType::Binary {
-            bytes: u32::try_from(text.characters?).ok()?,
+            bytes: u32::try_from(text.characters?)
+                .ok()
+                .filter(|bytes| *bytes <= BINARY_BYTES_MAX)?,
         },
         "varbinary" => SourceType::Varbinary {
             bytes: u32::try_from(text.characters?).ok()?,
@@ -243,5 +248,24 @@ mod tests {
         );
         check("enum('''','(',')')", labels(&["'", "(", ")"]));
         check("enum('unsigned)", None);
+    }
+
+    /// Values are padded to the width that the server gives.
+    #[test]
+    fn no_binary_is_wider_than_a_server_has_it() {
+        let parsed = |characters: u64| {
+            parse(TypeText {
+                data_type: "binary",
+                column_type: "binary",
+                charset: None,
+                collation: None,
+                characters: Some(characters),
+                json_checked: false,
+            })
+        };
+        assert_eq!(parsed(255), SourceType::Binary { bytes: 255 });
+        for characters in [256, u64::from(u32::MAX), u64::MAX] {
+            assert!(matches!(parsed(characters), SourceType::Unknown { .. }));
+        }
     }
 }

@@ -8,7 +8,10 @@ use tokio::time::timeout;
 
 use super::handshake;
 use super::packet::PacketStream;
-use super::result::{ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowStream, RowView};
+use super::result::{
+    ColumnDefinition, DEFINITION_BYTES_MAX, RESULT_BYTES_MAX, RESULT_COLUMNS_MAX, ResultRow, ResultSet,
+    RowStream, RowView,
+};
 use super::server::Server;
 use super::session;
 use super::wire::Cursor;
@@ -21,6 +24,9 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 4;
 /// Unacknowledged data older than this means that the peer is gone.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(75);
+
+/// Most bytes that are kept of the text of an error; the servers write 512 at most.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 const COM_QUIT: u8 = 0x01;
 const COM_INIT_DB: u8 = 0x02;
@@ -62,6 +68,18 @@ impl Connection {
             connection.execute(&sql).await?;
         }
         Ok(connection)
+    }
+
+    /// A connection over a stream that has logged in somewhere.
+    #[cfg(test)]
+    pub(super) fn of(stream: PacketStream) -> Connection {
+        Connection {
+            stream,
+            server: Server::parse("9.7.0", true),
+            id: 1,
+            reading: None,
+            pending: false,
+        }
     }
 
     async fn establish(options: &Options) -> Result<Connection, MysqlError> {
@@ -181,17 +199,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Runs a statement and returns all its rows, at most `RESULT_BYTES_MAX` bytes of them.
+    /// Runs a statement and returns all its rows, at most as many as `RESULT_BYTES_MAX` holds.
     pub async fn query(&mut self, sql: &str) -> Result<ResultSet, MysqlError> {
         let columns = self.begin_query(sql).await?.unwrap_or_default();
         let mut rows = Vec::new();
         let mut bytes = 0;
         if self.reading.is_some() {
             while let Some(row) = self.next_row().await? {
-                bytes += row.bytes().len();
+                bytes += ResultRow::memory(row);
                 if bytes > RESULT_BYTES_MAX {
                     return Err(MysqlError::Protocol {
-                        expected: "a control query's result of at most 256 MiB",
+                        expected: "a control query's result of at most 512 MiB",
                     });
                 }
                 rows.push(ResultRow::new(row)?);
@@ -238,10 +256,7 @@ impl Connection {
             self.pending = false;
             return Ok(None);
         };
-        let mut columns = Vec::new();
-        for _ in 0..count {
-            columns.push(ColumnDefinition::parse(self.read_answer().await?)?);
-        }
+        let columns = self.column_definitions(count).await?;
         if !is_end(self.read_answer().await?) {
             return Err(MysqlError::Protocol {
                 expected: "the end of the column definitions",
@@ -250,6 +265,28 @@ impl Connection {
         self.pending = false;
         self.reading = Some(columns.len());
         Ok(Some(columns))
+    }
+
+    /// The definitions of so many columns, as the server announced them.
+    async fn column_definitions(&mut self, count: u64) -> Result<Vec<ColumnDefinition>, MysqlError> {
+        let is_too_many = usize::try_from(count).map_or(true, |count| count > RESULT_COLUMNS_MAX);
+        if is_too_many {
+            return Err(MysqlError::Protocol {
+                expected: "a result of at most 4096 columns",
+            });
+        }
+        let (mut columns, mut bytes) = (Vec::new(), 0);
+        for _ in 0..count {
+            let definition = self.read_answer().await?;
+            bytes += definition.len();
+            if bytes > DEFINITION_BYTES_MAX {
+                return Err(MysqlError::Protocol {
+                    expected: "definitions of columns of at most 8 MiB",
+                });
+            }
+            columns.push(ColumnDefinition::parse(definition)?);
+        }
+        Ok(columns)
     }
 
     /// The next row of the statement begun with `begin_query`, or `None` at its proper end. A connection that dies or an error
@@ -309,7 +346,10 @@ pub(super) fn server_error(packet: &[u8]) -> MysqlError {
         Some(text) if text.len() >= 5 => text.split_at(5),
         _ => (b"HY000".as_slice(), text),
     };
-    let owned = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let owned = |bytes: &[u8]| {
+        let kept = &bytes[..bytes.len().min(MESSAGE_BYTES_MAX)];
+        String::from_utf8_lossy(kept).into_owned()
+    };
     MysqlError::Server {
         code: u16::try_from(code).unwrap_or(u16::MAX),
         sqlstate: owned(sqlstate),

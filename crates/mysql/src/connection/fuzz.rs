@@ -112,6 +112,7 @@ async fn fuzz_framing_never_panics_nor_grows() {
         server.write_all(&sent).await.expect("room in the socket");
         drop(server);
         let mut stream = PacketStream::new(client, String::new(), Duration::from_secs(30));
+        stream.logged_in();
         let before = stream.capacity();
         let (bytes, error) = read_all(&mut stream).await;
         assert!(bytes <= sent.len(), "{bytes} of {}", sent.len());

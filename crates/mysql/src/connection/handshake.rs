@@ -125,6 +125,7 @@ pub(super) async fn log_in(
         nonce: greeting.nonce,
     };
     login.finish().await?;
+    stream.logged_in();
     Ok((stream, greeting.server, greeting.id))
 }
 

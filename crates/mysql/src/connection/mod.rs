@@ -7,6 +7,8 @@ mod fake;
 #[cfg(test)]
 mod fuzz;
 mod handshake;
+#[cfg(test)]
+mod hostile;
 mod packet;
 mod result;
 mod server;

@@ -27,6 +27,9 @@ pub const PHYSICAL_BYTES_MAX: usize = 0x00ff_ffff;
 /// Most bytes of one logical packet: the server's own bound of `max_allowed_packet`, plus room for the cells' lengths.
 pub const PACKET_BYTES_MAX: usize = (1 << 30) + (1 << 20);
 
+/// Most bytes of one packet before the server has let us in: greeting, keys and answers are short.
+pub(super) const LOGIN_PACKET_BYTES_MAX: usize = 64 << 10;
+
 /// Room offered to each read of the socket: large, so that a busy server is not woken for small pieces.
 const READ_BYTES: usize = 256 << 10;
 
@@ -53,6 +56,8 @@ pub(super) struct PacketStream {
     start: usize,
     end: usize,
     sequence: u8,
+    /// Most bytes of one logical packet.
+    packet_bytes_max: usize,
     pub(super) read_timeout: Duration,
 }
 
@@ -66,6 +71,7 @@ impl PacketStream {
             start: 0,
             end: 0,
             sequence: 0,
+            packet_bytes_max: LOGIN_PACKET_BYTES_MAX,
             read_timeout,
         }
     }
@@ -104,6 +110,7 @@ impl PacketStream {
             start: 0,
             end: 0,
             sequence,
+            packet_bytes_max: LOGIN_PACKET_BYTES_MAX,
             read_timeout,
         }
     }
@@ -117,6 +124,11 @@ impl PacketStream {
         let found = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
         let is_empty = found.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
         is_empty && self.start == self.end
+    }
+
+    /// The server has let us in: its packets may be as long as rows are.
+    pub(super) fn logged_in(&mut self) {
+        self.packet_bytes_max = PACKET_BYTES_MAX;
     }
 
     /// A new conversation: sequence numbers begin at 0.
@@ -208,9 +220,9 @@ impl PacketStream {
             };
             let length = header[0] as usize | (header[1] as usize) << 8 | (header[2] as usize) << 16;
             at += HEADER + length;
-            if at - self.start > PACKET_BYTES_MAX {
+            if at - self.start > self.packet_bytes_max {
                 return Err(MysqlError::Protocol {
-                    expected: "a packet of at most 1 GiB",
+                    expected: "a packet of at most 1 GiB, or of 64 KiB before the login",
                 });
             }
             if length < PHYSICAL_BYTES_MAX {

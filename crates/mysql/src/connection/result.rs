@@ -11,8 +11,14 @@ use super::client::Connection;
 use super::wire::Cursor;
 use crate::error::MysqlError;
 
-/// Most bytes of rows that a control query may return.
-pub const RESULT_BYTES_MAX: usize = 256 << 20;
+/// Most memory for the rows of a control query: their bytes, and what tells them apart.
+pub const RESULT_BYTES_MAX: usize = 512 << 20;
+
+/// Most columns of a result, as of a table on every server.
+pub(super) const RESULT_COLUMNS_MAX: usize = 4_096;
+
+/// Most bytes of the definitions of a result's columns: five names each of at most 256 bytes, and some room.
+pub(super) const DEFINITION_BYTES_MAX: usize = 8 << 20;
 
 /// One column of a result as the server describes it (Protocol::ColumnDefinition41).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +141,11 @@ impl ResultRow {
             }));
         }
         Ok(ResultRow { bytes, cells })
+    }
+
+    /// The memory that it takes.
+    pub(super) fn memory(row: RowView<'_>) -> usize {
+        size_of::<ResultRow>() + row.bytes().len() + row.columns * size_of::<Option<Range<usize>>>()
     }
 
     /// A cell's bytes; `None` for NULL or beyond the last column.
