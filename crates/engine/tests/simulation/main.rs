@@ -14,6 +14,7 @@ mod conformance_source;
 mod cut;
 mod history;
 mod interrupt;
+mod last_look;
 mod log;
 #[path = "../../../testkit/src/random.rs"]
 #[expect(
@@ -105,6 +106,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         rewound: None,
         is_quiet: false,
         sessions: (0, 0),
+        commits_behind: None,
         log: None,
         target: TargetState::default(),
         crash_in: None,

@@ -20,7 +20,7 @@ const VERIFICATIONS: u64 = 50;
 const ELSEWHERE: i64 = 300;
 
 /// A world whose target holds the first `BEFORE` transactions, after which nothing has happened at the source.
-fn migrated(prepare: impl FnOnce(&mut History)) -> Shared {
+pub(crate) fn migrated(prepare: impl FnOnce(&mut History)) -> Shared {
     let shared = new_world(3, None);
     {
         let mut world = shared.lock();
@@ -39,7 +39,11 @@ fn migrated(prepare: impl FnOnce(&mut History)) -> Shared {
 }
 
 /// Verifies these tables of a target that holds the first `applied` transactions.
-fn verified(shared: &Shared, plans: &[Arc<TablePlan>], applied: usize) -> Result<Vec<TableVerdict>, Failure> {
+pub(crate) fn verified(
+    shared: &Shared,
+    plans: &[Arc<TablePlan>],
+    applied: usize,
+) -> Result<Vec<TableVerdict>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -59,7 +63,7 @@ fn verified(shared: &Shared, plans: &[Arc<TablePlan>], applied: usize) -> Result
     found.map(|found| found.tables)
 }
 
-fn insert(table: usize, row: [i64; 3]) -> Transaction {
+pub(crate) fn insert(table: usize, row: [i64; 3]) -> Transaction {
     Transaction::Changes(vec![Change {
         table,
         old: None,

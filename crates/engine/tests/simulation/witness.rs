@@ -12,7 +12,7 @@ use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, Target
 use crate::history::{Row, plans};
 use crate::source::{SimSource, catalog_now, lost};
 use crate::target::SimTarget;
-use crate::world::{Shared, SourceFault, World};
+use crate::world::{Look, Shared, SourceFault, World};
 
 pub(crate) struct SimWitness {
     shared: Shared,
@@ -71,7 +71,9 @@ fn judge(world: &World, plan: &TablePlan, payload: &[u8]) -> Option<Vec<usize>> 
 impl SourceWitness for SimWitness {
     async fn columns(&mut self) -> Result<TableColumns, Failure> {
         self.step().await?;
-        let tables = catalog_now(&self.shared.lock()).tables.into_iter();
+        let mut world = self.shared.lock();
+        let tables = catalog_now(&world).tables.into_iter();
+        world.answered(Look::Columns);
         Ok(tables
             .map(|table| {
                 let columns = table.columns.into_iter();
@@ -82,9 +84,10 @@ impl SourceWitness for SimWitness {
 
     async fn count(&mut self, table: &Arc<TablePlan>) -> Result<u64, Failure> {
         self.step().await?;
-        let world = self.shared.lock();
+        let mut world = self.shared.lock();
         let state = world.history.state(world.committed, 0);
         let off = u64::from(world.has(SourceFault::WitnessCountsOff));
+        world.answered(Look::Count(table.id.0 as usize));
         Ok(state[table.id.0 as usize].len() as u64 + off)
     }
 
@@ -94,20 +97,24 @@ impl SourceWitness for SimWitness {
         rows: &[Vec<u8>],
     ) -> Result<Vec<Contradiction>, Failure> {
         self.step().await?;
-        let world = self.shared.lock();
+        let mut world = self.shared.lock();
         let is_blind = world.has(SourceFault::WitnessIsBlind);
         let said = rows.iter().enumerate().filter_map(|(row, payload)| {
             let columns = judge(&world, table, payload).filter(|_| !is_blind)?;
             Some(Contradiction { row, columns })
         });
-        Ok(said.collect())
+        let said = said.collect();
+        world.answered(Look::Compare(table.id.0 as usize));
+        Ok(said)
     }
 
     async fn position(&mut self) -> Result<Position, Failure> {
         self.step().await?;
-        let world = self.shared.lock();
+        let mut world = self.shared.lock();
         let behind = usize::from(world.has(SourceFault::WitnessIsBehind));
-        Ok(world.position(world.committed.saturating_sub(behind)))
+        let position = world.position(world.committed.saturating_sub(behind));
+        world.answered(Look::Position);
+        Ok(position)
     }
 }
 

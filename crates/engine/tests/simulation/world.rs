@@ -128,6 +128,15 @@ pub(crate) enum SourceFault {
     WitnessIsBehind,
 }
 
+/// What a witness of the source was asked, by table where it is about one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Columns,
+    Count(usize),
+    Compare(usize),
+    Position,
+}
+
 /// What an administrator has done to the source. Nothing of it happens in a run of the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Administration {
@@ -175,6 +184,8 @@ pub(crate) struct World {
     pub(crate) is_quiet: bool,
     /// Lowest and highest position of the sessions of the present attempt.
     pub(crate) sessions: (usize, usize),
+    /// The source commits its next transaction right behind this answer.
+    pub(crate) commits_behind: Option<Look>,
     pub(crate) log: Option<LogState>,
     pub(crate) target: TargetState,
     /// Durable steps until the process dies.
@@ -319,6 +330,14 @@ impl World {
     /// Whether something goes wrong, in `percent` of 100 cases.
     pub(crate) fn fails(&mut self, percent: u64) -> bool {
         !self.bare && self.random.chance(percent)
+    }
+
+    /// A witness has answered.
+    pub(crate) fn answered(&mut self, look: Look) {
+        if self.commits_behind == Some(look) {
+            self.commits_behind = None;
+            self.committed += 1;
+        }
     }
 
     /// The source commits up to `most` more transactions.
