@@ -1,5 +1,6 @@
 //! The boundary to a source database: its schema, its snapshots and its changes.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,13 +89,29 @@ pub struct SnapshotRequest<'a> {
     /// Whether the source may lock the tables while the sessions open, so that all of them show one state. Without it no
     /// statement of the application ever waits for the opening.
     pub lock: bool,
+    /// Which prepared transactions must have ended before the sessions open.
+    pub prepared: PreparedWait<'a>,
+}
+
+/// The identity of a prepared (two-phase) transaction, as the source names it. It is compared, and shown to people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PreparedId(pub String);
+
+/// For which prepared transactions a snapshot waits. The changes of one are in the stream where it was prepared, and become
+/// visible where it is committed: the sessions would miss them if the commit came after they have opened.
+#[derive(Debug, Clone, Copy)]
+pub enum PreparedWait<'a> {
+    /// For none: nothing will be applied on top of what the sessions show.
+    Nothing,
+    /// For all but these, which have changed no migrated table.
+    AllBut(&'a BTreeSet<PreparedId>),
 }
 
 /// How the sessions of a snapshot were opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotMethod {
-    /// The tables were locked against writers while the sessions opened: all sessions show one state of the tables, and `low`
-    /// equals `high`.
+    /// The tables were locked against writers while the sessions opened: all sessions show one state of the tables, that of
+    /// `high`.
     Locked {
         /// From the moment the lock was asked for until it was released: no writer waited longer.
         held: Duration,
@@ -114,6 +131,8 @@ pub struct Snapshot<S> {
     pub sessions: Vec<S>,
     /// How it was made.
     pub method: SnapshotMethod,
+    /// Transactions that were prepared when the sessions opened, and that the request named as not to be waited for.
+    pub passed: Vec<PreparedId>,
 }
 
 /// Opens snapshots.
@@ -127,6 +146,11 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// `SCHEMA_MISMATCH` with class `StopTable` and the table (`Failure::of_table`). A lock that is asked for is tried once. It is
     /// held for a second at most, its wait included, and released on every way out. Where it cannot be had (the privilege is missing,
     /// the source is busy), the sessions open without one.
+    ///
+    /// Everything that is committed in `low` is visible to every session, with the two phases of a prepared transaction taken
+    /// apart: one whose commit is in `low` is visible too. A source that lists prepared transactions waits some seconds for each that
+    /// the request does not name; one that does not end is the failure `SOURCE_PREPARED` (class `Retry`), which names it. A source
+    /// that may not list them waits for none: their commits behind `low` are in the stream.
     /// Cancellation: dropping the future releases every lock and session.
     fn open(
         &self,
@@ -275,6 +299,22 @@ pub trait ChangeSink {
     fn notice(&mut self, finding: Finding);
 }
 
+/// What a transaction of the stream is to prepared transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwoPhase {
+    /// Its changes were prepared. Another transaction commits them or rolls them back.
+    Prepared {
+        /// Its identity.
+        id: PreparedId,
+        /// The tables of the decoder that it changed, or may have changed.
+        tables: Vec<TableId>,
+    },
+    /// It committed this one, which had been prepared before.
+    Committed(PreparedId),
+    /// It rolled this one back.
+    RolledBack(PreparedId),
+}
+
 /// Turns raw pieces into changes. Pure: the same pieces give the same changes.
 ///
 /// It keeps no state across transactions but caches, so that a reader may start at any transaction.
@@ -286,5 +326,12 @@ pub trait ChangeDecoder: Send + 'static {
     ///
     /// What concerns one table is told to `sink.stop`; a failure is returned only for what concerns the stream as a whole
     /// (class `StopMigration`).
+    ///
+    /// A transaction with changes that are only prepared stops their tables. One that commits a prepared transaction brings no
+    /// changes: what it means is up to the caller, by `two_phase`.
     fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure>;
+
+    /// What the piece's transaction is to prepared ones, told with its last piece. Cheap where it is nothing to them: no rows are
+    /// decoded. Pieces come in order, as for `decode`; each of both may be called without the other.
+    fn two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Failure>;
 }

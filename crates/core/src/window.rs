@@ -226,6 +226,16 @@ impl WindowBuilder {
         self.filters[table.0 as usize] = filter;
     }
 
+    /// All tables of the migration, also those that take no part.
+    pub fn tables(&self) -> impl Iterator<Item = TableId> {
+        self.tables.iter().map(|plan| plan.id)
+    }
+
+    /// A table's name at the source, without its schema.
+    pub fn name(&self, table: TableId) -> &str {
+        &self.tables[table.0 as usize].name().table
+    }
+
     /// The position of the last whole transaction that was taken in.
     pub fn position(&self) -> &Position {
         &self.position

@@ -23,4 +23,5 @@ pub mod retention;
 mod schema_change;
 pub mod stop;
 mod throttle;
+mod two_phase;
 pub mod verify;

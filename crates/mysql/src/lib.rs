@@ -14,6 +14,7 @@ mod login;
 pub mod options;
 mod owned;
 mod preflight;
+mod prepared;
 mod replica;
 mod replica_id;
 mod sessions;

@@ -4,9 +4,13 @@ mod support;
 
 use spanferry_core::code;
 use spanferry_core::encode::Refusal;
+use spanferry_core::plan::TableId;
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::schema::SourceType;
-use spanferry_core::source::{ChangeSource, ChangeStream, SchemaSource, SnapshotRows, SnapshotSession};
+use spanferry_core::source::{
+    ChangeDecoder, ChangeSource, ChangeStream, PreparedId, SchemaSource, SnapshotRows, SnapshotSession,
+    TwoPhase,
+};
 use spanferry_core::wire::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use support::plan::{open, spelled_plans as plans};
@@ -254,7 +258,8 @@ async fn what_is_not_whole_stops() {
             &[(0, code::EVENT_UNSUPPORTED)],
             &[],
         ),
-        ("XA COMMIT 'q'", &ALL, &[]),
+        // What the end of a prepared transaction means is told by `two_phase`.
+        ("XA COMMIT 'q'", &[], &[]),
         ("ALTER DATABASE s CHARACTER SET latin1", &[], &[code::DDL_SEEN]),
     ];
     const MYSQL: &[Case] = &[
@@ -354,6 +359,59 @@ async fn what_is_not_whole_stops() {
             let found: Vec<_> = sink.notices.iter().map(|finding| finding.code).collect();
             assert_eq!(found, *notices, "mariadb {mariadb}: {sql}: {:?}", sink.notices);
         }
+    }
+}
+
+/// What both servers log of prepared transactions, and what the decoder tells of it.
+#[tokio::test]
+async fn prepared_transactions_are_told() {
+    for server in Server::both() {
+        let create = "CREATE DATABASE other;\nCREATE TABLE other.t (id INT PRIMARY KEY);\nCREATE DATABASE s;\nUSE s;\nCREATE TABLE a (id INT PRIMARY KEY);\nCREATE TABLE b (id INT PRIMARY KEY);\nCREATE TABLE other.fires (id INT PRIMARY KEY);\nCREATE TRIGGER other.fire AFTER INSERT ON other.fires FOR EACH ROW INSERT INTO s.a VALUES (NEW.id)";
+        drop(server.run(create).await);
+        let source = MysqlSource::new(server.admin("s"), 4244).unwrap();
+        let (plans, before) = (plans(&source).await, source.position().await.unwrap());
+        let prepare =
+            |id: &str, sql: &str| format!("XA START {id};\n{sql};\nXA END {id};\nXA PREPARE {id};\n");
+        let script = [
+            prepare("'stranger'", "INSERT INTO other.t VALUES (1)"),
+            "XA COMMIT 'stranger';\n".to_owned(),
+            prepare("'both','branch',7", "INSERT INTO b VALUES (1);\nINSERT INTO other.t VALUES (2);\nINSERT INTO a VALUES (1)"),
+            "XA COMMIT 'both','branch',7;\n".to_owned(),
+            prepare("X'00ff27'", "INSERT INTO other.fires VALUES (9)"),
+            "XA ROLLBACK X'00ff27';\n".to_owned(),
+            prepare("'saved'", "INSERT INTO other.t VALUES (3);\nSAVEPOINT p;\nINSERT INTO other.t VALUES (4)"),
+            "XA COMMIT 'saved';\n".to_owned(),
+            // Not logged, or committed at once.
+            prepare("'reads'", "SELECT * FROM a"),
+            "XA COMMIT 'reads';\nXA START 'one';\nINSERT INTO other.t VALUES (5);\nXA END 'one';\nXA COMMIT 'one' ONE PHASE".to_owned(),
+        ]
+        .concat();
+        drop(server.run(&format!("USE s;\n{script}")).await);
+        let mut decoder = source.decoder(&plans);
+        let pieces = capture(&source, &before).await.unwrap();
+        let told = pieces.iter().map(|piece| decoder.two_phase(piece).unwrap());
+        let told: Vec<TwoPhase> = told.flatten().collect();
+        let id = |text: &str| PreparedId(text.to_owned());
+        let prepared = |text: &str, tables: &[u32]| TwoPhase::Prepared {
+            id: id(text),
+            tables: tables.iter().map(|table| TableId(*table)).collect(),
+        };
+        let stranger = "X'737472616E676572',X'',1";
+        let both = "X'626F7468',X'6272616E6368',7";
+        assert_eq!(
+            told,
+            [
+                prepared(stranger, &[]),
+                TwoPhase::Committed(id(stranger)),
+                prepared(both, &[0, 1]),
+                TwoPhase::Committed(id(both)),
+                prepared("X'00FF27',X'',1", &[0]),
+                TwoPhase::RolledBack(id("X'00FF27',X'',1")),
+                prepared("X'7361766564',X'',1", &[]),
+                TwoPhase::Committed(id("X'7361766564',X'',1")),
+            ],
+            "{script}"
+        );
     }
 }
 

@@ -9,7 +9,7 @@
 //! - 6, REPLACE and INSERT IGNORE hiding a second unique value; 7, key equality of collations: the operations are carried
 //!   (`unique.rs`, `keys.rs`), a target that merges keys is refused by `check` (`refusals.rs`).
 //! - 11, millions of ranges: a run at size, outside of this suite.
-//! - 16, XA, compressed payloads, LOAD DATA: the hard sources. Today the group stops (`live.rs`).
+//! - 16, compressed payloads, LOAD DATA, XA transactions that change migrated tables: the hard sources. Today the group stops (`live.rs`).
 //! - 17, rows over 64 MB, 5,000 tables: speed to the limit. The bounds of today are in `limits.rs`.
 //! - 21, failed switch half way: cutover.
 //! - 22, online schema change tools: carrying DDL through.
@@ -35,6 +35,7 @@ mod values;
 mod verdict;
 mod visibility;
 mod witness;
+mod xa;
 
 use support::{HELD_UP, World, Writer, is_loading};
 

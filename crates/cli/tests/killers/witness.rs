@@ -96,6 +96,7 @@ impl SnapshotSource for FaultySource {
                 })
                 .collect(),
             method: snapshot.method,
+            passed: snapshot.passed,
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::registry::Transition;
 impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     pub(super) async fn catch_up_and_join(
         &mut self,
-        stream: &mut Stream<L, S::Decoder>,
+        stream: &mut Stream<S, L>,
         ready: &[TableId],
     ) -> Result<(), LaneError> {
         self.flush(stream).await?;
@@ -62,7 +62,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             }
             match stream.reader.try_next().await? {
                 Some(piece) if piece.sequence > end => break,
-                Some(piece) => stream.take_wanted(&piece)?,
+                Some(piece) => stream.take_wanted(&piece).await?,
                 None => break,
             }
             drop(stream.builder.take_notices());

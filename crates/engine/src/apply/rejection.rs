@@ -52,7 +52,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             let Some(piece) = stream.reader.try_next().await? else {
                 return Ok(());
             };
-            stream.take(&piece)?;
+            stream.take(&piece).await?;
             self.tell(&mut stream.builder);
             while !self.shared.stop.is_requested()
                 && let Some(window) = stream.builder.take_ready()

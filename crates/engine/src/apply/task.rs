@@ -21,6 +21,7 @@ use crate::history::misplaced;
 use crate::lane::{FencedLane, LaneError, LaneShared};
 use crate::registry::Registry;
 use crate::retention::Watermark;
+use crate::two_phase::{PreparedLog, StreamLedger};
 
 /// How long the watermark may stay behind transactions that change no migrated row.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
@@ -169,7 +170,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         Ok(self.aligned)
     }
 
-    pub(super) async fn open_main(&mut self) -> Result<Stream<L, S::Decoder>, Failure> {
+    pub(super) async fn open_main(&mut self) -> Result<Stream<S, L>, Failure> {
         let reached = self.reached_now.clone();
         let mut stream = self.stream(self.main.key().sequence, reached).await?;
         for plan in self.registry.plans() {
@@ -178,13 +179,16 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         Ok(stream)
     }
 
-    pub(super) async fn stream(
-        &self,
-        sequence: Sequence,
-        reached: Reached,
-    ) -> Result<Stream<L, S::Decoder>, Failure> {
+    pub(super) async fn stream(&self, sequence: Sequence, reached: Reached) -> Result<Stream<S, L>, Failure> {
         let plans = self.registry.counted();
+        let past = PreparedLog {
+            source: Arc::clone(&self.source),
+            log: Arc::clone(&self.log),
+            plans: plans.to_vec(),
+            stop: self.shared.stop.clone(),
+        };
         Ok(Stream {
+            prepared: StreamLedger::new(past, sequence.next()),
             reader: self.log.reader(sequence.next()).await?,
             decoder: self.source.decoder(plans),
             builder: WindowBuilder::new(plans, self.limits, reached, sequence, self.main.key().epoch),
@@ -194,12 +198,12 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
 
     /// Reads until a window is finished or the log's end is reached, and commits what there is. A request to stop ends it
     /// between two commits, also inside a transaction.
-    async fn round(&mut self, stream: &mut Stream<L, S::Decoder>) -> Result<Round, LaneError> {
+    async fn round(&mut self, stream: &mut Stream<S, L>) -> Result<Round, LaneError> {
         while !self.shared.stop.is_requested() {
             let piece = stream.reader.try_next().await?;
             let at_end = piece.is_none();
             if let Some(piece) = piece {
-                stream.take(&piece)?;
+                stream.take(&piece).await?;
             }
             self.tell(&mut stream.builder);
             while let Some(window) = stream.builder.take_ready() {
@@ -228,7 +232,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     }
 
     /// Commits what the fold holds; the watermark then stands at the last transaction that was read.
-    pub(super) async fn flush(&mut self, stream: &mut Stream<L, S::Decoder>) -> Result<(), LaneError> {
+    pub(super) async fn flush(&mut self, stream: &mut Stream<S, L>) -> Result<(), LaneError> {
         while let Some(window) = stream.builder.take_now() {
             self.commit(window).await?;
         }

@@ -1,5 +1,6 @@
 //! Attempts: opens a snapshot for what is missing, runs the workers, and opens another while anything is left.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -12,15 +13,15 @@ use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::source::{
-    HistorySource, SchemaSource, Snapshot, SnapshotMethod, SnapshotRequest, SnapshotSession, SnapshotSource,
-    Strain,
+    ChangeSource, HistorySource, PreparedId, PreparedWait, SchemaSource, Snapshot, SnapshotMethod,
+    SnapshotRequest, SnapshotSession, SnapshotSource, Strain,
 };
 use spanferry_core::target::{ControlChange, Ranges, TablePhase, Target};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::care::watch;
-use super::usable::expect_usable;
+use super::usable::{expect_strangers, expect_usable};
 use super::work::{Attempt, TableLoad, finished_rows, loaded_row};
 use super::worker::Worker;
 use crate::control::ControlLane;
@@ -28,6 +29,7 @@ use crate::history::SeenHistory;
 use crate::lane::{Backoff, FencedLane, LaneShared, interrupted};
 use crate::registry::{Registry, Transition};
 use crate::throttle::Throttle;
+use crate::two_phase::PreparedLog;
 
 /// How long the source may refuse new snapshots before the migration ends, resumable.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -46,7 +48,11 @@ pub struct LoadOptions {
     clippy::too_many_arguments,
     reason = "each is one boundary of the pipeline, named where it is wired"
 )]
-pub async fn load<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target>(
+pub async fn load<
+    S: SchemaSource + HistorySource + SnapshotSource + ChangeSource,
+    L: ChangeLog,
+    T: Target,
+>(
     source: Arc<S>,
     log: Arc<L>,
     registry: Arc<Registry>,
@@ -56,6 +62,12 @@ pub async fn load<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog
     ranges: Ranges,
     options: LoadOptions,
 ) -> Result<Vec<FencedLane<T>>, Failure> {
+    let prepared = PreparedLog {
+        source: Arc::clone(&source),
+        log: Arc::clone(&log),
+        plans: registry.counted().to_vec(),
+        stop: shared.stop.clone(),
+    };
     let mut loader = Loader {
         source,
         log,
@@ -67,6 +79,8 @@ pub async fn load<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog
         lock: options.lock,
         throttle: Arc::new(Throttle::new(options.source_rate)),
         seen: SeenHistory::default(),
+        prepared,
+        strangers: BTreeSet::new(),
         backoff: Backoff::default(),
     };
     loader.run().await?;
@@ -87,11 +101,17 @@ struct Loader<S, L, T> {
     lock: bool,
     throttle: Arc<Throttle>,
     seen: SeenHistory,
+    /// The change log, for what it shows of prepared transactions.
+    prepared: PreparedLog<S, L>,
+    /// Prepared transactions that have changed no migrated table.
+    strangers: BTreeSet<PreparedId>,
     /// Since the last attempt that finished a range.
     backoff: Backoff,
 }
 
-impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> Loader<S, L, T> {
+impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeLog, T: Target>
+    Loader<S, L, T>
+{
     async fn run(&mut self) -> Result<(), Failure> {
         loop {
             finish_complete(&self.registry, &self.control, &self.ranges).await?;
@@ -116,11 +136,12 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
             tables,
             sessions: self.lanes.len(),
             lock: self.lock,
+            prepared: PreparedWait::AllBut(&self.strangers),
         };
         let snapshot = tokio::select! {
             biased;
             () = self.shared.stop.requested() => return Err(interrupted()),
-            opened = self.source.open(&request) => opened?,
+            opened = SnapshotSource::open(self.source.as_ref(), &request) => opened?,
         };
         expect_usable(
             self.source.as_ref(),
@@ -131,6 +152,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
             &mut self.seen,
         )
         .await?;
+        expect_strangers(&self.prepared, &snapshot.low, &snapshot.passed).await?;
         Ok(snapshot)
     }
 
@@ -173,6 +195,11 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
         if !failure.is_retry() {
             return Err(failure);
         }
+        let is_prepared = failure.code == code::SOURCE_PREPARED;
+        if self.backoff.elapsed() >= SOURCE_PATIENCE && is_prepared {
+            let class = Class::StopMigration;
+            return Err(Failure { class, ..failure });
+        }
         if self.backoff.elapsed() >= SOURCE_PATIENCE {
             let text = "no snapshot could be read for 15 minutes";
             let lost = Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text);
@@ -189,6 +216,9 @@ impl<S: SchemaSource + HistorySource + SnapshotSource, L: ChangeLog, T: Target> 
             );
             state.snapshot_lost = Some(text);
         });
+        if is_prepared {
+            self.strangers = self.prepared.ledger(None).await?.strangers();
+        }
         if self.shared.stop.pause(self.backoff.delay(None)).await {
             Ok(())
         } else {

@@ -1,17 +1,25 @@
 //! Whether a snapshot that has been opened can be loaded from: no older than the log and than earlier attempts, and of one history.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use spanferry_core::change_log::{ChangeLog, Sequence};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::source::{HistorySource, SchemaSource};
+use spanferry_core::source::{ChangeSource, HistorySource, PreparedId, SchemaSource};
+use tokio::time::{Instant, sleep};
 
 use crate::history::{Lacking, SeenHistory, Unproved, prove};
 use crate::order::contains_all;
 use crate::registry::Registry;
+use crate::two_phase::PreparedLog;
+
+/// How long it may take until what was there when a snapshot was opened is captured.
+const CAPTURE_PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks.
+const CAPTURE_POLL: Duration = Duration::from_millis(100);
 
 /// Whether an attempt may begin at `low`; its sessions are open.
 pub(super) async fn expect_usable<S: SchemaSource + HistorySource, L: ChangeLog>(
@@ -92,6 +100,48 @@ fn expect_not_before(registry: &Registry, tables: &[Arc<TablePlan>], low: &Posit
                 "the source lies behind the table's first snapshot: it has not applied everything that was there before",
             ));
         }
+    }
+    Ok(())
+}
+
+/// Prepared transactions that a snapshot did not wait for have changed no migrated table, whatever their names meant before: an
+/// identity may be used again.
+pub(super) async fn expect_strangers<S: ChangeSource, L: ChangeLog>(
+    prepared: &PreparedLog<S, L>,
+    low: &Position,
+    passed: &[PreparedId],
+) -> Result<(), Failure> {
+    if passed.is_empty() {
+        return Ok(());
+    }
+    expect_captured(prepared.log.as_ref(), low).await?;
+    let found = prepared.prepared_in(low, passed).await?;
+    let changed_nothing = |id: &PreparedId| found.get(id).is_some_and(Vec::is_empty);
+    if passed.iter().all(changed_nothing) {
+        return Ok(());
+    }
+    // With this code the loader looks for strangers again.
+    Err(Failure::new(
+        code::SOURCE_PREPARED,
+        Class::Retry { after: None },
+        "snapshot",
+        "a prepared XA transaction that was not waited for may have changed migrated tables",
+    ))
+}
+
+/// Waits until the change log holds everything that `low` contains.
+async fn expect_captured<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
+    let deadline = Instant::now() + CAPTURE_PATIENCE;
+    while !contains_all("change log", &log.end().await?.1.position, low)? {
+        if Instant::now() >= deadline {
+            return Err(Failure::new(
+                code::SNAPSHOT_LOST,
+                Class::Retry { after: None },
+                "snapshot",
+                "what was there when it was opened is not captured yet",
+            ));
+        }
+        sleep(CAPTURE_POLL).await;
     }
     Ok(())
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use spanferry_core::change_log::Piece;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Finding;
+use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::source::{
-    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, HistorySource, SchemaSource,
+    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, HistorySource, PreparedId, SchemaSource, TwoPhase,
 };
 
 use crate::history::{ASK_INTERVAL, HistoryWatch, Unproved, open_proved, prove, under_way};
 use crate::lane::Backoff;
 use crate::order::{contains_all, incomparable};
+use crate::two_phase::Ledger;
 
 /// Whose positions are compared, for a failure.
 const SOURCE: &str = "source";
@@ -34,6 +35,10 @@ pub(super) struct AtRest<'a, S, C> {
     applied: &'a Bookmark,
     /// From `applied` to here every transaction was read, and none concerns a compared table.
     quiet: Bookmark,
+    /// Prepared transactions that are open at `quiet` and were prepared behind `applied`.
+    prepared: Ledger,
+    /// A commit of a prepared transaction of which it is not known what it changed.
+    unknown: Option<PreparedId>,
     /// What snapshots and witnesses may have shown since the last look.
     seen: Vec<Position>,
 }
@@ -52,6 +57,8 @@ impl<'a, S: SchemaSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
             plans,
             applied,
             quiet: applied.clone(),
+            prepared: Ledger::default(),
+            unknown: None,
             seen: Vec::new(),
         }
     }
@@ -156,6 +163,9 @@ impl<'a, S: SchemaSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
     fn take<D: ChangeDecoder>(&mut self, piece: &Piece, decoder: &mut D) -> Result<(), Failure> {
         let mut touch = Touch::default();
         decoder.decode(piece, &mut touch)?;
+        if let Some(found) = decoder.two_phase(piece)? {
+            self.follow_prepared(found, &mut touch);
+        }
         if let Some((table, why)) = touch.0 {
             let transaction = decoder.transaction(piece)?.id.to_string();
             return Err(self.ahead(&transaction, table, why));
@@ -166,6 +176,51 @@ impl<'a, S: SchemaSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
             advanced.map_err(|cause| incomparable(SOURCE, cause))?;
         }
         Ok(())
+    }
+
+    /// Follows a transaction that is prepared, or that ends a prepared one.
+    fn follow_prepared(&mut self, found: TwoPhase, touch: &mut Touch) {
+        match found {
+            TwoPhase::Prepared { id, tables } => self.prepared.prepare(id, tables),
+            TwoPhase::RolledBack(id) => drop(self.prepared.end(&id)),
+            TwoPhase::Committed(id) => self.commit_prepared(&id, touch),
+        }
+    }
+
+    fn commit_prepared(&mut self, id: &PreparedId, touch: &mut Touch) {
+        let table = match self.prepared.end(id) {
+            Some(tables) => tables.into_iter().next(),
+            None => {
+                self.unknown.get_or_insert_with(|| id.clone());
+                None
+            }
+        };
+        if let Some(table) = table {
+            let text = format!(
+                "the commit of an XA transaction that was prepared before: {}",
+                id.0
+            );
+            let why = Finding::new(
+                code::EVENT_UNSUPPORTED,
+                Severity::Blocking,
+                Subject::whole(),
+                text,
+            );
+            touch.note(table, Some(why));
+        }
+    }
+
+    /// A difference counts only where every transaction since `applied` is known. One that was prepared before, and is committed now,
+    /// may have made it.
+    pub(super) fn expect_known(&self) -> Result<(), Failure> {
+        let Some(id) = &self.unknown else {
+            return Ok(());
+        };
+        let text = format!(
+            "the source may be ahead of the target: an XA transaction that was prepared before is committed, and it is not known what it changed: {}",
+            id.0
+        );
+        Err(Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "", text))
     }
 
     fn ahead(&self, transaction: &str, table: TableId, why: Option<Finding>) -> Failure {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotRequest, SnapshotSource};
+use spanferry_core::source::{
+    ChangeSource, HistorySource, PreparedWait, SchemaSource, SnapshotRequest, SnapshotSource,
+};
 use tokio::time::Instant;
 
 use super::at_rest::AtRest;
@@ -49,6 +51,11 @@ impl<'a, S: SchemaSource + SnapshotSource, C: HistorySource + ChangeSource> Read
         self.at_rest.look().await
     }
 
+    /// Every transaction since then must be known: a difference is then none that the source made meanwhile.
+    pub(super) fn expect_known(&self) -> Result<(), Failure> {
+        self.at_rest.expect_known()
+    }
+
     /// Notes what a witness may have seen; the next look goes at least as far.
     pub(super) fn note_seen(&mut self, seen: Position) {
         self.at_rest.note_seen(seen);
@@ -75,6 +82,7 @@ impl<'a, S: SchemaSource + SnapshotSource, C: HistorySource + ChangeSource> Read
             tables: self.plans,
             sessions: 1,
             lock: false,
+            prepared: PreparedWait::Nothing,
         };
         let snapshot = self.source.open(&request).await?;
         self.at_rest.note_snapshot(&snapshot.low, snapshot.high)?;

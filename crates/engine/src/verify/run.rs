@@ -72,6 +72,9 @@ where
         if !verdict.is_equal() {
             run.reader.expect_rest().await?;
         }
+        if verdict.differs() {
+            run.reader.expect_known()?;
+        }
         told(&verdict);
         tables.push(verdict);
     }

@@ -21,6 +21,9 @@ pub(crate) const NOTE: usize = 3;
 /// Transactions before the migration begins.
 pub(crate) const BEFORE: usize = 12;
 
+/// All of them.
+const LENGTH: usize = BEFORE + 40;
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
     pub(crate) table: usize,
@@ -39,6 +42,12 @@ pub(crate) enum Transaction {
     Index(usize),
     /// A statement that creates a table, which is not migrated.
     Create(&'static str),
+    /// A change is prepared under a name, or changes of other tables are. Nobody sees it before it is committed.
+    Prepare(u64, Option<Change>),
+    /// What was prepared under this name is committed: nothing here shows what it was. A session sees the change from now on.
+    Commit(u64),
+    /// What was prepared under this name is rolled back.
+    RollBack(u64),
 }
 
 /// What a history has much of.
@@ -49,6 +58,8 @@ pub(crate) enum Kind {
     Unfit,
     /// Transactions that are too large for one commit.
     Large,
+    /// Transactions that are prepared, and end later.
+    Prepared,
 }
 
 pub(crate) struct History {
@@ -63,6 +74,8 @@ pub(crate) struct History {
     has_unfit: bool,
     /// Whether many transactions are too large for one commit.
     is_large: bool,
+    /// Whether transactions are prepared at times.
+    prepares: bool,
     /// Every transaction that ever was, with the state behind it, by stamp.
     archive: BTreeMap<u64, (Transaction, State)>,
 }
@@ -77,6 +90,7 @@ impl History {
             checks_keys: true,
             has_unfit: false,
             is_large: false,
+            prepares: false,
             archive: BTreeMap::new(),
         }
     }
@@ -102,7 +116,10 @@ impl History {
             Transaction::Truncate(_)
             | Transaction::Alter(_)
             | Transaction::Index(_)
-            | Transaction::Create(_) => &[],
+            | Transaction::Create(_)
+            | Transaction::Prepare(..)
+            | Transaction::Commit(_)
+            | Transaction::RollBack(_) => &[],
         })
     }
 
@@ -117,7 +134,12 @@ impl History {
         match &transaction {
             Transaction::Changes(changes) => changes.iter().for_each(|change| apply(&mut state, change)),
             Transaction::Truncate(table) => state[*table].clear(),
-            Transaction::Alter(_) | Transaction::Index(_) | Transaction::Create(_) => {}
+            Transaction::Commit(name) => self.commit(*name, &mut state),
+            Transaction::Alter(_)
+            | Transaction::Index(_)
+            | Transaction::Create(_)
+            | Transaction::Prepare(..)
+            | Transaction::RollBack(_) => {}
         }
         self.add(transaction, state);
     }
@@ -126,6 +148,7 @@ impl History {
         let mut history = History::empty();
         history.checks_keys = random.chance(75);
         (history.has_unfit, history.is_large) = (kind == Kind::Unfit, kind == Kind::Large);
+        history.prepares = kind == Kind::Prepared;
         let truncate = random.chance(25).then(|| BEFORE + random.below(30) as usize);
         history.grow(random, truncate);
         history
@@ -153,10 +176,16 @@ impl History {
 
     fn grow(&mut self, random: &mut Random, truncate: Option<usize>) {
         let history = self;
-        let last = BEFORE + 39;
-        for number in history.transactions.len()..=last {
+        let last = LENGTH - 1;
+        for number in history.transactions.len()..LENGTH {
             let mut state = history.states.last().unwrap().clone();
-            let transaction = if truncate == Some(number) {
+            let two_phase = history.prepares.then(|| history.draw_two_phase(random)).flatten();
+            let transaction = if let Some(transaction) = two_phase {
+                if let Transaction::Commit(name) = transaction {
+                    history.commit(name, &mut state);
+                }
+                transaction
+            } else if truncate == Some(number) {
                 let table = *random.pick(&[ITEM, NOTE]);
                 state[table].clear();
                 Transaction::Truncate(table)
@@ -194,6 +223,58 @@ impl History {
             };
             history.add(transaction, state);
         }
+    }
+
+    /// What is prepared behind the first `number` transactions.
+    pub(crate) fn open(&self, number: usize) -> BTreeMap<u64, Option<Change>> {
+        let mut open = BTreeMap::new();
+        for transaction in &self.transactions[..number] {
+            match transaction {
+                Transaction::Prepare(name, change) => drop(open.insert(*name, *change)),
+                Transaction::Commit(name) | Transaction::RollBack(name) => drop(open.remove(name)),
+                Transaction::Changes(_)
+                | Transaction::Truncate(_)
+                | Transaction::Alter(_)
+                | Transaction::Index(_)
+                | Transaction::Create(_) => {}
+            }
+        }
+        open
+    }
+
+    fn commit(&self, name: u64, state: &mut State) {
+        let open = self.open(self.transactions.len());
+        if let Some(Some(change)) = open.get(&name) {
+            apply(state, change);
+        }
+    }
+
+    /// Draws a transaction that is prepared, or that ends a prepared one. The rows are those of no other transaction.
+    fn draw_two_phase(&self, random: &mut Random) -> Option<Transaction> {
+        let number = self.transactions.len();
+        let open = self.open(number);
+        let left = LENGTH - number;
+        if let Some(name) = open.keys().next().copied()
+            && (left <= open.len() || random.chance(12))
+        {
+            return Some(if random.chance(75) {
+                Transaction::Commit(name)
+            } else {
+                Transaction::RollBack(name)
+            });
+        }
+        // At the end all of them have ended.
+        if left <= open.len() + 1 {
+            return None;
+        }
+        let name = number as u64;
+        let new = [100 + number as i64, 0, 0];
+        let change = random.chance(40).then_some(Change {
+            table: NOTE,
+            old: None,
+            new: Some(new),
+        });
+        random.chance(10).then_some(Transaction::Prepare(name, change))
     }
 
     /// The state after `number` transactions and `piece` changes of the next.

@@ -84,6 +84,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     let kind = match seed % 4 {
         2 => Kind::Unfit,
         0 => Kind::Large,
+        1 => Kind::Prepared,
         _ => Kind::Ordinary,
     };
     let history = History::new(&mut random, kind);
@@ -397,6 +398,8 @@ fn judge(world: &mut World, outcome: &Outcome) {
     if outcome.exit_status() != status || outcome.interrupted {
         wrong.push(format!("exit status of {outcome:?}"));
     }
+    let mut transactions = world.history.transactions.iter();
+    let is_prepared = transactions.any(|one| matches!(one, history::Transaction::Prepare(..)));
     let control = world.target.control.as_ref().unwrap();
     for plan in plans() {
         let (table, name) = (plan.id.0 as usize, plan.name());
@@ -410,7 +413,10 @@ fn judge(world: &mut World, outcome: &Outcome) {
                 let history = reason.code == code::HISTORY_CHANGED && saw_what_is_lost(world, plan.group);
                 let catalog = explains(world, table, reason.code);
                 let is_unfit = unfit::explains(world, plan.group, reason.code);
-                if row.phase != TablePhase::Stopped || !(truncated || history || catalog || is_unfit) {
+                let prepared = is_prepared && reason.code == code::EVENT_UNSUPPORTED
+                    || table == history::NOTE && is_prepared && reason.code == code::DDL_SEEN;
+                let is_explained = truncated || history || catalog || is_unfit || prepared;
+                if row.phase != TablePhase::Stopped || !is_explained {
                     wrong.push(format!("{name} stops: {reason}"));
                 }
             }
@@ -450,6 +456,12 @@ fn judge(world: &mut World, outcome: &Outcome) {
         world.count("group stopped");
     }
     let mut reasons = outcome.stopped.iter().map(|(_, reason)| reason);
+    if reasons
+        .clone()
+        .any(|reason| reason.code == code::EVENT_UNSUPPORTED)
+    {
+        world.count("group stopped by the commit of what was prepared");
+    }
     if reasons.any(|reason| reason.code == code::HISTORY_CHANGED) {
         world.count("group stopped by what a failover lost");
     }
@@ -520,7 +532,7 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 62] = [
+const MUST_HAPPEN: [&str; 66] = [
     "change of the catalog taken over",
     "colliding table created",
     "colliding table dropped",
@@ -532,6 +544,10 @@ const MUST_HAPPEN: [&str; 62] = [
     "table created again",
     "table included again",
     "unique index added or dropped at the source",
+    "prepared and not listed",
+    "prepared and passed",
+    "prepared and waited for",
+    "group stopped by the commit of what was prepared",
     "source forgets what came after the beginning",
     "commit of a dead process on its way",
     "control state changed before an epoch",
@@ -642,6 +658,7 @@ fn wrong_variants_are_caught() {
         Mutant::Source(SourceFault::RefusedPassedOver),
         Mutant::Source(SourceFault::RefusedOfLastRangeOnly),
         Mutant::Source(SourceFault::RefusedChangePassedOver),
+        Mutant::PreparedUnseen,
     ] {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");

@@ -10,12 +10,13 @@ use spanferry_core::position::Position;
 use spanferry_core::scalar::Scalar;
 use spanferry_core::schema::SourceTable;
 use spanferry_core::source::{
-    Boundary, Range, ReadStatus, RefusedRow, Snapshot, SnapshotMethod, SnapshotRequest, SnapshotRows,
-    SnapshotSession, SnapshotSource,
+    Boundary, PreparedId, PreparedWait, Range, ReadStatus, RefusedRow, Snapshot, SnapshotMethod,
+    SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource,
 };
 
 use crate::history::Row;
 use crate::source::{SimSource, catalog_now, encode, lost};
+use crate::stream::prepared_id;
 use crate::unfit;
 use crate::world::{Mutant, Shared, SourceFault, World};
 
@@ -73,6 +74,7 @@ impl SnapshotSource for SimSource {
             expect_tables(&world, tables)?;
             (world.committed, world.line())
         };
+        let passed = wait_for_prepared(&mut self.0.lock(), low, request.prepared)?;
         let mut opened = Vec::new();
         for _ in 0..sessions {
             self.0.step().await;
@@ -97,8 +99,35 @@ impl SnapshotSource for SimSource {
             high,
             sessions: opened,
             method,
+            passed,
         })
     }
+}
+
+/// What is prepared behind `low` transactions must have ended, but for what need not be waited for, and what the list does not show:
+/// nobody may see it, or a transaction is listed later than it is logged.
+fn wait_for_prepared(
+    world: &mut World,
+    low: usize,
+    prepared: PreparedWait<'_>,
+) -> Result<Vec<PreparedId>, Failure> {
+    let PreparedWait::AllBut(harmless) = prepared else {
+        return Ok(Vec::new());
+    };
+    let mut passed = Vec::new();
+    for name in world.history.open(low).into_keys() {
+        let id = prepared_id(name);
+        if world.random.chance(30) {
+            world.count("prepared and not listed");
+        } else if harmless.contains(&id) {
+            world.count("prepared and passed");
+            passed.push(id);
+        } else {
+            world.count("prepared and waited for");
+            return Err(lost(code::SOURCE_PREPARED));
+        }
+    }
+    Ok(passed)
 }
 
 /// `low` and `high` of sessions that have just opened, the first of them behind `low` transactions.

@@ -11,12 +11,12 @@ use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::scalar::Scalar;
-use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream};
+use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, PreparedId, TwoPhase};
 
 use crate::history::{Change, Row, Transaction};
 use crate::source::{SimSource, encode, expect_history, lost};
 use crate::unfit;
-use crate::world::{Shared, SourceFault, World, number_of};
+use crate::world::{Mutant, Shared, SourceFault, World, number_of};
 
 /// Changes in one piece of the stream.
 const PIECE_CHANGES: usize = 3;
@@ -80,7 +80,10 @@ impl SimStream {
             Transaction::Truncate(_)
             | Transaction::Alter(_)
             | Transaction::Index(_)
-            | Transaction::Create(_) => 1,
+            | Transaction::Create(_)
+            | Transaction::Prepare(..)
+            | Transaction::Commit(_)
+            | Transaction::RollBack(_) => 1,
         };
         let last = number + 1 == count;
         self.next = if last {
@@ -221,6 +224,11 @@ impl SimDecoder {
     }
 }
 
+/// The identity of what is prepared under a name.
+pub(crate) fn prepared_id(name: u64) -> PreparedId {
+    PreparedId(name.to_string())
+}
+
 fn finding(plan: &TablePlan, code: Code, severity: Severity, text: &str) -> Finding {
     Finding::new(code, severity, Subject::table(plan.name().table.clone()), text)
 }
@@ -267,6 +275,13 @@ impl ChangeDecoder for SimDecoder {
             Transaction::Truncate(table) => self.tell_statement(table, Severity::Blocking, "TRUNCATE", sink),
             Transaction::Alter(table) => self.tell_statement(table, Severity::Blocking, "ALTER TABLE", sink),
             Transaction::Index(table) => self.tell_statement(table, Severity::Notice, "CREATE INDEX", sink),
+            Transaction::Prepare(_, Some(change)) => {
+                self.tell_statement(change.table, Severity::Blocking, "a prepared change", sink);
+                if let Some(plan) = self.plan(change.table) {
+                    sink.pass(plan.id, 1);
+                }
+            }
+            Transaction::Prepare(_, None) | Transaction::Commit(_) | Transaction::RollBack(_) => {}
             Transaction::Create(name) => {
                 let subject = Subject::table(name);
                 sink.notice(Finding::new(
@@ -283,5 +298,31 @@ impl ChangeDecoder for SimDecoder {
             }
         }
         Ok(())
+    }
+
+    fn two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Failure> {
+        let (stamp, _) = place(&piece.body).ok_or_else(|| corrupt(&piece.transaction))?;
+        let (found, is_blind) = {
+            let world = self.shared.lock();
+            let found = world.history.transaction(stamp).clone();
+            (found, world.mutant == Some(Mutant::PreparedUnseen))
+        };
+        Ok(match found {
+            _ if is_blind => None,
+            Transaction::Prepare(name, change) => Some(TwoPhase::Prepared {
+                id: prepared_id(name),
+                tables: change
+                    .iter()
+                    .filter_map(|change| Some(self.plan(change.table)?.id))
+                    .collect(),
+            }),
+            Transaction::Commit(name) => Some(TwoPhase::Committed(prepared_id(name))),
+            Transaction::RollBack(name) => Some(TwoPhase::RolledBack(prepared_id(name))),
+            Transaction::Changes(_)
+            | Transaction::Truncate(_)
+            | Transaction::Alter(_)
+            | Transaction::Index(_)
+            | Transaction::Create(_) => None,
+        })
     }
 }

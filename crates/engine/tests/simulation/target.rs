@@ -109,6 +109,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::HoldsAnything
             | Mutant::NumbersOnly
             | Mutant::StreamByNumbers
+            | Mutant::PreparedUnseen
             | Mutant::ClaimByNumbers
             | Mutant::RefusedRangeRecorded
             | Mutant::OneStopACommit

@@ -214,6 +214,43 @@ fn transactions_on_other_tables_are_not_in_the_way() {
     verified(&shared, &compared, BEFORE).unwrap();
 }
 
+/// What was prepared before the target's position and is committed behind it is nothing that verify knows: it is in nobody's way
+/// unless a difference is found, and that is not told then.
+#[test]
+fn a_commit_of_what_was_prepared_before_is_no_verdict() {
+    let shared = migrated(|_| {});
+    let compared = [Arc::clone(&plans()[NOTE])];
+    let change = |key| Change {
+        table: NOTE,
+        old: None,
+        new: Some([key, 0, 0]),
+    };
+    let commit = |transactions: &[Transaction]| {
+        let mut world = shared.lock();
+        for transaction in transactions {
+            world.history.push(transaction.clone());
+        }
+        world.committed = world.history.transactions.len();
+    };
+    {
+        let mut world = shared.lock();
+        world.history.replace(BEFORE - 2, Transaction::Prepare(1, None));
+        let touching = Transaction::Prepare(2, Some(change(5_000)));
+        world.history.replace(BEFORE - 3, touching);
+    }
+    commit(&[
+        Transaction::Commit(1),
+        Transaction::Prepare(3, None),
+        Transaction::Commit(3),
+    ]);
+    let verdicts = verified(&shared, &compared, BEFORE).unwrap();
+    assert!(verdicts.iter().all(TableVerdict::is_equal), "{verdicts:?}");
+    commit(&[Transaction::Commit(2)]);
+    let failure = verified(&shared, &compared, BEFORE).unwrap_err();
+    assert_eq!(failure.code, code::SOURCE_AHEAD, "{failure}");
+    assert!(failure.to_string().contains("was prepared before"), "{failure}");
+}
+
 /// A write to a compared table that comes while it is read: neither equal nor different, whenever it comes.
 #[test]
 fn a_write_in_the_middle_is_never_a_verdict() {

@@ -47,6 +47,8 @@ pub(crate) enum Mutant {
     JoinsInsideCut,
     /// The target takes a commit above its limit.
     LargeIsTaken,
+    /// Nobody is told which transactions are prepared, and which are committed later.
+    PreparedUnseen,
     /// A scan leaves what an earlier batch brought.
     BatchKept,
     /// The main stream goes on from the checkpoint that was read before the epoch was taken.

@@ -11,6 +11,7 @@ use spanferry_core::source::ChangeSink;
 use super::decoder::BinlogDecoder;
 use super::query::QueryEvent;
 use super::statement::{Effect, IndexChange, Kind, Named, Statement};
+use super::two_phase::is_told;
 
 impl BinlogDecoder {
     /// Follows the statement of a QUERY event.
@@ -38,7 +39,9 @@ impl BinlogDecoder {
             Kind::UnknownDefinition if self.may_define(&query, &statement) => self.stop_unknown(&statement, sink),
             Kind::UnknownDefinition => self.stop_mentioned(&statement, sink),
             Kind::Unknown if self.may_change(&query, &statement) => self.stop_unknown(&statement, sink),
-            Kind::XaEnd => self.stop_all("XA COMMIT: the transaction's rows were logged before its decision", sink),
+            // What the end of a prepared transaction means is not known here (`ChangeDecoder::two_phase`).
+            Kind::XaEnd if is_told(query.text.as_deref()) => {}
+            Kind::XaEnd => self.stop_all("the end of an XA transaction that cannot be read", sink),
             Kind::Begin | Kind::Commit | Kind::Nothing | Kind::Rows | Kind::Unknown => {}
         }
     }

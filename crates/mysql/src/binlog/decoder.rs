@@ -11,7 +11,7 @@ use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RowEncoder, TableId, TablePlan};
 use spanferry_core::position::{TransactionId, Witness};
 use spanferry_core::remedy::Remedy;
-use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow};
+use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow, TwoPhase};
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::count::ChangeCounter;
@@ -20,6 +20,7 @@ use super::names::TableNames;
 use super::query::is_begin;
 use super::rows::{Change, RowsEvent, change};
 use super::table_map::{Definition, TRANSACTION_TABLES_MAX, TableMapHead};
+use super::two_phase::TwoPhaseState;
 use super::value::Scratch;
 
 /// Table maps kept, with their readers compiled; a definition changes only by DDL, so this is far above what is needed.
@@ -42,6 +43,7 @@ pub struct BinlogDecoder {
     /// Bytes of the keys of `maps`.
     maps_bytes: usize,
     pub(super) transaction: Transaction,
+    pub(super) two_phase: TwoPhaseState,
     /// Whether the piece at hand is MariaDB's.
     pub(super) mariadb: bool,
     scratch: Scratch,
@@ -90,6 +92,7 @@ impl BinlogDecoder {
             maps: HashMap::new(),
             maps_bytes: 0,
             transaction: Transaction::default(),
+            two_phase: TwoPhaseState::default(),
             mariadb: false,
             scratch: Scratch::default(),
             encoder: RowEncoder::new(),
@@ -184,7 +187,7 @@ impl BinlogDecoder {
             Ok(head) => head,
             Err(error) => return self.stop_all(&error.to_string(), sink),
         };
-        let index = self.by_name.get(&lookup_key(head.schema, head.table)).copied();
+        let index = self.index_of(&head);
         let mapped = index.map(|index| self.compile(index, head.definition));
         if let Some((_, content)) = table_map_parts(body) {
             self.keep(content, &mapped);
@@ -209,6 +212,11 @@ impl BinlogDecoder {
         }
         self.maps_bytes += content.len();
         self.maps.insert(content.to_vec(), mapped.clone());
+    }
+
+    /// The plan of the table that a table map names, if it is migrated.
+    pub(super) fn index_of(&self, head: &TableMapHead<'_>) -> Option<usize> {
+        self.by_name.get(&lookup_key(head.schema, head.table)).copied()
     }
 
     fn compile(&self, index: usize, definition: &[u8]) -> (usize, Compiled, Arc<ChangeCounter>) {
@@ -426,19 +434,19 @@ impl ChangeDecoder for BinlogDecoder {
         let id = self.transaction(piece)?.id;
         self.mariadb = matches!(id, TransactionId::Mariadb { .. });
         let mut run = piece.body.as_slice();
-        let broken = |error: Malformed| {
-            let object = format!("transaction {id}");
-            Failure::new(
-                code::LOG_CORRUPT,
-                Class::StopMigration,
-                object,
-                "its events cannot be told apart",
-            )
-            .caused_by(error)
-        };
-        while let Some(event) = next_event(&mut run).map_err(broken)? {
+        while let Some(event) = next_event(&mut run).map_err(|error| broken(piece, error))? {
             self.event(&event, sink);
         }
         Ok(())
     }
+
+    fn two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Failure> {
+        self.read_two_phase(piece).map_err(|error| broken(piece, error))
+    }
+}
+
+fn broken(piece: &Piece, error: Malformed) -> Failure {
+    let object = format!("transaction {}", piece.transaction);
+    let text = "its events cannot be told apart";
+    Failure::new(code::LOG_CORRUPT, Class::StopMigration, object, text).caused_by(error)
 }

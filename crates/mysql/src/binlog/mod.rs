@@ -41,6 +41,9 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod token;
+mod two_phase;
+#[cfg(test)]
+mod two_phase_tests;
 mod value;
 
 pub use decoder::BinlogDecoder;

@@ -9,7 +9,7 @@ use spanferry_core::remedy::Remedy;
 use super::Check;
 use super::service::Service;
 use crate::error::MysqlError;
-use crate::replica_id;
+use crate::{prepared, replica_id};
 
 /// A variable that must have one of these values.
 struct Demand {
@@ -307,22 +307,29 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Which prepared transactions there are. The load waits for those that matter to it.
     async fn prepared(&mut self) -> Result<(), MysqlError> {
-        match self.rows_if_allowed("XA RECOVER").await? {
-            Some(rows) if !rows.is_empty() => {
+        match prepared::list(self.connection).await? {
+            Some(open) if !open.is_empty() => {
                 let text = format!(
-                    "{} prepared XA transactions are open: they are in the binary log and in no snapshot",
-                    rows.len()
+                    "{} prepared XA transactions are open ({}): the load waits for each that may have changed migrated tables",
+                    open.len(),
+                    prepared::named(open.iter())
                 );
-                let remedy = "List them with XA RECOVER, and end each with XA COMMIT or XA ROLLBACK.".into();
-                self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, Some(remedy));
+                let remedy = "End those that their coordinator has forgotten: XA RECOVER lists them, XA COMMIT or XA ROLLBACK ends one.";
+                self.find_of_server(code::SOURCE_PREPARED, Severity::Notice, text, Some(remedy.into()));
             }
             Some(_) => {}
             None => {
-                let text =
-                    "prepared XA transactions could not be listed; the source must have none".to_owned();
-                let remedy = Remedy::source(format!("GRANT XA_RECOVER_ADMIN ON *.* TO {}", self.account));
-                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy));
+                let remedy = Some(Remedy::source(prepared::grant(&self.account)));
+                if prepared::needs_list(self.connection.server()) {
+                    let text = "prepared XA transactions cannot be listed".to_owned();
+                    self.find_of_server(code::SOURCE_PRIVILEGE, Severity::Blocking, text, remedy);
+                } else {
+                    let text = "prepared XA transactions cannot be listed: one that is prepared before the migration begins, and is committed later, stops every table"
+                        .to_owned();
+                    self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, remedy);
+                }
             }
         }
         Ok(())

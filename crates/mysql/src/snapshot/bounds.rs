@@ -1,4 +1,4 @@
-//! Where `low` and `high` of sessions come from that opened without a lock: `docs/design/hand-off.md`.
+//! Where `low` comes from, and `high` of sessions that opened without a lock: `docs/design/hand-off.md`.
 
 use futures_util::future::try_join_all;
 use spanferry_core::failure::Failure;
@@ -7,7 +7,7 @@ use spanferry_core::position::{MariadbGtids, Position};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::owned;
-use crate::source::{MysqlSource, unreadable};
+use crate::source::{MysqlSource, position, unreadable};
 use crate::sql;
 
 /// A place in MariaDB's binary log. Earlier places are smaller: a file's number, then the offset.
@@ -18,39 +18,57 @@ struct Coordinates {
     file: String,
 }
 
-/// `low` and `high` of sessions that have opened after the position `before` was read.
-pub(super) async fn unlocked(
-    source: &MysqlSource,
-    control: &mut Connection,
-    sessions: &mut [Connection],
-    before: Position,
-) -> Result<(Position, Position), Failure> {
+/// Waits until the position counts what has ended before the call. MySQL takes a prepared transaction from its list a moment before
+/// it counts the commit.
+pub(super) async fn settle(source: &MysqlSource, control: &mut Connection) -> Result<(), Failure> {
     if control.server().is_mariadb() {
-        own_positions(source, control, sessions).await
-    } else {
-        let high = owned::upper_bound(source, control).await?;
-        Ok((before, Position::Mysql(high)))
+        return Ok(());
     }
+    owned::upper_bound(source, control).await.map(drop)
 }
 
-/// MariaDB: the lowest and the highest of the positions of the sessions' own snapshots. They lie on one binary log, so these are
-/// the lowest and the highest in every domain.
-async fn own_positions(
+/// A position whose transactions are visible to each session that opens after the call.
+pub(super) async fn visible(source: &MysqlSource, control: &mut Connection) -> Result<Position, Failure> {
+    if !control.server().is_mariadb() {
+        return position_now(source, control).await;
+    }
+    let place = own_place(control).await;
+    let place = place.map_err(|error| source.failure(error))?;
+    Ok(Position::Mariadb(gtids_at(source, control, &place).await?))
+}
+
+/// Where the server's history stands.
+pub(super) async fn position_now(
+    source: &MysqlSource,
+    control: &mut Connection,
+) -> Result<Position, Failure> {
+    let found = position(control).await.map_err(|error| source.failure(error))?;
+    found.map_err(|error| unreadable(source.options(), error))
+}
+
+/// A position that no session can have passed that has opened before the call, without a lock.
+pub(super) async fn highest(
     source: &MysqlSource,
     control: &mut Connection,
     sessions: &mut [Connection],
-) -> Result<(Position, Position), Failure> {
+) -> Result<Position, Failure> {
+    if !control.server().is_mariadb() {
+        return Ok(Position::Mysql(owned::upper_bound(source, control).await?));
+    }
     let own = try_join_all(sessions.iter_mut().map(snapshot_coordinates)).await;
     let own = own.map_err(|error| source.failure(error))?;
-    let lowest = own.iter().min().expect("there is at least one session");
-    let highest = own.iter().max().expect("there is at least one session");
-    let low = gtids_at(source, control, lowest).await?;
-    let high = if highest == lowest {
-        low.clone()
-    } else {
-        gtids_at(source, control, highest).await?
-    };
-    Ok((Position::Mariadb(low), Position::Mariadb(high)))
+    // They lie on one binary log, so the last of them is the highest in every domain.
+    let last = own.iter().max().expect("there is at least one session");
+    Ok(Position::Mariadb(gtids_at(source, control, last).await?))
+}
+
+/// MariaDB: the place of a snapshot that is opened and closed again.
+async fn own_place(control: &mut Connection) -> Result<Coordinates, MysqlError> {
+    let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    control.execute(begin).await?;
+    let place = snapshot_coordinates(control).await?;
+    control.execute("COMMIT").await?;
+    Ok(place)
 }
 
 /// File and offset of this session's own snapshot.

@@ -10,7 +10,7 @@ use spanferry_core::difference::plan_difference;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::source::{Snapshot, SnapshotMethod, SnapshotRequest, SnapshotSource};
+use spanferry_core::source::{PreparedId, Snapshot, SnapshotMethod, SnapshotRequest, SnapshotSource};
 use tokio::time::timeout;
 
 use super::lock::{self, LOCK_HELD_MAX, ReadLock};
@@ -22,7 +22,7 @@ use crate::catalog;
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::identity;
-use crate::source::{MysqlSource, position, unreadable};
+use crate::source::MysqlSource;
 
 /// Seconds for which a session waits for a table that another statement has for itself.
 const TABLE_WAIT_SECONDS: u32 = 2;
@@ -34,21 +34,22 @@ impl SnapshotSource for MysqlSource {
         let mut control = self.connect().await.map_err(|error| self.failure(error))?;
         expect_tables(self, &mut control, request.tables).await?;
         let mut opening = Opening::connect(self, control, request.sessions.max(1)).await?;
-        let begun = Instant::now();
-        let (low, high, method) = opening.begin(request).await?;
+        let started = Instant::now();
+        let begun = opening.begin(request).await?;
         expect_tables(self, &mut opening.control, request.tables).await?;
         tracing::info!(
-            method = ?method,
-            total_ms = begun.elapsed().as_millis(),
+            method = ?begun.method,
+            total_ms = started.elapsed().as_millis(),
             sessions = opening.sessions.len(),
             "snapshot opened"
         );
         let sessions = opening.watched().await?;
         Ok(Snapshot {
-            low,
-            high,
+            low: begun.low,
+            high: begun.high,
             sessions,
-            method,
+            method: begun.method,
+            passed: begun.passed,
         })
     }
 }
@@ -96,14 +97,18 @@ impl Opening<'_> {
         })
     }
 
-    /// Begins the snapshot in every session. `low` and `high`; each branch is argued in `docs/design/hand-off.md`.
-    async fn begin(
-        &mut self,
-        request: &SnapshotRequest<'_>,
-    ) -> Result<(Position, Position, SnapshotMethod), Failure> {
-        let before = position_now(self.source, &mut self.control).await?;
-        // After that position: a transaction prepared before it is in no later part of the stream.
-        prepared::expect_none(self.source, &mut self.control).await?;
+    /// Begins the snapshot in every session; each step is argued in `docs/design/hand-off.md`.
+    async fn begin(&mut self, request: &SnapshotRequest<'_>) -> Result<Begun, Failure> {
+        // What is prepared now may have been so before the change log began: its end is to be in `low`.
+        let before = prepared::wait(self.source, &mut self.control, request.prepared).await?;
+        if before.has_waited {
+            bounds::settle(self.source, &mut self.control).await?;
+        }
+        let low = bounds::visible(self.source, &mut self.control).await?;
+        // What ends in `low` is to be visible before the sessions open.
+        let passed = prepared::wait(self.source, &mut self.control, request.prepared)
+            .await?
+            .passed;
         let is_asked = request.lock && !request.tables.is_empty();
         let lock = if is_asked {
             self.lock(request.tables).await
@@ -117,16 +122,18 @@ impl Opening<'_> {
                 None
             }
         };
-        let ends = if let Some((position, method)) = locked {
-            (position.clone(), position, method)
+        let (high, method) = if let Some(locked) = locked {
+            locked
         } else {
-            let (control, sessions) = (&mut self.control, &mut self.sessions);
-            let (low, high) = bounds::unlocked(self.source, control, sessions, before).await?;
-            (low, high, SnapshotMethod::Unlocked)
+            let high = bounds::highest(self.source, &mut self.control, &mut self.sessions).await?;
+            (high, SnapshotMethod::Unlocked)
         };
-        // `low` may lie behind the position that was looked at above.
-        prepared::expect_none(self.source, &mut self.control).await?;
-        Ok(ends)
+        Ok(Begun {
+            low,
+            high,
+            method,
+            passed,
+        })
     }
 
     /// The lock, if it can be had.
@@ -140,9 +147,9 @@ impl Opening<'_> {
         taken.map_err(refused).ok()
     }
 
-    /// Begins under the lock. The one position of all sessions, if the lock was held until the last of them had begun.
+    /// Begins under the lock. The position of all sessions, if the lock was held until the last of them had begun.
     async fn begin_locked(&mut self, lock: ReadLock) -> Result<Option<(Position, SnapshotMethod)>, Failure> {
-        let position = position_now(self.source, &mut self.control);
+        let position = bounds::position_now(self.source, &mut self.control);
         let begin = try_join(position, begin_sessions(self.source, &mut self.sessions));
         let mut begin = pin!(begin);
         let in_time = timeout(LOCK_HELD_MAX, &mut begin).await;
@@ -176,6 +183,14 @@ impl Opening<'_> {
     }
 }
 
+/// What is known of sessions that have begun.
+struct Begun {
+    low: Position,
+    high: Position,
+    method: SnapshotMethod,
+    passed: Vec<PreparedId>,
+}
+
 /// A connection that has been opened for a snapshot.
 struct Opened {
     connection: Connection,
@@ -203,11 +218,6 @@ async fn begin_session(session: &mut Connection) -> Result<(), MysqlError> {
     session
         .execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
         .await
-}
-
-async fn position_now(source: &MysqlSource, control: &mut Connection) -> Result<Position, Failure> {
-    let found = position(control).await.map_err(|error| source.failure(error))?;
-    found.map_err(|error| unreadable(source.options(), error))
 }
 
 /// All connections must have reached one server: an address may stand for several, of which one lags behind another, and

@@ -1,30 +1,84 @@
-//! Prepared XA transactions: they are in the binary log before a snapshot, and may become visible behind it.
+//! Waits until transactions that were prepared before a snapshot have ended: `docs/design/hand-off.md`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
+use spanferry_core::source::{PreparedId, PreparedWait};
+use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
+use crate::prepared::{list, named, needs_list};
 use crate::source::MysqlSource;
 
-/// MySQL's answer to `XA RECOVER` without the privilege for it.
-const XA_RECOVER_DENIED: u16 = 1401;
+/// How long an end is waited for. A coordinator decides within milliseconds unless it is gone.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two looks.
+const END_POLL: Duration = Duration::from_millis(50);
 
-/// A prepared XA transaction is in the binary log before `low` and in no snapshot: it must end first.
-pub(super) async fn expect_none(source: &MysqlSource, control: &mut Connection) -> Result<(), Failure> {
-    let open = match control.query("XA RECOVER").await {
-        Ok(found) => found.rows.len(),
-        Err(error) if error.is_denied() || error.server_code() == Some(XA_RECOVER_DENIED) => 0,
-        Err(error) => return Err(source.failure(error)),
+/// What a wait has brought.
+pub(super) struct Waited {
+    /// Prepared transactions that were not to be waited for, and have not ended.
+    pub(super) passed: Vec<PreparedId>,
+    /// Whether one had to be waited for.
+    pub(super) has_waited: bool,
+}
+
+/// Waits until every transaction that is listed as prepared now has ended, but those that are not to be waited for. A list that the
+/// account may not see is not waited for.
+pub(super) async fn wait(
+    source: &MysqlSource,
+    control: &mut Connection,
+    prepared: PreparedWait<'_>,
+) -> Result<Waited, Failure> {
+    let mut waited = Waited {
+        passed: Vec::new(),
+        has_waited: false,
     };
-    if open == 0 {
-        return Ok(());
+    let PreparedWait::AllBut(harmless) = prepared else {
+        return Ok(waited);
+    };
+    let deadline = Instant::now() + END_PATIENCE;
+    let mut open = listed(source, control).await?;
+    loop {
+        let awaited: Vec<&PreparedId> = open.iter().filter(|id| !harmless.contains(id)).collect();
+        if awaited.is_empty() {
+            waited.passed.extend(open);
+            return Ok(waited);
+        }
+        if Instant::now() >= deadline {
+            return Err(undecided(&awaited, control.address()));
+        }
+        waited.has_waited = true;
+        sleep(END_POLL).await;
+        // One that is prepared from here on is nothing to this wait.
+        let now = listed(source, control).await?;
+        open.retain(|id| now.contains(id));
     }
-    let class = Class::Retry {
-        after: Some(Duration::from_secs(1)),
-    };
-    let text = format!("{open} prepared XA transactions are open");
-    let failure = Failure::new(code::SOURCE_SETTING, class, control.address(), text);
-    Err(failure.hint("End them with `XA COMMIT` or `XA ROLLBACK`; `XA RECOVER` lists them."))
+}
+
+async fn listed(source: &MysqlSource, control: &mut Connection) -> Result<BTreeSet<PreparedId>, Failure> {
+    let listed = list(control).await.map_err(|error| source.failure(error))?;
+    if listed.is_none() && needs_list(control.server()) {
+        return Err(denied(control));
+    }
+    Ok(listed.unwrap_or_default().into_iter().collect())
+}
+
+fn denied(control: &Connection) -> Failure {
+    let text =
+        "prepared XA transactions cannot be listed, which MySQL before 8.4 needs for an exact snapshot";
+    let class = Class::StopMigration;
+    let failure = Failure::new(code::SOURCE_PRIVILEGE, class, control.address(), text);
+    failure.hint("Run the GRANT statement that `spanferry check` prints.")
+}
+
+fn undecided(awaited: &[&PreparedId], address: &str) -> Failure {
+    let text = format!(
+        "prepared XA transactions are open that may have changed migrated tables: {}",
+        named(awaited.iter().copied())
+    );
+    let failure = Failure::new(code::SOURCE_PREPARED, Class::Retry { after: None }, address, text);
+    failure.hint("End each with `XA COMMIT` or `XA ROLLBACK`, as its coordinator decides. The load then goes on by itself.")
 }

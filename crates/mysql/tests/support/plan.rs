@@ -1,5 +1,6 @@
 //! Plans for the tables of a test's schema, made without the mapping, and ranges read by them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::encode::Encoding;
@@ -8,7 +9,8 @@ use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::schema::{IndexPart, SourceTable, SourceType};
 use spanferry_core::source::{
-    Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource,
+    PreparedWait, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession,
+    SnapshotSource,
 };
 use spanferry_mysql::{MysqlSession, MysqlSource};
 
@@ -103,10 +105,12 @@ pub(crate) async fn open_by(
     sessions: usize,
     lock: bool,
 ) -> Result<Snapshot<MysqlSession>, Failure> {
+    let none = BTreeSet::new();
     let request = SnapshotRequest {
         tables,
         sessions,
         lock,
+        prepared: PreparedWait::AllBut(&none),
     };
     source.open(&request).await
 }

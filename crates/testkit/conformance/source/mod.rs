@@ -16,6 +16,7 @@ mod witness;
 
 pub use model::Row;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use spanferry_core::mapping::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::source::{
-    ChangeSource, HistorySource, SchemaSource, Snapshot, SnapshotRequest, SnapshotSource,
+    ChangeSource, HistorySource, PreparedWait, SchemaSource, Snapshot, SnapshotRequest, SnapshotSource,
 };
 use spanferry_core::target_schema::Dialect;
 use spanferry_core::witness::WitnessSource;
@@ -190,10 +191,12 @@ async fn open<S: SnapshotSource>(
     sessions: usize,
     lock: bool,
 ) -> Result<Snapshot<S::Session>, Failure> {
+    let none = BTreeSet::new();
     let request = SnapshotRequest {
         tables,
         sessions,
         lock,
+        prepared: PreparedWait::AllBut(&none),
     };
     source.open(&request).await
 }

@@ -1,0 +1,164 @@
+//! What a transaction of the binary log is to prepared XA transactions: told from its first events and its table maps.
+
+use std::collections::BTreeSet;
+
+use spanferry_core::change_log::{Piece, PieceKind};
+use spanferry_core::source::TwoPhase;
+
+use super::decoder::BinlogDecoder;
+use super::event::{Event, Malformed, kind, next_event};
+use super::query::{QueryEvent, is_begin};
+use super::statement::Kind;
+use super::table_map::TableMapHead;
+use crate::prepared::{Decision, decision, of_event};
+
+/// MariaDB's GTID event: the transaction is prepared.
+const PREPARED_XA: u8 = 64;
+/// MariaDB's GTID event: the transaction decides about a prepared one.
+const COMPLETED_XA: u8 = 128;
+
+/// What is known of the transaction at hand.
+#[derive(Debug, Default)]
+pub(super) enum TwoPhaseState {
+    /// Its first statement was not seen yet.
+    #[default]
+    Beginning,
+    /// It is nothing to prepared transactions, or has been told.
+    Done,
+    /// It is being prepared.
+    Preparing {
+        /// Whether the server is MariaDB.
+        mariadb: bool,
+        /// Plans of the tables that it may have changed, by index.
+        tables: BTreeSet<usize>,
+    },
+}
+
+impl BinlogDecoder {
+    pub(super) fn read_two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Malformed> {
+        if piece.kind == PieceKind::Abandoned {
+            return Ok(None);
+        }
+        if piece.number == 0 {
+            self.two_phase = TwoPhaseState::Beginning;
+        }
+        let mut run = piece.body.as_slice();
+        while !matches!(self.two_phase, TwoPhaseState::Done) {
+            let Some(event) = next_event(&mut run)? else {
+                break;
+            };
+            if let Some(found) = self.two_phase_event(&event) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn two_phase_event(&mut self, event: &Event<'_>) -> Option<TwoPhase> {
+        match std::mem::take(&mut self.two_phase) {
+            TwoPhaseState::Beginning => {
+                let (state, found) = beginning(event);
+                self.two_phase = state;
+                found
+            }
+            TwoPhaseState::Done => {
+                self.two_phase = TwoPhaseState::Done;
+                None
+            }
+            TwoPhaseState::Preparing { mariadb, mut tables } => {
+                if event.header.kind == kind::XA_PREPARE {
+                    self.two_phase = TwoPhaseState::Done;
+                    return self.prepared(event.body, &tables);
+                }
+                self.may_change_in(event, mariadb, &mut tables);
+                self.two_phase = TwoPhaseState::Preparing { mariadb, tables };
+                None
+            }
+        }
+    }
+
+    fn prepared(&self, body: &[u8], tables: &BTreeSet<usize>) -> Option<TwoPhase> {
+        let id = of_event(body)?;
+        let tables = tables.iter().map(|index| self.plans[*index].id).collect();
+        Some(TwoPhase::Prepared { id, tables })
+    }
+
+    /// Adds the plans of the tables that an event of a prepared transaction may change. What is not known may change all.
+    fn may_change_in(&self, event: &Event<'_>, mariadb: bool, tables: &mut BTreeSet<usize>) {
+        match event.header.kind {
+            kind::TABLE_MAP => match TableMapHead::parse(event.body) {
+                Ok(head) => tables.extend(self.index_of(&head)),
+                Err(_) => tables.extend(0..self.plans.len()),
+            },
+            kind::QUERY if changes_nothing(event.body, mariadb) => {}
+            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED | kind::TRANSACTION_PAYLOAD | kind::INCIDENT => {
+                tables.extend(0..self.plans.len());
+            }
+            // Rows are those of their table maps.
+            _ => {}
+        }
+    }
+}
+
+/// What the first events of a transaction tell.
+fn beginning(event: &Event<'_>) -> (TwoPhaseState, Option<TwoPhase>) {
+    let preparing = |mariadb| TwoPhaseState::Preparing {
+        mariadb,
+        tables: BTreeSet::new(),
+    };
+    match event.header.kind {
+        kind::GTID | kind::GTID_TAGGED | kind::ANONYMOUS_GTID => (TwoPhaseState::Beginning, None),
+        kind::MARIADB_GTID => {
+            let flags = event.body.get(12).copied().unwrap_or(0);
+            let state = if flags & PREPARED_XA != 0 {
+                preparing(true)
+            } else if flags & COMPLETED_XA != 0 {
+                TwoPhaseState::Beginning
+            } else {
+                TwoPhaseState::Done
+            };
+            (state, None)
+        }
+        kind::QUERY if is_begin(event.body) => (TwoPhaseState::Done, None),
+        kind::QUERY => {
+            let text = QueryEvent::parse(event.body).ok().and_then(|query| query.text);
+            let text = text.unwrap_or_default();
+            if text.starts_with("XA START ") {
+                (preparing(false), None)
+            } else {
+                (TwoPhaseState::Done, decision(&text).map(decided))
+            }
+        }
+        _ => (TwoPhaseState::Done, None),
+    }
+}
+
+fn decided(decision: Decision) -> TwoPhase {
+    match decision {
+        Decision::Commit(id) => TwoPhase::Committed(id),
+        Decision::Rollback(id) => TwoPhase::RolledBack(id),
+    }
+}
+
+/// Whether a statement inside of a prepared transaction only divides it.
+fn changes_nothing(body: &[u8], mariadb: bool) -> bool {
+    let Ok(query) = QueryEvent::parse(body) else {
+        return false;
+    };
+    match query.statement(mariadb).kind {
+        Kind::Begin | Kind::Nothing | Kind::XaStart | Kind::XaPrepare => true,
+        Kind::Commit
+        | Kind::Rollback
+        | Kind::RollbackToSavepoint
+        | Kind::XaEnd
+        | Kind::Rows
+        | Kind::Definition(_)
+        | Kind::UnknownDefinition
+        | Kind::Unknown => false,
+    }
+}
+
+/// The decision of a logged statement that the decoder has met, if it is one that `two_phase` tells.
+pub(super) fn is_told(text: Option<&str>) -> bool {
+    text.and_then(decision).is_some()
+}
