@@ -142,7 +142,8 @@ async fn the_password_changes(engine: Engine) {
     for words in [
         "not running: it ended at",
         "SF-5021",
-        "the source no longer takes the password",
+        "the source no longer takes the password: ",
+        "1045",
     ] {
         assert!(text.contains(words), "`{words}` is missing in: {text}");
     }

@@ -473,8 +473,9 @@ mod tests {
 
     #[test]
     fn what_may_be_asked_again() {
-        // Lock wait, interrupted query, a temporary file that is gone or cannot be deleted, a full disk, no memory.
-        for code in [1205, 1317, 6, 7, 20, 29, 1021, 1037, 1114] {
+        // Lock wait, interrupted query, a temporary file that is gone or cannot be deleted, a full disk, no memory,
+        // limits on sessions and a blocked host.
+        for code in [1205, 1317, 6, 7, 20, 29, 1021, 1037, 1114, 1040, 1129, 1203, 1226] {
             check(code, true);
         }
         // Unknown character set, syntax, missing table, denied, a crashed table: these stay as they are.

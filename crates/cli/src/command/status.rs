@@ -106,7 +106,9 @@ fn why(end: &Value, caught_up: bool) -> String {
     } else {
         format!("{object}: ")
     };
-    format!("with {}: {at}{}", text(&error["code"]), text(&error["message"]))
+    let causes = error["causes"].as_array().into_iter().flatten().map(text);
+    let reason: Vec<String> = std::iter::once(text(&error["message"])).chain(causes).collect();
+    format!("with {}: {at}{}", text(&error["code"]), reason.join(": "))
 }
 
 /// Brings what a process wrote up to now: whether that process still lives, and how old its figures are. Rates of a process
@@ -257,6 +259,13 @@ mod tests {
             json::failure(&failure),
             true,
             "with SF-5008: source: it is gone",
+        );
+        let caused = failure.caused_by(Failure::bug("h:1", "a login was refused"));
+        check(
+            false,
+            json::failure(&caused),
+            true,
+            "with SF-5008: source: it is gone: h:1: a login was refused",
         );
     }
 

@@ -26,6 +26,8 @@ use crate::source::MysqlSource;
 
 /// Time between two rounds of probes.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// Time before a login that was refused is tried again.
+const LOGIN_PAUSE: Duration = Duration::from_secs(1);
 /// How long an answer may take before the process list is looked at.
 const PROBE_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -152,7 +154,10 @@ impl Lookout {
 
     /// Probes tables that are held, from the one behind the last on.
     async fn round(&mut self, watch: &Watch) -> Result<(), MysqlError> {
-        self.connect().await?;
+        if let Err(error) = self.connect().await {
+            tokio::time::sleep(LOGIN_PAUSE).await;
+            return Err(error);
+        }
         self.keep_alive().await?;
         let tables = watch.tables_after(self.last.as_deref());
         if tables.is_empty() {
