@@ -146,6 +146,39 @@ INSERT INTO t (id, e, s, f, d, b, j, y, l, m) VALUES (7, 'x''y', 'é,b', 0.1, 0.
     }
 }
 
+/// The keys of refused rows are kept too, so they count.
+#[tokio::test]
+async fn refused_rows_fill_a_batch() {
+    let server = Server::mariadb("--gtid-strict-mode=1 --binlog-row-metadata=FULL");
+    let rows: Vec<_> = (10..60)
+        .map(|row| format!("(REPEAT('k', {row}), '0000-00-00')"))
+        .collect();
+    let sql = format!(
+        "CREATE DATABASE z;\nCREATE TABLE z.t (k VARCHAR(99) PRIMARY KEY, d DATE);\nSET sql_mode = '';\nINSERT INTO z.t VALUES {}",
+        rows.join(",")
+    );
+    drop(server.run(&sql).await);
+    let source = MysqlSource::new(server.admin("z"), 4242).unwrap();
+    let plans = plans(&source).await;
+    let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");
+    let session = &mut snapshot.sessions[0];
+    session.begin(&plans[0], &whole(&plans[0])).await.unwrap();
+    let (mut batch, mut refused) = (SnapshotRows::default(), 0);
+    loop {
+        let status = session.read(&mut batch, 1000, 500).await.unwrap();
+        assert!(
+            batch.rows.is_empty() && batch.refused.len() < 25,
+            "{}",
+            batch.refused.len()
+        );
+        refused += batch.refused.len();
+        if status == ReadStatus::End {
+            break;
+        }
+    }
+    assert_eq!(refused, rows.len());
+}
+
 /// Without a primary key the rows are unique by an index, which must be the planned one when the snapshot is opened.
 #[tokio::test]
 async fn a_key_index_that_is_not_the_planned_one_opens_no_snapshot() {

@@ -55,6 +55,9 @@ fn commit_times(mut cursor: Cursor<'_>) -> Option<(u64, u64)> {
     Some((immediate & !FOLLOWS, cursor.uint(7).ok()?))
 }
 
+/// Longest tag that a server takes (`gtids::tag_max_length`). It is part of every text of its transaction.
+const TAG_BYTES_MAX: usize = 32;
+
 /// The time, 0 if it is none.
 fn known_time(time: u64) -> u64 {
     if time < FOLLOWS { time } else { 0 }
@@ -93,6 +96,9 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
             3 => {
                 let length =
                     usize::try_from(variable_uint(&mut cursor)?).map_err(|_| Malformed("a tag's length"))?;
+                if length > TAG_BYTES_MAX {
+                    return Err(Malformed("a tag of more than 32 characters"));
+                }
                 let bytes = cursor.take(length)?;
                 let text = std::str::from_utf8(bytes).map_err(|_| Malformed("a tag that is no text"))?;
                 tag = String::from(text);

@@ -10,6 +10,7 @@ use super::count::ChangeCounter;
 use super::decoder::BinlogDecoder;
 use super::event::{Header, Malformed, append_event, kind};
 use super::golden::MARIADB_INSERT;
+use super::gtid::parse_mysql_tagged;
 use super::proof::{Proof, Purpose};
 use super::rows::{Change, RowsEvent};
 use super::statement::{Kind, Statement};
@@ -114,6 +115,18 @@ fn table_maps_that_are_kept_have_a_bound_of_bytes() {
     for bytes in [40 << 20, 41 << 20, 70 << 20] {
         decoder.keep(&vec![0; bytes], &None);
         assert_eq!(decoder.kept(), (1, bytes.min(41 << 20)));
+    }
+}
+
+#[test]
+fn a_tag_is_short() {
+    for (letters, is_read) in [(32, true), (33, false)] {
+        // Three numbers of the format, then the fields: server, number 5, tag. Small numbers are doubled.
+        let mut body = vec![2, 0, 0, 2];
+        body.extend_from_slice(&[0; 16]);
+        body.extend_from_slice(&[4, 20, 6, letters << 1]);
+        body.extend(std::iter::repeat_n(b'a', usize::from(letters)));
+        assert_eq!(parse_mysql_tagged(&body).is_ok(), is_read, "{letters}");
     }
 }
 

@@ -122,9 +122,16 @@ impl SnapshotSession for MysqlSession {
         };
         let scratch = &mut self.scratch;
         let fill = async |connection: &mut Connection| {
+            let mut refused_bytes = 0;
             while let Some(row) = connection.next_row().await? {
+                let refused = into.refused.len();
                 convert(&plan, row, into, scratch)?;
-                if into.rows.len() + into.refused.len() >= rows_max || into.rows.byte_len() >= bytes_max {
+                let keys = into.refused[refused..].iter();
+                refused_bytes += keys
+                    .map(|row| row.key.len() + row.encoded_key.len())
+                    .sum::<usize>();
+                let bytes = into.rows.byte_len() + refused_bytes;
+                if into.rows.len() + into.refused.len() >= rows_max || bytes >= bytes_max {
                     return Ok(ReadStatus::More);
                 }
             }
