@@ -522,7 +522,7 @@ async fn every_shape_that_check_passes_is_changed_mysql() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_shape_that_check_passes_is_changed_mariadb() {
+async fn every_shape_that_check_passes_is_changed_mariadb_postgresql_dialect() {
     let refusals = [
         "floating_key",
         "no_key",
@@ -532,5 +532,5 @@ async fn every_shape_that_check_passes_is_changed_mariadb() {
         "prefix_unique_only",
         "versioned",
     ];
-    every_shape(Engine::MariaDb, "googlesql", of_mariadb(), &refusals).await;
+    every_shape(Engine::MariaDb, "postgresql", of_mariadb(), &refusals).await;
 }
