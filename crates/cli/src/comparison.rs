@@ -87,10 +87,10 @@ fn line(before: &Reading, now: &Reading, since: Duration) -> String {
         pass => ("", format!("pairing rows, pass {pass}")),
     };
     format!(
-        "  {}: {what}, {} of {about}{} rows, {} rows/s",
+        "  {}: {what}, {} of {about}{}, {} rows/s",
         now.table,
         render::count(rows),
-        render::count(now.rows_expected.max(rows)),
+        render::rows(now.rows_expected.max(rows)),
         render::count(u64::try_from(rate).unwrap_or(u64::MAX))
     )
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
 use serde_json::Value;
-pub(crate) use spanferry_core::amount::{bytes, count, counted, span};
+pub(crate) use spanferry_core::amount::{bytes, count, counted, rows, span};
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Subject};

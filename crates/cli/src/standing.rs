@@ -25,12 +25,12 @@ fn load(status: &Value) -> String {
     let is_open = |table: &Value| matches!(text(&table["phase"]), "pending" | "loading" | "stopped");
     let mut tables = items(&status["tables"]).peekable();
     if tables.peek().is_some() && !tables.any(is_open) {
-        return format!("load     {} rows, complete", count(&status["rows_loaded"]));
+        return format!("load     {}, complete", rows(&status["rows_loaded"]));
     }
     let mut text = format!(
-        "load     {} of about {} rows",
+        "load     {} of about {}",
         count(&status["rows_loaded"]),
-        count(&status["rows_estimate"])
+        rows(&status["rows_estimate"])
     );
     if rate(&status["rows_per_second"]) >= 1.0 {
         text += &format!(
@@ -149,6 +149,11 @@ pub(crate) fn text(value: &Value) -> &str {
 
 pub(crate) fn count(value: &Value) -> String {
     render::count(value.as_u64().unwrap_or(0))
+}
+
+/// A number of rows, with the word.
+pub(crate) fn rows(value: &Value) -> String {
+    render::rows(value.as_u64().unwrap_or(0))
 }
 
 pub(crate) fn rate(value: &Value) -> f64 {

@@ -11,9 +11,9 @@ const KEYS_SHOWN_MAX: usize = 20;
 pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
     let state = if verdict.is_equal() { "equal" } else { "DIFFERENT" };
     let mut first = format!(
-        "  {:<32} {state}: {} rows at the source, {} at the target",
+        "  {:<32} {state}: {} at the source, {} at the target",
         verdict.name,
-        render::count(verdict.rows_source),
+        render::rows(verdict.rows_source),
         render::count(verdict.rows_target)
     );
     if !verdict.is_equal() {
@@ -28,7 +28,7 @@ pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
     if verdict.refused > 0 {
         first += &format!(
             "; {} without an exact form at the target",
-            render::counted(usize::try_from(verdict.refused).unwrap_or(usize::MAX), "row")
+            render::rows(verdict.refused)
         );
     }
     let mut lines = vec![first];
@@ -49,6 +49,22 @@ pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
     lines
 }
 
+/// What the servers themselves confirm of the equal tables; none if no table is equal. Of a table that differs it says nothing.
+pub(crate) fn confirmed(verdicts: &[TableVerdict]) -> Option<String> {
+    let equal: Vec<&TableVerdict> = verdicts.iter().filter(|verdict| verdict.is_equal()).collect();
+    if equal.is_empty() {
+        return None;
+    }
+    let tables = render::counted(equal.len(), "equal table");
+    let mut text = format!("witnesses: in {tables}, both servers count the same rows");
+    let asked = equal.iter().map(|verdict| verdict.testimony.rows_asked).sum();
+    if asked > 0 {
+        let (rows, verb) = (render::rows(asked), if asked == 1 { "has" } else { "have" });
+        text += &format!("; {rows} of the target, looked up at the source, {verb} the same values there");
+    }
+    Some(text)
+}
+
 /// What the servers themselves say against what was read.
 fn testimony_lines(verdict: &TableVerdict) -> Vec<String> {
     let said = &verdict.testimony;
@@ -59,8 +75,8 @@ fn testimony_lines(verdict: &TableVerdict) -> Vec<String> {
     ] {
         if counted != read {
             lines.push(format!(
-                "    witness: the {end} itself counts {} rows, {} were read from it",
-                render::count(counted),
+                "    witness: the {end} itself counts {}, and {} came from reading it",
+                render::rows(counted),
                 render::count(read)
             ));
         }
@@ -83,7 +99,7 @@ fn testimony_lines(verdict: &TableVerdict) -> Vec<String> {
     }));
     let more = said.contradicted.len().saturating_sub(KEYS_SHOWN_MAX) as u64;
     if more > 0 {
-        lines.push(format!("    witness: and {} more rows", render::count(more)));
+        lines.push(format!("    witness: and {} more", render::rows(more)));
     }
     lines
 }
@@ -147,12 +163,56 @@ mod tests {
             [
                 "  t                                DIFFERENT: 1,000 rows at the source, 1,000 at the target; \
                  0 missing, 0 extra, 0 different",
-                "    witness: the source itself counts 5,000 rows, 1,000 were read from it",
-                "    witness: the target itself counts 1,001 rows, 1,000 were read from it",
+                "    witness: the source itself counts 5,000 rows, and 1,000 came from reading it",
+                "    witness: the target itself counts 1,001 rows, and 1,000 came from reading it",
                 "    witness: column extra of the source is not at the target",
                 "    witness: the source prints [\"7\"] otherwise in a, b",
                 "    witness: the source has no row [\"8\"]",
             ]
+        );
+    }
+
+    /// Of tables that differ nothing is confirmed, also where both servers count what was read.
+    #[test]
+    fn only_equal_tables_are_confirmed() {
+        let table = |rows: (u64, u64), missing, asked| TableVerdict {
+            rows_source: rows.0,
+            rows_target: rows.1,
+            missing,
+            testimony: Testimony {
+                rows_asked: asked,
+                ..witnessed(rows.0, rows.1)
+            },
+            ..TableVerdict::default()
+        };
+        let check = |verdicts: &[TableVerdict], expected: Option<&str>| {
+            assert_eq!(confirmed(verdicts).as_deref(), expected);
+        };
+        let different = || table((6, 5), 1, 5);
+        check(&[], None);
+        check(&[different()], None);
+        check(
+            &[table((0, 0), 0, 0)],
+            Some("witnesses: in 1 equal table, both servers count the same rows"),
+        );
+        check(
+            &[table((1, 1), 0, 1), different()],
+            Some(
+                "witnesses: in 1 equal table, both servers count the same rows; \
+                 1 row of the target, looked up at the source, has the same values there",
+            ),
+        );
+        check(
+            &[table((9, 9), 0, 9), table((3_000, 3_000), 0, 1_000)],
+            Some(
+                "witnesses: in 2 equal tables, both servers count the same rows; \
+                 1,009 rows of the target, looked up at the source, have the same values there",
+            ),
+        );
+        let one = lines(&table((1, 1), 0, 1));
+        assert!(
+            one[0].ends_with("equal: 1 row at the source, 1 at the target"),
+            "{one:?}"
         );
     }
 

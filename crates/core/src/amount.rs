@@ -21,6 +21,12 @@ pub fn counted(value: usize, thing: &str) -> String {
     format!("{} {thing}{plural}", count(value as u64))
 }
 
+/// A number of rows: `1 row`, `2 rows`.
+pub fn rows(value: u64) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} row{plural}", count(value))
+}
+
 /// Bytes in the unit that suits them.
 pub fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -54,6 +60,7 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
+        assert_eq!([rows(0), rows(1), rows(2_000)], ["0 rows", "1 row", "2,000 rows"]);
         assert_eq!(
             (count(0), count(999), count(1_234_567)),
             ("0".into(), "999".into(), "1,234,567".into())

@@ -101,9 +101,9 @@ pub(crate) fn report(plan: &Plan, settings: &Settings) {
             .count()
     };
     render::say(&format!(
-        "check: {}, about {} rows; {} blocking, {}, {}",
+        "check: {}, about {}; {} blocking, {}, {}",
         render::counted(plan.selected.len(), "table"),
-        render::count(plan.rows_estimate),
+        render::rows(plan.rows_estimate),
         stopping,
         render::counted(count(Severity::Warning), "warning"),
         render::counted(count(Severity::Notice), "notice"),

@@ -55,10 +55,10 @@ fn say_plan(plan: &Plan, dialect: Dialect, settings: &Settings) {
     }
     for table in &plan.planned.plans {
         render::say(&format!(
-            "-- group {}: `{}`, about {} rows, {}",
+            "-- group {}: `{}`, about {}, {}",
             table.group.0,
             table.name().table,
-            render::count(table.source.rows_estimate),
+            render::rows(table.source.rows_estimate),
             render::bytes(table.source.bytes_estimate)
         ));
     }

@@ -187,9 +187,12 @@ fn last_line(outcome: &Outcome, snapshot: &Snapshot, report: &str) -> String {
         "ended"
     };
     format!(
-        "migrate: {how}; {} rows loaded, {} transactions applied by this process; {} in `{report}`",
-        render::count(rows),
-        render::count(snapshot.applied_transactions),
+        "migrate: {how}; {} loaded, {} applied by this process; {} in `{report}`",
+        render::rows(rows),
+        render::counted(
+            usize::try_from(snapshot.applied_transactions).unwrap_or(usize::MAX),
+            "transaction"
+        ),
         render::counted(snapshot.findings.len(), "finding"),
     )
 }

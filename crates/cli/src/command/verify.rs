@@ -13,7 +13,7 @@ use crate::args::Output;
 use crate::comparison::{Comparison, LOOK_INTERVAL};
 use crate::session::{Plan, Session};
 use crate::settings::Settings;
-use crate::verdict::lines;
+use crate::verdict::{confirmed, lines};
 use crate::{json, render};
 
 /// Compares; exit status 0 equal, 4 not, 5 if the source has moved on.
@@ -154,12 +154,8 @@ fn conclude(control: &ControlState, verdicts: &[TableVerdict], compared_equal: b
             row.table.table
         ));
     }
-    if verdicts.iter().all(TableVerdict::is_witnessed) {
-        let asked = verdicts.iter().map(|verdict| verdict.testimony.rows_asked).sum();
-        render::say(&format!(
-            "both servers count the same rows, and the source itself prints {} of them as the target holds them",
-            render::count(asked)
-        ));
+    if let Some(text) = confirmed(verdicts) {
+        render::say(&text);
     }
     match (compared_equal, not_compared) {
         (true, 0) => render::say("verify: equal"),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use spanferry_core::amount;
 use spanferry_core::code;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::Finding;
@@ -204,9 +205,10 @@ impl<T: Target> Attempt<T> {
             for finding in &named {
                 self.shared.progress.find(finding.clone());
             }
-            let text = format!(
-                "{refused} rows hold values that the target cannot hold; the first are in the findings"
-            );
+            let verb = if refused == 1 { "has" } else { "have" };
+            let rows = amount::rows(refused);
+            let text =
+                format!("{rows} {verb} values that the target cannot hold; the first are in the findings");
             let name = self.registry.plans()[table.0 as usize].name();
             let failure = Failure::of_table(code::VALUE_REFUSED, name, text);
             self.control.stop_table(&self.registry, &failure).await?;
