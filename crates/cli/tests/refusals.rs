@@ -290,6 +290,7 @@ async fn a_missing_privilege(engine: Engine) {
             3,
             &[
                 "error[SF-2003]",
+                "Check the spelling of the schema first",
                 "run GRANT SELECT ON `shop`.* TO 'nobody'@'%'",
                 "hint: ",
             ],

@@ -322,13 +322,24 @@ impl MysqlError {
         else {
             return None;
         };
-        let (_, denied) = message.split_once("for user ")?;
-        let (account, schema) = denied.split_once(" to database ")?;
-        let schema = sql::identifier(schema.strip_prefix('\'')?.strip_suffix('\'')?);
-        Some(format!(
-            "As an administrator of the source, run GRANT SELECT ON {schema}.* TO {account}; `spanferry check` then says what else is missing."
+        let first = "Check the spelling of the schema first: the server gives the same answer for a schema that does not exist.";
+        Some(grant_statement(message).map_or_else(
+            || first.to_owned(),
+            |grant| {
+                format!(
+                    "{first} If it is right, then as an administrator of the source, run {grant}; `spanferry check` then says what else is missing."
+                )
+            },
         ))
     }
+}
+
+/// The statement that opens the schema which the server's message names; none if the message is not in English.
+fn grant_statement(message: &str) -> Option<String> {
+    let (_, denied) = message.split_once("for user ")?;
+    let (account, schema) = denied.split_once(" to database ")?;
+    let schema = sql::identifier(schema.strip_prefix('\'')?.strip_suffix('\'')?);
+    Some(format!("GRANT SELECT ON {schema}.* TO {account}"))
 }
 
 impl From<MysqlError> for ServerWords {
@@ -437,7 +448,14 @@ mod tests {
             told.contains("GRANT SELECT ON `my``shop`.* TO 'a'@'%';"),
             "{told}"
         );
-        assert_eq!(hint("Benutzer 'a'@'%' hat keine Zugriffsberechtigung"), None);
+        // A misspelt schema has the same answer.
+        let spelling = "Check the spelling of the schema first: ";
+        assert!(told.starts_with(spelling), "{told}");
+        let foreign = hint("Benutzer 'a'@'%' hat keine Zugriffsberechtigung").unwrap();
+        assert!(
+            foreign.starts_with(spelling) && !foreign.contains("GRANT"),
+            "{foreign}"
+        );
     }
 
     #[test]
