@@ -3,6 +3,7 @@
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::{Catalog, NameCase};
 
 use crate::nearest::nearest;
@@ -39,6 +40,16 @@ fn without_table(option: &str, glob: &str, tables: &[&str]) -> Finding {
     let meant = meant.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
     let text = format!("`{option} {glob}` matches no table of the source{meant}");
     Finding::new(code::SELECTION_UNMATCHED, severity, Subject::whole(), text)
+}
+
+/// The commands, in their order, that take a table into a running migration again which the selection had left out. A selection is
+/// remembered, so leaving `--exclude` out of a command changes nothing. The first one needs `--exclude` for the tables that stay out.
+pub(crate) fn select_again(table: &str, options: &str) -> [String; 3] {
+    [
+        format!("spanferry migrate{options} --include '*' --stop-when caught-up"),
+        Remedy::resync(table).printed(options),
+        format!("spanferry migrate{options}"),
+    ]
 }
 
 /// The failure of a selection that leaves no table of the schema, which has these.

@@ -358,10 +358,11 @@ async fn nothing_to_end_is_no_success() {
     check(said(&world.run("end", &["--yes"])), 2, &["error[SF-1003]"]);
 }
 
-/// A finding is printed once at a first start.
+/// A finding is printed once at a first start. A table that is left out afterwards stops, and every command prints the same ways out.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_finding_is_told_once() {
+async fn a_finding_is_told_once_and_an_excluded_table_has_ways_that_work() {
     let world = World::new(Engine::MySql, TWO_TABLES).await;
+    world.sql("CREATE TABLE later (id INT PRIMARY KEY);\n").await;
     let mut drain = world.drain_command();
     let (status, text) = said(&drain.args(["--exclude", "bad"]).output().unwrap());
     assert_eq!(status, 0, "{text}");
@@ -370,6 +371,44 @@ async fn a_finding_is_told_once() {
             .count(),
         1,
         "{text}"
+    );
+    let drain = |more: &[&str]| said(&world.drain_command().args(more).output().unwrap());
+    let (status, text) = drain(&["--exclude", "bad", "--exclude", "later"]);
+    let directory = format!("--state-dir {}", world.state.display());
+    let forget = format!("spanferry resync {directory} --forget later");
+    let again = format!("spanferry migrate {directory} --include '*' --stop-when caught-up");
+    check(
+        (status, text.clone()),
+        4,
+        &["stopped: `later`: SF-5028", &forget, &again],
+    );
+    assert!(!text.contains("SF-5004"), "{text}");
+    check(
+        said(&world.run("resync", &["later", "--yes"])),
+        4,
+        &["error[SF-5028]", &forget, &again],
+    );
+    // What is printed works.
+    let resync = format!("spanferry resync {directory} later");
+    check(
+        drain(&["--include", "*", "--exclude", "bad"]),
+        4,
+        &["stopped: `later`: SF-5004", &resync],
+    );
+    check(
+        said(
+            &world
+                .bare_command("resync", &["later", "--yes"])
+                .output()
+                .unwrap(),
+        ),
+        0,
+        &["resync: later emptied"],
+    );
+    check(
+        drain(&["--include", "*", "--exclude", "bad"]),
+        0,
+        &["migrate: ended"],
     );
 }
 

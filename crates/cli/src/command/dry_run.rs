@@ -25,7 +25,7 @@ pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Fa
         Output::Text => say_plan(&plan, dialect, settings),
         Output::Json => {
             render::say_json(&plan_event(&plan, dialect));
-            render::say_json(&dry_end(&blocks));
+            render::say_json(&dry_end(&blocks, &settings.printed_options()));
         }
     }
     Ok(if blocks.is_empty() {
@@ -36,9 +36,9 @@ pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Fa
 }
 
 /// How a dry run ends: as the migration would begin.
-fn dry_end(blocks: &[&Finding]) -> Value {
+fn dry_end(blocks: &[&Finding], options: &str) -> Value {
     match blocks.first() {
-        Some(finding) => json::end_of_failed(&refusal(finding), Exit::Refused.status(), None),
+        Some(finding) => json::end_of_failed(&refusal(finding, options), Exit::Refused.status(), None),
         None => json::end(&Outcome::default(), &Snapshot::default(), ""),
     }
 }

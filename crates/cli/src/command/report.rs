@@ -12,6 +12,7 @@ use spanferry_engine::progress::{Progress, Snapshot};
 
 use crate::args::Output;
 use crate::command::check;
+use crate::selection::select_again;
 use crate::session::Plan;
 use crate::settings::Settings;
 use crate::state_dir::{REPORT, STATUS, StateDir};
@@ -33,10 +34,10 @@ pub(super) fn findings(plan: &Plan, settings: &Settings) {
 }
 
 /// A finding that stands in the way, as the failure that ends the run.
-pub(super) fn refusal(finding: &Finding) -> Failure {
+pub(super) fn refusal(finding: &Finding, options: &str) -> Failure {
     let object = finding.subject.to_string();
     let mut failure = Failure::new(finding.code, Class::StopMigration, object, &finding.text);
-    failure.hint = finding.remedy.as_ref().map(ToString::to_string);
+    failure.hint = finding.remedy.as_ref().map(|remedy| remedy.printed(options));
     failure
 }
 
@@ -49,7 +50,7 @@ pub(super) struct Report<'a> {
 impl Report<'_> {
     /// Ends a run that a finding stands in the way of; nothing was written but the run's log and report.
     pub(super) fn refuse(&self, finding: &Finding) -> Result<u8, Failure> {
-        let failure = refusal(finding);
+        let failure = refusal(finding, &self.settings.printed_options());
         ends(&failure);
         let status = Exit::Refused.status();
         let event = json::end_of_failed(&failure, status, None);
@@ -145,6 +146,13 @@ fn fix(reason: &StopReason, table: &str, options: &str) -> String {
     match &reason.remedy {
         None => String::new(),
         Some(Remedy::Resync { .. }) => format!("\n  fix: {resync}"),
+        Some(forget @ Remedy::Forget { .. }) if reason.code == code::TABLE_UNSELECTED => {
+            let again = select_again(table, options).join("\n       then: ");
+            let forget = forget.printed(options);
+            format!(
+                "\n  fix: {forget}\n  or, to take it in again (with `--exclude` for each table that stays out): {again}"
+            )
+        }
         Some(forget @ Remedy::Forget { .. }) => format!("\n  fix: {}", forget.printed(options)),
         Some(remedy @ (Remedy::Source { .. } | Remedy::Words(_))) => {
             let first = remedy.printed(options).replace('\n', "\n       ");

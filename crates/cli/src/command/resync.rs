@@ -18,6 +18,7 @@ use crate::command::report::refusal;
 use crate::interrupt::or_interrupted;
 use crate::nearest::nearest;
 use crate::run_file::source_name;
+use crate::selection::select_again;
 use crate::session::{Plan, Session, is_blocking};
 use crate::settings::{Settings, usage};
 use crate::state_dir::{STATUS, StateDir};
@@ -96,8 +97,20 @@ fn refused_by(findings: &[Finding], settings: &Settings) -> Failure {
         let others = findings.iter().skip(1);
         others.for_each(|finding| render::tell(&render::finding(finding, &settings.printed_options())));
     }
-    let first = findings.first().map(refusal);
-    first.unwrap_or_else(|| Failure::bug("resync", "it is refused without a finding"))
+    let options = settings.printed_options();
+    let Some(first) = findings.first() else {
+        return Failure::bug("resync", "it is refused without a finding");
+    };
+    let mut failure = refusal(first, &options);
+    if first.code == code::TABLE_UNSELECTED
+        && let (Some(forget), Some(table)) = (&failure.hint, &first.subject.table)
+    {
+        let again = select_again(table, &options).join("`, then `");
+        failure.hint = Some(format!(
+            "To drop it at the target and take it out of the migration: `{forget}`. To take it in again: `{again}`; the first of these needs `--exclude` for each table that stays out."
+        ));
+    }
+    failure
 }
 
 fn question(decided: &Resync) -> String {

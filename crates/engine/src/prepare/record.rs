@@ -88,11 +88,6 @@ pub(super) async fn record_stops<T: Target>(
                 rows.extend(stopped);
             }
         }
-        let back = registry
-            .plans()
-            .iter()
-            .filter(|plan| is_back(registry, plan, stops));
-        rows.extend(back.map(|plan| ControlChange::Table(back_row(transition, plan))));
         rows
     };
     control.record(registry, rows).await?;
@@ -101,6 +96,22 @@ pub(super) async fn record_stops<T: Target>(
         control.progress().find(finding.clone());
     }
     Ok(())
+}
+
+/// Renames the reason of the tables that stopped because they were away and that are there again today. `stops` are all stops of this
+/// start: with fewer, a table that is still away would count as back.
+pub(super) async fn record_returns<T: Target>(
+    registry: &Registry,
+    control: &ControlLane<T>,
+    stops: &[TableStop],
+) -> Result<(), Failure> {
+    let rows = |transition: &Transition<'_>| {
+        let plans = registry.plans().iter();
+        let back = plans.filter(|plan| is_back(registry, plan, stops));
+        back.map(|plan| ControlChange::Table(back_row(transition, plan)))
+            .collect()
+    };
+    control.record(registry, rows).await
 }
 
 /// Reasons for which a table is away rather than changed.

@@ -10,7 +10,7 @@ use super::assemble::assemble;
 use super::begin::begin_new;
 use super::log::LogStore;
 use super::prepared::{PrepareOptions, Prepared};
-use super::record::{record_new, record_stops};
+use super::record::{record_new, record_returns, record_stops};
 use super::tables::create_tables;
 use super::take_over::take_over;
 use crate::constraint;
@@ -51,6 +51,7 @@ where
         record_new(&prepared.registry, &prepared.control, &left).await?;
     } else {
         record_stops(&prepared.registry, &prepared.control, &planned.stops).await?;
+        record_returns(&prepared.registry, &prepared.control, &planned.stops).await?;
     }
     create_tables(&prepared).await?;
     let objects = prepared.shared.target.schema_objects().await?;

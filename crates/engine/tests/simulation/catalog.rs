@@ -225,6 +225,14 @@ pub(crate) fn judge_record(world: &mut World) {
         if (world.catalog.is_away(table) || is_other) && !is_stopped {
             wrong.push(format!("{name} goes on, though it is away or another"));
         }
+        // A reason about the table itself names its way out: one that is away cannot be loaded again.
+        let reason = control.tables[name].stopped.as_ref();
+        let reason = reason.filter(|reason| reason.subject.table.as_ref() == Some(&name.table));
+        let is_told_away =
+            reason.is_none_or(|reason| [code::TABLE_GONE, code::TABLE_UNSELECTED].contains(&reason.code));
+        if world.catalog.is_away(table) && !is_told_away {
+            wrong.push(format!("{name} is away, but its stop says {reason:?}"));
+        }
     }
     world.violations.append(&mut wrong);
 }
