@@ -4,6 +4,7 @@
 
 mod support;
 
+use mysql_async::Conn;
 use spanferry_testkit::server::Engine;
 use support::{Running, World, said};
 
@@ -41,6 +42,33 @@ fn wait_until_told(world: &World, migrate: &mut Running, words: &str) {
     });
 }
 
+/// Others have sessions of the account: a start is refused, or waits for them if that was accepted, and says so.
+async fn taken_sessions(world: &World) {
+    let account = mysql_async::OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(world.server.port())
+        .user(Some("narrow"))
+        .pass(Some("narrow"))
+        .prefer_socket(false);
+    let mut others = Vec::new();
+    for _ in 0..LEAST - 3 {
+        others.push(Conn::new(account.clone()).await.unwrap());
+    }
+    let (status, text) = world.drain();
+    assert_eq!(status, 3, "{text}");
+    for words in ["SF-2027", "others have 4 of them"] {
+        assert!(text.contains(words), "`{words}` is missing in: {text}");
+    }
+    let mut migrate = world.migrate_with(&["--accept", "SF-2027"]);
+    wait_until_told(world, &mut migrate, "a new one is tried for 15 minutes");
+    wait_until_told(world, &mut migrate, "1226");
+    for other in others {
+        other.disconnect().await.unwrap();
+    }
+    world.wait_caught_up(&mut migrate);
+    assert_eq!(migrate.interrupt(), 130);
+}
+
 /// Too few sessions are refused by name; with the fewest possible all works; a limit that is reached meanwhile is told.
 async fn few_sessions(engine: Engine) {
     let world = world(engine).await;
@@ -56,6 +84,7 @@ async fn few_sessions(engine: Engine) {
         assert!(text.contains(words), "`{words}` is missing in: {text}");
     }
     allow(&world, LEAST).await;
+    taken_sessions(&world).await;
     let (status, text) = world.drain();
     assert_eq!(status, 0, "{text}");
     assert!(text.contains("is read by 1 instead of 4 sessions"), "{text}");
