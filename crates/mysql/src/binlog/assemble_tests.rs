@@ -148,3 +148,18 @@ fn what_stands_between_two_transactions_goes_with_the_next() {
     assert_eq!(has_it, [false, true, false]);
     assert_eq!(kinds(&found[1].body)[..2], [kind::INCIDENT, kind::GTID]);
 }
+
+/// A statement inside of BEGIN ends nothing.
+#[test]
+fn a_savepoint_of_mysql_stays_inside() {
+    let mut all = events(&MYSQL_UPDATE);
+    let begin = all.iter().find(|event| event[4] == kind::QUERY).unwrap();
+    let head = begin.strip_suffix(b"BEGIN").unwrap();
+    let mut savepoint = Vec::new();
+    append_event(&mut savepoint, &[head, b"SAVEPOINT s"].concat()).unwrap();
+    all.insert(2, savepoint.clone());
+    all.insert(all.len() - 1, savepoint);
+    let found = pieces("mysql:", &all).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].body, all.concat());
+}

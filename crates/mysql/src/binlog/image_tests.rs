@@ -416,3 +416,143 @@ fn nothing_of_a_transaction_is_known_in_the_next() {
     assert_eq!(found.stops, [stop(0, "p", text)]);
     assert_eq!(found.changes, ["0: 1|a -> 2|a = a|2|y|8"]);
 }
+
+/// What follows in the transaction belongs to a table that has stopped: it is counted, and not told.
+#[test]
+fn rows_behind_a_stop_are_counted_and_not_told() {
+    let mut both = piece(&images::NODUP_UPDATE);
+    let kept = events(&both.body).len() - 1;
+    let mut body = events(&both.body)[..kept].concat();
+    body.extend(events(&bytes_of(&images::INSERT))[1..].concat());
+    both.body = body;
+    let told = told(&mut decoder("g", &plans()), &[both]);
+    assert_eq!(told.stops, [stop(0, "p", LACKING)]);
+    assert_eq!((told.changes, told.passed), (vec![], vec![(0, 1), (0, 1)]));
+}
+
+#[test]
+fn rows_with_another_number_of_columns_than_their_table_map_stop_their_table() {
+    let plan = golden_plan(true);
+    for golden in [&MYSQL_INSERT, &MYSQL_UPDATE, &MYSQL_DELETE] {
+        // One column fewer, in a bitmap of the same width. Its two changes cannot be told apart: they count as one.
+        let fewer = edited(golden, |mut event| {
+            if let Some((_, maps)) = bitmaps(&event) {
+                let images = event[maps[maps.len() - 1] + 2..].to_vec();
+                event[maps[0] - 1] -= 1;
+                event.extend(images);
+            }
+            Some(event)
+        });
+        let told = told(&mut decoder("g", std::slice::from_ref(&plan)), &[fewer]);
+        let found: Vec<_> = told
+            .stops
+            .iter()
+            .map(|(_, stop)| (stop.code, stop.text.as_str()))
+            .collect();
+        let text = "rows with another number of columns than their table map";
+        assert_eq!(found, [(code::SCHEMA_MISMATCH, text)]);
+        assert_eq!((told.changes, told.passed), (vec![], vec![(0, 1)]));
+    }
+}
+
+/// An XA transaction that MySQL has only prepared: its rows were told before the event that says so.
+#[test]
+fn rows_that_are_only_prepared_stop_their_table() {
+    let plan = golden_plan(true);
+    let prepared = edited(&MYSQL_UPDATE, |mut event| {
+        if kind_of(&event) == kind::XID {
+            event[4] = kind::XA_PREPARE;
+        }
+        Some(event)
+    });
+    let told = told(&mut decoder("g", std::slice::from_ref(&plan)), &[prepared]);
+    let text = "rows of an XA transaction, which may still be rolled back";
+    assert_eq!(told.stops, [stop(0, "t", text)]);
+}
+
+/// A change counts once: as one that was told, or as one that is passed. A resume goes on behind so many of them.
+#[test]
+fn the_changes_around_a_refused_row_are_counted_once() {
+    let [p, _] = plans();
+    let mut narrow = TablePlan::clone(&p);
+    narrow.columns[2].encoding = Encoding::String { characters_max: 1 };
+    // The rows of one event: k, n, v, w. The second has a text that is too long.
+    let row = |n: u8, text: &[u8]| {
+        let length = u8::try_from(text.len()).unwrap();
+        [&[0xf0, 1, b'a', n, 0, 0, 0, length, 0], text, &[7, 0, 0, 0]].concat()
+    };
+    let rows = [row(1, b"x"), row(2, b"xy"), row(3, b"z")].concat();
+    let several = edited(&images::INSERT, |mut event| {
+        if let Some((_, maps)) = bitmaps(&event) {
+            event.truncate(maps[0] + 1);
+            event.extend_from_slice(&rows);
+        }
+        Some(event)
+    });
+    let whole = told(&mut decoder("g", &[p]), std::slice::from_ref(&several));
+    let expected = ["0: 1|a = a|1|x|7", "0: 2|a = a|2|xy|7", "0: 3|a = a|3|z|7"];
+    assert_eq!(whole.changes, expected);
+    let refused = told(&mut decoder("g", &[Arc::new(narrow)]), &[several]);
+    assert_eq!(refused.changes, expected[..1]);
+    assert_eq!((refused.passed, refused.stops.len()), (vec![(0, 2)], 1));
+    assert_eq!(refused.stops[0].1.code, code::VALUE_REFUSED);
+}
+
+#[test]
+fn a_key_of_the_same_columns_in_another_order_is_another_key() {
+    let [p, _] = plans();
+    let check = |change: &dyn Fn(&mut TablePlan), expected: &str| {
+        let mut plan = TablePlan::clone(&p);
+        change(&mut plan);
+        let told = told(&mut decoder("g", &[Arc::new(plan)]), &[piece(&images::INSERT)]);
+        assert_eq!(told.stops[0].1.code, code::SCHEMA_MISMATCH);
+        assert!(
+            told.stops[0].1.text.contains(expected),
+            "{}",
+            told.stops[0].1.text
+        );
+        assert_eq!(told.changes, [""; 0]);
+    };
+    check(
+        &|plan| Arc::make_mut(&mut plan.source).primary_key = vec![0, 1],
+        "its primary key in the binary log",
+    );
+    check(&|plan| plan.columns.swap(0, 3), "its plan does not follow");
+}
+
+/// Each image of an update has a bitmap of its own, also where the changes are only counted.
+#[test]
+fn changes_in_part_are_counted_by_both_bitmaps() {
+    for golden in [
+        &images::NODUP_UPDATE,
+        &images::NODUP_MOVE,
+        &images::MINIMAL_UPDATE,
+    ] {
+        let three = edited(golden, |mut event| {
+            if let Some((_, maps)) = bitmaps(&event) {
+                let images = event[maps[1] + 1..].repeat(2);
+                event.extend(images);
+            }
+            Some(event)
+        });
+        let told = told(&mut decoder("g", &plans()), &[three]);
+        assert_eq!(told.stops, [stop(0, "p", LACKING)], "{}", golden.0);
+        assert_eq!(told.passed, [(0, 3)], "{}", golden.0);
+    }
+}
+
+#[test]
+fn the_end_of_a_prepared_transaction_stops_every_table() {
+    for text in [&b"XA COMMIT 'q'"[..], b"XA ROLLBACK 'q'"] {
+        let ended = edited(&MYSQL_INSERT, |event| {
+            let begin = event.strip_suffix(b"BEGIN");
+            let is_head = kind_of(&event) == kind::GTID;
+            begin
+                .map(|head| [head, text].concat())
+                .or(is_head.then_some(event.clone()))
+        });
+        let told = told(&mut decoder("g", &plans()), &[ended]);
+        let text = "XA COMMIT: the transaction's rows were logged before its decision";
+        assert_eq!(told.stops, [stop(0, "p", text), stop(1, "q", text)]);
+    }
+}
