@@ -12,6 +12,7 @@ use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{TableVerdict, Testimony};
 
 use crate::clock::now_us;
+use crate::command::verify::ExtraObject;
 use crate::rates::Rates;
 use crate::usage;
 
@@ -227,13 +228,25 @@ fn rank(phase: TablePhase) -> u8 {
 }
 
 /// The verdict on all tables; `equal` is false also when a table is not among them, which then has its reason.
-pub(crate) fn verdict(verdicts: &[TableVerdict], not_compared: &[(String, &str)], equal: bool) -> Value {
+pub(crate) fn verdict(
+    verdicts: &[TableVerdict],
+    not_compared: &[(String, &str)],
+    extra: &[ExtraObject],
+    equal: bool,
+) -> Value {
     let tables: Vec<Value> = verdicts.iter().map(table_verdict).collect();
     let others = not_compared.iter();
     let others: Vec<Value> = others
         .map(|(name, reason)| json!({"name": name, "reason": reason}))
         .collect();
-    json!({"equal": equal, "tables": tables, "not_compared": others})
+    let mut object = json!({"equal": equal, "tables": tables, "not_compared": others});
+    if !extra.is_empty() {
+        let extra = extra.iter();
+        object["extra_at_target"] = extra
+            .map(|found| json!({"table": found.table, "column": found.column}))
+            .collect();
+    }
+    object
 }
 
 fn table_verdict(table: &TableVerdict) -> Value {
@@ -246,6 +259,9 @@ fn table_verdict(table: &TableVerdict) -> Value {
         "refused": table.refused, "refused_rows": refused_rows(table), "witness": testimony(&table.testimony)});
     if table.at_least {
         object["at_least"] = json!(true);
+    }
+    if let Some(lack) = table.lack {
+        object["target_lacks"] = json!(lack.word());
     }
     object
 }
@@ -269,7 +285,7 @@ fn refused_rows(table: &TableVerdict) -> Vec<Value> {
 mod tests {
     use super::*;
     use spanferry_core::finding::Subject;
-    use spanferry_engine::verify::{ContradictedKey, DifferentKey, Kind, NamedRefusal};
+    use spanferry_engine::verify::{ContradictedKey, DifferentKey, Kind, Lack, NamedRefusal};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
     fn is_documented(name: &str) -> bool {
@@ -364,6 +380,7 @@ mod tests {
         expect_documented(&end(&Outcome::default(), &snapshot, ""));
         let table = TableVerdict {
             at_least: true,
+            lack: Some(Lack::Columns),
             keys: vec![DifferentKey {
                 kind: Kind::Extra,
                 key: "[]".into(),
@@ -385,7 +402,11 @@ mod tests {
             ..TableVerdict::default()
         };
         let others = [("t".to_owned(), "is not selected")];
-        expect_documented(&verdict(&[table], &others, false));
+        let extra = [ExtraObject {
+            table: "t".to_owned(),
+            column: None,
+        }];
+        expect_documented(&verdict(&[table], &others, &extra, false));
         assert!(!is_documented("rows_by_magic"));
     }
 }

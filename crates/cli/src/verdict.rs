@@ -1,6 +1,6 @@
 //! A table's verdict in lines for a person.
 
-use spanferry_engine::verify::{Kind, TableVerdict};
+use spanferry_engine::verify::{Kind, Lack, TableVerdict};
 
 use crate::render;
 
@@ -9,6 +9,9 @@ const KEYS_SHOWN_MAX: usize = 20;
 
 /// A table's verdict: what was counted, and what differs.
 pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
+    if let Some(lack) = verdict.lack {
+        return vec![lacking(verdict, lack)];
+    }
     let state = if verdict.is_equal() { "equal" } else { "DIFFERENT" };
     let mut first = format!(
         "  {:<32} {state}: {} at the source, {} at the target",
@@ -47,6 +50,23 @@ pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
     lines.extend(refused_lines(verdict));
     lines.extend(testimony_lines(verdict));
     lines
+}
+
+/// The line of a table that the target lacks, or lacks columns of.
+fn lacking(verdict: &TableVerdict, lack: Lack) -> String {
+    let what = match lack {
+        Lack::Table => "the target does not have the table".to_owned(),
+        Lack::Columns => {
+            let columns = verdict.testimony.columns_missing.join(", ");
+            format!("the target does not have these columns: {columns}")
+        }
+    };
+    format!(
+        "  {:<32} DIFFERENT: {what}; no row was compared, {} at the source, {} at the target",
+        verdict.name,
+        render::rows(verdict.rows_source),
+        render::count(verdict.rows_target)
+    )
 }
 
 /// What the servers themselves confirm of the equal tables; none if no table is equal. Of a table that differs it says nothing.
@@ -170,6 +190,31 @@ mod tests {
                 "    witness: the source has no row [\"8\"]",
             ]
         );
+    }
+
+    #[test]
+    fn what_the_target_lacks_is_named() {
+        let mut verdict = TableVerdict {
+            name: "t".to_owned(),
+            rows_source: 1,
+            lack: Some(Lack::Table),
+            ..TableVerdict::default()
+        };
+        assert_eq!(
+            lines(&verdict),
+            [
+                "  t                                DIFFERENT: the target does not have the table; no row was compared, \
+              1 row at the source, 0 at the target"
+            ]
+        );
+        verdict.lack = Some(Lack::Columns);
+        verdict.testimony.columns_missing = vec!["a".to_owned(), "b".to_owned()];
+        assert!(
+            lines(&verdict)[0].contains("DIFFERENT: the target does not have these columns: a, b; "),
+            "{:?}",
+            lines(&verdict)
+        );
+        assert!(!verdict.is_equal());
     }
 
     /// Of tables that differ nothing is confirmed, also where both servers count what was read.

@@ -154,6 +154,7 @@ codes! {
     TARGET_FENCED = 3007, Failed, "another process has taken over this migration", "Find the other process; run the same command again only when it has ended.";
     TARGET_DDL = 3008, Failed, "the target refuses a DDL statement", "Look at the statement and the reason shown.";
     TARGET_INSTANCE_MISSING = 3009, Refused, "the target's instance does not exist", "Create the instance, or correct its name in `--target`.";
+    TARGET_TABLE_MISSING = 3012, SetAside, "a migrated table is not at the target any more", "Somebody has dropped it there. Stop `migrate`, run `spanferry resync TABLE`, and start `migrate` again: it creates the table and loads it. If the table is not wanted, `spanferry resync TABLE --forget` takes it out of the migration.";
     // 40xx schema and values
     VALUE_REFUSED = 4001, SetAside, "a value has no exact form at the target", "Correct the value at the source, or leave the table out; then stop `migrate` and run `spanferry resync TABLE`.";
     TYPE_REFUSED = 4002, Refused, "a column type has no exact form at the target", "Leave the table out with `--exclude`.";

@@ -5,8 +5,10 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Finding;
 use spanferry_core::position::Bookmark;
 use spanferry_core::reached::Reached;
+use spanferry_core::remedy::Remedy;
 use spanferry_core::target::{ControlState, Lane, TablePhase};
 use spanferry_engine::verify::{Counters, TableVerdict, Verification, verify};
+use spanferry_spanner::control::PREFIX;
 use tokio::time::interval;
 
 use crate::args::Output;
@@ -25,18 +27,22 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         return Err(too_few_sessions(settings, &finding)?);
     }
     let mut not_compared = keep_to_comparable_tables(&mut plan, &control);
-    let found = compare(&session, &plan, &applied(&control)?, settings.output).await?;
+    let found = compare(&session, &plan, &applied(&control)?, settings).await?;
     add_others(&mut not_compared, &found, &control, |table| {
         settings.selects(table, plan.names)
     });
     for (table, why) in &not_compared {
         render::tell(&format!("not compared: `{table}` {why}"));
     }
+    let extra = extra_at_target(&found, &control);
+    for object in &extra {
+        render::tell(&object.note());
+    }
     // A table that was not compared is never called equal.
     let compared_equal = found.tables.iter().all(TableVerdict::is_equal);
     let equal = compared_equal && not_compared.is_empty();
     if settings.output == Output::Json {
-        render::say_json(&json::verdict(&found.tables, &not_compared, equal));
+        render::say_json(&json::verdict(&found.tables, &not_compared, &extra, equal));
     } else {
         conclude(&control, &found.tables, compared_equal, not_compared.len());
     }
@@ -74,6 +80,52 @@ fn add_others(
             not_compared.push((table.clone(), why));
         }
     }
+}
+
+/// A table of the target, or a column of a compared table, that is not of the migration.
+#[derive(Debug)]
+pub(crate) struct ExtraObject {
+    /// The target's name of the table.
+    pub(crate) table: String,
+    /// The column; none if the whole table is meant.
+    pub(crate) column: Option<String>,
+}
+
+impl ExtraObject {
+    fn note(&self) -> String {
+        let table = &self.table;
+        match &self.column {
+            Some(column) => {
+                format!("note: `{table}` has a column `{column}` at the target that is not of the migration")
+            }
+            None => format!("note: the target has a table `{table}` that is not of the migration"),
+        }
+    }
+}
+
+/// What only the target has. It makes no table different: somebody has added it.
+fn extra_at_target(found: &Verification, control: &ControlState) -> Vec<ExtraObject> {
+    let known = |name: &&String| {
+        let mut definitions = control.definitions.values();
+        name.starts_with(PREFIX) || definitions.any(|definition| definition.target.name == **name)
+    };
+    let tables = found.target_tables.iter().filter(|name| !known(name));
+    let tables = tables.map(|table| (table.clone(), None));
+    let columns = found.columns_extra.iter().cloned();
+    let columns = columns.map(|(table, column)| (table, Some(column)));
+    tables
+        .chain(columns)
+        .map(|(table, column)| ExtraObject { table, column })
+        .collect()
+}
+
+/// How a table that the target lacks comes back.
+fn fix(verdict: &TableVerdict, options: &str) -> Option<String> {
+    verdict.lack?;
+    let resync = Remedy::resync(&verdict.name).printed(options);
+    Some(format!(
+        "    fix: stop `migrate`, run `{resync}`, and start `migrate` again"
+    ))
 }
 
 /// Why a table is not compared.
@@ -114,11 +166,16 @@ async fn compare(
     session: &Session,
     plan: &Plan,
     applied: &Bookmark,
-    output: Output,
+    settings: &Settings,
 ) -> Result<Verification, Failure> {
     let counters = Counters::default();
-    let shown = Comparison::new(output);
-    let told = |verdict: &TableVerdict| shown.say(&lines(verdict));
+    let shown = Comparison::new(settings.output);
+    let options = settings.printed_options();
+    let told = |verdict: &TableVerdict| {
+        let mut text = lines(verdict);
+        text.extend(fix(verdict, &options));
+        shown.say(&text);
+    };
     let (source, target) = (session.source.as_ref(), session.target.as_ref());
     // A `migrate` that runs beside must keep its stream.
     let changes = source.observer();

@@ -364,3 +364,58 @@ async fn rows_without_an_exact_form_are_reported_mysql() {
 async fn rows_without_an_exact_form_are_reported_mariadb() {
     rows_without_an_exact_form(Engine::MariaDb).await;
 }
+
+/// A table or a column that somebody has dropped at the target is a difference of its table, and the others are compared. What
+/// somebody has added there is noted. `migrate` stops the group of the dropped table by name, and what is printed brings it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_dropped_at_the_target_is_a_difference_of_its_table() {
+    let servers = bench(Engine::MySql).await;
+    let schema = "CREATE TABLE gone (id INT PRIMARY KEY);
+        CREATE TABLE narrow (id INT PRIMARY KEY, v INT, w INT);
+        CREATE TABLE whole (id INT PRIMARY KEY);
+        INSERT INTO gone VALUES (1), (2);
+        INSERT INTO narrow VALUES (1, 1, 1);
+        INSERT INTO whole VALUES (1);
+        ";
+    let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    world.expect_drained();
+    let statements = [
+        "DROP TABLE `gone`",
+        "ALTER TABLE `narrow` DROP COLUMN `v`",
+        "ALTER TABLE `whole` ADD COLUMN more INT64",
+        "CREATE TABLE stranger (id INT64) PRIMARY KEY (id)",
+    ];
+    let client = world.target_client();
+    client
+        .update_ddl(&statements.map(str::to_owned), "by_hand")
+        .await
+        .unwrap();
+    let (status, text) = world.verify();
+    assert_eq!(status, 4, "{text}");
+    for line in [
+        "DIFFERENT: the target does not have the table; no row was compared, 2 rows at the source, 0 at the target",
+        "DIFFERENT: the target does not have these columns: v; no row was compared, 1 row at the source, 1 at the target",
+        "equal: 1 row at the source, 1 at the target",
+        "witnesses: in 1 equal table, ",
+        "note: `whole` has a column `more` at the target",
+        "note: the target has a table `stranger`",
+    ] {
+        assert!(text.contains(line), "`{line}` is missing in: {text}");
+    }
+    let output = world.run("verify", &["--output", "json"]);
+    let found = expect_documented("verify", std::str::from_utf8(&output.stdout).unwrap());
+    let tables = found[0]["tables"].as_array().unwrap().iter();
+    let lacks: Vec<_> = tables.map(|table| table["target_lacks"].as_str()).collect();
+    assert_eq!(lacks, [Some("table"), Some("columns"), None]);
+    let (status, text) = said(&world.drain_command().output().unwrap());
+    assert!(
+        status == 4 && text.contains("stopped: `gone`: SF-3012") && text.contains("  fix: spanferry resync "),
+        "{status}: {text}"
+    );
+    for table in ["gone", "narrow"] {
+        let (status, text) = said(&world.run("resync", &[table, "--yes"]));
+        assert_eq!(status, 0, "{text}");
+    }
+    world.expect_drained();
+    world.expect_equal();
+}

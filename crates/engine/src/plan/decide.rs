@@ -122,6 +122,11 @@ impl Planned {
         self
     }
 
+    /// Whether the process that these tables are for changes the record of some and runs none.
+    pub(crate) fn is_to_change(&self) -> bool {
+        self.phases.is_some()
+    }
+
     /// The record must be the one that the plans were made from.
     pub(crate) fn expect_record(&self, found: Option<&ControlState>) -> Result<(), Failure> {
         let found = found.filter(|control| !control.tables.is_empty());

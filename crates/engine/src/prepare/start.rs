@@ -11,7 +11,7 @@ use super::begin::begin_new;
 use super::log::LogStore;
 use super::prepared::{PrepareOptions, Prepared};
 use super::record::{record_new, record_returns, record_stops};
-use super::tables::create_tables;
+use super::tables::{create_tables, missing_tables};
 use super::take_over::take_over;
 use crate::constraint;
 use crate::plan::Planned;
@@ -55,6 +55,10 @@ where
     }
     create_tables(&prepared).await?;
     let objects = prepared.shared.target.schema_objects().await?;
+    if !planned.is_to_change() {
+        let missing = missing_tables(&prepared.registry, &objects);
+        record_stops(&prepared.registry, &prepared.control, &missing).await?;
+    }
     constraint::compare_with_target(&prepared.registry, &prepared.control, dialect, &objects).await?;
     Ok(prepared)
 }

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use spanferry_core::code;
 use spanferry_core::ddl;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::remedy::Remedy;
-use spanferry_core::target::{TablePhase, Target};
+use spanferry_core::target::{SchemaObjects, TablePhase, Target};
 use spanferry_kill_point::kill_point;
 
 use super::prepared::Prepared;
 use super::record::record_stops;
 use crate::plan::TableStop;
+use crate::registry::Registry;
 use crate::schema_change::{Object, Wanted, create_missing};
 
 /// Tables that are created before the next are begun: so often the progress is shown.
@@ -51,6 +53,27 @@ pub(super) async fn create_tables<L, T: Target>(prepared: &Prepared<L, T>) -> Re
     record_stops(registry, &prepared.control, &refused).await
 }
 
+/// Stops for the tables that were created before and that the target does not have: somebody has dropped them. A change would be
+/// refused only when it arrives, and until then the table would count as complete. `objects` is read after `create_tables`.
+pub(super) fn missing_tables(registry: &Registry, objects: &SchemaObjects) -> Vec<TableStop> {
+    let is_missing = |plan: &&Arc<TablePlan>| {
+        registry.phase(plan.id) != TablePhase::Stopped && !objects.tables.contains(&plan.target.name)
+    };
+    let missing = registry.plans().iter().filter(is_missing);
+    missing.map(|plan| missing_table(plan)).collect()
+}
+
+fn missing_table(plan: &TablePlan) -> TableStop {
+    let (table, target) = (&plan.name().table, &plan.target.name);
+    let subject = Subject::table(table.clone());
+    let text = format!("its table `{target}` is not at the target any more");
+    let finding = Finding::new(code::TARGET_TABLE_MISSING, Severity::Blocking, subject, text);
+    TableStop {
+        table: plan.name().clone(),
+        finding: finding.remedy(Remedy::resync(table)),
+    }
+}
+
 fn stop(plan: &TablePlan, failure: &Failure) -> TableStop {
     let table = &plan.name().table;
     let subject = Subject::table(table.clone());
@@ -59,5 +82,36 @@ fn stop(plan: &TablePlan, failure: &Failure) -> TableStop {
     TableStop {
         table: plan.name().clone(),
         finding: finding.remedy(Remedy::resync(table)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::code::Code;
+
+    use super::*;
+    use crate::fixture;
+    use crate::progress::Progress;
+
+    #[test]
+    fn a_table_that_was_dropped_at_the_target_stops() {
+        let check = |phase: TablePhase, tables: &[&str], expected: &[Code]| {
+            let rows = vec![fixture::row("t", phase, None)];
+            let registry = Registry::new(vec![fixture::table("t")], rows, Arc::new(Progress::default()));
+            let objects = SchemaObjects {
+                tables: tables.iter().map(|name| (*name).to_owned()).collect(),
+                ..SchemaObjects::default()
+            };
+            let stops = missing_tables(&registry, &objects);
+            let codes: Vec<Code> = stops.iter().map(|stop| stop.finding.code).collect();
+            assert_eq!(codes, expected, "{phase:?}");
+        };
+        let missing = [code::TARGET_TABLE_MISSING];
+        check(TablePhase::Constrained, &["t"], &[]);
+        check(TablePhase::Constrained, &["other"], &missing);
+        check(TablePhase::Joined, &[], &missing);
+        check(TablePhase::Loading, &[], &missing);
+        // It has stopped for its own reason.
+        check(TablePhase::Stopped, &[], &[]);
     }
 }

@@ -24,4 +24,4 @@ mod witness;
 pub use counters::{Counters, Reading, Step};
 pub use refusals::NamedRefusal;
 pub use run::{Verification, verify};
-pub use verdict::{ContradictedKey, DifferentKey, Kind, TableVerdict, Testimony};
+pub use verdict::{ContradictedKey, DifferentKey, Kind, Lack, TableVerdict, Testimony};

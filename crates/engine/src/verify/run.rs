@@ -18,7 +18,7 @@ use super::counters::Counters;
 use super::reader::Reader;
 use super::sample::Sample;
 use super::scan::{Content, Side, read_both};
-use super::verdict::{DifferentKey, KEYS_NAMED_MAX, TableVerdict, Testimony};
+use super::verdict::{DifferentKey, KEYS_NAMED_MAX, Lack, TableVerdict, Testimony};
 use super::witness::{Witnesses, contradicted};
 
 /// Bytes of rows held at once while they wait for their partners: 200,000 rows or more.
@@ -35,9 +35,13 @@ pub struct Verification {
     pub tables: Vec<TableVerdict>,
     /// All base tables of the migrated schema by the source's own catalog, whether they were compared or not.
     pub source_tables: Vec<String>,
+    /// All tables of the target by its own catalog, whether they belong to the migration or not.
+    pub target_tables: Vec<String>,
+    /// Columns of compared tables that only the target has: the target's names of table and column.
+    pub columns_extra: Vec<(String, String)>,
 }
 
-/// Compares all tables. `applied` is the position that the target holds. A transaction of the source beyond it that concerns one
+/// Compares all tables. A table that the target lacks, or lacks columns of, is different without being read. `applied` is the position that the target holds. A transaction of the source beyond it that concerns one
 /// of the tables, before or meanwhile, is the failure `SOURCE_AHEAD`, never a difference; `changes` brings those transactions, and
 /// is opened only if there are any. `told` is called with each table's verdict.
 ///
@@ -72,17 +76,23 @@ where
         if !verdict.is_equal() {
             run.reader.expect_rest().await?;
         }
-        if verdict.differs() {
+        // What the target lacks does not depend on what the source has done since.
+        if verdict.lack.is_none() && verdict.differs() {
             run.reader.expect_known()?;
         }
         told(&verdict);
         tables.push(verdict);
     }
     run.reader.expect_rest().await?;
-    let source_tables = run.witnesses.source_tables().cloned().collect();
+    let columns_extra = plans.iter().flat_map(|plan| {
+        let columns = run.witnesses.columns_extra(plan).into_iter();
+        columns.map(|column| (plan.target.name.clone(), column))
+    });
     Ok(Verification {
         tables,
-        source_tables,
+        source_tables: run.witnesses.source_tables().cloned().collect(),
+        target_tables: run.witnesses.target_tables().cloned().collect(),
+        columns_extra: columns_extra.collect(),
     })
 }
 
@@ -121,6 +131,9 @@ where
     async fn verify_table(&mut self, plan: &Arc<TablePlan>) -> Result<TableVerdict, Failure> {
         let name = &plan.name().table;
         self.counters.begin(name, 0, plan.source.rows_estimate);
+        if let Some(lack) = self.witnesses.lack(plan) {
+            return self.lacking(plan, lack).await;
+        }
         let (mut buckets, mut sample) = (Buckets::new(), Sample::new());
         let reading = read_both(
             &mut self.reader,
@@ -153,6 +166,30 @@ where
         let counted = (counted_source, counted_target);
         verdict.testimony = self.testimony(plan, counted, sample, &verdict).await?;
         Ok(verdict)
+    }
+
+    /// The verdict on a table that the target lacks, or lacks columns of: the servers count, and no row is read.
+    async fn lacking(&mut self, plan: &Arc<TablePlan>, lack: Lack) -> Result<TableVerdict, Failure> {
+        let name = &plan.name().table;
+        let witnesses = &mut self.witnesses;
+        let rows_source = patiently(name, async || witnesses.count(plan).await).await?;
+        let rows_target = match lack {
+            Lack::Table => 0,
+            Lack::Columns => self.target.count(plan).await?,
+        };
+        Ok(TableVerdict {
+            name: name.clone(),
+            rows_source,
+            rows_target,
+            lack: Some(lack),
+            testimony: Testimony {
+                rows_source,
+                rows_target,
+                columns_missing: self.witnesses.columns_missing(plan),
+                ..Testimony::default()
+            },
+            ..TableVerdict::default()
+        })
     }
 
     /// What the servers say of a table whose rows were read.

@@ -65,6 +65,25 @@ pub struct ContradictedKey {
     pub columns: Vec<String>,
 }
 
+/// What the target lacks of a table's definition, so that its rows cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// The table.
+    Table,
+    /// Columns of it, which `Testimony::columns_missing` names.
+    Columns,
+}
+
+impl Lack {
+    /// The word for it in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Lack::Table => "table",
+            Lack::Columns => "columns",
+        }
+    }
+}
+
 /// What the servers themselves say of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Testimony {
@@ -90,6 +109,8 @@ pub struct TableVerdict {
     pub rows_source: u64,
     /// Rows at the target.
     pub rows_target: u64,
+    /// What the target lacks. Then no row was compared: the numbers of rows are the servers' own, and nothing else was counted.
+    pub lack: Option<Lack>,
     /// Rows that only the source has.
     pub missing: u64,
     /// Rows that only the target has.
@@ -112,7 +133,7 @@ pub struct TableVerdict {
 impl TableVerdict {
     /// Whether both sides hold the same rows, by what was read and by what their servers say.
     pub fn is_equal(&self) -> bool {
-        self.refused == 0 && !self.differs()
+        self.lack.is_none() && self.refused == 0 && !self.differs()
     }
 
     /// Whether the sides hold other rows, by what was read or by what their servers say. Rows without an exact form are left out.

@@ -10,7 +10,7 @@ use spanferry_core::position::Position;
 use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource};
 
 use super::counters::Counters;
-use super::verdict::{ContradictedKey, TableVerdict};
+use super::verdict::{ContradictedKey, Lack, TableVerdict};
 
 /// Both servers' witnesses. The source's is opened when it is needed, and again when it was lost.
 pub(super) struct Witnesses<'a, S: WitnessSource, T> {
@@ -53,6 +53,29 @@ impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
     /// The tables in the source's own catalog.
     pub(super) fn source_tables(&self) -> impl Iterator<Item = &String> {
         self.columns_source.keys()
+    }
+
+    /// The tables in the target's own catalog.
+    pub(super) fn target_tables(&self) -> impl Iterator<Item = &String> {
+        self.columns_target.keys()
+    }
+
+    /// What the target lacks of a table that is to be compared.
+    pub(super) fn lack(&self, plan: &TablePlan) -> Option<Lack> {
+        let Some(theirs) = self.columns_target.get(&plan.target.name) else {
+            return Some(Lack::Table);
+        };
+        let mut columns = plan.target.columns.iter();
+        columns
+            .any(|column| !theirs.contains(&column.name))
+            .then_some(Lack::Columns)
+    }
+
+    /// Columns of a compared table that only the target has.
+    pub(super) fn columns_extra(&self, plan: &TablePlan) -> Vec<String> {
+        let theirs = self.columns_target.get(&plan.target.name).into_iter().flatten();
+        let is_planned = |name: &String| plan.target.columns.iter().any(|column| column.name == *name);
+        theirs.filter(|name| !is_planned(name)).cloned().collect()
     }
 
     /// Columns that a table has at the source and not at the target. A table that one of the catalogs lacks has none of its columns.

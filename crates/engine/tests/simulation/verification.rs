@@ -6,7 +6,7 @@ use spanferry_core::code;
 use spanferry_core::encode::Encoding;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_engine::verify::{ContradictedKey, Counters, NamedRefusal, TableVerdict, verify};
+use spanferry_engine::verify::{ContradictedKey, Counters, Lack, NamedRefusal, TableVerdict, verify};
 
 use crate::history::{AUTHOR, BEFORE, Change, History, ITEM, NOTE, Transaction, plans};
 use crate::source::SimSource;
@@ -167,6 +167,24 @@ fn a_column_that_was_lost_is_seen_by_the_catalogs() {
         assert_eq!(verdict.is_equal(), verdict.name != "note", "{verdict:?}");
         assert_eq!(!missing.is_empty(), verdict.name == "note", "{missing:?}");
     }
+}
+
+/// A table or a column that somebody has dropped at the target is a difference of that table; the others are compared.
+#[test]
+fn what_the_target_lacks_is_a_difference_of_its_table() {
+    let check = |hidden: (&'static str, &'static str), lack: Lack| {
+        let shared = migrated(|_| {});
+        shared.lock().administration.hidden_at_target = Some(hidden);
+        let verdicts = verified(&shared, &plans(), BEFORE).unwrap();
+        assert_eq!(verdicts.len(), plans().len());
+        for verdict in &verdicts {
+            let is_lacking = verdict.name == hidden.0;
+            assert_eq!(verdict.lack, is_lacking.then_some(lack), "{verdict:?}");
+            assert_eq!(verdict.is_equal(), !is_lacking, "{verdict:?}");
+        }
+    };
+    check(("book", ""), Lack::Table);
+    check(("book", "plain"), Lack::Columns);
 }
 
 /// Issue 7, point 21: other tables may change before, while and after the compared ones are read, and the stream may break.

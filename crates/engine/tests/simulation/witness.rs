@@ -121,7 +121,9 @@ impl SourceWitness for SimWitness {
 impl TargetWitness for SimTarget {
     async fn columns(&self) -> Result<TableColumns, Failure> {
         let hidden = self.0.lock().administration.hidden_at_target;
-        let tables = plans().into_iter().map(|plan| {
+        let tables = plans().into_iter();
+        let tables = tables.filter(|plan| hidden != Some((plan.target.name.as_str(), "")));
+        let tables = tables.map(|plan| {
             let columns = plan.target.columns.iter().map(|column| column.name.clone());
             let shown = columns.filter(|name| hidden != Some((plan.target.name.as_str(), name.as_str())));
             (plan.target.name.clone(), shown.collect())
