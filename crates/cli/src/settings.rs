@@ -278,15 +278,37 @@ impl Settings {
 
     /// The source, which this verb needs.
     pub(crate) fn need_source(&self) -> Result<&SourceOptions, Failure> {
-        self.source
-            .as_ref()
-            .ok_or_else(|| missing("--source", "expected `mysql://user@host:port/schema`"))
+        self.source.as_ref().ok_or_else(|| self.missing())
     }
 
     /// The target, which this verb needs.
     pub(crate) fn need_target(&self) -> Result<&DatabaseName, Failure> {
-        let form = "expected `spanner://projects/P/instances/I/databases/D`";
-        self.target.as_ref().ok_or_else(|| missing("--target", form))
+        self.target.as_ref().ok_or_else(|| self.missing())
+    }
+
+    /// The failure of a verb that lacks the source, the target or both, which the state directory does not remember either.
+    fn missing(&self) -> Failure {
+        let source = ("--source", "mysql://user@host:port/schema", self.source.is_none());
+        let target = (
+            "--target",
+            "spanner://projects/P/instances/I/databases/D",
+            self.target.is_none(),
+        );
+        let lacking = [source, target]
+            .into_iter()
+            .filter(|(_, _, is_missing)| *is_missing);
+        let (names, forms): (Vec<_>, Vec<_>) = lacking
+            .map(|(name, form, _)| (name, format!("`{name} {form}`")))
+            .unzip();
+        let mut text = "not given".to_owned();
+        if matches!(RunFile::read(&self.state_dir), Ok(None)) {
+            let directory = self.state_dir.display();
+            text += &format!(", and no migration has run with the state directory `{directory}`");
+        }
+        usage(names.join(" and "), text).hint(format!(
+            "Give {}; or, for a migration that has begun, the `--state-dir` that remembers it.",
+            forms.join(" and ")
+        ))
     }
 
     /// What a printed command needs behind its verb to find this migration: nothing where it is in the usual place.
@@ -301,13 +323,6 @@ impl Settings {
     pub(crate) fn target_text(&self) -> String {
         self.target.as_ref().map(DatabaseName::path).unwrap_or_default()
     }
-}
-
-/// An option that neither the command line nor the state directory gives.
-fn missing(option: &str, form: &str) -> Failure {
-    usage(option, form).hint(format!(
-        "Give `{option}`; or, for a migration that has begun, the `--state-dir` that remembers it."
-    ))
 }
 
 fn endpoint(named: Option<String>, allow_plaintext: bool) -> Result<Endpoint, Failure> {

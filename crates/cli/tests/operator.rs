@@ -459,7 +459,15 @@ fn options_say_what_they_take() {
         "--source-rate",
         "2MB/s",
     ];
-    check(run(&given), 2, &["--source", "expected `mysql://"]);
+    check(
+        run(&given),
+        2,
+        &[
+            "--source and --target: not given",
+            "`--source mysql://user@host:port/schema`",
+            "`--target spanner://",
+        ],
+    );
     check(
         run(&["explain", "sf-2004"]),
         0,

@@ -98,11 +98,15 @@ struct Limits {
     all: Vec<Limit>,
 }
 
+/// Sessions that a migration needs beside those that read its snapshot, at the most; with `lock` the snapshot opens under a read lock.
+pub fn sessions_beside(lock: bool) -> usize {
+    SESSIONS_BESIDE + if lock { SESSIONS_OF_LOCK } else { 0 }
+}
+
 impl MysqlSource {
     /// How many sessions a snapshot may have, if `wanted` are asked for; with `lock` it opens under a read lock.
     pub async fn allot_sessions(&self, wanted: usize, lock: bool) -> Result<Allotment, Failure> {
-        let beside = SESSIONS_BESIDE + if lock { SESSIONS_OF_LOCK } else { 0 };
-        self.allot(wanted, beside).await
+        self.allot(wanted, sessions_beside(lock)).await
     }
 
     /// Whether the sessions of a verification can be opened; a blocking finding if they cannot.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use spanferry_core::code::Exit;
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::Severity;
-use spanferry_mysql::SESSIONS_BESIDE;
+use spanferry_mysql::sessions_beside;
 use spanferry_spanner::endpoint::EndpointKind;
 
 use crate::args::Output;
@@ -122,7 +122,7 @@ struct Connection {
 
 fn connections(settings: &Settings) -> Result<Vec<Connection>, Failure> {
     let (source, endpoint) = (settings.need_source()?, &settings.endpoint);
-    let sessions = settings.source_connections as usize + SESSIONS_BESIDE;
+    let sessions = settings.source_connections as usize + sessions_beside(settings.lock);
     let outbound = |host: &str, port, purpose: String| Connection {
         host: host.to_owned(),
         port,

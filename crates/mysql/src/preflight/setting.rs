@@ -301,7 +301,9 @@ impl Check<'_> {
                         self.account
                     ))
                 });
-                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, grant);
+                let by_hand = || "Give `--server-id` a number that no replica of the source uses.".into();
+                let remedy = grant.unwrap_or_else(by_hand);
+                self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy));
             }
         }
         Ok(())
