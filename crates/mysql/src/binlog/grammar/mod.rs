@@ -85,8 +85,13 @@ impl Parser<'_> {
                     Token::Symbol(')') => depth = depth.checked_sub(1)?,
                     token if depth == 0 && token.is_word("FOR") => break,
                     // How the text was read is then not what the event says.
-                    Token::Word(name) | Token::Quoted(name) if changes_reading(name) => return None,
-                    Token::Word(_) | Token::Quoted(_) | Token::Literal | Token::Symbol(_) => {}
+                    Token::Word(name) | Token::Quoted(name) => {
+                        if let Some(setting) = reading_setting(name) {
+                            self.cannot_read_under(setting);
+                            return None;
+                        }
+                    }
+                    Token::Literal | Token::Symbol(_) => {}
                     Token::Unreadable => return None,
                 }
             }
@@ -150,10 +155,10 @@ impl Parser<'_> {
     }
 }
 
-/// Whether a variable of this name decides how a text is read.
-fn changes_reading(name: &str) -> bool {
+/// The setting that decides how a text is read, if a variable of this name is one.
+fn reading_setting(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     ["sql_mode", "character_set", "collation"]
-        .iter()
-        .any(|part| name.contains(part))
+        .into_iter()
+        .find(|part| name.contains(part))
 }

@@ -12,6 +12,8 @@ pub(in super::super) struct Parser<'a> {
     titled_from: usize,
     /// What is defined, such as TABLE.
     object: Option<String>,
+    /// A setting before the statement that decides how the statement is read.
+    unread_setting: Option<&'static str>,
 }
 
 /// Most words of a title.
@@ -27,6 +29,7 @@ impl<'a> Parser<'a> {
             mariadb,
             titled_from: 0,
             object: None,
+            unread_setting: None,
         }
     }
 
@@ -53,6 +56,9 @@ impl<'a> Parser<'a> {
 
     /// The verb with what it defines, or the statement's first words. Numbers are values and are left out.
     pub(super) fn title(&self) -> String {
+        if let Some(setting) = self.unread_setting {
+            return format!("SET STATEMENT with `{setting}`, which decides how the rest is read");
+        }
         let words = self.tokens[self.titled_from..]
             .iter()
             .map_while(|token| match token {
@@ -71,6 +77,11 @@ impl<'a> Parser<'a> {
             return "a statement".to_owned();
         }
         title.join(" ")
+    }
+
+    /// Notes that the rest of the statement cannot be read, because a setting before it decides how.
+    pub(super) fn cannot_read_under(&mut self, setting: &'static str) {
+        self.unread_setting = Some(setting);
     }
 
     pub(super) fn rest(&self) -> &'a [Token] {

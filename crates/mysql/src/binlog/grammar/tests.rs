@@ -371,6 +371,10 @@ fn titles_hold_no_values() {
     };
     check("ALTER ONLINE IGNORE TABLE t ADD x INT", "ALTER TABLE");
     check("SET STATEMENT a='secret' FOR TRUNCATE t", "TRUNCATE TABLE");
+    check(
+        "SET STATEMENT a='secret', sql_mode='secret' FOR ALTER TABLE t ADD x INT",
+        "SET STATEMENT with `sql_mode`, which decides how the rest is read",
+    );
     check("INSERT INTO t VALUES (1)", "INSERT INTO");
     check("CALL p('secret')", "CALL P");
     check("SELECT 12345", "SELECT");
