@@ -86,7 +86,7 @@ impl Meter {
         }
         let Some((then_at, then)) = since else {
             return Rates {
-                lag_transactions: lag(now),
+                lag_transactions: now.lag_transactions(),
                 lag_seconds: lag_seconds(now),
                 lag_bytes: lag_bytes(now),
                 ..Rates::default()
@@ -101,7 +101,7 @@ fn lag_seconds(now: &Snapshot) -> Option<u64> {
     if is_blind(now) {
         return None;
     }
-    if lag(now) == 0 {
+    if now.lag_transactions() == 0 {
         return Some(0);
     }
     (now.applied_at_us > 0).then(|| age_seconds(now.applied_at_us))
@@ -113,7 +113,7 @@ fn is_blind(now: &Snapshot) -> bool {
 
 /// The log's bytes, shared out among its transactions: exact sizes would have to be read from disk.
 fn lag_bytes(now: &Snapshot) -> u64 {
-    let behind = u128::from(lag(now).min(now.log_transactions));
+    let behind = u128::from(now.lag_transactions().min(now.log_transactions));
     let share = u128::from(now.log_bytes) * behind / u128::from(now.log_transactions.max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
 }
@@ -125,10 +125,6 @@ fn budget_seconds(then: &Snapshot, now: &Snapshot, seconds: f64) -> Option<u64> 
     was_open
         .then(|| time_for(now.log_budget_bytes.saturating_sub(now.log_bytes), growth))
         .flatten()
-}
-
-fn lag(now: &Snapshot) -> u64 {
-    now.captured_sequence.saturating_sub(now.applied_sequence)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown, not reckoned with")]
@@ -180,7 +176,7 @@ fn rates(then: &Snapshot, now: &Snapshot, span: Duration) -> Rates {
         .sum();
     let captured = per_second(then.captured_transactions, now.captured_transactions, seconds);
     let applied = per_second(then.applied_transactions, now.applied_transactions, seconds);
-    let behind = lag(now);
+    let behind = now.lag_transactions();
     Rates {
         rows,
         bytes: per_second(

@@ -51,10 +51,15 @@ pub struct Snapshot {
     pub captured_sequence: u64,
     /// Last sequence that is durable at the target.
     pub applied_sequence: u64,
+    /// Last sequence that was read while the log had nothing more to read and no change was waiting for a commit. It can be ahead of
+    /// `applied_sequence` by transactions that change no migrated row.
+    pub idle_sequence: u64,
     /// Transactions applied since this process started.
     pub applied_transactions: u64,
     /// Changes applied since this process started, before folding.
     pub applied_changes: u64,
+    /// Changes applied of a transaction of which the rest is still to come; 0 if none is applied in part.
+    pub applied_in_part: u64,
     /// When the source committed what was last captured, microseconds since 1970.
     pub captured_at_us: u64,
     /// When the source committed what was last applied, microseconds since 1970.
@@ -81,8 +86,9 @@ pub struct Snapshot {
     pub strain: Strain,
     /// The position that apply has reached.
     pub position: String,
-    /// Whether apply has reached where the source stood when it was last asked.
-    pub caught_up: bool,
+    /// Whether apply had reached the source's position when the source was last asked for it. `is_caught_up` tells whether that
+    /// still holds.
+    pub source_reached: bool,
     /// How the last snapshot was made and how long writers were held up.
     pub hand_off: Option<String>,
     /// Findings since the start.
@@ -92,6 +98,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Transactions that are captured and not applied. A transaction that changes no migrated row counts until it is read.
+    pub fn lag_transactions(&self) -> u64 {
+        let done = self.applied_sequence.max(self.idle_sequence);
+        self.captured_sequence.saturating_sub(done)
+    }
+
+    /// Why it is unknown what the source has beyond the captured transactions.
+    fn capture_trouble(&self) -> Option<&str> {
+        let reasons = [&self.source_lost, &self.source_silent, &self.throttled];
+        reasons.into_iter().find_map(Option::as_deref)
+    }
+
+    /// Whether everything is applied that the source is known to have. Everything that shows this takes it from here. Tables that
+    /// have stopped do not count.
+    pub fn is_caught_up(&self) -> bool {
+        let nothing_waits = self.lag_transactions() == 0 && self.applied_in_part == 0;
+        self.source_reached && nothing_waits && self.capture_trouble().is_none()
+    }
+
     /// Every reason for which something waits, for people.
     pub fn why_throttled(&self) -> Option<String> {
         let reasons: Vec<_> = [
@@ -218,6 +243,32 @@ mod tests {
     use spanferry_core::finding::{Severity, Subject};
 
     use super::*;
+
+    #[test]
+    fn caught_up_holds_only_while_nothing_waits() {
+        let check = |change: fn(&mut Snapshot), expected: bool| {
+            let mut snapshot = Snapshot {
+                captured_sequence: 7,
+                applied_sequence: 7,
+                source_reached: true,
+                ..Snapshot::default()
+            };
+            change(&mut snapshot);
+            assert_eq!(snapshot.is_caught_up(), expected, "{snapshot:?}");
+        };
+        check(|_| {}, true);
+        check(|now| now.source_reached = false, false);
+        check(|now| now.captured_sequence = 8, false);
+        check(|now| now.applied_in_part = 1, false);
+        // Read to the end, and without a change of a migrated row.
+        let read = |now: &mut Snapshot| (now.captured_sequence, now.idle_sequence) = (8, 8);
+        check(read, true);
+        check(|now| now.throttled = Some("no space left".into()), false);
+        check(|now| now.source_lost = Some("no answer".into()), false);
+        check(|now| now.source_silent = Some("no answer".into()), false);
+        // These hold up the load, not the changes.
+        check(|now| now.load_throttled = Some("--source-rate".into()), true);
+    }
 
     fn find(progress: &Progress, code: code::Code, table: &str) {
         let subject = Subject::table(table.to_owned());

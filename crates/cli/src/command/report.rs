@@ -120,7 +120,7 @@ impl Report<'_> {
     fn write_end(&self, event: &Value, mut status: Value) -> Result<(), Failure> {
         self.state.write(REPORT, event.to_string().as_bytes())?;
         status["end"] = json!({"at_us": event["at_us"], "exit_status": event["exit_status"],
-            "interrupted": event["interrupted"], "error": event["error"]});
+            "interrupted": event["interrupted"], "caught_up": event["caught_up"], "error": event["error"]});
         self.state.write(STATUS, status.to_string().as_bytes())
     }
 }

@@ -82,19 +82,19 @@ fn never_begun(directory: &PrivateDir, settings: &Settings) -> Failure {
     let text = format!(
         "no migration has begun with this state directory; the last start ended at {} {}",
         utc(event["at_us"].as_u64().unwrap_or(0)),
-        why(&event, false)
+        why(&event)
     );
     no_migration(settings, &text).hint("Correct that, and run `spanferry migrate` again.")
 }
 
 /// Why a run ended, from its end as it was recorded.
-fn why(end: &Value, caught_up: bool) -> String {
+fn why(end: &Value) -> String {
     let error = &end["error"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if end["interrupted"] == true {
         return "by an interrupt".to_owned();
     }
-    if error.is_null() && caught_up {
+    if error.is_null() && end["caught_up"] == true {
         return "because it had caught up, as asked for".to_owned();
     }
     if error.is_null() {
@@ -204,7 +204,7 @@ fn ended(status: &Value, age: Duration) -> String {
     let ago = render::span(age);
     format!(
         "not running: it ended at {at} ({ago} ago) {}; exit status {exit_status}",
-        why(end, status["caught_up"] == true)
+        why(end)
     )
 }
 
@@ -237,8 +237,8 @@ mod tests {
     #[test]
     fn a_run_that_has_ended_tells_when_and_why() {
         let check = |interrupted: bool, error: Value, caught_up: bool, expected: &str| {
-            let status = json!({"state": "ended", "caught_up": caught_up, "tables": [],
-                "end": {"at_us": 1_785_414_896_000_000_u64, "exit_status": 4, "interrupted": interrupted, "error": error},
+            let status = json!({"state": "ended", "tables": [],
+                "end": {"at_us": 1_785_414_896_000_000_u64, "exit_status": 4, "interrupted": interrupted, "caught_up": caught_up, "error": error},
                 "age_seconds": 75});
             let told = format!(
                 "not running: it ended at 2026-07-30T12:34:56Z (1m15s ago) {expected}; exit status 4"

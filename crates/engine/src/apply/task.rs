@@ -137,6 +137,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
                 match outcome {
                     Ok(Round::More) => {}
                     Ok(Round::Idle) => {
+                        let read = stream.builder.sequence().0;
+                        self.shared.progress.update(|state| state.idle_sequence = read);
                         tokio::select! {
                             biased;
                             () = self.shared.stop.requested() => return Ok(()),
@@ -203,6 +205,10 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             let piece = stream.reader.try_next().await?;
             let at_end = piece.is_none();
             if let Some(piece) = piece {
+                // Apply may read it before capture has counted it.
+                self.shared.progress.update(|state| {
+                    state.captured_sequence = state.captured_sequence.max(piece.sequence.0);
+                });
                 stream.take(&piece).await?;
             }
             self.tell(&mut stream.builder);
@@ -273,6 +279,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             state.applied_sequence = window.sequence.0;
             state.applied_transactions += window.transactions;
             state.applied_changes += window.changes;
+            state.applied_in_part = self.reached_now.torn.as_ref().map_or(0, |torn| torn.changes);
             state.applied_at_us = state.applied_at_us.max(window.committed_at_us);
             state.position = self.reached_now.position.to_string();
         });

@@ -18,6 +18,8 @@ pub enum StopWhen {
 pub struct Outcome {
     /// Whether the operator ended it before its stop condition.
     pub interrupted: bool,
+    /// Whether it ended because it had caught up, as asked for by `StopWhen::CaughtUp`.
+    pub caught_up: bool,
     /// Tables whose group has stopped, with the reason.
     pub stopped: Vec<(QualifiedName, StopReason)>,
     /// Tables that were created at the source after the migration began, and are not carried.

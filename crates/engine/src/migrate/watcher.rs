@@ -92,6 +92,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
                 warned = tokio::time::Instant::now();
             }
             if !self.registry.all_constrained() {
+                self.note_reached(false);
                 tokio::select! {
                     biased;
                     () = self.stop.requested() => return Ok(()),
@@ -101,13 +102,13 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
                 continue;
             }
             let asked = tokio::time::Instant::now();
-            let caught_up = self.is_caught_up(stop_when).await?;
+            let is_reached = self.reaches_source(stop_when).await?;
             if self.registry.all_stopped() {
                 // The last group has stopped meanwhile: nothing is caught up.
                 continue;
             }
-            self.progress.update(|state| state.caught_up = caught_up);
-            if caught_up && stop_when == StopWhen::CaughtUp {
+            self.note_reached(is_reached);
+            if is_reached && stop_when == StopWhen::CaughtUp {
                 self.end(Ended::CaughtUp);
                 return Ok(());
             }
@@ -127,7 +128,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
             Ended::CaughtUp => state.phase = "drained".into(),
             Ended::AllStopped => {
                 state.phase = "stopped".into();
-                state.caught_up = false;
+                state.source_reached = false;
             }
         });
         self.ended
@@ -136,11 +137,21 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         self.stop.request();
     }
 
+    /// Shows whether apply has reached the source's position; `Snapshot::is_caught_up` follows from it.
+    fn note_reached(&self, is_reached: bool) {
+        self.progress.update(|state| state.source_reached = is_reached);
+    }
+
     /// Whether apply stands, a while from now at the latest, where the source stands now.
-    async fn is_caught_up(&mut self, stop_when: StopWhen) -> Result<bool, Failure> {
+    async fn reaches_source(&mut self, stop_when: StopWhen) -> Result<bool, Failure> {
         let Some(position) = self.ask_source(stop_when).await? else {
             return Ok(false);
         };
+        let is_there = contains_all("main stream", &self.reached.borrow(), &position)?;
+        if !is_there {
+            // Until it is reached the earlier answer is out of date.
+            self.note_reached(false);
+        }
         let set = self.goal.take().filter(|_| stop_when == StopWhen::CaughtUp);
         let goal = next_goal(set, position)?;
         let captured = self.wait_for(&goal).await?;
@@ -246,6 +257,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         let created = self.progress.created();
         Outcome {
             interrupted,
+            caught_up: self.is_drained(),
             stopped: self.stopped(),
             not_carried: created.tables.into_iter().collect(),
             not_carried_more: created.more,

@@ -134,7 +134,7 @@ impl Stage {
     }
 
     fn is_told(&self) -> bool {
-        self.progress.snapshot().caught_up
+        self.progress.snapshot().is_caught_up()
     }
 }
 
@@ -361,6 +361,25 @@ async fn nothing_is_claimed_without_an_open_stream() {
     }
     let_ask(&running, 3).await;
     assert!(!stage.is_told() && !stage.calls().contains(&Call::Prove));
+}
+
+/// The earlier answer does not stay until the new one is there.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_found_ahead_is_not_caught_up_while_its_changes_are_waited_for() {
+    let stage = Stage::new(TablePhase::Constrained, &[]);
+    let running = run(&stage, StopWhen::Interrupted);
+    tokio::time::sleep(ASK_INTERVAL / 2).await;
+    assert!(stage.is_told());
+    stage.happen(Event::Commit(6)).await.unwrap();
+    tokio::time::sleep(ASK_INTERVAL).await;
+    assert!(!stage.is_told());
+    for event in [Event::Capture(6), Event::Apply(6)] {
+        stage.happen(event).await.unwrap();
+    }
+    tokio::time::sleep(ASK_INTERVAL).await;
+    assert!(stage.is_told());
+    stage.stop.request();
+    assert_eq!(running.await.unwrap().unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,9 +83,13 @@ fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
             retention: RETENTION,
         };
         let running = tokio::spawn(migration.run());
-        until(|| progress.snapshot().caught_up).await;
+        until(|| progress.snapshot().is_caught_up()).await;
         shared.lock().committed += 1;
         until(|| key().piece > 0).await;
+        assert!(
+            !progress.snapshot().is_caught_up(),
+            "a transaction is applied in part"
+        );
         let at_request = key();
         interrupt.request();
         let outcome = running.await.unwrap().unwrap();
