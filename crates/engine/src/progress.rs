@@ -232,6 +232,18 @@ impl Progress {
             .clone()
     }
 
+    /// Forgets the created tables that are not there any more, with their findings.
+    pub fn retain_created(&self, is_there: impl Fn(&str) -> bool) {
+        let mut created = self.created.lock().expect("no task panics while it counts");
+        created.tables.retain(|table| is_there(table));
+        drop(created);
+        let is_kept = |finding: &Finding| {
+            let table = finding.subject.table.as_deref();
+            finding.code != code::TABLE_CREATED || table.is_none_or(&is_there)
+        };
+        self.update(|state| state.findings.retain(is_kept));
+    }
+
     /// Counts a commit that must be sent again.
     pub fn count_aborted(&self) {
         self.aborted.fetch_add(1, Ordering::Relaxed);

@@ -86,6 +86,7 @@ async fn migrate(
         .await
         .inspect_err(|failure| reporter.not_begun(failure))?;
     let progress = Arc::clone(&session.progress);
+    let sees_all_tables = sees_all_tables(&plan);
     let (said, unsaid) = plan
         .findings
         .into_iter()
@@ -105,7 +106,7 @@ async fn migrate(
         shown.clone(),
         settings.printed_options(),
     ));
-    let ended = migration(session, settings, prepared, &progress, interrupt)
+    let ended = migration(session, settings, prepared, &progress, interrupt, sees_all_tables)
         .run()
         .await;
     shown.request();
@@ -154,12 +155,19 @@ fn tell_resumed(known: usize, settings: &Settings) {
     }
 }
 
+/// Whether a table that the catalog lacks is not there. Where the account may read single tables only, others are hidden from it.
+fn sees_all_tables(plan: &Plan) -> bool {
+    let mut findings = plan.findings.iter();
+    !findings.any(|finding| finding.code == code::SOURCE_PARTLY_VISIBLE)
+}
+
 fn migration(
     session: &Session,
     settings: &Settings,
     prepared: Prepared<DiskLog, SpannerTarget>,
     progress: &Arc<Progress>,
     interrupt: StopSignal,
+    sees_all_tables: bool,
 ) -> Migration<MysqlSource, DiskLog, SpannerTarget> {
     Migration {
         source: Arc::clone(&session.source),
@@ -170,6 +178,7 @@ fn migration(
             Some(StopWhenName::CaughtUp) => StopWhen::CaughtUp,
             None => StopWhen::Interrupted,
         },
+        sees_all_tables,
         lock: settings.lock,
         source_rate: settings.source_rate,
         limits: if session.target.client().is_emulator() {

@@ -1,5 +1,6 @@
 //! A running migration: its tasks, its stop condition, and how it ended.
 
+mod created;
 mod outcome;
 mod stale;
 mod supervise;

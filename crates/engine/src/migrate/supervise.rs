@@ -12,6 +12,7 @@ use spanferry_core::window::WindowLimits;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::created::forget_dropped;
 use super::outcome::{Outcome, StopWhen};
 use super::stale::StaleStream;
 use super::watcher::Watcher;
@@ -37,6 +38,8 @@ pub struct Migration<S, L, T> {
     pub progress: Arc<Progress>,
     /// When to end.
     pub stop_when: StopWhen,
+    /// Whether the source shows the account every table of the schema.
+    pub sees_all_tables: bool,
     /// Whether the tables may be locked for the moment in which a snapshot opens.
     pub lock: bool,
     /// Most bytes a second that the load reads over all sessions, as they are encoded for the target; no bound if none.
@@ -63,6 +66,7 @@ where
             interrupt,
             progress,
             stop_when,
+            sees_all_tables,
             lock,
             source_rate,
             limits,
@@ -164,7 +168,12 @@ where
         let failure = settle(tasks, &stop).await;
         match failure {
             Some(failure) if failure.code != code::INTERRUPTED => Err(failure),
-            Some(_) | None => Ok(watcher.outcome(interrupt.is_requested() && !watcher.is_drained())),
+            Some(_) | None => {
+                if sees_all_tables {
+                    forget_dropped(watcher.source.as_ref(), &watcher.progress).await;
+                }
+                Ok(watcher.outcome(interrupt.is_requested() && !watcher.is_drained()))
+            }
         }
     }
 }

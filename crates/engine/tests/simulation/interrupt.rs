@@ -77,6 +77,7 @@ fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
             interrupt: interrupt.clone(),
             progress: Arc::clone(&progress),
             stop_when: StopWhen::Interrupted,
+            sees_all_tables: true,
             lock: false,
             source_rate: None,
             limits: LIMITS,

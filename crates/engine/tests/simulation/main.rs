@@ -193,6 +193,7 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         interrupt: StopSignal::new(),
         progress: Arc::clone(&progress),
         stop_when: StopWhen::CaughtUp,
+        sees_all_tables: true,
         lock: false,
         source_rate: None,
         limits: LIMITS,
