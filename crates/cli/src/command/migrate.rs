@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Finding;
+use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::target::Target as _;
 use spanferry_core::window::WindowLimits;
 use spanferry_engine::migrate::{Migration, StopWhen};
@@ -69,6 +69,9 @@ async fn migrate(
     let mut plan = planned.await.inspect_err(|failure| reporter.not_begun(failure))?;
     let (resumes, names) = (plan.planned.is_recorded(), plan.names);
     // On a resume only what concerns the servers as a whole stands in the way: a table's own trouble stops its group.
+    if resumes {
+        lower(&mut plan.findings, passes_on_resume);
+    }
     let blocks: Vec<Finding> = blocking(&plan, settings).into_iter().cloned().collect();
     if resumes {
         plan.planned.stop_blocked(&blocks);
@@ -122,12 +125,23 @@ async fn migrate(
     Ok(outcome.exit_status())
 }
 
-/// Whether a finding stands in the way of a resume: what concerns the server as a whole. Whether its history is the known one is
-/// not told by an empty log: the stream proves it when it opens, or finds another one. Sessions that others have taken are waited
-/// for.
+/// Whether a blocking finding stands in the way of a resume: what concerns the server as a whole.
 fn concerns_resume(finding: &Finding) -> bool {
-    let passes = [code::HISTORY_UNPROVED, code::SOURCE_SESSIONS_TAKEN];
-    finding.subject.table.is_none() && !passes.contains(&finding.code)
+    finding.subject.table.is_none()
+}
+
+/// Whether a resume goes on in spite of a finding that would stop a first start. Whether the history is the known one is not told by
+/// an empty log: the stream proves it when it opens, or finds another one. Sessions that others have taken are waited for.
+fn passes_on_resume(finding: &Finding) -> bool {
+    [code::HISTORY_UNPROVED, code::SOURCE_SESSIONS_TAKEN].contains(&finding.code)
+}
+
+/// Makes warnings of the findings that do not block: what is marked as blocking must end the run or stop a table.
+fn lower(findings: &mut [Finding], passes: impl Fn(&Finding) -> bool) {
+    let passing = findings.iter_mut().filter(|finding| passes(finding));
+    for finding in passing.filter(|finding| finding.severity == Severity::Blocking) {
+        finding.severity = Severity::Warning;
+    }
 }
 
 /// Adds findings to the counters; the places that they take there.
@@ -277,4 +291,26 @@ fn random_id() -> Result<String, Failure> {
         .caused_by(cause)
     })?;
     Ok(id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::finding::Subject;
+
+    use super::*;
+
+    #[test]
+    fn what_a_resume_passes_is_not_marked_as_blocking() {
+        let check = |code, severity, expected| {
+            let mut findings = [Finding::new(code, severity, Subject::whole(), "found")];
+            lower(&mut findings, passes_on_resume);
+            assert_eq!(findings[0].severity, expected, "{code}");
+        };
+        use Severity::{Blocking, Notice, Warning};
+        check(code::HISTORY_UNPROVED, Blocking, Warning);
+        check(code::SOURCE_SESSIONS_TAKEN, Blocking, Warning);
+        check(code::SOURCE_SESSIONS_TAKEN, Notice, Notice);
+        check(code::SOURCE_SETTING, Blocking, Blocking);
+        check(code::HISTORY_CHANGED, Blocking, Blocking);
+    }
 }
