@@ -96,7 +96,7 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64, options: &s
         "capture": {"transactions": snapshot.captured_transactions, "bytes": snapshot.captured_bytes,
             "sequence": snapshot.captured_sequence, "last_transaction": snapshot.captured_transaction,
             "transactions_per_second": rounded(rates.captured), "bytes_per_second": rounded(rates.captured_bytes)},
-        "apply": {"transactions": snapshot.applied_transactions, "changes": snapshot.applied_changes,
+        "apply": {"transactions": snapshot.applied_transactions, "changes": snapshot.applied_changes, "changes_in_part": snapshot.applied_in_part,
             "sequence": snapshot.applied_sequence, "position": snapshot.position,
             "transactions_per_second": rounded(rates.applied), "capture_ratio": rates.ratio().map(rounded), "aborted_commits": snapshot.aborted},
         "lag": {"transactions": rates.lag_transactions, "seconds": rates.lag_seconds, "bytes": rates.lag_bytes,

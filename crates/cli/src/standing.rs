@@ -78,6 +78,12 @@ fn changes(status: &Value) -> String {
                 ", no lag"
             };
     }
+    if apply["changes_in_part"].as_u64() > Some(0) {
+        text += &format!(
+            ", {} changes of a large transaction applied",
+            count(&apply["changes_in_part"])
+        );
+    }
     text += &format!(", lag {} transactions", count(&lag["transactions"]));
     text += &time(&lag["seconds"], ", ", "");
     text += &format!(", {}", bytes(&lag["bytes"]));
@@ -224,6 +230,17 @@ mod tests {
             ]
         );
         assert_eq!(phases(&status()), "1 joined, 1 loading, 1 stopped");
+    }
+
+    #[test]
+    fn a_transaction_of_many_commits_shows_its_progress() {
+        let mut status = status();
+        status["apply"] = json!({"transactions_per_second": 0.0, "changes_in_part": 12_000});
+        let line = &summary(&status)[1];
+        assert!(
+            line.contains("apply 0/s, 12,000 changes of a large transaction applied, lag 3,200 transactions"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Reached {
         Err(RecordError::unreadable(WHAT, cause))
     }
 
+    /// How many changes are applied of the transaction that is applied in part; 0 without one.
+    pub fn changes_in_part(&self) -> u64 {
+        self.torn.as_ref().map_or(0, |torn| torn.changes)
+    }
+
     /// The `piece` of the fence key.
     pub fn piece(&self) -> u64 {
         self.torn

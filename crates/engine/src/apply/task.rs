@@ -25,6 +25,8 @@ use crate::two_phase::{PreparedLog, StreamLedger};
 
 /// How long the watermark may stay behind transactions that change no migrated row.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the run's log is told how far a large transaction is.
+const PART_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the apply task works with.
 pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
@@ -49,6 +51,8 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     watermark: watch::Sender<Watermark>,
     /// When the watermark last moved up to what had been read.
     advanced_at: Instant,
+    /// When the run's log was last told how far a large transaction is.
+    part_logged_at: Option<Instant>,
 }
 
 /// How the main stream stands after a round.
@@ -97,6 +101,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             reached,
             watermark,
             advanced_at: Instant::now(),
+            part_logged_at: None,
         }
     }
 
@@ -279,11 +284,26 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             state.applied_sequence = window.sequence.0;
             state.applied_transactions += window.transactions;
             state.applied_changes += window.changes;
-            state.applied_in_part = self.reached_now.torn.as_ref().map_or(0, |torn| torn.changes);
+            state.applied_in_part = self.reached_now.changes_in_part();
             state.applied_at_us = state.applied_at_us.max(window.committed_at_us);
             state.position = self.reached_now.position.to_string();
         });
+        self.log_part();
         Ok(())
+    }
+
+    /// Notes in the run's log, now and then, how far a transaction of many commits is.
+    fn log_part(&mut self) {
+        let changes = self.reached_now.changes_in_part();
+        if changes == 0
+            || self
+                .part_logged_at
+                .is_some_and(|at| at.elapsed() < PART_LOG_INTERVAL)
+        {
+            return;
+        }
+        self.part_logged_at = Some(Instant::now());
+        tracing::info!(changes, "a large transaction is being applied");
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
     progress.begin(plans.iter().map(|plan| table_progress(plan, &start)).collect());
     progress.update(|state| {
         state.applied_sequence = start.main.key.sequence.0;
+        state.applied_in_part = start.reached.changes_in_part();
         state.position = start.reached.position.to_string();
     });
     for finding in start.findings {

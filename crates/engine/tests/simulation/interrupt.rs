@@ -91,6 +91,7 @@ fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
             !progress.snapshot().is_caught_up(),
             "a transaction is applied in part"
         );
+        until(|| progress.snapshot().applied_in_part > 0).await;
         let at_request = key();
         interrupt.request();
         let outcome = running.await.unwrap().unwrap();
