@@ -8,8 +8,10 @@ use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_engine::prepare::LogStore;
 
+use crate::backward::{bookmark_told, copy_log, end_told};
 use crate::world::{Mutant, Shared, number_of};
 
+#[derive(Clone)]
 pub(crate) struct LogState {
     id: String,
     /// What was reached before the first piece.
@@ -61,6 +63,11 @@ impl LogState {
     pub(crate) fn last(&self) -> Sequence {
         let last = self.complete().next_back();
         last.map_or(Sequence::ZERO, |piece| piece.sequence)
+    }
+
+    /// Whether another one is a copy of this log, taken at some time.
+    pub(crate) fn is_copied_by(&self, other: &LogState) -> bool {
+        self.id == other.id
     }
 
     /// Where it ends.
@@ -140,11 +147,15 @@ impl ChangeLog for SimLog {
     }
 
     async fn end(&self) -> Result<(Sequence, Bookmark), Failure> {
-        Ok(self.with(|log| (log.last(), log.end())))
+        let (last, end) = self.with(|log| (log.last(), log.end()));
+        Ok((end_told(&self.0.lock(), last), end))
     }
 
     async fn bookmark_before(&self, at: Sequence) -> Result<Bookmark, Failure> {
         self.expect_kept(at);
+        if let Some(told) = bookmark_told(&self.0.lock(), at) {
+            return Ok(told);
+        }
         Ok(self.with(|log| log.before(at)))
     }
 
@@ -248,6 +259,7 @@ impl ChangeLogWriter for SimLog {
             log.durable = log.pieces.len();
             log.next_durable = log.next;
         });
+        copy_log(&mut self.0.lock());
         self.0.durable.send_modify(|version| *version += 1);
         self.0.step().await;
         Ok(self.usage().durable)

@@ -8,6 +8,7 @@
     reason = "the world is small"
 )]
 
+mod backward;
 mod catalog;
 mod conformance;
 mod conformance_source;
@@ -54,6 +55,7 @@ use spanferry_engine::resync::resync;
 use spanferry_engine::retention::RetentionOptions;
 use spanferry_engine::stop::StopSignal;
 
+use backward::{LAGS_MAX, is_old_log, put_back_log};
 use catalog::{CatalogChanges, bring_back, change_catalog, explains, judge_record, taken_over};
 use history::{BEFORE, BOOK, History, Kind, plans};
 use log::SimLog;
@@ -90,6 +92,11 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     let history = History::new(&mut random, kind);
     let fails_over = random.chance(30);
     let rewinds = !fails_over && random.chance(25);
+    let lags = if !rewinds && random.chance(40) {
+        LAGS_MAX
+    } else {
+        0
+    };
     let rewinds_late = random.chance(70);
     Shared::new(World {
         random,
@@ -101,6 +108,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         committed: BEFORE,
         received: BEFORE,
         fails_over,
+        lags,
         fork: None,
         rewinds,
         rewinds_late,
@@ -109,6 +117,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         sessions: (0, 0),
         commits_behind: None,
         log: None,
+        log_copy: None,
         target: TargetState::default(),
         crash_in: None,
         crashes_inside_cuts: 2,
@@ -270,6 +279,7 @@ fn died_at(shared: &Shared) {
     {
         world.count("log's tail lost");
     }
+    put_back_log(&mut world);
     if world.random.chance(10) {
         world.log = None;
         world.count("log lost");
@@ -357,6 +367,7 @@ fn run(
             Some(Err(failure)) if failure.code == code::TARGET_FENCED => {
                 world.count("start refused as the record had changed");
             }
+            Some(Err(failure)) if failure.code == code::LOG_CORRUPT && is_old_log(&mut world) => {}
             Some(Err(failure)) => {
                 let key = main_key(&world);
                 world
@@ -533,7 +544,11 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 66] = [
+const MUST_HAPPEN: [&str; 70] = [
+    "older copy of the log put back",
+    "older copy of the log refused",
+    "snapshot of a source that lags",
+    "source lags behind",
     "change of the catalog taken over",
     "colliding table created",
     "colliding table dropped",
@@ -651,6 +666,7 @@ fn wrong_variants_are_caught() {
         Mutant::PlanAnew,
         Mutant::KeyAnew,
         Mutant::CountSelected,
+        Mutant::OldLogIsTaken,
         Mutant::RefusedRangeRecorded,
         Mutant::OneStopACommit,
         Mutant::TrimsOneMore,

@@ -14,6 +14,7 @@ use spanferry_core::source::{
     SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource,
 };
 
+use crate::backward::count_lagging;
 use crate::history::Row;
 use crate::source::{SimSource, catalog_now, encode, lost};
 use crate::stream::prepared_id;
@@ -144,6 +145,7 @@ fn ends(world: &mut World, low: usize, opened: &[SimSession]) -> (Position, Posi
     } else {
         high
     };
+    count_lagging(world, low);
     (world.position(low), world.position(told))
 }
 

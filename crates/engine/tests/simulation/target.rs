@@ -123,6 +123,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::PlanAnew
             | Mutant::KeyAnew
             | Mutant::CountSelected
+            | Mutant::OldLogIsTaken
             | Mutant::Source(_),
         )
         | None => holds,

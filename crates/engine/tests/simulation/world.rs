@@ -9,6 +9,7 @@ use spanferry_core::position::{Bookmark, ContentDigest, Position, Witness, Witne
 use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 
+use crate::backward::lag;
 use crate::catalog::CatalogChanges;
 use crate::history::History;
 use crate::log::LogState;
@@ -61,6 +62,8 @@ pub(crate) enum Mutant {
     KeyAnew,
     /// Changes of a cut transaction are counted over the tables that are there and selected.
     CountSelected,
+    /// An older copy of the change log is taken for the log.
+    OldLogIsTaken,
     /// The source breaks its contract.
     Source(SourceFault),
 }
@@ -174,6 +177,8 @@ pub(crate) struct World {
     pub(crate) received: usize,
     /// Whether the source is to fail over in this run.
     pub(crate) fails_over: bool,
+    /// How often a replica that lags is still to take the source's place in this run.
+    pub(crate) lags: u64,
     /// Where the history of the server that took over begins to be its own.
     pub(crate) fork: Option<usize>,
     /// Whether the source is to be rewound in this run, and to go on under the numbers that it has lost.
@@ -189,6 +194,8 @@ pub(crate) struct World {
     /// The source commits its next transaction right behind this answer.
     pub(crate) commits_behind: Option<Look>,
     pub(crate) log: Option<LogState>,
+    /// A copy that somebody has made of it.
+    pub(crate) log_copy: Option<LogState>,
     pub(crate) target: TargetState,
     /// Durable steps until the process dies.
     pub(crate) crash_in: Option<u64>,
@@ -387,6 +394,7 @@ impl Shared {
             if world.is_rewound_now() {
                 world.rewind();
             }
+            lag(&mut world);
             let delay = world.random.below(12);
             let dies = match &mut world.crash_in {
                 Some(0) => true,
