@@ -1,8 +1,12 @@
 //! `spanferry verify`: all rows and columns of both sides compared, at rest.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use spanferry_core::code::{self, Exit};
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::Finding;
+use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Bookmark;
 use spanferry_core::reached::Reached;
 use spanferry_core::remedy::Remedy;
@@ -27,7 +31,15 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         return Err(too_few_sessions(settings, &finding)?);
     }
     let mut not_compared = keep_to_comparable_tables(&mut plan, &control);
-    let found = compare(&session, &plan, &applied(&control)?, settings).await?;
+    let compared = compare(&session, &plan, &applied(&control)?, settings).await;
+    let (found, fixes) = match compared {
+        Err(failure) if no_drain_helps(&failure, &control) => {
+            let plans = &plan.planned.plans;
+            not_compared.extend(plans.iter().map(|table| (table.name().table.clone(), STOPPED)));
+            (Verification::default(), fixes(plans, &settings.printed_options()))
+        }
+        compared => (compared?, Vec::new()),
+    };
     add_others(&mut not_compared, &found, &control, |table| {
         settings.selects(table, plan.names)
     });
@@ -37,6 +49,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let extra = extra_at_target(&found, &control);
     for object in &extra {
         render::tell(&object.note());
+    }
+    for fix in &fixes {
+        render::tell(fix);
     }
     // A table that was not compared is never called equal.
     let compared_equal = found.tables.iter().all(TableVerdict::is_equal);
@@ -135,6 +150,22 @@ const NOT_CARRIED: &str = "is at the source and selected, but the migration does
 const UNSEEN: &str =
     "is at the source and selected, but was left out before the comparison; see `spanferry check`";
 const REDEFINED: &str = "has another definition at the source than the migration began with; `spanferry resync` it, and `migrate`";
+
+const STOPPED: &str = "is stopped, as every table of the migration is, and the source has changed since";
+
+/// Whether the source is ahead and no drain changes that: once every table has stopped, `migrate` applies nothing.
+fn no_drain_helps(failure: &Failure, control: &ControlState) -> bool {
+    let mut tables = control.tables.values();
+    failure.code == code::SOURCE_AHEAD && tables.all(|row| row.phase == TablePhase::Stopped)
+}
+
+/// The commands by which stopped tables are loaded again: one for each group.
+fn fixes(plans: &[Arc<TablePlan>], options: &str) -> Vec<String> {
+    let mut groups = BTreeSet::new();
+    let first = plans.iter().filter(|plan| groups.insert(plan.group));
+    let commands = first.map(|plan| Remedy::resync(&plan.name().table).printed(options));
+    commands.map(|command| format!("  fix: {command}")).collect()
+}
 
 /// Leaves the plan the tables that the target holds as they are at the source; the names of the others, with the reason. Those that
 /// the migration has not recorded were created later, or the first start has died before it recorded any.

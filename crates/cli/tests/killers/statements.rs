@@ -57,6 +57,28 @@ async fn odd_statements(engine: Engine, statements: &str) {
     assert_eq!(rows, [["1"], ["2"], ["3"], ["4"]]);
 }
 
+/// When every table has stopped, a drain applies nothing: `verify` does not ask for one, and names what helps.
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_asks_for_no_drain_when_every_table_has_stopped() {
+    let servers = bench(Engine::MySql).await;
+    let schema = "CREATE TABLE t (id INT PRIMARY KEY, v INT);\nINSERT INTO t VALUES (1, 1);\n";
+    let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    world.expect_drained();
+    world
+        .sql("SET SESSION binlog_format = STATEMENT;\nUPDATE t SET v = 7;\n")
+        .await;
+    for _ in 0..2 {
+        let (status, text) = world.drain();
+        assert!(status == 4 && text.contains("stopped: `t`"), "{status}: {text}");
+        world.sql("UPDATE t SET v = v + 1;\n").await;
+    }
+    let (status, text) = world.verify();
+    let fix = format!("fix: spanferry resync --state-dir {} t\n", world.state.display());
+    for words in ["not compared: `t` is stopped", &fix, "1 table not compared"] {
+        assert!(status == 4 && text.contains(words), "{words}: {status}: {text}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_35_statements_in_an_odd_dress_mysql() {
     odd_statements(Engine::MySql, MYSQL).await;
