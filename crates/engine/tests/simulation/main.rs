@@ -55,7 +55,7 @@ use spanferry_engine::resync::resync;
 use spanferry_engine::retention::RetentionOptions;
 use spanferry_engine::stop::StopSignal;
 
-use backward::{LAGS_MAX, is_old_log, put_back_log};
+use backward::{LAGS_MAX, goes_back, is_old_log, put_back_log};
 use catalog::{CatalogChanges, bring_back, change_catalog, explains, judge_record, taken_over};
 use history::{BEFORE, BOOK, History, Kind, plans};
 use log::SimLog;
@@ -92,7 +92,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
     let history = History::new(&mut random, kind);
     let fails_over = random.chance(30);
     let rewinds = !fails_over && random.chance(25);
-    let lags = if !rewinds && random.chance(40) {
+    let lags = if goes_back(mutant) && !rewinds && random.chance(40) {
         LAGS_MAX
     } else {
         0
