@@ -11,7 +11,7 @@ use crate::change_log::Sequence;
 use crate::definition::TableDefinition;
 use crate::failure::{Failure, ServerWords};
 use crate::plan::{TableId, TablePlan};
-use crate::position::Position;
+use crate::position::{Bookmark, Position};
 use crate::reached::Reached;
 use crate::record::StopReason;
 use crate::rows::RowBatch;
@@ -185,8 +185,9 @@ pub struct TableRow {
     pub phase: TablePhase,
     /// Position of the first snapshot attempt; none before it.
     pub low: Option<Position>,
-    /// Position of the last snapshot attempt; none before the first.
-    pub high: Option<Position>,
+    /// Position of the last snapshot attempt, with the transactions that prove it; none before the first. Without witnesses, the
+    /// source could show none (docs/design/history.md, step 13).
+    pub high: Option<Bookmark>,
     /// Rows loaded so far by finished ranges.
     pub rows_loaded: u64,
     /// Why it stopped; none if it has not.

@@ -14,9 +14,11 @@ use spanferry_kill_point::kill_point;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::ControlLane;
+use crate::high::SeenWitnesses;
 use crate::history::{Unproved, open_proved};
 use crate::lane::Backoff;
 use crate::progress::{Progress, Snapshot};
+use crate::registry::Registry;
 use crate::stop::StopSignal;
 
 /// Bytes taken from the stream at once, and so about what one fsync covers.
@@ -39,10 +41,15 @@ enum Job {
 }
 
 /// Captures until told to stop. Ends with an error only for what another attempt cannot mend, or beyond patience.
-/// `following` holds whether a stream is open, whose position the source has accepted.
+/// `following` holds whether a stream is open, whose position the source has accepted. The rows of `registry` hold what snapshots saw.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one boundary of the pipeline, named where it is wired"
+)]
 pub async fn capture<S: ChangeSource, L: ChangeLog, T: Target>(
     source: Arc<S>,
     log: Arc<L>,
+    registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
     stop: StopSignal,
     progress: Arc<Progress>,
@@ -59,7 +66,8 @@ pub async fn capture<S: ChangeSource, L: ChangeLog, T: Target>(
         following,
         unproved,
     );
-    let append = append(log, queue, stop, progress);
+    let seen = SeenWitnesses::new(registry, unproved);
+    let append = append(log, queue, stop, progress, seen);
     let (received, appended) = tokio::join!(receive, append);
     // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
     appended.and(received)
@@ -176,6 +184,7 @@ async fn append<L: ChangeLog>(
     mut queue: mpsc::Receiver<Job>,
     stop: StopSignal,
     progress: Arc<Progress>,
+    mut seen: SeenWitnesses,
 ) -> Result<(), Failure> {
     let mut writer = log.writer().await?;
     while let Some(job) = queue.recv().await {
@@ -190,6 +199,12 @@ async fn append<L: ChangeLog>(
                 let _unwanted = answer.send(log.end().await);
             }
             Job::Append(mut pieces) => {
+                if seen.is_due() {
+                    let (_, captured) = log.end().await?;
+                    if let Some(finding) = seen.expect_same(&captured.position, &pieces)? {
+                        progress.find(finding);
+                    }
+                }
                 for portion in portions(&mut pieces, log.usage().budget_bytes) {
                     if !append_patiently(&mut writer, portion, &stop, &progress).await? {
                         return Ok(());

@@ -6,7 +6,7 @@ use spanferry_core::code;
 use spanferry_core::finding::Subject;
 use spanferry_core::fixture::{plan, qualified, table as source_table};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
+use spanferry_core::position::Bookmark;
 use spanferry_core::record::StopReason;
 use spanferry_core::target::{TablePhase, TableRow};
 
@@ -15,9 +15,9 @@ pub(crate) fn table(name: &str) -> Arc<TablePlan> {
     Arc::new(plan(source_table(name, Vec::new()), []))
 }
 
-/// The state of a table in a phase, whose snapshot was taken at one position, in its text form.
+/// The state of a table in a phase, whose snapshot was taken at one position, in its text form, perhaps with witnesses.
 pub(crate) fn row(name: &str, phase: TablePhase, snapshot: Option<&str>) -> TableRow {
-    let position = snapshot.map(|text| Position::parse(text).expect("a position"));
+    let high = snapshot.map(|text| Bookmark::parse(text).expect("a position"));
     let reason = || StopReason {
         code: code::DDL_SEEN,
         subject: Subject::table(name),
@@ -27,8 +27,8 @@ pub(crate) fn row(name: &str, phase: TablePhase, snapshot: Option<&str>) -> Tabl
     TableRow {
         table: qualified(name),
         phase,
-        low: position.clone(),
-        high: position,
+        low: high.as_ref().map(|high| high.position.clone()),
+        high,
         rows_loaded: 0,
         stopped: (phase == TablePhase::Stopped).then(reason),
     }

@@ -36,7 +36,7 @@ pub enum Unproved {
 
 impl Unproved {
     /// Turns the failure to prove into a finding, if the operator has accepted that.
-    fn accept(self, failure: Failure) -> Result<Finding, Failure> {
+    pub(crate) fn accept(self, failure: Failure) -> Result<Finding, Failure> {
         match self {
             Unproved::Accepted if failure.code == code::HISTORY_UNPROVED => {
                 tracing::warn!(failure = %failure.for_log(), "the source is recognised by its numbers alone");
@@ -220,7 +220,7 @@ impl SeenHistory {
         // Tables of one attempt have one `high`: the source is asked once for all of them.
         let mut by_high: BTreeMap<String, (Position, Vec<&Arc<TablePlan>>)> = BTreeMap::new();
         for plan in tables {
-            if let Some(high) = registry.row(plan.id).high {
+            if let Some(Bookmark { position: high, .. }) = registry.row(plan.id).high {
                 let (_, plans) = by_high
                     .entry(high.to_string())
                     .or_insert_with(|| (high, Vec::new()));

@@ -9,6 +9,7 @@ pub mod constraint;
 pub mod control;
 #[cfg(test)]
 mod fixture;
+mod high;
 mod history;
 pub mod lane;
 pub mod load;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use spanferry_core::change_log::Sequence;
 use spanferry_core::definition::TableDefinition;
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::reached::Reached;
 use spanferry_core::record::StopReason;
 use spanferry_core::rows::RowBatch;
@@ -199,6 +199,12 @@ fn optional_position(cells: &mut Cells<'_>) -> Result<Option<Position>, Malforme
     cells.optional_text()?.map(position).transpose()
 }
 
+fn optional_bookmark(cells: &mut Cells<'_>) -> Result<Option<Bookmark>, MalformedRow> {
+    let bookmark =
+        |text| Bookmark::parse(text).map_err(|_| MalformedRow::new("a position with its witnesses"));
+    cells.optional_text()?.map(bookmark).transpose()
+}
+
 fn table_name(text: &str) -> Result<QualifiedName, MalformedRow> {
     QualifiedName::parse(text).ok_or(MalformedRow::new("a table's name with its schema"))
 }
@@ -257,8 +263,8 @@ pub(crate) fn read_definition(row: &[u8]) -> Result<TableDefinition, MalformedRo
 }
 
 fn table_row(row: &TableRow) -> RowBatch {
-    let text = |position: &Option<Position>| position.as_ref().map(Position::to_string);
-    let (low, high) = (text(&row.low), text(&row.high));
+    let low = row.low.as_ref().map(Position::to_string);
+    let high = row.high.as_ref().map(Bookmark::to_string);
     let stopped = row.stopped.as_ref().map(StopReason::to_record);
     single(&[
         Cell::Text(&row.table.to_string()),
@@ -280,7 +286,7 @@ pub(crate) fn read_table(row: &[u8]) -> Result<TableRow, MalformedRow> {
         table: table_name(cells.text()?)?,
         phase: TablePhase::parse(cells.text()?).ok_or(MalformedRow::new("a phase of a table"))?,
         low: optional_position(cells)?,
-        high: optional_position(cells)?,
+        high: optional_bookmark(cells)?,
         rows_loaded: cells.number()?,
         stopped: cells.optional_text()?.map(stopped).transpose()?,
     };

@@ -131,7 +131,7 @@ fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<Gro
         let row = registry.row(plan.id);
         let is_exact = match (row.phase, &row.high) {
             (TablePhase::Constrained, _) => continue,
-            (TablePhase::Joined, Some(high)) => contains_all("main stream", position, high)?,
+            (TablePhase::Joined, Some(high)) => contains_all("main stream", position, &high.position)?,
             (
                 TablePhase::Pending
                 | TablePhase::Loading

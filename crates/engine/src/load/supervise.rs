@@ -11,7 +11,7 @@ use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::source::{
     ChangeSource, HistorySource, PreparedId, PreparedWait, SchemaSource, Snapshot, SnapshotMethod,
     SnapshotRequest, SnapshotSession, SnapshotSource, Strain,
@@ -25,7 +25,8 @@ use super::usable::{expect_strangers, expect_usable};
 use super::work::{Attempt, TableLoad, finished_rows, loaded_row};
 use super::worker::Worker;
 use crate::control::ControlLane;
-use crate::history::SeenHistory;
+use crate::high::{expect_earlier, witnessed};
+use crate::history::{SeenHistory, Unproved};
 use crate::lane::{Backoff, FencedLane, LaneShared, interrupted};
 use crate::registry::{Registry, Transition};
 use crate::throttle::Throttle;
@@ -41,6 +42,8 @@ pub struct LoadOptions {
     pub lock: bool,
     /// Most bytes a second over all sessions, as they are encoded for the target.
     pub source_rate: Option<NonZeroU64>,
+    /// What happens with a source that cannot show what a snapshot saw last.
+    pub unproved: Unproved,
 }
 
 /// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the load lanes back.
@@ -77,6 +80,7 @@ pub async fn load<
         lanes,
         ranges,
         lock: options.lock,
+        unproved: options.unproved,
         throttle: Arc::new(Throttle::new(options.source_rate)),
         seen: SeenHistory::default(),
         prepared,
@@ -99,6 +103,7 @@ struct Loader<S, L, T> {
     ranges: Ranges,
     /// Whether the tables may be locked for the moment in which the sessions open.
     lock: bool,
+    unproved: Unproved,
     throttle: Arc<Throttle>,
     seen: SeenHistory,
     /// The change log, for what it shows of prepared transactions.
@@ -121,7 +126,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
                 return Ok(());
             }
             let lost = match self.open(&tables).await {
-                Ok(snapshot) => self.read(&tables, snapshot).await?,
+                Ok((snapshot, high)) => self.read(&tables, snapshot, &high).await?,
                 Err(failure) => Some(failure),
             };
             if let Some(failure) = lost {
@@ -130,8 +135,8 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
         }
     }
 
-    /// Opens a snapshot that can be loaded from.
-    async fn open(&mut self, tables: &[Arc<TablePlan>]) -> Result<Snapshot<S::Session>, Failure> {
+    /// Opens a snapshot that can be loaded from; with its `high` and what proves that.
+    async fn open(&mut self, tables: &[Arc<TablePlan>]) -> Result<(Snapshot<S::Session>, Bookmark), Failure> {
         let request = SnapshotRequest {
             tables,
             sessions: self.lanes.len(),
@@ -143,17 +148,21 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
             () = self.shared.stop.requested() => return Err(interrupted()),
             opened = SnapshotSource::open(self.source.as_ref(), &request) => opened?,
         };
-        expect_usable(
-            self.source.as_ref(),
-            self.log.as_ref(),
-            &self.registry,
-            tables,
-            &snapshot.low,
-            &mut self.seen,
-        )
-        .await?;
+        let (source, log) = (self.source.as_ref(), self.log.as_ref());
+        let (
+            _,
+            Bookmark {
+                position: captured, ..
+            },
+        ) = log.end().await?;
+        let (high, accepted) = witnessed(source, &captured, &snapshot.high, self.unproved).await?;
+        expect_usable(source, log, &self.registry, tables, &snapshot.low, &mut self.seen).await?;
+        let earlier = expect_earlier(source, &captured, &self.registry, tables, self.unproved).await?;
         expect_strangers(&self.prepared, &snapshot.low, &snapshot.passed).await?;
-        Ok(snapshot)
+        for finding in accepted.into_iter().chain(earlier) {
+            self.shared.progress.find(finding);
+        }
+        Ok((snapshot, high))
     }
 
     /// Reads what the snapshot's sessions can; the failure that ended one of them, if any did: what is left needs a new snapshot.
@@ -161,13 +170,14 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
         &mut self,
         tables: &[Arc<TablePlan>],
         snapshot: Snapshot<S::Session>,
+        high: &Bookmark,
     ) -> Result<Option<Failure>, Failure> {
         let hand_off = method_text(snapshot.method);
         self.shared.progress.update(|state| {
             state.hand_off = Some(hand_off);
             state.snapshot_lost = None;
         });
-        let attempt = self.begin(tables, &snapshot.low, &snapshot.high).await?;
+        let attempt = self.begin(tables, &snapshot.low, high).await?;
         let before = self.ranges.len();
         let lanes = std::mem::take(&mut self.lanes);
         let result = tokio::select! {
@@ -196,7 +206,8 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
             return Err(failure);
         }
         let is_prepared = failure.code == code::SOURCE_PREPARED;
-        if self.backoff.elapsed() >= SOURCE_PATIENCE && is_prepared {
+        let is_for_operator = is_prepared || failure.code == code::HISTORY_UNPROVED;
+        if self.backoff.elapsed() >= SOURCE_PATIENCE && is_for_operator {
             let class = Class::StopMigration;
             return Err(Failure { class, ..failure });
         }
@@ -231,7 +242,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
         &self,
         tables: &[Arc<TablePlan>],
         low: &Position,
-        high: &Position,
+        high: &Bookmark,
     ) -> Result<Arc<Attempt<T>>, Failure> {
         let registry = &self.registry;
         let rows = |transition: &Transition<'_>| {

@@ -112,6 +112,7 @@ where
         tasks.spawn(capture(
             Arc::clone(&source),
             Arc::clone(&log),
+            Arc::clone(&registry),
             Arc::clone(&control),
             stop.clone(),
             Arc::clone(&progress),
@@ -136,7 +137,11 @@ where
             shared,
             load_lanes,
             ranges,
-            LoadOptions { lock, source_rate },
+            LoadOptions {
+                lock,
+                source_rate,
+                unproved,
+            },
         );
         tasks.spawn(async move { loading.await.map(drop) });
         let stale = StaleStream {

@@ -20,7 +20,7 @@ pub(crate) fn goes_back(mutant: Option<Mutant>) -> bool {
 /// Now and then somebody copies the state directory.
 pub(crate) fn copy_log(world: &mut World) {
     // A run whose source is rewound has no copies: each of the two is judged alone.
-    let is_rewinding = world.rewinds || world.rewound.is_some();
+    let is_rewinding = world.rewinds || world.rewinds_unseen || world.rewound.is_some();
     if goes_back(world.mutant) && !is_rewinding && world.fails(2) {
         world.log_copy.clone_from(&world.log);
     }

@@ -42,11 +42,11 @@ fn a_table_that_is_loaded_inside_a_cut_transaction_gets_its_first_changes() {
     let shared = interrupted();
     {
         let world = &mut *shared.lock();
-        let low = world.position(BEFORE);
+        let high = world.bookmark(BEFORE);
         let control = world.target.control.as_mut().unwrap();
         let row = control.tables.get_mut(plans()[NOTE].name()).unwrap();
         row.phase = TablePhase::Loaded;
-        (row.low, row.high) = (Some(low.clone()), Some(low));
+        (row.low, row.high) = (Some(high.position.clone()), Some(high));
         world.target.rows[NOTE] = world.history.states[BEFORE][NOTE].clone();
         assert!(main_key(world).unwrap().piece > 0);
     }

@@ -23,6 +23,7 @@ mod log;
     reason = "the test kit's generator, shared without its connectors"
 )]
 mod random;
+mod rewound;
 mod snapshot;
 mod source;
 mod stream;
@@ -112,6 +113,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         fork: None,
         rewinds,
         rewinds_late,
+        rewinds_unseen: false,
         rewound: None,
         is_quiet: false,
         sessions: (0, 0),
@@ -326,7 +328,11 @@ fn run(
     mutant: Option<Mutant>,
     crash_at: Option<u64>,
 ) -> (Vec<String>, BTreeMap<&'static str, u64>) {
-    let shared = new_world(seed, mutant);
+    run_in(&new_world(seed, mutant), crash_at)
+}
+
+/// A whole run in a world; violations and counters.
+fn run_in(shared: &Shared, crash_at: Option<u64>) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     let mut crashes = if crash_at.is_some() {
         1
     } else {
@@ -352,7 +358,7 @@ fn run(
             world.crash_in = (crashes > 0).then(|| crash_at.unwrap_or(drawn));
             crashes = crashes.saturating_sub(1);
         }
-        let ended = live(&shared, resynced);
+        let ended = live(shared, resynced);
         let mut world = shared.lock();
         if !world.violations.is_empty() {
             break;
@@ -491,7 +497,7 @@ fn saw_what_is_lost(world: &World, group: GroupId) -> bool {
     let control = world.target.control.as_ref().unwrap();
     plans().iter().filter(|plan| plan.group == group).any(|plan| {
         let high = control.tables[plan.name()].high.as_ref();
-        high.is_some_and(|high| !world.holds(high))
+        high.is_some_and(|high| !world.holds(&high.position))
     })
 }
 
@@ -506,7 +512,7 @@ fn knows_what_is_lost(world: &World) -> bool {
     let applied = reached.map(|reached| reached.position.clone());
     let tables = control.tables.values();
     let claimed = tables
-        .flat_map(|row| [row.low.clone(), row.high.clone()])
+        .flat_map(|row| [row.low.clone(), row.high.clone().map(|high| high.position)])
         .flatten();
     let mut known = captured.into_iter().chain(applied).chain(claimed);
     known.any(|position| number_of(&position.to_string()) > kept)

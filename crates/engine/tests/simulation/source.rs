@@ -5,7 +5,7 @@ use std::time::Duration;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::position::{Bookmark, Position, Witness, Witnesses};
 use spanferry_core::schema::{Catalog, SourceType};
 use spanferry_core::source::{CheckRequest, HistorySource, SchemaSource, Strain};
 use spanferry_core::wire;
@@ -85,11 +85,17 @@ impl HistorySource for SimSource {
         let number = number_of(&position.to_string());
         let last = number - usize::from(world.has(SourceFault::BookmarkIsOld) && number > 1);
         let mut bookmark = world.bookmark(number);
-        bookmark.witnesses = if last > world.administration.purged {
-            world.bookmark(last).witnesses
-        } else {
-            Bookmark::unproved(position.clone()).witnesses
-        };
+        bookmark.witnesses = Witnesses::default();
+        // Only at its beginning does a migration ask for anything but a `high`.
+        let is_begun = world.target.control.is_some();
+        let is_blind = is_begun && world.mutant == Some(Mutant::HighUnwitnessed);
+        if last > world.administration.purged && last <= world.committed {
+            for witness in world.bookmark(last).witnesses.iter() {
+                let unknown = || Witness::unknown(witness.id.clone());
+                let shown = if is_blind { unknown() } else { witness.clone() };
+                bookmark.witnesses.push(shown);
+            }
+        }
         Ok(bookmark)
     }
 

@@ -124,6 +124,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::KeyAnew
             | Mutant::CountSelected
             | Mutant::OldLogIsTaken
+            | Mutant::HighUnwitnessed
             | Mutant::Source(_),
         )
         | None => holds,
@@ -243,14 +244,15 @@ fn promises(world: &mut World, commit: &FencedCommit) {
             if row.phase == TablePhase::Stopped {
                 continue;
             }
-            let number = |position: &Option<Position>| position.as_ref().map(|at| number_of(&at.to_string()));
-            if number(&row.low).is_none_or(|low| low > world.sessions.0) {
+            let number = |position: Option<&Position>| position.map(|at| number_of(&at.to_string()));
+            if number(row.low.as_ref()).is_none_or(|low| low > world.sessions.0) {
                 broken.push(format!(
                     "{}: `low` is not durable or too high: {row:?}",
                     row.table
                 ));
             }
-            if number(&row.high).is_none_or(|high| high < world.sessions.1) {
+            if number(row.high.as_ref().map(|high| &high.position)).is_none_or(|high| high < world.sessions.1)
+            {
                 broken.push(format!(
                     "{}: `high` is not durable or too low: {row:?}",
                     row.table

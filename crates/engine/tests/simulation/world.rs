@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::random::Random;
-use spanferry_core::position::{Bookmark, ContentDigest, Position, Witness, Witnesses};
+use spanferry_core::position::{Agreement, Bookmark, ContentDigest, Position, Witness, Witnesses};
 use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 
@@ -13,6 +13,7 @@ use crate::backward::lag;
 use crate::catalog::CatalogChanges;
 use crate::history::History;
 use crate::log::LogState;
+use crate::rewound::rewind_unseen;
 use crate::target::TargetState;
 
 /// A wrong variant, expressed by a switch in the fakes: each must be caught.
@@ -64,6 +65,8 @@ pub(crate) enum Mutant {
     CountSelected,
     /// An older copy of the change log is taken for the log.
     OldLogIsTaken,
+    /// What a snapshot has seen is recognised by its numbers alone.
+    HighUnwitnessed,
     /// The source breaks its contract.
     Source(SourceFault),
 }
@@ -185,6 +188,8 @@ pub(crate) struct World {
     pub(crate) rewinds: bool,
     /// Whether it waits with that until a table is complete.
     pub(crate) rewinds_late: bool,
+    /// Whether it is to be rewound to a place that a snapshot has seen and that was not captured yet.
+    pub(crate) rewinds_unseen: bool,
     /// How much of the history it was rewound to.
     pub(crate) rewound: Option<usize>,
     /// Whether streams stay open over the rewinding, and bring nothing more.
@@ -247,11 +252,16 @@ impl World {
         let known = self.known();
         let kept = self.committed.min(known).saturating_sub(1 + lost);
         self.rewinds = false;
-        self.rewound = Some(kept);
         // A server that resets its log keeps its streams open. One whose data goes back is restarted, which cuts them.
         self.is_quiet = self.log.is_some() && self.random.chance(50);
-        self.administration.cuts += 1;
         self.count("rewound");
+        self.rewind_to(kept);
+    }
+
+    /// The source goes back to its first `kept` transactions, and goes on from there in another way.
+    pub(crate) fn rewind_to(&mut self, kept: usize) {
+        self.rewound = Some(kept);
+        self.administration.cuts += 1;
         self.committed = kept;
         self.received = self.received.min(kept);
         self.administration.purged = self.administration.purged.min(kept);
@@ -304,7 +314,8 @@ impl World {
     /// Whether a transaction is part of the source's history.
     pub(crate) fn has_committed(&self, witness: &Witness) -> bool {
         let number = transaction_number(&witness.to_string());
-        (1..=self.committed).contains(&number) && self.witness(number) == *witness
+        (1..=self.committed).contains(&number)
+            && self.witness(number).compare(witness) != Agreement::Different
     }
 
     /// Whether the source's history led to a position.
@@ -394,6 +405,7 @@ impl Shared {
             if world.is_rewound_now() {
                 world.rewind();
             }
+            rewind_unseen(&mut world);
             lag(&mut world);
             let delay = world.random.below(12);
             let dies = match &mut world.crash_in {

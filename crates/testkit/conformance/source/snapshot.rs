@@ -8,10 +8,10 @@ use std::time::Duration;
 use spanferry_core::code;
 use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::{Position, TransactionId};
+use spanferry_core::position::{Bookmark, Position, TransactionId};
 use spanferry_core::source::{
-    ChangeSource, ReadStatus, SchemaSource, Snapshot, SnapshotMethod, SnapshotRows, SnapshotSession,
-    SnapshotSource,
+    ChangeSource, HistorySource, ReadStatus, SchemaSource, Snapshot, SnapshotMethod, SnapshotRows,
+    SnapshotSession, SnapshotSource,
 };
 
 use super::model::{State, Told, capture, decode, range, read, seen};
@@ -52,7 +52,8 @@ fn rows() -> Vec<Row> {
 /// What the sessions of one snapshot saw.
 struct Seen {
     low: Position,
-    high: Position,
+    /// As the source shows it while the sessions are open.
+    high: Bookmark,
     states: Vec<State>,
 }
 
@@ -69,6 +70,7 @@ async fn look<S: Subject>(subject: &S, bench: &Bench<S>, lock: bool) -> Seen {
     let mut snapshot = in_time("a snapshot", opening).await.unwrap();
     assert_eq!(snapshot.sessions.len(), SESSIONS);
     expect_method(snapshot.method, lock && subject.locks());
+    let high = bench.source.bookmark(&snapshot.high).await.unwrap();
     let mut states = Vec::new();
     for session in &mut snapshot.sessions {
         states.push(seen(session, &bench.plans).await);
@@ -79,7 +81,7 @@ async fn look<S: Subject>(subject: &S, bench: &Bench<S>, lock: bool) -> Seen {
     }
     Seen {
         low: snapshot.low,
-        high: snapshot.high,
+        high,
         states,
     }
 }
@@ -127,6 +129,9 @@ async fn check_consistency<S: Subject>(subject: &S) {
     let written = written(&bench).await;
     assert!(written.len() > found.len(), "there was hardly anything to see");
     for Seen { low, high, states } in &found {
+        assert!(!high.witnesses.is_empty(), "{high}");
+        bench.source.prove(high).await.unwrap();
+        let high = &high.position;
         let [least, most] = [low, high].map(|position| {
             let contained = written.iter().filter(|(id, _)| position.contains(id).unwrap());
             contained.map(|(_, key)| *key).collect::<BTreeSet<i64>>()

@@ -222,10 +222,22 @@ pub(super) fn table_row(table: &str, phase: TablePhase) -> TableRow {
         table: name(table),
         phase,
         low: Some(position(1)),
-        high: (phase != TablePhase::Stopped).then(|| position(phase.word().bytes().map(u64::from).sum())),
+        high: (phase != TablePhase::Stopped).then(|| high(phase)),
         rows_loaded: u64::from(u32::MAX) + 1,
         stopped: (phase == TablePhase::Stopped).then(reason),
     }
+}
+
+/// A position of a phase's own, with a witness or without one.
+fn high(phase: TablePhase) -> Bookmark {
+    let number = phase.word().bytes().map(u64::from).sum();
+    let witness = Witness::parse(&format!("0-1-{}@7#0123456789abcdef", number + 1)).unwrap();
+    let list = if phase == TablePhase::Pending {
+        vec![]
+    } else {
+        vec![witness]
+    };
+    Bookmark::of(position(number), list).unwrap()
 }
 
 pub(super) fn left_out_row(table: &str, constraint: &str, reason: &str) -> LeftOutRow {
