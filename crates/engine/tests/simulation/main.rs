@@ -9,6 +9,7 @@
 )]
 
 mod backward;
+mod batch;
 mod catalog;
 mod conformance;
 mod conformance_source;

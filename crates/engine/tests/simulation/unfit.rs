@@ -17,7 +17,7 @@ use crate::world::World;
 /// Values of the plain column from here on are refused when a row is converted.
 pub(crate) const REFUSED: i64 = 1_000_000;
 /// From here on they can be converted, and are rejected by the target.
-const REJECTED: i64 = 2_000_000;
+pub(crate) const REJECTED: i64 = 2_000_000;
 /// Plain values that fit.
 const FIT: u64 = 1_000;
 

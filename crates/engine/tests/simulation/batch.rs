@@ -1,0 +1,108 @@
+//! Batches that catch up: tables with different `low` in one batch, and a window that the target rejects.
+
+use spanferry_core::code;
+use spanferry_core::target::TablePhase;
+
+use crate::history::{BEFORE, Change, ITEM, NOTE, Transaction, plans};
+use crate::target::expected_rows;
+use crate::unfit::{REFUSED, REJECTED};
+use crate::verification::insert;
+use crate::world::{Shared, World};
+use crate::{live, new_world};
+
+/// Keys that no drawn row has.
+const KEY: i64 = 5_000;
+
+fn added(table: usize, plain: i64) -> Change {
+    Change {
+        table,
+        old: None,
+        new: Some([KEY, KEY, plain]),
+    }
+}
+
+/// A world without faults that is migrated, whose history ends with these transactions.
+fn world(last: Vec<Transaction>) -> Shared {
+    let shared = new_world(3, None);
+    {
+        let world = &mut *shared.lock();
+        (world.bare, world.administration.locks) = (true, 1);
+        (world.fails_over, world.rewinds) = (false, false);
+        world.history.truncate(BEFORE);
+        for transaction in last {
+            world.history.push(transaction);
+        }
+        world.committed = world.history.transactions.len();
+        world.received = world.committed;
+    }
+    live(&shared, None).unwrap().unwrap();
+    // The next log begins at the lowest `low`.
+    shared.lock().log = None;
+    shared
+}
+
+/// Makes of a table one that was loaded after so many transactions, and has not joined.
+fn loaded(world: &mut World, table: usize, after: usize) {
+    let low = world.position(after);
+    let control = world.target.control.as_mut().unwrap();
+    let row = control.tables.get_mut(plans()[table].name()).unwrap();
+    (row.phase, row.stopped) = (TablePhase::Loaded, None);
+    (row.low, row.high) = (Some(low.clone()), Some(low));
+    world.target.in_force[table] = false;
+    world.target.rows[table] = world.history.states[after][table].clone();
+}
+
+/// Why each of two tables has stopped.
+fn reasons(shared: &Shared) -> [Option<code::Code>; 2] {
+    let world = shared.lock();
+    let control = world.target.control.as_ref().unwrap();
+    [ITEM, NOTE].map(|table| {
+        let row = &control.tables[plans()[table].name()];
+        row.stopped.as_ref().map(|reason| reason.code)
+    })
+}
+
+/// The log is read from the lowest `low` of a batch, whichever table has it.
+#[test]
+fn each_table_of_a_batch_gets_every_change_behind_its_own_low() {
+    for (early, late) in [(ITEM, NOTE), (NOTE, ITEM)] {
+        let last = [early, late, early, late].into_iter().enumerate();
+        let last = last.map(|(step, table)| insert(table, [KEY + step as i64, KEY + step as i64, 7]));
+        let shared = world(last.collect());
+        loaded(&mut shared.lock(), early, BEFORE);
+        loaded(&mut shared.lock(), late, BEFORE + 2);
+        live(&shared, None).unwrap().unwrap();
+        assert_eq!(reasons(&shared), [None, None]);
+        let world = shared.lock();
+        assert_eq!(world.target.rows, expected_rows(&world), "{early} is early");
+    }
+}
+
+/// The rows of the other group are in the window that the target did not take, and are not sent again.
+#[test]
+fn a_rejected_window_stops_every_group_that_has_rows_in_it() {
+    for (unfit, fit) in [(ITEM, NOTE), (NOTE, ITEM)] {
+        let both = vec![added(unfit, REJECTED), added(fit, 7)];
+        let shared = world(vec![Transaction::Changes(both)]);
+        loaded(&mut shared.lock(), unfit, BEFORE);
+        loaded(&mut shared.lock(), fit, BEFORE);
+        live(&shared, None).unwrap().unwrap();
+        assert_eq!(
+            reasons(&shared),
+            [Some(code::CHANGE_REJECTED); 2],
+            "{unfit} is unfit"
+        );
+    }
+}
+
+/// A window can stop one group by itself and be rejected because of another: both stop.
+#[test]
+fn a_rejected_window_still_stops_what_it_stops_by_itself() {
+    let both = vec![added(NOTE, REFUSED), added(ITEM, REJECTED)];
+    let shared = world(vec![Transaction::Changes(both)]);
+    loaded(&mut shared.lock(), NOTE, BEFORE);
+    loaded(&mut shared.lock(), ITEM, BEFORE);
+    live(&shared, None).unwrap().unwrap();
+    let expected = [Some(code::CHANGE_REJECTED), Some(code::VALUE_REFUSED)];
+    assert_eq!(reasons(&shared), expected);
+}
