@@ -494,3 +494,6 @@ fn a_second_torn_transaction_at_one_place_does_not_repeat_a_fence_key() {
         recorded_in: 1,
     });
 }
+
+#[path = "window_history_tests.rs"]
+mod history;

@@ -24,6 +24,7 @@ mod log;
     reason = "the test kit's generator, shared without its connectors"
 )]
 mod random;
+mod refused;
 mod rewound;
 mod snapshot;
 mod source;
