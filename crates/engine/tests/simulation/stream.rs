@@ -258,6 +258,10 @@ impl ChangeDecoder for SimDecoder {
 
     fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure> {
         let (stamp, number) = place(&piece.body).ok_or_else(|| corrupt(&piece.transaction))?;
+        // By its number a decoder knows where a transaction begins.
+        if (piece.number == 0) != (number == 0) {
+            return Err(corrupt(&piece.transaction));
+        }
         if piece.number == 0 {
             self.stopped.clear();
         }

@@ -6,6 +6,7 @@ use spanferry_core::code;
 use spanferry_core::encode::Encoding;
 use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
+use spanferry_core::position::Bookmark;
 use spanferry_engine::verify::{ContradictedKey, Counters, Lack, NamedRefusal, TableVerdict, verify};
 
 use crate::history::{AUTHOR, BEFORE, Change, History, ITEM, NOTE, Transaction, plans};
@@ -44,19 +45,29 @@ pub(crate) fn verified(
     plans: &[Arc<TablePlan>],
     applied: usize,
 ) -> Result<Vec<TableVerdict>, Failure> {
+    let applied = shared.lock().bookmark(applied);
+    verified_at(shared, plans, &applied)
+}
+
+/// Verifies these tables of a target that holds what a bookmark says.
+fn verified_at(
+    shared: &Shared,
+    plans: &[Arc<TablePlan>],
+    applied: &Bookmark,
+) -> Result<Vec<TableVerdict>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
-    let (applied, counters) = (shared.lock().bookmark(applied), Counters::default());
+    let counters = Counters::default();
     let found = runtime.block_on(verify(
         &source,
         &source,
         &target,
         plans,
-        &applied,
+        applied,
         &counters,
         |_| {},
     ));
@@ -105,6 +116,21 @@ fn verify_agrees_with_the_oracle() {
     let elsewhere = |applied: usize| verified(&shared, &plans(), applied).unwrap_err().code;
     assert_eq!(elsewhere(BEFORE - 1), code::SOURCE_AHEAD);
     assert_eq!(elsewhere(BEFORE + 1), code::HISTORY_CHANGED);
+}
+
+/// A source that was rewound and has come to the same number again is another one, also where its rows are the same.
+#[test]
+fn a_source_with_another_history_is_never_compared() {
+    let shared = migrated(|_| {});
+    let applied = shared.lock().bookmark(BEFORE);
+    {
+        let history = &mut shared.lock().history;
+        let last = history.transactions[BEFORE - 1].clone();
+        history.truncate(BEFORE - 1);
+        history.push(last);
+    }
+    let failure = verified_at(&shared, &plans(), &applied).unwrap_err();
+    assert_eq!(failure.code, code::HISTORY_CHANGED, "{failure}");
 }
 
 /// A world whose load and verify read the source in the same wrong way, and how verify judges it.
