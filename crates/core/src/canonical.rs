@@ -260,6 +260,30 @@ mod tests {
         );
     }
 
+    /// A refused row has only its key: it must find the row that the other side has under that key.
+    #[test]
+    fn a_key_alone_is_the_key_of_its_row() {
+        let text = Encoding::String { characters_max: 9 };
+        let canonicalizer = Canonicalizer {
+            encodings: vec![text, Encoding::Numeric, Encoding::Timestamp],
+            key: vec![2, 0, 1],
+        };
+        let list = |values: [&str; 3]| {
+            let mut list = Vec::new();
+            for value in values {
+                wire::put_string(&mut list, value.as_bytes());
+            }
+            list
+        };
+        let (mut row, mut of_row, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        let full = list(["1.50", "1.50", "2024-01-01T00:00:00.100Z"]);
+        canonicalizer.row(&full, &mut row).unwrap();
+        canonicalizer.key(&row, &mut of_row).unwrap();
+        let key = list(["2024-01-01T00:00:00.10Z", "1.50", "1.500"]);
+        canonicalizer.key_alone(&key, &mut alone).unwrap();
+        assert_eq!(of_row, alone);
+    }
+
     #[test]
     fn keys_are_readable() {
         let columns = ["id", "hash"].map(|name| fixture::column(name, fixture::BIGINT));

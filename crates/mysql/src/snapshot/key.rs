@@ -180,3 +180,7 @@ fn literal(plan: &TablePlan, column: &SourceColumn, cell: &str) -> Result<String
         )),
     }
 }
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;
