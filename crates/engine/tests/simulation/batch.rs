@@ -43,11 +43,11 @@ fn world(last: Vec<Transaction>) -> Shared {
 
 /// Makes of a table one that was loaded after so many transactions, and has not joined.
 fn loaded(world: &mut World, table: usize, after: usize) {
-    let low = world.position(after);
+    let (low, high) = (world.position(after), world.bookmark(after));
     let control = world.target.control.as_mut().unwrap();
     let row = control.tables.get_mut(plans()[table].name()).unwrap();
     (row.phase, row.stopped) = (TablePhase::Loaded, None);
-    (row.low, row.high) = (Some(low.clone()), Some(low));
+    (row.low, row.high) = (Some(low), Some(high));
     world.target.in_force[table] = false;
     world.target.rows[table] = world.history.states[after][table].clone();
 }
