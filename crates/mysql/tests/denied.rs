@@ -111,7 +111,7 @@ fn request() -> CheckRequest {
 
 /// What a check or a snapshot cannot do without. None of it needs a privilege, or more than SELECT on the schema.
 fn is_needed(statement: &str) -> bool {
-    const BEGINNINGS: [&str; 11] = [
+    const BEGINNINGS: [&str; 12] = [
         "SET @master_binlog_checksum",
         "SET SESSION character_set_results",
         "SET SESSION lock_wait_timeout",
@@ -120,6 +120,7 @@ fn is_needed(statement: &str) -> bool {
         "SELECT CURRENT_USER()",
         "SHOW GLOBAL VARIABLES",
         "SHOW STATUS LIKE 'Binlog_snapshot_%'",
+        "SHOW STATUS LIKE 'Rpl_semi_sync_master_wait_sessions'",
         "START TRANSACTION",
         "COMMIT",
         "SELECT BINLOG_GTID_POS(",

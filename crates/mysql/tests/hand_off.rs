@@ -1,14 +1,16 @@
-//! A snapshot without a lock beside a commit that MySQL shows to sessions before it counts it as executed.
+//! A snapshot without a lock beside what a server shows to sessions earlier or later than its position says.
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spanferry_core::position::{Position, ServerUuid};
+use spanferry_core::source::SchemaSource;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;
-use support::plan::{open, plans};
+use support::plan::{open, plans, read, whole};
 
 /// Longest that the sessions may take to open.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,4 +59,62 @@ async fn mysql_waits_for_what_is_owned() {
         assert!(!low.contains(origin, "", number));
         assert_eq!(high.contains(origin, "", number), committed, "{end}");
     }
+}
+
+/// How many snapshots are opened beside the writers.
+const ROUNDS: usize = 15;
+
+/// The last number of a position that has one domain.
+fn number(position: &Position) -> usize {
+    let text = position.to_string();
+    let (_, number) = text.rsplit_once('-').expect("a position");
+    number.parse().expect("a number")
+}
+
+async fn insert_until(server: &Server, done: &AtomicBool) {
+    let mut writer = server.connect().await;
+    while !done.load(Ordering::Relaxed) {
+        let insert = writer.execute("INSERT INTO h.a (v) VALUES (1)").await;
+        insert.expect("an insert");
+    }
+}
+
+/// A session with an old snapshot asks for its place, again and again: the server answers others with it now and then.
+async fn ask_until(server: &Server, done: &AtomicBool) {
+    let mut asker = server.connect().await;
+    let begin = asker.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await;
+    begin.expect("a snapshot");
+    while !done.load(Ordering::Relaxed) {
+        let found = asker.query("SHOW STATUS LIKE 'Binlog_snapshot_%'").await;
+        found.expect("its place");
+    }
+}
+
+/// MariaDB changes its binary log every few transactions, and other sessions ask for their own places: every session sees all of `low`,
+/// and nothing beyond `high`. Each transaction is one row.
+#[tokio::test]
+async fn mariadb_changes_its_log_and_answers_others() {
+    let server = Server::mariadb("--max-binlog-size=4096 --sync-binlog=1");
+    drop(server.run(SCHEMA).await);
+    let source = MysqlSource::new(server.options("low", "low", "h", ""), 4242).expect("options");
+    let plans = plans(&source).await;
+    let before = number(&source.position().await.expect("a position"));
+    let done = AtomicBool::new(false);
+    let look = async {
+        for _ in 0..ROUNDS {
+            let mut snapshot = open(&source, &plans, 2).await.expect("a snapshot");
+            let [low, high] = [&snapshot.low, &snapshot.high].map(|bound| number(bound) - before);
+            for session in &mut snapshot.sessions {
+                let seen = read(session, &plans[0], &whole(&plans[0])).await.len();
+                assert!((low..=high).contains(&seen), "{low} <= {seen} <= {high}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(
+        look,
+        insert_until(&server, &done),
+        insert_until(&server, &done),
+        futures_util::future::join_all((0..8).map(|_| ask_until(&server, &done))),
+    );
 }

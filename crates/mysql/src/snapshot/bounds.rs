@@ -1,8 +1,11 @@
 //! Where `low` comes from, and `high` of sessions that opened without a lock: `docs/design/hand-off.md`.
 
-use futures_util::future::try_join_all;
-use spanferry_core::failure::Failure;
+use std::time::Duration;
+
+use spanferry_core::code;
+use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{MariadbGtids, Position};
+use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -10,12 +13,20 @@ use crate::owned;
 use crate::source::{MysqlSource, position, unreadable};
 use crate::sql;
 
-/// A place in MariaDB's binary log. Earlier places are smaller: a file's number, then the offset.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Coordinates {
-    number: u64,
-    offset: u64,
+/// Offset of the first event of a binary log. Source: MariaDB's documentation of the binary log's format, its magic number has 4 bytes.
+const FIRST_OFFSET: u64 = 4;
+/// Longest that a place at the beginning of a binary log may stay the only one. Then the source is taken for idle.
+const QUIET: Duration = Duration::from_secs(2);
+/// Longest that `visible` looks for a place that it can use.
+const SETTLE_MAX: Duration = Duration::from_secs(30);
+/// Pause between two looks.
+const SETTLE_POLL: Duration = Duration::from_millis(10);
+
+/// A place in MariaDB's binary log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
     file: String,
+    offset: u64,
 }
 
 /// Waits until the position counts what has ended before the call. MySQL takes a prepared transaction from its list a moment before
@@ -32,9 +43,27 @@ pub(super) async fn visible(source: &MysqlSource, control: &mut Connection) -> R
     if !control.server().is_mariadb() {
         return position_now(source, control).await;
     }
-    let place = own_place(control).await;
-    let place = place.map_err(|error| source.failure(error))?;
-    Ok(Position::Mariadb(gtids_at(source, control, &place).await?))
+    let started = Instant::now();
+    let mut quiet: Option<(Place, Instant)> = None;
+    while started.elapsed() < SETTLE_MAX {
+        let looked = look(control).await.map_err(|error| source.failure(error))?;
+        let since = match quiet {
+            Some((place, since)) if place == looked.place => since,
+            _ => Instant::now(),
+        };
+        let is_idle = since.elapsed() >= QUIET && !looked.waits_for_replica;
+        if let Some(here) = &looked.here
+            && (looked.beginning.as_ref() != Some(here) || is_idle)
+        {
+            let gtids = MariadbGtids::parse(here).map_err(|error| unreadable(source.options(), error))?;
+            return Ok(Position::Mariadb(gtids));
+        }
+        quiet = Some((looked.place, since));
+        sleep(SETTLE_POLL).await;
+    }
+    let text = "the source changes its binary log so often that no position of what is visible can be read";
+    let class = Class::Retry { after: None };
+    Err(Failure::new(code::SNAPSHOT_LOST, class, control.address(), text))
 }
 
 /// Where the server's history stands.
@@ -47,23 +76,42 @@ pub(super) async fn position_now(
 }
 
 /// A position that no session can have passed that has opened before the call, without a lock.
-pub(super) async fn highest(
-    source: &MysqlSource,
-    control: &mut Connection,
-    sessions: &mut [Connection],
-) -> Result<Position, Failure> {
-    if !control.server().is_mariadb() {
-        return Ok(Position::Mysql(owned::upper_bound(source, control).await?));
+pub(super) async fn highest(source: &MysqlSource, control: &mut Connection) -> Result<Position, Failure> {
+    if control.server().is_mariadb() {
+        return position_now(source, control).await;
     }
-    let own = try_join_all(sessions.iter_mut().map(snapshot_coordinates)).await;
-    let own = own.map_err(|error| source.failure(error))?;
-    // They lie on one binary log, so the last of them is the highest in every domain.
-    let last = own.iter().max().expect("there is at least one session");
-    Ok(Position::Mariadb(gtids_at(source, control, last).await?))
+    Ok(Position::Mysql(owned::upper_bound(source, control).await?))
+}
+
+/// What MariaDB says of a snapshot that is opened and closed again.
+struct Look {
+    place: Place,
+    /// The position there; none if the place is not one of the file.
+    here: Option<String>,
+    /// The position at the beginning of the same file.
+    beginning: Option<String>,
+    /// Whether a commit waits for a replica between the binary log and the engine.
+    waits_for_replica: bool,
+}
+
+async fn look(control: &mut Connection) -> Result<Look, MysqlError> {
+    let place = own_place(control).await?;
+    let here = gtids_at(control, &place.file, place.offset).await?;
+    let beginning = gtids_at(control, &place.file, FIRST_OFFSET).await?;
+    let waiting = control
+        .query("SHOW STATUS LIKE 'Rpl_semi_sync_master_wait_sessions'")
+        .await?;
+    let waiting = waiting.rows.first().and_then(|row| row.text(1));
+    Ok(Look {
+        place,
+        here,
+        beginning,
+        waits_for_replica: waiting.is_some_and(|count| count != "0"),
+    })
 }
 
 /// MariaDB: the place of a snapshot that is opened and closed again.
-async fn own_place(control: &mut Connection) -> Result<Coordinates, MysqlError> {
+async fn own_place(control: &mut Connection) -> Result<Place, MysqlError> {
     let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
     control.execute(begin).await?;
     let place = snapshot_coordinates(control).await?;
@@ -72,7 +120,7 @@ async fn own_place(control: &mut Connection) -> Result<Coordinates, MysqlError> 
 }
 
 /// File and offset of this session's own snapshot.
-async fn snapshot_coordinates(connection: &mut Connection) -> Result<Coordinates, MysqlError> {
+async fn snapshot_coordinates(connection: &mut Connection) -> Result<Place, MysqlError> {
     let found = connection.query("SHOW STATUS LIKE 'Binlog_snapshot_%'").await?;
     let value = |name: &str| {
         let row = found
@@ -82,39 +130,25 @@ async fn snapshot_coordinates(connection: &mut Connection) -> Result<Coordinates
         row.and_then(|row| row.text(1)).unwrap_or_default()
     };
     let (file, offset) = (value("Binlog_snapshot_file"), value("Binlog_snapshot_position"));
-    Coordinates::parse(&file, &offset).ok_or(MysqlError::Protocol {
+    Place::parse(&file, &offset).ok_or(MysqlError::Protocol {
         expected: "`Binlog_snapshot_file` and `Binlog_snapshot_position`",
     })
 }
 
-impl Coordinates {
-    /// Reads `name.000123` and an offset. The number grows beyond six digits.
-    fn parse(file: &str, offset: &str) -> Option<Coordinates> {
-        let (_, number) = file.rsplit_once('.')?;
-        Some(Coordinates {
-            number: number.parse().ok()?,
-            offset: offset.parse().ok()?,
+impl Place {
+    fn parse(file: &str, offset: &str) -> Option<Place> {
+        let offset = offset.parse().ok().filter(|_| !file.is_empty())?;
+        Some(Place {
             file: file.to_owned(),
+            offset,
         })
     }
 }
 
-async fn gtids_at(
-    source: &MysqlSource,
-    control: &mut Connection,
-    place: &Coordinates,
-) -> Result<MariadbGtids, Failure> {
-    let sql = format!(
-        "SELECT BINLOG_GTID_POS({}, {})",
-        sql::text(&place.file),
-        place.offset
-    );
-    let found = control.query(&sql).await.map_err(|error| source.failure(error))?;
-    let text = found.first_text().ok_or(MysqlError::Protocol {
-        expected: "a GTID position for the snapshot's file and offset",
-    });
-    let text = text.map_err(|error| source.failure(error))?;
-    MariadbGtids::parse(&text).map_err(|error| unreadable(source.options(), error))
+/// The position at a place of the binary log; none if the file has no event that begins or ends there.
+async fn gtids_at(control: &mut Connection, file: &str, offset: u64) -> Result<Option<String>, MysqlError> {
+    let sql = format!("SELECT BINLOG_GTID_POS({}, {offset})", sql::text(file));
+    Ok(control.query(&sql).await?.first_text())
 }
 
 #[cfg(test)]
@@ -122,24 +156,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_of_a_binary_log_in_their_order() {
-        let place = |file, offset| Coordinates::parse(file, offset).unwrap();
-        let rising = [
-            place("log.bin.000009", "900"),
-            place("log.bin.000010", "4"),
-            place("log.bin.000010", "1000"),
-            place("log.bin.999999", "5"),
-            place("log.bin.1000000", "4"),
-        ];
-        assert!(rising.is_sorted());
-        for (file, offset) in [
-            ("", ""),
-            ("log", "4"),
-            ("log.index", "4"),
-            ("log.1", ""),
-            ("log.1", "-1"),
-        ] {
-            assert_eq!(Coordinates::parse(file, offset), None, "{file} {offset}");
+    fn places_of_a_binary_log() {
+        let place = Place::parse("log.bin.000009", "900").expect("a place");
+        assert_eq!((place.file.as_str(), place.offset), ("log.bin.000009", 900));
+        for (file, offset) in [("", ""), ("", "4"), ("log.1", ""), ("log.1", "-1")] {
+            assert_eq!(Place::parse(file, offset), None, "{file} {offset}");
         }
     }
 }

@@ -125,7 +125,7 @@ impl Opening<'_> {
         let (high, method) = if let Some(locked) = locked {
             locked
         } else {
-            let high = bounds::highest(self.source, &mut self.control, &mut self.sessions).await?;
+            let high = bounds::highest(self.source, &mut self.control).await?;
             (high, SnapshotMethod::Unlocked)
         };
         Ok(Begun {
