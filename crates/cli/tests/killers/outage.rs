@@ -47,7 +47,7 @@ async fn killer_12_a_hot_row_and_a_slow_target() {
     let interposer = world.interpose("Commit.latency=1:100ms");
     let writer = world.writer(|_| vec!["UPDATE t SET v = v + 1 WHERE id = 1".to_owned(); 5]);
     let mut migrate = world.migrate();
-    world.wait_caught_up(&mut migrate);
+    world.wait_complete(&mut migrate);
     let (commits, steps) = (interposer.counters().commits, writer.steps());
     writer.write_more(400).await;
     let (commits, steps) = (interposer.counters().commits - commits, writer.steps() - steps);

@@ -299,6 +299,17 @@ impl World {
             status["running"] == true && status["caught_up"] == true
         });
     }
+
+    /// Waits until every table is complete. Beside a writer that never rests, changes may wait at every look.
+    pub fn wait_complete(&self, running: &mut Running) {
+        self.wait(running, "every table was complete", |status| {
+            let tables = status["tables"].as_array();
+            let is_complete = |tables: &Vec<serde_json::Value>| {
+                !tables.is_empty() && tables.iter().all(|table| table["phase"] == "constrained")
+            };
+            status["running"] == true && tables.is_some_and(is_complete)
+        });
+    }
 }
 
 impl Drop for World {
