@@ -37,7 +37,7 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Valu
         .collect();
     let findings = findings(snapshot, options);
     json!({"event": "end", "at_us": now_us(), "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
-        "caught_up": outcome.caught_up,         "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
+        "caught_up": outcome.caught_up, "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
 }
 
 /// The last event of a migration that was refused or failed; `begun` is what is known of one that had begun, and
@@ -46,7 +46,7 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Sn
     let findings = begun.map_or_else(Vec::new, |(snapshot, options)| findings(snapshot, options));
     let position = begun.map(|(snapshot, _)| &snapshot.position);
     json!({"event": "end", "at_us": now_us(), "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
-        "caught_up": false,         "position": position, "stopped": [], "findings": findings, "process": usage::report()})
+        "caught_up": false, "position": position, "stopped": [], "findings": findings, "process": usage::report()})
 }
 
 /// A finding. `options` stand in a command behind its verb.

@@ -69,7 +69,7 @@ async fn taken_sessions(world: &World) {
     assert_eq!(migrate.interrupt(), 130);
 }
 
-/// Too few sessions are refused by name; with the fewest possible all works; a limit that is reached meanwhile is told.
+/// With too few sessions the run is refused by name. With the fewest possible it works. A limit that is reached while it runs is shown.
 async fn few_sessions(engine: Engine) {
     let world = world(engine).await;
     let (status, text) = world.drain();

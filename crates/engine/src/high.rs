@@ -10,7 +10,6 @@ use spanferry_core::finding::Finding;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::source::HistorySource;
-use spanferry_core::target::{TablePhase, TableRow};
 use tokio::sync::watch;
 
 use crate::history::{Unproved, misplaced};
@@ -156,9 +155,7 @@ impl SeenWitnesses {
     fn collect(&mut self, captured: &Position) -> Result<Option<Finding>, Failure> {
         self.awaited.clear();
         let mut accepted = None;
-        let plans = self.registry.plans().iter();
-        for row in plans.map(|plan| self.registry.row(plan.id)) {
-            let Some(high) = wanted(row) else { continue };
+        for high in self.registry.highs() {
             if high.witnesses.is_empty() && !is_captured(captured, &high)? {
                 let class = Class::StopMigration;
                 accepted = Some(self.unproved.accept(Failure {
@@ -176,21 +173,10 @@ impl SeenWitnesses {
     }
 }
 
-/// The `high` of a table that has one, and that has not stopped: the rows of a stopped one are not spoken for.
-fn wanted(row: TableRow) -> Option<Bookmark> {
-    match row.phase {
-        TablePhase::Pending
-        | TablePhase::Loading
-        | TablePhase::Loaded
-        | TablePhase::Joined
-        | TablePhase::Constrained => row.high,
-        TablePhase::Stopped => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use spanferry_core::change_log::Sequence;
+    use spanferry_core::target::TablePhase;
 
     use super::*;
     use crate::fixture::{row, table};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use spanferry_core::definition::{Estimates, TableDefinition, plans_of};
 use spanferry_core::finding::Finding;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::position::Bookmark;
 use spanferry_core::record::StopReason;
 use spanferry_core::schema::QualifiedName;
 use spanferry_core::target::{ControlChange, LeftOut, TablePhase, TableRow};
@@ -121,6 +122,21 @@ impl Registry {
     /// A copy of one table's state, as recorded at the target.
     pub fn row(&self, table: TableId) -> TableRow {
         self.rows()[table.0 as usize].clone()
+    }
+
+    /// What the snapshots of tables that have not stopped have seen, each `high` once.
+    pub(crate) fn highs(&self) -> Vec<Bookmark> {
+        let rows = self.rows();
+        let mut highs: Vec<Bookmark> = Vec::new();
+        for row in rows.iter().take(self.tables) {
+            if let Some(high) = &row.high
+                && row.phase != TablePhase::Stopped
+                && !highs.contains(high)
+            {
+                highs.push(high.clone());
+            }
+        }
+        highs
     }
 
     /// A table's phase.

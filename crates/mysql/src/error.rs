@@ -178,21 +178,11 @@ impl MysqlError {
 
     /// The same error as an answer to a login.
     #[must_use]
-    pub(crate) fn at_login(self) -> MysqlError {
-        match self {
-            MysqlError::Server {
-                code,
-                sqlstate,
-                message,
-                ..
-            } => MysqlError::Server {
-                code,
-                sqlstate,
-                message,
-                at_login: true,
-            },
-            other => other,
+    pub(crate) fn at_login(mut self) -> MysqlError {
+        if let MysqlError::Server { at_login, .. } = &mut self {
+            *at_login = true;
         }
+        self
     }
 
     /// Whether the server refuses the account or its password.

@@ -10,7 +10,6 @@ use spanferry_core::code::{self, Code};
 use spanferry_core::failure::Failure;
 use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::remedy::Remedy;
-
 use tokio::time::Instant;
 
 use crate::connection::Connection;
@@ -138,9 +137,17 @@ async fn read(connection: &mut Connection) -> Result<Limits, MysqlError> {
     let found = connection
         .query("SELECT @@SESSION.max_user_connections, @@GLOBAL.max_connections, SUBSTRING_INDEX(CURRENT_USER(), '@', 1)")
         .await?;
-    let row = found.rows.first();
-    let number = |column| row.and_then(|row| row.number(column)).unwrap_or(0);
-    let user = row.map(|row| row.text_or_empty(2)).unwrap_or_default();
+    let unreadable = MysqlError::Protocol {
+        expected: "the limits on sessions",
+    };
+    let row = found.rows.first().ok_or(unreadable)?;
+    let number = |column| {
+        let unreadable = MysqlError::Protocol {
+            expected: "a limit on sessions",
+        };
+        row.number(column).ok_or(unreadable)
+    };
+    let user = row.text_or_empty(2);
     let status = connection
         .query("SHOW GLOBAL STATUS LIKE 'Threads_connected'")
         .await?;
@@ -156,8 +163,8 @@ async fn read(connection: &mut Connection) -> Result<Limits, MysqlError> {
         taken: open.saturating_sub(1),
     };
     let all = [
-        limit(Owner::Account, number(0), of_user),
-        limit(Owner::Server, number(1), connected),
+        limit(Owner::Account, number(0)?, of_user),
+        limit(Owner::Server, number(1)?, connected),
     ];
     Ok(Limits {
         account,

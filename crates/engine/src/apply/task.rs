@@ -25,7 +25,7 @@ use crate::two_phase::{PreparedLog, StreamLedger};
 
 /// How long the watermark may stay behind transactions that change no migrated row.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the run's log is told how far a large transaction is.
+/// Time between two lines of the run's log that say how far a large transaction is.
 const PART_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the apply task works with.
@@ -51,7 +51,7 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     watermark: watch::Sender<Watermark>,
     /// When the watermark last moved up to what had been read.
     advanced_at: Instant,
-    /// When the run's log was last told how far a large transaction is.
+    /// When the run's log last said how far a large transaction is.
     part_logged_at: Option<Instant>,
 }
 
@@ -210,10 +210,12 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             let piece = stream.reader.try_next().await?;
             let at_end = piece.is_none();
             if let Some(piece) = piece {
-                // Apply may read it before capture has counted it.
-                self.shared.progress.update(|state| {
-                    state.captured_sequence = state.captured_sequence.max(piece.sequence.0);
-                });
+                // Apply may read a transaction before capture has counted it.
+                if piece.number == 0 {
+                    self.shared.progress.update(|state| {
+                        state.captured_sequence = state.captured_sequence.max(piece.sequence.0);
+                    });
+                }
                 stream.take(&piece).await?;
             }
             self.tell(&mut stream.builder);

@@ -194,7 +194,8 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
     fn note_silence(&mut self, failure: Failure, stop_when: StopWhen) -> Result<(), Failure> {
         let since = *self.silent_since.get_or_insert_with(Instant::now);
         if stop_when == StopWhen::CaughtUp && since.elapsed() > SOURCE_PATIENCE {
-            let text = "it did not say for 15 minutes where it stands";
+            let minutes = SOURCE_PATIENCE.as_secs() / 60;
+            let text = format!("it did not say for {minutes} minutes where it stands");
             return Err(
                 Failure::new(code::SOURCE_FAILED, Class::StopMigration, "source", text).caused_by(failure),
             );

@@ -45,7 +45,7 @@ fn phases(control: &ControlState) -> BTreeMap<QualifiedName, TablePhase> {
     rows.map(|(table, row)| (table.clone(), row.phase)).collect()
 }
 
-/// Decides about the tables of a start. A migration whose first start died before it recorded its tables is decided anew.
+/// Decides about the tables of a start. A migration whose first start died before it recorded its tables is decided as if it were the first.
 pub fn decide(today: &Today, control: Option<&ControlState>) -> Planned {
     match control.filter(|control| !control.tables.is_empty()) {
         None => decide_new(today),

@@ -112,7 +112,7 @@ fn stops(planned: &Planned) -> Vec<(&str, Code)> {
 }
 
 #[test]
-fn a_start_without_recorded_tables_decides_anew() {
+fn a_start_without_recorded_tables_decides_as_the_first() {
     let mut empty = record(&[]);
     empty.tables.clear();
     for control in [None, Some(&empty)] {
@@ -123,7 +123,7 @@ fn a_start_without_recorded_tables_decides_anew() {
     }
 }
 
-/// What stops, and what is told as `code subject`, besides what the conversion has to say.
+/// Which tables stop, and which findings there are besides those of the conversion; a finding is written `code subject`.
 #[test]
 fn a_later_start_works_on_the_record() {
     let check =

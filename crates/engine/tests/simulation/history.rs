@@ -50,6 +50,22 @@ pub(crate) enum Transaction {
     RollBack(u64),
 }
 
+impl Transaction {
+    /// The changes of rows that take effect with it.
+    pub(crate) fn changes(&self) -> &[Change] {
+        match self {
+            Transaction::Changes(changes) => changes,
+            Transaction::Truncate(_)
+            | Transaction::Alter(_)
+            | Transaction::Index(_)
+            | Transaction::Create(_)
+            | Transaction::Prepare(..)
+            | Transaction::Commit(_)
+            | Transaction::RollBack(_) => &[],
+        }
+    }
+}
+
 /// What a history has much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -111,16 +127,7 @@ impl History {
     /// Every change of a row that the source ever made, also in a history that it has lost.
     pub(crate) fn changes_ever(&self) -> impl Iterator<Item = &Change> {
         let transactions = self.archive.values().map(|(transaction, _)| transaction);
-        transactions.flat_map(|transaction| match transaction {
-            Transaction::Changes(changes) => &changes[..],
-            Transaction::Truncate(_)
-            | Transaction::Alter(_)
-            | Transaction::Index(_)
-            | Transaction::Create(_)
-            | Transaction::Prepare(..)
-            | Transaction::Commit(_)
-            | Transaction::RollBack(_) => &[],
-        })
+        transactions.flat_map(Transaction::changes)
     }
 
     /// The state behind such a transaction, in the history that it was part of; at first the empty one.

@@ -75,16 +75,8 @@ impl SimStream {
             return None;
         }
         let stamp = world.history.stamps[transaction];
-        let count = match world.history.transaction(stamp) {
-            Transaction::Changes(changes) => changes.len().div_ceil(PIECE_CHANGES).max(1),
-            Transaction::Truncate(_)
-            | Transaction::Alter(_)
-            | Transaction::Index(_)
-            | Transaction::Create(_)
-            | Transaction::Prepare(..)
-            | Transaction::Commit(_)
-            | Transaction::RollBack(_) => 1,
-        };
+        let changes = world.history.transaction(stamp).changes();
+        let count = changes.len().div_ceil(PIECE_CHANGES).max(1);
         let last = number + 1 == count;
         self.next = if last {
             world.received = world.received.max(transaction + 1);

@@ -12,7 +12,6 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::remedy::Remedy;
 use spanferry_core::schema::SourceType;
 use spanferry_core::source::{ChangeDecoder, ChangeSink};
-use spanferry_core::wire::{WireReader, WireValue};
 
 use super::decoder::BinlogDecoder;
 use super::event::{HEADER_BYTES, append_event, kind, next_event};
@@ -22,7 +21,7 @@ use super::golden::{
 };
 use super::golden_images as images;
 use super::rows::{Change, change};
-use super::tests::{golden_plan, piece};
+use super::tests::{golden_plan, piece, shown};
 
 const LACKING: &str = "rows that lack columns: the server or the session that wrote it has another `binlog_row_image`, expected FULL";
 const TAKEN_BACK: &str = "rows that a logged ROLLBACK takes back: the transaction also changed a table without transactions, or a temporary table";
@@ -65,15 +64,6 @@ struct Told {
     changes: Vec<String>,
     stops: Vec<(u32, Finding)>,
     passed: Vec<(u32, u64)>,
-}
-
-fn shown(payload: &[u8]) -> String {
-    let values = WireReader::new(payload).map(|value| match value.unwrap() {
-        WireValue::Null => "NULL".to_owned(),
-        WireValue::String(text) => String::from_utf8_lossy(text).into_owned(),
-        other => format!("{other:?}"),
-    });
-    values.collect::<Vec<_>>().join("|")
 }
 
 impl ChangeSink for Told {

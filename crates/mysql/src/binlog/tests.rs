@@ -117,7 +117,7 @@ pub(super) struct Sink {
     pub(super) passed: u64,
 }
 
-fn shown(payload: &[u8]) -> String {
+pub(super) fn shown(payload: &[u8]) -> String {
     let values = WireReader::new(payload).map(|value| match value.unwrap() {
         WireValue::Null => "NULL".to_owned(),
         WireValue::String(text) => String::from_utf8_lossy(text).into_owned(),

@@ -13,9 +13,9 @@ use crate::owned;
 use crate::source::{MysqlSource, position, unreadable};
 use crate::sql;
 
-/// Offset of the first event of a binary log. Source: MariaDB's documentation of the binary log's format, its magic number has 4 bytes.
+/// Offset of the first event of a binary log, behind its magic number (MariaDB's documentation of the format).
 const FIRST_OFFSET: u64 = 4;
-/// Longest that a place at the beginning of a binary log may stay the only one. Then the source is taken for idle.
+/// A place at the beginning of a binary log is used when it has stayed the same for so long: the source is then taken for idle.
 const QUIET: Duration = Duration::from_secs(2);
 /// Longest that `visible` looks for a place that it can use.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
@@ -51,10 +51,7 @@ pub(super) async fn visible(source: &MysqlSource, control: &mut Connection) -> R
             Some((place, since)) if place == looked.place => since,
             _ => Instant::now(),
         };
-        let is_idle = since.elapsed() >= QUIET && !looked.waits_for_replica;
-        if let Some(here) = &looked.here
-            && (looked.beginning.as_ref() != Some(here) || is_idle)
-        {
+        if let Some(here) = looked.usable(since.elapsed()) {
             let gtids = MariadbGtids::parse(here).map_err(|error| unreadable(source.options(), error))?;
             return Ok(Position::Mariadb(gtids));
         }
@@ -92,6 +89,17 @@ struct Look {
     beginning: Option<String>,
     /// Whether a commit waits for a replica between the binary log and the engine.
     waits_for_replica: bool,
+}
+
+impl Look {
+    /// The position of the place, if everything in it is visible. At the beginning of a file that is not known: the server sets the
+    /// place there before the engine commits the last transactions of the file before.
+    fn usable(&self, unchanged_for: Duration) -> Option<&str> {
+        let here = self.here.as_deref()?;
+        let has_commits = self.beginning.as_deref() != Some(here);
+        let is_idle = unchanged_for >= QUIET && !self.waits_for_replica;
+        (has_commits || is_idle).then_some(here)
+    }
 }
 
 async fn look(control: &mut Connection) -> Result<Look, MysqlError> {
@@ -154,6 +162,29 @@ async fn gtids_at(control: &mut Connection, file: &str, offset: u64) -> Result<O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_at_the_beginning_of_a_file_is_used_only_when_the_source_rests() {
+        let check = |here, beginning, waits_for_replica, unchanged_for, expected| {
+            let text = |text: Option<&str>| text.map(str::to_owned);
+            let look = Look {
+                place: Place::parse("log.000002", "339").expect("a place"),
+                here: text(here),
+                beginning: text(beginning),
+                waits_for_replica,
+            };
+            assert_eq!(look.usable(unchanged_for), expected, "{here:?} {beginning:?}");
+        };
+        let (before, now) = (Some("0-1-5"), Some("0-1-6"));
+        let short = QUIET.saturating_sub(Duration::from_millis(1));
+        check(now, before, false, Duration::ZERO, now);
+        check(now, before, true, Duration::ZERO, now);
+        check(before, before, false, Duration::ZERO, None);
+        check(before, before, false, short, None);
+        check(before, before, false, QUIET, before);
+        check(before, before, true, QUIET, None);
+        check(None, before, false, QUIET, None);
+    }
 
     #[test]
     fn places_of_a_binary_log() {
