@@ -102,9 +102,9 @@ mod tests {
     use super::*;
     use crate::json;
     use serde_json::json;
-    use spanferry_core::code;
-    use spanferry_core::finding::{Finding, Severity, Subject};
-    use spanferry_core::remedy::Remedy;
+    use spanferry_core::report::code;
+    use spanferry_core::report::finding::{Finding, Severity, Subject};
+    use spanferry_core::report::remedy::Remedy;
 
     fn check(findings: &[Finding], more: u64, expected: &[String]) {
         let findings: Vec<Value> = findings

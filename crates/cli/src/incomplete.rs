@@ -1,9 +1,9 @@
 //! What of a migration is not complete at the target, for `end`.
 
 use serde_json::{Value, json};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::target::{ControlState, Lane, TablePhase};
+use spanferry_core::port::target::{ControlState, Lane, TablePhase};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 /// Most tables that are named in a text; the others are counted. JSON has all of them.
 const NAMED_MAX: usize = 20;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code::{self, Exit};
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::report::code::{self, Exit};
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_engine::stop::StopSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity};
-use spanferry_core::target::TablePhase;
+use spanferry_core::port::target::TablePhase;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{TableVerdict, Testimony};
@@ -284,7 +284,7 @@ fn refused_rows(table: &TableVerdict) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::finding::Subject;
+    use spanferry_core::report::finding::Subject;
     use spanferry_engine::verify::{ContradictedKey, DifferentKey, Kind, Lack, NamedRefusal};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.

@@ -40,8 +40,8 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
-use spanferry_core::code::Exit;
-use spanferry_core::failure::Failure;
+use spanferry_core::report::code::Exit;
+use spanferry_core::report::failure::Failure;
 
 use crate::args::{Cli, Output, Verb};
 use crate::interrupt::or_interrupted;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use spanferry_core::code::{self, Code};
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::target::Target;
+use spanferry_core::port::target::Target;
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_spanner::endpoint::EndpointKind;
 use tokio::net::TcpStream;
 use tokio::time::timeout;

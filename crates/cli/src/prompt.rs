@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 
 use rustix::termios::{LocalModes, OptionalActions};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 use crate::terminal_mode::ModesOff;
 

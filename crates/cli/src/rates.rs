@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use spanferry_core::target::TablePhase;
+use spanferry_core::port::target::TablePhase;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 
 use crate::clock::now_us;

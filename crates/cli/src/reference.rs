@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use spanferry_core::code::ALL;
+use spanferry_core::report::code::ALL;
 use spanferry_mysql::connection::{SessionVariable, Treatment};
 
 use crate::args::{self, MigrateArgs};

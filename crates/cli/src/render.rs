@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
 use serde_json::Value;
-pub(crate) use spanferry_core::amount::{bytes, count, counted, rows, span};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Subject};
-use spanferry_core::remedy::RemedyKind;
+pub(crate) use spanferry_core::report::amount::{bytes, count, counted, rows, span};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Subject};
+use spanferry_core::report::remedy::RemedyKind;
 
 use crate::clock::{now_us, utc};
 use crate::fit::fitted;

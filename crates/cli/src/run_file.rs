@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::schema::NameCase;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::source::NameCase;
 use spanferry_private_dir::PrivateDir;
 
 use crate::settings::{Agreement, Settings};

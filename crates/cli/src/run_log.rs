@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-use spanferry_core::amount::counted;
-use spanferry_core::failure::Failure;
+use spanferry_core::report::amount::counted;
+use spanferry_core::report::failure::Failure;
 use spanferry_private_dir::{PrivateDir, PrivateError};
 use tracing_subscriber::EnvFilter;
 

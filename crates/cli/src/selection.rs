@@ -1,10 +1,10 @@
 //! Which tables are selected: globs on their names, and what is told of one that matches none.
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::{Catalog, NameCase};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::{Catalog, NameCase};
 
 use crate::nearest::nearest;
 use crate::settings::Settings;

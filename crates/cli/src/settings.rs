@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use spanferry_core::code::{self, Code};
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Acceptance;
-use spanferry_core::shell::quoted;
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::Acceptance;
+use spanferry_core::report::shell::quoted;
+use spanferry_core::schema::target::Dialect;
 use spanferry_engine::prepare::Unproved;
 use spanferry_mysql::{Options as SourceOptions, read_password};
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};

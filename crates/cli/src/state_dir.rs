@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use spanferry_core::change_log::LogId;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::port::change_log::LogId;
 use spanferry_core::position::Bookmark;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_engine::prepare::LogStore;
 use spanferry_log::{DEFAULT_SEGMENT_BYTES, DiskLog, LogOptions};
 use spanferry_private_dir::{PrivateDir, PrivateError};

@@ -15,7 +15,7 @@ mod support;
 use std::fmt::Write as _;
 
 use mysql_async::prelude::Queryable;
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
 use spanferry_spanner::read::{Keys, Read, ReadAt};

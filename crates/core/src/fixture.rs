@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::encode::{ColumnPlan, Encoding};
 use crate::plan::{GroupId, TableId, TablePlan};
-use crate::schema::{
+use crate::port::target::Epoch;
+use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
     SourceTable, SourceType,
 };
-use crate::target::Epoch;
-use crate::target_schema::TargetTable;
+use crate::schema::target::TargetTable;
+use crate::value::encode::{ColumnPlan, Encoding};
 
 /// BIGINT.
 pub const BIGINT: SourceType = SourceType::Integer {

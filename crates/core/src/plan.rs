@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::encode::{ColumnPlan, Refusal};
-use crate::scalar::Scalar;
-use crate::schema::{IndexPart, QualifiedName, SourceIndex, SourceTable};
-use crate::target::Epoch;
-use crate::target_schema::TargetTable;
+use crate::port::target::Epoch;
+use crate::schema::source::{IndexPart, QualifiedName, SourceIndex, SourceTable};
+use crate::schema::target::TargetTable;
+use crate::value::encode::{ColumnPlan, Refusal};
+use crate::value::scalar::Scalar;
 
 /// A migrated table, by its place in the migration's list of tables (ordered by name, fixed for the whole migration).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, LogUsage, Piece, Sequence};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Finding;
+use spanferry_core::port::change_log::{ChangeLog, ChangeLogWriter, LogUsage, Piece, Sequence};
+use spanferry_core::port::source::{ChangeSource, ChangeStream};
+use spanferry_core::port::target::Target;
 use spanferry_core::position::{Bookmark, Witness};
-use spanferry_core::source::{ChangeSource, ChangeStream};
-use spanferry_core::target::Target;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::Finding;
 use spanferry_kill_point::kill_point;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -312,7 +312,7 @@ pub(crate) fn note_usage(state: &mut Snapshot, usage: &LogUsage) {
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::change_log::PieceKind;
+    use spanferry_core::port::change_log::PieceKind;
 
     use super::*;
 

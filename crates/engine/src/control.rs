@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use spanferry_core::failure::{Failure, ServerWords};
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::target::{ControlChange, TablePhase, Target};
+use spanferry_core::port::target::{ControlChange, TablePhase, Target};
+use spanferry_core::report::failure::{Failure, ServerWords};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 use tokio::sync::Mutex;
 
 use crate::lane::{FencedLane, LaneError};

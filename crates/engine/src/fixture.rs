@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::finding::Subject;
 use spanferry_core::fixture::{plan, qualified, table as source_table};
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::target::{TablePhase, TableRow};
 use spanferry_core::position::Bookmark;
 use spanferry_core::record::StopReason;
-use spanferry_core::target::{TablePhase, TableRow};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::Subject;
 
 /// The plan of a table without columns, the first and only one of a migration.
 pub(crate) fn table(name: &str) -> Arc<TablePlan> {

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use spanferry_core::change_log::{Piece, PieceKind};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Finding;
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::change_log::{Piece, PieceKind};
+use spanferry_core::port::source::HistorySource;
 use spanferry_core::position::{Bookmark, Position, Witness};
-use spanferry_core::source::HistorySource;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::Finding;
 use tokio::sync::watch;
 
 use crate::history::{Unproved, misplaced};
@@ -175,8 +175,8 @@ impl SeenWitnesses {
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::change_log::Sequence;
-    use spanferry_core::target::TablePhase;
+    use spanferry_core::port::change_log::Sequence;
+    use spanferry_core::port::target::TablePhase;
 
     use super::*;
     use crate::fixture::{row, table};

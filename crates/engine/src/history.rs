@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
 use spanferry_core::position::{Bookmark, Position, PositionError};
-use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 use tokio::time::Instant;
 
 use crate::order::contains_all;
@@ -280,9 +280,9 @@ pub(crate) fn under_way() -> Failure {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use spanferry_core::schema::Catalog;
-    use spanferry_core::source::{CheckRequest, Strain};
-    use spanferry_core::target::TablePhase;
+    use spanferry_core::port::source::{CheckRequest, Strain};
+    use spanferry_core::port::target::TablePhase;
+    use spanferry_core::schema::source::Catalog;
 
     use super::*;
     use crate::fixture::{row, table};

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::fence::{Verdict, judge};
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target::{
+use spanferry_core::apply::fence::{Verdict, judge};
+use spanferry_core::port::target::{
     CommitError, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations, Target,
 };
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_kill_point::kill_point;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;

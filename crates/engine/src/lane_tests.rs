@@ -2,13 +2,13 @@
 
 use std::sync::Mutex;
 
-use spanferry_core::change_log::Sequence;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::target::{
+use spanferry_core::port::change_log::Sequence;
+use spanferry_core::port::target::{
     ControlState, DdlFailure, Epoch, LaneStart, MigrationRow, MutationKind, SchemaObjects, TargetDescription,
     TargetScan,
 };
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::schema::target::Dialect;
 
 use super::*;
 use crate::fixture::table;

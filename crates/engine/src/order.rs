@@ -1,8 +1,8 @@
 //! Comparing positions: two that cannot be compared are a failure, never `false`.
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{Position, PositionError};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 /// Whether everything that has happened at `earlier` has happened at `position` too; `object` names what has the position.
 pub(crate) fn contains_all(

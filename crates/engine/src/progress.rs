@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use spanferry_core::code;
-use spanferry_core::finding::Finding;
 use spanferry_core::plan::TableId;
-use spanferry_core::source::Strain;
-use spanferry_core::target::TablePhase;
+use spanferry_core::port::source::Strain;
+use spanferry_core::port::target::TablePhase;
+use spanferry_core::report::code;
+use spanferry_core::report::finding::Finding;
 
 /// Findings kept for the report; more are only counted.
 pub const FINDINGS_MAX: usize = 10_000;
@@ -252,7 +252,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::finding::{Severity, Subject};
+    use spanferry_core::report::finding::{Severity, Subject};
 
     use super::*;
 

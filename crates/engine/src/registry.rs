@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use spanferry_core::definition::{Estimates, TableDefinition, plans_of};
-use spanferry_core::finding::Finding;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
+use spanferry_core::port::target::{ControlChange, LeftOut, TablePhase, TableRow};
 use spanferry_core::position::Bookmark;
 use spanferry_core::record::StopReason;
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{ControlChange, LeftOut, TablePhase, TableRow};
+use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::definition::{Estimates, TableDefinition, plans_of};
+use spanferry_core::schema::source::QualifiedName;
 use tokio::sync::{MutexGuard, watch};
 
 use crate::progress::Progress;

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::change_log::ChangeLog;
-use spanferry_core::code;
-use spanferry_core::ddl;
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::Subject;
+use spanferry_core::port::change_log::ChangeLog;
+use spanferry_core::port::target::{ControlChange, TablePhase, TableRow, Target, TargetDescription};
 use spanferry_core::record::StopReason;
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{ControlChange, TablePhase, TableRow, Target, TargetDescription};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::Subject;
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::target::Dialect;
 use spanferry_kill_point::kill_point;
 
 use crate::plan::Resync;

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::amount::{bytes, span};
-use spanferry_core::change_log::{ChangeLog, ChangeLogReader, LogUsage, Sequence};
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, LogUsage, Sequence};
+use spanferry_core::report::amount::{bytes, span};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use spanferry_core::change_log::{ChangeLogWriter, LogId, Piece, PieceKind};
+use spanferry_core::port::change_log::{ChangeLogWriter, LogId, Piece, PieceKind};
+use spanferry_core::port::target::TablePhase;
 use spanferry_core::position::Bookmark;
-use spanferry_core::target::TablePhase;
 use spanferry_log::{DiskLog, LogOptions};
 
 use super::*;

@@ -1,7 +1,7 @@
 //! Objects that the target is to have, or is to have no more: what is missing is created, what is there is dropped.
 
-use spanferry_core::failure::Failure;
-use spanferry_core::target::{DdlFailure, SchemaObjects, Target};
+use spanferry_core::port::target::{DdlFailure, SchemaObjects, Target};
+use spanferry_core::report::failure::Failure;
 
 /// An object of the target's schema, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogReader, Sequence};
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSource, PreparedId, TwoPhase};
 use spanferry_core::position::{Position, TransactionId};
-use spanferry_core::source::{ChangeDecoder, ChangeSource, PreparedId, TwoPhase};
+use spanferry_core::report::failure::Failure;
 
 use crate::history::misplaced;
 use crate::lane::interrupted;

@@ -7,7 +7,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogWriter, LogId, Piece, PieceKind, Sequence};
+use spanferry_core::port::change_log::{ChangeLog, ChangeLogWriter, LogId, Piece, PieceKind, Sequence};
 use spanferry_core::position::Bookmark;
 use spanferry_log::{DiskLog, LogOptions};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use spanferry_core::change_log::{ChangeLogWriter, Piece, Sequence};
-use spanferry_core::failure::Failure;
+use spanferry_core::port::change_log::{ChangeLogWriter, Piece, Sequence};
 use spanferry_core::position::{Bookmark, Witness};
+use spanferry_core::report::failure::Failure;
 use tokio::task::spawn_blocking;
 
 use crate::block::{PieceParts, Place};

@@ -27,7 +27,7 @@
 //! there is an error; bytes that no later block covers may be a torn tail.
 
 use bytes::Bytes;
-use spanferry_core::change_log::PieceKind;
+use spanferry_core::port::change_log::PieceKind;
 
 use crate::piece::{PieceView, Text};
 use crate::segment::{u32_at, u64_at};

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use spanferry_core::change_log::{LogUsage, Sequence};
+use spanferry_core::port::change_log::{LogUsage, Sequence};
 use tokio::sync::watch;
 
 use crate::block::PieceParts;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use spanferry_core::change_log::PieceKind;
+use spanferry_core::port::change_log::PieceKind;
 
 use crate::block::Place;
 use crate::core::{Core, Mark};

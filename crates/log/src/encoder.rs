@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use spanferry_core::change_log::PieceKind;
+use spanferry_core::port::change_log::PieceKind;
 
 use crate::block::{
     BLOCK_HEADER_BYTES, BLOCK_TARGET_BYTES, BlockHeader, MAX_BODY_BYTES, MAX_TRANSACTION_BYTES, PieceParts,

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use spanferry_core::amount::bytes;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::report::amount::bytes;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_private_dir::{Fault, PrivateError};
 use thiserror::Error;
 

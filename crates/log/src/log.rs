@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use spanferry_core::change_log::{self, ChangeLog, LogUsage, Sequence};
-use spanferry_core::failure::Failure;
+use spanferry_core::port::change_log::{self, ChangeLog, LogUsage, Sequence};
 use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::report::failure::Failure;
 use tokio::task::spawn_blocking;
 
 use crate::append::DiskLogWriter;

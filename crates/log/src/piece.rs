@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use spanferry_core::change_log::{Piece, PieceKind, Sequence};
+use spanferry_core::port::change_log::{Piece, PieceKind, Sequence};
 
 /// UTF-8 text that is a slice of a shared buffer.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use spanferry_core::change_log::{ChangeLogReader, Piece};
-use spanferry_core::failure::Failure;
+use spanferry_core::port::change_log::{ChangeLogReader, Piece};
+use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 

@@ -19,7 +19,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use spanferry_core::change_log::PieceKind;
+use spanferry_core::port::change_log::PieceKind;
 
 use crate::block::Place;
 use crate::error::LogError;

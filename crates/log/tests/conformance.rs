@@ -8,12 +8,12 @@ mod support;
 use std::future::Future;
 use std::path::PathBuf;
 
-use spanferry_core::change_log::{
+use spanferry_core::port::change_log::{
     ChangeLog, ChangeLogReader, ChangeLogWriter, LogId, Piece, PieceKind, Sequence,
 };
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_log::{DiskLog, LogOptions};
 
 use support::Scratch;

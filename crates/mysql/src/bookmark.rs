@@ -1,12 +1,12 @@
 //! Shows the transactions by which the source's history is recognised, without being one of its replicas.
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::port::source::HistorySource;
 use spanferry_core::position::{
     Bookmark, GtidSet, MariadbGtids, Position, PositionError, TransactionId, Witness, Witnesses,
 };
-use spanferry_core::source::HistorySource;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 
 use crate::binlog::Reader;
 use crate::connection::Connection;

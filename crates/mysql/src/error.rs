@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::failure::{Class, Failure, ServerWords};
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::failure::{Class, Failure, ServerWords};
 
 use crate::login::PATIENCE;
 use crate::sql;

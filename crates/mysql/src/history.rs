@@ -1,7 +1,7 @@
 //! Whether the server's history holds everything that led to a position.
 
-use spanferry_core::failure::Failure;
 use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
+use spanferry_core::report::failure::Failure;
 
 use crate::connection::Connection;
 use crate::owned::executed_or_owned;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use spanferry_core::failure::Failure;
 use spanferry_core::position::{GtidSet, PositionError, ServerUuid};
+use spanferry_core::report::failure::Failure;
 use tokio::time::Instant;
 
 use crate::connection::Connection;

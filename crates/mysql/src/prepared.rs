@@ -1,6 +1,6 @@
 //! Prepared XA transactions: their identity as the server lists and logs it, and the list.
 
-use spanferry_core::source::PreparedId;
+use spanferry_core::port::source::PreparedId;
 
 use crate::connection::{Connection, ResultRow, Server};
 use crate::error::MysqlError;

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use spanferry_core::amount::count;
-use spanferry_core::code::{self, Code};
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::remedy::Remedy;
+use spanferry_core::report::amount::count;
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 use tokio::time::Instant;
 
 use crate::connection::Connection;

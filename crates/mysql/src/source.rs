@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity};
+use spanferry_core::port::source::{CheckRequest, SchemaSource, Strain};
 use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
-use spanferry_core::schema::Catalog;
-use spanferry_core::source::{CheckRequest, SchemaSource, Strain};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::schema::source::Catalog;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::connection::Connection;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spanferry_core::source::Strain;
+use spanferry_core::port::source::Strain;
 
 use crate::connection::{Connection, ResultSet};
 use crate::error::MysqlError;

@@ -2,16 +2,16 @@
 
 mod support;
 
-use spanferry_core::code;
-use spanferry_core::encode::Refusal;
 use spanferry_core::plan::TableId;
-use spanferry_core::position::{Bookmark, Witness};
-use spanferry_core::schema::SourceType;
-use spanferry_core::source::{
+use spanferry_core::port::source::{
     ChangeDecoder, ChangeSource, ChangeStream, PreparedId, SchemaSource, SnapshotRows, SnapshotSession,
     TwoPhase,
 };
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::position::{Bookmark, Witness};
+use spanferry_core::report::code;
+use spanferry_core::schema::source::SourceType;
+use spanferry_core::value::encode::Refusal;
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use support::plan::{open, spelled_plans as plans};
 use support::stream::{assert_same, capture, decode, snapshot};

@@ -11,7 +11,7 @@
     reason = "the test kit's generator, shared without its connectors"
 )]
 mod random;
-#[path = "../../testkit/conformance/source/mod.rs"]
+#[path = "../../testkit/conformance/source_suite/mod.rs"]
 #[expect(unreachable_pub, reason = "a suite that the simulation's tests share")]
 mod suite;
 mod support;

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_mysql::{MysqlSource, Options};
 use support::Server;
 use support::plan::{open, plans};

@@ -5,8 +5,8 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use spanferry_core::port::source::SchemaSource;
 use spanferry_core::position::{Position, ServerUuid};
-use spanferry_core::source::SchemaSource;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;

@@ -10,7 +10,7 @@ mod patience;
 mod support;
 
 use patience::until;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::port::source::SchemaSource;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use spanferry_core::source::{Snapshot, SnapshotMethod};
+use spanferry_core::port::source::{Snapshot, SnapshotMethod};
 use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 use support::Server;

@@ -4,10 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::finding::{Finding, Severity};
-use spanferry_core::schema::NameCase;
-use spanferry_core::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::schema::source::NameCase;
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::plans;

@@ -4,7 +4,7 @@ mod support;
 
 use std::net::SocketAddr;
 
-use spanferry_core::code;
+use spanferry_core::report::code;
 use spanferry_mysql::{MysqlSource, Options};
 use support::Server;
 use support::plan::{open_by, plans};

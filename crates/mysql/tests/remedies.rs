@@ -5,10 +5,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::finding::{Finding, Severity};
-use spanferry_core::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
-use spanferry_core::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::report::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
 use spanferry_mysql::MysqlSource;
 use support::Server;
 

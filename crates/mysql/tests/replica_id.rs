@@ -2,10 +2,10 @@
 
 mod support;
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
+use spanferry_core::port::source::{ChangeSource, ChangeStream, SchemaSource};
 use spanferry_core::position::Bookmark;
-use spanferry_core::source::{ChangeSource, ChangeStream, SchemaSource};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
 use spanferry_mysql::{MysqlSource, Options};
 use support::Server;
 

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::source::{ReadStatus, SnapshotRows, SnapshotSession};
+use spanferry_core::port::source::{ReadStatus, SnapshotRows, SnapshotSession};
+use spanferry_core::report::code;
 use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 use support::Server;

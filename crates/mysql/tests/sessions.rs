@@ -2,9 +2,9 @@
 
 mod support;
 
-use spanferry_core::code;
-use spanferry_core::finding::{Finding, Severity};
-use spanferry_core::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlError, MysqlSource, SESSIONS_BESIDE};
 use support::Server;

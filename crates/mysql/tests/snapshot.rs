@@ -4,12 +4,14 @@ mod support;
 
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::finding::{Finding, Severity};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::SourceType;
-use spanferry_core::source::{CheckRequest, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession};
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::port::source::{
+    CheckRequest, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession,
+};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::SourceType;
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;

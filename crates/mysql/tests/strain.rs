@@ -2,7 +2,7 @@
 
 mod support;
 
-use spanferry_core::source::SchemaSource;
+use spanferry_core::port::source::SchemaSource;
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::{open, plans};

@@ -4,10 +4,10 @@ mod support;
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::{ReadStatus, SnapshotRows, SnapshotSession};
+use spanferry_core::port::source::{ReadStatus, SnapshotRows, SnapshotSession};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 use support::Server;
 use support::plan::{open, plans, read, whole};

@@ -9,25 +9,25 @@ mod support;
 
 use std::sync::Arc;
 
-use spanferry_core::encode::Encoding;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::SchemaSource;
-use spanferry_core::wire::{self, WireReader, WireValue};
-use spanferry_core::witness::{Contradiction, SourceWitness, WitnessSource};
+use spanferry_core::port::source::SchemaSource;
+use spanferry_core::value::encode::Encoding;
+use spanferry_core::verify::witness::{Contradiction, SourceWitness, WitnessSource};
+use spanferry_core::wire::list_value::{self, WireReader, WireValue};
 use spanferry_mysql::{MysqlSource, MysqlWitness};
 use support::plan::{open, plans, read, whole};
 use support::{Server, types};
 
 fn put(value: WireValue<'_>, out: &mut Vec<u8>) {
     match value {
-        WireValue::Null => wire::put_null(out),
-        WireValue::Number(number) => wire::put_number(out, number),
-        WireValue::String(text) => wire::put_string(out, text),
-        WireValue::Bool(value) => wire::put_bool(out, value),
+        WireValue::Null => list_value::put_null(out),
+        WireValue::Number(number) => list_value::put_number(out, number),
+        WireValue::String(text) => list_value::put_string(out, text),
+        WireValue::Bool(value) => list_value::put_bool(out, value),
         WireValue::List(elements) => {
-            let list = wire::open_list(out);
+            let list = list_value::open_list(out);
             out.extend_from_slice(elements);
-            wire::close_list(out, list);
+            list_value::close_list(out, list);
         }
     }
 }
@@ -65,18 +65,18 @@ fn altered(plan: &TablePlan, row: &[u8], column: usize) -> Vec<u8> {
         }
         match value {
             WireValue::Null if matches!(encoding, Encoding::Float32 | Encoding::Float64) => {
-                wire::put_number(&mut out, 0.0);
+                list_value::put_number(&mut out, 0.0);
             }
             WireValue::Null if matches!(encoding, Encoding::Float32Array { .. }) => {
                 put(WireValue::List(&[]), &mut out);
             }
-            WireValue::Null => wire::put_string(&mut out, altered_text(encoding, "").as_bytes()),
+            WireValue::Null => list_value::put_string(&mut out, altered_text(encoding, "").as_bytes()),
             WireValue::Number(number) => {
-                wire::put_number(&mut out, if number == 0.0 { 1.0 } else { -number });
+                list_value::put_number(&mut out, if number == 0.0 { 1.0 } else { -number });
             }
             WireValue::String(text) => {
                 let text = std::str::from_utf8(text).unwrap();
-                wire::put_string(&mut out, altered_text(encoding, text).as_bytes());
+                list_value::put_string(&mut out, altered_text(encoding, text).as_bytes());
             }
             WireValue::List(elements) => {
                 let numbers = WireReader::new(elements).map(|element| match element {
@@ -85,7 +85,7 @@ fn altered(plan: &TablePlan, row: &[u8], column: usize) -> Vec<u8> {
                 });
                 let mut others = Vec::new();
                 for number in numbers {
-                    wire::put_number(&mut others, number);
+                    list_value::put_number(&mut others, number);
                 }
                 put(WireValue::List(&others), &mut out);
             }
@@ -152,7 +152,7 @@ CREATE VIEW seen AS SELECT n FROM t";
 fn cells(row: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for cell in row {
-        wire::put_string(&mut out, cell.as_bytes());
+        list_value::put_string(&mut out, cell.as_bytes());
     }
     out
 }

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::{
+use spanferry_core::port::source::{
     PreparedId, PreparedWait, SchemaSource, Snapshot, SnapshotRequest, SnapshotSource,
 };
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
 use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 use support::Server;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::schema::target::Dialect;
 use spanferry_spanner_api::database_admin::database_admin_client::DatabaseAdminClient;
 use spanferry_spanner_api::database_admin::{
     CreateDatabaseRequest, DatabaseDialect, DropDatabaseRequest, GetDatabaseDdlRequest, GetDatabaseRequest,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use spanferry_core::target_schema::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
+use spanferry_core::schema::target::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
 
 use crate::client::Client;
 use crate::error::SpannerError;

@@ -3,7 +3,7 @@
 //! Facts: google/spanner/v1/result_set.proto, `PartialResultSet.chunked_value`; google/protobuf/struct.proto.
 
 use bytes::Bytes;
-use spanferry_core::wire;
+use spanferry_core::wire::list_value;
 
 const TAG_STRING: u8 = 0x1a; // Value.string_value = 3
 const TAG_LIST: u8 = 0x32; // Value.list_value = 6
@@ -82,7 +82,7 @@ impl RowAssembler {
 
 fn put_element(out: &mut Vec<u8>, value: &[u8]) {
     out.push(TAG_LIST_VALUES);
-    wire::put_varint(out, value.len() as u64);
+    list_value::put_varint(out, value.len() as u64);
     out.extend_from_slice(value);
 }
 
@@ -100,7 +100,7 @@ fn merge(head: &[u8], tail: &[u8]) -> Result<Vec<u8>, Malformed> {
     };
     let mut out = Vec::with_capacity(joined.len() + 6);
     out.push(kind);
-    wire::put_varint(&mut out, joined.len() as u64);
+    list_value::put_varint(&mut out, joined.len() as u64);
     out.extend_from_slice(&joined);
     Ok(out)
 }
@@ -138,7 +138,7 @@ fn last_element(list: &[u8]) -> Result<Option<usize>, Malformed> {
 
 fn element(list: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let rest = list.strip_prefix(&[TAG_LIST_VALUES]).ok_or(Malformed)?;
-    wire::take_delimited(rest).map_err(|_| Malformed)
+    list_value::take_delimited(rest).map_err(|_| Malformed)
 }
 
 /// Kind and payload of a `Value` that is a string or a list.
@@ -147,7 +147,7 @@ fn body(value: &[u8]) -> Result<(u8, &[u8]), Malformed> {
     if !matches!(kind, TAG_STRING | TAG_LIST) {
         return Err(Malformed);
     }
-    let (payload, rest) = wire::take_delimited(rest).map_err(|_| Malformed)?;
+    let (payload, rest) = list_value::take_delimited(rest).map_err(|_| Malformed)?;
     if rest.is_empty() {
         Ok((kind, payload))
     } else {

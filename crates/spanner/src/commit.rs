@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use prost::Message;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::wire;
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner_api::spanner::commit_response::MultiplexedSessionRetry;
 use spanferry_spanner_api::spanner::transaction_options::{Mode, ReadWrite};
 use spanferry_spanner_api::spanner::{
@@ -94,16 +94,16 @@ impl Mutations {
         }
         let out = &mut self.bytes;
         out.push(TAG_COMMIT_MUTATIONS);
-        let mutation = wire::open_length(out);
+        let mutation = list_value::open_length(out);
         out.push(kind.tag());
-        let write = wire::open_length(out);
+        let write = list_value::open_length(out);
         put_text(out, TAG_TABLE, table);
         for column in columns {
             put_text(out, TAG_WRITE_COLUMNS, column);
         }
         out.extend_from_slice(rows.as_write_values());
-        wire::close_length(out, write);
-        wire::close_length(out, mutation);
+        list_value::close_length(out, write);
+        list_value::close_length(out, mutation);
     }
 
     /// Appends a delete of rows by their keys; missing rows are no error. No keys, no mutation.
@@ -122,10 +122,10 @@ impl Mutations {
     pub fn delete_prefix(&mut self, table: &str, prefix: &[u8]) {
         self.delete_keys(table, |out| {
             out.push(TAG_KEY_SET_RANGES);
-            let range = wire::open_length(out);
+            let range = list_value::open_length(out);
             put_delimited(out, TAG_RANGE_START_CLOSED, prefix);
             put_delimited(out, TAG_RANGE_END_CLOSED, prefix);
-            wire::close_length(out, range);
+            list_value::close_length(out, range);
         });
     }
 
@@ -137,16 +137,16 @@ impl Mutations {
     fn delete_keys(&mut self, table: &str, keys: impl FnOnce(&mut Vec<u8>)) {
         let out = &mut self.bytes;
         out.push(TAG_COMMIT_MUTATIONS);
-        let mutation = wire::open_length(out);
+        let mutation = list_value::open_length(out);
         out.push(TAG_MUTATION_DELETE);
-        let delete = wire::open_length(out);
+        let delete = list_value::open_length(out);
         put_text(out, TAG_TABLE, table);
         out.push(TAG_DELETE_KEY_SET);
-        let key_set = wire::open_length(out);
+        let key_set = list_value::open_length(out);
         keys(out);
-        wire::close_length(out, key_set);
-        wire::close_length(out, delete);
-        wire::close_length(out, mutation);
+        list_value::close_length(out, key_set);
+        list_value::close_length(out, delete);
+        list_value::close_length(out, mutation);
     }
 }
 
@@ -156,7 +156,7 @@ fn put_text(out: &mut Vec<u8>, tag: u8, text: &str) {
 
 fn put_delimited(out: &mut Vec<u8>, tag: u8, payload: &[u8]) {
     out.push(tag);
-    wire::put_varint(out, payload.len() as u64);
+    list_value::put_varint(out, payload.len() as u64);
     out.extend_from_slice(payload);
 }
 

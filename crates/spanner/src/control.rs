@@ -1,18 +1,18 @@
 //! The control tables `spanferry_…`: their definitions, and their rows to and from the wire.
 
 use bytes::Bytes;
-use spanferry_core::change_log::Sequence;
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::reached::Reached;
-use spanferry_core::record::StopReason;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{
+use spanferry_core::port::change_log::Sequence;
+use spanferry_core::port::target::{
     CONTROL_VERSION, ControlChange, Epoch, FenceKey, FenceRow, Lane, LeftOutRow, MigrationRow, RangeRow,
     TablePhase, TableRow,
 };
-use spanferry_core::target_schema::{Dialect, TargetColumn, TargetTable, TargetType};
+use spanferry_core::position::reached::Reached;
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::record::StopReason;
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::target::{Dialect, TargetColumn, TargetTable, TargetType};
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner_api::spanner::{KeyRange, key_range};
 
 use crate::commit::{Mutations, WriteKind};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use prost::Message;
-use spanferry_core::failure::ServerWords;
+use spanferry_core::report::failure::ServerWords;
 use spanferry_spanner_api::rpc;
 use tonic::{Code, Status};
 

@@ -1,8 +1,8 @@
 //! From the client's errors to the failures and commit errors of the boundary.
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::failure::{Class, Failure, ServerWords};
-use spanferry_core::target::{CommitError, Rejection};
+use spanferry_core::port::target::{CommitError, Rejection};
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::failure::{Class, Failure, ServerWords};
 
 use crate::error::SpannerError;
 use crate::row::MalformedRow;

@@ -10,6 +10,7 @@ pub mod commit;
 pub mod control;
 mod credentials;
 mod ddl;
+pub mod destination;
 pub mod endpoint;
 pub mod error;
 mod failure;
@@ -17,9 +18,8 @@ pub mod name;
 mod objects;
 pub mod read;
 mod row;
-pub mod target;
 pub mod transaction;
 mod type_name;
 
 pub use ddl::DdlError;
-pub use target::SpannerTarget;
+pub use destination::SpannerTarget;

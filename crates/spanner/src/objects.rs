@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::target::SchemaObjects;
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::port::target::SchemaObjects;
+use spanferry_core::schema::target::Dialect;
 
 use crate::catalog::{SYSTEM_SCHEMAS, qualified};
 use crate::client::Client;

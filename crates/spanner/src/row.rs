@@ -1,7 +1,7 @@
 //! Small rows by hand: control rows and INFORMATION_SCHEMA results as text, integers and NULL.
 
-use spanferry_core::rows::RowBatch;
-use spanferry_core::wire::{self, WireReader, WireValue};
+use spanferry_core::wire::list_value::{self, WireReader, WireValue};
+use spanferry_core::wire::rows::RowBatch;
 
 /// A row that is not as its table's definition says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,9 +104,11 @@ pub(crate) fn payload(cells: &[Cell<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     for cell in cells {
         match cell {
-            Cell::Optional(None) => wire::put_null(&mut out),
-            Cell::Text(text) | Cell::Optional(Some(text)) => wire::put_string(&mut out, text.as_bytes()),
-            Cell::Number(number) => wire::put_string(&mut out, number.to_string().as_bytes()),
+            Cell::Optional(None) => list_value::put_null(&mut out),
+            Cell::Text(text) | Cell::Optional(Some(text)) => {
+                list_value::put_string(&mut out, text.as_bytes());
+            }
+            Cell::Number(number) => list_value::put_string(&mut out, number.to_string().as_bytes()),
         }
     }
     out

@@ -1,6 +1,6 @@
-//! Column types as INFORMATION_SCHEMA's `spanner_type` spells them: the way back from `spanferry_core::ddl::type_name`.
+//! Column types as INFORMATION_SCHEMA's `spanner_type` spells them: the way back from `spanferry_core::schema::ddl::type_name`.
 
-use spanferry_core::target_schema::{Dialect, TargetType};
+use spanferry_core::schema::target::{Dialect, TargetType};
 
 /// The type that INFORMATION_SCHEMA's `spanner_type` names, if we create such.
 pub(crate) fn parse_type(dialect: Dialect, text: &str) -> Option<TargetType> {
@@ -66,7 +66,7 @@ fn parse_postgres_type(text: &str) -> Option<TargetType> {
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::ddl::type_name;
+    use spanferry_core::schema::ddl::type_name;
 
     use super::*;
 

@@ -8,10 +8,10 @@
 mod support;
 
 use bytes::Bytes;
-use spanferry_core::failure::{Failure, ServerWords};
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::wire::{self, WireReader, WireValue};
+use spanferry_core::report::failure::{Failure, ServerWords};
+use spanferry_core::schema::target::Dialect;
+use spanferry_core::wire::list_value::{self, WireReader, WireValue};
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::client::Client;
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::error::SpannerError;
@@ -26,7 +26,7 @@ const EMULATOR_TRANSACTIONS: usize = 32;
 
 fn key(id: i64) -> Bytes {
     let mut key = Vec::new();
-    wire::put_string(&mut key, id.to_string().as_bytes());
+    list_value::put_string(&mut key, id.to_string().as_bytes());
     key.into()
 }
 
@@ -34,12 +34,12 @@ fn upsert(rows: &[(i64, String)]) -> Mutations {
     let mut batch = RowBatch::new();
     for (id, text) in rows {
         let row = batch.begin_row();
-        wire::put_string(row, id.to_string().as_bytes());
-        wire::put_string(row, text.as_bytes());
-        let list = wire::open_list(row);
-        wire::put_string(row, text.as_bytes());
-        wire::put_null(row);
-        wire::close_list(row, list);
+        list_value::put_string(row, id.to_string().as_bytes());
+        list_value::put_string(row, text.as_bytes());
+        let list = list_value::open_list(row);
+        list_value::put_string(row, text.as_bytes());
+        list_value::put_null(row);
+        list_value::close_list(row, list);
         batch.end_row();
     }
     let mut mutations = Mutations::new();
@@ -228,8 +228,8 @@ async fn a_log_holds_no_row_that_the_emulator_quotes() {
     let write = |kind, table, id: &str, v: &str| {
         let mut batch = RowBatch::new();
         let row = batch.begin_row();
-        wire::put_string(row, id.as_bytes());
-        wire::put_string(row, v.as_bytes());
+        list_value::put_string(row, id.as_bytes());
+        list_value::put_string(row, v.as_bytes());
         batch.end_row();
         let mut mutations = Mutations::new();
         mutations.write(kind, table, ["id", "v"], &batch);

@@ -7,11 +7,11 @@
 
 mod support;
 
-use spanferry_core::ddl::quote;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target::{DdlFailure, Target};
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::wire;
+use spanferry_core::port::target::{DdlFailure, Target};
+use spanferry_core::schema::ddl::quote;
+use spanferry_core::schema::target::Dialect;
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use support::Emulator;
@@ -95,8 +95,8 @@ fn rows() -> Mutations {
     let mut batch = RowBatch::new();
     for id in ["1", "2"] {
         let row = batch.begin_row();
-        wire::put_string(row, id.as_bytes());
-        wire::put_string(row, b"77");
+        list_value::put_string(row, id.as_bytes());
+        list_value::put_string(row, b"77");
         batch.end_row();
     }
     let mut mutations = Mutations::new();

@@ -9,12 +9,12 @@ mod support;
 
 use std::path::Path;
 
-use spanferry_core::code;
-use spanferry_core::ddl;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target::{CONTROL_VERSION, Target};
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::wire;
+use spanferry_core::port::target::{CONTROL_VERSION, Target};
+use spanferry_core::report::code;
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::target::Dialect;
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::control::definitions;
@@ -58,7 +58,7 @@ fn row_of_version_1() -> Mutations {
         "me",
     ];
     for text in text {
-        wire::put_string(cells, text.as_bytes());
+        list_value::put_string(cells, text.as_bytes());
     }
     row.end_row();
     let columns = [

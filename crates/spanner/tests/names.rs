@@ -9,12 +9,12 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use spanferry_core::ddl;
 use spanferry_core::fixture::{BIGINT, column, foreign_key, index, table};
-use spanferry_core::mapping::{MappingOptions, map};
-use spanferry_core::schema::SourceTable;
-use spanferry_core::target::Target;
-use spanferry_core::target_schema::{Dialect, TargetTable};
+use spanferry_core::mapping::convert::{MappingOptions, map};
+use spanferry_core::port::target::Target;
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::source::SourceTable;
+use spanferry_core::schema::target::{Dialect, TargetTable};
 use spanferry_spanner::SpannerTarget;
 use support::Emulator;
 

@@ -5,30 +5,30 @@
     reason = "a test ends at the first surprise, also in its helpers"
 )]
 
-#[path = "../../testkit/conformance/target/mod.rs"]
+#[path = "../../testkit/conformance/target_suite/mod.rs"]
 #[expect(unreachable_pub, reason = "a suite that the simulation's tests share")]
 mod suite;
 mod support;
 
 use std::sync::Arc;
 
-use spanferry_core::change_log::Sequence;
-use spanferry_core::code;
-use spanferry_core::ddl;
-use spanferry_core::encode::Encoding;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::fixture;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target::{
+use spanferry_core::port::change_log::Sequence;
+use spanferry_core::port::target::{
     CommitError, DdlFailure, Epoch, FenceKey, FenceRow, FencedCommit, Lane, MigrationRow, MutationKind,
     TableMutations, Target,
 };
-use spanferry_core::target_schema::{
+use spanferry_core::position::Position;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::target::{
     Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType,
 };
-use spanferry_core::wire;
+use spanferry_core::value::encode::Encoding;
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::commit::{COMMIT_BYTES_MAX, Mutations, WriteKind};
 use support::Emulator;
@@ -66,10 +66,10 @@ fn rows(rows: &[(i64, Option<&str>)]) -> RowBatch {
     let mut batch = RowBatch::new();
     for (id, text) in rows {
         let row = batch.begin_row();
-        wire::put_string(row, id.to_string().as_bytes());
+        list_value::put_string(row, id.to_string().as_bytes());
         match text {
-            Some(text) => wire::put_string(row, text.as_bytes()),
-            None => wire::put_null(row),
+            Some(text) => list_value::put_string(row, text.as_bytes()),
+            None => list_value::put_null(row),
         }
         batch.end_row();
     }
@@ -79,7 +79,7 @@ fn rows(rows: &[(i64, Option<&str>)]) -> RowBatch {
 fn keys(ids: &[i64]) -> RowBatch {
     let mut batch = RowBatch::new();
     for id in ids {
-        wire::put_string(batch.begin_row(), id.to_string().as_bytes());
+        list_value::put_string(batch.begin_row(), id.to_string().as_bytes());
         batch.end_row();
     }
     batch

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
-use spanferry_core::target::{DdlFailure, Target};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::port::target::{DdlFailure, Target};
+use spanferry_core::schema::target::Dialect;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
@@ -26,7 +26,7 @@ enum Kind {
 const KINDS: [Kind; 3] = [Kind::Table, Kind::Index, Kind::ForeignKey];
 
 fn quote(name: &str, dialect: Dialect) -> String {
-    spanferry_core::ddl::quote(name, dialect)
+    spanferry_core::schema::ddl::quote(name, dialect)
 }
 
 fn table(name: &str, dialect: Dialect) -> String {

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use spanferry_core::port::target::{Epoch, MigrationRow, Target};
 use spanferry_core::position::Position;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target::{Epoch, MigrationRow, Target};
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::wire;
+use spanferry_core::schema::target::Dialect;
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::commit::{Mutations, WriteKind};
@@ -53,7 +53,8 @@ fn rows(rows: &[&[&str]]) -> RowBatch {
     let mut batch = RowBatch::new();
     for row in rows {
         let out = batch.begin_row();
-        row.iter().for_each(|cell| wire::put_string(out, cell.as_bytes()));
+        row.iter()
+            .for_each(|cell| list_value::put_string(out, cell.as_bytes()));
         batch.end_row();
     }
     batch
@@ -80,12 +81,17 @@ async fn stored(client: &Client) -> Vec<String> {
         .await
         .unwrap();
     let cell = |value| match value {
-        Ok(wire::WireValue::String(text)) => String::from_utf8(text.to_vec()).unwrap(),
+        Ok(list_value::WireValue::String(text)) => String::from_utf8(text.to_vec()).unwrap(),
         other => format!("{other:?}"),
     };
     found
         .iter()
-        .map(|row| wire::WireReader::new(row).map(cell).collect::<Vec<_>>().join(" "))
+        .map(|row| {
+            list_value::WireReader::new(row)
+                .map(cell)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
         .collect()
 }
 

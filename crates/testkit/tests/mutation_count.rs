@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
-use spanferry_core::ddl;
 use spanferry_core::fixture::{self, BIGINT, column, foreign_key, index};
-use spanferry_core::mapping::{MappingOptions, map};
+use spanferry_core::mapping::convert::{MappingOptions, map};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::schema::SourceTable;
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::wire;
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::source::SourceTable;
+use spanferry_core::schema::target::Dialect;
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
@@ -64,7 +64,7 @@ fn rows(count: usize, cells: usize) -> RowBatch {
     for number in 0..count {
         let text = number.to_string();
         let row = batch.begin_row();
-        (0..cells).for_each(|_| wire::put_string(row, text.as_bytes()));
+        (0..cells).for_each(|_| list_value::put_string(row, text.as_bytes()));
         batch.end_row();
     }
     batch

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::wire;
+use spanferry_core::schema::target::Dialect;
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
@@ -77,10 +77,10 @@ fn mutations(first: u64) -> Mutations {
     let mut batch = RowBatch::new();
     for id in first..first + COMMIT_ROWS {
         let mut row = Vec::new();
-        wire::put_string(&mut row, (id + 1).to_string().as_bytes());
-        wire::put_string(&mut row, (id * 7).to_string().as_bytes());
-        wire::put_string(&mut row, format!("{id}-klmnopqrst").repeat(6).as_bytes());
-        wire::put_string(&mut row, "x".repeat(58).as_bytes());
+        list_value::put_string(&mut row, (id + 1).to_string().as_bytes());
+        list_value::put_string(&mut row, (id * 7).to_string().as_bytes());
+        list_value::put_string(&mut row, format!("{id}-klmnopqrst").repeat(6).as_bytes());
+        list_value::put_string(&mut row, "x".repeat(58).as_bytes());
         batch.push(&row);
     }
     let mut mutations = Mutations::new();

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use spanferry_core::code::Exit;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::Severity;
+use spanferry_core::report::code::Exit;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::Severity;
 use spanferry_mysql::sessions_beside;
 use spanferry_spanner::endpoint::EndpointKind;
 

@@ -1,11 +1,11 @@
 //! `spanferry migrate --dry-run`: the check, the DDL and the plan, nothing written.
 
 use serde_json::{Value, json};
-use spanferry_core::code::Exit;
-use spanferry_core::ddl;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::Finding;
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::report::code::Exit;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::target::Dialect;
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::Snapshot;
 

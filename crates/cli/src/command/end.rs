@@ -1,9 +1,9 @@
 //! `spanferry end`: the control tables are dropped and the change log erased.
 
 use serde_json::{Value, json};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::target::Target;
+use spanferry_core::port::target::Target;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_kill_point::kill_point;
 use spanferry_private_dir::PrivateDir;
 use spanferry_spanner::SpannerTarget;

@@ -1,7 +1,7 @@
 //! `spanferry explain`: the register of codes.
 
-use spanferry_core::code::{ALL, Code, Exit};
-use spanferry_core::failure::Failure;
+use spanferry_core::report::code::{ALL, Code, Exit};
+use spanferry_core::report::failure::Failure;
 
 use crate::render;
 use crate::settings::usage;

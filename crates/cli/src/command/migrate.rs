@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use spanferry_core::code::{self, Exit};
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity};
-use spanferry_core::target::Target as _;
-use spanferry_core::window::WindowLimits;
+use spanferry_core::apply::window::WindowLimits;
+use spanferry_core::port::target::Target as _;
+use spanferry_core::report::code::{self, Exit};
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, Prepared, prepare};
 use spanferry_engine::progress::Progress;
@@ -295,7 +295,7 @@ fn random_id() -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::finding::Subject;
+    use spanferry_core::report::finding::Subject;
 
     use super::*;
 

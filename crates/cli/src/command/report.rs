@@ -1,12 +1,12 @@
 //! What a start found and how a run ended: for a person, for a program, in `report.json` and in the last status.
 
 use serde_json::{Value, json};
-use spanferry_core::code::{self, Exit};
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Finding;
 use spanferry_core::record::StopReason;
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::QualifiedName;
+use spanferry_core::report::code::{self, Exit};
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::Finding;
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Progress, Snapshot};
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use spanferry_core::code;
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity};
-use spanferry_core::target::ControlState;
+use spanferry_core::port::target::ControlState;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::schema::definition::TableDefinition;
 use spanferry_engine::plan::{Refusal, Resync, ResyncRequest, decide_forget, decide_resync};
 use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;

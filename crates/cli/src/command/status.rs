@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_engine::progress::Snapshot;
 use spanferry_private_dir::PrivateDir;
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use spanferry_core::code::{self, Exit};
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::Finding;
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::target::{ControlState, Lane, TablePhase};
 use spanferry_core::position::Bookmark;
-use spanferry_core::reached::Reached;
-use spanferry_core::remedy::Remedy;
-use spanferry_core::target::{ControlState, Lane, TablePhase};
+use spanferry_core::position::reached::Reached;
+use spanferry_core::report::code::{self, Exit};
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::Finding;
+use spanferry_core::report::remedy::Remedy;
 use spanferry_engine::verify::{Counters, TableVerdict, Verification, verify};
 use spanferry_spanner::control::PREFIX;
 use tokio::time::interval;

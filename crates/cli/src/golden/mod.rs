@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::target::TablePhase;
+use spanferry_core::port::target::TablePhase;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{DifferentKey, Kind, TableVerdict, Testimony};
 

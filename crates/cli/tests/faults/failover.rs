@@ -4,7 +4,7 @@ use spanferry_testkit::interposer::parse_rates;
 use spanferry_testkit::patience::until;
 use spanferry_testkit::server::{Engine, Server};
 
-use spanferry_core::source::{SchemaSource, Strain};
+use spanferry_core::port::source::{SchemaSource, Strain};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::options::Options;
 

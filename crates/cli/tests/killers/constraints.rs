@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 
-use spanferry_core::target::{SchemaObjects, Target as _};
+use spanferry_core::port::target::{SchemaObjects, Target as _};
 use spanferry_spanner::SpannerTarget;
 use spanferry_testkit::interposer::DdlStage;
 use spanferry_testkit::patience::until;
@@ -74,7 +74,7 @@ async fn one_refused_statement_costs_no_other(engine: Engine, dialect: &'static 
     let mut world = servers.as_ref().unwrap().world(dialect, &sixty_tables()).await;
     let interposer = world.interpose("");
     for text in ["t7_ub", "t49_ia", "fk23"] {
-        let quoted = spanferry_core::ddl::quote(text, dialect_of(dialect));
+        let quoted = spanferry_core::schema::ddl::quote(text, dialect_of(dialect));
         interposer.ddl_rules().refuse(&quoted, DdlStage::Call);
     }
     world.expect_drained();
@@ -296,10 +296,10 @@ async fn an_index_that_is_still_being_built_is_waited_for() {
     }
 }
 
-fn dialect_of(name: &str) -> spanferry_core::target_schema::Dialect {
+fn dialect_of(name: &str) -> spanferry_core::schema::target::Dialect {
     match name {
-        "postgresql" => spanferry_core::target_schema::Dialect::PostgreSql,
-        _ => spanferry_core::target_schema::Dialect::GoogleSql,
+        "postgresql" => spanferry_core::schema::target::Dialect::PostgreSql,
+        _ => spanferry_core::schema::target::Dialect::GoogleSql,
     }
 }
 

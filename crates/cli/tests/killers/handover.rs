@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_spanner::client::Client;
 use spanferry_spanner::read::{Keys, Read, ReadAt};
 use spanferry_testkit::interposer::parse_rates;

@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::Finding;
-use spanferry_core::mapping::{self, MappingOptions};
+use spanferry_core::mapping::convert::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::schema::Catalog;
-use spanferry_core::source::{
+use spanferry_core::port::source::{
     Boundary, CheckRequest, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows,
     SnapshotSession, SnapshotSource, Strain,
 };
-use spanferry_core::target::{Lane, Target};
-use spanferry_core::wire::{self, WireReader, WireValue};
-use spanferry_core::witness::WitnessSource;
+use spanferry_core::port::target::{Lane, Target};
+use spanferry_core::position::Position;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::source::Catalog;
+use spanferry_core::verify::witness::WitnessSource;
+use spanferry_core::wire::list_value::{self, WireReader, WireValue};
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_engine::verify::{Counters, TableVerdict, verify};
 use spanferry_mysql::{MysqlSession, MysqlSource, MysqlWitness, Options};
 use spanferry_spanner::SpannerTarget;
@@ -146,10 +146,10 @@ fn misread(row: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for value in WireReader::new(row) {
         match value.unwrap() {
-            WireValue::Null => wire::put_null(&mut out),
+            WireValue::Null => list_value::put_null(&mut out),
             WireValue::String(text) => {
                 let text = std::str::from_utf8(text).unwrap();
-                wire::put_string(&mut out, misread_text(text).as_bytes());
+                list_value::put_string(&mut out, misread_text(text).as_bytes());
             }
             other => panic!("the table has no {other:?}"),
         }
@@ -172,7 +172,7 @@ async fn judged(world: &World, fault: Fault) -> TableVerdict {
         uuid_supported: false,
     };
     let tables = source.catalog().await.unwrap().tables;
-    let plans = mapping::map(tables, &options).plans.into_iter();
+    let plans = convert::map(tables, &options).plans.into_iter();
     let plans: Vec<_> = plans.map(Arc::new).collect();
     let control = target.read_control().await.unwrap().unwrap();
     let (stream, lane) = Lane::Apply.parts();

@@ -1,7 +1,7 @@
 //! The target's rows as Spanner itself spells them: a judge that shares no conversion with the program's own `verify`.
 
-use spanferry_core::rows::RowBatch;
-use spanferry_core::wire::{self, WireReader, WireValue};
+use spanferry_core::wire::list_value::{self, WireReader, WireValue};
+use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
@@ -76,7 +76,8 @@ fn batch(rows: &[&[&str]]) -> RowBatch {
     let mut batch = RowBatch::new();
     for row in rows {
         let out = batch.begin_row();
-        row.iter().for_each(|cell| wire::put_string(out, cell.as_bytes()));
+        row.iter()
+            .for_each(|cell| list_value::put_string(out, cell.as_bytes()));
         batch.end_row();
     }
     batch

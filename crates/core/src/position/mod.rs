@@ -5,6 +5,7 @@ mod either;
 mod error;
 mod gtid_set;
 mod mariadb;
+pub mod reached;
 mod server_uuid;
 mod transaction;
 mod witness;

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::text::RecordError;
 use crate::charset::Charset;
-use crate::encode::Encoding;
-use crate::schema::SourceType;
-use crate::target_schema::TargetType;
+use crate::schema::source::SourceType;
+use crate::schema::target::TargetType;
+use crate::value::encode::Encoding;
 
 /// A type of the source.
 #[derive(Serialize, Deserialize)]

@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::column_type::{StoredEncoding, StoredSourceType, StoredTargetType};
 use super::text::{RecordError, VERSION, decode, encode};
-use crate::definition::TableDefinition;
-use crate::encode::ColumnPlan;
 use crate::plan::GroupId;
-use crate::schema::{
+use crate::port::target::Epoch;
+use crate::schema::definition::TableDefinition;
+use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
     SourceTable,
 };
-use crate::target::Epoch;
-use crate::target_schema::{TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
+use crate::schema::target::{TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
+use crate::value::encode::ColumnPlan;
 
 /// What the text is, for errors.
 const WHAT: &str = "the definition of a table";

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use crate::charset::Charset;
-use crate::definition::{Estimates, TableDefinition, plans_of};
-use crate::encode::{ColumnPlan, Encoding};
 use crate::fixture::{self, BIGINT};
-use crate::mapping::{self, MappingOptions};
+use crate::mapping::convert::{self, MappingOptions};
 use crate::plan::GroupId;
-use crate::schema::{
+use crate::port::target::Epoch;
+use crate::schema::definition::{Estimates, TableDefinition, plans_of};
+use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, SourceForeignKey, SourceIndex, SourceTable, SourceType,
 };
-use crate::target::Epoch;
-use crate::target_schema::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType};
+use crate::schema::target::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType};
+use crate::value::encode::{ColumnPlan, Encoding};
 
 /// A table with keys, an index and a foreign key, and one with every type; one definition a line.
 const GOLDEN: &str = include_str!("golden/definitions-2.jsonl");
@@ -260,7 +260,7 @@ fn a_plan_comes_back_from_its_record() {
         dialect: Dialect::GoogleSql,
         uuid_supported: true,
     };
-    let planned = mapping::map(vec![child, parent], &options).plans;
+    let planned = convert::map(vec![child, parent], &options).plans;
     let records: Vec<String> = planned
         .iter()
         .map(|plan| TableDefinition::of(plan).to_record())

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::text::{RecordError, VERSION, decode, encode};
-use crate::code::Code;
-use crate::finding::{Finding, Subject};
-use crate::remedy::Remedy;
+use crate::report::code::Code;
+use crate::report::finding::{Finding, Subject};
+use crate::report::remedy::Remedy;
 
 /// What the text is, for errors.
 const WHAT: &str = "the reason of a stop";
@@ -130,7 +130,7 @@ impl StopReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::code;
+    use crate::report::code;
 
     const GOLDEN: &str = include_str!("golden/stop-reasons-2.jsonl");
 

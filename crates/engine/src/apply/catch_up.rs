@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogReader, Sequence};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure, ServerWords};
+use spanferry_core::apply::window::{TableFilter, Window};
 use spanferry_core::plan::{GroupId, TableId};
+use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
+use spanferry_core::port::source::ChangeSource;
+use spanferry_core::port::target::{ControlChange, TablePhase, Target};
+use spanferry_core::position::reached::Reached;
 use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::reached::Reached;
-use spanferry_core::source::ChangeSource;
-use spanferry_core::target::{ControlChange, TablePhase, Target};
-use spanferry_core::window::{TableFilter, Window};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure, ServerWords};
 
 use super::stop::{settle, stopping};
 use super::stream::Stream;

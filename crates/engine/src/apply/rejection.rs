@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogReader};
-use spanferry_core::code;
-use spanferry_core::failure::{Failure, ServerWords};
-use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::apply::window::WindowLimits;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::source::ChangeSource;
-use spanferry_core::target::{FencedCommit, Rejection, Target};
-use spanferry_core::window::WindowLimits;
+use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader};
+use spanferry_core::port::source::ChangeSource;
+use spanferry_core::port::target::{FencedCommit, Rejection, Target};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Failure, ServerWords};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 
 use super::task::Apply;
 use crate::constraint::{Constraint, Way, drop_recorded, find_way};

@@ -1,7 +1,7 @@
 //! Stops of groups that a window brings: recorded in the window's own commit, then made known.
 
-use spanferry_core::target::ControlChange;
-use spanferry_core::window::{Stop, Window};
+use spanferry_core::apply::window::{Stop, Window};
+use spanferry_core::port::target::ControlChange;
 
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};

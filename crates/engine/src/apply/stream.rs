@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::change_log::{ChangeLog, Piece, PieceKind};
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::apply::window::WindowBuilder;
 use spanferry_core::plan::TableId;
-use spanferry_core::remedy::Remedy;
-use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, PreparedId, TwoPhase};
-use spanferry_core::window::WindowBuilder;
+use spanferry_core::port::change_log::{ChangeLog, Piece, PieceKind};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSink, ChangeSource, PreparedId, TwoPhase};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 
 use crate::history::misplaced;
 use crate::two_phase::StreamLedger;

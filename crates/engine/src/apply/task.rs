@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::change_log::{ChangeLog, ChangeLogReader, Sequence};
-use spanferry_core::failure::Failure;
+use spanferry_core::apply::window::{TableFilter, Window, WindowBuilder, WindowLimits};
 use spanferry_core::plan::TableId;
+use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
+use spanferry_core::port::source::ChangeSource;
+use spanferry_core::port::target::{FenceKey, FenceRow, TablePhase, Target};
 use spanferry_core::position::Position;
-use spanferry_core::reached::Reached;
-use spanferry_core::source::ChangeSource;
-use spanferry_core::target::{FenceKey, FenceRow, TablePhase, Target};
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::window::{TableFilter, Window, WindowBuilder, WindowLimits};
+use spanferry_core::position::reached::Reached;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::target::Dialect;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -323,9 +323,9 @@ pub(super) fn admit(registry: &Registry, builder: &mut WindowBuilder, table: Tab
 
 #[cfg(test)]
 mod tests {
+    use spanferry_core::port::source::ChangeSink;
+    use spanferry_core::port::target::Epoch;
     use spanferry_core::position::{Bookmark, Witness};
-    use spanferry_core::source::ChangeSink;
-    use spanferry_core::target::Epoch;
 
     use super::*;
     use crate::fixture::{row, table};

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::target::{DdlFailure, Rejection, Target};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::port::target::{DdlFailure, Rejection, Target};
+use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::target::Dialect;
 use spanferry_kill_point::kill_point;
 
 use super::wanted::{Constraint, Kind, constraints};
@@ -150,7 +150,7 @@ pub(crate) async fn drop_recorded<T: Target>(
 #[cfg(test)]
 mod tests {
     use spanferry_core::fixture::{self, BIGINT, column, foreign_key, index};
-    use spanferry_core::mapping::{MappingOptions, map};
+    use spanferry_core::mapping::convert::{MappingOptions, map};
 
     use super::*;
 

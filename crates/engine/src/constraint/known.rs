@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::GroupId;
-use spanferry_core::target::{ControlChange, SchemaObjects, TablePhase, Target};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::port::target::{ControlChange, SchemaObjects, TablePhase, Target};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::target::Dialect;
 
 use super::wanted::{Constraint, constraints};
 use crate::control::ControlLane;

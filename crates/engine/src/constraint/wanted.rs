@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::ddl;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::target::{ControlChange, LeftOutRow};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::port::target::{ControlChange, LeftOutRow};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::target::Dialect;
 
 use crate::registry::Registry;
 use crate::schema_change::{Object, Wanted};

@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use spanferry_core::amount::{count, span};
-use spanferry_core::code;
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::source::{SchemaSource, Strain};
+use spanferry_core::port::source::{SchemaSource, Strain};
+use spanferry_core::report::amount::{count, span};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 
 use crate::progress::Progress;
 use crate::throttle::Throttle;

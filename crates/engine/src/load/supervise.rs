@@ -6,17 +6,17 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use spanferry_core::change_log::ChangeLog;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::source::{
+use spanferry_core::port::change_log::ChangeLog;
+use spanferry_core::port::source::{
     ChangeSource, HistorySource, PreparedId, PreparedWait, SchemaSource, Snapshot, SnapshotMethod,
     SnapshotRequest, SnapshotSession, SnapshotSource, Strain,
 };
-use spanferry_core::target::{ControlChange, Ranges, TablePhase, Target};
+use spanferry_core::port::target::{ControlChange, Ranges, TablePhase, Target};
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

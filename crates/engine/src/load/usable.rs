@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::change_log::{ChangeLog, Sequence};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::change_log::{ChangeLog, Sequence};
+use spanferry_core::port::source::{ChangeSource, HistorySource, PreparedId, SchemaSource};
 use spanferry_core::position::Position;
-use spanferry_core::source::{ChangeSource, HistorySource, PreparedId, SchemaSource};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use tokio::time::{Instant, sleep};
 
 use crate::history::{Lacking, SeenHistory, Unproved, prove};

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use spanferry_core::amount;
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::source::Boundary;
-use spanferry_core::target::{ControlChange, RangeRow, Ranges, TablePhase, TableRow, Target};
+use spanferry_core::port::source::Boundary;
+use spanferry_core::port::target::{ControlChange, RangeRow, Ranges, TablePhase, TableRow, Target};
+use spanferry_core::report::amount;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::source::QualifiedName;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure, ServerWords};
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::source::{Boundary, Range, ReadStatus, SnapshotRows, SnapshotSession};
-use spanferry_core::target::{ControlChange, MutationKind, RangeRow, TableMutations, Target};
+use spanferry_core::port::source::{Boundary, Range, ReadStatus, SnapshotRows, SnapshotSession};
+use spanferry_core::port::target::{ControlChange, MutationKind, RangeRow, TableMutations, Target};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure, ServerWords};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 use tokio::time::Instant;
 
 use super::work::{Attempt, REFUSED_NAMED_MAX, RangeDone, Work};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spanferry_core::failure::Failure;
-use spanferry_core::source::SchemaSource;
+use spanferry_core::port::source::SchemaSource;
+use spanferry_core::report::failure::Failure;
 
 use crate::progress::Progress;
 
@@ -37,12 +37,12 @@ async fn names_now<S: SchemaSource>(source: &S) -> Result<BTreeSet<String>, Fail
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::code;
-    use spanferry_core::failure::Class;
-    use spanferry_core::finding::{Finding, Severity, Subject};
+    use spanferry_core::port::source::{CheckRequest, Strain};
     use spanferry_core::position::Position;
-    use spanferry_core::schema::{Catalog, SourceTable};
-    use spanferry_core::source::{CheckRequest, Strain};
+    use spanferry_core::report::code;
+    use spanferry_core::report::failure::Class;
+    use spanferry_core::report::finding::{Finding, Severity, Subject};
+    use spanferry_core::schema::source::{Catalog, SourceTable};
 
     use super::*;
     use crate::fixture::table;

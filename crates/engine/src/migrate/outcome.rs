@@ -1,8 +1,8 @@
 //! When a migration ends, and how it ended.
 
-use spanferry_core::code::Exit;
 use spanferry_core::record::StopReason;
-use spanferry_core::schema::QualifiedName;
+use spanferry_core::report::code::Exit;
+use spanferry_core::schema::source::QualifiedName;
 
 /// When a migration ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +45,8 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::code;
-    use spanferry_core::finding::{Finding, Severity, Subject};
+    use spanferry_core::report::code;
+    use spanferry_core::report::finding::{Finding, Severity, Subject};
 
     use super::*;
 

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::change_log::{ChangeLog, Sequence};
-use spanferry_core::failure::Failure;
+use spanferry_core::port::change_log::{ChangeLog, Sequence};
+use spanferry_core::port::source::{HistorySource, SchemaSource};
 use spanferry_core::position::Bookmark;
-use spanferry_core::source::{HistorySource, SchemaSource};
+use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
 
 use crate::history::{Unproved, misplaced, prove};

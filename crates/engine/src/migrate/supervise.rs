@@ -3,12 +3,12 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use spanferry_core::change_log::ChangeLog;
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
-use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
-use spanferry_core::target::Target;
-use spanferry_core::window::WindowLimits;
+use spanferry_core::apply::window::WindowLimits;
+use spanferry_core::port::change_log::ChangeLog;
+use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
+use spanferry_core::port::target::Target;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

@@ -3,14 +3,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use spanferry_core::change_log::ChangeLog;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::port::change_log::ChangeLog;
+use spanferry_core::port::source::{HistorySource, SchemaSource};
+use spanferry_core::port::target::TablePhase;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::record::StopReason;
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::source::{HistorySource, SchemaSource};
-use spanferry_core::target::TablePhase;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::source::QualifiedName;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -2,14 +2,14 @@
 
 use std::sync::Mutex;
 
-use spanferry_core::change_log::{ChangeLogReader, ChangeLogWriter, LogId, LogUsage, Piece, Sequence};
-use spanferry_core::code;
-use spanferry_core::failure::Class;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::GroupId;
-use spanferry_core::schema::Catalog;
-use spanferry_core::source::{CheckRequest, Strain};
-use spanferry_core::target::ControlChange;
+use spanferry_core::port::change_log::{ChangeLogReader, ChangeLogWriter, LogId, LogUsage, Piece, Sequence};
+use spanferry_core::port::source::{CheckRequest, Strain};
+use spanferry_core::port::target::ControlChange;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Class;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::source::Catalog;
 use tokio::task::JoinHandle;
 
 use super::*;

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::definition::{TableDefinition, plans_of};
-use spanferry_core::difference::{Change, ConstraintChange, constraint_changes, difference};
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::mapping::{self, Known};
+use spanferry_core::mapping::convert::{self, Known};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::{QualifiedName, SourceTable};
-use spanferry_core::target::{ControlState, Epoch, TablePhase};
+use spanferry_core::port::target::{ControlState, Epoch, TablePhase};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::definition::{TableDefinition, plans_of};
+use spanferry_core::schema::difference::{Change, ConstraintChange, constraint_changes, difference};
+use spanferry_core::schema::source::{QualifiedName, SourceTable};
 
 use super::today::{Place, Today};
 
@@ -58,7 +58,7 @@ fn decide_new(today: &Today) -> Planned {
         epoch: Epoch(1),
         ..Known::default()
     };
-    let mapped = mapping::map_known(today.selected.clone(), &known, &today.mapping);
+    let mapped = convert::map_known(today.selected.clone(), &known, &today.mapping);
     Planned {
         plans: mapped.plans.into_iter().map(Arc::new).collect(),
         findings: mapped.findings,
@@ -75,7 +75,7 @@ fn decide_known(today: &Today, control: &ControlState) -> Planned {
         former: definitions.clone(),
         ..Known::default()
     };
-    let mut findings = mapping::map_known(today.selected.clone(), &known, &today.mapping).findings;
+    let mut findings = convert::map_known(today.selected.clone(), &known, &today.mapping).findings;
     let mut stops = Vec::new();
     for definition in &definitions {
         let table = definition.name();

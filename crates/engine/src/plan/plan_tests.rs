@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::fixture::{BIGINT, column, foreign_key, index, qualified, table};
-use spanferry_core::mapping::{self, MappingOptions};
+use spanferry_core::mapping::convert::{self, MappingOptions};
+use spanferry_core::port::target::{
+    ControlState, Epoch, LeftOut, MigrationRow, TablePhase, TargetDescription,
+};
 use spanferry_core::position::Position;
-use spanferry_core::schema::{SourceColumn, SourceTable, SourceType};
-use spanferry_core::target::{ControlState, Epoch, LeftOut, MigrationRow, TablePhase, TargetDescription};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::{SourceColumn, SourceTable, SourceType};
+use spanferry_core::schema::target::Dialect;
 
 use super::{Planned, Refusal, Resync, ResyncRequest, Today, decide, decide_forget, decide_resync};
 use crate::fixture::row;
@@ -39,7 +41,7 @@ fn tables() -> Vec<SourceTable> {
 
 /// The record of these tables, of which some have stopped.
 fn record(stopped: &[&str]) -> ControlState {
-    let definitions = mapping::map(tables(), &MAPPING).plans;
+    let definitions = convert::map(tables(), &MAPPING).plans;
     let definitions = definitions.iter().map(TableDefinition::of);
     let definitions: BTreeMap<_, _> = definitions.map(|known| (known.name().clone(), known)).collect();
     let rows = definitions.keys().map(|name| {

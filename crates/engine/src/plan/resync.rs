@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::finding::Finding;
-use spanferry_core::mapping::{self, Known};
-use spanferry_core::schema::{QualifiedName, SourceTable};
-use spanferry_core::target::{ControlState, Epoch, TablePhase, TargetDescription};
+use spanferry_core::mapping::convert::{self, Known};
+use spanferry_core::port::target::{ControlState, Epoch, TablePhase, TargetDescription};
+use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::{QualifiedName, SourceTable};
 
 use super::decide::{TableStop, gone, recorded, unselected};
 use super::today::{Place, Today};
@@ -118,7 +118,7 @@ pub fn decide_resync(
             .max()
             .unwrap_or(0),
     };
-    let mapped = mapping::map_known(tables, &known, &today.mapping);
+    let mapped = convert::map_known(tables, &known, &today.mapping);
     blocking.extend(
         mapped
             .findings

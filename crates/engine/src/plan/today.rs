@@ -1,8 +1,8 @@
 //! What a start finds at the source, and what of it is selected.
 
-use spanferry_core::definition::Estimates;
-use spanferry_core::mapping::MappingOptions;
-use spanferry_core::schema::{QualifiedName, SourceTable};
+use spanferry_core::mapping::convert::MappingOptions;
+use spanferry_core::schema::definition::Estimates;
+use spanferry_core::schema::source::{QualifiedName, SourceTable};
 
 /// What a start finds at the source, and what of it is selected.
 #[derive(Debug, Clone)]

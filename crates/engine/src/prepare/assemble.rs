@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spanferry_core::change_log::ChangeLog;
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::reached::Reached;
+use spanferry_core::port::change_log::ChangeLog;
+use spanferry_core::port::target::{ControlChange, Lane, TablePhase, TableRow, Target};
+use spanferry_core::position::reached::Reached;
 use spanferry_core::record::StopReason;
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{ControlChange, Lane, TablePhase, TableRow, Target};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::target::Dialect;
 use tokio::sync::Semaphore;
 
 use super::epoch::counter_row;

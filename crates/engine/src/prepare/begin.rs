@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::change_log::{ChangeLog, Sequence};
-use spanferry_core::failure::Failure;
-use spanferry_core::reached::Reached;
-use spanferry_core::source::{HistorySource, SchemaSource};
-use spanferry_core::target::{Epoch, LeftOut, MigrationRow, Target};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::port::change_log::{ChangeLog, Sequence};
+use spanferry_core::port::source::{HistorySource, SchemaSource};
+use spanferry_core::port::target::{Epoch, LeftOut, MigrationRow, Target};
+use spanferry_core::position::reached::Reached;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::target::Dialect;
 use spanferry_kill_point::kill_point;
 
 use super::epoch::{fence_row, lanes};

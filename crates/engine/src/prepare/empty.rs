@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::target::{ExistingTable, TargetDescription};
+use spanferry_core::port::target::{ExistingTable, TargetDescription};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 
 /// Blocking findings, one per table that is in the way.
 pub fn check_empty(plans: &[Arc<TablePlan>], description: &TargetDescription) -> Vec<Finding> {

@@ -1,8 +1,8 @@
 //! The rows with which an epoch begins.
 
-use spanferry_core::change_log::Sequence;
-use spanferry_core::reached::Reached;
-use spanferry_core::target::{Epoch, FenceKey, FenceRow, Lane, LaneStart};
+use spanferry_core::port::change_log::Sequence;
+use spanferry_core::port::target::{Epoch, FenceKey, FenceRow, Lane, LaneStart};
+use spanferry_core::position::reached::Reached;
 
 pub(super) fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> FenceRow {
     FenceRow {

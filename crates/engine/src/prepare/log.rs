@@ -2,11 +2,11 @@
 
 use std::future::Future;
 
-use spanferry_core::change_log::{ChangeLog, LogId};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::port::change_log::{ChangeLog, LogId};
+use spanferry_core::port::target::{ControlState, Epoch, FenceRow};
 use spanferry_core::position::{Agreement, Bookmark, Witness};
-use spanferry_core::target::{ControlState, Epoch, FenceRow};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 use crate::order::contains_all;
 

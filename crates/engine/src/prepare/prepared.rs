@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::finding::Finding;
-use spanferry_core::reached::Reached;
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{Epoch, FenceRow, LeftOut, Ranges, TableRow};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::port::target::{Epoch, FenceRow, LeftOut, Ranges, TableRow};
+use spanferry_core::position::reached::Reached;
+use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::target::Dialect;
 
 use crate::control::ControlLane;
 use crate::history::Unproved;

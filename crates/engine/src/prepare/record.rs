@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::definition::TableDefinition;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Subject};
 use spanferry_core::plan::{GroupId, TablePlan};
+use spanferry_core::port::target::{ControlChange, TablePhase, TableRow, Target};
 use spanferry_core::record::StopReason;
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::QualifiedName;
-use spanferry_core::target::{ControlChange, TablePhase, TableRow, Target};
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Subject};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_kill_point::kill_point;
 
 use crate::control::ControlLane;

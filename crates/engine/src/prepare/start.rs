@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use spanferry_core::failure::Failure;
-use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
-use spanferry_core::target::Target;
+use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
+use spanferry_core::port::target::Target;
+use spanferry_core::report::failure::Failure;
 
 use super::assemble::assemble;
 use super::begin::begin_new;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::ddl;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::remedy::Remedy;
-use spanferry_core::target::{SchemaObjects, TablePhase, Target};
+use spanferry_core::port::target::{SchemaObjects, TablePhase, Target};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::ddl;
 use spanferry_kill_point::kill_point;
 
 use super::prepared::Prepared;
@@ -87,7 +87,7 @@ fn stop(plan: &TablePlan, failure: &Failure) -> TableStop {
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::code::Code;
+    use spanferry_core::report::code::Code;
 
     use super::*;
     use crate::fixture;

@@ -1,15 +1,15 @@
 //! A known migration: its state is read, its log and its source are recognised, and the next epoch is taken.
 
-use spanferry_core::change_log::ChangeLog;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::reached::Reached;
-use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource};
-use spanferry_core::target::{
+use spanferry_core::port::change_log::ChangeLog;
+use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
+use spanferry_core::port::target::{
     ControlState, Epoch, FenceRow, Lane, LaneStart, MigrationRow, TablePhase, TableRow, Target,
 };
+use spanferry_core::position::reached::Reached;
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_kill_point::kill_point;
 
 use super::epoch::lanes;

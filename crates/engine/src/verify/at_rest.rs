@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use spanferry_core::change_log::Piece;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::source::{
+use spanferry_core::port::change_log::Piece;
+use spanferry_core::port::source::{
     ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, HistorySource, PreparedId, SchemaSource, TwoPhase,
 };
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 
 use crate::history::{ASK_INTERVAL, HistoryWatch, Unproved, open_proved, prove, under_way};
 use crate::lane::Backoff;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::canonical::digest;
+use spanferry_core::verify::canonical::digest;
 
 use super::scan::{Content, Side};
 use super::verdict::Tally;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spanferry_core::canonical::{column_digests, digest};
+use spanferry_core::verify::canonical::{column_digests, digest};
 
 use super::buckets::bucket_of;
 use super::scan::{Content, Side};
@@ -208,7 +208,7 @@ impl<'a> Comparison<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::wire;
+    use spanferry_core::wire::list_value;
 
     type Rows = BTreeMap<u32, [&'static str; 2]>;
 
@@ -221,10 +221,10 @@ mod tests {
 
     fn canonical(key: u32, values: [&str; 2]) -> (Vec<u8>, Vec<u8>) {
         let mut bytes = Vec::new();
-        wire::put_string(&mut bytes, key.to_string().as_bytes());
+        list_value::put_string(&mut bytes, key.to_string().as_bytes());
         let key = bytes.clone();
         for value in values {
-            wire::put_string(&mut bytes, value.as_bytes());
+            list_value::put_string(&mut bytes, value.as_bytes());
         }
         (key, bytes)
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::source::{
+use spanferry_core::port::source::{
     ChangeSource, HistorySource, PreparedWait, SchemaSource, SnapshotRequest, SnapshotSource,
 };
+use spanferry_core::position::{Bookmark, Position};
+use spanferry_core::report::failure::Failure;
 use tokio::time::Instant;
 
 use super::at_rest::AtRest;

@@ -1,8 +1,8 @@
 //! Rows of the source that have no exact form at the target: all are counted, the first are named.
 
-use spanferry_core::canonical;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::RefusedRow;
+use spanferry_core::port::source::RefusedRow;
+use spanferry_core::verify::canonical;
 
 /// Refused rows named per table; more are only counted.
 const REFUSED_NAMED_MAX: usize = 100;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use spanferry_core::canonical::render;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
+use spanferry_core::port::target::Target;
 use spanferry_core::position::Bookmark;
-use spanferry_core::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
-use spanferry_core::target::Target;
-use spanferry_core::witness::{TargetWitness, WitnessSource};
+use spanferry_core::report::failure::Failure;
+use spanferry_core::verify::canonical::render;
+use spanferry_core::verify::witness::{TargetWitness, WitnessSource};
 
 use crate::lane::Backoff;
 

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use spanferry_core::canonical::Canonicalizer;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::source::{
+use spanferry_core::port::source::{
     ChangeSource, HistorySource, Range, ReadStatus, RefusedRow, SchemaSource, SnapshotRows, SnapshotSession,
     SnapshotSource,
 };
-use spanferry_core::target::{Target, TargetScan};
-use spanferry_core::wire::MalformedWire;
+use spanferry_core::port::target::{Target, TargetScan};
+use spanferry_core::report::failure::Failure;
+use spanferry_core::verify::canonical::Canonicalizer;
+use spanferry_core::wire::list_value::MalformedWire;
+use spanferry_core::wire::rows::RowBatch;
 
 use super::counters::Counters;
 use super::reader::Reader;

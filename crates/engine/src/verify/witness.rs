@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use spanferry_core::canonical::{Canonicalizer, render};
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource};
+use spanferry_core::report::failure::Failure;
+use spanferry_core::verify::canonical::{Canonicalizer, render};
+use spanferry_core::verify::witness::{
+    Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource,
+};
 
 use super::counters::Counters;
 use super::verdict::{ContradictedKey, Lack, TableVerdict};

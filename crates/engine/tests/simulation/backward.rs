@@ -1,9 +1,9 @@
 //! What goes back in time without a new history: an older copy of the state directory is put back, or a replica takes the source's
 //! place that lags behind it. Both must be noticed.
 
-use spanferry_core::change_log::Sequence;
+use spanferry_core::port::change_log::Sequence;
+use spanferry_core::port::target::TablePhase;
 use spanferry_core::position::Bookmark;
-use spanferry_core::target::TablePhase;
 
 use crate::log::LogState;
 use crate::target::{main_key, reached};

@@ -1,7 +1,7 @@
 //! Batches that catch up: tables with different `low` in one batch, and a window that the target rejects.
 
-use spanferry_core::code;
-use spanferry_core::target::TablePhase;
+use spanferry_core::port::target::TablePhase;
+use spanferry_core::report::code;
 
 use crate::history::{BEFORE, Change, ITEM, NOTE, Transaction, plans};
 use crate::target::expected_rows;

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::definition::TableDefinition;
 use spanferry_core::fixture;
-use spanferry_core::mapping;
-use spanferry_core::schema::{Catalog, QualifiedName, SourceTable, SourceType};
-use spanferry_core::target::{ControlState, FencedCommit, TablePhase};
+use spanferry_core::mapping::convert;
+use spanferry_core::port::target::{ControlState, FencedCommit, TablePhase};
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::{Catalog, QualifiedName, SourceTable, SourceType};
 
 use crate::history::{AUTHOR, BOOK, ITEM, MAPPING, NOTE, plans};
 use crate::source::catalog_now;
@@ -244,7 +244,7 @@ pub(crate) fn as_read(world: &World, mut control: ControlState) -> ControlState 
         let tables = catalog_now(world).tables.into_iter();
         tables.filter(|table| changes.selects(&table.name)).collect()
     };
-    let anew = || mapping::map(selected(), &MAPPING).plans;
+    let anew = || convert::map(selected(), &MAPPING).plans;
     match world.mutant {
         Some(Mutant::PlanAnew) => {
             for plan in anew() {

@@ -1,13 +1,13 @@
 //! The simulated target keeps the contract that the real one keeps.
 
-#[path = "../../../testkit/conformance/target/mod.rs"]
+#[path = "../../../testkit/conformance/target_suite/mod.rs"]
 #[expect(unreachable_pub, reason = "a suite that the connectors' tests share")]
 mod suite;
 
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::schema::target::Dialect;
 
 use crate::history::{BOOK, ITEM, NOTE, plans};
 use crate::target::SimTarget;

@@ -1,6 +1,6 @@
 //! A table that is loaded while the main stream stands inside a cut transaction must join behind that transaction.
 
-use spanferry_core::target::{ControlState, Lane, TablePhase};
+use spanferry_core::port::target::{ControlState, Lane, TablePhase};
 
 use crate::history::{BEFORE, NOTE, plans};
 use crate::interrupt::interrupted;

@@ -6,10 +6,10 @@ use std::sync::{Arc, LazyLock};
 use crate::random::Random;
 use crate::unfit;
 use spanferry_core::fixture;
-use spanferry_core::mapping::{self, MappingOptions};
+use spanferry_core::mapping::convert::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::{Catalog, SourceColumn, SourceTable};
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::schema::source::{Catalog, SourceColumn, SourceTable};
+use spanferry_core::schema::target::Dialect;
 
 /// `id`, a constrained column, and a plain one.
 pub(crate) type Row = [i64; 3];
@@ -441,7 +441,7 @@ pub(crate) const MAPPING: MappingOptions = MappingOptions {
 /// The plans of all tables, made once.
 pub(crate) fn plans() -> Vec<Arc<TablePlan>> {
     static PLANS: LazyLock<Vec<Arc<TablePlan>>> = LazyLock::new(|| {
-        let mapped = mapping::map(catalog().tables, &MAPPING);
+        let mapped = convert::map(catalog().tables, &MAPPING);
         mapped.plans.into_iter().map(Arc::new).collect()
     });
     PLANS.clone()

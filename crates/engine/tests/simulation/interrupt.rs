@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::target::FenceKey;
+use spanferry_core::port::target::FenceKey;
 use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::plan::decide;
 use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
+use spanferry_core::report::code;
 use spanferry_engine::verify::TableVerdict;
 
 use crate::history::{BEFORE, ITEM, NOTE, plans};

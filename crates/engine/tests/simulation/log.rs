@@ -1,11 +1,11 @@
 //! The change log as a model in memory: a durable mark, and a tail that a crash may take.
 
-use spanferry_core::change_log::{
+use spanferry_core::port::change_log::{
     ChangeLog, ChangeLogReader, ChangeLogWriter, LogId, LogUsage, Piece, Sequence,
 };
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{Bookmark, Position, Witness};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_engine::prepare::LogStore;
 
 use crate::backward::{bookmark_told, copy_log, end_told};

@@ -1,7 +1,7 @@
 //! A row of the snapshot that cannot be converted stops its table, in whichever range it lies and wherever the process dies.
 
-use spanferry_core::code;
-use spanferry_core::target::TablePhase;
+use spanferry_core::port::target::TablePhase;
+use spanferry_core::report::code;
 
 use crate::history::{BEFORE, Change, NOTE, Transaction, plans};
 use crate::unfit::REFUSED;

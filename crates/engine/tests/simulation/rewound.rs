@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::target::TablePhase;
+use spanferry_core::port::target::TablePhase;
 
 use crate::world::{Mutant, Shared, World, number_of};
 use crate::{new_world, run_in};

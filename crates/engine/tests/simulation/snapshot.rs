@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::{RefusedCell, TablePlan};
-use spanferry_core::position::Position;
-use spanferry_core::scalar::Scalar;
-use spanferry_core::schema::SourceTable;
-use spanferry_core::source::{
+use spanferry_core::port::source::{
     Boundary, PreparedId, PreparedWait, Range, ReadStatus, RefusedRow, Snapshot, SnapshotMethod,
     SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource,
 };
+use spanferry_core::position::Position;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::source::SourceTable;
+use spanferry_core::value::scalar::Scalar;
 
 use crate::backward::count_lagging;
 use crate::history::Row;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
+use spanferry_core::port::source::{CheckRequest, HistorySource, SchemaSource, Strain};
 use spanferry_core::position::{Bookmark, Position, Witness, Witnesses};
-use spanferry_core::schema::{Catalog, SourceType};
-use spanferry_core::source::{CheckRequest, HistorySource, SchemaSource, Strain};
-use spanferry_core::wire;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::source::{Catalog, SourceType};
+use spanferry_core::wire::list_value;
 
 use crate::history::catalog;
 use crate::world::{Mutant, Shared, SourceFault, World, number_of};
@@ -18,7 +18,7 @@ pub(crate) struct SimSource(pub(crate) Shared);
 pub(crate) fn encode(values: &[i64]) -> Vec<u8> {
     let mut out = Vec::new();
     for value in values {
-        wire::put_string(&mut out, value.to_string().as_bytes());
+        list_value::put_string(&mut out, value.to_string().as_bytes());
     }
     out
 }

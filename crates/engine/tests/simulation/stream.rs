@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::change_log::{Piece, PieceKind, Sequence};
-use spanferry_core::code::{self, Code};
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
+use spanferry_core::port::change_log::{Piece, PieceKind, Sequence};
+use spanferry_core::port::source::{
+    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, PreparedId, TwoPhase,
+};
 use spanferry_core::position::{Bookmark, Witness};
-use spanferry_core::scalar::Scalar;
-use spanferry_core::source::{ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, PreparedId, TwoPhase};
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::value::scalar::Scalar;
 
 use crate::history::{Change, Row, Transaction};
 use crate::source::{SimSource, encode, expect_history, lost};

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::ddl;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::position::Position;
-use spanferry_core::reached::Reached;
-use spanferry_core::rows::RowBatch;
-use spanferry_core::target::{
+use spanferry_core::port::target::{
     CommitError, ControlChange, ControlState, DdlFailure, ExistingTable, FenceKey, FenceRow, FencedCommit,
     Lane, LaneStart, MigrationRow, MutationKind, RangeRow, Rejection, SchemaObjects, TablePhase, Target,
     TargetDescription, TargetScan,
 };
-use spanferry_core::target_schema::Dialect;
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::position::Position;
+use spanferry_core::position::reached::Reached;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::ddl;
+use spanferry_core::schema::target::Dialect;
+use spanferry_core::wire::list_value::{WireReader, WireValue};
+use spanferry_core::wire::rows::RowBatch;
 
 use crate::LIMITS;
 use crate::catalog::{as_read, expect_recorded};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::encode::Refusal;
 use spanferry_core::plan::{GroupId, RefusedCell, TablePlan};
-use spanferry_core::source::Boundary;
-use spanferry_core::target::{
+use spanferry_core::port::source::Boundary;
+use spanferry_core::port::target::{
     ControlChange, ControlState, FencedCommit, Lane, RangeRow, TablePhase, TableRow,
 };
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::value::encode::Refusal;
 
 use crate::history::{Change, Row, State, plans};
 use crate::random::Random;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::encode::Encoding;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Bookmark;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::value::encode::Encoding;
 use spanferry_engine::verify::{ContradictedKey, Counters, Lack, NamedRefusal, TableVerdict, verify};
 
 use crate::history::{AUTHOR, BEFORE, Change, History, ITEM, NOTE, Transaction, plans};

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::failure::Failure;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::wire::{WireReader, WireValue};
-use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::verify::witness::{
+    Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource,
+};
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 
 use crate::history::{Row, plans};
 use crate::source::{SimSource, catalog_now, lost};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::random::Random;
+use spanferry_core::port::target::TablePhase;
 use spanferry_core::position::{Agreement, Bookmark, ContentDigest, Position, Witness, Witnesses};
-use spanferry_core::target::TablePhase;
 use tokio::sync::watch;
 
 use crate::backward::lag;

@@ -8,7 +8,7 @@ mod sim;
 
 use std::sync::Arc;
 
-use spanferry_core::change_log::PieceKind;
+use spanferry_core::port::change_log::PieceKind;
 
 use crate::block::PieceParts;
 use crate::core::{Core, Limits};

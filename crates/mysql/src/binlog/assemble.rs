@@ -1,6 +1,6 @@
 //! From verified events to pieces: where transactions begin and end, and where large ones are cut. Pure.
 
-use spanferry_core::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
+use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::position::{Position, PositionError, TransactionId, Witness};
 
 use super::content::Content;

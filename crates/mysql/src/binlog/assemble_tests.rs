@@ -1,6 +1,6 @@
 //! Where transactions begin and end: every event is in the piece of its own transaction.
 
-use spanferry_core::change_log::Piece;
+use spanferry_core::port::change_log::Piece;
 use spanferry_core::position::Position;
 
 use super::assemble::{AssembleError, Assembler};

@@ -1,11 +1,11 @@
 //! The decode plan of one table under one definition: the table map checked against the migration's schema, column by column.
 
-use spanferry_core::canonical;
 use spanferry_core::charset::Charset;
-use spanferry_core::encode::Refusal;
 use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
-use spanferry_core::schema::{NameCase, SourceColumn, SourceType};
-use spanferry_core::source::RefusedRow;
+use spanferry_core::port::source::RefusedRow;
+use spanferry_core::schema::source::{NameCase, SourceColumn, SourceType};
+use spanferry_core::value::encode::Refusal;
+use spanferry_core::verify::canonical;
 
 use super::event::{Cursor, Malformed};
 use super::rows::bit;
@@ -128,7 +128,7 @@ impl ImageReader {
         scratch: &mut Scratch,
         encoder: &mut RowEncoder,
     ) -> Result<(), ImageError> {
-        use spanferry_core::scalar::Scalar;
+        use spanferry_core::value::scalar::Scalar;
         let image = *images;
         let nulls = images.take(self.null_bytes)?;
         encoder.begin();
@@ -189,7 +189,7 @@ impl ImageReader {
         encoder: &mut KeyEncoder,
         key: &mut Vec<u8>,
     ) -> Result<(), ImageError> {
-        use spanferry_core::scalar::Scalar;
+        use spanferry_core::value::scalar::Scalar;
         let nulls = images.take(self.null_bytes)?;
         encoder.cells.clear();
         encoder.places.clear();

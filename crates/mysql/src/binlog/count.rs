@@ -73,10 +73,10 @@ fn image(images: &mut Cursor<'_>, carried: &[u8], layouts: &[Layout]) -> Option<
 mod tests {
     use std::sync::Arc;
 
-    use spanferry_core::change_log::Piece;
     use spanferry_core::plan::TablePlan;
-    use spanferry_core::schema::SourceType;
-    use spanferry_core::source::ChangeDecoder;
+    use spanferry_core::port::change_log::Piece;
+    use spanferry_core::port::source::ChangeDecoder;
+    use spanferry_core::schema::source::SourceType;
 
     use super::super::decoder::BinlogDecoder;
     use super::super::golden::{
@@ -100,7 +100,7 @@ mod tests {
         let (mut retyped, mut shorter, mut refusing) = (plan(), plan(), plan());
         Arc::make_mut(&mut retyped.source).columns[1].ty = SourceType::Date;
         Arc::make_mut(&mut shorter.source).columns.pop();
-        refusing.columns[3].encoding = spanferry_core::encode::Encoding::Int64;
+        refusing.columns[3].encoding = spanferry_core::value::encode::Encoding::Int64;
         [plan(), retyped, shorter, refusing]
     }
 

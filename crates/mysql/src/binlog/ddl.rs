@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::code;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::{IndexPart, NameCase};
-use spanferry_core::source::ChangeSink;
+use spanferry_core::port::source::ChangeSink;
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::source::{IndexPart, NameCase};
 
 use super::decoder::BinlogDecoder;
 use super::query::QueryEvent;

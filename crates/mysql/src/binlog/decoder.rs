@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use spanferry_core::change_log::{Piece, PieceKind};
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::plan::{RowEncoder, TableId, TablePlan};
+use spanferry_core::port::change_log::{Piece, PieceKind};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSink, RefusedRow, TwoPhase};
 use spanferry_core::position::{TransactionId, Witness};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::source::{ChangeDecoder, ChangeSink, RefusedRow, TwoPhase};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 
 use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::count::ChangeCounter;

@@ -1,8 +1,8 @@
 //! Requests that begin a binlog stream, and what the server's refusals mean.
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::position::{GtidSet, MariadbGtids, Position, TransactionId, Witness};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure, ServerWords};
 
 use crate::error::MysqlError;
 

@@ -1,7 +1,7 @@
 //! Events of a server that lies about sizes and counts: what they can make us keep has a bound, and reading them has an end.
 
+use spanferry_core::port::source::ChangeDecoder;
 use spanferry_core::position::Position;
-use spanferry_core::source::ChangeDecoder;
 
 use super::assemble::{AssembleError, Assembler};
 use super::compressed::inflate;

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use spanferry_core::change_log::Piece;
 use spanferry_core::charset::Charset;
-use spanferry_core::code;
-use spanferry_core::encode::Encoding;
-use spanferry_core::finding::{Finding, Severity, Subject};
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::SourceType;
-use spanferry_core::source::{ChangeDecoder, ChangeSink};
+use spanferry_core::port::change_log::Piece;
+use spanferry_core::port::source::{ChangeDecoder, ChangeSink};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::SourceType;
+use spanferry_core::value::encode::Encoding;
 
 use super::decoder::BinlogDecoder;
 use super::event::{HEADER_BYTES, append_event, kind, next_event};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::NameCase;
+use spanferry_core::schema::source::NameCase;
 
 use super::statement::Named;
 

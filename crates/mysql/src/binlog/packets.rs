@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use spanferry_core::change_log::Piece;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
+use spanferry_core::port::change_log::Piece;
 use spanferry_core::position::Position;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 use super::assemble::{AssembleError, Assembler};
 use super::dump;

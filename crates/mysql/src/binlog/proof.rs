@@ -1,8 +1,8 @@
 //! Which known transactions a stream has to show again, and what it has shown of them. Pure.
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{Agreement, TransactionId, Witness};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 use super::assemble::{AssembleError, needs_content};
 

@@ -1,6 +1,6 @@
 //! Proofs without a server: transactions shown again are compared and dropped, whatever else comes is kept in order.
 
-use spanferry_core::change_log::Piece;
+use spanferry_core::port::change_log::Piece;
 use spanferry_core::position::{Position, TransactionId, Witness};
 
 use super::assemble::{AssembleError, Assembler};

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use spanferry_core::change_log::Piece;
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::change_log::Piece;
+use spanferry_core::port::source::{ChangeSource, ChangeStream};
 use spanferry_core::position::{Bookmark, GtidSet, Position, TransactionId, Witness};
-use spanferry_core::source::{ChangeSource, ChangeStream};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 use super::decoder::BinlogDecoder;
 use super::dump::{self, Reader};

@@ -1,6 +1,6 @@
 //! Packed dates and times, in row images as in binary JSON (`my_*_to_binary` of the servers).
 
-use spanferry_core::scalar::{Date, DateTime, Time};
+use spanferry_core::value::scalar::{Date, DateTime, Time};
 
 use super::event::{Cursor, Malformed, big_endian};
 

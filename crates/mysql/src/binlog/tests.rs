@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use spanferry_core::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::charset::Charset;
-use spanferry_core::code;
-use spanferry_core::encode::Encoding;
-use spanferry_core::finding::Finding;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSink};
 use spanferry_core::position::Position;
-use spanferry_core::schema::{SourceTable, SourceType};
-use spanferry_core::source::{ChangeDecoder, ChangeSink};
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::source::{SourceTable, SourceType};
+use spanferry_core::value::encode::Encoding;
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 
 use super::assemble::{AssembleError, Assembler};
 use super::decoder::BinlogDecoder;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::change_log::{Piece, PieceKind};
-use spanferry_core::source::TwoPhase;
+use spanferry_core::port::change_log::{Piece, PieceKind};
+use spanferry_core::port::source::TwoPhase;
 
 use super::decoder::BinlogDecoder;
 use super::event::{Event, Malformed, kind, next_event};

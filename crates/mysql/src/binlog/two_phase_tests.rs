@@ -1,8 +1,8 @@
 //! What transactions are to prepared ones, from events as both servers write them.
 
-use spanferry_core::change_log::{Piece, PieceKind, Sequence};
 use spanferry_core::plan::TableId;
-use spanferry_core::source::{ChangeDecoder, PreparedId, TwoPhase};
+use spanferry_core::port::change_log::{Piece, PieceKind, Sequence};
+use spanferry_core::port::source::{ChangeDecoder, PreparedId, TwoPhase};
 
 use super::decoder::BinlogDecoder;
 use super::event::kind;

@@ -4,8 +4,8 @@
 //! MariaDB's compressed columns, UUID and INET types.
 
 use spanferry_core::charset::Charset;
-use spanferry_core::encode::Refusal;
-use spanferry_core::scalar::Scalar;
+use spanferry_core::value::encode::Refusal;
+use spanferry_core::value::scalar::Scalar;
 
 use super::compressed::inflate;
 use super::decimal::{decimal_bytes, decimal_text};

@@ -1,7 +1,7 @@
 //! `COLUMN_TYPE` texts of information_schema, parsed exactly.
 
 use spanferry_core::charset::Charset;
-use spanferry_core::schema::SourceType;
+use spanferry_core::schema::source::SourceType;
 
 /// What the catalog says about a column's type.
 #[derive(Debug, Clone, Copy)]

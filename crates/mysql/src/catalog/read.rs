@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::schema::{
+use spanferry_core::schema::source::{
     Catalog, ForeignKeyAction, IndexPart, NameCase, OtherObject, QualifiedName, SourceColumn,
     SourceForeignKey, SourceIndex, SourceTable,
 };

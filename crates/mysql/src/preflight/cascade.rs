@@ -1,8 +1,8 @@
 //! Foreign keys whose cascades change migrated rows without a trace in the binary log.
 
-use spanferry_core::code;
-use spanferry_core::finding::{Severity, Subject};
-use spanferry_core::remedy::Remedy;
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 
 use super::Check;
 use crate::error::MysqlError;

@@ -1,6 +1,6 @@
 //! What lines of SHOW GRANTS allow: on everything, on a schema (whose name may be a pattern), on a table.
 
-use spanferry_core::schema::NameCase;
+use spanferry_core::schema::source::NameCase;
 
 /// Everything that an account and its active roles were granted, and what was taken back from it.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Limits of the account by the hour: a load asks more questions than such a limit is meant for.
 
-use spanferry_core::amount::count;
-use spanferry_core::code;
-use spanferry_core::finding::Severity;
-use spanferry_core::remedy::Remedy;
+use spanferry_core::report::amount::count;
+use spanferry_core::report::code;
+use spanferry_core::report::finding::Severity;
+use spanferry_core::report::remedy::Remedy;
 
 use super::Check;
 use crate::error::MysqlError;

@@ -13,11 +13,11 @@ mod table;
 pub(crate) use privilege::account;
 pub(crate) use setting::set;
 
-use spanferry_core::code::{self, Code};
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::Catalog;
-use spanferry_core::source::CheckRequest;
+use spanferry_core::port::source::CheckRequest;
+use spanferry_core::report::code::{self, Code};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::Catalog;
 
 use self::service::Service;
 use crate::catalog;

@@ -1,8 +1,8 @@
 //! What the account may do, and the exact GRANT statements for what it may not.
 
-use spanferry_core::code;
-use spanferry_core::finding::Severity;
-use spanferry_core::remedy::Remedy;
+use spanferry_core::report::code;
+use spanferry_core::report::finding::Severity;
+use spanferry_core::report::remedy::Remedy;
 
 use super::Check;
 use super::grant::Grants;

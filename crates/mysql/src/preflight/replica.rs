@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::code;
-use spanferry_core::finding::Severity;
+use spanferry_core::report::code;
+use spanferry_core::report::finding::Severity;
 
 use super::Check;
 use crate::connection::ResultSet;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::code;
-use spanferry_core::finding::Severity;
-use spanferry_core::remedy::Remedy;
+use spanferry_core::report::code;
+use spanferry_core::report::finding::Severity;
+use spanferry_core::report::remedy::Remedy;
 
 use super::Check;
 use super::service::Service;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::remedy::Remedy;
+use spanferry_core::report::remedy::Remedy;
 
 /// Who runs the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,9 +1,9 @@
 //! Tables whose engine or history keeps them from being read exactly. Keys, types and what is left out are told by the mapping.
 
-use spanferry_core::code;
-use spanferry_core::finding::{Finding, Severity, Subject};
-use spanferry_core::remedy::Remedy;
-use spanferry_core::schema::{IndexPart, SourceTable};
+use spanferry_core::report::code;
+use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::{IndexPart, SourceTable};
 
 use super::Check;
 use crate::sql;

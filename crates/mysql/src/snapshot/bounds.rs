@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::position::{MariadbGtids, Position};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;

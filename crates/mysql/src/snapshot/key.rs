@@ -1,10 +1,10 @@
 //! Keys as SQL: boundaries are made, compared and ordered by the server only.
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::schema::{SourceColumn, SourceType};
-use spanferry_core::source::Boundary;
+use spanferry_core::port::source::Boundary;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::source::{SourceColumn, SourceType};
 
 use crate::connection::ResultRow;
 use crate::sql;

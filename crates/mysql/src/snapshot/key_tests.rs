@@ -1,10 +1,10 @@
 //! A stored boundary is taken only as what it is: one cell for each column of the key, of that column's type.
 
-use spanferry_core::code;
-use spanferry_core::encode::Encoding;
 use spanferry_core::fixture;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::source::Boundary;
+use spanferry_core::port::source::Boundary;
+use spanferry_core::report::code;
+use spanferry_core::value::encode::Encoding;
 
 use super::condition;
 

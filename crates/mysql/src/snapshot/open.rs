@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::{try_join, try_join_all};
-use spanferry_core::code;
-use spanferry_core::difference::plan_difference;
-use spanferry_core::failure::{Class, Failure};
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::source::{PreparedId, Snapshot, SnapshotMethod, SnapshotRequest, SnapshotSource};
 use spanferry_core::position::Position;
-use spanferry_core::source::{PreparedId, Snapshot, SnapshotMethod, SnapshotRequest, SnapshotSource};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::difference::plan_difference;
 use tokio::time::timeout;
 
 use super::lock::{self, LOCK_HELD_MAX, ReadLock};

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure};
-use spanferry_core::source::{PreparedId, PreparedWait};
+use spanferry_core::port::source::{PreparedId, PreparedWait};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;

@@ -1,9 +1,9 @@
 //! Cells of the text protocol as scalars, without allocating.
 
 use spanferry_core::charset::Charset;
-use spanferry_core::encode::Refusal;
-use spanferry_core::scalar::{Date, DateTime, Scalar, Time};
-use spanferry_core::schema::SourceType;
+use spanferry_core::schema::source::SourceType;
+use spanferry_core::value::encode::Refusal;
+use spanferry_core::value::scalar::{Date, DateTime, Scalar, Time};
 
 /// Reads a cell. `scratch` takes text that is not UTF-8 already.
 pub(super) fn scalar<'a>(

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::{RefusedCell, TablePlan};
-use spanferry_core::scalar::Scalar;
-use spanferry_core::schema::SourceType;
-use spanferry_core::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
+use spanferry_core::port::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure, ServerWords};
+use spanferry_core::schema::source::SourceType;
+use spanferry_core::value::scalar::Scalar;
 
 use super::key;
 use super::scalar::scalar;

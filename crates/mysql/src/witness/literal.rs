@@ -1,7 +1,7 @@
 //! A key of the target as literals of the source, so that the server itself finds the row.
 
-use spanferry_core::schema::SourceType;
-use spanferry_core::wire::WireValue;
+use spanferry_core::schema::source::SourceType;
+use spanferry_core::wire::list_value::WireValue;
 
 use super::plain::{base64, moment};
 use crate::sql;

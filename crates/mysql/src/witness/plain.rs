@@ -1,9 +1,9 @@
 //! A second, plain conversion: whether what the server printed and what the target holds are one value.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use spanferry_core::encode::Encoding;
-use spanferry_core::schema::SourceType;
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::schema::source::SourceType;
+use spanferry_core::value::encode::Encoding;
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 
 use super::json;
 use crate::sql;
@@ -423,7 +423,7 @@ mod tests {
     fn vectors() {
         let mut list = Vec::new();
         for number in [1.0, -2.5] {
-            spanferry_core::wire::put_number(&mut list, number);
+            spanferry_core::wire::list_value::put_number(&mut list, number);
         }
         let vector = SourceType::Vector { dimensions: 2 };
         let check = |printed: &str| agrees(&vector, TEXT, Some(printed.as_bytes()), WireValue::List(&list));

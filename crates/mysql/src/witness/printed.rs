@@ -12,7 +12,7 @@
 //!
 //! All of it is ASCII. NULL is NULL.
 
-use spanferry_core::schema::SourceType;
+use spanferry_core::schema::source::SourceType;
 
 use crate::sql;
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::code;
-use spanferry_core::failure::{Class, Failure, ServerWords};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
-use spanferry_core::wire::{WireReader, WireValue};
-use spanferry_core::witness::{Contradiction, SourceWitness, TableColumns, WitnessSource};
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure, ServerWords};
+use spanferry_core::verify::witness::{Contradiction, SourceWitness, TableColumns, WitnessSource};
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 
 use super::printed::PRINTED_CHARACTERS_MAX;
 use super::{literal, plain, printed};

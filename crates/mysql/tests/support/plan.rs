@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use spanferry_core::encode::Encoding;
-use spanferry_core::failure::Failure;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::schema::{IndexPart, SourceTable, SourceType};
-use spanferry_core::source::{
+use spanferry_core::port::source::{
     PreparedWait, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession,
     SnapshotSource,
 };
+use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::source::{IndexPart, SourceTable, SourceType};
+use spanferry_core::value::encode::Encoding;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 
 const BYTES: Encoding = Encoding::Bytes { bytes_max: 1 << 20 };

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spanferry_core::change_log::Piece;
-use spanferry_core::failure::Failure;
-use spanferry_core::finding::Finding;
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::position::{Bookmark, Position, Witness};
-use spanferry_core::source::{
+use spanferry_core::port::change_log::Piece;
+use spanferry_core::port::source::{
     ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
     SnapshotSession,
 };
-use spanferry_core::wire::WireReader;
+use spanferry_core::position::{Bookmark, Position, Witness};
+use spanferry_core::report::failure::Failure;
+use spanferry_core::report::finding::Finding;
+use spanferry_core::wire::list_value::WireReader;
 use spanferry_mysql::MysqlSource;
 
 use super::plan::open;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use spanferry_core::target_schema::Dialect;
+use spanferry_core::schema::target::Dialect;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use spanferry_core::wire::{put_bool, put_null, put_string};
+use spanferry_core::wire::list_value::{put_bool, put_null, put_string};
 
 use super::message::cells;
 use super::schema::{Schema, Table};

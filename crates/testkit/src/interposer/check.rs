@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanferry_core::wire::{WireReader, WireValue};
+use spanferry_core::wire::list_value::{WireReader, WireValue};
 use tonic::Code;
 
 use super::message::{Change, Field, Fields, WriteKind, cells, changes, rows};

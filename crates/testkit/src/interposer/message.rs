@@ -2,7 +2,7 @@
 //!
 //! Facts: google/spanner/v1/spanner.proto and mutation.proto (field numbers).
 
-use spanferry_core::wire::{take_delimited, take_varint};
+use spanferry_core::wire::list_value::{take_delimited, take_varint};
 
 use super::refusal::Refusal;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use spanferry_core::wire::WireValue;
+use spanferry_core::wire::list_value::WireValue;
 use spanferry_spanner_api::spanner::KeySet;
 use spanferry_spanner_api::spanner::key_range::{EndKeyType, StartKeyType};
 use tonic::Code;

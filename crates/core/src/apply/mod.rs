@@ -1,0 +1,4 @@
+//! The ordered apply: what of the source's transactions goes into which commit, and how far it has come.
+
+pub mod fence;
+pub mod window;

@@ -1,0 +1,69 @@
+//! How much a key of the target may hold: parts and bytes, as far as definitions show it.
+
+use std::collections::BTreeSet;
+
+use crate::plan::TablePlan;
+use crate::schema::source::SourceType;
+use crate::value::encode::Encoding;
+
+/// Most parts of a key; an index's key ends with the table's own key.
+pub(crate) const KEY_PARTS_MAX: usize = 16;
+/// Most bytes of a key.
+pub(crate) const KEY_BYTES_MAX: u64 = 8_192;
+/// Bytes of a key part that is no text and no bytes; NUMERIC is the longest.
+const SHORT_PART_BYTES: u64 = 24;
+/// Most bytes of a character in UTF-8.
+const CHARACTER_BYTES_MAX: u64 = 4;
+
+/// Most bytes that a value takes in a key of the target.
+pub(crate) fn key_part_bytes(ty: &SourceType, encoding: Encoding) -> u64 {
+    match encoding {
+        Encoding::String { characters_max } => character_bytes(ty) * u64::from(characters_max),
+        Encoding::Bytes { bytes_max } => u64::from(bytes_max),
+        Encoding::Uuid => 36,
+        Encoding::Int64
+        | Encoding::Float32
+        | Encoding::Float64
+        | Encoding::Numeric
+        | Encoding::PgNumeric
+        | Encoding::Date
+        | Encoding::Timestamp
+        | Encoding::Json { .. }
+        | Encoding::Float32Array { .. } => SHORT_PART_BYTES,
+    }
+}
+
+/// Most bytes of a character in UTF-8, by the character set that it comes from.
+fn character_bytes(ty: &SourceType) -> u64 {
+    match ty {
+        SourceType::Varchar { charset, .. } | SourceType::Text { charset, .. } => {
+            u64::from(charset.utf8_bytes_per_character_max())
+        }
+        _ => CHARACTER_BYTES_MAX,
+    }
+}
+
+/// Why an index over these columns would have a key above the limits, in words; none if it always fits.
+pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<String> {
+    let parts: BTreeSet<usize> = columns.iter().chain(&plan.key).copied().collect();
+    if plan.key.len() > KEY_PARTS_MAX {
+        // The table itself is refused for that.
+        return None;
+    }
+    if parts.len() > KEY_PARTS_MAX {
+        return Some(format!(
+            "its key has {} parts with those of the table's own key, Spanner takes {KEY_PARTS_MAX}",
+            parts.len()
+        ));
+    }
+    let part = |column: &usize| {
+        let column = &plan.columns[*column];
+        key_part_bytes(&plan.source.columns[column.source_index].ty, column.encoding)
+    };
+    let bytes: u64 = parts.iter().map(part).sum();
+    (bytes > KEY_BYTES_MAX).then(|| {
+        format!(
+            "its key may take up to {bytes} bytes with the table's own key, Spanner takes {KEY_BYTES_MAX}"
+        )
+    })
+}

@@ -1,0 +1,5 @@
+//! The boundary traits: source, change log and target.
+
+pub mod change_log;
+pub mod source;
+pub mod target;

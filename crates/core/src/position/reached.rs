@@ -1,0 +1,183 @@
+//! Where a stream stands in the source's history: a position with its last transactions, and the one behind it that is applied in part.
+
+use serde::{Deserialize, Serialize};
+
+use crate::port::target::Epoch;
+use crate::position::{Bookmark, Position, Witness, Witnesses};
+use crate::record::{RecordError, VERSION, decode, encode};
+
+/// What the text is, for errors.
+const WHAT: &str = "the checkpoint of the main stream";
+
+/// A transaction too large for one commit, of which an earlier commit holds the first changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    /// The transaction, as its first pieces show it. Its place in a log may change (the log was lost, the source failed over),
+    /// its identity does not.
+    pub transaction: Witness,
+    /// How many of its changes are applied: at least 1.
+    pub changes: u64,
+    /// Changes of other transactions that were torn at the same place and given up: they count in the fence key, which never
+    /// falls, but not here. 0 unless the source has failed over to a server with another order.
+    pub given_up: u64,
+    /// The epoch in which the changes were counted first: those of every table that was recorded by then, whether the table
+    /// flowed, had stopped or was not selected (docs/design/fence.md).
+    pub counted_in: Epoch,
+}
+
+/// What a fence row of the main stream says about the source's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// Every transaction that is wholly applied.
+    pub position: Position,
+    /// The last ones of them, by which the history is recognised when the log is lost.
+    pub witnesses: Witnesses,
+    /// The transaction that is applied in part, if there is one.
+    pub torn: Option<Torn>,
+}
+
+/// The stored form. A further value of the checkpoint is one more optional field here and in `Reached`; golden files of the
+/// form before it stay readable.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredReached {
+    version: u32,
+    position: String,
+    /// The last transactions, as `Witness` prints them, the newest at the end. Left out if none is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    last: Vec<String>,
+    partial: Option<StoredPartial>,
+}
+
+/// The transaction that is applied in part.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPartial {
+    transaction: String,
+    changes: u64,
+    given_up: u64,
+    counted_in: u64,
+}
+
+impl Reached {
+    /// What is reached with every transaction up to a bookmark.
+    pub fn whole(bookmark: Bookmark) -> Reached {
+        Reached {
+            position: bookmark.position,
+            witnesses: bookmark.witnesses,
+            torn: None,
+        }
+    }
+
+    /// The wholly applied part.
+    pub fn bookmark(&self) -> Bookmark {
+        Bookmark {
+            position: self.position.clone(),
+            witnesses: self.witnesses.clone(),
+        }
+    }
+
+    /// The text that is stored in the fence row.
+    pub fn to_record(&self) -> String {
+        encode(&StoredReached {
+            version: VERSION,
+            position: self.position.to_string(),
+            last: self.witnesses.iter().map(ToString::to_string).collect(),
+            partial: self.torn.as_ref().map(|torn| StoredPartial {
+                transaction: torn.transaction.to_string(),
+                changes: torn.changes,
+                given_up: torn.given_up,
+                counted_in: torn.counted_in.0,
+            }),
+        })
+    }
+
+    /// Reads the text of a fence row whose key counts `piece` changes of torn transactions.
+    pub fn from_record(text: &str, piece: u64) -> Result<Reached, RecordError> {
+        let stored: StoredReached = decode(text, WHAT)?;
+        let unreadable = |cause| RecordError::unreadable(WHAT, cause);
+        let position = Position::parse(&stored.position).map_err(unreadable)?;
+        let last = stored.last.iter().map(|text| Witness::parse(text));
+        let last = last.collect::<Result<_, _>>().map_err(unreadable)?;
+        let bookmark = Bookmark::of(position, last).map_err(unreadable)?;
+        let torn = stored.partial.map(parse_torn).transpose()?;
+        let reached = Reached {
+            torn,
+            ..Reached::whole(bookmark)
+        };
+        if reached.piece() == piece {
+            return Ok(reached);
+        }
+        let cause = format!("its changes make {}, its key says {piece}", reached.piece());
+        Err(RecordError::unreadable(WHAT, cause))
+    }
+
+    /// How many changes are applied of the transaction that is applied in part; 0 without one.
+    pub fn changes_in_part(&self) -> u64 {
+        self.torn.as_ref().map_or(0, |torn| torn.changes)
+    }
+
+    /// The `piece` of the fence key.
+    pub fn piece(&self) -> u64 {
+        self.torn
+            .as_ref()
+            .map_or(0, |torn| torn.given_up.saturating_add(torn.changes))
+    }
+}
+
+fn parse_torn(stored: StoredPartial) -> Result<Torn, RecordError> {
+    let transaction =
+        Witness::parse(&stored.transaction).map_err(|cause| RecordError::unreadable(WHAT, cause))?;
+    if stored.changes == 0 {
+        return Err(RecordError::unreadable(
+            WHAT,
+            "a transaction of which no change is applied",
+        ));
+    }
+    Ok(Torn {
+        transaction,
+        changes: stored.changes,
+        given_up: stored.given_up,
+        counted_in: Epoch(stored.counted_in),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../record/golden/checkpoints-2.txt");
+
+    #[test]
+    fn golden_checkpoints_are_read_and_written_again() {
+        for line in GOLDEN.lines() {
+            let (piece, text) = line.split_once(' ').unwrap();
+            let piece = piece.parse().unwrap();
+            let reached = Reached::from_record(text, piece).unwrap();
+            assert_eq!((reached.to_record().as_str(), reached.piece()), (text, piece));
+            Reached::from_record(text, piece + 1).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn what_this_release_does_not_write_is_an_error() {
+        let text = GOLDEN.lines().nth(1).unwrap().split_once(' ').unwrap().1;
+        for (from, to) in [
+            ("\"version\":2", "\"version\":1"),
+            ("mariadb:", "mongodb:"),
+            ("0-1-6", "x"),
+            ("\"changes\":3", "\"changes\":0"),
+            ("\"changes\":3", "\"changes\":-3"),
+            ("\"given_up\":0", "\"left\":0"),
+            ("\"partial\"", "\"last\":[\"x\"],\"partial\""),
+            ("\"partial\"", "\"last\":[\"0-1-6@7\"],\"partial\""),
+            ("\"partial\"", "\"last\":[\"0-1-4\",\"0-1-5\"],\"partial\""),
+        ] {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text, "{from}");
+            Reached::from_record(&changed, 3).unwrap_err();
+        }
+        // The form of version 1.
+        Reached::from_record("mariadb:0-1-5", 0).unwrap_err();
+    }
+}

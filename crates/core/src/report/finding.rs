@@ -1,0 +1,142 @@
+//! Findings: what the operator must know about a schema, its data or the servers.
+
+use std::fmt;
+
+use crate::report::code::Code;
+use crate::report::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
+use crate::schema::source::NameCase;
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing; the migration goes on.
+    Notice,
+    /// Something is left out or carried in another form; the migration goes on, the final report repeats it.
+    Warning,
+    /// The migration does not start unless it is mended or, where the text says so, accepted by name.
+    Blocking,
+}
+
+/// The object of a finding: the whole server, a table, or a column of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// Source table, if it concerns one.
+    pub table: Option<String>,
+    /// Column, index, constraint or trigger of that table.
+    pub part: Option<String>,
+}
+
+impl Subject {
+    /// The server or migration as a whole.
+    pub fn whole() -> Subject {
+        Subject::default()
+    }
+
+    /// A table.
+    pub fn table(table: impl Into<String>) -> Subject {
+        Subject {
+            table: Some(table.into()),
+            part: None,
+        }
+    }
+
+    /// A column or other part of a table.
+    pub fn part(table: impl Into<String>, part: impl Into<String>) -> Subject {
+        Subject {
+            table: Some(table.into()),
+            part: Some(part.into()),
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.table, &self.part) {
+            (Some(table), Some(part)) => write!(f, "{table}.{part}"),
+            (Some(table), None) => f.write_str(table),
+            (None, Some(part)) => f.write_str(part),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// One thing the operator must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Register entry.
+    pub code: Code,
+    /// Weight.
+    pub severity: Severity,
+    /// What it is about.
+    pub subject: Subject,
+    /// What was found, as a sentence fragment.
+    pub text: String,
+    /// What mends it.
+    pub remedy: Option<Remedy>,
+}
+
+impl Finding {
+    /// A finding without a remedy.
+    pub fn new(code: Code, severity: Severity, subject: Subject, text: impl Into<String>) -> Finding {
+        Finding {
+            code,
+            severity,
+            subject,
+            text: text.into(),
+            remedy: None,
+        }
+    }
+
+    /// The same finding with what mends it.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<Remedy>) -> Finding {
+        let remedy = remedy.into();
+        debug_assert!(
+            remedy.kind() != RemedyKind::Statements || WITH_STATEMENTS.contains(&self.code),
+            "{} has statements that no test runs",
+            self.code
+        );
+        self.remedy = Some(remedy);
+        self
+    }
+}
+
+/// A finding accepted by name: `SF-1234[:table[.column]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The accepted code.
+    pub code: Code,
+    /// Restricts it to one table.
+    pub table: Option<String>,
+    /// Restricts it to one part of that table.
+    pub part: Option<String>,
+}
+
+impl Acceptance {
+    /// Parses `SF-1234`, `SF-1234:table` or `SF-1234:table.column`.
+    pub fn parse(text: &str) -> Option<Acceptance> {
+        let (code, object) = text
+            .split_once(':')
+            .map_or((text, None), |(code, object)| (code, Some(object)));
+        let code = Code::parse(code)?;
+        let (table, part) = match object {
+            None => (None, None),
+            Some(object) => match object.split_once('.') {
+                Some((table, part)) => (Some(table.to_owned()), Some(part.to_owned())),
+                None => (Some(object.to_owned()), None),
+            },
+        };
+        Some(Acceptance { code, table, part })
+    }
+
+    /// Whether it covers a finding about a source that compares names in this way.
+    pub fn covers(&self, finding: &Finding, names: NameCase) -> bool {
+        let is_for = |wanted: &Option<String>, found: &Option<String>, names: NameCase| {
+            let same = |wanted: &String| found.as_ref().is_some_and(|found| names.same(found, wanted));
+            wanted.as_ref().is_none_or(same)
+        };
+        self.code == finding.code
+            && is_for(&self.table, &finding.subject.table, names)
+            && is_for(&self.part, &finding.subject.part, NameCase::Insensitive)
+    }
+}

@@ -1,0 +1,8 @@
+//! What people read: codes, findings, failures, remedies and amounts.
+
+pub mod amount;
+pub mod code;
+pub mod failure;
+pub mod finding;
+pub mod remedy;
+pub mod shell;

@@ -1,0 +1,9 @@
+//! Schemas of both ends, names at the target, and the recorded definition of a table.
+
+pub mod ddl;
+pub mod definition;
+pub mod difference;
+pub mod legal_name;
+pub mod names;
+pub mod source;
+pub mod target;

@@ -1,0 +1,6 @@
+//! Values: what a source gives, and how it becomes a value of the target.
+
+pub mod encode;
+pub mod json;
+pub mod reference;
+pub mod scalar;

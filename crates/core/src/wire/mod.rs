@@ -1,0 +1,4 @@
+//! Rows in Spanner's wire form.
+
+pub mod list_value;
+pub mod rows;
