@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, CommandFactory, Id, Parser, Subcommand, ValueEnum};
 
-use crate::quantity::{ByteCount, ByteRate};
+use crate::byte_size::{ByteCount, ByteRate};
 
 /// Headings of the options in a verb's help.
 const SOURCE: &str = "Source";

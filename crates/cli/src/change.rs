@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 /// Lists of a status whose items have a name; in a change they are objects by that name.
 const NAMED: [(&str, &str); 2] = [("tables", "name"), ("groups", "group")];
-/// Told by events of their own.
+/// Recorded by events of their own.
 const LEFT_OUT: &str = "findings";
 /// Changes at every look, and says nothing alone.
 const CLOCK: &str = "at_us";

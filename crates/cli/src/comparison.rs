@@ -7,7 +7,7 @@ use spanferry_engine::verify::{Reading, Step};
 
 use crate::args::Output;
 use crate::screen::Screen;
-use crate::{render, standing};
+use crate::{render, status_lines};
 
 /// How often the line on a terminal is renewed.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,7 +50,8 @@ impl Comparison {
         }
         let text = line(&last.1, now, since);
         if self.screen.is_drawn() {
-            self.screen.draw(standing::cut(&text, render::terminal_size().0));
+            self.screen
+                .draw(status_lines::cut(&text, render::terminal_size().0));
         } else {
             render::tell(&text);
         }

@@ -34,7 +34,7 @@ impl Incomplete {
         Incomplete {
             tables: tables.collect(),
             of: control.tables.len(),
-            has_partial_transaction: reached.is_some_and(|reached| reached.torn.is_some()),
+            has_partial_transaction: reached.is_some_and(|reached| reached.partial.is_some()),
         }
     }
 

@@ -1,23 +1,21 @@
 //! The spanferry command: arguments, configuration, rendering and exit codes.
 
 mod args;
+mod byte_size;
 mod change;
 mod clock;
 mod command;
 mod comparison;
 mod findings;
-mod fit;
 #[cfg(test)]
 mod golden;
 mod incomplete;
 mod interrupt;
 mod json;
 mod monitor;
-mod nearest;
 mod preparation;
 mod probe;
 mod prompt;
-mod quantity;
 mod rates;
 #[cfg(test)]
 mod reference;
@@ -29,12 +27,14 @@ mod selection;
 mod session;
 mod settings;
 mod source;
-mod standing;
 mod state_dir;
+mod status_lines;
+mod suggestion;
 mod table_lines;
 mod terminal_mode;
 mod usage;
 mod verdict;
+mod wrap;
 
 use std::process::ExitCode;
 

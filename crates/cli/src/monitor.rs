@@ -10,11 +10,11 @@ use spanferry_engine::stop::StopSignal;
 
 use crate::args::Output;
 use crate::clock::now_us;
-use crate::fit::folded;
 use crate::rates::Meter;
 use crate::screen::Screen;
 use crate::state_dir::{STATUS, StateDir};
-use crate::{change, json, render, standing, table_lines};
+use crate::wrap::folded;
+use crate::{change, json, render, status_lines, table_lines};
 
 /// How often status.json and the bars are renewed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -140,11 +140,11 @@ impl Monitor {
     }
 
     fn show_line(&mut self, status: &Value, running: bool) {
-        let phases = standing::phases(status);
+        let phases = status_lines::phases(status);
         if phases == self.phases_said && self.said_at.elapsed() < LINE_INTERVAL && running {
             return;
         }
-        render::tell_now(&standing::line(status));
+        render::tell_now(&status_lines::line(status));
         self.phases_said = phases;
         self.said_at = Instant::now();
     }
@@ -153,10 +153,10 @@ impl Monitor {
 /// Summary and tables, as a screen of (columns, rows) has room for them.
 pub(crate) fn screen_text(status: &Value, (columns, rows): (usize, usize)) -> String {
     // A line of a summary can be longer than a terminal is wide: why something waits must be read to its end.
-    let summary = folded(&standing::summary(status).join("\n"), columns);
+    let summary = folded(&status_lines::summary(status).join("\n"), columns);
     let mut lines: Vec<String> = summary
         .lines()
-        .map(|line| standing::cut(line, columns))
+        .map(|line| status_lines::cut(line, columns))
         .take(rows.saturating_sub(ROWS_LEFT + 1))
         .collect();
     let room = rows.saturating_sub(lines.len() + ROWS_LEFT);

@@ -11,8 +11,8 @@ use spanferry_core::report::finding::{Finding, Subject};
 use spanferry_core::report::remedy::RemedyKind;
 
 use crate::clock::{now_us, utc};
-use crate::fit::fitted;
 use crate::json;
+use crate::wrap::fitted;
 
 /// Writes lines for a person to standard output, fitted to it; a reader that has gone away is no error.
 pub(crate) fn say(text: &str) {

@@ -6,8 +6,8 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::source::{Catalog, NameCase};
 
-use crate::nearest::nearest;
 use crate::settings::Settings;
+use crate::suggestion::nearest;
 
 impl Settings {
     /// Whether a table is selected at a source that compares names in this way.

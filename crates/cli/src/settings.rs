@@ -16,10 +16,10 @@ use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
 use crate::args::{Common, DialectName, MigrateArgs, Output, StopWhenName, option_names};
-use crate::nearest::nearest;
+use crate::byte_size::{ByteCount, ByteRate};
 use crate::prompt;
-use crate::quantity::{ByteCount, ByteRate};
 use crate::run_file::RunFile;
+use crate::suggestion::nearest;
 
 /// Names the source's password in the environment.
 const PASSWORD_VARIABLE: &str = "SPANFERRY_SOURCE_PASSWORD";

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::fit::folded;
 use crate::render;
-use crate::standing::{count, cut, items, rate, text, time, whole};
+use crate::status_lines::{count, cut, items, rate, text, time, whole};
+use crate::wrap::folded;
 
 /// Columns that a table's name takes, on a wide and on a narrow terminal.
 const NAME_COLUMNS: (usize, usize) = (28, 16);

@@ -160,7 +160,7 @@ async fn follow<S: ChangeSource>(
         opened = opening => opened.map_err(|failure| (false, failure))?,
     };
     if let Some(finding) = accepted {
-        progress.find(finding);
+        progress.report(finding);
     }
     progress.update(|state| state.source_lost = None);
     following.send_replace(true);
@@ -202,7 +202,7 @@ async fn append<L: ChangeLog>(
                 if seen.is_due() {
                     let (_, captured) = log.end().await?;
                     if let Some(finding) = seen.expect_same(&captured.position, &pieces)? {
-                        progress.find(finding);
+                        progress.report(finding);
                     }
                 }
                 for portion in portions(&mut pieces, log.usage().budget_bytes) {

@@ -78,7 +78,7 @@ impl<T: Target> ControlLane<T> {
         tracing::error!(table = plan.name().table, code = %failure.code, "the group of this table stops");
         self.record(registry, |transition| transition.stop_rows(plan.group, &finding))
             .await?;
-        self.progress.find(finding);
+        self.progress.report(finding);
         Ok(())
     }
 

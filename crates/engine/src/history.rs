@@ -174,7 +174,7 @@ impl ClaimProof {
         match prove(source, captured, unproved).await {
             Ok(accepted) => {
                 if let Some(finding) = accepted {
-                    progress.find(finding);
+                    progress.report(finding);
                 }
                 self.proved_at = Some(Instant::now());
                 Ok(true)

@@ -197,7 +197,7 @@ impl Progress {
     }
 
     /// Adds a finding to the report.
-    pub fn find(&self, finding: Finding) {
+    pub fn report(&self, finding: Finding) {
         if let Some(table) = &finding.subject.table
             && finding.code == code::TABLE_CREATED
         {
@@ -284,7 +284,7 @@ mod tests {
 
     fn find(progress: &Progress, code: code::Code, table: &str) {
         let subject = Subject::table(table.to_owned());
-        progress.find(Finding::new(code, Severity::Warning, subject, "it is there"));
+        progress.report(Finding::new(code, Severity::Warning, subject, "it is there"));
     }
 
     #[test]

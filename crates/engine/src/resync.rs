@@ -160,7 +160,7 @@ fn forget_rows<L, T>(prepared: &Prepared<L, T>, definition: &TableDefinition) ->
     let name = definition.name();
     let mut rows = forget_left_out(prepared, name);
     rows.push(ControlChange::ForgetTable(name.clone()));
-    rows.push(if prepared.reached.torn.is_none() {
+    rows.push(if prepared.reached.partial.is_none() {
         ControlChange::ForgetDefinition(name.clone())
     } else {
         ControlChange::Definition(TableDefinition {

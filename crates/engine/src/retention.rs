@@ -192,7 +192,7 @@ impl<L: ChangeLog> Retention<L> {
         tracing::warn!(text, "the change log nears its budget");
         let finding = Finding::new(code::LOG_BUDGET, Severity::Warning, Subject::whole(), text);
         self.progress
-            .find(finding.remedy("Stop `migrate` and start it with a larger --log-budget, on a larger disk if needed. Where the lag grows, give the target more nodes."));
+            .report(finding.remedy("Stop `migrate` and start it with a larger --log-budget, on a larger disk if needed. Where the lag grows, give the target more nodes."));
     }
 
     /// When the log is full if it goes on growing as since the last look.

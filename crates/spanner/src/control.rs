@@ -6,7 +6,7 @@ use spanferry_core::port::target::{
     CONTROL_VERSION, ControlChange, Epoch, FenceKey, FenceRow, Lane, LeftOutRow, MigrationRow, RangeRow,
     TablePhase, TableRow,
 };
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::record::StopReason;
 use spanferry_core::schema::definition::TableDefinition;
@@ -350,7 +350,10 @@ pub(crate) fn write_fence(
 
 /// Appends a lane's row, which must not be there.
 pub(crate) fn insert_fence(mutations: &mut Mutations, migration: &str, lane: Lane, row: &FenceRow) {
-    let checkpoint = row.reached.as_ref().map_or_else(String::new, Reached::to_record);
+    let checkpoint = row
+        .reached
+        .as_ref()
+        .map_or_else(String::new, Checkpoint::to_record);
     let row = fence_row(migration, lane, row.key, &checkpoint);
     mutations.write(WriteKind::Insert, FENCES, FENCE_COLUMNS, &single(&row));
 }
@@ -411,7 +414,7 @@ pub(crate) fn read_fence(row: &[u8]) -> Result<StoredFence, MalformedRow> {
     let reached = if checkpoint.is_empty() {
         None
     } else {
-        let read = Reached::from_record(checkpoint, key.piece);
+        let read = Checkpoint::from_record(checkpoint, key.piece);
         Some(read.map_err(|_| MalformedRow::new("a checkpoint of version 2 that fits its key"))?)
     };
     Ok(StoredFence {

@@ -31,7 +31,7 @@ pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {
 /// What a code means for the command in which it comes up.
 pub(crate) fn consequence(code: Code) -> String {
     match code.exit() {
-        Exit::Told => "It ends no command".to_owned(),
+        Exit::Recorded => "It ends no command".to_owned(),
         exit => format!("Exit status {}", exit.status()),
     }
 }

@@ -149,7 +149,7 @@ fn found(progress: &Progress, findings: Vec<Finding>) -> Range<usize> {
     let places = || progress.snapshot().findings.len();
     let first = places();
     for finding in findings {
-        progress.find(finding);
+        progress.report(finding);
     }
     first..places()
 }
@@ -157,7 +157,7 @@ fn found(progress: &Progress, findings: Vec<Finding>) -> Range<usize> {
 /// Whether a person has read it when the migration began: it is about the schema, or about a setting worth knowing. A program
 /// is told all of every run.
 fn is_known_on_resume(finding: &Finding, settings: &Settings) -> bool {
-    settings.output == Output::Text && finding.code.exit() == Exit::Told
+    settings.output == Output::Text && finding.code.exit() == Exit::Recorded
 }
 
 fn tell_resumed(known: usize, settings: &Settings) {

@@ -16,12 +16,12 @@ use spanferry_engine::resync::resync;
 use crate::args::{Output, ResyncArgs};
 use crate::command::report::refusal;
 use crate::interrupt::or_interrupted;
-use crate::nearest::nearest;
 use crate::run_file::source_name;
 use crate::selection::select_again;
 use crate::session::{Plan, Session, is_blocking};
 use crate::settings::{Settings, usage};
 use crate::state_dir::{STATUS, StateDir};
+use crate::suggestion::nearest;
 use crate::{json, render};
 
 /// Empties a group, or gives a table up, after asking. `migrate` must not be running.

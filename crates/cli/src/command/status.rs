@@ -13,7 +13,7 @@ use crate::clock::{now_us, utc};
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, Owner, REPORT, STATUS, StateDir};
-use crate::{findings, json, render, run_file::RunFile, standing, table_lines};
+use crate::{findings, json, render, run_file::RunFile, status_lines, table_lines};
 
 /// A running process renews its figures every second; older ones than this are told as old.
 const STALE: Duration = Duration::from_secs(5);
@@ -190,7 +190,7 @@ pub(crate) fn lines(
     if status["tables"].as_array().is_some_and(Vec::is_empty) {
         return lines;
     }
-    lines.extend(standing::summary(status));
+    lines.extend(status_lines::summary(status));
     lines.extend(table_lines::lines(status, columns, None));
     lines.extend(findings::lines(status));
     lines

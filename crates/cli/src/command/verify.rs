@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{ControlState, Lane, TablePhase};
 use spanferry_core::position::Bookmark;
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::code::{self, Exit};
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::Finding;
@@ -260,7 +260,7 @@ fn applied(control: &ControlState) -> Result<Bookmark, Failure> {
     let (stream, lane) = Lane::Apply.parts();
     let row = control.fences.get(&(stream.to_owned(), lane));
     row.and_then(|row| row.reached.as_ref())
-        .map(Reached::bookmark)
+        .map(Checkpoint::bookmark)
         .ok_or_else(|| {
             let text = "the fence row of the main stream is missing or unreadable";
             Failure::new(code::STATE_FOREIGN, Class::StopMigration, "control tables", text)

@@ -14,9 +14,9 @@ use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{DifferentKey, Kind, TableVerdict, Testimony};
 
 use crate::command::status;
-use crate::fit::plain;
 use crate::rates::Meter;
-use crate::{json, monitor, render, standing, verdict};
+use crate::wrap::plain;
+use crate::{json, monitor, render, status_lines, verdict};
 
 /// Set, it makes the tests write the pages instead of comparing them.
 const WRITE_VARIABLE: &str = "SPANFERRY_WRITE_DOCS";
@@ -139,7 +139,7 @@ fn the_screen_of_migrate() {
 
 #[test]
 fn a_plain_line_of_migrate() {
-    check("line.txt", &standing::line(&status_of("running")));
+    check("line.txt", &status_lines::line(&status_of("running")));
 }
 
 #[test]

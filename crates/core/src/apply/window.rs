@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   change ─► staged (this transaction, in order) ──end──► folded (whole transactions) ──full or log's end──► Window
-//!                      └─ too large for one commit: cut between changes, in order ──────────────────────────► Window (torn)
+//!                      └─ too large for one commit: cut between changes, in order ──────────────────────────► Window (partial)
 //! ```
 //!
 //! A transaction is staged as it is decoded and joins the fold only at its end, so that a window never holds half of one,
@@ -19,7 +19,7 @@ use crate::plan::{GroupId, TableId, TablePlan};
 use crate::port::change_log::Sequence;
 use crate::port::source::ChangeSink;
 use crate::port::target::{Epoch, MutationKind, TableMutations};
-use crate::position::reached::{Reached, Torn};
+use crate::position::checkpoint::{Checkpoint, PartialTransaction};
 use crate::position::{Position, PositionError, Witness, Witnesses};
 use crate::report::finding::Finding;
 use crate::wire::rows::RowBatch;
@@ -69,7 +69,7 @@ pub struct Window {
     /// The last transaction that is wholly in it or before it.
     pub sequence: Sequence,
     /// The source position at `sequence`, and the transaction behind it of which changes are in it or before it.
-    pub reached: Reached,
+    pub reached: Checkpoint,
     /// Transactions that ended in it.
     pub transactions: u64,
     /// Changes before folding.
@@ -138,7 +138,7 @@ pub struct WindowBuilder {
     /// The epoch of the process: transactions that it cuts are counted with all tables that are recorded now.
     epoch: Epoch,
     /// The transaction that is cut, or that an earlier process has cut and that is still to come.
-    torn: Option<Torn>,
+    partial: Option<PartialTransaction>,
     transactions: u64,
     changes: u64,
     committed_at_us: u64,
@@ -184,14 +184,14 @@ impl WindowBuilder {
     pub fn new(
         tables: &[Arc<TablePlan>],
         limits: WindowLimits,
-        reached: Reached,
+        reached: Checkpoint,
         sequence: Sequence,
         epoch: Epoch,
     ) -> WindowBuilder {
-        let Reached {
+        let Checkpoint {
             position,
             witnesses,
-            torn,
+            partial,
         } = reached;
         WindowBuilder {
             tables: tables.to_vec(),
@@ -209,7 +209,7 @@ impl WindowBuilder {
             witnesses,
             sequence,
             epoch,
-            torn,
+            partial,
             transactions: 0,
             changes: 0,
             committed_at_us: 0,
@@ -284,27 +284,27 @@ impl WindowBuilder {
             given_up: 0,
             counted_in: self.epoch,
         };
-        let Some(torn) = &self.torn else {
+        let Some(partial) = &self.partial else {
             return Ok(none);
         };
         let earlier = Earlier {
-            changes: torn.changes,
-            given_up: torn.given_up,
-            counted_in: torn.counted_in,
+            changes: partial.changes,
+            given_up: partial.given_up,
+            counted_in: partial.counted_in,
         };
-        if torn.transaction.id != witness.id {
+        if partial.transaction.id != witness.id {
             // Should this one be cut too, the other is given up: it comes later, whole, and is applied anew from its first change.
             return Ok(Earlier {
                 given_up: earlier.given_up + earlier.changes,
                 ..none
             });
         }
-        torn.transaction.expect_same(witness)?;
+        partial.transaction.expect_same(witness)?;
         if self.transactions > 0 {
             // What came before it is committed beside the present count of its changes.
             self.close();
         }
-        self.torn = None;
+        self.partial = None;
         Ok(earlier)
     }
 
@@ -442,14 +442,14 @@ impl WindowBuilder {
         self.fold_staged();
         let current = self.current.as_ref().expect("within a transaction");
         let is_counted = self.tables[table.0 as usize].counted_from <= current.counted_in;
-        self.torn = Some(Torn {
+        self.partial = Some(PartialTransaction {
             transaction: current.witness.clone(),
             changes: current.seen - u64::from(is_counted),
             given_up: current.given_up,
             counted_in: current.counted_in,
         });
         self.close();
-        self.torn = None;
+        self.partial = None;
     }
 
     fn fold_staged(&mut self) {
@@ -483,10 +483,10 @@ impl WindowBuilder {
     fn close(&mut self) {
         let window = Window {
             sequence: self.sequence,
-            reached: Reached {
+            reached: Checkpoint {
                 position: self.position.clone(),
                 witnesses: self.witnesses.clone(),
-                torn: self.torn.clone(),
+                partial: self.partial.clone(),
             },
             transactions: std::mem::take(&mut self.transactions),
             changes: std::mem::take(&mut self.changes),

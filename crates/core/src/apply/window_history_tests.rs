@@ -9,7 +9,7 @@ use crate::plan::{GroupId, TableId, TablePlan};
 use crate::port::change_log::Sequence;
 use crate::port::source::ChangeSink;
 use crate::port::target::Epoch;
-use crate::position::reached::{Reached, Torn};
+use crate::position::checkpoint::{Checkpoint, PartialTransaction};
 use crate::position::{Bookmark, Position, PositionError, Witness, Witnesses};
 use crate::report::code;
 use crate::report::finding::{Finding, Severity, Subject};
@@ -39,30 +39,30 @@ fn table(id: u32, recorded_in: u64, mutations: usize) -> Arc<TablePlan> {
 }
 
 /// What is reached with the transactions up to a number.
-fn reached(number: u64) -> Reached {
+fn reached(number: u64) -> Checkpoint {
     let mut bookmark = Bookmark::unproved(Position::parse("mysql:").unwrap());
     for number in 1..=number {
         bookmark.advance(witness(number)).unwrap();
     }
-    Reached::whole(bookmark)
+    Checkpoint::whole(bookmark)
 }
 
 /// The same, with the first changes of the next transaction.
-fn reached_in_part(number: u64, changes: u64) -> Reached {
-    let torn = Torn {
+fn reached_in_part(number: u64, changes: u64) -> Checkpoint {
+    let partial = PartialTransaction {
         transaction: witness(number + 1),
         changes,
         given_up: 0,
         counted_in: Epoch(1),
     };
-    Reached {
-        torn: Some(torn),
+    Checkpoint {
+        partial: Some(partial),
         ..reached(number)
     }
 }
 
 /// A builder of the second epoch, in which all tables take part.
-fn builder(tables: &[Arc<TablePlan>], reached: Reached) -> WindowBuilder {
+fn builder(tables: &[Arc<TablePlan>], reached: Checkpoint) -> WindowBuilder {
     let mut builder = WindowBuilder::new(tables, LIMITS, reached, Sequence(10), Epoch(2));
     for plan in tables {
         builder.set_filter(plan.id, TableFilter::Apply { after: None });
@@ -153,7 +153,7 @@ fn a_commit_holds_no_mutation_more_than_its_limit() {
             builder.end(0, witness(4)).unwrap();
             let first = builder.take_now().unwrap();
             assert_eq!(first.changes, u64::from(fit), "{mutations} each");
-            assert_eq!(first.reached.torn.is_some(), changes > fit, "{mutations} each");
+            assert_eq!(first.reached.partial.is_some(), changes > fit, "{mutations} each");
         }
     }
 }
@@ -173,7 +173,7 @@ fn changes_that_a_stop_removes_take_no_room() {
     builder.end(0, witness(4)).unwrap();
     let window = builder.take_now().unwrap();
     assert_eq!((window.changes, window.stops.len()), (4, 1));
-    assert_eq!(window.reached.torn, None);
+    assert_eq!(window.reached.partial, None);
 }
 
 /// A stop is committed as soon as data is, also where the stopped group had the only change.

@@ -12,7 +12,7 @@ use crate::plan::{GroupId, TableId, TablePlan};
 use crate::port::change_log::Sequence;
 use crate::port::source::ChangeSink;
 use crate::port::target::{Epoch, MutationKind};
-use crate::position::reached::{Reached, Torn};
+use crate::position::checkpoint::{Checkpoint, PartialTransaction};
 use crate::position::{Bookmark, Position, TransactionId, Witness};
 use crate::report::code;
 use crate::report::finding::{Finding, Severity, Subject};
@@ -137,7 +137,7 @@ fn position(transactions: &[Transaction]) -> Position {
 /// The target as the windows leave it, and what its fence row says.
 struct Target {
     rows: Rows,
-    reached: Reached,
+    reached: Checkpoint,
     key: (u64, u64),
     /// Whether group 1 has stopped, and whether a part of the transaction that stops it was applied before.
     stopped: bool,
@@ -151,7 +151,7 @@ impl Target {
         let key = (window.sequence.0, window.reached.piece());
         assert!(key > self.key, "{key:?} follows {:?}", self.key);
         self.key = key;
-        self.reached = Reached::from_record(&window.reached.to_record(), window.reached.piece()).unwrap();
+        self.reached = Checkpoint::from_record(&window.reached.to_record(), window.reached.piece()).unwrap();
         assert_eq!(
             self.reached, window.reached,
             "the fence row's text holds all of it"
@@ -178,8 +178,8 @@ impl Target {
         }
         assert!(mutations <= LIMITS.mutations_max, "{mutations} mutations");
         assert!(bytes <= LIMITS.bytes_best + LIMITS.bytes_max, "{bytes} bytes");
-        if let Some(torn) = &window.reached.torn {
-            let size = |transaction: &&Transaction| witness(transaction.number) == torn.transaction;
+        if let Some(partial) = &window.reached.partial {
+            let size = |transaction: &&Transaction| witness(transaction.number) == partial.transaction;
             let transaction = case.transactions.iter().find(size).unwrap();
             assert!(
                 must_be_cut(transaction),
@@ -187,9 +187,9 @@ impl Target {
             );
             self.stop_was_torn |= case.stop.is_some_and(|stop| stop.0 == transaction.number);
             // What was given up for another transaction stays in part until it comes again.
-            self.has_given_up |= torn.given_up > 0;
+            self.has_given_up |= partial.given_up > 0;
             if !self.has_given_up {
-                self.expect_prefix(torn, transaction, case);
+                self.expect_prefix(partial, transaction, case);
             }
         }
         self.stopped |= !window.stops.is_empty();
@@ -198,13 +198,13 @@ impl Target {
 
 impl Target {
     /// Tables that never stop are as after whole transactions and so many changes of the next: none is missing, none comes twice.
-    fn expect_prefix(&self, torn: &Torn, transaction: &Transaction, case: &Case) {
+    fn expect_prefix(&self, partial: &PartialTransaction, transaction: &Transaction, case: &Case) {
         let mut expected = Rows::new();
         let whole = |it: &&Transaction| self.reached.position.contains(&id(it.number)).unwrap();
         for transaction in case.transactions.iter().filter(whole) {
             replay(&mut expected, transaction, |table| table < 2);
         }
-        let recorded = if torn.counted_in.0 < case.recorded_in {
+        let recorded = if partial.counted_in.0 < case.recorded_in {
             4
         } else {
             5
@@ -215,7 +215,7 @@ impl Target {
             .filter(|change| change.table() < recorded);
         let prefix = Transaction {
             changes: counted
-                .take(usize::try_from(torn.changes).unwrap())
+                .take(usize::try_from(partial.changes).unwrap())
                 .cloned()
                 .collect(),
             ..transaction.clone()
@@ -227,7 +227,7 @@ impl Target {
             .into_iter()
             .filter(|((table, _), _)| *table < 2)
             .collect();
-        assert_eq!(found, expected, "{torn:?}");
+        assert_eq!(found, expected, "{partial:?}");
     }
 }
 
@@ -349,7 +349,7 @@ fn live(target: &mut Target, log: &[Transaction], life: Option<&Life>, epoch: u6
 fn run(case: &Case) {
     let mut target = Target {
         rows: Rows::new(),
-        reached: Reached::whole(Bookmark::unproved(position(&[]))),
+        reached: Checkpoint::whole(Bookmark::unproved(position(&[]))),
         key: (0, 0),
         stopped: false,
         stop_was_torn: false,
@@ -380,7 +380,7 @@ fn run(case: &Case) {
     live(&mut target, &log, None, last, case);
 
     assert_eq!(target.reached.position, position(&case.transactions));
-    assert_eq!(target.reached.torn, None);
+    assert_eq!(target.reached.partial, None);
     let mut expected = Rows::new();
     // What the stream stopped at: only seen behind the snapshot of table 2, and only if it has changes.
     let stop = case.stop.map(|stop| stop.0).filter(|_| target.stopped);

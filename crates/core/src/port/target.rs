@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::plan::{TableId, TablePlan};
 use crate::port::change_log::Sequence;
-use crate::position::reached::Reached;
+use crate::position::checkpoint::Checkpoint;
 use crate::position::{Bookmark, Position};
 use crate::record::StopReason;
 use crate::report::failure::{Failure, ServerWords};
@@ -54,7 +54,7 @@ pub struct FenceKey {
     pub epoch: Epoch,
     /// `Apply`: the sequence up to which the lane is durable. Other lanes: a commit counter. It never falls within an epoch.
     pub sequence: Sequence,
-    /// Changes of the torn transaction that are already applied: 0, except inside a transaction too large for one commit.
+    /// Changes of the partial transaction that are already applied: 0, except inside a transaction too large for one commit.
     pub piece: u64,
 }
 
@@ -64,7 +64,7 @@ pub struct FenceRow {
     /// Its key.
     pub key: FenceKey,
     /// `Apply`: what is reached at `key.sequence`. Other lanes have none.
-    pub reached: Option<Reached>,
+    pub reached: Option<Checkpoint>,
 }
 
 /// What the row of a lane is when an epoch begins.

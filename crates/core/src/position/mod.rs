@@ -1,11 +1,11 @@
 //! Positions: where in the source's history. Values with laws; positions of different histories do not compare.
 
 mod bookmark;
+pub mod checkpoint;
 mod either;
 mod error;
 mod gtid_set;
 mod mariadb;
-pub mod reached;
 mod server_uuid;
 mod transaction;
 mod witness;

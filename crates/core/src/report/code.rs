@@ -18,14 +18,14 @@ pub enum Exit {
     /// 130: interrupted by the operator, resumable.
     Interrupted,
     /// None: it is told and ends nothing.
-    Told,
+    Recorded,
 }
 
 impl Exit {
     /// The process exit status. What should end nothing and has ended a process all the same is a bug.
     pub fn status(self) -> u8 {
         match self {
-            Exit::Bug | Exit::Told => 1,
+            Exit::Bug | Exit::Recorded => 1,
             Exit::Usage => 2,
             Exit::Refused => 3,
             Exit::SetAside => 4,
@@ -122,7 +122,7 @@ codes! {
     STATE_LOCKED = 1002, Usage, "another process uses this state directory", "Wait for it to end, or stop it. Another `--state-dir` is only for another target.";
     STATE_FOREIGN = 1003, Usage, "state directory, source and target do not belong together", "Use the state directory of this migration, or a new empty one for a new target.";
     STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Changes are fetched again from the source, as far back as it still has them; nothing needs to be done.";
-    SELECTION_UNMATCHED = 1005, Told, "a name or glob of the selection matches no table", "Correct the name after `--include` or `--exclude`, or leave it out.";
+    SELECTION_UNMATCHED = 1005, Recorded, "a name or glob of the selection matches no table", "Correct the name after `--include` or `--exclude`, or leave it out.";
     CONTROL_FORMAT = 1010, Usage, "the control tables at the target have the format of another release", "Go on with the release that wrote them. Or begin again: `spanferry end --abandon`, drop the target's tables, and `spanferry migrate`.";
     TABLES_INCOMPLETE = 1011, SetAside, "tables of the migration are not complete", "Run `spanferry migrate` until it has caught up; for a stopped table, run `spanferry resync TABLE` first. To end the migration all the same, use `spanferry end --abandon`: the named tables stay at the target as they are, without the rows that are missing.";
     STATE_UNSAFE = 1015, Usage, "the state directory, or a file in it, is open to other users", "Run the command shown. If another user may have changed the directory, name a new one with `--state-dir`.";
@@ -135,9 +135,9 @@ codes! {
     SOURCE_SCHEMA = 2006, Refused, "the source schema does not exist or is not visible", "Check the schema's name in the source URL and the account's privileges on it.";
     SOURCE_TABLE_UNSUPPORTED = 2007, Refused, "a table cannot be carried by this release", "Leave it out with `--exclude`, or change it as the text says.";
     SOURCE_RETENTION = 2008, Refused, "the source may forget its binary log before the load ends", "Raise the retention with the statement shown.";
-    SOURCE_NOTICE = 2009, Told, "a setting of the source is worth knowing", "Nothing needs to be done.";
+    SOURCE_NOTICE = 2009, Recorded, "a setting of the source is worth knowing", "Nothing needs to be done.";
     SOURCE_SERVER_ID = 2010, Refused, "the server id is in use by another replica of the source", "Choose another with `--server-id`.";
-    SOURCE_STRAINED = 2011, Told, "reading the source puts a load on it", "Do as the text says, or let the migration go on.";
+    SOURCE_STRAINED = 2011, Recorded, "reading the source puts a load on it", "Do as the text says, or let the migration go on.";
     SOURCE_PARTLY_VISIBLE = 2012, Refused, "tables of the schema may be hidden from the account", "Run the GRANT statement shown; where only the tables that can be seen are meant, `--accept SF-2012`.";
     SOURCE_SESSION = 2020, Refused, "the source does not take a session setting", "Every connection sets the session variables that could change what it reads, and reads them back. Find what keeps the account from setting the one named: a proxy between, a server with a lock on its settings, or a missing privilege.";
     SOURCE_UNVERIFIED = 2021, Refused, "the password is not sent to a server that has not proved which one it is", "Verify the server: `ssl-mode=VERIFY_CA&ssl-ca=FILE` in the source URL, or, without TLS, `ssl-mode=DISABLED&server-public-key-path=FILE`. Where nobody can stand between, `get-server-public-key=true` allows it. This holds for a loopback address too: a tunnel may end there.";
@@ -159,12 +159,12 @@ codes! {
     VALUE_REFUSED = 4001, SetAside, "a value has no exact form at the target", "Correct the value at the source, or leave the table out; then stop `migrate` and run `spanferry resync TABLE`.";
     TYPE_REFUSED = 4002, Refused, "a column type has no exact form at the target", "Leave the table out with `--exclude`.";
     KEY_NOT_INJECTIVE = 4003, Refused, "two source keys could become one target key", "Leave the table out with `--exclude`, or change the key's type.";
-    LEFT_OUT = 4004, Told, "a schema object is not created at the target", "Create it at the target by hand after the migration, if it is needed.";
-    CONVERTED = 4005, Told, "a schema object has another form at the target", "Check that the application agrees.";
-    CONSTRAINT_LEFT_OUT = 4006, Told, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
-    UNIQUE_LEFT_OUT = 4010, Told, "a unique index is not created at the target", "Nothing at the target keeps these values unique: see the reason. Let the application keep them unique, or create an index by hand.";
-    CONSTRAINT_MISSING = 4011, Told, "an index or foreign key is no longer at the target", "It is built again. If it was dropped on purpose, drop it when the migration has ended.";
-    CONSTRAINT_UNFINISHED = 4012, Told, "the target is still building an index or foreign key", "Nothing needs to be done; the table counts as complete when it is ready.";
+    LEFT_OUT = 4004, Recorded, "a schema object is not created at the target", "Create it at the target by hand after the migration, if it is needed.";
+    CONVERTED = 4005, Recorded, "a schema object has another form at the target", "Check that the application agrees.";
+    CONSTRAINT_LEFT_OUT = 4006, Recorded, "a constraint or index cannot hold at the target", "See the reason; correct the data and create it by hand.";
+    UNIQUE_LEFT_OUT = 4010, Recorded, "a unique index is not created at the target", "Nothing at the target keeps these values unique: see the reason. Let the application keep them unique, or create an index by hand.";
+    CONSTRAINT_MISSING = 4011, Recorded, "an index or foreign key is no longer at the target", "It is built again. If it was dropped on purpose, drop it when the migration has ended.";
+    CONSTRAINT_UNFINISHED = 4012, Recorded, "the target is still building an index or foreign key", "Nothing needs to be done; the table counts as complete when it is ready.";
     VALUE_UNSTABLE = 4013, Refused, "a VIRTUAL column depends on more than its row", "Create the column as STORED, so that its value is fixed when a row is written, or leave the table out with `--exclude`. Where only a session variable matters, see that all sessions of the application have the value that `docs/reference/session.md` names.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate`, run `spanferry resync TABLE`, and start `migrate` again: it loads the group with its present schema.";
@@ -180,7 +180,7 @@ codes! {
     SNAPSHOT_LOST = 5011, Failed, "the snapshot was lost", "A new snapshot is opened by itself; if the command ended, run it again.";
     SOURCE_LOGIN_LOST = 5021, Failed, "the source no longer takes the password", "The password was changed while the migration ran. Write the new one into the file of `--source-password-file`, which a running migration reads again for 10 minutes; or run the same command again with the new one.";
     RESYNC_UNFINISHED = 5025, SetAside, "a resync of the table was ended before it was done", "Run the same `spanferry resync` again.";
-    CONSTRAINT_CHANGED = 5026, Told, "an index or foreign key was added or dropped at the source after the migration began", "The target keeps the indexes and foreign keys that are recorded. `spanferry resync TABLE` takes over today's; or create or drop it at the target by hand.";
+    CONSTRAINT_CHANGED = 5026, Recorded, "an index or foreign key was added or dropped at the source after the migration began", "The target keeps the indexes and foreign keys that are recorded. `spanferry resync TABLE` takes over today's; or create or drop it at the target by hand.";
     TABLE_GONE = 5027, SetAside, "a table of the migration is not at the source any more", "If it was dropped or renamed, `spanferry resync TABLE --forget` drops it at the target and takes it out of the migration. If it was renamed, `spanferry resync NEW-NAME` then takes the table in under its new name.";
     TABLE_UNSELECTED = 5028, SetAside, "a table of the migration is not selected any more", "If it is not wanted at the target, `spanferry resync TABLE --forget` drops it there and takes it out of the migration. To take it in again, select it: run `spanferry migrate --include '*' --stop-when caught-up` once, with `--exclude` for each table that stays out. A selection is remembered, so leaving `--exclude` out of the command changes nothing. Then run `spanferry resync TABLE` and start `migrate` again.";
     HISTORY_UNPROVED = 5030, Refused, "the source cannot show that it is the one the migration began with", "Spanferry looks for the last transaction that it has seen, with its commit time and content: a server that was reset or restored gives the same numbers to others. This server has no longer, or never had, that part of its binary log. If you know that nothing was reset or restored since, go on with `--accept SF-5030`; if it was, changes would be lost without a word: begin again with `spanferry end --abandon` and an empty target.";

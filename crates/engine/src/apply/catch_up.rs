@@ -8,7 +8,7 @@ use spanferry_core::plan::{GroupId, TableId};
 use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
 use spanferry_core::port::source::ChangeSource;
 use spanferry_core::port::target::{ControlChange, TablePhase, Target};
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
@@ -43,7 +43,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     async fn catch_up_batch(&mut self, batch: &[TableId]) -> Result<(), Failure> {
         let end = self.main.key().sequence;
         let (first, before) = self.catch_up_start(batch).await?;
-        let reached = Reached::whole(before);
+        let reached = Checkpoint::whole(before);
         let mut stream = self.stream(Sequence(first.0 - 1), reached).await?;
         for table in batch {
             let after = self.registry.row(*table).low;

@@ -109,7 +109,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             let finding = constraint.left_out(&reason);
             tracing::warn!(code = %finding.code, subject = %finding.subject, status = rejection.status,
                 "a constraint gives way to a change");
-            self.shared.progress.find(finding);
+            self.shared.progress.report(finding);
         }
         Ok(is_dropped)
     }
@@ -144,7 +144,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
             self.record(&transition, rows).await?;
             drop(transition);
             tracing::error!(code = %finding.code, subject = %finding.subject, "a group stops");
-            self.shared.progress.find(finding);
+            self.shared.progress.report(finding);
         }
         Ok(())
     }

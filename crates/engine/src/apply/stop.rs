@@ -37,6 +37,6 @@ pub(super) fn settle(
     for stop in stops {
         tracing::error!(code = %stop.finding.code, subject = %stop.finding.subject, transaction = stop.transaction,
                 "a group stops");
-        progress.find(stop.finding.clone());
+        progress.report(stop.finding.clone());
     }
 }

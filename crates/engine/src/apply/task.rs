@@ -9,7 +9,7 @@ use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
 use spanferry_core::port::source::ChangeSource;
 use spanferry_core::port::target::{FenceKey, FenceRow, TablePhase, Target};
 use spanferry_core::position::Position;
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::target::Dialect;
 use tokio::sync::watch;
@@ -38,7 +38,7 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
     pub(super) main: FencedLane<T>,
     pub(super) catch_up: FencedLane<T>,
     /// Where the main stream's watermark stands in the source's history.
-    reached_now: Reached,
+    reached_now: Checkpoint,
     /// The target's dialect.
     pub(super) dialect: Dialect,
     /// Whether the log, read up to the watermark, is known to hold everything that `reached_now` says is applied.
@@ -78,7 +78,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         limits: WindowLimits,
         main: FencedLane<T>,
         catch_up: FencedLane<T>,
-        reached_now: Reached,
+        reached_now: Checkpoint,
         dialect: Dialect,
     ) -> Apply<S, L, T> {
         let reached = watch::Sender::new(reached_now.position.clone());
@@ -186,7 +186,11 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
         Ok(stream)
     }
 
-    pub(super) async fn stream(&self, sequence: Sequence, reached: Reached) -> Result<Stream<S, L>, Failure> {
+    pub(super) async fn stream(
+        &self,
+        sequence: Sequence,
+        reached: Checkpoint,
+    ) -> Result<Stream<S, L>, Failure> {
         let plans = self.registry.counted();
         let past = PreparedLog {
             source: Arc::clone(&self.source),
@@ -256,7 +260,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
     pub(super) fn tell(&self, builder: &mut WindowBuilder) {
         for finding in builder.take_notices() {
             tracing::info!(code = %finding.code, subject = %finding.subject, text = finding.text, "in the stream");
-            self.shared.progress.find(finding);
+            self.shared.progress.report(finding);
         }
     }
 
@@ -338,7 +342,7 @@ mod tests {
         let progress = Arc::new(Progress::new(Vec::new()));
         let registry = Registry::new(plans.clone(), vec![row], progress);
         let position = Position::parse("mariadb:0-1-6").unwrap();
-        let reached = Reached::whole(Bookmark::unproved(position));
+        let reached = Checkpoint::whole(Bookmark::unproved(position));
         let mut builder = WindowBuilder::new(&plans, WindowLimits::SPANNER, reached, Sequence(1), Epoch(1));
         admit(&registry, &mut builder, TableId(0));
         let witness = Witness::parse("0-1-7@7").unwrap();

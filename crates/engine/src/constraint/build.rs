@@ -111,7 +111,7 @@ async fn still_to_come<S: SchemaSource, T: Target>(
     for table in lacking {
         match table {
             Lacking::Yet(plan) => {
-                control.progress().find(waits_for_source(&plan));
+                control.progress().report(waits_for_source(&plan));
                 groups.insert(plan.group);
             }
             Lacking::Lost(failure) => {
@@ -187,10 +187,10 @@ async fn build_groups<T: Target>(
     };
     control.record(registry, changes).await?;
     for (constraint, reason) in refused {
-        shared.progress.find(constraint.left_out(&reason));
+        shared.progress.report(constraint.left_out(&reason));
     }
     for place in &created.unfinished {
-        shared.progress.find(still_being_built(&wanted[*place]));
+        shared.progress.report(still_being_built(&wanted[*place]));
     }
     Ok(created.unfinished.is_empty())
 }

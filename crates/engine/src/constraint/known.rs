@@ -30,10 +30,10 @@ pub(crate) async fn compare_with_target<T: Target>(
     for constraint in &all {
         let is_absent = constraint.object.presence(objects) == Presence::Absent;
         match constraint.recorded_reason(registry) {
-            Some(reason) if is_absent => progress.find(constraint.left_out(&reason)),
+            Some(reason) if is_absent => progress.report(constraint.left_out(&reason)),
             Some(_) => created.push(constraint),
             None if is_absent && registry.phase(constraint.plan.id) == TablePhase::Constrained => {
-                progress.find(missing(constraint));
+                progress.report(missing(constraint));
                 reopened.insert(constraint.plan.group);
             }
             None => {}

@@ -37,7 +37,7 @@ pub(super) async fn watch<S: SchemaSource>(
                 }
                 for finding in findings {
                     tracing::warn!(text = finding.text, "the source is under strain");
-                    progress.find(finding);
+                    progress.report(finding);
                 }
             }
             Err(failure) => {

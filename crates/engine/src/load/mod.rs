@@ -4,8 +4,8 @@
 //! with each, before the attempt's first load commit. A finished range is recorded in the same commit as its last rows.
 
 mod care;
+mod snapshot_check;
 mod supervise;
-mod usable;
 mod work;
 mod worker;
 

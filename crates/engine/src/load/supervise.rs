@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::care::watch;
-use super::usable::{expect_strangers, expect_usable};
+use super::snapshot_check::{expect_strangers, expect_usable};
 use super::work::{Attempt, TableLoad, finished_rows, loaded_row};
 use super::worker::Worker;
 use crate::control::ControlLane;
@@ -160,7 +160,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
         let earlier = expect_earlier(source, &captured, &self.registry, tables, self.unproved).await?;
         expect_strangers(&self.prepared, &snapshot.low, &snapshot.passed).await?;
         for finding in accepted.into_iter().chain(earlier) {
-            self.shared.progress.find(finding);
+            self.shared.progress.report(finding);
         }
         Ok((snapshot, high))
     }
@@ -217,7 +217,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
             return Err(lost.caused_by(failure));
         }
         tracing::warn!(failure = %failure.for_log(), "the snapshot is lost; opening a new one for the rest");
-        self.shared.progress.find(lost_snapshot(&failure));
+        self.shared.progress.report(lost_snapshot(&failure));
         self.shared.progress.update(|state| {
             let text = format!(
                 "the snapshot is lost, and a new one is tried for {} minutes: {}: {}",

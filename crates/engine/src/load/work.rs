@@ -203,7 +203,7 @@ impl<T: Target> Attempt<T> {
         });
         if over && refused > 0 {
             for finding in &named {
-                self.shared.progress.find(finding.clone());
+                self.shared.progress.report(finding.clone());
             }
             let verb = if refused == 1 { "has" } else { "have" };
             let rows = amount::rows(refused);

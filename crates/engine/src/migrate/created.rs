@@ -97,14 +97,14 @@ mod tests {
             let progress = Progress::default();
             for name in ["Scratch", "later"] {
                 let subject = Subject::table(name);
-                progress.find(Finding::new(
+                progress.report(Finding::new(
                     code::TABLE_CREATED,
                     Severity::Warning,
                     subject,
                     "created",
                 ));
                 let subject = Subject::table(name);
-                progress.find(Finding::new(code::DDL_SEEN, Severity::Notice, subject, "other"));
+                progress.report(Finding::new(code::DDL_SEEN, Severity::Notice, subject, "other"));
             }
             forget_dropped(&source, &progress).await;
             let left: Vec<String> = progress.created().tables.into_iter().collect();

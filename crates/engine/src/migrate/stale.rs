@@ -65,7 +65,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
         }
         let accepted = prove(self.source.as_ref(), captured, self.unproved).await?;
         if let Some(finding) = accepted {
-            self.progress.find(finding);
+            self.progress.report(finding);
         }
         Ok(())
     }

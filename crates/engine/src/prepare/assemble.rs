@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::ChangeLog;
 use spanferry_core::port::target::{ControlChange, Lane, TablePhase, TableRow, Target};
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::record::StopReason;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::definition::TableDefinition;
@@ -42,7 +42,7 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
         state.position = start.reached.position.to_string();
     });
     for finding in start.findings {
-        progress.find(finding);
+        progress.report(finding);
     }
     let gate = Arc::new(Semaphore::new(
         target.commits_in_flight_max().min(Semaphore::MAX_PERMITS),
@@ -110,11 +110,11 @@ fn table_row(plan: &TablePlan, known: &BTreeMap<QualifiedName, TableRow>) -> Tab
 /// Definitions of tables that the migration has given up: those that a transaction was counted with of which the rest is still to
 /// come, and the names of those that nothing needs any more.
 fn forgotten(
-    reached: &Reached,
+    reached: &Checkpoint,
     definitions: &BTreeMap<QualifiedName, TableDefinition>,
 ) -> (Vec<TableDefinition>, Vec<QualifiedName>) {
     let forgotten = definitions.values().filter(|definition| definition.is_forgotten);
-    if reached.torn.is_some() {
+    if reached.partial.is_some() {
         return (forgotten.cloned().collect(), Vec::new());
     }
     (

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spanferry_core::port::change_log::{ChangeLog, Sequence};
 use spanferry_core::port::source::{HistorySource, SchemaSource};
 use spanferry_core::port::target::{Epoch, LeftOut, MigrationRow, Target};
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::target::Dialect;
 use spanferry_kill_point::kill_point;
@@ -42,7 +42,7 @@ pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: T
         schema: options.schema.clone(),
         dialect,
     };
-    let reached = Reached::whole(start);
+    let reached = Checkpoint::whole(start);
     let main = fence_row(Epoch(1), Sequence::ZERO, &reached);
     target
         .begin_epoch(

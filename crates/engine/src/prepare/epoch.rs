@@ -2,9 +2,9 @@
 
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{Epoch, FenceKey, FenceRow, Lane, LaneStart};
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 
-pub(super) fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Reached) -> FenceRow {
+pub(super) fn fence_row(epoch: Epoch, sequence: Sequence, reached: &Checkpoint) -> FenceRow {
     FenceRow {
         key: FenceKey {
             epoch,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanferry_core::port::target::{Epoch, FenceRow, LeftOut, Ranges, TableRow};
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::finding::Finding;
 use spanferry_core::schema::definition::TableDefinition;
 use spanferry_core::schema::source::QualifiedName;
@@ -34,7 +34,7 @@ pub struct Prepared<L, T> {
     /// Finished ranges.
     pub ranges: Ranges,
     /// Where the main stream's watermark stands in the source's history.
-    pub reached: Reached,
+    pub reached: Checkpoint,
     /// The target's dialect.
     pub dialect: Dialect,
     /// What happens with a source that cannot show its history.
@@ -61,7 +61,7 @@ pub(super) struct Start<L> {
     pub(super) log: L,
     pub(super) epoch: Epoch,
     pub(super) main: FenceRow,
-    pub(super) reached: Reached,
+    pub(super) reached: Checkpoint,
     pub(super) tables: BTreeMap<QualifiedName, TableRow>,
     pub(super) definitions: BTreeMap<QualifiedName, TableDefinition>,
     pub(super) ranges: Ranges,

@@ -93,7 +93,7 @@ pub(super) async fn record_stops<T: Target>(
     control.record(registry, rows).await?;
     for finding in told {
         tracing::error!(code = %finding.code, subject = %finding.subject, "a group stops at the start");
-        control.progress().find(finding.clone());
+        control.progress().report(finding.clone());
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
 use spanferry_core::port::target::{
     ControlState, Epoch, FenceRow, Lane, LaneStart, MigrationRow, TablePhase, TableRow, Target,
 };
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -100,7 +100,7 @@ async fn expect_moved<S: SchemaSource + HistorySource, L: ChangeLog>(
     log: &L,
     start: &LaneStart,
     main: &FenceRow,
-    reached: &Reached,
+    reached: &Checkpoint,
     options: &PrepareOptions,
 ) -> Result<Option<Finding>, Failure> {
     expect_history(source, &reached.position).await?;
@@ -135,7 +135,7 @@ fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), 
 }
 
 /// The main stream's fence row, with the checkpoint that it must have.
-fn main_fence(state: &ControlState) -> Result<(FenceRow, Reached), Failure> {
+fn main_fence(state: &ControlState) -> Result<(FenceRow, Checkpoint), Failure> {
     let (stream, lane) = Lane::Apply.parts();
     let row = state.fences.get(&(stream.to_owned(), lane));
     row.and_then(|row| Some((row.clone(), row.reached.clone()?)))
@@ -153,16 +153,16 @@ async fn log_anew<S: SchemaSource + HistorySource + ChangeSource, B: LogStore>(
     logs: &B,
     options: &PrepareOptions,
     state: &ControlState,
-    reached: &Reached,
+    reached: &Checkpoint,
     epoch: Epoch,
 ) -> Result<(B::Log, Vec<Finding>), Failure> {
     let start = new_log_start(source, state, reached).await?;
     // The source must also hold the transaction of which the target has the first changes.
     let mut applied = reached.position.clone();
-    if let Some(torn) = &reached.torn {
+    if let Some(partial) = &reached.partial {
         applied
-            .advance(&torn.transaction.id)
-            .map_err(|cause| damaged("torn transaction of the main stream").caused_by(cause))?;
+            .advance(&partial.transaction.id)
+            .map_err(|cause| damaged("partial transaction of the main stream").caused_by(cause))?;
     }
     let mut accepted = Vec::from_iter(expect_source(source, &start, &applied, options.unproved).await?);
     if start.position != reached.position {
@@ -188,7 +188,7 @@ fn log_lost() -> Finding {
 async fn new_log_start<S: SchemaSource>(
     source: &S,
     state: &ControlState,
-    reached: &Reached,
+    reached: &Checkpoint,
 ) -> Result<Bookmark, Failure> {
     let mut start = reached.position.clone();
     for low in state.tables.values().filter_map(low_to_catch_up_from) {

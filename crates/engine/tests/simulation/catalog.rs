@@ -102,7 +102,7 @@ pub(crate) fn change_catalog(world: &mut World) {
     if control.tables.is_empty() {
         return;
     }
-    let is_cut = reached(control).torn.is_some();
+    let is_cut = reached(control).partial.is_some();
     let table = *world.random.pick(&[AUTHOR, BOOK, ITEM, NOTE]);
     // What is counted in a cut transaction is the most delicate.
     let excludes = is_cut && world.random.chance(50);

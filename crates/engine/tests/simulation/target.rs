@@ -11,7 +11,7 @@ use spanferry_core::port::target::{
     TargetDescription, TargetScan,
 };
 use spanferry_core::position::Position;
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::schema::ddl;
@@ -264,18 +264,18 @@ fn promises(world: &mut World, commit: &FencedCommit) {
 }
 
 /// How far the main stream has come.
-pub(crate) fn reached(control: &ControlState) -> &Reached {
+pub(crate) fn reached(control: &ControlState) -> &Checkpoint {
     control.fences[&lane_key(Lane::Apply)].reached.as_ref().unwrap()
 }
 
-/// The source's rows where the main stream stands: at its position, with the first changes of a torn transaction.
+/// The source's rows where the main stream stands: at its position, with the first changes of a partial transaction.
 pub(crate) fn expected_rows(world: &World) -> State {
     let reached = reached(world.target.control.as_ref().unwrap());
     let last = reached.witnesses.newest().map(|witness| witness.committed_at_us);
     let mut state = world.history.state_behind(last);
-    if let Some(torn) = &reached.torn {
-        let transaction = world.history.transaction(torn.transaction.committed_at_us);
-        apply_first(&mut state, transaction, torn.changes);
+    if let Some(partial) = &reached.partial {
+        let transaction = world.history.transaction(partial.transaction.committed_at_us);
+        apply_first(&mut state, transaction, partial.changes);
     }
     state
 }

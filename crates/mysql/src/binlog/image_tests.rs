@@ -60,13 +60,13 @@ fn plans() -> [Arc<TablePlan>; 2] {
 
 /// Writes down what a decoder tells, with the tables' numbers.
 #[derive(Debug, Default)]
-struct Told {
+struct Recorded {
     changes: Vec<String>,
     stops: Vec<(u32, Finding)>,
     passed: Vec<(u32, u64)>,
 }
 
-impl ChangeSink for Told {
+impl ChangeSink for Recorded {
     fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
         self.changes
             .push(format!("{}: {} = {}", table.0, shown(key), shown(row)));
@@ -95,15 +95,15 @@ fn decoder(schema: &str, plans: &[Arc<TablePlan>]) -> BinlogDecoder {
 }
 
 /// What one decoder tells of pieces, one after the other.
-fn told(decoder: &mut BinlogDecoder, pieces: &[Piece]) -> Told {
-    let mut told = Told::default();
+fn told(decoder: &mut BinlogDecoder, pieces: &[Piece]) -> Recorded {
+    let mut told = Recorded::default();
     for piece in pieces {
         decoder.decode(piece, &mut told).unwrap();
     }
     told
 }
 
-fn told_of(golden: &Golden) -> Told {
+fn told_of(golden: &Golden) -> Recorded {
     told(&mut decoder("g", &plans()), &[piece(golden)])
 }
 

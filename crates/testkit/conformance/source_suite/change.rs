@@ -8,7 +8,7 @@ use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::Class;
 
-use super::model::{Assembly, Captured, Told, capture, decode, told_since};
+use super::model::{Assembly, Captured, Recorded, capture, decode, recorded_since};
 use super::schema::strangers;
 use super::{
     A, B, Bench, C, Change, GIVEN_UP_AFTER_MS, Row, Subject, Writer, delete, in_time, insert, update,
@@ -29,17 +29,24 @@ pub(super) async fn check<S: Subject>(subject: &S) {
 }
 
 /// Transactions of all forms, and what they tell.
-fn transactions() -> Vec<(Vec<Change>, Vec<Told>)> {
+fn transactions() -> Vec<(Vec<Change>, Vec<Recorded>)> {
     let (one, two, three): (Row, Row, Row) = ([1, 10, 0], [2, 20, 0], [3, 30, 0]);
     vec![
-        (vec![insert(A, one)], vec![Told::Upsert(0, one)]),
+        (vec![insert(A, one)], vec![Recorded::Upsert(0, one)]),
         (
             vec![insert(B, one), insert(A, two), insert(C, three)],
-            vec![Told::Upsert(1, one), Told::Upsert(0, two), Told::Upsert(2, three)],
+            vec![
+                Recorded::Upsert(1, one),
+                Recorded::Upsert(0, two),
+                Recorded::Upsert(2, three),
+            ],
         ),
         (
             vec![update(A, 1, [1, 11, 1]), update(A, 2, [7, 20, 0])],
-            vec![Told::Upsert(0, [1, 11, 1]), Told::Relocate(0, 2, [7, 20, 0])],
+            vec![
+                Recorded::Upsert(0, [1, 11, 1]),
+                Recorded::Relocate(0, 2, [7, 20, 0]),
+            ],
         ),
         // A key that is left, taken by another row, and left again.
         (
@@ -50,15 +57,19 @@ fn transactions() -> Vec<(Vec<Change>, Vec<Told>)> {
                 insert(A, two),
             ],
             vec![
-                Told::Relocate(0, 7, [8, 1, 1]),
-                Told::Relocate(0, 1, [7, 1, 1]),
-                Told::Delete(0, 7),
-                Told::Upsert(0, two),
+                Recorded::Relocate(0, 7, [8, 1, 1]),
+                Recorded::Relocate(0, 1, [7, 1, 1]),
+                Recorded::Delete(0, 7),
+                Recorded::Upsert(0, two),
             ],
         ),
         (
             vec![delete(B, 1), insert(B, one), delete(C, 3)],
-            vec![Told::Delete(1, 1), Told::Upsert(1, one), Told::Delete(2, 3)],
+            vec![
+                Recorded::Delete(1, 1),
+                Recorded::Upsert(1, one),
+                Recorded::Delete(2, 3),
+            ],
         ),
     ]
 }
@@ -76,7 +87,7 @@ async fn check_stream<S: Subject>(subject: &S) {
         expected.extend(told);
     }
     assert_eq!(
-        told_since(&bench.source, &bench.plans, &bench.start).await,
+        recorded_since(&bench.source, &bench.plans, &bench.start).await,
         expected
     );
     assert_eq!(
@@ -130,9 +141,9 @@ async fn check_pieces<S: Subject>(subject: &S) {
     assert_eq!(assembly.open, whole[1].pieces[..assembly.open.len()]);
     assert_eq!(capture(&bench.source, &assembly.reached).await, whole[1..]);
 
-    let mut expected = vec![Told::Upsert(1, [1, 1, 1])];
-    expected.extend(rows.into_iter().map(|row| Told::Upsert(0, row)));
-    expected.push(Told::Upsert(1, [2, 2, 2]));
+    let mut expected = vec![Recorded::Upsert(1, [1, 1, 1])];
+    expected.extend(rows.into_iter().map(|row| Recorded::Upsert(0, row)));
+    expected.push(Recorded::Upsert(1, [2, 2, 2]));
     let told = decode(&mut bench.source.decoder(&bench.plans), &whole);
     // Not by `assert_eq`: its message would have all the rows.
     assert!(
@@ -196,7 +207,7 @@ async fn check_dropped_openings<S: Subject>(subject: &S) {
             let opening = ChangeSource::open(&bench.source, &known);
             drop(tokio::time::timeout(patience, opening).await);
         }
-        assert_eq!(told_since(&bench.source, &bench.plans, &before).await, told);
+        assert_eq!(recorded_since(&bench.source, &bench.plans, &before).await, told);
     }
 }
 
@@ -277,6 +288,6 @@ pub(super) async fn check_purged<S: Subject>(subject: &S) {
         bench.source.holds(&bench.start).await.unwrap(),
         "it is part of the history all the same"
     );
-    let told = told_since(&bench.source, &bench.plans, &reached).await;
-    assert_eq!(told, [Told::Upsert(0, [2, 2, 2])]);
+    let told = recorded_since(&bench.source, &bench.plans, &reached).await;
+    assert_eq!(told, [Recorded::Upsert(0, [2, 2, 2])]);
 }

@@ -6,7 +6,7 @@ use spanferry_core::port::source::{ChangeDecoder, ChangeSource, SchemaSource};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Class;
 
-use super::model::{Captured, Recorder, Told, capture, decode, told_since};
+use super::model::{Captured, Recorded, Recorder, capture, decode, recorded_since};
 use super::reading::narrow;
 use super::{A, B, Bench, C, Statement, Subject, Writer, delete, insert, update};
 
@@ -39,7 +39,7 @@ async fn check_purity<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let transactions = written(&mut bench).await;
     let mut warm = bench.source.decoder(&bench.plans);
-    let told: Vec<Vec<Told>> = transactions
+    let told: Vec<Vec<Recorded>> = transactions
         .iter()
         .map(|one| decode(&mut warm, std::slice::from_ref(one)))
         .collect();
@@ -63,7 +63,7 @@ async fn check_tables<S: Subject>(subject: &S) {
     all.retain(|told| {
         matches!(
             told,
-            Told::Upsert(0, _) | Told::Relocate(0, ..) | Told::Delete(0, _)
+            Recorded::Upsert(0, _) | Recorded::Relocate(0, ..) | Recorded::Delete(0, _)
         )
     });
     assert_eq!(some, all);
@@ -122,21 +122,24 @@ async fn check_refused<S: Subject>(subject: &S) {
         bench.writer.commit(&changes).await;
     }
     let expected = [
-        Told::Upsert(0, [1, 0, 999]),
-        Told::Upsert(1, [1, 0, 1_000]),
-        Told::Stop(0, code::VALUE_REFUSED),
-        Told::Pass(0, 2),
-        Told::Upsert(1, [2, 0, 1_000]),
+        Recorded::Upsert(0, [1, 0, 999]),
+        Recorded::Upsert(1, [1, 0, 1_000]),
+        Recorded::Stop(0, code::VALUE_REFUSED),
+        Recorded::Pass(0, 2),
+        Recorded::Upsert(1, [2, 0, 1_000]),
     ];
-    assert_eq!(told_since(&bench.source, &plans, &bench.start).await, expected);
+    assert_eq!(
+        recorded_since(&bench.source, &plans, &bench.start).await,
+        expected
+    );
 }
 
 /// A statement that changes rows or their form stops its table at its transaction; one that does not is worth a notice.
 async fn check_statements<S: Subject>(subject: &S) {
-    let stop = Told::Stop(0, code::DDL_SEEN);
+    let stop = Recorded::Stop(0, code::DDL_SEEN);
     for (statement, expected) in [
-        (Statement::AddIndex(A), Told::Notice(code::DDL_SEEN)),
-        (Statement::CreateTable, Told::Notice(code::TABLE_CREATED)),
+        (Statement::AddIndex(A), Recorded::Notice(code::DDL_SEEN)),
+        (Statement::CreateTable, Recorded::Notice(code::TABLE_CREATED)),
         (Statement::Truncate(A), stop.clone()),
         (Statement::ChangeColumn(A), stop),
     ] {
@@ -144,8 +147,12 @@ async fn check_statements<S: Subject>(subject: &S) {
         bench.insert(A, &[[1, 1, 1]]).await;
         subject.run(statement).await;
         bench.insert(B, &[[2, 2, 2]]).await;
-        let told = told_since(&bench.source, &bench.plans, &bench.start).await;
-        let expected = [Told::Upsert(0, [1, 1, 1]), expected, Told::Upsert(1, [2, 2, 2])];
+        let told = recorded_since(&bench.source, &bench.plans, &bench.start).await;
+        let expected = [
+            Recorded::Upsert(0, [1, 1, 1]),
+            expected,
+            Recorded::Upsert(1, [2, 2, 2]),
+        ];
         assert_eq!(told, expected, "{statement:?}");
         let transactions = capture(&bench.source, &bench.start).await;
         let mut decoder = bench.source.decoder(&[Arc::clone(&bench.plans[A])]);

@@ -43,7 +43,7 @@ fn key(payload: &[u8]) -> i64 {
 
 /// One call of a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Recorded {
     Upsert(u32, Row),
     Relocate(u32, i64, Row),
     Delete(u32, i64),
@@ -54,57 +54,57 @@ pub(super) enum Told {
 
 /// What a decoder told, in order.
 #[derive(Debug, Default)]
-pub(super) struct Recorder(pub(super) Vec<Told>);
+pub(super) struct Recorder(pub(super) Vec<Recorded>);
 
 impl ChangeSink for Recorder {
     fn upsert(&mut self, table: TableId, found: &[u8], content: &[u8]) {
         let content = row(content);
         assert_eq!(key(found), content[0], "the key is the row's");
-        self.0.push(Told::Upsert(table.0, content));
+        self.0.push(Recorded::Upsert(table.0, content));
     }
 
     fn relocate(&mut self, table: TableId, old_key: &[u8], found: &[u8], content: &[u8]) {
         let content = row(content);
         assert_eq!(key(found), content[0], "the key is the row's");
-        self.0.push(Told::Relocate(table.0, key(old_key), content));
+        self.0.push(Recorded::Relocate(table.0, key(old_key), content));
     }
 
     fn delete(&mut self, table: TableId, key_payload: &[u8]) {
-        self.0.push(Told::Delete(table.0, key(key_payload)));
+        self.0.push(Recorded::Delete(table.0, key(key_payload)));
     }
 
     /// Passes in a row are one: a decoder may count each row or a whole event.
     fn pass(&mut self, table: TableId, changes: u64) {
         match self.0.last_mut() {
-            Some(Told::Pass(last, counted)) if *last == table.0 => *counted += changes,
-            _ => self.0.push(Told::Pass(table.0, changes)),
+            Some(Recorded::Pass(last, counted)) if *last == table.0 => *counted += changes,
+            _ => self.0.push(Recorded::Pass(table.0, changes)),
         }
     }
 
     fn stop(&mut self, table: TableId, finding: Finding) {
-        self.0.push(Told::Stop(table.0, finding.code));
+        self.0.push(Recorded::Stop(table.0, finding.code));
     }
 
     fn notice(&mut self, finding: Finding) {
-        self.0.push(Told::Notice(finding.code));
+        self.0.push(Recorded::Notice(finding.code));
     }
 }
 
 /// Makes the changes that were told. A row that goes may be gone: a state between two positions has part of them already.
-pub(super) fn apply(state: &mut State, told: &[Told]) {
+pub(super) fn apply(state: &mut State, told: &[Recorded]) {
     for one in told {
         match *one {
-            Told::Upsert(table, row) => {
+            Recorded::Upsert(table, row) => {
                 state.insert((table, row[0]), row);
             }
-            Told::Relocate(table, old, row) => {
+            Recorded::Relocate(table, old, row) => {
                 state.remove(&(table, old));
                 state.insert((table, row[0]), row);
             }
-            Told::Delete(table, key) => {
+            Recorded::Delete(table, key) => {
                 state.remove(&(table, key));
             }
-            Told::Pass(..) | Told::Stop(..) | Told::Notice(_) => {
+            Recorded::Pass(..) | Recorded::Stop(..) | Recorded::Notice(_) => {
                 panic!("expected changes only, found {one:?}")
             }
         }
@@ -192,7 +192,7 @@ pub(super) async fn capture<S: ChangeSource + SchemaSource>(source: &S, after: &
 }
 
 /// What a decoder tells of these transactions.
-pub(super) fn decode<D: ChangeDecoder>(decoder: &mut D, transactions: &[Captured]) -> Vec<Told> {
+pub(super) fn decode<D: ChangeDecoder>(decoder: &mut D, transactions: &[Captured]) -> Vec<Recorded> {
     let mut recorder = Recorder::default();
     for piece in transactions.iter().flat_map(|transaction| &transaction.pieces) {
         decoder.decode(piece, &mut recorder).unwrap();
@@ -201,7 +201,7 @@ pub(super) fn decode<D: ChangeDecoder>(decoder: &mut D, transactions: &[Captured
 }
 
 /// What the source tells between `after` and now.
-pub(super) async fn told_since<S>(source: &S, plans: &[Arc<TablePlan>], after: &Position) -> Vec<Told>
+pub(super) async fn recorded_since<S>(source: &S, plans: &[Arc<TablePlan>], after: &Position) -> Vec<Recorded>
 where
     S: ChangeSource + SchemaSource,
 {

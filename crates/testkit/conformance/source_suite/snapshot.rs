@@ -14,7 +14,7 @@ use spanferry_core::position::{Bookmark, Position, TransactionId};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 
-use super::model::{State, Told, capture, decode, range, read, seen};
+use super::model::{Recorded, State, capture, decode, range, read, seen};
 use super::{
     A, B, Bench, C, End, GIVEN_UP_AFTER_MS, Row, Statement, Subject, Writer, delete, in_time, insert, open,
 };
@@ -151,7 +151,7 @@ async fn written<S: Subject>(bench: &Bench<S>) -> Vec<(TransactionId, i64)> {
     let transactions = capture(&bench.source, &bench.start).await;
     let written = transactions.into_iter().map(|transaction| {
         let told = decode(&mut decoder, std::slice::from_ref(&transaction));
-        let [Told::Upsert(0, row), Told::Upsert(1, _)] = told[..] else {
+        let [Recorded::Upsert(0, row), Recorded::Upsert(1, _)] = told[..] else {
             panic!("expected a row for each table, found {told:?}")
         };
         (transaction.id, row[0])
@@ -206,7 +206,10 @@ async fn check_open_transaction<S: Subject>(subject: &S) {
     }
     let behind = capture(&bench.source, &snapshot.high).await;
     let told = decode(&mut bench.source.decoder(&bench.plans), &behind);
-    assert_eq!(told, [Told::Upsert(0, [0, 0, 0]), Told::Upsert(1, [0, 0, 0])]);
+    assert_eq!(
+        told,
+        [Recorded::Upsert(0, [0, 0, 0]), Recorded::Upsert(1, [0, 0, 0])]
+    );
 }
 
 /// A table that is not what its plan says is named, and stops nothing but itself.

@@ -9,7 +9,7 @@ use spanferry_core::port::target::{
     CommitError, ControlChange, Epoch, FenceKey, FenceRow, FencedCommit, Lane, LeftOutRow, MigrationRow,
     MutationKind, RangeRow, Rejection, TableMutations, TablePhase, TableRow, Target, TargetScan,
 };
-use spanferry_core::position::reached::Reached;
+use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::record::StopReason;
 use spanferry_core::report::code;
@@ -187,7 +187,7 @@ pub(super) fn fence(epoch: u64, sequence: u64) -> FenceRow {
     let bookmark = Bookmark::of(position(sequence), last).unwrap();
     FenceRow {
         key,
-        reached: Some(Reached::whole(bookmark)),
+        reached: Some(Checkpoint::whole(bookmark)),
     }
 }
 

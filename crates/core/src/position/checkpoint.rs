@@ -11,13 +11,13 @@ const WHAT: &str = "the checkpoint of the main stream";
 
 /// A transaction too large for one commit, of which an earlier commit holds the first changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Torn {
+pub struct PartialTransaction {
     /// The transaction, as its first pieces show it. Its place in a log may change (the log was lost, the source failed over),
     /// its identity does not.
     pub transaction: Witness,
     /// How many of its changes are applied: at least 1.
     pub changes: u64,
-    /// Changes of other transactions that were torn at the same place and given up: they count in the fence key, which never
+    /// Changes of other, abandoned transactions that were partly applied at the same place: they count in the fence key, which never
     /// falls, but not here. 0 unless the source has failed over to a server with another order.
     pub given_up: u64,
     /// The epoch in which the changes were counted first: those of every table that was recorded by then, whether the table
@@ -27,20 +27,20 @@ pub struct Torn {
 
 /// What a fence row of the main stream says about the source's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reached {
+pub struct Checkpoint {
     /// Every transaction that is wholly applied.
     pub position: Position,
     /// The last ones of them, by which the history is recognised when the log is lost.
     pub witnesses: Witnesses,
     /// The transaction that is applied in part, if there is one.
-    pub torn: Option<Torn>,
+    pub partial: Option<PartialTransaction>,
 }
 
-/// The stored form. A further value of the checkpoint is one more optional field here and in `Reached`; golden files of the
+/// The stored form. A further value of the checkpoint is one more optional field here and in `Checkpoint`; golden files of the
 /// form before it stay readable.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredReached {
+struct StoredCheckpoint {
     version: u32,
     position: String,
     /// The last transactions, as `Witness` prints them, the newest at the end. Left out if none is known.
@@ -59,13 +59,13 @@ struct StoredPartial {
     counted_in: u64,
 }
 
-impl Reached {
+impl Checkpoint {
     /// What is reached with every transaction up to a bookmark.
-    pub fn whole(bookmark: Bookmark) -> Reached {
-        Reached {
+    pub fn whole(bookmark: Bookmark) -> Checkpoint {
+        Checkpoint {
             position: bookmark.position,
             witnesses: bookmark.witnesses,
-            torn: None,
+            partial: None,
         }
     }
 
@@ -79,31 +79,31 @@ impl Reached {
 
     /// The text that is stored in the fence row.
     pub fn to_record(&self) -> String {
-        encode(&StoredReached {
+        encode(&StoredCheckpoint {
             version: VERSION,
             position: self.position.to_string(),
             last: self.witnesses.iter().map(ToString::to_string).collect(),
-            partial: self.torn.as_ref().map(|torn| StoredPartial {
-                transaction: torn.transaction.to_string(),
-                changes: torn.changes,
-                given_up: torn.given_up,
-                counted_in: torn.counted_in.0,
+            partial: self.partial.as_ref().map(|partial| StoredPartial {
+                transaction: partial.transaction.to_string(),
+                changes: partial.changes,
+                given_up: partial.given_up,
+                counted_in: partial.counted_in.0,
             }),
         })
     }
 
-    /// Reads the text of a fence row whose key counts `piece` changes of torn transactions.
-    pub fn from_record(text: &str, piece: u64) -> Result<Reached, RecordError> {
-        let stored: StoredReached = decode(text, WHAT)?;
+    /// Reads the text of a fence row whose key counts `piece` changes of partial transactions.
+    pub fn from_record(text: &str, piece: u64) -> Result<Checkpoint, RecordError> {
+        let stored: StoredCheckpoint = decode(text, WHAT)?;
         let unreadable = |cause| RecordError::unreadable(WHAT, cause);
         let position = Position::parse(&stored.position).map_err(unreadable)?;
         let last = stored.last.iter().map(|text| Witness::parse(text));
         let last = last.collect::<Result<_, _>>().map_err(unreadable)?;
         let bookmark = Bookmark::of(position, last).map_err(unreadable)?;
-        let torn = stored.partial.map(parse_torn).transpose()?;
-        let reached = Reached {
-            torn,
-            ..Reached::whole(bookmark)
+        let partial = stored.partial.map(parse_partial).transpose()?;
+        let reached = Checkpoint {
+            partial,
+            ..Checkpoint::whole(bookmark)
         };
         if reached.piece() == piece {
             return Ok(reached);
@@ -114,18 +114,18 @@ impl Reached {
 
     /// How many changes are applied of the transaction that is applied in part; 0 without one.
     pub fn changes_in_part(&self) -> u64 {
-        self.torn.as_ref().map_or(0, |torn| torn.changes)
+        self.partial.as_ref().map_or(0, |partial| partial.changes)
     }
 
     /// The `piece` of the fence key.
     pub fn piece(&self) -> u64 {
-        self.torn
+        self.partial
             .as_ref()
-            .map_or(0, |torn| torn.given_up.saturating_add(torn.changes))
+            .map_or(0, |partial| partial.given_up.saturating_add(partial.changes))
     }
 }
 
-fn parse_torn(stored: StoredPartial) -> Result<Torn, RecordError> {
+fn parse_partial(stored: StoredPartial) -> Result<PartialTransaction, RecordError> {
     let transaction =
         Witness::parse(&stored.transaction).map_err(|cause| RecordError::unreadable(WHAT, cause))?;
     if stored.changes == 0 {
@@ -134,7 +134,7 @@ fn parse_torn(stored: StoredPartial) -> Result<Torn, RecordError> {
             "a transaction of which no change is applied",
         ));
     }
-    Ok(Torn {
+    Ok(PartialTransaction {
         transaction,
         changes: stored.changes,
         given_up: stored.given_up,
@@ -153,9 +153,9 @@ mod tests {
         for line in GOLDEN.lines() {
             let (piece, text) = line.split_once(' ').unwrap();
             let piece = piece.parse().unwrap();
-            let reached = Reached::from_record(text, piece).unwrap();
+            let reached = Checkpoint::from_record(text, piece).unwrap();
             assert_eq!((reached.to_record().as_str(), reached.piece()), (text, piece));
-            Reached::from_record(text, piece + 1).unwrap_err();
+            Checkpoint::from_record(text, piece + 1).unwrap_err();
         }
     }
 
@@ -175,9 +175,9 @@ mod tests {
         ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text, "{from}");
-            Reached::from_record(&changed, 3).unwrap_err();
+            Checkpoint::from_record(&changed, 3).unwrap_err();
         }
         // The form of version 1.
-        Reached::from_record("mariadb:0-1-5", 0).unwrap_err();
+        Checkpoint::from_record("mariadb:0-1-5", 0).unwrap_err();
     }
 }
