@@ -2,6 +2,7 @@
 
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::position::{Position, PositionError, TransactionId, Witness};
+use spanferry_format::mysql::statement::Kind;
 
 use super::content::Content;
 use super::event::{FLAG_IGNORABLE, HEADER_BYTES, Header, Malformed, append_event, kind};
@@ -9,7 +10,6 @@ use super::gtid::{GtidEvent, parse_mariadb, parse_mysql, parse_mysql_tagged};
 use super::proof::Proof;
 use super::query::{QueryEvent, is_begin};
 use super::rows::change;
-use super::statement::Kind;
 
 /// Why an event cannot be part of the history that is followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

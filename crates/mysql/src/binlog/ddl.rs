@@ -7,10 +7,10 @@ use spanferry_core::port::source::ChangeSink;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::source::{IndexPart, NameCase};
+use spanferry_format::mysql::statement::{Effect, IndexChange, Kind, Named, Statement};
 
 use super::decoder::BinlogDecoder;
 use super::query::QueryEvent;
-use super::statement::{Effect, IndexChange, Kind, Named, Statement};
 use super::two_phase::is_told;
 
 impl BinlogDecoder {

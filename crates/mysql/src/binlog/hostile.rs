@@ -2,6 +2,8 @@
 
 use spanferry_core::port::source::ChangeDecoder;
 use spanferry_core::position::Position;
+use spanferry_format::mysql::statement::{Kind, Statement};
+use spanferry_format::mysql::token::Dialect;
 
 use super::assemble::{AssembleError, Assembler};
 use super::compressed::inflate;
@@ -13,10 +15,8 @@ use super::golden::MARIADB_INSERT;
 use super::gtid::parse_mysql_tagged;
 use super::proof::{Proof, Purpose};
 use super::rows::{Change, RowsEvent};
-use super::statement::{Kind, Statement};
 use super::table_map::{Definition, TRANSACTION_TABLES_MAX};
 use super::tests::{Sink, golden_plan, piece};
-use super::token::Dialect;
 
 /// An event with its header.
 fn event(number: u8, body: &[u8]) -> Vec<u8> {

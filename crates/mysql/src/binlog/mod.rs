@@ -19,7 +19,6 @@ mod event;
 mod golden;
 #[cfg(test)]
 mod golden_images;
-mod grammar;
 mod gtid;
 #[cfg(test)]
 mod hostile;
@@ -34,13 +33,11 @@ mod proof;
 mod proof_tests;
 mod query;
 mod rows;
-mod statement;
 mod stream;
 mod table_map;
 mod temporal;
 #[cfg(test)]
 mod tests;
-mod token;
 mod two_phase;
 #[cfg(test)]
 mod two_phase_tests;

@@ -8,6 +8,7 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::schema::source::NameCase;
 
 use super::statement::Named;
+use spanferry_format::mysql::statement::Named;
 
 /// Finds plans by names in any spelling that the server takes for the same.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! QUERY events: a statement's text, and the settings under which it is to be read.
 
 use spanferry_core::charset::Charset;
+use spanferry_format::mysql::statement::{Kind, Statement};
+use spanferry_format::mysql::token::Dialect;
 
 use super::event::{Cursor, Malformed};
-use super::statement::{Kind, Statement};
-use super::token::Dialect;
 
 /// A parsed QUERY event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,8 @@ use spanferry_core::report::finding::Finding;
 use spanferry_core::schema::source::{SourceTable, SourceType};
 use spanferry_core::value::encode::Encoding;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
+use spanferry_format::mysql::statement::Statement;
+use spanferry_format::mysql::token::Dialect;
 
 use super::assemble::{AssembleError, Assembler};
 use super::decoder::BinlogDecoder;
@@ -24,9 +26,7 @@ use super::golden::{
 };
 use super::proof::{Proof, Purpose};
 use super::query::{QueryEvent, is_begin};
-use super::statement::Statement;
 use super::table_map::Definition;
-use super::token::Dialect;
 use super::{decimal, json};
 use crate::fuzz::{Random, bytes};
 

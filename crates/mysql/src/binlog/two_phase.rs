@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use spanferry_core::port::change_log::{Piece, PieceKind};
 use spanferry_core::port::source::TwoPhase;
+use spanferry_format::mysql::statement::Kind;
 
 use super::decoder::BinlogDecoder;
 use super::event::{Event, Malformed, kind, next_event};
 use super::query::{QueryEvent, is_begin};
-use super::statement::Kind;
 use super::table_map::TableMapHead;
 use crate::prepared::{Decision, decision, of_event};
 

@@ -11,7 +11,6 @@ mod mark;
 mod open;
 mod prepared;
 mod probe;
-mod scalar;
 mod session;
 mod watch;
 mod watched;

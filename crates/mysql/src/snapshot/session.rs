@@ -8,9 +8,9 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 use spanferry_core::schema::source::SourceType;
 use spanferry_core::value::scalar::Scalar;
+use spanferry_format::mysql::cell::scalar;
 
 use super::key;
-use super::scalar::scalar;
 use super::watched::Watched;
 use crate::connection::{ColumnDefinition, Connection, RowView};
 use crate::error::MysqlError;

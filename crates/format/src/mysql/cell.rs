@@ -1,21 +1,20 @@
-//! Cells of the text protocol as scalars, without allocating.
+//! Cells as MySQL and MariaDB print them, as scalars, without allocating.
 
 use spanferry_core::charset::Charset;
 use spanferry_core::schema::source::SourceType;
 use spanferry_core::value::encode::Refusal;
-use spanferry_core::value::scalar::{Date, DateTime, Scalar, Time};
+use spanferry_core::value::scalar::Scalar;
 
-/// Reads a cell. `scratch` takes text that is not UTF-8 already.
-pub(super) fn scalar<'a>(
-    ty: &SourceType,
-    cell: &'a [u8],
-    scratch: &'a mut Vec<u8>,
-) -> Result<Scalar<'a>, Refusal> {
+use crate::cell::{date, date_time, digits, finite_float, time, utf8, without_leading_zeros};
+
+/// Reads a cell: the text that the server prints for a value of this type, in the character set of its column; BIT and binary
+/// types as their bytes. A FLOAT must be printed as `f * 1e0`. `scratch` takes text that is not UTF-8 already.
+pub fn scalar<'a>(ty: &SourceType, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Scalar<'a>, Refusal> {
     Ok(match ty {
         SourceType::Integer { .. } => Scalar::Digits(without_leading_zeros(cell)),
         SourceType::Decimal { .. } => Scalar::Decimal(without_leading_zeros(cell)),
         SourceType::Float => Scalar::Float32(float32(cell)?),
-        SourceType::Double => Scalar::Float64(float(cell)?),
+        SourceType::Double => Scalar::Float64(finite_float(cell)?),
         SourceType::Bit { bits } => Scalar::Bytes(full_width(cell, usize::from(bits.div_ceil(8)), scratch)),
         SourceType::Varchar { charset, .. }
         | SourceType::Text { charset, .. }
@@ -47,40 +46,19 @@ pub(super) fn scalar<'a>(
     })
 }
 
-/// ZEROFILL's zeros are stripped; one digit before the point stays.
-fn without_leading_zeros(cell: &[u8]) -> &[u8] {
-    let zeros = cell.iter().take_while(|byte| **byte == b'0').count();
-    match cell.get(zeros) {
-        Some(byte) if byte.is_ascii_digit() => &cell[zeros..],
-        _ => &cell[zeros.saturating_sub(1)..],
-    }
-}
-
-/// The column is selected as `f * 1e0`, whose text is the shortest that gives the same double: exact for every FLOAT.
+/// The text of `f * 1e0` is the shortest that gives the same double, which is exact for every FLOAT.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the double is one that came from a float; anything else is refused"
 )]
 fn float32(cell: &[u8]) -> Result<f32, Refusal> {
-    let wide = float(cell)?;
+    let wide = finite_float(cell)?;
     let narrow = wide as f32;
     if f64::from(narrow).to_bits() == wide.to_bits() {
         Ok(narrow)
     } else {
         Err(Refusal::Form {
             expected: "4-byte float",
-        })
-    }
-}
-
-fn float(cell: &[u8]) -> Result<f64, Refusal> {
-    let text = utf8(cell)?;
-    let value: f64 = text.parse().map_err(|_| Refusal::Form { expected: "number" })?;
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err(Refusal::Form {
-            expected: "finite number",
         })
     }
 }
@@ -95,13 +73,6 @@ fn text<'a>(charset: Charset, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> Resul
         })
 }
 
-fn utf8(cell: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(cell).map_err(|error| Refusal::Undecodable {
-        charset: "utf8mb4",
-        offset: error.valid_up_to(),
-    })
-}
-
 fn full_width<'a>(cell: &'a [u8], width: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
     if cell.len() >= width {
         return cell;
@@ -112,87 +83,10 @@ fn full_width<'a>(cell: &'a [u8], width: usize, scratch: &'a mut Vec<u8>) -> &'a
     scratch
 }
 
-fn digits(text: &[u8]) -> Option<u32> {
-    if text.is_empty() || text.len() > 9 {
-        return None;
-    }
-    text.iter().try_fold(0, |value, byte| {
-        byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0'))
-    })
-}
-
-fn small(text: &[u8]) -> Option<u8> {
-    digits(text).and_then(|number| u8::try_from(number).ok())
-}
-
-fn date(text: &[u8]) -> Option<Date> {
-    match text {
-        [year @ .., b'-', m1, m2, b'-', d1, d2] if year.len() == 4 => Some(Date {
-            year: u16::try_from(digits(year)?).ok()?,
-            month: small(&[*m1, *m2])?,
-            day: small(&[*d1, *d2])?,
-        }),
-        _ => None,
-    }
-}
-
-/// Seconds and their fraction: `SS` or `SS.ffffff`.
-fn seconds(text: &[u8]) -> Option<(u8, u32)> {
-    let (whole, fraction) = text.split_at_checked(2)?;
-    let microseconds = match fraction {
-        [] => 0,
-        [b'.', fraction @ ..] if fraction.len() <= 6 => {
-            digits(fraction)? * 10_u32.pow(6 - u32::try_from(fraction.len()).ok()?)
-        }
-        _ => return None,
-    };
-    Some((small(whole)?, microseconds))
-}
-
-fn date_time(text: &[u8]) -> Option<DateTime> {
-    let (day, rest) = text.split_at_checked(10)?;
-    match rest {
-        [b' ', h1, h2, b':', m1, m2, b':', rest @ ..] => {
-            let (second, microsecond) = seconds(rest)?;
-            let (hour, minute) = (small(&[*h1, *h2])?, small(&[*m1, *m2])?);
-            Some(DateTime {
-                date: date(day)?,
-                hour,
-                minute,
-                second,
-                microsecond,
-            })
-        }
-        _ => None,
-    }
-}
-
-fn time(text: &[u8]) -> Option<Time> {
-    let (negative, text) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        _ => (false, text),
-    };
-    let colon = text.iter().position(|byte| *byte == b':')?;
-    let (hours, rest) = text.split_at(colon);
-    match rest {
-        [b':', m1, m2, b':', rest @ ..] => {
-            let (seconds, microseconds) = seconds(rest)?;
-            let hours = u16::try_from(digits(hours)?).ok()?;
-            Some(Time {
-                negative,
-                hours,
-                minutes: small(&[*m1, *m2])?,
-                seconds,
-                microseconds,
-            })
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spanferry_core::value::scalar::{Date, DateTime, Time};
 
     fn check(ty: &SourceType, cell: &str, expected: Option<Scalar<'_>>) {
         let mut scratch = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// One token. Values of literals are not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Token {
+pub enum Token {
     /// A keyword or unquoted identifier, as written; numbers too.
     Word(String),
     /// A quoted identifier, without its quotes.
@@ -19,12 +19,12 @@ pub(crate) enum Token {
 
 impl Token {
     /// Whether it is this keyword, in any letter case.
-    pub(crate) fn is_word(&self, keyword: &str) -> bool {
+    pub fn is_word(&self, keyword: &str) -> bool {
         matches!(self, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
     /// Its name, if it may be one.
-    pub(crate) fn identifier(&self) -> Option<&str> {
+    pub fn identifier(&self) -> Option<&str> {
         match self {
             Token::Word(name) | Token::Quoted(name) => Some(name),
             Token::Literal | Token::Symbol(_) | Token::Unreadable => None,
@@ -34,18 +34,18 @@ impl Token {
 
 /// How a statement's text is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Dialect {
+pub struct Dialect {
     /// MariaDB; else MySQL.
-    pub(crate) mariadb: bool,
+    pub mariadb: bool,
     /// `ANSI_QUOTES`: `"x"` is an identifier.
-    pub(crate) ansi_quotes: bool,
+    pub ansi_quotes: bool,
     /// `NO_BACKSLASH_ESCAPES`.
-    pub(crate) no_backslash: bool,
+    pub no_backslash: bool,
 }
 
 /// The tokens of a text, with those that only some servers read.
 #[derive(Debug)]
-pub(crate) struct Lexed {
+pub struct Lexed {
     /// Each token with the least version of a server that reads it; 0: every server does.
     tokens: Vec<(Token, u32)>,
 }
@@ -55,7 +55,7 @@ const VERSIONS_MAX: usize = 8;
 
 impl Lexed {
     /// The token lists that servers of different versions read in this text. None if there are too many of them.
-    pub(crate) fn readings(self) -> Option<Vec<Vec<Token>>> {
+    pub fn readings(self) -> Option<Vec<Vec<Token>>> {
         let mut versions: BTreeSet<u32> = self.tokens.iter().map(|(_, version)| *version).collect();
         versions.insert(0);
         if versions.len() > VERSIONS_MAX {
@@ -92,7 +92,7 @@ impl Dialect {
     /// An executable comment that the server passed over is an ordinary one in its binary log: the server writes a space over
     /// the `!` (measured on all). What is still executable has been executed, but perhaps by another server in front of this
     /// one, so where the version leaves doubt both readings are given.
-    pub(crate) fn tokens(self, text: &str) -> Lexed {
+    pub fn tokens(self, text: &str) -> Lexed {
         let mut scanner = Scanner {
             rest: text,
             dialect: self,

@@ -11,7 +11,7 @@ const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// What a statement does, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Begins a transaction.
     Begin,
     /// Ends it.
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
 
 /// What a definition does to tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// Rows or columns of the table may change, or it may go.
     Changes(Named),
     /// The table keeps its rows and columns; these of its indexes change.
@@ -55,7 +55,7 @@ pub(crate) enum Effect {
 
 /// What happens to one index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum IndexChange {
+pub enum IndexChange {
     /// A new index.
     Adds {
         /// Whether it forbids equal values.
@@ -69,24 +69,27 @@ pub(crate) enum IndexChange {
 
 /// A table as a statement names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named {
-    pub(crate) schema: Option<String>,
-    pub(crate) table: String,
+pub struct Named {
+    /// The schema, if the statement names one.
+    pub schema: Option<String>,
+    /// The table.
+    pub table: String,
 }
 
 /// A statement that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Statement {
-    pub(crate) kind: Kind,
+pub struct Statement {
+    /// What it does.
+    pub kind: Kind,
     /// Every identifier of the text, for statements that are not understood.
-    pub(crate) mentioned: Vec<String>,
+    pub mentioned: Vec<String>,
     /// Its first words, for findings; never values.
-    pub(crate) title: String,
+    pub title: String,
 }
 
 impl Statement {
     /// A statement of which nothing is known but its kind.
-    pub(super) fn new(kind: Kind) -> Statement {
+    pub fn new(kind: Kind) -> Statement {
         Statement {
             kind,
             mentioned: Vec::new(),
@@ -96,7 +99,7 @@ impl Statement {
 
     /// Reads a statement's text. Where servers of different versions read different statements in it, the result has the
     /// effects of all of them.
-    pub(crate) fn read(text: &str, dialect: Dialect) -> Statement {
+    pub fn read(text: &str, dialect: Dialect) -> Statement {
         if text.len() > TEXT_BYTES_MAX {
             return Statement::new(Kind::Unknown);
         }

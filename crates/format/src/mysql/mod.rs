@@ -1,0 +1,6 @@
+//! What MySQL and MariaDB write as text: cells of a result or a dump, and SQL statements.
+
+pub mod cell;
+mod grammar;
+pub mod statement;
+pub mod token;
