@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use spanferry_core::charset::Charset;
+use spanferry_core::schema::charset::Charset;
 use spanferry_testkit::server::Engine;
 use support::World;
 

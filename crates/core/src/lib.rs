@@ -1,7 +1,6 @@
 //! Pure heart of Spanferry: values, schemas, positions, ordering, progress and the boundary traits.
 
 pub mod apply;
-pub mod charset;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod mapping;

@@ -4,4 +4,5 @@
 //! this crate does input or output, and nothing in it knows which server, connection or file its bytes come from.
 
 pub mod cell;
+pub mod charset;
 pub mod mysql;

@@ -1,8 +1,8 @@
 //! The conversion of schemas, by what it makes of them and says about them.
 
 use super::*;
-use crate::charset::Charset;
 use crate::fixture::{BIGINT, column, foreign_key, index, table};
+use crate::schema::charset::Charset;
 use crate::schema::ddl;
 use crate::schema::source::{ForeignKeyAction, SourceForeignKey, SourceIndex};
 

@@ -278,8 +278,8 @@ fn quoted(quote: char, rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::charset::Charset;
     use crate::fixture::{BIGINT, column, table};
+    use crate::schema::charset::Charset;
 
     fn varchar() -> SourceType {
         SourceType::Varchar {

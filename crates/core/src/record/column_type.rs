@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::text::RecordError;
-use crate::charset::Charset;
+use crate::schema::charset::Charset;
 use crate::schema::source::SourceType;
 use crate::schema::target::TargetType;
 use crate::value::encode::Encoding;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::charset::Charset;
 use crate::fixture::{self, BIGINT};
 use crate::mapping::convert::{self, MappingOptions};
 use crate::plan::GroupId;
 use crate::port::target::Epoch;
+use crate::schema::charset::Charset;
 use crate::schema::definition::{Estimates, TableDefinition, plans_of};
 use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, SourceForeignKey, SourceIndex, SourceTable, SourceType,

@@ -1,5 +1,6 @@
 //! Schemas of both ends, names at the target, and the recorded definition of a table.
 
+pub mod charset;
 pub mod ddl;
 pub mod definition;
 pub mod difference;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::charset::Charset;
+use crate::schema::charset::Charset;
 
 /// Schema and table name of the source, as the server writes them.
 ///

@@ -1,11 +1,12 @@
 //! Cells as MySQL and MariaDB print them, as scalars, without allocating.
 
-use spanferry_core::charset::Charset;
+use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::source::SourceType;
 use spanferry_core::value::encode::Refusal;
 use spanferry_core::value::scalar::Scalar;
 
 use crate::cell::{date, date_time, digits, finite_float, time, utf8, without_leading_zeros};
+use crate::charset::decode;
 
 /// Reads a cell: the text that the server prints for a value of this type, in the character set of its column; BIT and binary
 /// types as their bytes. A FLOAT must be printed as `f * 1e0`. `scratch` takes text that is not UTF-8 already.
@@ -65,12 +66,10 @@ fn float32(cell: &[u8]) -> Result<f32, Refusal> {
 
 /// The text of a cell, which arrives in its column's own character set.
 fn text<'a>(charset: Charset, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a str, Refusal> {
-    charset
-        .decode(cell, scratch)
-        .map_err(|error| Refusal::Undecodable {
-            charset: charset.name(),
-            offset: error.offset,
-        })
+    decode(charset, cell, scratch).map_err(|error| Refusal::Undecodable {
+        charset: charset.name(),
+        offset: error.offset,
+    })
 }
 
 fn full_width<'a>(cell: &'a [u8], width: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {

@@ -1,11 +1,12 @@
 //! The decode plan of one table under one definition: the table map checked against the migration's schema, column by column.
 
-use spanferry_core::charset::Charset;
 use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
 use spanferry_core::port::source::RefusedRow;
+use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::source::{NameCase, SourceColumn, SourceType};
 use spanferry_core::value::encode::Refusal;
 use spanferry_core::verify::canonical;
+use spanferry_format::charset::{decode, of_collation};
 
 use super::event::{Cursor, Malformed};
 use super::rows::bit;
@@ -296,8 +297,7 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
         mapped.ty,
         t::MARIADB_BLOB_COMPRESSED | t::MARIADB_VARCHAR_COMPRESSED
     );
-    let same_charset =
-        |charset: Charset| when(mapped.collation.and_then(Charset::from_collation_id) == Some(charset));
+    let same_charset = |charset: Charset| when(mapped.collation.and_then(of_collation) == Some(charset));
     let text = |charset: Charset| {
         same_charset(charset)?;
         Some(if compressed {
@@ -426,13 +426,10 @@ fn fixed(mapped: &MappedColumn, width: u16) -> Option<()> {
 fn labels_of(mapped: &MappedColumn, shown: &[String], charset: Charset) -> Option<Vec<String>> {
     let found = mapped.labels.as_ref()?;
     let mut scratch = Vec::new();
-    let charset = mapped
-        .collation
-        .and_then(Charset::from_collation_id)
-        .unwrap_or(charset);
+    let charset = mapped.collation.and_then(of_collation).unwrap_or(charset);
     let labels: Option<Vec<String>> = found
         .iter()
-        .map(|bytes| charset.decode(bytes, &mut scratch).ok().map(str::to_owned))
+        .map(|bytes| decode(charset, bytes, &mut scratch).ok().map(str::to_owned))
         .collect();
     let same = |labels: &Vec<String>| {
         labels.len() == shown.len()

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use spanferry_core::charset::Charset;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::change_log::Piece;
@@ -10,6 +9,7 @@ use spanferry_core::port::source::{ChangeDecoder, ChangeSink};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::source::SourceType;
 use spanferry_core::value::encode::Encoding;
 

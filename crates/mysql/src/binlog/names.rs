@@ -6,8 +6,6 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::schema::source::NameCase;
-
-use super::statement::Named;
 use spanferry_format::mysql::statement::Named;
 
 /// Finds plans by names in any spelling that the server takes for the same.

@@ -1,6 +1,7 @@
 //! QUERY events: a statement's text, and the settings under which it is to be read.
 
-use spanferry_core::charset::Charset;
+use spanferry_core::schema::charset::Charset;
+use spanferry_format::charset::{decode, of_collation};
 use spanferry_format::mysql::statement::{Kind, Statement};
 use spanferry_format::mysql::token::Dialect;
 
@@ -59,7 +60,7 @@ impl QueryEvent {
         let mut scratch = Vec::new();
         let statement = cursor.rest();
         event.text = match charset {
-            Some(charset) => charset.decode(statement, &mut scratch).ok().map(str::to_owned),
+            Some(charset) => decode(charset, statement, &mut scratch).ok().map(str::to_owned),
             None => None,
         }
         .or_else(|| std::str::from_utf8(statement).ok().map(str::to_owned));
@@ -80,7 +81,7 @@ impl QueryEvent {
                     cursor.take(length + 1)?;
                 }
                 4 => {
-                    *charset = Charset::from_collation_id(cursor.u16()?);
+                    *charset = of_collation(cursor.u16()?);
                     cursor.take(4)?;
                 }
                 5 | 6 => {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use spanferry_core::charset::Charset;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
@@ -10,6 +9,7 @@ use spanferry_core::port::source::{ChangeDecoder, ChangeSink};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::source::{SourceTable, SourceType};
 use spanferry_core::value::encode::Encoding;
 use spanferry_core::wire::list_value::{WireReader, WireValue};

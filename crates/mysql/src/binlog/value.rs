@@ -3,9 +3,10 @@
 //! Source: `Field_*::pack` and `my_*_to_binary` of the servers; the layouts are the same in MySQL and MariaDB but for
 //! MariaDB's compressed columns, UUID and INET types.
 
-use spanferry_core::charset::Charset;
+use spanferry_core::schema::charset::Charset;
 use spanferry_core::value::encode::Refusal;
 use spanferry_core::value::scalar::Scalar;
+use spanferry_format::charset::decode;
 
 use super::compressed::inflate;
 use super::decimal::{decimal_bytes, decimal_text};
@@ -233,7 +234,7 @@ fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Malformed> {
 }
 
 fn decoded<'a>(charset: Charset, bytes: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a str, ValueError> {
-    charset.decode(bytes, scratch).map_err(|error| {
+    decode(charset, bytes, scratch).map_err(|error| {
         ValueError::Refused(Refusal::Undecodable {
             charset: charset.name(),
             offset: error.offset,

@@ -1,6 +1,6 @@
 //! `COLUMN_TYPE` texts of information_schema, parsed exactly.
 
-use spanferry_core::charset::Charset;
+use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::source::SourceType;
 
 /// What the catalog says about a column's type.

@@ -8,6 +8,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 use spanferry_core::schema::source::SourceType;
 use spanferry_core::value::scalar::Scalar;
+use spanferry_format::charset::decode;
 use spanferry_format::mysql::cell::scalar;
 
 use super::key;
@@ -244,8 +245,7 @@ fn printed_key(plan: &TablePlan, row: RowView<'_>) -> Result<String, MysqlError>
             SourceType::Varchar { charset, .. }
             | SourceType::Text { charset, .. }
             | SourceType::Enum { charset, .. }
-            | SourceType::Set { charset, .. } => charset
-                .decode(cell, &mut scratch)
+            | SourceType::Set { charset, .. } => decode(*charset, cell, &mut scratch)
                 .map_or_else(|_| format!("0x{}", sql::hex(cell)), str::to_owned),
             _ => String::from_utf8_lossy(cell).into_owned(),
         });

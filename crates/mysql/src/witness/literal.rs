@@ -76,7 +76,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::charset::Charset;
+    use spanferry_core::schema::charset::Charset;
 
     #[test]
     fn keys_are_found_by_the_server() {

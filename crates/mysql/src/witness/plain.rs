@@ -274,7 +274,7 @@ fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::charset::Charset;
+    use spanferry_core::schema::charset::Charset;
 
     const TEXT: Encoding = Encoding::String { characters_max: 99 };
     const JSON: Encoding = Encoding::Json {

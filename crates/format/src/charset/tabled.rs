@@ -33,7 +33,7 @@ impl CodeTable {
         }
     }
 
-    /// See [`super::Charset::decode`].
+    /// See [`super::decode`].
     pub(super) fn decode<'a>(
         &self,
         bytes: &'a [u8],
