@@ -193,6 +193,12 @@ impl<T: Target> FencedLane<T> {
         data: Vec<TableMutations>,
         control: Vec<ControlChange>,
     ) -> Result<Vec<TableMutations>, LaneError> {
+        assert!(
+            next.key > self.key,
+            "the keys of a lane rise (fence.md, step 1): {:?} follows {:?}",
+            next.key,
+            self.key
+        );
         let commit = FencedCommit {
             lane: self.lane,
             previous: self.key,

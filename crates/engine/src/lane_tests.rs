@@ -149,20 +149,24 @@ fn told(commit: &FencedCommit) -> String {
     words.join(" ")
 }
 
+fn lane(target: &Arc<SmallTarget>) -> FencedLane<SmallTarget> {
+    let shared = LaneShared {
+        ddl: Arc::default(),
+        target: Arc::clone(target),
+        gate: Arc::new(Semaphore::new(1)),
+        stop: StopSignal::new(),
+        progress: Arc::new(Progress::default()),
+    };
+    FencedLane::new(shared, Lane::Load(0), first_row().key)
+}
+
 /// Commits seven rows to a target that takes `rows_max` at a time: what it took, and whether the lane succeeded.
 async fn commit_seven(rows_max: usize) -> (Vec<String>, Result<(), LaneError>) {
     let target = Arc::new(SmallTarget {
         rows_max,
         taken: Mutex::new(Vec::new()),
     });
-    let shared = LaneShared {
-        ddl: Arc::default(),
-        target: Arc::clone(&target),
-        gate: Arc::new(Semaphore::new(1)),
-        stop: StopSignal::new(),
-        progress: Arc::new(Progress::default()),
-    };
-    let mut lane = FencedLane::new(shared, Lane::Load(0), first_row().key);
+    let mut lane = lane(&target);
     let data = vec![
         mutations("a", MutationKind::Delete, &["1", "2"]),
         mutations("a", MutationKind::Upsert, &["3", "4", "5"]),
@@ -206,4 +210,16 @@ async fn a_row_that_is_too_large_alone_is_rejected() {
     };
     assert!(rejection.too_large);
     assert_eq!(told(&commit), "-a:1", "the row is named");
+}
+
+/// A key that came again would let a late copy of an earlier commit happen.
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "the keys of a lane rise")]
+async fn a_fence_key_never_comes_again() {
+    let target = Arc::new(SmallTarget {
+        rows_max: 7,
+        taken: Mutex::new(Vec::new()),
+    });
+    let outcome = lane(&target).commit(first_row(), Vec::new(), Vec::new()).await;
+    outcome.unwrap();
 }

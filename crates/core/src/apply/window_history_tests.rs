@@ -186,3 +186,20 @@ fn a_stop_alone_is_something_to_commit() {
     builder.end(0, witness(4)).unwrap();
     assert!(builder.has_data());
 }
+
+/// A table that joined inside a transaction would lack its first changes.
+#[test]
+#[should_panic(expected = "in whole transactions")]
+fn a_table_never_joins_inside_a_transaction() {
+    let mut builder = builder(&[table(0, 1, 1)], reached(3));
+    builder.begin(Sequence(11), witness(4)).unwrap();
+    builder.set_filter(TableId(0), TableFilter::Apply { after: None });
+}
+
+/// A sequence that came again would be counted as a later transaction.
+#[test]
+#[should_panic(expected = "transactions come in their order")]
+fn a_sequence_never_comes_again() {
+    let mut builder = builder(&[table(0, 1, 1)], reached(3));
+    builder.begin(Sequence(10), witness(4)).unwrap();
+}
