@@ -63,7 +63,7 @@ fn is_empty(folder: &Path) -> bool {
 #[test]
 fn a_missing_emulator_ends_the_demo_before_it_begins() {
     let machine = Machine::new();
-    // A port on which nobody listens any more.
+    // A port on which no process listens any more.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

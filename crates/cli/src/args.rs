@@ -13,7 +13,7 @@ const SELECTION: &str = "Tables and findings";
 const STATE: &str = "State";
 const OUTPUT: &str = "Output";
 
-/// Groups of options, by what heeds them.
+/// Groups of options, by the commands that use them.
 const SOURCE_END: &str = "source-end";
 const TARGET_END: &str = "target-end";
 const SELECTED: &str = "selected";
@@ -22,7 +22,7 @@ const START: &str = "start";
 const FOLLOWING: &str = "following";
 const GROUPS: [&str; 6] = [SOURCE_END, TARGET_END, SELECTED, RESOURCES, START, FOLLOWING];
 
-/// The groups that a verb heeds; `migrate` heeds all. The others are taken too, as they may stand in a shared script, and not shown.
+/// Which option groups each command uses; `migrate` uses all. A command accepts the others too, because they may stand in a shared script, but its help does not show them.
 const HEEDED: [(&str, &[&str]); 5] = [
     ("check", &[SOURCE_END, TARGET_END, SELECTED, RESOURCES, START]),
     ("status", &[]),
@@ -31,7 +31,7 @@ const HEEDED: [(&str, &[&str]); 5] = [
     ("end", &[TARGET_END]),
 ];
 
-/// The command line with every verb's help cut to what the verb heeds.
+/// The command line, where the help of each command shows only the options that it uses.
 pub(crate) fn command() -> clap::Command {
     HEEDED.iter().fold(Cli::command(), |command, (verb, heeded)| {
         command.mut_subcommand(*verb, |verb| {
@@ -104,7 +104,7 @@ pub(crate) enum Verb {
 }
 
 /// Options that all verbs take, under the headings of their help; the configuration file has the same names. What a verb does not
-/// heed is left out of its help, see [`command`].
+/// use is left out of its help, see [`command`].
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Common {
     /// Configuration file (TOML) with the same names as these options.

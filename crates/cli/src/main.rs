@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     let output = output(&cli.verb);
     let migrates = matches!(cli.verb, Verb::Migrate(_));
     let ended = runtime.block_on(run(cli.verb));
-    // What is still under way, such as a question to a name server, holds nobody up.
+    // What is still under way, such as a question to a name server, holds nothing up.
     runtime.shutdown_background();
     match ended {
         Ok(status) => ExitCode::from(status),

@@ -11,7 +11,7 @@ use crate::clock::now_us;
 /// Looks that a rate spans: short enough to follow, long enough to be calm.
 const LOOKS: usize = 15;
 
-/// Rates at one moment; `None` where there is nothing to tell yet.
+/// Rates at one moment; `None` where there is nothing to show yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rates {
     /// Rows loaded a second.
@@ -76,7 +76,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Takes one more look and tells the rates since the oldest one kept.
+    /// Takes one more look and returns the rates since the oldest one kept.
     pub(crate) fn look(&mut self, now: &Snapshot) -> Rates {
         let at = Instant::now();
         let since = self.looks.front().cloned();

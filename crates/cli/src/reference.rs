@@ -1,6 +1,6 @@
 //! The reference pages that are made from the code; a page that lags behind fails the tests.
 //!
-//! `SPANFERRY_WRITE_DOCS=1 cargo test -p spanferry reference` writes them anew.
+//! `SPANFERRY_WRITE_DOCS=1 cargo test -p spanferry reference` writes them again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -76,7 +76,7 @@ pub(crate) fn failure(failure: &Failure) -> String {
     text
 }
 
-/// A finding with what mends it. `options` stand in a command behind its verb.
+/// A finding with its remedy. `options` stand in a command behind its verb.
 pub(crate) fn finding(finding: &Finding, options: &str) -> String {
     let remedy = finding.remedy.as_ref();
     let fix = remedy.map(|remedy| fix(remedy.kind().word(), &remedy.printed(options)));
@@ -108,7 +108,7 @@ fn place(subject: &Subject) -> String {
     format!("`{subject}`: ")
 }
 
-/// What mends a finding, on lines of its own: SQL and commands as they can be pasted. `kind` is the remedy's word in JSON.
+/// The remedy of a finding, on lines of its own: SQL and commands as they can be pasted. `kind` is the remedy's word in JSON.
 pub(crate) fn fix(kind: &str, text: &str) -> String {
     let label = if kind == RemedyKind::Statements.word() {
         FIX.to_owned()
@@ -144,7 +144,7 @@ pub(crate) fn confirm(question: &str, word: &str) -> bool {
     std::io::stdin().read_line(&mut line).is_ok() && line.trim() == word
 }
 
-/// The failure of a verb that asks first and was not told to go on.
+/// The failure of a command that asks first and was not confirmed.
 pub(crate) fn not_confirmed(verb: &str) -> Failure {
     let hint = format!("Type `{verb}` when asked; without a terminal, or to go on unasked, give `--yes`.");
     Failure::new(code::USAGE, Class::StopMigration, verb, "not confirmed").hint(hint)

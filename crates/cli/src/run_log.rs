@@ -148,7 +148,7 @@ mod tests {
             (read(OLD_NAME), read(NAME)),
             ("one\ntwo\n".into(), "three\n".into())
         );
-        // The next process goes on where the last one ended.
+        // The next process continues where the last one ended.
         let mut log = RunLog::open(private.try_clone().unwrap(), 10).unwrap();
         log.write_all(b"four\n").unwrap();
         assert_eq!((read(OLD_NAME), read(NAME)), ("three\n".into(), "four\n".into()));

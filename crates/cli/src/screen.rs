@@ -1,4 +1,4 @@
-//! The part of a terminal that is drawn anew again and again; whoever has a line that stays says it through its owner.
+//! The part of a terminal that is drawn again and again; a line that stays is printed through its owner.
 
 use std::io::{IsTerminal, Stderr, stderr};
 use std::sync::{Mutex, PoisonError};

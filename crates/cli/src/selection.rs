@@ -1,4 +1,4 @@
-//! Which tables are selected: globs on their names, and what is told of one that matches none.
+//! Which tables are selected: globs on their names, and the message for one that matches none.
 
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};

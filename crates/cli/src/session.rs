@@ -238,7 +238,7 @@ pub(crate) fn connect_target(settings: &Settings) -> Result<Arc<SpannerTarget>, 
     Ok(Arc::new(SpannerTarget::new(client)))
 }
 
-/// Whether the change log has room for what is written while the load runs: nobody knows how much, a tenth of the data is usual.
+/// Whether the change log has room for what is written while the load runs: how much is unknown; a tenth of the data is usual.
 fn log_space(settings: &Settings, bytes_estimate: u64) -> Option<Finding> {
     let budget = settings
         .log_budget
@@ -275,7 +275,7 @@ fn other_objects(catalog: &Catalog) -> Vec<Finding> {
         .collect()
 }
 
-/// The blocking findings that nobody accepted.
+/// The blocking findings that were not accepted.
 pub(crate) fn blocking<'a>(plan: &'a Plan, settings: &Settings) -> Vec<&'a Finding> {
     let findings = plan.findings.iter();
     findings
@@ -283,7 +283,7 @@ pub(crate) fn blocking<'a>(plan: &'a Plan, settings: &Settings) -> Vec<&'a Findi
         .collect()
 }
 
-/// Whether a finding is blocking and nobody has accepted it.
+/// Whether a finding is blocking and was not accepted.
 pub(crate) fn is_blocking(finding: &Finding, names: NameCase, settings: &Settings) -> bool {
     let mut accepted = settings.accept.iter();
     finding.severity == Severity::Blocking && !accepted.any(|known| known.covers(finding, names))

@@ -142,7 +142,7 @@ impl Settings {
         Settings::merge(common, read_config(common)?)
     }
 
-    /// Settings of a verb that goes on with a migration: what is not given is taken from what the state directory remembers,
+    /// Settings of a command that continues a migration: what is not given is taken from what the state directory remembers,
     /// and what is given must agree with it.
     pub(crate) fn load_known(common: &Common, agreement: Agreement) -> Result<Settings, Failure> {
         let file = read_config(common)?;
@@ -266,7 +266,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Asks a person for the source's password if none was given; without a person the login goes on without one.
+    /// Asks a person for the source's password if none was given; without a person the login continues without one.
     pub(crate) fn with_password(mut self) -> Result<Settings, Failure> {
         let Some(source) = self.source.as_mut().filter(|source| source.password.is_empty()) else {
             return Ok(self);

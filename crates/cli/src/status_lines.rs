@@ -42,7 +42,7 @@ fn load(status: &Value) -> String {
     text + &time(&status["eta_seconds"], ", about ", " left")
 }
 
-/// What the source bears, where it is much.
+/// The load on the source, where it is high.
 fn source(status: &Value) -> Option<String> {
     let (undo, lag) = (
         &status["source"]["undo_transactions"],

@@ -42,7 +42,7 @@ impl<Terminal: AsFd> Drop for ModesOff<Terminal> {
 }
 
 /// Whether this process may change the terminal's modes: in the background of a shell that would stop it. A terminal that controls
-/// nobody here has no foreground.
+/// no process here has the foreground.
 pub(crate) fn is_ours(terminal: impl AsFd) -> bool {
     tcgetpgrp(terminal).map_or(true, |group| group == getpgrp())
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// Clock ticks a second in `/proc/self/stat`: Linux has fixed them for user space (proc(5), `USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// `{"cpu_seconds", "memory_peak_bytes"}`, each null where the system does not tell.
+/// `{"cpu_seconds", "memory_peak_bytes"}`, each null where the system does not show it.
 pub(crate) fn report() -> Value {
     let stat = std::fs::read_to_string("/proc/self/stat").ok();
     let status = std::fs::read_to_string("/proc/self/status").ok();

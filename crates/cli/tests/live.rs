@@ -264,7 +264,7 @@ async fn a_ddl_stops_its_group_and_resync_brings_it_back() {
     world.expect_equal();
 }
 
-/// A table that is created while the migration runs is told and never carried in silence: the end is 4, also of a later run.
+/// A table that is created while the migration runs is reported and never carried in silence: the end is 4, also of a later run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_created_meanwhile_is_told_at_every_end() {
     let world = World::new(

@@ -249,7 +249,7 @@ async fn a_program_can_read_every_line() {
             .starts_with("Did you mean `good`?"),
         "{error}"
     );
-    // A name that matches nothing is told, as what was meant may be carried or not carried unnoticed.
+    // A name that matches nothing is reported, as what was meant may be carried or not carried unnoticed.
     let (_, lines) = read(&world, "check", &["--exclude", "bat", "--exclude", "bad"]);
     let findings = lines[0]["findings"].as_array().unwrap();
     let told = findings
@@ -449,7 +449,7 @@ fn options_say_what_they_take() {
         let hint = "These can be accepted: `SF-2008`";
         check(run(&["check", "--accept", finding]), 2, &["SF-1001", words, hint]);
     }
-    // Taken, so that the next thing that is missing is told.
+    // Taken, so that the next thing that is missing is reported.
     let given = [
         "check",
         "--accept",

@@ -185,7 +185,7 @@ async fn a_second_process_and_a_foreign_target_are_refused() {
     check(said(&world.run("migrate", &[])), 3, &["SF-3004"]);
 }
 
-/// A finding of each weight, the worst first, each with what mends it.
+/// A finding of each severity, the worst first, each with its remedy.
 #[tokio::test(flavor = "multi_thread")]
 async fn check_prints_findings_by_weight_with_their_remedies() {
     let world = World::new(
@@ -226,7 +226,7 @@ fn refused(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A failure is told with its code, object, cause and the next step, on standard error.
+/// A failure is printed with its code, object, cause and the next step, on standard error.
 #[test]
 fn a_failure_tells_cause_and_hint() {
     assert_eq!(
@@ -272,7 +272,7 @@ fn a_configuration_that_is_not_understood_is_refused() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// An account that may not do what is needed: the statement that mends it stands beside what it lacks.
+/// An account that may not do what is needed: the statement that grants it stands beside what it lacks.
 async fn a_missing_privilege(engine: Engine) {
     let schema = "CREATE TABLE t (id INT PRIMARY KEY);
         CREATE USER 'nobody'@'%' IDENTIFIED BY 'nobody';

@@ -193,7 +193,7 @@ struct Shape {
     updates: Vec<String>,
     /// A change of the key.
     relocate: String,
-    /// What tells the row with the number.
+    /// What identifies the row with the number.
     at: &'static str,
 }
 

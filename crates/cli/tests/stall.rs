@@ -26,7 +26,7 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Time between two looks at the server.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 const SESSIONS: &str = "64";
-/// Tables that nobody but us and short statements hold.
+/// Tables that only we and short statements hold.
 const TABLES: u64 = 40;
 const ROWS: u64 = 2_000;
 /// Tables that the application changes.

@@ -14,7 +14,7 @@ const SCHEMA: &str = "CREATE TABLE t (id INT PRIMARY KEY, pad VARCHAR(200) NOT N
      CREATE TABLE other (id INT PRIMARY KEY);
      INSERT INTO other VALUES (1)";
 
-/// A migration that reads so slowly that its first range is open until somebody needs the table.
+/// A migration that reads so slowly that its first range is open until a statement needs the table.
 fn start_slowly(world: &World) -> Running {
     let mut migrate = world.migrate_with(&["--source-rate", "200000"]);
     world.wait(&mut migrate, "the load had begun", |status| {
@@ -29,7 +29,7 @@ fn start_slowly(world: &World) -> Running {
     migrate
 }
 
-/// Runs the DDL and a reader behind it, and waits until the migration tells why it gave its snapshot up.
+/// Runs the DDL and a reader behind it, and waits until the migration reports why it ended its snapshot.
 async fn change(world: &World, migrate: &mut Running, ddl: &str) {
     let pool = world.server.pool(Some("shop"));
     let (mut changer, mut reader) = (pool.get_conn().await.unwrap(), pool.get_conn().await.unwrap());

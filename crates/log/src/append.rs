@@ -17,7 +17,7 @@ use crate::position::{advance, parse_transaction};
 /// The one writer of a `DiskLog`.
 ///
 /// A failed call other than for space makes every later one fail in the same way. A dropped `append` took all its pieces
-/// or none, a dropped `sync` goes on in the background: take a new writer, which discards what is not durable.
+/// or none, a dropped `sync` continues in the background: take a new writer, which discards what is not durable.
 pub struct DiskLogWriter {
     core: Arc<Core>,
     end: SharedEnd,

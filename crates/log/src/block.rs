@@ -23,7 +23,7 @@
 //!       32 identity of the transaction (UTF-8), body
 //! ```
 //!
-//! `durable` serves recovery: bytes below the `durable` of any later valid block were promised to somebody, so damage
+//! `durable` serves recovery: bytes below the `durable` of any later valid block were promised to a writer, so damage
 //! there is an error; bytes that no later block covers may be a torn tail.
 
 use bytes::Bytes;

@@ -46,7 +46,7 @@ impl Catalog {
         }
     }
 
-    /// An encoder that goes on behind what is durable.
+    /// An encoder that continues behind what is durable.
     pub(crate) fn encoder_start(
         &self,
         log_id: LogId,

@@ -49,7 +49,7 @@ impl LogCursor {
                 None => self.open_first()?,
             };
             let Some(limit) = self.limit(segment.at.segment, mark) else {
-                // Trimmed. If it was read to its end, reading goes on in the one that is now the oldest.
+                // Trimmed. If it was read to its end, reading continues in the one that is now the oldest.
                 if self.deliver_from.sequence < self.core.oldest() {
                     return Err(self.trimmed());
                 }

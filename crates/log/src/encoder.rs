@@ -42,7 +42,7 @@ pub(crate) struct PendingBlock {
     pub(crate) abandoned: Vec<u64>,
 }
 
-/// What the encoder needs to know of the log it goes on with.
+/// What the encoder needs to know of the log that it continues.
 #[derive(Debug, Clone)]
 pub(crate) struct EncoderStart {
     /// Log identity.

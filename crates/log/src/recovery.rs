@@ -5,7 +5,7 @@
 //! 1. A segment is created only after the one before is durable, and names its length. So all but the last are whole,
 //!    and any other length is damage.
 //! 2. In the last segment, blocks are valid up to some offset X. If a valid block behind X says that bytes beyond X were
-//!    durable when it was written, X was promised to somebody: damage, an error. Otherwise nobody was promised anything
+//!    durable when it was written, X was promised to a writer: damage, an error. Otherwise nothing was promised
 //!    from X on (a sync returns only after everything before it is durable), and the tail is cut at X.
 //! 3. What is valid may still be only in the page cache: of a process that was killed before its sync, or whose sync
 //!    failed (after which Linux takes the pages for clean). Therefore everything from the `durable` of the last block to X

@@ -58,7 +58,7 @@ pub(crate) struct Chunk {
 
 /// Reads the blocks at `cursor`, at least one unless `limit` is reached or a fault is found. `limit` is the end of
 /// the bytes that may be looked at; a block that crosses it is a fault. `memory` holds what the last call read; it is
-/// used again if nobody holds a piece of it any more.
+/// used again if no piece of it is held any more.
 pub(crate) fn read_blocks(
     file: &dyn LogFile,
     seed: u32,

@@ -377,7 +377,7 @@ pub async fn check_start_for<P: Provider>(provider: &P) {
     same_kind(refused, code::HISTORY_CHANGED.number(), Class::StopMigration);
 }
 
-/// A dropped `sync` loses or repeats nothing if capture goes on where a new writer finds the end.
+/// A dropped `sync` loses or repeats nothing if capture continues where a new writer finds the end.
 pub async fn check_cancelled_sync<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
     for _ in 0..60 {

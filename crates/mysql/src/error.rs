@@ -131,7 +131,7 @@ const LIMITED: &[u16] = &[1040, 1129, 1203, 1226];
 
 /// Trouble of the server's machine with files or memory while it answers, not with the data: a temporary table that it could
 /// not make, grow or delete, no descriptor, no memory. The statement had no effect. Numbers below 1000 come from the server's
-/// file layer; 22 and 28 of them are unknown character sets and collations, which no second attempt mends.
+/// file layer; 22 and 28 of them are unknown character sets and collations, which no second attempt repairs.
 fn is_server_resource(code: u16) -> bool {
     matches!(code, 1..=21 | 23..=27 | 29..=31) || matches!(code, 1021 | 1037 | 1038 | 1041 | 1114) // disk full, out of memory, sort memory, resources, table full
 }

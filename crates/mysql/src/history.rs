@@ -13,7 +13,7 @@ use crate::source::{MysqlSource, unreadable};
 ///
 /// MariaDB: `gtid_binlog_state` holds the last sequence of each server in each domain, also of purged binary logs, and
 /// `gtid_slave_pos` where a replica was set up; a position's last transaction must be known by its own server's sequence, because a
-/// domain's sequence alone does not tell what a failover has lost from what came in its place.
+/// domain's sequence alone does not distinguish what a failover has lost from what came in its place.
 pub(crate) async fn holds(
     source: &MysqlSource,
     connection: &mut Connection,

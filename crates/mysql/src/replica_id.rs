@@ -7,7 +7,7 @@ use crate::error::MysqlError;
 
 /// The name of a stream whose number the operator gave.
 const NAME: &str = "spanferry";
-/// How often another number is chosen before a collision is an error: somebody hands out numbers faster than we look.
+/// How often another number is chosen before a collision is an error: other programs take numbers faster than we look.
 const MOVES_MAX: u32 = 16;
 /// Chosen numbers are far above the small ones that people give.
 const CHOSEN_MIN: u32 = 0x4000_0000;
@@ -32,7 +32,7 @@ impl ReplicaId {
         }
     }
 
-    /// A number to begin with. `name` tells this migration's streams, also earlier ones, from those of others.
+    /// A number to begin with. By `name` the source distinguishes this migration's streams, also earlier ones, from those of others.
     pub(crate) fn chosen(first: u32, name: String) -> ReplicaId {
         ReplicaId {
             number: AtomicU32::new(first | CHOSEN_MIN),

@@ -67,7 +67,7 @@ impl Limit {
         }
     }
 
-    /// Sessions that we may have if nobody else has any.
+    /// Sessions that we may have if no other program has any.
     fn room(self) -> u64 {
         self.most - self.spare()
     }

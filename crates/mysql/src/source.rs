@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::replica_id::ReplicaId;
 use crate::{catalog, history, preflight, strain};
 
-/// The replica id of somebody who is no replica, as `mysqlbinlog` has it: both servers end no other stream for it, and end its own at
+/// The replica id of a client that is no replica, as `mysqlbinlog` uses it: both servers end no other stream for it, and end its own at
 /// the end of the binary log (`kill_zombie_dump_threads`, `mysql_binlog_send`).
 pub(crate) const OBSERVER_ID: u32 = 0;
 
@@ -62,7 +62,7 @@ impl MysqlSource {
         })
     }
 
-    /// The same source for somebody who only looks at its changes: the stream takes nobody's place among the replicas, and ends
+    /// The same source for a client that only looks at its changes: the stream takes no replica's place, and ends
     /// where the binary log ends.
     #[must_use]
     pub fn observer(&self) -> MysqlSource {

@@ -1,4 +1,4 @@
-//! What the server bears while it is read: old row versions that it keeps for snapshots, and how far a replica is behind.
+//! The load on the server while it is read: old row versions that it keeps for snapshots, and how far a replica is behind.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::replica;
 const MARIADB_UNDO: &str = "SHOW GLOBAL STATUS LIKE 'Innodb_history_list_length'";
 const MYSQL_UNDO: &str =
     "SELECT name, count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'";
-/// The columns of a replica's status that tell its lag, new name first; NULL while it does not replicate.
+/// The columns of a replica's status that show its lag, new name first; NULL while it does not replicate.
 const LAG: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
 
 /// What the account may see of it.

@@ -258,7 +258,7 @@ async fn what_is_not_whole_stops() {
             &[(0, code::EVENT_UNSUPPORTED)],
             &[],
         ),
-        // What the end of a prepared transaction means is told by `two_phase`.
+        // `two_phase` decides what the end of a prepared transaction means.
         ("XA COMMIT 'q'", &[], &[]),
         ("ALTER DATABASE s CHARACTER SET latin1", &[], &[code::DDL_SEEN]),
     ];
@@ -362,7 +362,7 @@ async fn what_is_not_whole_stops() {
     }
 }
 
-/// What both servers log of prepared transactions, and what the decoder tells of it.
+/// What both servers log of prepared transactions, and what the decoder hands on of it.
 #[tokio::test]
 async fn prepared_transactions_are_told() {
     for server in Server::both() {

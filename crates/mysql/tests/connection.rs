@@ -137,7 +137,7 @@ async fn a_log_holds_no_value_that_a_server_quotes(server: Server) {
         );
         assert_eq!(error.into_failure("t").for_log().matches("s3cret").count(), 0);
     }
-    // What names objects only stays: somebody who reads the log needs it.
+    // What only names objects stays: a reader of the log needs it.
     let error = connection
         .execute("SELECT 1 FROM words.absent")
         .await

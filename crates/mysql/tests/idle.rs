@@ -70,7 +70,7 @@ fn check(server: &Server) {
     client.block_on(async {
         let mut admin = server.connect().await;
         admin.execute("UPDATE i.t SET v = 0").await.expect("a change");
-        // A session that nobody keeps alive shows that the time is over, several times.
+        // A session without pings shows that the time is over, several times.
         for _ in 0..3 {
             let forgotten = Connection::open(&options(server)).await.expect("reader logs in");
             let id = u64::from(forgotten.id());

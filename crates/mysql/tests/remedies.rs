@@ -1,4 +1,4 @@
-//! `check` prints statements that mend what it finds: on a server with everything wrong they are run, and nothing is left.
+//! `check` prints statements that repair what it finds: on a server with everything wrong they are run, and nothing is left.
 
 mod support;
 

@@ -9,7 +9,7 @@ use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::{Connection, SessionVariable};
 use support::Server;
 
-/// Versions of which every session variable is known. Of others, a variable that is not listed is only told.
+/// Versions of which every session variable is known. Of others, a variable that is not listed is only reported.
 const KNOWN_MYSQL: [(u16, u16); 3] = [(8, 0), (8, 4), (9, 7)];
 const KNOWN_MARIADB: [(u16, u16); 3] = [(10, 5), (10, 11), (11, 8)];
 

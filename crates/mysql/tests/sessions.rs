@@ -21,7 +21,7 @@ GRANT SELECT ON shop.* TO narrow@'%';
 GRANT SELECT ON shop.* TO hourly@'%';
 GRANT SELECT ON shop.* TO free@'%'";
 
-/// What a new process of the account is told, and how many sessions its snapshot has.
+/// What a new process of the account reports, and how many sessions its snapshot has.
 async fn allotted(server: &Server, user: &str) -> (usize, Option<Finding>) {
     let source = MysqlSource::new(server.options(user, user, "shop", ""), 77).expect("a source");
     let found = source.allot_sessions(WANTED, false).await.expect("a number");

@@ -285,7 +285,7 @@ GRANT SELECT ON c.* TO 'low'@'%'",
         let source = MysqlSource::new(server.admin("c"), 4242).unwrap();
         let findings = source.check(&request(&["good"])).await.unwrap();
         assert_eq!(blocking(&findings), [""; 0], "{findings:?}");
-        // Keys and types are told by the mapping, once.
+        // The mapping reports keys and types, once.
         let mut expected = vec!["SF-2006 absent", "SF-2007 plain"];
         if mariadb {
             expected.insert(1, "SF-2007 child.fk");

@@ -58,7 +58,7 @@ async fn read_to_failure(session: &mut MysqlSession) -> Failure {
     }
 }
 
-/// A DDL and a reader behind it end although a range is open whose reader stands still, and whose session is told why.
+/// A DDL and a reader behind it end although a range is open whose reader stands still, and whose session gets the reason.
 async fn check(server: &Server, user: &str, ddl: &str) {
     let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
     let plans = plans(&source).await;

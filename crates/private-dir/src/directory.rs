@@ -1,4 +1,4 @@
-//! The directory: every name in it is opened from its handle, so that nobody can exchange the directory meanwhile.
+//! The directory: every name in it is opened from its handle, so that the directory cannot be exchanged meanwhile.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -28,7 +28,7 @@ const SAFE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// An open directory that belongs to this user and gives rights to nobody else.
+/// An open directory that belongs to this user and gives rights to no other user.
 ///
 /// Only its own files are used: regular files of this user, without rights for others and without a second name. The
 /// directories above it are not judged, and links among those are followed.

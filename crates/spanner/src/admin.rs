@@ -76,7 +76,7 @@ impl Client {
         }
     }
 
-    /// The dialect as the database itself says; the emulator's admin service does not tell it.
+    /// The dialect as the database itself says; the emulator's admin service does not return it.
     async fn dialect_option(&self) -> Result<Dialect, SpannerError> {
         let sql = "SELECT option_value FROM information_schema.database_options WHERE option_name = 'database_dialect'";
         let rows = self.query("its dialect", sql).await?.collect().await?;

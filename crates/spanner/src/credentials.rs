@@ -255,7 +255,7 @@ mod tests {
         set(1, 1);
         let credentials = RenewedCredentials::new(find).unwrap();
         assert_eq!(call(&credentials).await, Ok(1));
-        // A new key in the file that is not valid yet, or no file: the known one goes on.
+        // A new key in the file that is not valid yet, or no file: the known one stays in use.
         for in_file in [2, 0] {
             set(1, in_file);
             tokio::time::advance(SEARCH_INTERVAL).await;

@@ -266,7 +266,7 @@ async fn a_log_holds_no_row_that_the_emulator_quotes() {
         assert_eq!(failure.for_log(), format!("t: x: {logged}"));
         assert_eq!(failure.cause.unwrap().to_string(), whole);
     }
-    // What is said of the way to the server stays: somebody who reads the log needs it.
+    // What concerns the connection stays: a reader of the log needs it.
     let elsewhere = emulator.client("nowhere");
     let error = elsewhere.dialect().await.unwrap_err();
     assert!(

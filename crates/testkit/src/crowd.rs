@@ -1,6 +1,6 @@
-//! A scenario on several connections: one commits all the time, the others hold transactions open for as long as they are told.
+//! A scenario on several connections: one commits all the time, the others hold transactions open for a set time.
 //!
-//! Each has keys of its own, because a transaction that is open keeps its rows locked. A row that nobody touches stands between the
+//! Each has keys of its own, because a transaction that is open keeps its rows locked. A row that no statement touches stands between the
 //! keys of two connections, so that a lock on the gap below a row does not reach into the neighbour's.
 
 use mysql_async::prelude::Queryable;

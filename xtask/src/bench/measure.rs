@@ -19,7 +19,7 @@ pub(crate) struct Measured {
     pub(crate) seconds: f64,
     /// User and system time.
     pub(crate) cpu_seconds: f64,
-    /// Peak resident memory, where the process tells it.
+    /// Peak resident memory, where the process shows it.
     pub(crate) memory_peak_bytes: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What the output of `cargo test` tells: counts, the failed tests with their output, and the time of each test binary.
+//! What the output of `cargo test` shows: counts, the failed tests with their output, and the time of each test binary.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -52,7 +52,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     })
 }
 
-/// Tells why an end cannot be reached; both are told.
+/// Reports why an end cannot be reached; both ends are reported.
 fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) -> u8 {
     if settings.output == Output::Json {
         let reached: Vec<_> = probes.iter().map(Probe::to_json).collect();

@@ -130,7 +130,7 @@ fn concerns_resume(finding: &Finding) -> bool {
     finding.subject.table.is_none()
 }
 
-/// Whether a resume goes on in spite of a finding that would stop a first start. Whether the history is the known one is not told by
+/// Whether a resume continues in spite of a finding that would stop a first start. Whether the history is the known one is not shown by
 /// an empty log: the stream proves it when it opens, or finds another one. Sessions that others have taken are waited for.
 fn passes_on_resume(finding: &Finding) -> bool {
     [code::HISTORY_UNPROVED, code::SOURCE_SESSIONS_TAKEN].contains(&finding.code)
@@ -155,7 +155,7 @@ fn found(progress: &Progress, findings: Vec<Finding>) -> Range<usize> {
 }
 
 /// Whether a person has read it when the migration began: it is about the schema, or about a setting worth knowing. A program
-/// is told all of every run.
+/// sees all of every run.
 fn is_known_on_resume(finding: &Finding, settings: &Settings) -> bool {
     settings.output == Output::Text && finding.code.exit() == Exit::Recorded
 }

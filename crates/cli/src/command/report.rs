@@ -66,7 +66,7 @@ impl Report<'_> {
         Ok(status)
     }
 
-    /// Leaves the report of a run that failed before it had begun; `main` tells a person why.
+    /// Leaves the report of a run that failed before it had begun; `main` prints the reason.
     pub(super) fn not_begun(&self, failure: &Failure) {
         ends(failure);
         let event = json::end_of_failed(failure, failure.code.exit().status(), None);
@@ -75,7 +75,7 @@ impl Report<'_> {
         }
     }
 
-    /// Ends a run that had begun, with its report; `main` tells a person why.
+    /// Ends a run that had begun, with its report; `main` prints the reason.
     pub(super) fn fail(&self, failure: Failure, progress: &Progress, status: Value) -> Result<u8, Failure> {
         ends(&failure);
         let exit_status = failure.code.exit().status();
@@ -140,7 +140,7 @@ fn stopped(outcome: &Outcome, options: &str) -> Vec<String> {
     groups.map(line).collect()
 }
 
-/// How the tables of a stop flow again. What is mended at the source must be loaded again afterwards.
+/// How the tables of a stop flow again. What is repaired at the source must be loaded again afterwards.
 fn fix(reason: &StopReason, table: &str, options: &str) -> String {
     let resync = Remedy::resync(table).printed(options);
     match &reason.remedy {

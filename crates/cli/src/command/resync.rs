@@ -163,7 +163,7 @@ fn tell(decided: &Resync, settings: &Settings) {
 fn correct_status(state: &StateDir, decided: &Resync) -> Result<(), Failure> {
     let written = state.directory().read(STATUS)?;
     let Some(mut status) = written.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) else {
-        // No run has written one here, or none that can be read, which `status` tells.
+        // No run has written one here, or none that can be read, which `status` reports.
         return Ok(());
     };
     let names = |tables: &[TableDefinition]| -> Vec<String> {

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, Owner, REPORT, STATUS, StateDir};
 use crate::{findings, json, render, run_file::RunFile, status_lines, table_lines};
 
-/// A running process renews its figures every second; older ones than this are told as old.
+/// A running process renews its figures every second; older ones than this are shown as old.
 const STALE: Duration = Duration::from_secs(5);
 
 /// Prints the last status; exit status 0 if there is one.

@@ -118,7 +118,7 @@ impl ExtraObject {
     }
 }
 
-/// What only the target has. It makes no table different: somebody has added it.
+/// What only the target has. It makes no table different: it was added there by hand.
 fn extra_at_target(found: &Verification, control: &ControlState) -> Vec<ExtraObject> {
     let known = |name: &&String| {
         let mut definitions = control.definitions.values();

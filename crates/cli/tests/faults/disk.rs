@@ -1,4 +1,4 @@
-//! The change log's disk: at its budget capture pauses and says so, and goes on when there is room.
+//! The change log's disk: at its budget capture pauses and says so, and continues when there is room.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -14,7 +14,7 @@ const CHANGES: &str = "SET SESSION cte_max_recursion_depth = 10000;
     REPLACE INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 400) SELECT i, CONCAT(UUID(), REPEAT('x', 2500)) FROM n;
     ";
 
-/// A budget smaller than what comes: capture waits, says why, and goes on once what is applied was trimmed. A transaction larger
+/// A budget smaller than what comes: capture waits, says why, and continues once what is applied was trimmed. A transaction larger
 /// than the budget has to wait for a larger one: an interrupt is clean, and the next start resumes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_at_its_budget_pauses_capture_and_says_so() {
@@ -76,7 +76,7 @@ fn limit_files(migrate: &Running, bytes: &str) {
     assert!(limited.success());
 }
 
-/// No room for the log: capture waits and says so; with room again the same process goes on.
+/// No room for the log: capture waits and says so; with room again the same process continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_without_room_pauses_capture_until_there_is_some() {
     let servers = bench(Engine::MySql).await;

@@ -119,7 +119,7 @@ async fn refuse_stranger(world: &mut World, engine: Engine) {
         );
     }
     // Its tables may even be the same: what was applied did not come from it.
-    // (A MariaDB server that is far ahead is told as one: its position alone does not give it away.)
+    // (A MariaDB server that is far ahead is reported as one: its position alone does not show it.)
     let (status, text) = world.verify();
     assert!(
         status == 2 && text.contains("SF-1003"),
@@ -221,7 +221,7 @@ async fn a_purged_binary_log_is_said_mariadb() {
     purged(Engine::MariaDb).await;
 }
 
-/// The emulator is stopped for a while, in the middle of changes, and goes on.
+/// The emulator is stopped for a while, in the middle of changes, and continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_stands_still() {
     let servers = bench(Engine::MySql).await;

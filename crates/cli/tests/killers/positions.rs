@@ -153,7 +153,7 @@ async fn has_replica(source: &Server, id: u32) -> bool {
     rows.iter().any(|row| row.get::<u32, _>(0) == Some(id))
 }
 
-/// Gives a replica another id, and lets it register anew.
+/// Gives a replica another id, and lets it register again.
 async fn rename_replica(replica: &Server, id: u32) {
     let (stop, start) = match replica.engine() {
         Engine::MySql => ("STOP REPLICA", "START REPLICA"),

@@ -207,7 +207,7 @@ async fn resync_drops_what_is_there_not_what_the_source_has() {
         assert_eq!(status, 0, "{text}");
         world.expect_drained();
         world.expect_equal();
-        // A foreign key that nobody has recorded stands in the way of the next one.
+        // A foreign key that is not recorded stands in the way of the next one.
         let by_hand =
             "ALTER TABLE `child` ADD CONSTRAINT `by_hand` FOREIGN KEY (`id`) REFERENCES `parent` (`id`)";
         let client = world.target_client();

@@ -5,7 +5,7 @@ use spanferry_testkit::server::Engine;
 use crate::support::bench;
 use crate::survive;
 
-/// Rows 1 to 40 of `u` hold the values 1 to 40 in `a`, pairs in (`b`, `c`), and texts that a prefix index tells apart.
+/// Rows 1 to 40 of `u` hold the values 1 to 40 in `a`, pairs in (`b`, `c`), and texts that a prefix index distinguishes.
 async fn unique_values_move(engine: Engine, dialect: &'static str) {
     let servers = bench(engine).await;
     let functional = match engine {
@@ -60,7 +60,7 @@ async fn unique_values_move(engine: Engine, dialect: &'static str) {
                 ),
                 format!("UPDATE u SET a = @x WHERE id = {x}"),
             ],
-            // Texts that only their first characters tell apart.
+            // Texts that differ only in their first characters.
             4 => vec![
                 format!("SELECT p INTO @x FROM u WHERE id = {x}"),
                 format!("SELECT p INTO @y FROM u WHERE id = {y}"),

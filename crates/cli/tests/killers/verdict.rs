@@ -1,4 +1,4 @@
-//! What `verify` must see, and must not: 19, 20, 43, and a target that somebody else has written to.
+//! What `verify` must see, and must not: 19, 20, 43, and a target that another program has written to.
 
 use mysql_async::prelude::Queryable;
 use spanferry_testkit::patience::until;
@@ -68,7 +68,7 @@ async fn killer_19_differences_that_weak_checksums_miss() {
     }
 }
 
-/// Rows changed, removed and added at the target behind our back: each is told, with its key and the columns that differ.
+/// Rows changed, removed and added at the target behind our back: each is reported, with its key and the columns that differ.
 async fn a_target_changed_behind_our_back(dialect: &'static str) {
     let servers = bench(Engine::MySql).await;
     let schema = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), n INT, d DECIMAL(10,2));
@@ -310,7 +310,7 @@ async fn killer_43_a_heartbeat_in_another_schema_mariadb() {
     heartbeat_elsewhere(Engine::MariaDb).await;
 }
 
-/// A row without an exact form is told, with the rest of its table and the other tables compared; keys of bytes are readable.
+/// A row without an exact form is reported, with the rest of its table and the other tables compared; keys of bytes are readable.
 async fn rows_without_an_exact_form(engine: Engine) {
     let servers = bench(engine).await;
     let schema = "CREATE TABLE t (id INT PRIMARY KEY, d DATE NULL);
@@ -365,8 +365,8 @@ async fn rows_without_an_exact_form_are_reported_mariadb() {
     rows_without_an_exact_form(Engine::MariaDb).await;
 }
 
-/// A table or a column that somebody has dropped at the target is a difference of its table, and the others are compared. What
-/// somebody has added there is noted. `migrate` stops the group of the dropped table by name, and what is printed brings it back.
+/// A table or a column that was dropped at the target is a difference of its table, and the others are compared. What
+/// was added there is noted. `migrate` stops the group of the dropped table by name, and what is printed brings it back.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_dropped_at_the_target_is_a_difference_of_its_table() {
     let servers = bench(Engine::MySql).await;

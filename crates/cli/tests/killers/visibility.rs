@@ -53,7 +53,7 @@ async fn world(engine: Engine) -> World {
     world
 }
 
-/// Commits that are written to the binary log, and visible to nobody.
+/// Commits that are written to the binary log, and not visible yet.
 struct Held {
     commits: JoinSet<()>,
 }

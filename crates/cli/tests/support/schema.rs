@@ -66,7 +66,7 @@ fn members(value: &Value, schema: &Value, page: &Value) -> Result<(), String> {
 }
 
 fn any_of(value: &Value, choices: &[Value], page: &Value) -> Result<(), String> {
-    // Events are told apart by their name, so that the reason is that of the right one.
+    // Events are distinguished by their name, so that the reason is that of the right one.
     let named = |choice: &&Value| choice["properties"]["event"]["enum"][0] == value["event"];
     if let Some(choice) = choices
         .iter()

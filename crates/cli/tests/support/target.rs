@@ -58,7 +58,7 @@ impl World {
             .collect()
     }
 
-    /// Writes rows past the program, as somebody who meddles with the target.
+    /// Writes rows past the program, like a person who changes the target by hand.
     pub async fn meddle(&self, table: &str, columns: &[&str], rows: &[&[&str]]) {
         let mut mutations = Mutations::new();
         mutations.write(WriteKind::Upsert, table, columns.iter().copied(), &batch(rows));

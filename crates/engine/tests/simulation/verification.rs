@@ -195,7 +195,7 @@ fn a_column_that_was_lost_is_seen_by_the_catalogs() {
     }
 }
 
-/// A table or a column that somebody has dropped at the target is a difference of that table; the others are compared.
+/// A table or a column that was dropped at the target is a difference of that table; the others are compared.
 #[test]
 fn what_the_target_lacks_is_a_difference_of_its_table() {
     let check = |hidden: (&'static str, &'static str), lack: Lack| {

@@ -1,4 +1,4 @@
-//! A tokenizer for the server's SQL: just enough to tell statements and the names in them.
+//! A tokenizer for the server's SQL: just enough to recognise statements and the names in them.
 
 use std::collections::BTreeSet;
 

@@ -72,7 +72,7 @@ struct Run {
     open: Option<(u64, Bodies)>,
     complete_below: u64,
     counter: u64,
-    /// A reader that goes on where it was.
+    /// A reader that continues where it was.
     follower: LogCursor,
     /// It has seen everything below.
     followed_below: u64,

@@ -272,7 +272,7 @@ pub(super) fn needs_content(witness: &Witness) -> bool {
     }
 }
 
-/// Events about files and connections, which are part of no transaction and tell the decoder nothing.
+/// Events about files and connections, which are part of no transaction and mean nothing to the decoder.
 fn is_stream_event(header: &Header) -> bool {
     matches!(
         header.kind,

@@ -26,7 +26,7 @@ impl ChangeCounter {
         ChangeCounter { layouts }
     }
 
-    /// How many changes the event holds. What cannot be told apart counts as one: an event of which the table map does not show
+    /// How many changes the event holds. Changes that cannot be separated count as one: an event of which the table map does not show
     /// the columns' lengths, or the rest of one behind an image that breaks off.
     pub(crate) fn count(&self, event: &RowsEvent<'_>) -> u64 {
         let layouts = self.layouts.as_deref();
@@ -86,7 +86,7 @@ mod tests {
     use super::super::tests::{Sink, golden_plan, piece};
     use crate::fuzz::Random;
 
-    /// Changes that are told or passed when the piece is decoded by a plan, and whether the table stops.
+    /// Changes that are handed on or passed when the piece is decoded by a plan, and whether the table stops.
     fn counted(piece: &Piece, plan: TablePlan) -> Option<(u64, bool)> {
         let mut sink = Sink::default();
         let mut decoder = BinlogDecoder::new("g", &[Arc::new(plan)]);
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Damage that no checksum catches here: whatever is told of the event, its changes have one number.
+    /// Damage that no checksum catches here: whatever is read from the event, its changes have one number.
     #[test]
     fn a_damaged_event_has_one_number_of_changes() {
         let mut random = Random(7);

@@ -66,7 +66,7 @@ pub(super) struct Transaction {
     tables: HashMap<u64, Mapped>,
     /// Plans whose rows were seen.
     changed: BTreeSet<usize>,
-    /// Plans that were told to stop.
+    /// Plans that were stopped.
     stopped: BTreeSet<usize>,
     /// Its rows count only if a later XA COMMIT says so.
     pub(super) xa: bool,
@@ -140,7 +140,7 @@ impl BinlogDecoder {
             kind::INCIDENT => self.stop_all("an INCIDENT event: the source's log may lack changes", sink),
             kind::MARIADB_GTID => {
                 let flags = event.body.get(12).copied().unwrap_or(0);
-                // FL_PREPARED_XA; a completed one (128) is told by its XA COMMIT or XA ROLLBACK.
+                // FL_PREPARED_XA; a completed one (128) is handled at its XA COMMIT or XA ROLLBACK.
                 self.transaction.xa |= flags & 64 != 0;
             }
             kind::GTID
@@ -286,7 +286,7 @@ impl BinlogDecoder {
         }
     }
 
-    /// Tells the changes of full images, and counts what it has told.
+    /// Hands on the changes of full images, and counts them.
     fn images(
         &mut self,
         index: usize,

@@ -30,7 +30,7 @@ pub(crate) enum Reader {
     Replica(u32),
     /// Nobody's id: no stream is ended, and the server sends what comes from now on.
     Observer,
-    /// A visitor without an id, as `mysqlbinlog`: nobody's stream is ended, and the server ends this one where its log ends.
+    /// A visitor without an id, as `mysqlbinlog`: no other stream is ended, and the server ends this one where its log ends.
     Visitor,
 }
 
@@ -155,7 +155,7 @@ const CANNOT_SEND: u16 = 1236;
 /// MariaDB ends the stream of a replica when another with its server id comes.
 const SERVER_ID_TAKEN: u16 = 4052;
 
-/// The failure behind an error of the stream. One that has begun may break for reasons that opening it again tells more
+/// The failure behind an error of the stream. One that has begun may break for reasons that opening it again shows more
 /// of: the file that it reads was removed, as by a reset of the log.
 pub(crate) fn failure(error: MysqlError, address: &str, has_begun: bool) -> Failure {
     let MysqlError::Server {

@@ -129,7 +129,7 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
     })
 }
 
-/// The number of trailing one bits of the first byte tells how many bytes follow; the rest is the value.
+/// The number of trailing one bits of the first byte is the number of bytes that follow; the rest is the value.
 fn variable_uint(cursor: &mut Cursor<'_>) -> Result<u64, Malformed> {
     let first = cursor.u8()?;
     let more = first.trailing_ones();

@@ -58,7 +58,7 @@ fn plans() -> [Arc<TablePlan>; 2] {
     [p, q].map(Arc::new)
 }
 
-/// Writes down what a decoder tells, with the tables' numbers.
+/// Records what a decoder hands on, with the tables' numbers.
 #[derive(Debug, Default)]
 struct Recorded {
     changes: Vec<String>,
@@ -94,7 +94,7 @@ fn decoder(schema: &str, plans: &[Arc<TablePlan>]) -> BinlogDecoder {
     BinlogDecoder::new(schema, plans)
 }
 
-/// What one decoder tells of pieces, one after the other.
+/// What one decoder hands on of pieces, one after the other.
 fn told(decoder: &mut BinlogDecoder, pieces: &[Piece]) -> Recorded {
     let mut told = Recorded::default();
     for piece in pieces {
@@ -407,7 +407,7 @@ fn nothing_of_a_transaction_is_known_in_the_next() {
     assert_eq!(found.changes, ["0: 1|a -> 2|a = a|2|y|8"]);
 }
 
-/// What follows in the transaction belongs to a table that has stopped: it is counted, and not told.
+/// What follows in the transaction belongs to a table that has stopped: it is counted, and not handed on.
 #[test]
 fn rows_behind_a_stop_are_counted_and_not_told() {
     let mut both = piece(&images::NODUP_UPDATE);
@@ -424,7 +424,7 @@ fn rows_behind_a_stop_are_counted_and_not_told() {
 fn rows_with_another_number_of_columns_than_their_table_map_stop_their_table() {
     let plan = golden_plan(true);
     for golden in [&MYSQL_INSERT, &MYSQL_UPDATE, &MYSQL_DELETE] {
-        // One column fewer, in a bitmap of the same width. Its two changes cannot be told apart: they count as one.
+        // One column fewer, in a bitmap of the same width. Its two changes cannot be separated: they count as one.
         let fewer = edited(golden, |mut event| {
             if let Some((_, maps)) = bitmaps(&event) {
                 let images = event[maps[maps.len() - 1] + 2..].to_vec();
@@ -445,7 +445,7 @@ fn rows_with_another_number_of_columns_than_their_table_map_stop_their_table() {
     }
 }
 
-/// An XA transaction that MySQL has only prepared: its rows were told before the event that says so.
+/// An XA transaction that MySQL has only prepared: its rows were handed on before the event that says so.
 #[test]
 fn rows_that_are_only_prepared_stop_their_table() {
     let plan = golden_plan(true);
@@ -460,7 +460,7 @@ fn rows_that_are_only_prepared_stop_their_table() {
     assert_eq!(told.stops, [stop(0, "t", text)]);
 }
 
-/// A change counts once: as one that was told, or as one that is passed. A resume goes on behind so many of them.
+/// A change counts once: as one that was handed on, or as one that is passed. A resume continues behind so many of them.
 #[test]
 fn the_changes_around_a_refused_row_are_counted_once() {
     let [p, _] = plans();

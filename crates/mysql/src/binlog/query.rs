@@ -22,7 +22,7 @@ pub(crate) struct QueryEvent {
     pub(crate) no_backslash: bool,
 }
 
-/// Whether the body of a QUERY event is `BEGIN`, which nearly every transaction has: told without taking it apart. Every
+/// Whether the body of a QUERY event is `BEGIN`, which nearly every transaction has: recognised without parsing it. Every
 /// character set of a client writes the word in the same bytes.
 pub(crate) fn is_begin(body: &[u8]) -> bool {
     let lengths = || {

@@ -68,7 +68,7 @@ impl MysqlSource {
         }
     }
 
-    /// Moves on to a replica id that nobody has, as far as the account sees the others.
+    /// Moves on to a replica id that no other replica has, as far as the account sees the others.
     async fn choose_id(&self) -> Result<(), Failure> {
         let replica = self.replica();
         if replica.is_given() {

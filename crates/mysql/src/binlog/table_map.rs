@@ -41,7 +41,7 @@ pub(crate) mod column_type {
     pub(crate) const GEOMETRY: u8 = 255;
 }
 
-/// The names in front of a table map: enough to tell whether the table is migrated.
+/// The names in front of a table map: enough to know whether the table is migrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableMapHead<'a> {
     /// Number that the rows events name.
@@ -82,7 +82,7 @@ fn name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Malformed> {
 /// One column of a table map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MappedColumn {
-    /// Type number; ENUM, SET and BINARY/CHAR told apart by their metadata.
+    /// Type number; ENUM, SET and BINARY/CHAR are distinguished by their metadata.
     pub(crate) ty: u8,
     /// Type metadata, as little-endian number (NEWDECIMAL: precision in the low byte; STRING: length; BIT: bits).
     pub(crate) meta: u16,

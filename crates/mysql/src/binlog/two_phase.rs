@@ -1,4 +1,4 @@
-//! What a transaction of the binary log is to prepared XA transactions: told from its first events and its table maps.
+//! What a transaction of the binary log means for prepared XA transactions, read from its first events and its table maps.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub(super) enum TwoPhaseState {
     /// Its first statement was not seen yet.
     #[default]
     Beginning,
-    /// It is nothing to prepared transactions, or has been told.
+    /// It means nothing for prepared transactions, or was handed on.
     Done,
     /// It is being prepared.
     Preparing {
@@ -100,7 +100,7 @@ impl BinlogDecoder {
     }
 }
 
-/// What the first events of a transaction tell.
+/// What the first events of a transaction show.
 fn beginning(event: &Event<'_>) -> (TwoPhaseState, Option<TwoPhase>) {
     let preparing = |mariadb| TwoPhaseState::Preparing {
         mariadb,
@@ -158,7 +158,7 @@ fn changes_nothing(body: &[u8], mariadb: bool) -> bool {
     }
 }
 
-/// The decision of a logged statement that the decoder has met, if it is one that `two_phase` tells.
+/// The decision of a logged statement that the decoder has met, if it is one that `two_phase` hands on.
 pub(super) fn is_told(text: Option<&str>) -> bool {
     text.and_then(decision).is_some()
 }

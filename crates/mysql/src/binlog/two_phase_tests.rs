@@ -156,7 +156,7 @@ fn other_transactions_are_nothing_to_prepared_ones() {
     assert_eq!(decoder.two_phase(&piece(&MYSQL_INSERT)).unwrap(), None);
 }
 
-/// The end of a prepared transaction brings no changes; one that cannot be told stops.
+/// The end of a prepared transaction brings no changes; one that is unknown stops.
 #[test]
 fn a_decision_that_is_told_stops_nothing() {
     let stops = |text: &str| {
@@ -174,7 +174,7 @@ fn a_decision_that_is_told_stops_nothing() {
     assert_eq!(stops("/* x */ XA COMMIT X'61',X'',1"), 1);
 }
 
-/// A decoder that told and decoded the same pieces does both as if it did only one.
+/// A decoder that inspected and decoded the same pieces does both as if it did only one.
 #[test]
 fn telling_and_decoding_do_not_disturb_each_other() {
     let plan = golden_plan(true);

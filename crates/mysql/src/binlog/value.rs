@@ -134,7 +134,7 @@ pub(crate) struct Scratch {
     text: String,
 }
 
-/// Why a value cannot be told.
+/// Why a value cannot be read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ValueError {
     /// Its bytes are not what its type says.

@@ -11,7 +11,7 @@ use super::client::Connection;
 use super::wire::Cursor;
 use crate::error::MysqlError;
 
-/// Most memory for the rows of a control query: their bytes, and what tells them apart.
+/// Most memory for the rows of a control query: their bytes, and the places where they end.
 pub const RESULT_BYTES_MAX: usize = 512 << 20;
 
 /// Most columns of a result, as of a table on every server.

@@ -45,7 +45,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The statements that make the foreign key anew, without actions.
+    /// The statements that create the foreign key again, without actions.
     fn without_actions(&self, table: &str, name: &str) -> Option<Remedy> {
         let table = self
             .catalog

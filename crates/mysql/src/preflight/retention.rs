@@ -33,7 +33,7 @@ enum Kept {
     Not,
     /// Seconds.
     For(u64),
-    /// Until somebody deletes it.
+    /// Until it is deleted by hand.
     Forever,
 }
 

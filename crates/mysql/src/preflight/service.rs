@@ -1,4 +1,4 @@
-//! Managed services: what tells them from a server of one's own, and how a setting is changed there.
+//! Managed services: how they are recognised, and how a setting is changed there.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use spanferry_core::report::remedy::Remedy;
 /// Who runs the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Service {
-    /// Its owner, or a service that nothing tells from one.
+    /// A server of its owner's, or a service that cannot be recognised.
     #[default]
     Own,
     /// Amazon RDS.

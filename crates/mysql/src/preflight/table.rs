@@ -1,4 +1,4 @@
-//! Tables whose engine or history keeps them from being read exactly. Keys, types and what is left out are told by the mapping.
+//! Tables whose engine or history keeps them from being read exactly. The mapping reports keys, types and what is left out.
 
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};

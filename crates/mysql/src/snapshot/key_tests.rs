@@ -16,7 +16,7 @@ fn plan() -> TablePlan {
     plan
 }
 
-/// With fewer cells a range would begin behind rows that nobody has read.
+/// With fewer cells a range would begin behind rows that were not read.
 #[test]
 fn a_boundary_with_other_cells_than_the_key_is_refused() {
     // The digits 1 and 2; a letter; half a byte; nothing.

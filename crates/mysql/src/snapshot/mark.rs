@@ -1,7 +1,7 @@
 //! The mark by which a process list shows that a running statement is ours, and the end of such statements.
 //!
 //! The number of a connection proves nothing: after a restart of the server it belongs to another client. A statement that
-//! carries our mark in a comment can only be ours, because nobody else knows the mark. An account sees and may end its own
+//! carries our mark in a comment can only be ours, because no other program knows the mark. An account sees and may end its own
 //! statements without any privilege (both servers' manuals, `SHOW PROCESSLIST` and `KILL`).
 
 use std::fmt;
@@ -49,7 +49,7 @@ pub(super) struct Running {
 }
 
 impl Mark {
-    /// A mark that nobody can guess: each `RandomState` has keys of its own.
+    /// A mark that cannot be guessed: each `RandomState` has keys of its own.
     pub(crate) fn new() -> Mark {
         let word = || RandomState::new().hash_one(0);
         Mark(format!("spanferry-{:016x}{:016x}", word(), word()))

@@ -182,7 +182,7 @@ impl Lookout {
         Ok(())
     }
 
-    /// The answer to the next probe; while it does not come, the process list may tell why.
+    /// The answer to the next probe; while it does not come, the process list may show why.
     async fn answer(&mut self, watch: &Watch, tables: &[String]) -> Result<Answer, MysqlError> {
         loop {
             match timeout(PROBE_PATIENCE, self.probe().answer()).await {

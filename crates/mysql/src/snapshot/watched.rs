@@ -1,4 +1,4 @@
-//! A session under watch: whoever reads tables by it gives way to the statements that wait for them.
+//! A session under watch: a reader that uses it gives way to the statements that wait for its tables.
 
 use std::sync::Arc;
 

@@ -88,7 +88,7 @@ impl SpannerTarget {
             }
             Err(error) => error,
         };
-        // A database can be created, an instance only by somebody who knows what it shall cost.
+        // A database can be created, an instance only by a person who knows what it shall cost.
         let instance = self.client.instance().await;
         let name = self.client.name();
         let failure = if instance.is_err_and(|error| error.rejection() == Some(tonic::Code::NotFound)) {

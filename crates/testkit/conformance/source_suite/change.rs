@@ -28,7 +28,7 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     check_history(subject).await;
 }
 
-/// Transactions of all forms, and what they tell.
+/// Transactions of all forms, and the changes that they bring.
 fn transactions() -> Vec<(Vec<Change>, Vec<Recorded>)> {
     let (one, two, three): (Row, Row, Row) = ([1, 10, 0], [2, 20, 0], [3, 30, 0]);
     vec![
@@ -211,7 +211,7 @@ async fn check_dropped_openings<S: Subject>(subject: &S) {
     }
 }
 
-/// A source that has nothing to say says so, and the stream goes on.
+/// A source that has nothing new reports that, and the stream continues.
 async fn check_idle<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
@@ -276,7 +276,7 @@ async fn check_history<S: Subject>(subject: &S) {
     }
 }
 
-/// A position that the source has forgotten is told; one behind it is not touched by that.
+/// A position that the source has forgotten is reported; one behind it is not affected.
 pub(super) async fn check_purged<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     bench.insert(A, &[[1, 1, 1]]).await;

@@ -18,7 +18,7 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     check_statements(subject).await;
 }
 
-/// Transactions on two tables; every row of them is told.
+/// Transactions on two tables; every row of them is handed on.
 async fn written<S: Subject>(bench: &mut Bench<S>) -> Vec<Captured> {
     for key in 0..5 {
         bench
@@ -106,7 +106,7 @@ async fn check_pieces<S: Subject>(subject: &S) {
 }
 
 /// A refused value stops its table: its changes are passed from there on, each counted. The other's changes in the same
-/// transaction are told all the same.
+/// transaction are handed on all the same.
 async fn check_refused<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let mut plans = bench.plans.clone();

@@ -28,7 +28,7 @@ async fn written<S: Subject>(bench: &mut Bench<S>) -> Vec<Captured> {
     capture(&bench.source, &bench.start).await
 }
 
-/// A bookmark has what the stream brought last, also while the history goes on; and the stream that is opened behind it brings
+/// A bookmark has what the stream brought last, also while the history grows; and the stream that is opened behind it brings
 /// what follows, without what proved it.
 async fn check_bookmarks<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;

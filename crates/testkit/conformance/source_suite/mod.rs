@@ -90,11 +90,11 @@ pub trait Subject {
     fn source(&self) -> Self::Source;
     /// The names of all base tables, at least three, in order: each of three 64-bit integers that are not null, keyed by the first.
     fn tables(&self) -> &'static [&'static str];
-    /// Whether a snapshot gets the lock that it asks for while nobody writes.
+    /// Whether a snapshot gets the lock that it asks for while there are no writes.
     fn locks(&self) -> bool;
     /// How many rows, inserted by one transaction, surely make more than one piece.
     fn rows_of_many_pieces(&self) -> i64;
-    /// Makes all tables anew, empty. The history goes on.
+    /// Creates all tables again, empty. The history continues.
     async fn reset(&self);
     /// A new session that writes.
     async fn writer(&self) -> Self::Writer;
@@ -141,7 +141,7 @@ pub async fn check_all<S: Subject>(subject: &S) {
     Box::pin(history::check_purged(subject)).await;
 }
 
-/// Empty tables, their plans, the position, and somebody who writes.
+/// Empty tables, their plans, the position, and a writer.
 struct Bench<S: Subject> {
     source: S::Source,
     writer: S::Writer,

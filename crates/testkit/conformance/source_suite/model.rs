@@ -1,4 +1,4 @@
-//! What the checks compare: rows as numbers, what a decoder tells, and what a stream brings until a position.
+//! What the checks compare: rows as numbers, what a decoder hands on, and what a stream brings until a position.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(super) enum Recorded {
     Notice(Code),
 }
 
-/// What a decoder told, in order.
+/// What a decoder handed on, in order.
 #[derive(Debug, Default)]
 pub(super) struct Recorder(pub(super) Vec<Recorded>);
 
@@ -90,7 +90,7 @@ impl ChangeSink for Recorder {
     }
 }
 
-/// Makes the changes that were told. A row that goes may be gone: a state between two positions has part of them already.
+/// Makes the changes that were handed on. A row that goes may be gone: a state between two positions has part of them already.
 pub(super) fn apply(state: &mut State, told: &[Recorded]) {
     for one in told {
         match *one {
@@ -191,7 +191,7 @@ pub(super) async fn capture<S: ChangeSource + SchemaSource>(source: &S, after: &
     assembly.whole
 }
 
-/// What a decoder tells of these transactions.
+/// What a decoder hands on of these transactions.
 pub(super) fn decode<D: ChangeDecoder>(decoder: &mut D, transactions: &[Captured]) -> Vec<Recorded> {
     let mut recorder = Recorder::default();
     for piece in transactions.iter().flat_map(|transaction| &transaction.pieces) {
@@ -200,7 +200,7 @@ pub(super) fn decode<D: ChangeDecoder>(decoder: &mut D, transactions: &[Captured
     recorder.0
 }
 
-/// What the source tells between `after` and now.
+/// What the source brings between `after` and now.
 pub(super) async fn recorded_since<S>(source: &S, plans: &[Arc<TablePlan>], after: &Position) -> Vec<Recorded>
 where
     S: ChangeSource + SchemaSource,

@@ -124,7 +124,7 @@ pub(super) fn narrow(plan: &TablePlan) -> Arc<TablePlan> {
     Arc::new(plan)
 }
 
-/// A refused row is told with its key and column, counts as a row, and does not end the range.
+/// A refused row is reported with its key and column, counts as a row, and does not end the range.
 async fn check_refused<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let rows: Vec<Row> = (0..20)

@@ -70,7 +70,7 @@ async fn check_catalog<S: Subject>(subject: &S) {
     assert_eq!((created.as_deref(), rest), (Some(CREATED), after));
 }
 
-/// A source that replicates from nobody is behind nobody, and says so beside an open snapshot and again.
+/// A source that is no replica is behind no other server, and says so beside an open snapshot and again.
 async fn check_strain<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
     let opening = open(&bench.source, &bench.plans, 1, true);

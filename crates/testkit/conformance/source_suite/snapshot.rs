@@ -1,4 +1,4 @@
-//! What every `SnapshotSource` must do: sessions that each see one state between `low` and `high`, and hold nobody up.
+//! What every `SnapshotSource` must do: sessions that each see one state between `low` and `high`, and hold no statement up.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -145,7 +145,7 @@ async fn check_consistency<S: Subject>(subject: &S) {
     }
 }
 
-/// Each transaction of the writers with its key, as the stream tells them.
+/// Each transaction of the writers with its key, as the stream brings them.
 async fn written<S: Subject>(bench: &Bench<S>) -> Vec<(TransactionId, i64)> {
     let mut decoder = bench.source.decoder(&bench.plans);
     let transactions = capture(&bench.source, &bench.start).await;
@@ -164,7 +164,7 @@ fn keys(state: &State, table: usize) -> BTreeSet<i64> {
     keys.map(|(_, key)| *key).collect()
 }
 
-/// While nobody writes, all sessions stand at the one position; what is written later they do not see.
+/// While there are no writes, all sessions stand at the one position; what is written later they do not see.
 async fn check_standstill<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     bench.insert(A, &rows()).await;

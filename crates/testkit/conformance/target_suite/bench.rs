@@ -248,7 +248,7 @@ pub(super) fn left_out_row(table: &str, constraint: &str, reason: &str) -> LeftO
     }
 }
 
-/// The definition of a table, with a group by which one is told from another.
+/// The definition of a table, with a group that distinguishes one from another.
 pub(super) fn definition(table: &str, plan: &TablePlan, group: u32) -> TableDefinition {
     let mut definition = TableDefinition::of(plan);
     definition.source.name = name(table);

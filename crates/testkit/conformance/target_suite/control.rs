@@ -194,7 +194,7 @@ pub(super) async fn check_takeover<S: Subject>(subject: &S) {
     emptied(subject, &new, &table).await;
 }
 
-/// The main stream goes on where it stands when the epoch begins, whatever the new owner has read before.
+/// The main stream continues where it stands when the epoch begins, whatever the new owner has read before.
 async fn kept<S: Subject>(subject: &S, owner: &S::Target) {
     let next = subject.connect();
     let read = next.read_control().await.unwrap().unwrap();

@@ -45,7 +45,7 @@ impl DdlRules {
         self.state().refused.clear();
     }
 
-    /// The next operation that creates the index or foreign key of this name goes on only when `Interposer::finish_ddl` is called.
+    /// The next operation that creates the index or foreign key of this name continues only when `Interposer::finish_ddl` is called.
     /// In forward mode nothing is held.
     pub fn hold(&self, name: &str) {
         self.state().held.insert(name.to_owned());

@@ -297,7 +297,7 @@ impl Schema {
         self.refresh_backing();
     }
 
-    /// Works out anew which tables carry indexes behind foreign keys: one over the child's columns, and a unique one over
+    /// Computes again which tables carry indexes behind foreign keys: one over the child's columns, and a unique one over
     /// the parent's unless these are its primary key.
     pub(super) fn refresh_backing(&mut self) {
         let mut backing: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();

@@ -47,7 +47,7 @@ impl Emulator {
         })
     }
 
-    /// An emulator that somebody else runs at `host_port`; makes the instance of [`Emulator::database`] if it has none.
+    /// An emulator that another process runs at `host_port`; makes the instance of [`Emulator::database`] if it has none.
     pub async fn attach(host_port: &str) -> Result<Self, ServerError> {
         let emulator = Self {
             instance: None,

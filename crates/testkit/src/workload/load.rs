@@ -1,4 +1,4 @@
-//! The shop's application: connections that write until they are told to stop.
+//! The shop's application: connections that write until they are stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

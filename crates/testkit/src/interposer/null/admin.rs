@@ -184,7 +184,7 @@ impl State {
 }
 
 impl HeldDdl {
-    /// As it is told: done if it has a result.
+    /// The set state: done if it has a result.
     fn operation(&self, result: Option<operation::Result>) -> Operation {
         let metadata = UpdateDatabaseDdlMetadata {
             database: self.request.database.clone(),
@@ -223,7 +223,7 @@ impl Database {
     }
 }
 
-/// The dialect as the admin service tells it.
+/// The dialect as the admin service returns it.
 pub(super) fn dialect(postgres: bool) -> DatabaseDialect {
     if postgres {
         DatabaseDialect::Postgresql
