@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use crate::plan::{GroupId, TableId, TablePlan};
 use crate::port::target::Epoch;
+use crate::schema::mysql::{MysqlTable, MysqlType};
 use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
-    SourceTable, SourceType,
+    SourceTable, SourceType, TableFacts,
 };
 use crate::schema::target::TargetTable;
 use crate::value::encode::{ColumnPlan, Encoding};
 
 /// BIGINT.
-pub const BIGINT: SourceType = SourceType::Integer {
+pub const BIGINT: MysqlType = MysqlType::Integer {
     bits: 64,
     unsigned: false,
 };
@@ -26,18 +27,27 @@ pub fn qualified(table: &str) -> QualifiedName {
 }
 
 /// A column that may hold NULL.
-pub fn column(name: &str, ty: SourceType) -> SourceColumn {
+pub fn column(name: &str, ty: impl Into<SourceType>) -> SourceColumn {
+    let ty = ty.into();
     SourceColumn {
         name: name.to_owned(),
+        facts: ty.plain_facts(),
         ty,
         nullable: true,
         default: None,
-        on_update: false,
         generated: None,
         generated_stored: false,
-        auto_increment: false,
-        is_old_temporal: false,
     }
+}
+
+/// The facts of an InnoDB table.
+pub fn innodb() -> TableFacts {
+    let engine = "InnoDB".to_owned();
+    MysqlTable {
+        engine,
+        system_versioned: false,
+    }
+    .into()
 }
 
 /// A table whose first column, if it has any, is its key.
@@ -50,8 +60,7 @@ pub fn table(name: &str, mut columns: Vec<SourceColumn>) -> SourceTable {
     SourceTable {
         name: qualified(name),
         names: NameCase::Sensitive,
-        engine: "InnoDB".to_owned(),
-        system_versioned: false,
+        facts: innodb(),
         columns,
         primary_key: key.into_iter().collect(),
         indexes: Vec::new(),

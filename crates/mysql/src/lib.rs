@@ -12,6 +12,7 @@ mod identity;
 mod line;
 mod login;
 pub mod options;
+mod own_type;
 mod owned;
 mod preflight;
 mod prepared;

@@ -9,7 +9,7 @@ use spanferry_core::port::source::{
 };
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::report::code;
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::value::encode::Refusal;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
@@ -116,8 +116,8 @@ async fn json_bytes_that_are_no_text_are_refused_by_both_roads() {
     let source = MysqlSource::new(server.admin("v"), 4243).unwrap();
     let (plans, before) = (plans(&source).await, source.position().await.unwrap());
     assert!(matches!(
-        plans[0].source.columns[1].ty,
-        SourceType::JsonText { .. }
+        plans[0].source.columns[1].ty.mysql(),
+        Some(MysqlType::JsonText { .. })
     ));
     // A code of two bytes that sjis leaves unused, in quotes.
     let insert =

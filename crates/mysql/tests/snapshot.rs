@@ -10,7 +10,7 @@ use spanferry_core::port::source::{
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::report::remedy::Remedy;
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
@@ -111,13 +111,13 @@ INSERT INTO t (id, e, s, f, d, b, j, y, l, m) VALUES (7, 'x''y', 'é,b', 0.1, 0.
         let source = MysqlSource::new(server.admin("v"), 4242).unwrap();
         let plans = plans(&source).await;
         let source_columns = &plans[0].source.columns;
-        let SourceType::Enum { labels, .. } = &source_columns[1].ty else {
+        let Some(MysqlType::Enum { labels, .. }) = source_columns[1].ty.mysql() else {
             panic!("expected an ENUM")
         };
         assert_eq!(labels, &["x'y", "b\\c", "d\ne", "é"]);
         assert!(matches!(
-            source_columns[6].ty,
-            SourceType::Json | SourceType::JsonText { .. }
+            source_columns[6].ty.mysql(),
+            Some(MysqlType::Json | MysqlType::JsonText { .. })
         ));
         assert!(source_columns[10].generated_stored && source_columns[11].generated.is_some());
         let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::mapping::column::{Place, convert_type, folding_collation, key_trouble, remark};
+use crate::mapping::column::{Place, convert_type, folding, key_trouble, refusal, remark};
 use crate::mapping::groups::group_tables;
 use crate::mapping::index::{
     check_index_count, convert_foreign_keys, convert_indexes, count_backing_indexes,
@@ -17,8 +17,10 @@ use crate::report::finding::{Finding, Severity, Subject};
 use crate::report::remedy::Remedy;
 use crate::schema::definition::{Estimates, TableDefinition, plans_of};
 use crate::schema::legal_name::NameKind;
+use crate::schema::logical::LogicalType;
+use crate::schema::mysql::MysqlColumn;
 use crate::schema::names::{Names, Wish};
-use crate::schema::source::{IndexPart, QualifiedName, SourceColumn, SourceTable, SourceType};
+use crate::schema::source::{IndexPart, QualifiedName, SourceColumn, SourceTable};
 use crate::schema::target::{Dialect, TargetColumn, TargetTable, TargetType};
 use crate::value::encode::{ColumnPlan, Encoding};
 
@@ -153,7 +155,7 @@ fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> 
 }
 
 fn tell_time_zone(tables: &[SourceTable], findings: &mut Vec<Finding>) {
-    let is_local = |column: &SourceColumn| matches!(column.ty, SourceType::DateTime { .. });
+    let is_local = |column: &SourceColumn| column.ty.logical() == LogicalType::LocalDateTime;
     if tables.iter().flat_map(|table| &table.columns).any(is_local) {
         let text = "DATETIME values have no time zone at the source; they are read as UTC";
         findings.push(Finding::new(
@@ -203,7 +205,7 @@ fn key_of(table: &SourceTable, findings: &mut Vec<Finding>) -> Option<Vec<usize>
     let has_trouble = |columns: &[usize]| {
         columns
             .iter()
-            .any(|column| key_trouble(&table.columns[*column].ty).is_some())
+            .any(|column| key_trouble(&table.columns[*column].ty.logical()).is_some())
     };
     let subject = Subject::table(table.name.table.clone());
     if let Some((name, columns)) = found.min_by_key(|(_, columns)| (has_trouble(columns), columns.len())) {
@@ -222,7 +224,7 @@ fn key_of(table: &SourceTable, findings: &mut Vec<Finding>) -> Option<Vec<usize>
 fn add_key(table: &SourceTable) -> Remedy {
     let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
     let table_name = format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.table));
-    let statement = match table.columns.iter().find(|column| column.auto_increment) {
+    let statement = match table.columns.iter().find(|column| column.facts.is_numbered()) {
         Some(column) => format!(
             "ALTER TABLE {table_name} ADD PRIMARY KEY ({})",
             quoted(&column.name)
@@ -335,7 +337,7 @@ impl Converter<'_> {
             needs_index: self.key.contains(&index) || self.is_joined(index),
             counts: self.counts(index),
         };
-        convert_type(&self.table.columns[index].ty, place)
+        convert_type(&self.table.columns[index].ty.logical(), place)
     }
 
     fn is_joined(&self, index: usize) -> bool {
@@ -355,7 +357,7 @@ impl Converter<'_> {
                 .any(|known| known.parts.iter().any(indexed))
         };
         self.key.contains(&index)
-            || self.table.columns[index].auto_increment
+            || self.table.columns[index].facts.is_numbered()
             || self.is_joined(index)
             || (self.options.dialect == Dialect::PostgreSql && is_indexed())
     }
@@ -388,7 +390,7 @@ impl Converter<'_> {
         let bytes: u64 = self
             .key
             .iter()
-            .map(|index| key_part_bytes(&self.table.columns[*index].ty, self.convert(*index).1))
+            .map(|index| key_part_bytes(&self.table.columns[*index].ty.logical(), self.convert(*index).1))
             .sum();
         if bytes > KEY_BYTES_MAX {
             let text = format!(
@@ -399,24 +401,24 @@ impl Converter<'_> {
     }
 
     fn check_type(&mut self, index: usize, column: &SourceColumn) {
-        if let SourceType::Unknown { text } = &column.ty {
-            let text = format!("the type `{text}` is not known");
+        let ty = column.ty.logical();
+        if let Some(text) = refusal(&ty) {
             self.refuse(code::TYPE_REFUSED, &column.name, text);
         }
         if self.key.contains(&index)
-            && let Some(reason) = key_trouble(&column.ty)
+            && let Some(reason) = key_trouble(&ty)
         {
             self.refuse(code::KEY_NOT_INJECTIVE, &column.name, reason.to_owned());
         }
         if self.key.contains(&index)
-            && let Some(collation) = folding_collation(&column.ty)
+            && let Some(folding) = folding(&ty)
         {
             let text = format!(
-                "the collation `{collation}` decides at the source which keys are equal; the target compares their bytes"
+                "the {folding} decides at the source which keys are equal; the target compares their bytes"
             );
             self.find(code::CONVERTED, Severity::Notice, Some(&column.name), text);
         }
-        if let Some((severity, text)) = remark(&column.ty, self.convert(index).0) {
+        if let Some((severity, text)) = remark(&ty, self.convert(index).0) {
             self.find(code::CONVERTED, severity, Some(&column.name), text.to_owned());
         }
     }
@@ -432,7 +434,7 @@ impl Converter<'_> {
         } else if let Some(default) = &column.default {
             self.find(code::LEFT_OUT, Severity::Warning, name, the_default(default));
         }
-        if column.on_update {
+        if matches!(column.facts.mysql(), Some(MysqlColumn { on_update: true, .. })) {
             self.find(
                 code::LEFT_OUT,
                 Severity::Warning,
@@ -440,7 +442,7 @@ impl Converter<'_> {
                 "ON UPDATE CURRENT_TIMESTAMP is not created at the target".to_owned(),
             );
         }
-        if column.auto_increment {
+        if column.facts.is_numbered() {
             let text = "AUTO_INCREMENT is not created at the target; the values are migrated".to_owned();
             self.find(code::LEFT_OUT, Severity::Warning, name, text);
         }

@@ -1,10 +1,12 @@
 //! The conversion of schemas, by what it makes of them and says about them.
 
 use super::*;
-use crate::fixture::{BIGINT, column, foreign_key, index, table};
+use crate::fixture::{BIGINT, column, foreign_key, index, innodb, table};
 use crate::schema::charset::Charset;
 use crate::schema::ddl;
-use crate::schema::source::{ForeignKeyAction, SourceForeignKey, SourceIndex};
+use crate::schema::mysql::MysqlType;
+use crate::schema::postgres::{PostgresCollation, PostgresTable, PostgresType, PrintedType};
+use crate::schema::source::{ForeignKeyAction, SourceForeignKey, SourceIndex, TableFacts};
 
 const GOOGLE: MappingOptions = MappingOptions {
     dialect: Dialect::GoogleSql,
@@ -15,20 +17,20 @@ const POSTGRES: MappingOptions = MappingOptions {
     uuid_supported: false,
 };
 
-const UNSIGNED: SourceType = SourceType::Integer {
+const UNSIGNED: MysqlType = MysqlType::Integer {
     bits: 64,
     unsigned: true,
 };
 
-fn text_type(characters: u32, charset: Charset, collation: &str) -> SourceType {
-    SourceType::Varchar {
+fn text_type(characters: u32, charset: Charset, collation: &str) -> MysqlType {
+    MysqlType::Varchar {
         characters,
         charset,
         collation: collation.to_owned(),
     }
 }
 
-fn varchar(characters: u32) -> SourceType {
+fn varchar(characters: u32) -> MysqlType {
     text_type(characters, Charset::Utf8mb4, "utf8mb4_0900_bin")
 }
 
@@ -45,7 +47,7 @@ fn types(mapping: &Mapping, dialect: Dialect) -> Vec<String> {
 
 #[test]
 fn types_of_both_dialects() {
-    let check = |ty: SourceType, google: &str, postgres: &str| {
+    let check = |ty: MysqlType, google: &str, postgres: &str| {
         let columns = vec![column("id", BIGINT), column("c", ty)];
         for (options, expected) in [(GOOGLE, google), (POSTGRES, postgres)] {
             let mapped = map(vec![table("t", columns.clone())], &options);
@@ -60,7 +62,7 @@ fn types_of_both_dialects() {
     let labels = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect::<Vec<_>>();
     let (charset, collation) = (Charset::Utf8mb4, "utf8mb4_bin".to_owned());
     check(
-        SourceType::Integer {
+        MysqlType::Integer {
             bits: 8,
             unsigned: false,
         },
@@ -68,7 +70,7 @@ fn types_of_both_dialects() {
         "bigint",
     );
     check(
-        SourceType::Integer {
+        MysqlType::Integer {
             bits: 32,
             unsigned: true,
         },
@@ -77,7 +79,7 @@ fn types_of_both_dialects() {
     );
     check(UNSIGNED, "NUMERIC", "numeric");
     check(
-        SourceType::Decimal {
+        MysqlType::Decimal {
             precision: 38,
             scale: 9,
         },
@@ -85,7 +87,7 @@ fn types_of_both_dialects() {
         "numeric",
     );
     check(
-        SourceType::Decimal {
+        MysqlType::Decimal {
             precision: 39,
             scale: 9,
         },
@@ -93,25 +95,25 @@ fn types_of_both_dialects() {
         "numeric",
     );
     check(
-        SourceType::Decimal {
+        MysqlType::Decimal {
             precision: 12,
             scale: 10,
         },
         "STRING(15)",
         "numeric",
     );
-    check(SourceType::Float, "FLOAT32", "real");
-    check(SourceType::Double, "FLOAT64", "double precision");
-    check(SourceType::Bit { bits: 1 }, "BYTES(1)", "bytea");
-    check(SourceType::Bit { bits: 9 }, "BYTES(2)", "bytea");
+    check(MysqlType::Float, "FLOAT32", "real");
+    check(MysqlType::Double, "FLOAT64", "double precision");
+    check(MysqlType::Bit { bits: 1 }, "BYTES(1)", "bytea");
+    check(MysqlType::Bit { bits: 9 }, "BYTES(2)", "bytea");
     check(varchar(0), "STRING(1)", "varchar(1)");
     check(varchar(255), "STRING(255)", "varchar(255)");
-    check(SourceType::Text { charset, collation }, "STRING(MAX)", "text");
-    check(SourceType::Binary { bytes: 16 }, "BYTES(16)", "bytea");
-    check(SourceType::Blob { bytes_max: 65_535 }, "BYTES(65535)", "bytea");
-    check(SourceType::Blob { bytes_max: u32::MAX }, "BYTES(MAX)", "bytea");
+    check(MysqlType::Text { charset, collation }, "STRING(MAX)", "text");
+    check(MysqlType::Binary { bytes: 16 }, "BYTES(16)", "bytea");
+    check(MysqlType::Blob { bytes_max: 65_535 }, "BYTES(65535)", "bytea");
+    check(MysqlType::Blob { bytes_max: u32::MAX }, "BYTES(MAX)", "bytea");
     check(
-        SourceType::Enum {
+        MysqlType::Enum {
             labels: labels(&["a", "äöü"]),
             charset,
         },
@@ -119,41 +121,153 @@ fn types_of_both_dialects() {
         "varchar(3)",
     );
     check(
-        SourceType::Set {
+        MysqlType::Set {
             labels: labels(&["a", "bc"]),
             charset,
         },
         "STRING(5)",
         "varchar(5)",
     );
-    check(SourceType::Json, "JSON", "jsonb");
+    check(MysqlType::Json, "JSON", "jsonb");
     check(
-        SourceType::JsonText {
+        MysqlType::JsonText {
             charset: Charset::Latin1,
         },
         "JSON",
         "jsonb",
     );
-    check(SourceType::Date, "DATE", "date");
-    check(SourceType::DateTime { fraction: 6 }, "TIMESTAMP", "timestamptz");
-    check(SourceType::Timestamp { fraction: 0 }, "TIMESTAMP", "timestamptz");
-    check(SourceType::Time { fraction: 3 }, "STRING(18)", "varchar(18)");
-    check(SourceType::Year, "INT64", "bigint");
-    check(SourceType::Geometry, "BYTES(MAX)", "bytea");
+    check(MysqlType::Date, "DATE", "date");
+    check(MysqlType::DateTime { fraction: 6 }, "TIMESTAMP", "timestamptz");
+    check(MysqlType::Timestamp { fraction: 0 }, "TIMESTAMP", "timestamptz");
+    check(MysqlType::Time { fraction: 3 }, "STRING(18)", "varchar(18)");
+    check(MysqlType::Year, "INT64", "bigint");
+    check(MysqlType::Geometry, "BYTES(MAX)", "bytea");
     check(
-        SourceType::Vector { dimensions: 3 },
+        MysqlType::Vector { dimensions: 3 },
         "ARRAY<FLOAT32>(vector_length=>3)",
         "real[] VECTOR LENGTH 3",
     );
-    check(SourceType::Uuid, "UUID", "varchar(36)");
-    check(SourceType::Inet4, "STRING(15)", "varchar(15)");
-    check(SourceType::Inet6, "STRING(45)", "varchar(45)");
+    check(MysqlType::Uuid, "UUID", "varchar(36)");
+    check(MysqlType::Inet4, "STRING(15)", "varchar(15)");
+    check(MysqlType::Inet6, "STRING(45)", "varchar(45)");
+}
+
+/// PostgreSQL's types, by MAPPING: what they become in both dialects.
+#[test]
+fn types_of_postgres_in_both_dialects() {
+    let check = |ty: PostgresType, google: &str, postgres: &str| {
+        let columns = vec![column("id", BIGINT), column("c", ty)];
+        for (options, expected) in [(GOOGLE, google), (POSTGRES, postgres)] {
+            let mapped = map(vec![table("t", columns.clone())], &options);
+            let made = &types(&mapped, options.dialect)[1];
+            assert_eq!(made, expected, "{:?}", columns[1].ty);
+        }
+    };
+    let text = |characters| PostgresType::Text {
+        characters,
+        collation: PostgresCollation {
+            name: "default".to_owned(),
+            is_deterministic: true,
+        },
+    };
+    let numeric = |precision, scale| PostgresType::Numeric { precision, scale };
+    for bits in [16, 32, 64] {
+        check(PostgresType::Integer { bits }, "INT64", "bigint");
+    }
+    check(PostgresType::Real, "FLOAT32", "real");
+    check(PostgresType::Double, "FLOAT64", "double precision");
+    check(numeric(38, 9), "NUMERIC", "numeric");
+    check(numeric(39, 9), "STRING(42)", "numeric");
+    check(numeric(3, 10), "STRING(13)", "numeric");
+    check(numeric(29, -1), "STRING(33)", "numeric");
+    check(numeric(2, -3), "NUMERIC", "numeric");
+    check(PostgresType::AnyNumeric, "STRING(MAX)", "numeric");
+    check(PostgresType::Char { characters: 3 }, "STRING(3)", "varchar(3)");
+    check(text(Some(20)), "STRING(20)", "varchar(20)");
+    check(text(None), "STRING(MAX)", "text");
+    check(PostgresType::CiText, "STRING(MAX)", "text");
+    check(PostgresType::Name, "STRING(63)", "varchar(63)");
+    check(PostgresType::Bytea, "BYTES(MAX)", "bytea");
+    check(PostgresType::Date, "DATE", "date");
+    check(PostgresType::Timestamp, "TIMESTAMP", "timestamptz");
+    check(PostgresType::TimestampTz, "TIMESTAMP", "timestamptz");
+    check(PostgresType::Uuid, "UUID", "varchar(36)");
+    check(PostgresType::Json, "JSON", "jsonb");
+    check(PostgresType::Jsonb, "JSON", "jsonb");
+    let labels = ["a", "äöü"].map(str::to_owned).into();
+    check(PostgresType::Enum { labels }, "STRING(3)", "varchar(3)");
+    let printed = |ty, google: &str, postgres: &str| check(PostgresType::Printed(ty), google, postgres);
+    printed(PrintedType::Time, "STRING(15)", "varchar(15)");
+    printed(PrintedType::Cidr, "STRING(43)", "varchar(43)");
+    printed(PrintedType::Bit { bits: 8 }, "STRING(8)", "varchar(8)");
+    printed(PrintedType::VarBit { bits_max: None }, "STRING(MAX)", "text");
+    printed(PrintedType::Interval, "STRING(MAX)", "text");
+    printed(PrintedType::Range, "STRING(MAX)", "text");
+}
+
+/// Keys of PostgreSQL's types: which are refused, and of which two different texts may be equal at the source.
+#[test]
+fn keys_of_postgres() {
+    let check = |ty: PostgresType, expected: &[&str]| {
+        let mapped = map(vec![table("t", vec![column("k", ty.clone())])], &POSTGRES);
+        assert_eq!(findings(&mapped), expected, "{ty:?}");
+    };
+    let text = |is_deterministic| PostgresType::Text {
+        characters: Some(20),
+        collation: PostgresCollation {
+            name: "case-blind".to_owned(),
+            is_deterministic,
+        },
+    };
+    check(PostgresType::Integer { bits: 32 }, &[]);
+    check(text(true), &[]);
+    check(text(false), &["Notice SF-4005 t.k"]);
+    check(PostgresType::Char { characters: 5 }, &["Notice SF-4005 t.k"]);
+    check(PostgresType::Double, &["Blocking SF-4003 t.k"]);
+    check(PostgresType::Jsonb, &["Blocking SF-4003 t.k"]);
+    let array = PostgresType::Array {
+        element: Box::new(PostgresType::Date),
+    };
+    check(
+        array,
+        &[
+            "Warning SF-3005 t",
+            "Blocking SF-4002 t.k",
+            "Blocking SF-4003 t.k",
+        ],
+    );
+    let unknown = PostgresType::Unknown {
+        text: "pg_lsn".to_owned(),
+    };
+    check(unknown, &["Warning SF-3005 t", "Blocking SF-4002 t.k"]);
+    let numeric = PostgresType::Numeric {
+        precision: 9,
+        scale: 2,
+    };
+    check(numeric, &["Warning SF-4005 t.k"]);
+}
+
+#[test]
+fn names_of_columns_are_compared_as_their_family_does() {
+    let check = |facts: TableFacts, name: &str, expected: Option<usize>| {
+        let columns = vec![column("Id", BIGINT), column("ÄÖ", BIGINT)];
+        let table = SourceTable {
+            facts,
+            ..table("t", columns)
+        };
+        assert_eq!(table.column_index(name), expected, "{name}");
+    };
+    check(innodb(), "ID", Some(0));
+    check(innodb(), "äö", Some(1));
+    let postgres = || PostgresTable::default().into();
+    check(postgres(), "ID", None);
+    check(postgres(), "Id", Some(0));
 }
 
 #[test]
 fn bytea_has_no_declared_limit_but_the_conversion_keeps_to_it() {
     let mapped = map(
-        vec![table("t", vec![column("id", SourceType::Binary { bytes: 16 })])],
+        vec![table("t", vec![column("id", MysqlType::Binary { bytes: 16 })])],
         &POSTGRES,
     );
     assert_eq!(mapped.plans[0].target.columns[0].ty, TargetType::Bytes(None));
@@ -165,7 +279,7 @@ fn bytea_has_no_declared_limit_but_the_conversion_keeps_to_it() {
 
 #[test]
 fn unsigned_integers_and_decimals_by_their_place() {
-    let decimal = SourceType::Decimal {
+    let decimal = MysqlType::Decimal {
         precision: 10,
         scale: 2,
     };
@@ -216,24 +330,24 @@ fn unsigned_integers_and_decimals_by_their_place() {
 
 #[test]
 fn keys_that_cannot_be() {
-    let check = |ty: SourceType, expected: &[&str]| {
+    let check = |ty: MysqlType, expected: &[&str]| {
         let mapped = map(vec![table("t", vec![column("k", ty.clone())])], &GOOGLE);
         assert_eq!(findings(&mapped), expected, "{ty:?}");
     };
     let (charset, labels) = (Charset::Utf8mb4, vec![String::new(), "a".to_owned()]);
-    check(SourceType::Double, &["Blocking SF-4003 t.k"]);
-    check(SourceType::Json, &["Blocking SF-4003 t.k"]);
+    check(MysqlType::Double, &["Blocking SF-4003 t.k"]);
+    check(MysqlType::Json, &["Blocking SF-4003 t.k"]);
     check(
-        SourceType::Geometry,
+        MysqlType::Geometry,
         &["Warning SF-3005 t", "Blocking SF-4003 t.k", "Notice SF-4005 t.k"],
     );
     check(
         text_type(9, Charset::Sjis, "sjis_bin"),
         &["Blocking SF-4003 t.k", "Notice SF-4005 t.k"],
     );
-    check(SourceType::Enum { labels, charset }, &["Blocking SF-4003 t.k"]);
+    check(MysqlType::Enum { labels, charset }, &["Blocking SF-4003 t.k"]);
     check(
-        SourceType::Unknown {
+        MysqlType::Unknown {
             text: "xmltype".to_owned(),
         },
         &["Warning SF-3005 t", "Blocking SF-4002 t.k"],
@@ -253,7 +367,7 @@ fn keys_that_cannot_be() {
 fn a_table_without_a_primary_key() {
     let columns = || {
         vec![
-            column("a", SourceType::Double),
+            column("a", MysqlType::Double),
             column("b", BIGINT),
             column("c", BIGINT),
             column("d", varchar(5)),
@@ -302,7 +416,7 @@ fn indexes() {
         vec![
             column("id", BIGINT),
             column("name", varchar(20)),
-            column("data", SourceType::Json),
+            column("data", MysqlType::Json),
         ],
     );
     source.columns.push(column(
@@ -379,7 +493,7 @@ fn indexes() {
 
 /// An index over the columns given, of a table whose key has `key_parts` columns; the finding about it, if it is left out.
 #[track_caller]
-fn check_index(types: &[SourceType], key_parts: usize, index: SourceIndex, expected: Option<&str>) {
+fn check_index(types: &[MysqlType], key_parts: usize, index: SourceIndex, expected: Option<&str>) {
     for options in [GOOGLE, POSTGRES] {
         let columns = types.iter().enumerate();
         let columns = columns.map(|(place, ty)| column(&format!("c{place}"), ty.clone()));
@@ -426,7 +540,7 @@ fn parts_of_an_index_count_the_tables_own_key() {
 
 #[test]
 fn an_index_whose_key_may_be_too_long_is_left_out() {
-    let text = SourceType::Text {
+    let text = MysqlType::Text {
         charset: Charset::Utf8mb4,
         collation: "utf8mb4_bin".to_owned(),
     };
@@ -441,7 +555,7 @@ fn an_index_whose_key_may_be_too_long_is_left_out() {
     let too_long = Some("SF-4004: the index is not created at the target: its key may take up to");
     check_index(&[BIGINT, text.clone()], 1, prefix(1), too_long);
     check_index(
-        &[BIGINT, SourceType::Blob { bytes_max: 65_535 }],
+        &[BIGINT, MysqlType::Blob { bytes_max: 65_535 }],
         1,
         prefix(1),
         too_long,
@@ -472,7 +586,7 @@ fn an_index_whose_key_may_be_too_long_is_left_out() {
 
 #[test]
 fn a_foreign_key_whose_index_is_above_a_limit_is_left_out() {
-    let check = |types: &[SourceType], own_key: &[usize], expected: &str| {
+    let check = |types: &[MysqlType], own_key: &[usize], expected: &str| {
         let columns = || types.iter().enumerate();
         let named = || columns().map(|(place, ty)| column(&format!("c{place}"), ty.clone()));
         let mut parent = table("a", named().collect());
@@ -503,8 +617,8 @@ fn a_foreign_key_whose_index_is_above_a_limit_is_left_out() {
     // No index is needed where the columns are the child's own key.
     check(&numbers, &(0..16).collect::<Vec<_>>(), "");
     let bytes = vec![
-        SourceType::Varbinary { bytes: 4_096 },
-        SourceType::Varbinary { bytes: 4_096 },
+        MysqlType::Varbinary { bytes: 4_096 },
+        MysqlType::Varbinary { bytes: 4_096 },
     ];
     check(&bytes, &[2], "its key may take up to 8216 bytes");
 }
@@ -597,7 +711,11 @@ fn names_limits_and_what_is_left_out() {
         vec![column("2nd", BIGINT), column("select", BIGINT)],
     );
     source.columns[1].default = Some("7".to_owned());
-    source.columns[0].auto_increment = true;
+    source.columns[0].facts = MysqlColumn {
+        auto_increment: true,
+        ..MysqlColumn::default()
+    }
+    .into();
     source.columns.push(SourceColumn {
         generated: Some("`select` + 1".to_owned()),
         ..column("Select", BIGINT)
@@ -646,7 +764,7 @@ fn names_limits_and_what_is_left_out() {
 
 #[test]
 fn datetime_is_told_once() {
-    let time = || column("at", SourceType::DateTime { fraction: 0 });
+    let time = || column("at", MysqlType::DateTime { fraction: 0 });
     let tables = vec![
         table("a", vec![column("id", BIGINT), time()]),
         table("b", vec![time()]),
@@ -665,7 +783,7 @@ fn virtual_columns_that_depend_on_more_than_their_row_are_named() {
         "t",
         vec![
             column("id", BIGINT),
-            column("ts", SourceType::Timestamp { fraction: 0 }),
+            column("ts", MysqlType::Timestamp { fraction: 0 }),
             generated("plain", "`id` + 1", false),
             generated("zone", "hour(`ts`)", false),
             generated("fixed", "hour(`ts`)", true),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::mapping::column::{folding_collation, key_trouble};
+use crate::mapping::column::{folding, key_trouble};
 use crate::mapping::convert::Known;
 use crate::mapping::key_limits::index_excess;
 use crate::plan::TablePlan;
@@ -139,7 +139,8 @@ fn convert_index(
                 if prefix.is_some() {
                     notes.insert(PREFIX_NOTE.to_owned());
                 }
-                let trouble = key_trouble(&plan.source.columns[*column].ty).filter(|_| index.unique);
+                let trouble =
+                    key_trouble(&plan.source.columns[*column].ty.logical()).filter(|_| index.unique);
                 if let Some(reason) = trouble {
                     return Err((Severity::Warning, format!("unique over {reason}")));
                 }
@@ -159,10 +160,10 @@ fn convert_index(
         .iter()
         .any(|(column, _)| !plan.target.columns[*column].not_null);
     let null_filtered = index.unique && nullable;
-    let folds = |part: &(usize, bool)| folding_collation(&plan.source.columns[part.0].ty);
-    if let Some(collation) = columns.iter().find_map(folds).filter(|_| index.unique) {
+    let folds = |part: &(usize, bool)| folding(&plan.source.columns[part.0].ty.logical());
+    if let Some(folding) = columns.iter().find_map(folds).filter(|_| index.unique) {
         notes.insert(format!(
-            "at the source the collation `{collation}` decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal"
+            "at the source the {folding} decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal"
         ));
     }
     if null_filtered {
@@ -337,10 +338,8 @@ fn convert_foreign_key(
 
 /// Text whose collation takes different bytes for equal would fail a foreign key that compares bytes.
 fn check_joined(ty: &SourceType) -> Result<(), String> {
-    match folding_collation(ty) {
-        Some(collation) => Err(format!(
-            "text of the collation `{collation}` may be equal in other bytes"
-        )),
+    match folding(&ty.logical()) {
+        Some(folding) => Err(format!("text of the {folding} may be equal in other bytes")),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::plan::TablePlan;
-use crate::schema::source::SourceType;
+use crate::schema::logical::{LogicalText, LogicalType};
 use crate::value::encode::Encoding;
 
 /// Most parts of a key; an index's key ends with the table's own key.
@@ -16,7 +16,7 @@ const SHORT_PART_BYTES: u64 = 24;
 const CHARACTER_BYTES_MAX: u64 = 4;
 
 /// Most bytes that a value takes in a key of the target.
-pub(crate) fn key_part_bytes(ty: &SourceType, encoding: Encoding) -> u64 {
+pub(crate) fn key_part_bytes(ty: &LogicalType, encoding: Encoding) -> u64 {
     match encoding {
         Encoding::String { characters_max } => character_bytes(ty) * u64::from(characters_max),
         Encoding::Bytes { bytes_max } => u64::from(bytes_max),
@@ -34,11 +34,11 @@ pub(crate) fn key_part_bytes(ty: &SourceType, encoding: Encoding) -> u64 {
 }
 
 /// Most bytes of a character in UTF-8, by the character set that it comes from.
-fn character_bytes(ty: &SourceType) -> u64 {
+fn character_bytes(ty: &LogicalType) -> u64 {
     match ty {
-        SourceType::Varchar { charset, .. } | SourceType::Text { charset, .. } => {
-            u64::from(charset.utf8_bytes_per_character_max())
-        }
+        LogicalType::Text(LogicalText {
+            character_bytes_max, ..
+        }) => u64::from(*character_bytes_max),
         _ => CHARACTER_BYTES_MAX,
     }
 }
@@ -58,7 +58,10 @@ pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<String
     }
     let part = |column: &usize| {
         let column = &plan.columns[*column];
-        key_part_bytes(&plan.source.columns[column.source_index].ty, column.encoding)
+        key_part_bytes(
+            &plan.source.columns[column.source_index].ty.logical(),
+            column.encoding,
+        )
     };
     let bytes: u64 = parts.iter().map(part).sum();
     (bytes > KEY_BYTES_MAX).then(|| {

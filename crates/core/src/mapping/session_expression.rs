@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::schema::source::{SourceColumn, SourceTable, SourceType};
+use crate::schema::mysql::MysqlType;
+use crate::schema::source::{SourceColumn, SourceTable};
 
 /// What a value depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,7 +152,7 @@ fn used_columns<'a>(table: &'a SourceTable, tokens: &'a [Token]) -> impl Iterato
 }
 
 fn is_timestamp(column: &SourceColumn) -> bool {
-    matches!(column.ty, SourceType::Timestamp { .. })
+    matches!(column.ty.mysql(), Some(MysqlType::Timestamp { .. }))
 }
 
 /// A TIMESTAMP is a moment; as soon as it becomes a date, a number or a text, or they become one, the session's zone decides.
@@ -201,33 +202,36 @@ fn has_week_of_one_argument(tokens: &[Token]) -> bool {
 
 /// `sql_mode` decides whether `2024-02-31` and `2024-00-00` are dates.
 fn reads_text_as_time(column: &SourceColumn, used: &[&SourceColumn], tokens: &[Token]) -> bool {
-    let reads_text = used
-        .iter()
-        .any(|used| matches!(used.ty, SourceType::Varchar { .. } | SourceType::Text { .. }));
+    let reads_text = used.iter().any(|used| {
+        matches!(
+            used.ty.mysql(),
+            Some(MysqlType::Varchar { .. } | MysqlType::Text { .. })
+        )
+    });
     let casts = tokens.windows(2).any(|pair| {
         pair[0] == Token::Word("as".to_owned())
             && matches!(&pair[1], Token::Word(word) if TEMPORAL_WORDS.contains(&word.as_str()))
     });
-    reads_text && (casts || is_temporal(&column.ty))
+    reads_text && (casts || is_temporal(column))
 }
 
-fn is_temporal(ty: &SourceType) -> bool {
-    *ty == SourceType::Date || fraction(ty).is_some()
+fn is_temporal(column: &SourceColumn) -> bool {
+    column.ty.mysql() == Some(&MysqlType::Date) || fraction(column).is_some()
 }
 
-fn fraction(ty: &SourceType) -> Option<u8> {
-    match ty {
-        SourceType::DateTime { fraction }
-        | SourceType::Timestamp { fraction }
-        | SourceType::Time { fraction } => Some(*fraction),
+fn fraction(column: &SourceColumn) -> Option<u8> {
+    match column.ty.mysql()? {
+        MysqlType::DateTime { fraction }
+        | MysqlType::Timestamp { fraction }
+        | MysqlType::Time { fraction } => Some(*fraction),
         _ => None,
     }
 }
 
 /// `sql_mode` decides whether a fraction that has no room is rounded or cut.
 fn shortens_fraction(column: &SourceColumn, used: &[&SourceColumn]) -> bool {
-    let room = fraction(&column.ty);
-    let longest = used.iter().filter_map(|used| fraction(&used.ty)).max();
+    let room = fraction(column);
+    let longest = used.iter().filter_map(|used| fraction(used)).max();
     room.zip(longest).is_some_and(|(room, longest)| room < longest)
 }
 
@@ -281,24 +285,24 @@ mod tests {
     use crate::fixture::{BIGINT, column, table};
     use crate::schema::charset::Charset;
 
-    fn varchar() -> SourceType {
-        SourceType::Varchar {
+    fn varchar() -> MysqlType {
+        MysqlType::Varchar {
             characters: 20,
             charset: Charset::Utf8mb4,
             collation: "utf8mb4_bin".to_owned(),
         }
     }
 
-    const DATETIME: SourceType = SourceType::DateTime { fraction: 0 };
-    const TIMESTAMP: SourceType = SourceType::Timestamp { fraction: 0 };
-    const DATE: SourceType = SourceType::Date;
+    const DATETIME: MysqlType = MysqlType::DateTime { fraction: 0 };
+    const TIMESTAMP: MysqlType = MysqlType::Timestamp { fraction: 0 };
+    const DATE: MysqlType = MysqlType::Date;
 
     #[track_caller]
-    fn check(expression: &str, ty: SourceType, expected: &[&str]) {
+    fn check(expression: &str, ty: MysqlType, expected: &[&str]) {
         let mut columns = vec![
             column("ts", TIMESTAMP),
             column("dt", DATETIME),
-            column("dt6", SourceType::DateTime { fraction: 6 }),
+            column("dt6", MysqlType::DateTime { fraction: 6 }),
             column("n", BIGINT),
             column("s", varchar()),
             column("week", BIGINT),
@@ -365,7 +369,7 @@ mod tests {
         check("cast(`dt` as date)", DATE, &[]);
         check("`s`", DATE, &["sql_mode"]);
         check("cast(`dt6` as datetime)", DATETIME, &["sql_mode"]);
-        check("`dt6`", SourceType::DateTime { fraction: 6 }, &[]);
+        check("`dt6`", MysqlType::DateTime { fraction: 6 }, &[]);
         check("aes_encrypt(`s`,'k')", varchar(), &["block_encryption_mode"]);
         check("`s` regexp 'a.c'", BIGINT, &["default_regex_flags"]);
         check("regexp_like(`s`,'^[a-z]+$')", BIGINT, &[]);
@@ -374,7 +378,7 @@ mod tests {
         check("uuid()", varchar(), &["moment"]);
         check("concat(`s`,' now() `ts` rand()')", varchar(), &[]);
         check("concat(`s`,'it''s','\\'',' rand()')", varchar(), &[]);
-        check("json_extract(`s`,'$.a')", SourceType::Json, &[]);
+        check("json_extract(`s`,'$.a')", MysqlType::Json, &[]);
         check("lcase(`s`)", varchar(), &[]);
     }
 }

@@ -262,8 +262,9 @@ pub struct MigrationRow {
 }
 
 /// The format of the control tables that this release writes and reads. A migration that is recorded in another one is the
-/// failure `CONTROL_FORMAT`. Version 1 kept table names without their schema, and no definitions.
-pub const CONTROL_VERSION: u32 = 2;
+/// failure `CONTROL_FORMAT`. Version 1 kept table names without their schema, and no definitions; version 2 knew only types of
+/// MySQL-family servers, and columns that come from the source.
+pub const CONTROL_VERSION: u32 = 3;
 
 /// Constraints that are left out, by (table, constraint).
 pub type LeftOut = BTreeMap<(QualifiedName, String), LeftOutRow>;

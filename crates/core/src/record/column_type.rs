@@ -2,16 +2,45 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::postgres_type::StoredPostgresType;
 use super::text::RecordError;
 use crate::schema::charset::Charset;
+use crate::schema::mysql::MysqlType;
 use crate::schema::source::SourceType;
 use crate::schema::target::TargetType;
 use crate::value::encode::Encoding;
 
-/// A type of the source.
+/// A type of the source, by its family.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StoredSourceType {
+    Mysql(StoredMysqlType),
+    Postgres(StoredPostgresType),
+}
+
+impl From<&SourceType> for StoredSourceType {
+    fn from(ty: &SourceType) -> StoredSourceType {
+        match ty {
+            SourceType::Mysql(ty) => StoredSourceType::Mysql(ty.into()),
+            SourceType::Postgres(ty) => StoredSourceType::Postgres(ty.into()),
+        }
+    }
+}
+
+impl StoredSourceType {
+    /// The type that is stored so; a character set that is not known is an error.
+    pub(super) fn load(self, what: &'static str) -> Result<SourceType, RecordError> {
+        Ok(match self {
+            StoredSourceType::Mysql(ty) => ty.load(what)?.into(),
+            StoredSourceType::Postgres(ty) => ty.load().into(),
+        })
+    }
+}
+
+/// A type of a MySQL-family server.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(super) enum StoredSourceType {
+pub(super) enum StoredMysqlType {
     Integer {
         bits: u8,
         unsigned: bool,
@@ -78,120 +107,120 @@ pub(super) enum StoredSourceType {
     },
 }
 
-impl From<&SourceType> for StoredSourceType {
-    fn from(ty: &SourceType) -> StoredSourceType {
+impl From<&MysqlType> for StoredMysqlType {
+    fn from(ty: &MysqlType) -> StoredMysqlType {
         let name = |charset: &Charset| charset.name().to_owned();
         match ty {
-            SourceType::Integer { bits, unsigned } => StoredSourceType::Integer {
+            MysqlType::Integer { bits, unsigned } => StoredMysqlType::Integer {
                 bits: *bits,
                 unsigned: *unsigned,
             },
-            SourceType::Decimal { precision, scale } => StoredSourceType::Decimal {
+            MysqlType::Decimal { precision, scale } => StoredMysqlType::Decimal {
                 precision: *precision,
                 scale: *scale,
             },
-            SourceType::Float => StoredSourceType::Float,
-            SourceType::Double => StoredSourceType::Double,
-            SourceType::Bit { bits } => StoredSourceType::Bit { bits: *bits },
-            SourceType::Varchar {
+            MysqlType::Float => StoredMysqlType::Float,
+            MysqlType::Double => StoredMysqlType::Double,
+            MysqlType::Bit { bits } => StoredMysqlType::Bit { bits: *bits },
+            MysqlType::Varchar {
                 characters,
                 charset,
                 collation,
-            } => StoredSourceType::Varchar {
+            } => StoredMysqlType::Varchar {
                 characters: *characters,
                 charset: name(charset),
                 collation: collation.clone(),
             },
-            SourceType::Text { charset, collation } => StoredSourceType::Text {
+            MysqlType::Text { charset, collation } => StoredMysqlType::Text {
                 charset: name(charset),
                 collation: collation.clone(),
             },
-            SourceType::Binary { bytes } => StoredSourceType::Binary { bytes: *bytes },
-            SourceType::Varbinary { bytes } => StoredSourceType::Varbinary { bytes: *bytes },
-            SourceType::Blob { bytes_max } => StoredSourceType::Blob {
+            MysqlType::Binary { bytes } => StoredMysqlType::Binary { bytes: *bytes },
+            MysqlType::Varbinary { bytes } => StoredMysqlType::Varbinary { bytes: *bytes },
+            MysqlType::Blob { bytes_max } => StoredMysqlType::Blob {
                 bytes_max: *bytes_max,
             },
-            SourceType::Enum { labels, charset } => StoredSourceType::Enum {
+            MysqlType::Enum { labels, charset } => StoredMysqlType::Enum {
                 labels: labels.clone(),
                 charset: name(charset),
             },
-            SourceType::Set { labels, charset } => StoredSourceType::Set {
+            MysqlType::Set { labels, charset } => StoredMysqlType::Set {
                 labels: labels.clone(),
                 charset: name(charset),
             },
-            SourceType::Json => StoredSourceType::Json,
-            SourceType::JsonText { charset } => StoredSourceType::JsonText {
+            MysqlType::Json => StoredMysqlType::Json,
+            MysqlType::JsonText { charset } => StoredMysqlType::JsonText {
                 charset: name(charset),
             },
-            SourceType::Date => StoredSourceType::Date,
-            SourceType::DateTime { fraction } => StoredSourceType::DateTime { fraction: *fraction },
-            SourceType::Timestamp { fraction } => StoredSourceType::Timestamp { fraction: *fraction },
-            SourceType::Time { fraction } => StoredSourceType::Time { fraction: *fraction },
-            SourceType::Year => StoredSourceType::Year,
-            SourceType::Geometry => StoredSourceType::Geometry,
-            SourceType::Vector { dimensions } => StoredSourceType::Vector {
+            MysqlType::Date => StoredMysqlType::Date,
+            MysqlType::DateTime { fraction } => StoredMysqlType::DateTime { fraction: *fraction },
+            MysqlType::Timestamp { fraction } => StoredMysqlType::Timestamp { fraction: *fraction },
+            MysqlType::Time { fraction } => StoredMysqlType::Time { fraction: *fraction },
+            MysqlType::Year => StoredMysqlType::Year,
+            MysqlType::Geometry => StoredMysqlType::Geometry,
+            MysqlType::Vector { dimensions } => StoredMysqlType::Vector {
                 dimensions: *dimensions,
             },
-            SourceType::Uuid => StoredSourceType::Uuid,
-            SourceType::Inet4 => StoredSourceType::Inet4,
-            SourceType::Inet6 => StoredSourceType::Inet6,
-            SourceType::Unknown { text } => StoredSourceType::Unknown { text: text.clone() },
+            MysqlType::Uuid => StoredMysqlType::Uuid,
+            MysqlType::Inet4 => StoredMysqlType::Inet4,
+            MysqlType::Inet6 => StoredMysqlType::Inet6,
+            MysqlType::Unknown { text } => StoredMysqlType::Unknown { text: text.clone() },
         }
     }
 }
 
-impl StoredSourceType {
+impl StoredMysqlType {
     /// The type that is stored so; a character set that is not known is an error.
-    pub(super) fn load(self, what: &'static str) -> Result<SourceType, RecordError> {
+    fn load(self, what: &'static str) -> Result<MysqlType, RecordError> {
         let known = |name: String| {
             Charset::from_name(&name)
                 .ok_or_else(|| RecordError::unreadable(what, format!("`{name}` is no character set")))
         };
         Ok(match self {
-            StoredSourceType::Integer { bits, unsigned } => SourceType::Integer { bits, unsigned },
-            StoredSourceType::Decimal { precision, scale } => SourceType::Decimal { precision, scale },
-            StoredSourceType::Float => SourceType::Float,
-            StoredSourceType::Double => SourceType::Double,
-            StoredSourceType::Bit { bits } => SourceType::Bit { bits },
-            StoredSourceType::Varchar {
+            StoredMysqlType::Integer { bits, unsigned } => MysqlType::Integer { bits, unsigned },
+            StoredMysqlType::Decimal { precision, scale } => MysqlType::Decimal { precision, scale },
+            StoredMysqlType::Float => MysqlType::Float,
+            StoredMysqlType::Double => MysqlType::Double,
+            StoredMysqlType::Bit { bits } => MysqlType::Bit { bits },
+            StoredMysqlType::Varchar {
                 characters,
                 charset,
                 collation,
-            } => SourceType::Varchar {
+            } => MysqlType::Varchar {
                 characters,
                 charset: known(charset)?,
                 collation,
             },
-            StoredSourceType::Text { charset, collation } => SourceType::Text {
+            StoredMysqlType::Text { charset, collation } => MysqlType::Text {
                 charset: known(charset)?,
                 collation,
             },
-            StoredSourceType::Binary { bytes } => SourceType::Binary { bytes },
-            StoredSourceType::Varbinary { bytes } => SourceType::Varbinary { bytes },
-            StoredSourceType::Blob { bytes_max } => SourceType::Blob { bytes_max },
-            StoredSourceType::Enum { labels, charset } => SourceType::Enum {
+            StoredMysqlType::Binary { bytes } => MysqlType::Binary { bytes },
+            StoredMysqlType::Varbinary { bytes } => MysqlType::Varbinary { bytes },
+            StoredMysqlType::Blob { bytes_max } => MysqlType::Blob { bytes_max },
+            StoredMysqlType::Enum { labels, charset } => MysqlType::Enum {
                 labels,
                 charset: known(charset)?,
             },
-            StoredSourceType::Set { labels, charset } => SourceType::Set {
+            StoredMysqlType::Set { labels, charset } => MysqlType::Set {
                 labels,
                 charset: known(charset)?,
             },
-            StoredSourceType::Json => SourceType::Json,
-            StoredSourceType::JsonText { charset } => SourceType::JsonText {
+            StoredMysqlType::Json => MysqlType::Json,
+            StoredMysqlType::JsonText { charset } => MysqlType::JsonText {
                 charset: known(charset)?,
             },
-            StoredSourceType::Date => SourceType::Date,
-            StoredSourceType::DateTime { fraction } => SourceType::DateTime { fraction },
-            StoredSourceType::Timestamp { fraction } => SourceType::Timestamp { fraction },
-            StoredSourceType::Time { fraction } => SourceType::Time { fraction },
-            StoredSourceType::Year => SourceType::Year,
-            StoredSourceType::Geometry => SourceType::Geometry,
-            StoredSourceType::Vector { dimensions } => SourceType::Vector { dimensions },
-            StoredSourceType::Uuid => SourceType::Uuid,
-            StoredSourceType::Inet4 => SourceType::Inet4,
-            StoredSourceType::Inet6 => SourceType::Inet6,
-            StoredSourceType::Unknown { text } => SourceType::Unknown { text },
+            StoredMysqlType::Date => MysqlType::Date,
+            StoredMysqlType::DateTime { fraction } => MysqlType::DateTime { fraction },
+            StoredMysqlType::Timestamp { fraction } => MysqlType::Timestamp { fraction },
+            StoredMysqlType::Time { fraction } => MysqlType::Time { fraction },
+            StoredMysqlType::Year => MysqlType::Year,
+            StoredMysqlType::Geometry => MysqlType::Geometry,
+            StoredMysqlType::Vector { dimensions } => MysqlType::Vector { dimensions },
+            StoredMysqlType::Uuid => MysqlType::Uuid,
+            StoredMysqlType::Inet4 => MysqlType::Inet4,
+            StoredMysqlType::Inet6 => MysqlType::Inet6,
+            StoredMysqlType::Unknown { text } => MysqlType::Unknown { text },
         })
     }
 }

@@ -7,9 +7,11 @@ use super::text::{RecordError, VERSION, decode, encode};
 use crate::plan::GroupId;
 use crate::port::target::Epoch;
 use crate::schema::definition::TableDefinition;
+use crate::schema::mysql::MysqlTable;
+use crate::schema::postgres::{PostgresTable, ReplicaIdentity};
 use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
-    SourceTable,
+    SourceTable, SourceType, TableFacts,
 };
 use crate::schema::target::{TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
 use crate::value::encode::ColumnPlan;
@@ -38,12 +40,28 @@ struct StoredSource {
     table: String,
     /// Whether the source takes names that differ only in case for different.
     case_sensitive: bool,
-    engine: String,
-    system_versioned: bool,
+    facts: StoredFacts,
     columns: Vec<StoredSourceColumn>,
     primary_key: Vec<usize>,
     indexes: Vec<StoredSourceIndex>,
     foreign_keys: Vec<StoredSourceForeignKey>,
+}
+
+/// What only the family of the source has.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum StoredFacts {
+    Mysql { engine: String, system_versioned: bool },
+    Postgres { replica_identity: StoredReplicaIdentity },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum StoredReplicaIdentity {
+    PrimaryKey,
+    Index { name: String },
+    Full,
+    Nothing,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -233,8 +251,7 @@ fn store_source(source: &SourceTable) -> StoredSource {
             NameCase::Sensitive => true,
             NameCase::Insensitive => false,
         },
-        engine: source.engine.clone(),
-        system_versioned: source.system_versioned,
+        facts: store_facts(&source.facts),
         columns: source.columns.iter().map(column).collect(),
         primary_key: source.primary_key.clone(),
         indexes: source.indexes.iter().map(store_source_index).collect(),
@@ -245,16 +262,15 @@ fn store_source(source: &SourceTable) -> StoredSource {
 fn load_source(stored: StoredSource) -> Result<SourceTable, RecordError> {
     let mut columns = Vec::with_capacity(stored.columns.len());
     for column in stored.columns {
+        let ty: SourceType = column.ty.load(WHAT)?;
         columns.push(SourceColumn {
             name: column.name,
-            ty: column.ty.load(WHAT)?,
+            facts: ty.plain_facts(),
+            ty,
             nullable: column.nullable,
             default: None,
-            on_update: false,
             generated: None,
             generated_stored: false,
-            auto_increment: false,
-            is_old_temporal: false,
         });
     }
     Ok(SourceTable {
@@ -264,8 +280,7 @@ fn load_source(stored: StoredSource) -> Result<SourceTable, RecordError> {
         } else {
             NameCase::Insensitive
         },
-        engine: stored.engine,
-        system_versioned: stored.system_versioned,
+        facts: load_facts(stored.facts),
         columns,
         primary_key: stored.primary_key,
         indexes: stored.indexes.into_iter().map(load_source_index).collect(),
@@ -279,6 +294,45 @@ fn load_source(stored: StoredSource) -> Result<SourceTable, RecordError> {
         rows_estimate: 0,
         bytes_estimate: 0,
     })
+}
+
+fn store_facts(facts: &TableFacts) -> StoredFacts {
+    match facts {
+        TableFacts::Mysql(table) => StoredFacts::Mysql {
+            engine: table.engine.clone(),
+            system_versioned: table.system_versioned,
+        },
+        TableFacts::Postgres(table) => StoredFacts::Postgres {
+            replica_identity: match &table.replica_identity {
+                ReplicaIdentity::PrimaryKey => StoredReplicaIdentity::PrimaryKey,
+                ReplicaIdentity::Index(name) => StoredReplicaIdentity::Index { name: name.clone() },
+                ReplicaIdentity::Full => StoredReplicaIdentity::Full,
+                ReplicaIdentity::Nothing => StoredReplicaIdentity::Nothing,
+            },
+        },
+    }
+}
+
+fn load_facts(stored: StoredFacts) -> TableFacts {
+    match stored {
+        StoredFacts::Mysql {
+            engine,
+            system_versioned,
+        } => MysqlTable {
+            engine,
+            system_versioned,
+        }
+        .into(),
+        StoredFacts::Postgres { replica_identity } => PostgresTable {
+            replica_identity: match replica_identity {
+                StoredReplicaIdentity::PrimaryKey => ReplicaIdentity::PrimaryKey,
+                StoredReplicaIdentity::Index { name } => ReplicaIdentity::Index(name),
+                StoredReplicaIdentity::Full => ReplicaIdentity::Full,
+                StoredReplicaIdentity::Nothing => ReplicaIdentity::Nothing,
+            },
+        }
+        .into(),
+    }
 }
 
 fn store_source_index(index: &SourceIndex) -> StoredSourceIndex {

@@ -8,59 +8,61 @@ use crate::plan::GroupId;
 use crate::port::target::Epoch;
 use crate::schema::charset::Charset;
 use crate::schema::definition::{Estimates, TableDefinition, plans_of};
+use crate::schema::mysql::{MysqlTable, MysqlType};
+use crate::schema::postgres::{PostgresCollation, PostgresTable, PostgresType, PrintedType, ReplicaIdentity};
 use crate::schema::source::{
-    ForeignKeyAction, IndexPart, NameCase, SourceForeignKey, SourceIndex, SourceTable, SourceType,
+    ForeignKeyAction, IndexPart, NameCase, SourceForeignKey, SourceIndex, SourceTable,
 };
 use crate::schema::target::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType};
 use crate::value::encode::{ColumnPlan, Encoding};
 
 /// A table with keys, an index and a foreign key, and one with every type; one definition a line.
-const GOLDEN: &str = include_str!("golden/definitions-2.jsonl");
+const GOLDEN: &str = include_str!("golden/definitions-3.jsonl");
 
-fn types() -> Vec<SourceType> {
+fn types() -> Vec<MysqlType> {
     let (charset, collation) = (Charset::Latin1, "latin1_swedish_ci".to_owned());
     let labels = vec!["a".to_owned(), "é\"".to_owned()];
     vec![
-        SourceType::Integer {
+        MysqlType::Integer {
             bits: 24,
             unsigned: true,
         },
-        SourceType::Decimal {
+        MysqlType::Decimal {
             precision: 65,
             scale: 30,
         },
-        SourceType::Float,
-        SourceType::Double,
-        SourceType::Bit { bits: 7 },
-        SourceType::Varchar {
+        MysqlType::Float,
+        MysqlType::Double,
+        MysqlType::Bit { bits: 7 },
+        MysqlType::Varchar {
             characters: 20,
             charset: Charset::Utf8mb4,
             collation: "utf8mb4_0900_ai_ci".to_owned(),
         },
-        SourceType::Text { charset, collation },
-        SourceType::Binary { bytes: 16 },
-        SourceType::Varbinary { bytes: 17 },
-        SourceType::Blob {
+        MysqlType::Text { charset, collation },
+        MysqlType::Binary { bytes: 16 },
+        MysqlType::Varbinary { bytes: 17 },
+        MysqlType::Blob {
             bytes_max: 4_294_967_295,
         },
-        SourceType::Enum {
+        MysqlType::Enum {
             labels: labels.clone(),
             charset,
         },
-        SourceType::Set { labels, charset },
-        SourceType::Json,
-        SourceType::JsonText { charset },
-        SourceType::Date,
-        SourceType::DateTime { fraction: 6 },
-        SourceType::Timestamp { fraction: 0 },
-        SourceType::Time { fraction: 3 },
-        SourceType::Year,
-        SourceType::Geometry,
-        SourceType::Vector { dimensions: 3 },
-        SourceType::Uuid,
-        SourceType::Inet4,
-        SourceType::Inet6,
-        SourceType::Unknown {
+        MysqlType::Set { labels, charset },
+        MysqlType::Json,
+        MysqlType::JsonText { charset },
+        MysqlType::Date,
+        MysqlType::DateTime { fraction: 6 },
+        MysqlType::Timestamp { fraction: 0 },
+        MysqlType::Time { fraction: 3 },
+        MysqlType::Year,
+        MysqlType::Geometry,
+        MysqlType::Vector { dimensions: 3 },
+        MysqlType::Uuid,
+        MysqlType::Inet4,
+        MysqlType::Inet6,
+        MysqlType::Unknown {
             text: "xml".to_owned(),
         },
     ]
@@ -141,11 +143,109 @@ fn every_type() -> TableDefinition {
     }
 }
 
+/// The definition of a PostgreSQL table with every type.
+fn postgres_types() -> TableDefinition {
+    let text = |characters, is_deterministic| PostgresType::Text {
+        characters,
+        collation: PostgresCollation {
+            name: "de-x-icu".to_owned(),
+            is_deterministic,
+        },
+    };
+    let printed = [
+        PrintedType::Time,
+        PrintedType::TimeTz,
+        PrintedType::Interval,
+        PrintedType::Money,
+        PrintedType::Inet,
+        PrintedType::Cidr,
+        PrintedType::MacAddress,
+        PrintedType::MacAddress8,
+        PrintedType::Bit { bits: 3 },
+        PrintedType::VarBit { bits_max: None },
+        PrintedType::VarBit { bits_max: Some(5) },
+        PrintedType::Range,
+        PrintedType::Geometric,
+        PrintedType::TextSearch,
+        PrintedType::Xml,
+        PrintedType::Composite,
+    ];
+    let mut types = vec![
+        PostgresType::Integer { bits: 16 },
+        PostgresType::Boolean,
+        PostgresType::Real,
+        PostgresType::Double,
+        PostgresType::Numeric {
+            precision: 5,
+            scale: -2,
+        },
+        PostgresType::AnyNumeric,
+        PostgresType::Char { characters: 3 },
+        text(Some(20), true),
+        text(None, false),
+        PostgresType::CiText,
+        PostgresType::Name,
+        PostgresType::Bytea,
+        PostgresType::Date,
+        PostgresType::Timestamp,
+        PostgresType::TimestampTz,
+        PostgresType::Uuid,
+        PostgresType::Json,
+        PostgresType::Jsonb,
+        PostgresType::Enum {
+            labels: vec!["a".to_owned()],
+        },
+        PostgresType::Array {
+            element: Box::new(PostgresType::Date),
+        },
+        PostgresType::Unknown {
+            text: "pg_lsn".to_owned(),
+        },
+    ];
+    types.extend(printed.map(PostgresType::Printed));
+    let columns = types.into_iter().enumerate();
+    let columns = columns.map(|(at, ty)| fixture::column(&format!("c{at}"), ty));
+    let source = fixture::table("types", columns.collect());
+    TableDefinition {
+        source: SourceTable {
+            facts: PostgresTable {
+                replica_identity: ReplicaIdentity::Index("types_key".to_owned()),
+            }
+            .into(),
+            ..source
+        },
+        target: TargetTable {
+            name: "types".to_owned(),
+            columns: vec![TargetColumn {
+                name: "c0".to_owned(),
+                ty: TargetType::Int64,
+                not_null: true,
+            }],
+            primary_key: vec![0],
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+        },
+        columns: vec![ColumnPlan {
+            source_index: 0,
+            encoding: Encoding::Int64,
+            not_null: true,
+        }],
+        key: vec![0],
+        group: GroupId(0),
+        counted_from: Epoch(1),
+        is_forgotten: false,
+    }
+}
+
 /// A definition without a primary key at the source, with an index of each part and a foreign key with actions.
 fn with_keys() -> TableDefinition {
     let columns = ["a", "b"].map(|name| fixture::column(name, BIGINT));
     let mut source = SourceTable {
-        system_versioned: true,
+        facts: MysqlTable {
+            engine: "InnoDB".to_owned(),
+            system_versioned: true,
+        }
+        .into(),
         primary_key: Vec::new(),
         ..fixture::table("order-line", columns.into())
     };
@@ -216,7 +316,7 @@ fn with_keys() -> TableDefinition {
 
 #[test]
 fn golden_definitions_are_read_and_written_again() {
-    let definitions = [with_keys(), every_type()];
+    let definitions = [with_keys(), every_type(), postgres_types()];
     assert_eq!(GOLDEN.lines().count(), definitions.len());
     for (definition, line) in definitions.into_iter().zip(GOLDEN.lines()) {
         assert_eq!(definition.to_record(), line);
@@ -228,8 +328,8 @@ fn golden_definitions_are_read_and_written_again() {
 fn what_this_release_does_not_write_is_an_error() {
     let line = GOLDEN.lines().next().unwrap();
     for (from, to) in [
-        ("\"version\":2", "\"version\":1"),
-        ("\"version\":2", "\"version\":2,\"more\":1"),
+        ("\"version\":3", "\"version\":1"),
+        ("\"version\":3", "\"version\":3,\"more\":1"),
         ("\"group\":0,", ""),
         ("\"key\":[1,0]", "\"key\":[1,2]"),
         ("\"from\":1", "\"from\":2"),

@@ -9,6 +9,7 @@ mod column_type;
 mod definition;
 #[cfg(test)]
 mod definition_tests;
+mod postgres_type;
 mod stop_reason;
 mod text;
 

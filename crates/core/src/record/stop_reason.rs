@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::report::code;
 
-    const GOLDEN: &str = include_str!("golden/stop-reasons-2.jsonl");
+    const GOLDEN: &str = include_str!("golden/stop-reasons-3.jsonl");
 
     #[test]
     fn golden_reasons_are_read_and_written_again() {
@@ -162,8 +162,8 @@ mod tests {
     fn what_this_release_does_not_write_is_an_error() {
         let golden = GOLDEN.lines().next().unwrap();
         for (from, to) in [
-            ("\"version\":2", "\"version\":3"),
-            ("\"version\":2,", ""),
+            ("\"version\":3", "\"version\":2"),
+            ("\"version\":3,", ""),
             ("SF-5001", "SF-0000"),
             ("\"part\"", "\"column\""),
             ("\"text\"", "\"words\""),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The version of every text that is stored at the target.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Why a stored text cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -67,11 +67,9 @@ fn of_column(column: &SourceColumn) -> SourceColumn {
         ty: column.ty.clone(),
         nullable: column.nullable,
         default: None,
-        on_update: false,
         generated: None,
         generated_stored: false,
-        auto_increment: false,
-        is_old_temporal: false,
+        facts: column.ty.plain_facts(),
     }
 }
 

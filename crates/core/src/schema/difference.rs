@@ -2,20 +2,14 @@
 
 use crate::plan::TablePlan;
 use crate::schema::definition::TableDefinition;
-use crate::schema::source::{IndexPart, SourceForeignKey, SourceIndex, SourceTable};
+use crate::schema::mysql::MysqlTable;
+use crate::schema::source::{IndexPart, SourceForeignKey, SourceIndex, SourceTable, TableFacts};
 
 /// The first difference by which rows of one table have another form: storage, columns, primary key. Secondary indexes, foreign
 /// keys, defaults, checks, triggers and estimates do not count.
 pub fn row_difference(recorded: &SourceTable, today: &SourceTable) -> Option<String> {
-    if !recorded.engine.eq_ignore_ascii_case(&today.engine) {
-        return Some(format!(
-            "its storage engine was {} and is {}",
-            recorded.engine, today.engine
-        ));
-    }
-    if recorded.system_versioned != today.system_versioned {
-        let word = if today.system_versioned { "has" } else { "has no" };
-        return Some(format!("it {word} system versioning now"));
+    if let Some(difference) = facts_difference(&recorded.facts, &today.facts) {
+        return Some(difference);
     }
     if let Some(difference) = column_difference(recorded, today) {
         return Some(difference);
@@ -27,6 +21,30 @@ pub fn row_difference(recorded: &SourceTable, today: &SourceTable) -> Option<Str
         );
         format!("its primary key was ({before}) and is ({now})")
     })
+}
+
+fn facts_difference(recorded: &TableFacts, today: &TableFacts) -> Option<String> {
+    match (recorded, today) {
+        (TableFacts::Mysql(recorded), TableFacts::Mysql(today)) => mysql_difference(recorded, today),
+        (TableFacts::Postgres(recorded), TableFacts::Postgres(today)) => {
+            (recorded != today).then(|| "its replica identity has changed".to_owned())
+        }
+        (TableFacts::Mysql(_), TableFacts::Postgres(_)) | (TableFacts::Postgres(_), TableFacts::Mysql(_)) => {
+            Some("it is a table of another kind of server".to_owned())
+        }
+    }
+}
+
+fn mysql_difference(recorded: &MysqlTable, today: &MysqlTable) -> Option<String> {
+    if !recorded.engine.eq_ignore_ascii_case(&today.engine) {
+        let (before, now) = (&recorded.engine, &today.engine);
+        return Some(format!("its storage engine was {before} and is {now}"));
+    }
+    if recorded.system_versioned != today.system_versioned {
+        let word = if today.system_versioned { "has" } else { "has no" };
+        return Some(format!("it {word} system versioning now"));
+    }
+    None
 }
 
 fn column_difference(recorded: &SourceTable, today: &SourceTable) -> Option<String> {
@@ -167,7 +185,7 @@ mod tests {
     use super::*;
     use crate::fixture::{self, BIGINT};
     use crate::mapping::convert::{self, MappingOptions};
-    use crate::schema::source::SourceType;
+    use crate::schema::mysql::MysqlType;
     use crate::schema::target::Dialect;
 
     fn keyless() -> SourceTable {
@@ -180,6 +198,13 @@ mod tests {
             fixture::index("plain", false, &[2]),
         ];
         table
+    }
+
+    fn mysql(table: &mut SourceTable) -> &mut MysqlTable {
+        match &mut table.facts {
+            TableFacts::Mysql(facts) => facts,
+            TableFacts::Postgres(_) => panic!("a MySQL table"),
+        }
     }
 
     fn recorded(table: SourceTable) -> TableDefinition {
@@ -203,15 +228,15 @@ mod tests {
         check(|table| table.rows_estimate = 9, None);
         check(|table| table.indexes.truncate(1), None);
         check(
-            |table| table.engine = "MyISAM".into(),
+            |table| mysql(table).engine = "MyISAM".into(),
             Some("its storage engine was InnoDB and is MyISAM"),
         );
         check(
-            |table| table.system_versioned = true,
+            |table| mysql(table).system_versioned = true,
             Some("it has system versioning now"),
         );
         check(
-            |table| table.columns[2].ty = SourceType::Date,
+            |table| table.columns[2].ty = MysqlType::Date.into(),
             Some("its column `c` has another type"),
         );
         check(

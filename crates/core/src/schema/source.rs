@@ -1,9 +1,11 @@
-//! The source's schema as read from its catalog, in terms that every MySQL-family server shares.
+//! The source's schema as read from its catalog: what every source has, and one variant for each family of sources.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::schema::charset::Charset;
+use super::logical::{self, LogicalType};
+use super::mysql::{MysqlColumn, MysqlTable, MysqlType};
+use super::postgres::{PostgresColumn, PostgresTable, PostgresType};
 
 /// Schema and table name of the source, as the server writes them.
 ///
@@ -55,8 +57,8 @@ fn unescaped(text: &str) -> Option<String> {
 /// How a source compares names of schemas and tables: the one rule for every comparison with a name that was not taken from its
 /// catalog, such as one that a person typed or a statement holds.
 ///
-/// `lower_case_table_names` of MySQL-family servers. Names of columns, indexes and constraints are compared without regard to letter
-/// case on all of them.
+/// `lower_case_table_names` of MySQL-family servers. How names of columns are compared is a matter of the family:
+/// [`TableFacts::column_names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NameCase {
     /// As written: `Orders` and `orders` are two tables.
@@ -120,10 +122,8 @@ pub struct SourceTable {
     pub name: QualifiedName,
     /// How the server compares names.
     pub names: NameCase,
-    /// Storage engine, as the server names it.
-    pub engine: String,
-    /// MariaDB `WITH SYSTEM VERSIONING`.
-    pub system_versioned: bool,
+    /// What only its family has.
+    pub facts: TableFacts,
     /// Columns in their order at the source; every column the binlog carries, generated ones included.
     pub columns: Vec<SourceColumn>,
     /// Indexes into `columns`, in key order; empty if there is no primary key.
@@ -153,133 +153,102 @@ pub struct SourceColumn {
     pub nullable: bool,
     /// Default expression's text, if any.
     pub default: Option<String>,
-    /// `ON UPDATE CURRENT_TIMESTAMP`.
-    pub on_update: bool,
     /// Generation expression's text, if generated.
     pub generated: Option<String>,
     /// Whether a generated column is stored (virtual columns are in the binlog too, unless the server leaves them out).
     pub generated_stored: bool,
-    /// AUTO_INCREMENT.
-    pub auto_increment: bool,
-    /// MariaDB: a date and time in the storage format of before MySQL 5.6, whose width the binary log does not show.
-    pub is_old_temporal: bool,
+    /// What only its family has.
+    pub facts: ColumnFacts,
 }
 
-/// The type of a source column.
+/// The type of a source column, by the family of its source. Connectors read and write values by it; the mapping decides by its
+/// [`LogicalType`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceType {
-    /// TINYINT to BIGINT.
-    Integer {
-        /// 8, 16, 24, 32 or 64.
-        bits: u8,
-        /// UNSIGNED or ZEROFILL.
-        unsigned: bool,
-    },
-    /// DECIMAL(precision, scale).
-    Decimal {
-        /// Digits in all, up to 65.
-        precision: u8,
-        /// Digits behind the point, up to 38.
-        scale: u8,
-    },
-    /// FLOAT (4 bytes).
-    Float,
-    /// DOUBLE.
-    Double,
-    /// BIT(n).
-    Bit {
-        /// 1 to 64.
-        bits: u8,
-    },
-    /// CHAR(n), VARCHAR(n).
-    Varchar {
-        /// Declared length in characters.
-        characters: u32,
-        /// How its bytes are to be read.
-        charset: Charset,
-        /// Collation's name: it decides equality and order at the source.
-        collation: String,
-    },
-    /// TINYTEXT to LONGTEXT.
-    Text {
-        /// How its bytes are to be read.
-        charset: Charset,
-        /// Collation's name.
-        collation: String,
-    },
-    /// BINARY(n): fixed width; the binlog strips trailing zero bytes, which must be put back.
-    Binary {
-        /// Declared width in bytes.
-        bytes: u32,
-    },
-    /// VARBINARY(n).
-    Varbinary {
-        /// Declared maximum in bytes.
-        bytes: u32,
-    },
-    /// TINYBLOB to LONGBLOB.
-    Blob {
-        /// 255, 65,535, 16,777,215 or 4,294,967,295.
-        bytes_max: u32,
-    },
-    /// ENUM with its labels in order (index 1 first).
-    Enum {
-        /// Labels, decoded to UTF-8.
-        labels: Vec<String>,
-        /// The column's charset, in which the snapshot's bytes arrive.
-        charset: Charset,
-    },
-    /// SET with its labels in order (bit 0 first).
-    Set {
-        /// Labels, decoded to UTF-8.
-        labels: Vec<String>,
-        /// The column's charset, in which the snapshot's bytes arrive.
-        charset: Charset,
-    },
-    /// MySQL's binary JSON.
-    Json,
-    /// MariaDB's JSON: LONGTEXT with a `json_valid` check; the text is the value.
-    JsonText {
-        /// How its bytes are to be read: utf8mb4 as the server declares JSON, any other after `CONVERT TO CHARACTER SET`.
-        charset: Charset,
-    },
-    /// DATE.
-    Date,
-    /// DATETIME(f).
-    DateTime {
-        /// Fraction digits, 0 to 6.
-        fraction: u8,
-    },
-    /// TIMESTAMP(f).
-    Timestamp {
-        /// Fraction digits, 0 to 6.
-        fraction: u8,
-    },
-    /// TIME(f).
-    Time {
-        /// Fraction digits, 0 to 6.
-        fraction: u8,
-    },
-    /// YEAR.
-    Year,
-    /// Any spatial type: 4 bytes of SRID, then WKB.
-    Geometry,
-    /// MySQL's or MariaDB's VECTOR(n): little-endian 4-byte floats.
-    Vector {
-        /// Number of elements.
-        dimensions: u32,
-    },
-    /// MariaDB UUID.
-    Uuid,
-    /// MariaDB INET4.
-    Inet4,
-    /// MariaDB INET6.
-    Inet6,
-    /// Anything else, with the text the server gives: refused by name.
-    Unknown {
-        /// `COLUMN_TYPE` of the catalog.
-        text: String,
-    },
+    /// MySQL and MariaDB.
+    Mysql(MysqlType),
+    /// PostgreSQL.
+    Postgres(PostgresType),
+}
+
+/// What a table has that only its family knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableFacts {
+    /// MySQL and MariaDB.
+    Mysql(MysqlTable),
+    /// PostgreSQL.
+    Postgres(PostgresTable),
+}
+
+/// What a column has that only its family knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnFacts {
+    /// MySQL and MariaDB.
+    Mysql(MysqlColumn),
+    /// PostgreSQL.
+    Postgres(PostgresColumn),
+}
+
+impl SourceType {
+    /// The type of a MySQL-family server; none of another family.
+    pub fn mysql(&self) -> Option<&MysqlType> {
+        match self {
+            SourceType::Mysql(ty) => Some(ty),
+            SourceType::Postgres(_) => None,
+        }
+    }
+
+    /// What its values are, whatever the family.
+    pub fn logical(&self) -> LogicalType {
+        match self {
+            SourceType::Mysql(ty) => logical::of_mysql(ty),
+            SourceType::Postgres(ty) => logical::of_postgres(ty),
+        }
+    }
+
+    /// The facts of a column of this type that has none of them.
+    pub fn plain_facts(&self) -> ColumnFacts {
+        match self {
+            SourceType::Mysql(_) => MysqlColumn::default().into(),
+            SourceType::Postgres(_) => PostgresColumn::default().into(),
+        }
+    }
+}
+
+impl TableFacts {
+    /// The facts of a table of a MySQL-family server; none of another family.
+    pub fn mysql(&self) -> Option<&MysqlTable> {
+        match self {
+            TableFacts::Mysql(table) => Some(table),
+            TableFacts::Postgres(_) => None,
+        }
+    }
+
+    /// How names of columns are compared: MySQL-family servers take `ID` and `id` for one column, PostgreSQL for two.
+    pub fn column_names(&self) -> NameCase {
+        match self {
+            TableFacts::Mysql(_) => NameCase::Insensitive,
+            TableFacts::Postgres(_) => NameCase::Sensitive,
+        }
+    }
+}
+
+impl ColumnFacts {
+    /// The facts of a column of a MySQL-family server; none of another family.
+    pub fn mysql(&self) -> Option<&MysqlColumn> {
+        match self {
+            ColumnFacts::Mysql(column) => Some(column),
+            ColumnFacts::Postgres(_) => None,
+        }
+    }
+
+    /// Whether the server gives each new row a number in this column.
+    pub fn is_numbered(&self) -> bool {
+        match self {
+            ColumnFacts::Mysql(column) => column.auto_increment,
+            ColumnFacts::Postgres(column) => column.is_numbered,
+        }
+    }
 }
 
 /// One secondary index.
@@ -357,11 +326,12 @@ pub struct SourceForeignKey {
 }
 
 impl SourceTable {
-    /// The index of a column by its name; MySQL's column names are case-insensitive.
+    /// The index of a column by its name, compared as the source compares names of columns.
     pub fn column_index(&self, name: &str) -> Option<usize> {
+        let names = self.facts.column_names();
         self.columns
             .iter()
-            .position(|column| column.name.eq_ignore_ascii_case(name))
+            .position(|column| names.same(&column.name, name))
     }
 }
 

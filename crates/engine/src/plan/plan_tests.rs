@@ -11,7 +11,8 @@ use spanferry_core::position::Position;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::definition::TableDefinition;
-use spanferry_core::schema::source::{SourceColumn, SourceTable, SourceType};
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::{SourceColumn, SourceTable};
 use spanferry_core::schema::target::Dialect;
 
 use super::{Planned, Refusal, Resync, ResyncRequest, Today, decide, decide_forget, decide_resync};
@@ -89,10 +90,11 @@ fn named<'a>(tables: &'a mut [SourceTable], name: &str) -> &'a mut SourceTable {
 }
 
 fn narrow(tables: &mut [SourceTable], name: &str) {
-    named(tables, name).columns[2].ty = SourceType::Integer {
+    named(tables, name).columns[2].ty = MysqlType::Integer {
         bits: 32,
         unsigned: false,
-    };
+    }
+    .into();
 }
 
 /// A blocking finding about a table.

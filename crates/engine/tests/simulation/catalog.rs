@@ -8,7 +8,8 @@ use spanferry_core::mapping::convert;
 use spanferry_core::port::target::{ControlState, FencedCommit, TablePhase};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::schema::definition::TableDefinition;
-use spanferry_core::schema::source::{Catalog, QualifiedName, SourceTable, SourceType};
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::{Catalog, QualifiedName, SourceTable};
 
 use crate::history::{AUTHOR, BOOK, ITEM, MAPPING, NOTE, plans};
 use crate::source::catalog_now;
@@ -55,10 +56,11 @@ impl CatalogChanges {
         note.primary_key.clear();
         note.indexes.push(fixture::index("by_id", true, &[0]));
         for table in &self.narrowed {
-            catalog.tables[*table].columns[2].ty = SourceType::Integer {
+            catalog.tables[*table].columns[2].ty = MysqlType::Integer {
                 bits: 32,
                 unsigned: false,
-            };
+            }
+            .into();
         }
         for table in &self.unconstrained {
             catalog.tables[*table].foreign_keys.clear();

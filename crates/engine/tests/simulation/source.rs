@@ -7,7 +7,8 @@ use spanferry_core::position::{Bookmark, Position, Witness, Witnesses};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
-use spanferry_core::schema::source::{Catalog, SourceType};
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::Catalog;
 use spanferry_core::wire::list_value;
 
 use crate::history::catalog;
@@ -27,10 +28,11 @@ pub(crate) fn encode(values: &[i64]) -> Vec<u8> {
 pub(crate) fn catalog_now(world: &World) -> Catalog {
     let mut now = catalog();
     for table in &world.administration.altered {
-        now.tables[*table].columns[2].ty = SourceType::Decimal {
+        now.tables[*table].columns[2].ty = MysqlType::Decimal {
             precision: 30,
             scale: 10,
-        };
+        }
+        .into();
     }
     if !world.bare {
         world.catalog.apply(&mut now);

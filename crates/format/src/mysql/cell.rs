@@ -1,7 +1,7 @@
 //! Cells as MySQL and MariaDB print them, as scalars, without allocating.
 
 use spanferry_core::schema::charset::Charset;
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::value::encode::Refusal;
 use spanferry_core::value::scalar::Scalar;
 
@@ -10,36 +10,34 @@ use crate::charset::decode;
 
 /// Reads a cell: the text that the server prints for a value of this type, in the character set of its column; BIT and binary
 /// types as their bytes. A FLOAT must be printed as `f * 1e0`. `scratch` takes text that is not UTF-8 already.
-pub fn scalar<'a>(ty: &SourceType, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Scalar<'a>, Refusal> {
+pub fn scalar<'a>(ty: &MysqlType, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Scalar<'a>, Refusal> {
     Ok(match ty {
-        SourceType::Integer { .. } => Scalar::Digits(without_leading_zeros(cell)),
-        SourceType::Decimal { .. } => Scalar::Decimal(without_leading_zeros(cell)),
-        SourceType::Float => Scalar::Float32(float32(cell)?),
-        SourceType::Double => Scalar::Float64(finite_float(cell)?),
-        SourceType::Bit { bits } => Scalar::Bytes(full_width(cell, usize::from(bits.div_ceil(8)), scratch)),
-        SourceType::Varchar { charset, .. }
-        | SourceType::Text { charset, .. }
-        | SourceType::Enum { charset, .. }
-        | SourceType::Set { charset, .. } => Scalar::Text(text(*charset, cell, scratch)?),
-        SourceType::Binary { .. }
-        | SourceType::Varbinary { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Geometry
-        | SourceType::Vector { .. } => Scalar::Bytes(cell),
-        SourceType::Json => Scalar::Json(utf8(cell)?),
-        SourceType::JsonText { charset } => Scalar::Json(text(*charset, cell, scratch)?),
-        SourceType::Date => Scalar::Date(date(cell).ok_or(Refusal::Form { expected: "date" })?),
-        SourceType::DateTime { .. } | SourceType::Timestamp { .. } => {
+        MysqlType::Integer { .. } => Scalar::Digits(without_leading_zeros(cell)),
+        MysqlType::Decimal { .. } => Scalar::Decimal(without_leading_zeros(cell)),
+        MysqlType::Float => Scalar::Float32(float32(cell)?),
+        MysqlType::Double => Scalar::Float64(finite_float(cell)?),
+        MysqlType::Bit { bits } => Scalar::Bytes(full_width(cell, usize::from(bits.div_ceil(8)), scratch)),
+        MysqlType::Varchar { charset, .. }
+        | MysqlType::Text { charset, .. }
+        | MysqlType::Enum { charset, .. }
+        | MysqlType::Set { charset, .. } => Scalar::Text(text(*charset, cell, scratch)?),
+        MysqlType::Binary { .. }
+        | MysqlType::Varbinary { .. }
+        | MysqlType::Blob { .. }
+        | MysqlType::Geometry
+        | MysqlType::Vector { .. } => Scalar::Bytes(cell),
+        MysqlType::Json => Scalar::Json(utf8(cell)?),
+        MysqlType::JsonText { charset } => Scalar::Json(text(*charset, cell, scratch)?),
+        MysqlType::Date => Scalar::Date(date(cell).ok_or(Refusal::Form { expected: "date" })?),
+        MysqlType::DateTime { .. } | MysqlType::Timestamp { .. } => {
             Scalar::DateTime(date_time(cell).ok_or(Refusal::Form {
                 expected: "date with time",
             })?)
         }
-        SourceType::Time { .. } => Scalar::Time(time(cell).ok_or(Refusal::Form { expected: "time" })?),
-        SourceType::Year => {
-            Scalar::Signed(i64::from(digits(cell).ok_or(Refusal::Form { expected: "year" })?))
-        }
-        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => Scalar::Text(utf8(cell)?),
-        SourceType::Unknown { .. } => {
+        MysqlType::Time { .. } => Scalar::Time(time(cell).ok_or(Refusal::Form { expected: "time" })?),
+        MysqlType::Year => Scalar::Signed(i64::from(digits(cell).ok_or(Refusal::Form { expected: "year" })?)),
+        MysqlType::Uuid | MysqlType::Inet4 | MysqlType::Inet6 => Scalar::Text(utf8(cell)?),
+        MysqlType::Unknown { .. } => {
             return Err(Refusal::Form {
                 expected: "known type",
             });
@@ -87,7 +85,7 @@ mod tests {
     use super::*;
     use spanferry_core::value::scalar::{Date, DateTime, Time};
 
-    fn check(ty: &SourceType, cell: &str, expected: Option<Scalar<'_>>) {
+    fn check(ty: &MysqlType, cell: &str, expected: Option<Scalar<'_>>) {
         let mut scratch = Vec::new();
         assert_eq!(scalar(ty, cell.as_bytes(), &mut scratch).ok(), expected, "{cell}");
     }
@@ -96,7 +94,7 @@ mod tests {
     fn json_text_is_read_in_its_own_charset() {
         let mut scratch = Vec::new();
         let mut check = |charset, cell: &[u8], expected: Option<&str>| {
-            let found = scalar(&SourceType::JsonText { charset }, cell, &mut scratch);
+            let found = scalar(&MysqlType::JsonText { charset }, cell, &mut scratch);
             assert_eq!(found.ok(), expected.map(Scalar::Json), "{charset:?}");
         };
         check(Charset::Utf8mb4, "\"é\"".as_bytes(), Some("\"é\""));
@@ -111,7 +109,7 @@ mod tests {
     fn cells() {
         let day = |year, month, day| Date { year, month, day };
         check(
-            &SourceType::Integer {
+            &MysqlType::Integer {
                 bits: 32,
                 unsigned: true,
             },
@@ -119,7 +117,7 @@ mod tests {
             Some(Scalar::Digits(b"5")),
         );
         check(
-            &SourceType::Integer {
+            &MysqlType::Integer {
                 bits: 32,
                 unsigned: true,
             },
@@ -127,7 +125,7 @@ mod tests {
             Some(Scalar::Digits(b"0")),
         );
         check(
-            &SourceType::Integer {
+            &MysqlType::Integer {
                 bits: 32,
                 unsigned: false,
             },
@@ -135,7 +133,7 @@ mod tests {
             Some(Scalar::Digits(b"-7")),
         );
         check(
-            &SourceType::Decimal {
+            &MysqlType::Decimal {
                 precision: 5,
                 scale: 2,
             },
@@ -143,15 +141,15 @@ mod tests {
             Some(Scalar::Decimal(b"0.50")),
         );
         check(
-            &SourceType::Float,
+            &MysqlType::Float,
             "0.10000000149011612",
             Some(Scalar::Float32(0.1)),
         );
-        check(&SourceType::Float, "0.1", None);
-        check(&SourceType::Double, "5e-324", Some(Scalar::Float64(5e-324)));
-        check(&SourceType::Bit { bits: 10 }, "A", Some(Scalar::Bytes(b"\0A")));
-        check(&SourceType::Date, "0000-00-00", Some(Scalar::Date(day(0, 0, 0))));
-        check(&SourceType::Date, "2024-2-29", None);
+        check(&MysqlType::Float, "0.1", None);
+        check(&MysqlType::Double, "5e-324", Some(Scalar::Float64(5e-324)));
+        check(&MysqlType::Bit { bits: 10 }, "A", Some(Scalar::Bytes(b"\0A")));
+        check(&MysqlType::Date, "0000-00-00", Some(Scalar::Date(day(0, 0, 0))));
+        check(&MysqlType::Date, "2024-2-29", None);
         let moment = DateTime {
             date: day(2024, 2, 29),
             hour: 23,
@@ -160,7 +158,7 @@ mod tests {
             microsecond: 5,
         };
         check(
-            &SourceType::DateTime { fraction: 6 },
+            &MysqlType::DateTime { fraction: 6 },
             "2024-02-29 23:59:58.000005",
             Some(Scalar::DateTime(moment)),
         );
@@ -172,11 +170,11 @@ mod tests {
             microseconds: 500_000,
         };
         check(
-            &SourceType::Time { fraction: 1 },
+            &MysqlType::Time { fraction: 1 },
             "-838:59:59.5",
             Some(Scalar::Time(span)),
         );
-        check(&SourceType::Time { fraction: 0 }, "12:00", None);
-        check(&SourceType::Year, "0000", Some(Scalar::Signed(0)));
+        check(&MysqlType::Time { fraction: 0 }, "12:00", None);
+        check(&MysqlType::Year, "0000", Some(Scalar::Signed(0)));
     }
 }

@@ -3,7 +3,8 @@
 use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
 use spanferry_core::port::source::RefusedRow;
 use spanferry_core::schema::charset::Charset;
-use spanferry_core::schema::source::{NameCase, SourceColumn, SourceType};
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::{NameCase, SourceColumn};
 use spanferry_core::value::encode::Refusal;
 use spanferry_core::verify::canonical;
 use spanferry_format::charset::{decode, of_collation};
@@ -12,6 +13,7 @@ use super::event::{Cursor, Malformed};
 use super::rows::bit;
 use super::table_map::{Definition, MappedColumn, column_type as t};
 use super::value::{Layout, Meaning, Scratch, ValueError};
+use crate::own_type::own_type;
 
 /// The collation id of bytes.
 const BINARY: u16 = 63;
@@ -80,7 +82,7 @@ impl ImageReader {
             let name = &column.name;
             check_name(mapped, column)?;
             let layout = Layout::of(mapped).map_err(|reason| format!("column `{name}`: {reason}"))?;
-            let meaning = meaning(mapped, &column.ty).ok_or_else(|| {
+            let meaning = meaning(mapped, own_type(column)).ok_or_else(|| {
                 let (ty, meta) = (mapped.ty, mapped.meta);
                 format!("column `{name}` has another type in the binary log (type {ty}, {meta}) than when the migration began")
             })?;
@@ -288,7 +290,7 @@ const BLOBS: &[u8] = &[
 
 /// What a column's values mean, if the table map's type is the one the schema says.
 #[expect(clippy::too_many_lines, reason = "one arm for each type, side by side")]
-fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
+fn meaning(mapped: &MappedColumn, ty: &MysqlType) -> Option<Meaning> {
     let meta = usize::from(mapped.meta);
     let is = |types: &[u8]| types.contains(&mapped.ty).then_some(());
     let when = |condition: bool| condition.then_some(());
@@ -315,7 +317,7 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
         })
     };
     match ty {
-        SourceType::Integer { bits, unsigned } => {
+        MysqlType::Integer { bits, unsigned } => {
             let wanted = match bits {
                 8 => t::TINY,
                 16 => t::SHORT,
@@ -329,19 +331,19 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
             )?;
             Some(Meaning::Integer { unsigned: *unsigned })
         }
-        SourceType::Decimal { precision, scale } => {
+        MysqlType::Decimal { precision, scale } => {
             is(&[t::NEWDECIMAL])?;
             let (precision, scale) = (usize::from(*precision), usize::from(*scale));
             when(meta == precision | scale << 8)?;
             Some(Meaning::Decimal { precision, scale })
         }
-        SourceType::Float => is(&[t::FLOAT]).map(|()| Meaning::Float32),
-        SourceType::Double => is(&[t::DOUBLE]).map(|()| Meaning::Float64),
-        SourceType::Bit { bits } => {
+        MysqlType::Float => is(&[t::FLOAT]).map(|()| Meaning::Float32),
+        MysqlType::Double => is(&[t::DOUBLE]).map(|()| Meaning::Float64),
+        MysqlType::Bit { bits } => {
             when(mapped.ty == t::BIT && meta == usize::from(*bits))?;
             Some(Meaning::Bits)
         }
-        SourceType::Varchar {
+        MysqlType::Varchar {
             characters, charset, ..
         } => {
             is(&[
@@ -356,28 +358,28 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
             when(compressed || width == meta)?;
             text(*charset)
         }
-        SourceType::Text { charset, .. } => is(BLOBS).and_then(|()| text(*charset)),
-        SourceType::Binary { bytes: width } => {
+        MysqlType::Text { charset, .. } => is(BLOBS).and_then(|()| text(*charset)),
+        MysqlType::Binary { bytes: width } => {
             let width = usize::try_from(*width).ok()?;
             when(mapped.ty == t::STRING && width == meta)?;
             bytes(width)
         }
-        SourceType::Varbinary { bytes: width } => {
+        MysqlType::Varbinary { bytes: width } => {
             is(&[t::VARCHAR, t::VAR_STRING, t::MARIADB_VARCHAR_COMPRESSED])?;
             when(compressed || usize::try_from(*width) == Ok(meta))?;
             bytes(0)
         }
-        SourceType::Blob { .. } => is(BLOBS).and_then(|()| bytes(0)),
-        SourceType::Enum { labels, charset } => {
+        MysqlType::Blob { .. } => is(BLOBS).and_then(|()| bytes(0)),
+        MysqlType::Enum { labels, charset } => {
             is(&[t::ENUM])?;
             Some(Meaning::Enum(labels_of(mapped, labels, *charset)?))
         }
-        SourceType::Set { labels, charset } => {
+        MysqlType::Set { labels, charset } => {
             is(&[t::SET])?;
             Some(Meaning::Set(labels_of(mapped, labels, *charset)?))
         }
-        SourceType::Json => is(&[t::JSON]).map(|()| Meaning::Json),
-        SourceType::JsonText { charset } => {
+        MysqlType::Json => is(&[t::JSON]).map(|()| Meaning::Json),
+        MysqlType::JsonText { charset } => {
             is(BLOBS)?;
             same_charset(*charset)?;
             Some(if compressed {
@@ -386,22 +388,22 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
                 Meaning::JsonText(*charset)
             })
         }
-        SourceType::Date => is(&[t::DATE, t::NEWDATE]).map(|()| Meaning::Date),
-        SourceType::DateTime { fraction } => {
+        MysqlType::Date => is(&[t::DATE, t::NEWDATE]).map(|()| Meaning::Date),
+        MysqlType::DateTime { fraction } => {
             is(&[t::DATETIME2])?;
             fraction_is(*fraction).map(|()| Meaning::DateTime { fraction: meta })
         }
-        SourceType::Timestamp { fraction } => {
+        MysqlType::Timestamp { fraction } => {
             is(&[t::TIMESTAMP2])?;
             fraction_is(*fraction).map(|()| Meaning::Timestamp { fraction: meta })
         }
-        SourceType::Time { fraction } => {
+        MysqlType::Time { fraction } => {
             is(&[t::TIME2])?;
             fraction_is(*fraction).map(|()| Meaning::Time { fraction: meta })
         }
-        SourceType::Year => is(&[t::YEAR]).map(|()| Meaning::Year),
-        SourceType::Geometry => is(&[t::GEOMETRY]).map(|()| Meaning::Bytes { width: 0 }),
-        SourceType::Vector { dimensions } => {
+        MysqlType::Year => is(&[t::YEAR]).map(|()| Meaning::Year),
+        MysqlType::Geometry => is(&[t::GEOMETRY]).map(|()| Meaning::Bytes { width: 0 }),
+        MysqlType::Vector { dimensions } => {
             let width = usize::try_from(*dimensions).ok()?.checked_mul(4)?;
             let same = match mapped.ty {
                 t::VECTOR => mapped.dimensions.is_none_or(|found| found == *dimensions),
@@ -410,11 +412,11 @@ fn meaning(mapped: &MappedColumn, ty: &SourceType) -> Option<Meaning> {
             };
             when(same).map(|()| Meaning::Bytes { width: 0 })
         }
-        SourceType::Uuid => fixed(mapped, 16).map(|()| Meaning::Uuid),
-        SourceType::Inet4 => fixed(mapped, 4).map(|()| Meaning::Inet4),
-        SourceType::Inet6 => fixed(mapped, 16).map(|()| Meaning::Inet6),
+        MysqlType::Uuid => fixed(mapped, 16).map(|()| Meaning::Uuid),
+        MysqlType::Inet4 => fixed(mapped, 4).map(|()| Meaning::Inet4),
+        MysqlType::Inet6 => fixed(mapped, 16).map(|()| Meaning::Inet6),
         // Not migrated: only its width matters.
-        SourceType::Unknown { .. } => Some(Meaning::Bytes { width: 0 }),
+        MysqlType::Unknown { .. } => Some(Meaning::Bytes { width: 0 }),
     }
 }
 

@@ -76,7 +76,7 @@ mod tests {
     use spanferry_core::plan::TablePlan;
     use spanferry_core::port::change_log::Piece;
     use spanferry_core::port::source::ChangeDecoder;
-    use spanferry_core::schema::source::SourceType;
+    use spanferry_core::schema::mysql::MysqlType;
 
     use super::super::decoder::BinlogDecoder;
     use super::super::golden::{
@@ -98,7 +98,7 @@ mod tests {
     fn plans(json: bool) -> [TablePlan; 4] {
         let plan = || TablePlan::clone(&golden_plan(json));
         let (mut retyped, mut shorter, mut refusing) = (plan(), plan(), plan());
-        Arc::make_mut(&mut retyped.source).columns[1].ty = SourceType::Date;
+        Arc::make_mut(&mut retyped.source).columns[1].ty = MysqlType::Date.into();
         Arc::make_mut(&mut shorter.source).columns.pop();
         refusing.columns[3].encoding = spanferry_core::value::encode::Encoding::Int64;
         [plan(), retyped, shorter, refusing]

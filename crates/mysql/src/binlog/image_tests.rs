@@ -10,7 +10,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::charset::Charset;
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::value::encode::Encoding;
 
 use super::decoder::BinlogDecoder;
@@ -26,7 +26,7 @@ use super::tests::{golden_plan, piece, shown};
 const LACKING: &str = "rows that lack columns: the server or the session that wrote it has another `binlog_row_image`, expected FULL";
 const TAKEN_BACK: &str = "rows that a logged ROLLBACK takes back: the transaction also changed a table without transactions, or a temporary table";
 
-const INT: SourceType = SourceType::Integer {
+const INT: MysqlType = MysqlType::Integer {
     bits: 32,
     unsigned: false,
 };
@@ -34,11 +34,11 @@ const STRING: Encoding = Encoding::String { characters_max: 99 };
 
 /// `p` and `q` of the golden images: tables 0 and 1.
 fn plans() -> [Arc<TablePlan>; 2] {
-    let text = SourceType::Text {
+    let text = MysqlType::Text {
         charset: Charset::Utf8mb4,
         collation: String::new(),
     };
-    let short = SourceType::Varchar {
+    let short = MysqlType::Varchar {
         characters: 9,
         charset: Charset::Utf8mb4,
         collation: String::new(),

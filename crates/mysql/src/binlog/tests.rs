@@ -10,7 +10,8 @@ use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::Finding;
 use spanferry_core::schema::charset::Charset;
-use spanferry_core::schema::source::{SourceTable, SourceType};
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::SourceTable;
 use spanferry_core::value::encode::Encoding;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_format::mysql::statement::Statement;
@@ -55,31 +56,31 @@ pub(super) fn golden_plan(json: bool) -> Arc<TablePlan> {
     let types = [
         (
             "id",
-            SourceType::Integer {
+            MysqlType::Integer {
                 bits: 32,
                 unsigned: true,
             },
             Encoding::Int64,
         ),
-        ("y", SourceType::Year, Encoding::Int64),
+        ("y", MysqlType::Year, Encoding::Int64),
         (
             "b",
-            SourceType::Binary { bytes: 4 },
+            MysqlType::Binary { bytes: 4 },
             Encoding::Bytes { bytes_max: 99 },
         ),
         (
             "c",
-            SourceType::Varchar {
+            MysqlType::Varchar {
                 characters: 20,
                 charset,
                 collation: String::new(),
             },
             TEXT,
         ),
-        ("e", SourceType::Enum { labels, charset }, TEXT),
+        ("e", MysqlType::Enum { labels, charset }, TEXT),
         (
             "s",
-            SourceType::Set {
+            MysqlType::Set {
                 labels: vec!["x".into(), "y".into()],
                 charset: Charset::Utf8mb4,
             },
@@ -87,17 +88,17 @@ pub(super) fn golden_plan(json: bool) -> Arc<TablePlan> {
         ),
         (
             "d",
-            SourceType::Decimal {
+            MysqlType::Decimal {
                 precision: 12,
                 scale: 3,
             },
             Encoding::PgNumeric,
         ),
-        ("t", SourceType::Time { fraction: 3 }, TEXT),
-        ("dt", SourceType::DateTime { fraction: 6 }, Encoding::Timestamp),
-        ("ts", SourceType::Timestamp { fraction: 0 }, Encoding::Timestamp),
-        ("f", SourceType::Double, Encoding::Float64),
-        ("j", SourceType::Json, TEXT),
+        ("t", MysqlType::Time { fraction: 3 }, TEXT),
+        ("dt", MysqlType::DateTime { fraction: 6 }, Encoding::Timestamp),
+        ("ts", MysqlType::Timestamp { fraction: 0 }, Encoding::Timestamp),
+        ("f", MysqlType::Double, Encoding::Float64),
+        ("j", MysqlType::Json, TEXT),
     ];
     let types = &types[..if json { 12 } else { 11 }];
     let columns = types
@@ -202,10 +203,11 @@ fn another_schema_stops() {
     check(&|table| table.columns.swap(8, 9), "column `ts` is `dt`");
     check(
         &|table| {
-            table.columns[0].ty = SourceType::Integer {
+            table.columns[0].ty = MysqlType::Integer {
                 bits: 32,
                 unsigned: false,
             }
+            .into();
         },
         "column `id`",
     );
@@ -216,19 +218,20 @@ fn another_schema_stops() {
     check(&|table| table.primary_key = vec![1], "primary key");
     check(&|table| drop(table.columns.pop()), "12 columns");
     check(
-        &|table| table.columns[2].ty = SourceType::Binary { bytes: 5 },
+        &|table| table.columns[2].ty = MysqlType::Binary { bytes: 5 }.into(),
         "column `b`",
     );
     check(
-        &|table| table.columns[8].ty = SourceType::DateTime { fraction: 3 },
+        &|table| table.columns[8].ty = MysqlType::DateTime { fraction: 3 }.into(),
         "column `dt`",
     );
     check(
         &|table| {
-            table.columns[4].ty = SourceType::Enum {
+            table.columns[4].ty = MysqlType::Enum {
                 labels: vec!["ä".into(), "a".into()],
                 charset: Charset::Latin1,
             }
+            .into();
         },
         "column `e`",
     );

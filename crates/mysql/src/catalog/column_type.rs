@@ -1,7 +1,7 @@
 //! `COLUMN_TYPE` texts of information_schema, parsed exactly.
 
 use spanferry_core::schema::charset::Charset;
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 
 /// What the catalog says about a column's type.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +24,8 @@ pub(super) struct TypeText<'a> {
 const BINARY_BYTES_MAX: u32 = 255;
 
 /// The type, `Unknown` with its text if any part of it is not understood.
-pub(super) fn parse(text: TypeText<'_>) -> SourceType {
-    known(text).unwrap_or_else(|| SourceType::Unknown {
+pub(super) fn parse(text: TypeText<'_>) -> MysqlType {
+    known(text).unwrap_or_else(|| MysqlType::Unknown {
         text: text.column_type.to_owned(),
     })
 }
@@ -35,13 +35,13 @@ pub(super) fn is_old_temporal(column_type: &str) -> bool {
     column_type.ends_with("/* mariadb-5.3 */")
 }
 
-fn known(text: TypeText<'_>) -> Option<SourceType> {
+fn known(text: TypeText<'_>) -> Option<MysqlType> {
     let attributes = text
         .column_type
         .rsplit_once(')')
         .map_or(text.column_type, |(_, attributes)| attributes);
     let unsigned = attributes.contains("unsigned") || attributes.contains("zerofill");
-    let integer = |bits| Some(SourceType::Integer { bits, unsigned });
+    let integer = |bits| Some(MysqlType::Integer { bits, unsigned });
     let fraction = || {
         numbers(text.column_type).map(|list| u8::try_from(list.first().copied().unwrap_or(0)).unwrap_or(0))
     };
@@ -52,71 +52,71 @@ fn known(text: TypeText<'_>) -> Option<SourceType> {
         "int" => return integer(32),
         "bigint" => return integer(64),
         "decimal" => match numbers(text.column_type)?.as_slice() {
-            [precision, scale] => SourceType::Decimal {
+            [precision, scale] => MysqlType::Decimal {
                 precision: u8::try_from(*precision).ok()?,
                 scale: u8::try_from(*scale).ok()?,
             },
             _ => return None,
         },
-        "float" => SourceType::Float,
-        "double" => SourceType::Double,
-        "bit" => SourceType::Bit {
+        "float" => MysqlType::Float,
+        "double" => MysqlType::Double,
+        "bit" => MysqlType::Bit {
             bits: u8::try_from(*numbers(text.column_type)?.first()?).ok()?,
         },
-        "char" | "varchar" => SourceType::Varchar {
+        "char" | "varchar" => MysqlType::Varchar {
             characters: u32::try_from(text.characters?).ok()?,
             charset: Charset::from_name(text.charset?)?,
             collation: text.collation?.to_owned(),
         },
-        "longtext" if text.json_checked => SourceType::JsonText {
+        "longtext" if text.json_checked => MysqlType::JsonText {
             charset: Charset::from_name(text.charset?)?,
         },
-        "tinytext" | "text" | "mediumtext" | "longtext" => SourceType::Text {
+        "tinytext" | "text" | "mediumtext" | "longtext" => MysqlType::Text {
             charset: Charset::from_name(text.charset?)?,
             collation: text.collation?.to_owned(),
         },
-        "binary" => SourceType::Binary {
+        "binary" => MysqlType::Binary {
             bytes: u32::try_from(text.characters?)
                 .ok()
                 .filter(|bytes| *bytes <= BINARY_BYTES_MAX)?,
         },
-        "varbinary" => SourceType::Varbinary {
+        "varbinary" => MysqlType::Varbinary {
             bytes: u32::try_from(text.characters?).ok()?,
         },
-        "tinyblob" => SourceType::Blob { bytes_max: 255 },
-        "blob" => SourceType::Blob { bytes_max: 65_535 },
-        "mediumblob" => SourceType::Blob {
+        "tinyblob" => MysqlType::Blob { bytes_max: 255 },
+        "blob" => MysqlType::Blob { bytes_max: 65_535 },
+        "mediumblob" => MysqlType::Blob {
             bytes_max: 16_777_215,
         },
-        "longblob" => SourceType::Blob { bytes_max: u32::MAX },
-        "enum" => SourceType::Enum {
+        "longblob" => MysqlType::Blob { bytes_max: u32::MAX },
+        "enum" => MysqlType::Enum {
             labels: labels(text.column_type)?,
             charset: label_charset(text)?,
         },
-        "set" => SourceType::Set {
+        "set" => MysqlType::Set {
             labels: labels(text.column_type)?,
             charset: label_charset(text)?,
         },
-        "json" => SourceType::Json,
-        "date" => SourceType::Date,
-        "datetime" => SourceType::DateTime {
+        "json" => MysqlType::Json,
+        "date" => MysqlType::Date,
+        "datetime" => MysqlType::DateTime {
             fraction: fraction()?,
         },
-        "timestamp" => SourceType::Timestamp {
+        "timestamp" => MysqlType::Timestamp {
             fraction: fraction()?,
         },
-        "time" => SourceType::Time {
+        "time" => MysqlType::Time {
             fraction: fraction()?,
         },
-        "year" => SourceType::Year,
+        "year" => MysqlType::Year,
         "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
-        | "multipolygon" | "geomcollection" | "geometrycollection" => SourceType::Geometry,
-        "vector" => SourceType::Vector {
+        | "multipolygon" | "geomcollection" | "geometrycollection" => MysqlType::Geometry,
+        "vector" => MysqlType::Vector {
             dimensions: *numbers(text.column_type)?.first()?,
         },
-        "uuid" => SourceType::Uuid,
-        "inet4" => SourceType::Inet4,
-        "inet6" => SourceType::Inet6,
+        "uuid" => MysqlType::Uuid,
+        "inet4" => MysqlType::Inet4,
+        "inet6" => MysqlType::Inet6,
         _ => return None,
     })
 }
@@ -176,7 +176,7 @@ fn labels(text: &str) -> Option<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn check(column_type: &str, expected: Option<SourceType>) {
+    fn check(column_type: &str, expected: Option<MysqlType>) {
         let data_type = column_type.split(['(', ' ']).next().unwrap();
         let text = TypeText {
             data_type,
@@ -186,7 +186,7 @@ mod tests {
             characters: Some(7),
             json_checked: false,
         };
-        let expected = expected.unwrap_or(SourceType::Unknown {
+        let expected = expected.unwrap_or(MysqlType::Unknown {
             text: column_type.to_owned(),
         });
         assert_eq!(parse(text), expected, "{column_type}");
@@ -196,39 +196,39 @@ mod tests {
     fn types() {
         check(
             "int",
-            Some(SourceType::Integer {
+            Some(MysqlType::Integer {
                 bits: 32,
                 unsigned: false,
             }),
         );
         check(
             "int(5) unsigned zerofill",
-            Some(SourceType::Integer {
+            Some(MysqlType::Integer {
                 bits: 32,
                 unsigned: true,
             }),
         );
         check(
             "bigint(20) unsigned",
-            Some(SourceType::Integer {
+            Some(MysqlType::Integer {
                 bits: 64,
                 unsigned: true,
             }),
         );
         check(
             "decimal(65,30)",
-            Some(SourceType::Decimal {
+            Some(MysqlType::Decimal {
                 precision: 65,
                 scale: 30,
             }),
         );
-        check("datetime", Some(SourceType::DateTime { fraction: 0 }));
-        check("time(6)", Some(SourceType::Time { fraction: 6 }));
-        check("bit(64)", Some(SourceType::Bit { bits: 64 }));
+        check("datetime", Some(MysqlType::DateTime { fraction: 0 }));
+        check("time(6)", Some(MysqlType::Time { fraction: 6 }));
+        check("bit(64)", Some(MysqlType::Bit { bits: 64 }));
         let compressed = "varchar(7) /*M!100301 COMPRESSED*/";
         check(
             compressed,
-            Some(SourceType::Varchar {
+            Some(MysqlType::Varchar {
                 characters: 7,
                 charset: Charset::Latin1,
                 collation: "latin1_bin".to_owned(),
@@ -237,7 +237,7 @@ mod tests {
         check("xmltype", None);
         let labels = |labels: &[&str]| {
             let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-            Some(SourceType::Enum {
+            Some(MysqlType::Enum {
                 labels,
                 charset: Charset::Latin1,
             })
@@ -263,9 +263,9 @@ mod tests {
                 json_checked: false,
             })
         };
-        assert_eq!(parsed(255), SourceType::Binary { bytes: 255 });
+        assert_eq!(parsed(255), MysqlType::Binary { bytes: 255 });
         for characters in [256, u64::from(u32::MAX), u64::MAX] {
-            assert!(matches!(parsed(characters), SourceType::Unknown { .. }));
+            assert!(matches!(parsed(characters), MysqlType::Unknown { .. }));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use spanferry_core::schema::mysql::{MysqlColumn, MysqlTable};
 use spanferry_core::schema::source::{
     Catalog, ForeignKeyAction, IndexPart, NameCase, OtherObject, QualifiedName, SourceColumn,
     SourceForeignKey, SourceIndex, SourceTable,
@@ -222,8 +223,11 @@ fn new_table(schema: &str, names: NameCase, name: String, row: &ResultRow) -> So
             schema: schema.to_owned(),
             table: name,
         },
-        engine: row.text_or_empty(2),
-        system_versioned: row.bytes(1) == Some(b"SYSTEM VERSIONED"),
+        facts: MysqlTable {
+            engine: row.text_or_empty(2),
+            system_versioned: row.bytes(1) == Some(b"SYSTEM VERSIONED"),
+        }
+        .into(),
         columns: Vec::new(),
         primary_key: Vec::new(),
         indexes: Vec::new(),
@@ -249,14 +253,17 @@ fn column(name: String, row: &ResultRow, json_checked: bool) -> SourceColumn {
     let extra = row.text_or_empty(9).to_ascii_lowercase();
     SourceColumn {
         name,
-        ty,
+        ty: ty.into(),
         nullable: row.bytes(7) == Some(b"YES"),
         default: row.text(8),
-        on_update: extra.contains("on update"),
         generated: row.text(10).filter(|text| !text.is_empty()),
         generated_stored: extra.contains("stored generated") || extra.contains("persistent"),
-        auto_increment: extra.contains("auto_increment"),
-        is_old_temporal: column_type::is_old_temporal(&column_type),
+        facts: MysqlColumn {
+            on_update: extra.contains("on update"),
+            auto_increment: extra.contains("auto_increment"),
+            is_old_temporal: column_type::is_old_temporal(&column_type),
+        }
+        .into(),
     }
 }
 

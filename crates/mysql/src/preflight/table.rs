@@ -3,7 +3,7 @@
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
-use spanferry_core::schema::source::{IndexPart, SourceTable};
+use spanferry_core::schema::source::{IndexPart, SourceColumn, SourceTable};
 
 use super::Check;
 use crate::sql;
@@ -30,16 +30,21 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
         let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
         found.push(finding.remedy(remedy));
     };
-    if !table.engine.eq_ignore_ascii_case("InnoDB") {
+    let Some(facts) = table.facts.mysql() else {
         refuse(
-            format!(
-                "its engine is {}, which has no transactions: a snapshot of it is not consistent",
-                table.engine
-            ),
-            to_innodb(table),
+            "it is a table of another kind of server".to_owned(),
+            Remedy::exclude(&table.name.table),
         );
+        return found;
+    };
+    let engine = &facts.engine;
+    if !engine.eq_ignore_ascii_case("InnoDB") {
+        let text =
+            format!("its engine is {engine}, which has no transactions: a snapshot of it is not consistent");
+        refuse(text, to_innodb(table, engine));
     }
-    if let Some(column) = table.columns.iter().find(|column| column.is_old_temporal) {
+    let is_old = |column: &&SourceColumn| column.facts.mysql().is_some_and(|facts| facts.is_old_temporal);
+    if let Some(column) = table.columns.iter().find(is_old) {
         refuse(
             format!(
                 "its column `{}` has the date and time format of before MySQL 5.6: the binary log does not show how long its values are",
@@ -48,7 +53,7 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
             to_new_temporal(table),
         );
     }
-    if table.system_versioned {
+    if facts.system_versioned {
         refuse(
             "it has system versioning, whose hidden columns and history rows are not carried".to_owned(),
             Remedy::exclude(&table.name.table),
@@ -73,11 +78,8 @@ fn to_new_temporal(table: &SourceTable) -> Remedy {
 
 /// Gives a table the engine InnoDB. A row format of its old engine, and a counting column that no index begins with, are options
 /// that InnoDB does not take.
-fn to_innodb(table: &SourceTable) -> Remedy {
-    if !OWN_ROWS
-        .iter()
-        .any(|engine| engine.eq_ignore_ascii_case(&table.engine))
-    {
+fn to_innodb(table: &SourceTable, engine: &str) -> Remedy {
+    if !OWN_ROWS.iter().any(|known| known.eq_ignore_ascii_case(engine)) {
         return Remedy::exclude(&table.name.table);
     }
     let mut statement = format!(
@@ -85,7 +87,7 @@ fn to_innodb(table: &SourceTable) -> Remedy {
         sql::identifier(&table.name.schema),
         sql::identifier(&table.name.table)
     );
-    let counting = table.columns.iter().position(|column| column.auto_increment);
+    let counting = table.columns.iter().position(|column| column.facts.is_numbered());
     if let Some(column) = counting.filter(|column| !begins_an_index(table, *column)) {
         let name = sql::identifier(&table.columns[column].name);
         statement.push_str(&format!(", ADD KEY ({name})"));

@@ -4,9 +4,11 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::Boundary;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
-use spanferry_core::schema::source::{SourceColumn, SourceType};
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::SourceColumn;
 
 use crate::connection::ResultRow;
+use crate::own_type::own_type;
 use crate::sql;
 
 /// The key columns of a plan, in key order.
@@ -45,7 +47,7 @@ pub(super) fn selection(plan: &TablePlan) -> String {
     let expressions: Vec<_> = columns(plan)
         .map(|column| {
             let name = sql::identifier(&column.name);
-            if is_numbered(&column.ty) {
+            if is_numbered(own_type(column)) {
                 format!("{name} + 0")
             } else {
                 name
@@ -55,10 +57,10 @@ pub(super) fn selection(plan: &TablePlan) -> String {
     expressions.join(", ")
 }
 
-fn is_numbered(ty: &SourceType) -> bool {
+fn is_numbered(ty: &MysqlType) -> bool {
     matches!(
         ty,
-        SourceType::Enum { .. } | SourceType::Set { .. } | SourceType::Bit { .. }
+        MysqlType::Enum { .. } | MysqlType::Set { .. } | MysqlType::Bit { .. }
     )
 }
 
@@ -144,33 +146,33 @@ fn literal(plan: &TablePlan, column: &SourceColumn, cell: &str) -> Result<String
         })
         .ok_or_else(|| wrong(plan))
     };
-    match &column.ty {
-        SourceType::Integer { .. } | SourceType::Year => plain("-"),
-        SourceType::Enum { .. } | SourceType::Set { .. } | SourceType::Bit { .. } => plain(""),
-        SourceType::Decimal { .. } => plain("-."),
-        SourceType::Date
-        | SourceType::DateTime { .. }
-        | SourceType::Timestamp { .. }
-        | SourceType::Time { .. } => Ok(format!("'{}'", plain("-:. ")?)),
-        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => {
+    match own_type(column) {
+        MysqlType::Integer { .. } | MysqlType::Year => plain("-"),
+        MysqlType::Enum { .. } | MysqlType::Set { .. } | MysqlType::Bit { .. } => plain(""),
+        MysqlType::Decimal { .. } => plain("-."),
+        MysqlType::Date
+        | MysqlType::DateTime { .. }
+        | MysqlType::Timestamp { .. }
+        | MysqlType::Time { .. } => Ok(format!("'{}'", plain("-:. ")?)),
+        MysqlType::Uuid | MysqlType::Inet4 | MysqlType::Inet6 => {
             Ok(format!("'{}'", plain("-:.abcdefABCDEF")?))
         }
-        SourceType::Varchar {
+        MysqlType::Varchar {
             charset, collation, ..
         }
-        | SourceType::Text { charset, collation } => {
+        | MysqlType::Text { charset, collation } => {
             Ok(format!("_{} X'{cell}' COLLATE {collation}", charset.name()))
         }
-        SourceType::Binary { .. } | SourceType::Varbinary { .. } | SourceType::Blob { .. } => {
+        MysqlType::Binary { .. } | MysqlType::Varbinary { .. } | MysqlType::Blob { .. } => {
             Ok(format!("X'{cell}'"))
         }
-        SourceType::Float
-        | SourceType::Double
-        | SourceType::Json
-        | SourceType::JsonText { .. }
-        | SourceType::Geometry
-        | SourceType::Vector { .. }
-        | SourceType::Unknown { .. } => Err(Failure::of_table(
+        MysqlType::Float
+        | MysqlType::Double
+        | MysqlType::Json
+        | MysqlType::JsonText { .. }
+        | MysqlType::Geometry
+        | MysqlType::Vector { .. }
+        | MysqlType::Unknown { .. } => Err(Failure::of_table(
             code::KEY_NOT_INJECTIVE,
             plan.name(),
             format!(

@@ -6,7 +6,7 @@ use spanferry_core::plan::{RefusedCell, TablePlan};
 use spanferry_core::port::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::value::scalar::Scalar;
 use spanferry_format::charset::decode;
 use spanferry_format::mysql::cell::scalar;
@@ -15,6 +15,7 @@ use super::key;
 use super::watched::Watched;
 use crate::connection::{ColumnDefinition, Connection, RowView};
 use crate::error::MysqlError;
+use crate::own_type::own_type;
 use crate::sql;
 
 const SAVEPOINT: &str = "SAVEPOINT spanferry";
@@ -159,8 +160,8 @@ fn selection(plan: &TablePlan) -> String {
         if !text.is_empty() {
             text.push_str(", ");
         }
-        match source.ty {
-            SourceType::Float | SourceType::Double => text.push_str(&format!("{name} * 1e0 AS {name}")),
+        match own_type(source) {
+            MysqlType::Float | MysqlType::Double => text.push_str(&format!("{name} * 1e0 AS {name}")),
             _ => text.push_str(&name),
         }
     }
@@ -186,7 +187,7 @@ fn convert(
                 expected: "as many cells as columns",
             });
         };
-        let ty = &plan.source.columns[column.source_index].ty;
+        let ty = own_type(&plan.source.columns[column.source_index]);
         let value = match cell {
             None => Ok(Scalar::Null),
             Some(cell) => scalar(ty, cell, scratch),
@@ -217,7 +218,7 @@ fn encoded_key(plan: &TablePlan, row: RowView<'_>, scratch: &mut Vec<u8>) -> Res
     let mut key = Vec::new();
     for at in &plan.key {
         let column = &plan.columns[*at];
-        let ty = &plan.source.columns[column.source_index].ty;
+        let ty = own_type(&plan.source.columns[column.source_index]);
         let cell = cells.get(*at).copied().flatten();
         let value = cell.map_or(Ok(Scalar::Null), |cell| scalar(ty, cell, scratch));
         if value.and_then(|value| column.encode(value, &mut key)).is_err() {
@@ -234,18 +235,18 @@ fn printed_key(plan: &TablePlan, row: RowView<'_>) -> Result<String, MysqlError>
     let mut parts = Vec::with_capacity(plan.key.len());
     for column in &plan.key {
         let cell = cells.get(*column).copied().flatten().unwrap_or_default();
-        let ty = &plan.source.columns[plan.source_index(*column)].ty;
+        let ty = own_type(&plan.source.columns[plan.source_index(*column)]);
         parts.push(match ty {
-            SourceType::Binary { .. }
-            | SourceType::Varbinary { .. }
-            | SourceType::Blob { .. }
-            | SourceType::Bit { .. } => {
+            MysqlType::Binary { .. }
+            | MysqlType::Varbinary { .. }
+            | MysqlType::Blob { .. }
+            | MysqlType::Bit { .. } => {
                 format!("0x{}", sql::hex(cell))
             }
-            SourceType::Varchar { charset, .. }
-            | SourceType::Text { charset, .. }
-            | SourceType::Enum { charset, .. }
-            | SourceType::Set { charset, .. } => decode(*charset, cell, &mut scratch)
+            MysqlType::Varchar { charset, .. }
+            | MysqlType::Text { charset, .. }
+            | MysqlType::Enum { charset, .. }
+            | MysqlType::Set { charset, .. } => decode(*charset, cell, &mut scratch)
                 .map_or_else(|_| format!("0x{}", sql::hex(cell)), str::to_owned),
             _ => String::from_utf8_lossy(cell).into_owned(),
         });
@@ -266,7 +267,7 @@ fn expect_columns(plan: &TablePlan, columns: &[ColumnDefinition]) -> Result<(), 
     }
     for (column, planned) in columns.iter().zip(&plan.columns) {
         let source = &plan.source.columns[planned.source_index];
-        if !column.name.eq_ignore_ascii_case(&source.name) || !has_type(column, &source.ty) {
+        if !column.name.eq_ignore_ascii_case(&source.name) || !has_type(column, own_type(source)) {
             return Err(mismatch(format!("column `{}`", source.name)));
         }
     }
@@ -274,14 +275,14 @@ fn expect_columns(plan: &TablePlan, columns: &[ColumnDefinition]) -> Result<(), 
 }
 
 /// Field type numbers of the protocol (MySQL's `enum_field_types`).
-fn has_type(column: &ColumnDefinition, ty: &SourceType) -> bool {
+fn has_type(column: &ColumnDefinition, ty: &MysqlType) -> bool {
     const UNSIGNED: u16 = 32;
     const ENUM: u16 = 256;
     const SET: u16 = 2048;
     let kind = column.kind;
     let text = matches!(kind, 15 | 249..=254);
     match ty {
-        SourceType::Integer { bits, unsigned } => {
+        MysqlType::Integer { bits, unsigned } => {
             let expected = match bits {
                 8 => 1,
                 16 => 2,
@@ -291,26 +292,26 @@ fn has_type(column: &ColumnDefinition, ty: &SourceType) -> bool {
             };
             kind == expected && (column.flags & UNSIGNED != 0) == *unsigned
         }
-        SourceType::Decimal { scale, .. } => kind == 246 && column.decimals == *scale,
-        SourceType::Float | SourceType::Double => kind == 5,
-        SourceType::Bit { .. } => kind == 16,
-        SourceType::Varchar { .. } | SourceType::Varbinary { .. } => text && column.flags & (ENUM | SET) == 0,
-        SourceType::Binary { bytes } => text && column.length == *bytes,
-        SourceType::Text { .. } | SourceType::Blob { .. } | SourceType::JsonText { .. } => {
+        MysqlType::Decimal { scale, .. } => kind == 246 && column.decimals == *scale,
+        MysqlType::Float | MysqlType::Double => kind == 5,
+        MysqlType::Bit { .. } => kind == 16,
+        MysqlType::Varchar { .. } | MysqlType::Varbinary { .. } => text && column.flags & (ENUM | SET) == 0,
+        MysqlType::Binary { bytes } => text && column.length == *bytes,
+        MysqlType::Text { .. } | MysqlType::Blob { .. } | MysqlType::JsonText { .. } => {
             matches!(kind, 249..=252)
         }
-        SourceType::Enum { .. } => kind == 247 || column.flags & ENUM != 0,
-        SourceType::Set { .. } => kind == 248 || column.flags & SET != 0,
-        SourceType::Json => kind == 245,
-        SourceType::Date => matches!(kind, 10 | 14),
-        SourceType::DateTime { fraction } => matches!(kind, 12 | 18) && column.decimals == *fraction,
-        SourceType::Timestamp { fraction } => matches!(kind, 7 | 17) && column.decimals == *fraction,
-        SourceType::Time { fraction } => matches!(kind, 11 | 19) && column.decimals == *fraction,
-        SourceType::Year => kind == 13,
-        SourceType::Geometry => kind == 255,
-        SourceType::Vector { .. } => matches!(kind, 242 | 249..=254 | 15),
-        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => text,
-        SourceType::Unknown { .. } => false,
+        MysqlType::Enum { .. } => kind == 247 || column.flags & ENUM != 0,
+        MysqlType::Set { .. } => kind == 248 || column.flags & SET != 0,
+        MysqlType::Json => kind == 245,
+        MysqlType::Date => matches!(kind, 10 | 14),
+        MysqlType::DateTime { fraction } => matches!(kind, 12 | 18) && column.decimals == *fraction,
+        MysqlType::Timestamp { fraction } => matches!(kind, 7 | 17) && column.decimals == *fraction,
+        MysqlType::Time { fraction } => matches!(kind, 11 | 19) && column.decimals == *fraction,
+        MysqlType::Year => kind == 13,
+        MysqlType::Geometry => kind == 255,
+        MysqlType::Vector { .. } => matches!(kind, 242 | 249..=254 | 15),
+        MysqlType::Uuid | MysqlType::Inet4 | MysqlType::Inet6 => text,
+        MysqlType::Unknown { .. } => false,
     }
 }
 

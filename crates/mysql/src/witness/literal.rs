@@ -1,56 +1,56 @@
 //! A key of the target as literals of the source, so that the server itself finds the row.
 
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::wire::list_value::WireValue;
 
 use super::plain::{base64, moment};
 use crate::sql;
 
 /// The condition that a column has the target's value; `None` if no value of the column can be meant.
-pub(super) fn condition(name: &str, ty: &SourceType, held: WireValue<'_>) -> Option<String> {
+pub(super) fn condition(name: &str, ty: &MysqlType, held: WireValue<'_>) -> Option<String> {
     let WireValue::String(text) = held else {
         return None;
     };
     Some(format!("{} = {}", sql::identifier(name), literal(ty, text)?))
 }
 
-fn literal(ty: &SourceType, held: &[u8]) -> Option<String> {
+fn literal(ty: &MysqlType, held: &[u8]) -> Option<String> {
     match ty {
-        SourceType::Integer { .. } | SourceType::Year => plain(held, "-"),
-        SourceType::Decimal { .. } => plain(held, "-."),
-        SourceType::Date => plain(held, "-").map(|text| quoted(&text)),
-        SourceType::Time { .. } => plain(held, "-:.").map(|text| quoted(&text)),
-        SourceType::DateTime { .. } | SourceType::Timestamp { .. } => {
+        MysqlType::Integer { .. } | MysqlType::Year => plain(held, "-"),
+        MysqlType::Decimal { .. } => plain(held, "-."),
+        MysqlType::Date => plain(held, "-").map(|text| quoted(&text)),
+        MysqlType::Time { .. } => plain(held, "-:.").map(|text| quoted(&text)),
+        MysqlType::DateTime { .. } | MysqlType::Timestamp { .. } => {
             Some(quoted(&moment(held)?.text_of_server()))
         }
-        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => {
+        MysqlType::Uuid | MysqlType::Inet4 | MysqlType::Inet6 => {
             plain(held, "-:.abcdefABCDEF").map(|text| quoted(&text))
         }
-        SourceType::Bit { .. } => number(&base64(held)?).map(|number| number.to_string()),
-        SourceType::Binary { .. } | SourceType::Varbinary { .. } | SourceType::Blob { .. } => {
+        MysqlType::Bit { .. } => number(&base64(held)?).map(|number| number.to_string()),
+        MysqlType::Binary { .. } | MysqlType::Varbinary { .. } | MysqlType::Blob { .. } => {
             Some(format!("X'{}'", sql::hex(&base64(held)?)))
         }
-        SourceType::Varchar {
+        MysqlType::Varchar {
             charset, collation, ..
         }
-        | SourceType::Text { charset, collation } => Some(format!(
+        | MysqlType::Text { charset, collation } => Some(format!(
             "CONVERT(_utf8mb4 X'{}' USING {}) COLLATE {collation}",
             sql::hex(held),
             charset.name()
         )),
-        SourceType::Enum { charset, .. } | SourceType::Set { charset, .. } => Some(format!(
+        MysqlType::Enum { charset, .. } | MysqlType::Set { charset, .. } => Some(format!(
             "CONVERT(_utf8mb4 X'{}' USING {})",
             sql::hex(held),
             charset.name()
         )),
         // None of them can be a key.
-        SourceType::Float
-        | SourceType::Double
-        | SourceType::Json
-        | SourceType::JsonText { .. }
-        | SourceType::Geometry
-        | SourceType::Vector { .. }
-        | SourceType::Unknown { .. } => None,
+        MysqlType::Float
+        | MysqlType::Double
+        | MysqlType::Json
+        | MysqlType::JsonText { .. }
+        | MysqlType::Geometry
+        | MysqlType::Vector { .. }
+        | MysqlType::Unknown { .. } => None,
     }
 }
 
@@ -80,23 +80,23 @@ mod tests {
 
     #[test]
     fn keys_are_found_by_the_server() {
-        let check = |ty: SourceType, held: &str, expected: Option<&str>| {
+        let check = |ty: MysqlType, held: &str, expected: Option<&str>| {
             let found = condition("a`b", &ty, WireValue::String(held.as_bytes()));
             let expected = expected.map(|literal| format!("`a``b` = {literal}"));
             assert_eq!(found, expected, "{held}");
         };
-        let bigint = SourceType::Integer {
+        let bigint = MysqlType::Integer {
             bits: 64,
             unsigned: false,
         };
         check(bigint.clone(), "-7", Some("-7"));
         check(bigint.clone(), "7 OR 1", None);
         check(bigint, "", None);
-        check(SourceType::Year, "2024", Some("2024"));
-        check(SourceType::Bit { bits: 12 }, "AgE=", Some("513"));
-        check(SourceType::Binary { bytes: 2 }, "AP8=", Some("X'00FF'"));
-        check(SourceType::Binary { bytes: 2 }, "AP8", None);
-        let latin = SourceType::Varchar {
+        check(MysqlType::Year, "2024", Some("2024"));
+        check(MysqlType::Bit { bits: 12 }, "AgE=", Some("513"));
+        check(MysqlType::Binary { bytes: 2 }, "AP8=", Some("X'00FF'"));
+        check(MysqlType::Binary { bytes: 2 }, "AP8", None);
+        let latin = MysqlType::Varchar {
             characters: 9,
             charset: Charset::Latin1,
             collation: "latin1_bin".into(),
@@ -107,16 +107,16 @@ mod tests {
             Some("CONVERT(_utf8mb4 X'C3A927' USING latin1) COLLATE latin1_bin"),
         );
         check(
-            SourceType::DateTime { fraction: 3 },
+            MysqlType::DateTime { fraction: 3 },
             "2024-01-02T03:04:05.120Z",
             Some("'2024-01-02 03:04:05.120000'"),
         );
         check(
-            SourceType::Time { fraction: 0 },
+            MysqlType::Time { fraction: 0 },
             "-838:59:59",
             Some("'-838:59:59'"),
         );
-        check(SourceType::Json, "{}", None);
-        assert_eq!(condition("a", &SourceType::Year, WireValue::Null), None);
+        check(MysqlType::Json, "{}", None);
+        assert_eq!(condition("a", &MysqlType::Year, WireValue::Null), None);
     }
 }

@@ -1,7 +1,7 @@
 //! A second, plain conversion: whether what the server printed and what the target holds are one value.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::value::encode::Encoding;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 
@@ -10,7 +10,7 @@ use crate::sql;
 
 /// Whether they are one value. `printed` is what `printed::expression` gave.
 pub(super) fn agrees(
-    ty: &SourceType,
+    ty: &MysqlType,
     encoding: Encoding,
     printed: Option<&[u8]>,
     held: WireValue<'_>,
@@ -26,35 +26,33 @@ pub(super) fn agrees(
 }
 
 /// `None` if one of them is not what its type can be.
-fn text_agrees(ty: &SourceType, encoding: Encoding, printed: &[u8], held: &[u8]) -> Option<bool> {
+fn text_agrees(ty: &MysqlType, encoding: Encoding, printed: &[u8], held: &[u8]) -> Option<bool> {
     Some(match ty {
-        SourceType::Integer { .. } | SourceType::Decimal { .. } | SourceType::Year => {
+        MysqlType::Integer { .. } | MysqlType::Decimal { .. } | MysqlType::Year => {
             decimal(printed)? == decimal(held)?
         }
-        SourceType::Bit { bits } => {
+        MysqlType::Bit { bits } => {
             let bytes = base64(held)?;
             let digits = sql::hex(&bytes);
             bytes.len() == usize::from(bits.div_ceil(8))
                 && without_zeros(digits.as_bytes()) == without_zeros(printed)
         }
-        SourceType::Varchar { .. }
-        | SourceType::Text { .. }
-        | SourceType::Enum { .. }
-        | SourceType::Set { .. } => same_bytes(printed, held)?,
-        SourceType::Binary { .. }
-        | SourceType::Varbinary { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Geometry => same_bytes(printed, &base64(held)?)?,
-        SourceType::Json | SourceType::JsonText { .. } => json_agrees(encoding, printed, held)?,
-        SourceType::Date => printed == held,
-        SourceType::DateTime { .. } => printed == moment(held)?.text_of_server().as_bytes(),
-        SourceType::Timestamp { .. } => decimal(printed)? == decimal(moment(held)?.since_1970()?.as_bytes())?,
-        SourceType::Time { .. } => decimal(printed)? == decimal(seconds(held)?.as_bytes())?,
-        SourceType::Uuid => printed.eq_ignore_ascii_case(held),
-        SourceType::Inet4 | SourceType::Inet6 => printed == held,
-        SourceType::Float | SourceType::Double | SourceType::Vector { .. } | SourceType::Unknown { .. } => {
-            false
-        }
+        MysqlType::Varchar { .. }
+        | MysqlType::Text { .. }
+        | MysqlType::Enum { .. }
+        | MysqlType::Set { .. } => same_bytes(printed, held)?,
+        MysqlType::Binary { .. }
+        | MysqlType::Varbinary { .. }
+        | MysqlType::Blob { .. }
+        | MysqlType::Geometry => same_bytes(printed, &base64(held)?)?,
+        MysqlType::Json | MysqlType::JsonText { .. } => json_agrees(encoding, printed, held)?,
+        MysqlType::Date => printed == held,
+        MysqlType::DateTime { .. } => printed == moment(held)?.text_of_server().as_bytes(),
+        MysqlType::Timestamp { .. } => decimal(printed)? == decimal(moment(held)?.since_1970()?.as_bytes())?,
+        MysqlType::Time { .. } => decimal(printed)? == decimal(seconds(held)?.as_bytes())?,
+        MysqlType::Uuid => printed.eq_ignore_ascii_case(held),
+        MysqlType::Inet4 | MysqlType::Inet6 => printed == held,
+        MysqlType::Float | MysqlType::Double | MysqlType::Vector { .. } | MysqlType::Unknown { .. } => false,
     })
 }
 
@@ -63,18 +61,18 @@ fn text_agrees(ty: &SourceType, encoding: Encoding, printed: &[u8], held: &[u8])
     clippy::cast_possible_truncation,
     reason = "a 4-byte float comes back from its double, and from a shorter text of it"
 )]
-fn number_agrees(ty: &SourceType, printed: &[u8], held: f64) -> bool {
+fn number_agrees(ty: &MysqlType, printed: &[u8], held: f64) -> bool {
     let held = match ty {
-        SourceType::Float => f64::from(held as f32),
-        SourceType::Double => held,
+        MysqlType::Float => f64::from(held as f32),
+        MysqlType::Double => held,
         _ => return false,
     };
     printed == sql::hex(&held.to_le_bytes()).as_bytes()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "elements are 4-byte floats")]
-fn vector_agrees(ty: &SourceType, printed: &[u8], elements: &[u8]) -> Option<bool> {
-    if !matches!(ty, SourceType::Vector { .. }) {
+fn vector_agrees(ty: &MysqlType, printed: &[u8], elements: &[u8]) -> Option<bool> {
+    if !matches!(ty, MysqlType::Vector { .. }) {
         return None;
     }
     let mut bytes = Vec::new();
@@ -281,12 +279,8 @@ mod tests {
         arbitrary_numbers: false,
     };
 
-    fn check(ty: &SourceType, printed: &str, held: &str, expected: bool) {
-        let encoding = if matches!(ty, SourceType::Json) {
-            JSON
-        } else {
-            TEXT
-        };
+    fn check(ty: &MysqlType, printed: &str, held: &str, expected: bool) {
+        let encoding = if matches!(ty, MysqlType::Json) { JSON } else { TEXT };
         let held = WireValue::String(held.as_bytes());
         let found = agrees(ty, encoding, Some(printed.as_bytes()), held);
         assert_eq!(found, expected, "{printed} {held:?}");
@@ -294,7 +288,7 @@ mod tests {
 
     #[test]
     fn numbers() {
-        let integer = SourceType::Integer {
+        let integer = MysqlType::Integer {
             bits: 32,
             unsigned: true,
         };
@@ -302,7 +296,7 @@ mod tests {
         check(&integer, "7", "8", false);
         check(&integer, "-7", "7", false);
         check(&integer, "7", "7x", false);
-        let decimal = SourceType::Decimal {
+        let decimal = MysqlType::Decimal {
             precision: 5,
             scale: 2,
         };
@@ -311,27 +305,27 @@ mod tests {
         check(&decimal, "-0.00", "0", true);
         check(&decimal, "1.50", "1.05", false);
         check(&decimal, "10", "1", false);
-        check(&SourceType::Bit { bits: 10 }, "201", "AgE=", true);
-        check(&SourceType::Bit { bits: 10 }, "0", "AAA=", true);
-        check(&SourceType::Bit { bits: 10 }, "201", "AAIB", false);
-        let double = |ty: &SourceType, printed: &str, held: f64| {
+        check(&MysqlType::Bit { bits: 10 }, "201", "AgE=", true);
+        check(&MysqlType::Bit { bits: 10 }, "0", "AAA=", true);
+        check(&MysqlType::Bit { bits: 10 }, "201", "AAIB", false);
+        let double = |ty: &MysqlType, printed: &str, held: f64| {
             agrees(ty, TEXT, Some(printed.as_bytes()), WireValue::Number(held))
         };
-        assert!(double(&SourceType::Double, "9A9999999999B93F", 0.1));
+        assert!(double(&MysqlType::Double, "9A9999999999B93F", 0.1));
         assert!(!double(
-            &SourceType::Double,
+            &MysqlType::Double,
             "9A9999999999B93F",
             0.100_000_000_000_000_02
         ));
-        assert!(!double(&SourceType::Double, "0000000000000080", 0.0));
-        assert!(double(&SourceType::Float, "000000A09999B93F", 0.1));
-        assert!(!double(&SourceType::Double, "000000A09999B93F", 0.1));
-        assert!(!double(&SourceType::Date, "000000A09999B93F", 0.1));
+        assert!(!double(&MysqlType::Double, "0000000000000080", 0.0));
+        assert!(double(&MysqlType::Float, "000000A09999B93F", 0.1));
+        assert!(!double(&MysqlType::Double, "000000A09999B93F", 0.1));
+        assert!(!double(&MysqlType::Date, "000000A09999B93F", 0.1));
     }
 
     #[test]
     fn texts_and_bytes() {
-        let text = SourceType::Text {
+        let text = MysqlType::Text {
             charset: Charset::Latin1,
             collation: "latin1_bin".into(),
         };
@@ -344,7 +338,7 @@ mod tests {
         check(&text, &hash, &long, true);
         check(&text, &hash, &long.replacen('x', "y", 1), false);
         check(&text, &hash, &long[1..], false);
-        let bytes = SourceType::Blob { bytes_max: 9 };
+        let bytes = MysqlType::Blob { bytes_max: 9 };
         check(&bytes, "00FF", "AP8=", true);
         check(&bytes, "", "", true);
         check(&bytes, "00FF", "AP9=", true);
@@ -359,7 +353,7 @@ mod tests {
 
     #[test]
     fn times() {
-        let date_time = SourceType::DateTime { fraction: 6 };
+        let date_time = MysqlType::DateTime { fraction: 6 };
         check(
             &date_time,
             "0001-01-02 03:04:05.120000",
@@ -384,7 +378,7 @@ mod tests {
             "0001-01-02T03:04:05.12",
             false,
         );
-        let timestamp = SourceType::Timestamp { fraction: 6 };
+        let timestamp = MysqlType::Timestamp { fraction: 6 };
         check(
             &timestamp,
             "2147483647.999999",
@@ -394,29 +388,29 @@ mod tests {
         check(&timestamp, "1709164800", "2024-02-29T00:00:00Z", true);
         check(&timestamp, "1709164800", "2024-02-29T01:00:00Z", false);
         check(&timestamp, "4107542400", "2100-03-01T00:00:00Z", true);
-        let time = SourceType::Time { fraction: 6 };
+        let time = MysqlType::Time { fraction: 6 };
         check(&time, "-0.000001", "-00:00:00.000001", true);
         check(&time, "-3020399.000000", "-838:59:59", true);
         check(&time, "0.500000", "00:00:00.500000", true);
         check(&time, "0.500000", "-00:00:00.500000", false);
-        check(&SourceType::Date, "2024-02-29", "2024-02-29", true);
-        check(&SourceType::Date, "2024-02-29", "2024-03-01", false);
-        check(&SourceType::Year, "0", "0", true);
+        check(&MysqlType::Date, "2024-02-29", "2024-02-29", true);
+        check(&MysqlType::Date, "2024-02-29", "2024-03-01", false);
+        check(&MysqlType::Year, "0", "0", true);
     }
 
     #[test]
     fn documents() {
         let json = |text: &str| sql::hex(text.as_bytes());
         check(
-            &SourceType::Json,
+            &MysqlType::Json,
             &json("{\"b\": 1.50, \"a\": [1, 2]}"),
             "{\"a\":[1,2],\"b\":1.5}",
             true,
         );
-        check(&SourceType::Json, &json("{\"b\": 1.50}"), "{\"b\":1.51}", false);
-        check(&SourceType::Json, "2:", "{\"a\":[1,2],\"b\":1.5}", true);
-        check(&SourceType::Json, "3:", "{\"a\":[1,2],\"b\":1.5}", false);
-        check(&SourceType::Json, "7B", "{}", false);
+        check(&MysqlType::Json, &json("{\"b\": 1.50}"), "{\"b\":1.51}", false);
+        check(&MysqlType::Json, "2:", "{\"a\":[1,2],\"b\":1.5}", true);
+        check(&MysqlType::Json, "3:", "{\"a\":[1,2],\"b\":1.5}", false);
+        check(&MysqlType::Json, "7B", "{}", false);
     }
 
     #[test]
@@ -425,7 +419,7 @@ mod tests {
         for number in [1.0, -2.5] {
             spanferry_core::wire::list_value::put_number(&mut list, number);
         }
-        let vector = SourceType::Vector { dimensions: 2 };
+        let vector = MysqlType::Vector { dimensions: 2 };
         let check = |printed: &str| agrees(&vector, TEXT, Some(printed.as_bytes()), WireValue::List(&list));
         assert!(check("0000803F000020C0"));
         assert!(!check("0000803F00002040"));

@@ -12,7 +12,7 @@
 //!
 //! All of it is ASCII. NULL is NULL.
 
-use spanferry_core::schema::source::SourceType;
+use spanferry_core::schema::mysql::MysqlType;
 
 use crate::sql;
 
@@ -25,37 +25,37 @@ const JSON_BYTES_MAX: usize = 256 << 10;
 pub(super) const PRINTED_CHARACTERS_MAX: usize = 1_000_000;
 
 /// The expression for a column.
-pub(super) fn expression(name: &str, ty: &SourceType) -> String {
+pub(super) fn expression(name: &str, ty: &MysqlType) -> String {
     let column = sql::identifier(name);
     let text = format!("CONVERT({column} USING utf8mb4)");
     match ty {
-        SourceType::Integer { .. } | SourceType::Decimal { .. } => format!("CAST({column} AS CHAR)"),
-        SourceType::Year => format!("CAST({column} + 0 AS CHAR)"),
+        MysqlType::Integer { .. } | MysqlType::Decimal { .. } => format!("CAST({column} AS CHAR)"),
+        MysqlType::Year => format!("CAST({column} + 0 AS CHAR)"),
         // WKB of a point: order of bytes (1), type (4), x (8), y (8).
-        SourceType::Float | SourceType::Double => {
+        MysqlType::Float | MysqlType::Double => {
             format!("SUBSTR(HEX(ST_AsBinary(POINT({column}, 0))), 11, 16)")
         }
-        SourceType::Bit { .. } => format!("HEX({column} + 0)"),
-        SourceType::Varchar { .. }
-        | SourceType::Text { .. }
-        | SourceType::Enum { .. }
-        | SourceType::Set { .. } => whole_or_digest(&text),
-        SourceType::Binary { .. }
-        | SourceType::Varbinary { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Geometry
-        | SourceType::Vector { .. } => whole_or_digest(&column),
-        SourceType::Json => whole_or_length(&format!("CAST({column} AS CHAR)"), &column),
-        SourceType::JsonText { .. } => whole_or_length(&text, &column),
-        SourceType::Date => format!("DATE_FORMAT({column}, '%Y-%m-%d')"),
-        SourceType::DateTime { .. } => format!("DATE_FORMAT({column}, '%Y-%m-%d %H:%i:%s.%f')"),
-        SourceType::Timestamp { .. } => format!("CAST(UNIX_TIMESTAMP({column}) AS CHAR)"),
-        SourceType::Time { .. } => format!(
+        MysqlType::Bit { .. } => format!("HEX({column} + 0)"),
+        MysqlType::Varchar { .. }
+        | MysqlType::Text { .. }
+        | MysqlType::Enum { .. }
+        | MysqlType::Set { .. } => whole_or_digest(&text),
+        MysqlType::Binary { .. }
+        | MysqlType::Varbinary { .. }
+        | MysqlType::Blob { .. }
+        | MysqlType::Geometry
+        | MysqlType::Vector { .. } => whole_or_digest(&column),
+        MysqlType::Json => whole_or_length(&format!("CAST({column} AS CHAR)"), &column),
+        MysqlType::JsonText { .. } => whole_or_length(&text, &column),
+        MysqlType::Date => format!("DATE_FORMAT({column}, '%Y-%m-%d')"),
+        MysqlType::DateTime { .. } => format!("DATE_FORMAT({column}, '%Y-%m-%d %H:%i:%s.%f')"),
+        MysqlType::Timestamp { .. } => format!("CAST(UNIX_TIMESTAMP({column}) AS CHAR)"),
+        MysqlType::Time { .. } => format!(
             "CONCAT(IF({column} < '00:00:00', '-', ''), FLOOR(ABS(TIME_TO_SEC({column}))), '.', \
              LPAD(MICROSECOND({column}), 6, '0'))"
         ),
-        SourceType::Uuid | SourceType::Inet4 | SourceType::Inet6 => format!("CAST({column} AS CHAR)"),
-        SourceType::Unknown { .. } => format!("HEX({column})"),
+        MysqlType::Uuid | MysqlType::Inet4 | MysqlType::Inet6 => format!("CAST({column} AS CHAR)"),
+        MysqlType::Unknown { .. } => format!("HEX({column})"),
     }
 }
 

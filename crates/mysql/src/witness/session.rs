@@ -14,6 +14,7 @@ use super::printed::PRINTED_CHARACTERS_MAX;
 use super::{literal, plain, printed};
 use crate::connection::{Connection, ResultRow, ResultSet};
 use crate::error::MysqlError;
+use crate::own_type::own_type;
 use crate::snapshot::{Mark, Watched, watch_sessions};
 use crate::source::{MysqlSource, position, unreadable};
 use crate::{identity, owned, sql};
@@ -145,7 +146,10 @@ fn selection(table: &TablePlan) -> String {
     let name = table.name();
     let cells = table.columns.iter().enumerate().map(|(index, column)| {
         let source = &table.source.columns[column.source_index];
-        format!("{} AS c{index}", printed::expression(&source.name, &source.ty))
+        format!(
+            "{} AS c{index}",
+            printed::expression(&source.name, own_type(source))
+        )
     });
     format!(
         "{} FROM {}.{}",
@@ -163,7 +167,7 @@ fn condition(table: &TablePlan, row: &[u8]) -> Option<String> {
         .iter()
         .map(|column| {
             let source = &table.source.columns[table.source_index(*column)];
-            literal::condition(&source.name, &source.ty, *cells.get(*column)?)
+            literal::condition(&source.name, own_type(source), *cells.get(*column)?)
         })
         .collect();
     parts.map(|parts| parts.join(" AND "))
@@ -175,7 +179,7 @@ fn differing(table: &TablePlan, row: &[u8], found: &ResultRow) -> Vec<usize> {
     let columns = table.columns.iter().enumerate();
     columns
         .filter(|(index, column)| {
-            let ty = &table.source.columns[column.source_index].ty;
+            let ty = own_type(&table.source.columns[column.source_index]);
             let held = cells.next();
             !held.is_some_and(|held| {
                 held.is_ok_and(|held| plain::agrees(ty, column.encoding, found.bytes(index + 1), held))

@@ -10,7 +10,8 @@ use spanferry_core::port::source::{
     SnapshotSource,
 };
 use spanferry_core::report::failure::Failure;
-use spanferry_core::schema::source::{IndexPart, SourceTable, SourceType};
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::{IndexPart, SourceTable};
 use spanferry_core::value::encode::Encoding;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 
@@ -19,36 +20,36 @@ const TEXT: Encoding = Encoding::String {
     characters_max: 1 << 20,
 };
 
-fn encoding(ty: &SourceType) -> Encoding {
+fn encoding(ty: &MysqlType) -> Encoding {
     match ty {
-        SourceType::Integer {
+        MysqlType::Integer {
             bits: 64,
             unsigned: true,
         }
-        | SourceType::Decimal { .. } => Encoding::PgNumeric,
-        SourceType::Integer { .. } | SourceType::Year => Encoding::Int64,
-        SourceType::Float => Encoding::Float32,
-        SourceType::Double => Encoding::Float64,
-        SourceType::Bit { .. }
-        | SourceType::Binary { .. }
-        | SourceType::Varbinary { .. }
-        | SourceType::Blob { .. }
-        | SourceType::Geometry => BYTES,
-        SourceType::Date => Encoding::Date,
-        SourceType::DateTime { .. } | SourceType::Timestamp { .. } => Encoding::Timestamp,
-        SourceType::Json | SourceType::JsonText { .. } => Encoding::Json {
+        | MysqlType::Decimal { .. } => Encoding::PgNumeric,
+        MysqlType::Integer { .. } | MysqlType::Year => Encoding::Int64,
+        MysqlType::Float => Encoding::Float32,
+        MysqlType::Double => Encoding::Float64,
+        MysqlType::Bit { .. }
+        | MysqlType::Binary { .. }
+        | MysqlType::Varbinary { .. }
+        | MysqlType::Blob { .. }
+        | MysqlType::Geometry => BYTES,
+        MysqlType::Date => Encoding::Date,
+        MysqlType::DateTime { .. } | MysqlType::Timestamp { .. } => Encoding::Timestamp,
+        MysqlType::Json | MysqlType::JsonText { .. } => Encoding::Json {
             arbitrary_numbers: true,
         },
-        SourceType::Vector { .. } => Encoding::Float32Array { dimensions: None },
+        MysqlType::Vector { .. } => Encoding::Float32Array { dimensions: None },
         _ => TEXT,
     }
 }
 
 /// The same, but what the server spells otherwise than it is stored as its own spelling, to be met to the letter.
-fn spelled(ty: &SourceType) -> Encoding {
+fn spelled(ty: &MysqlType) -> Encoding {
     match ty {
-        SourceType::Vector { .. } => BYTES,
-        SourceType::Json | SourceType::JsonText { .. } => TEXT,
+        MysqlType::Vector { .. } => BYTES,
+        MysqlType::Json | MysqlType::JsonText { .. } => TEXT,
         _ => encoding(ty),
     }
 }
@@ -63,10 +64,14 @@ pub(crate) async fn spelled_plans(source: &MysqlSource) -> Vec<Arc<TablePlan>> {
     plans_by(source, spelled).await
 }
 
-async fn plans_by(source: &MysqlSource, encoding: fn(&SourceType) -> Encoding) -> Vec<Arc<TablePlan>> {
+async fn plans_by(source: &MysqlSource, encoding: fn(&MysqlType) -> Encoding) -> Vec<Arc<TablePlan>> {
     let catalog = source.catalog().await.expect("a catalog");
     let plan = |(table, id): (SourceTable, u32)| {
-        let encodings: Vec<_> = table.columns.iter().map(|column| encoding(&column.ty)).collect();
+        let encodings: Vec<_> = table
+            .columns
+            .iter()
+            .map(|column| encoding(column.ty.mysql().expect("a type of MySQL")))
+            .collect();
         let mut plan = fixture::plan(table, encodings);
         plan.id = TableId(id);
         if plan.key.is_empty() {
