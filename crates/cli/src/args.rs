@@ -134,7 +134,7 @@ pub(crate) struct Common {
 #[derive(Debug, Clone, Default, Args)]
 #[group(id = SOURCE_END)]
 pub(crate) struct SourceEnd {
-    /// `mysql://user@host:port/schema`, with ssl-mode, ssl-ca, ssl-cert, ssl-key, server-public-key-path, get-server-public-key as query parameters.
+    /// `mysql://user@host:port/schema`, with ssl-mode, ssl-ca, ssl-cert, ssl-key, server-public-key-path, get-server-public-key, enable-cleartext-plugin as query parameters.
     #[arg(long, value_name = "URL", help_heading = SOURCE)]
     pub(crate) source: Option<String>,
     /// File that holds the source's password; otherwise SPANFERRY_SOURCE_PASSWORD, the URL, or a prompt.

@@ -7,6 +7,7 @@ use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 
 use crate::login::PATIENCE;
+use crate::login_method;
 use crate::sql;
 
 /// A failed operation on a connection. Never holds a password.
@@ -58,12 +59,20 @@ pub enum MysqlError {
     /// The account needs a login method that this client does not have, or does not exist: the server then names any
     /// method, so that accounts cannot be guessed.
     #[error(
-        "there is no such account for this host, or it uses the authentication plugin `{plugin}` and not \
-         caching_sha2_password or mysql_native_password"
+        "there is no such account for this host, or it uses the authentication plugin `{plugin}`{}, which is not supported",
+        login_method::description(plugin)
     )]
     AuthPlugin {
         /// The plugin's name as the server gives it.
         plugin: String,
+    },
+    /// The account's login hands the password on in clear, and the options do not allow it.
+    #[error(
+        "the account uses the authentication plugin `mysql_clear_password`: the server wants the password in clear"
+    )]
+    ClearPassword {
+        /// Whether the server's certificate was verified, so that only the operator's consent is missing.
+        is_verified: bool,
     },
     /// The server refuses the password that it took before.
     #[error("{}", login_lost(refusal, file.as_deref(), *is_waiting))]
@@ -199,6 +208,7 @@ impl MysqlError {
             | MysqlError::Tls { .. }
             | MysqlError::Unverified { .. }
             | MysqlError::LoginLost { .. }
+            | MysqlError::ClearPassword { .. }
             | MysqlError::AuthPlugin { .. } => true,
             MysqlError::Server { code, .. } => matches!(code, 1053 | 1152..=1161 | 1927 | 4031),
             MysqlError::SessionSetting { .. } | MysqlError::HiddenColumn { .. } | MysqlError::Usage(_) => {
@@ -218,6 +228,7 @@ impl MysqlError {
             MysqlError::Protocol { .. }
             | MysqlError::Tls { .. }
             | MysqlError::Unverified { .. }
+            | MysqlError::ClearPassword { .. }
             | MysqlError::AuthPlugin { .. }
             | MysqlError::SessionSetting { .. }
             | MysqlError::HiddenColumn { .. }
@@ -252,7 +263,8 @@ impl MysqlError {
             MysqlError::Protocol { .. } => code::SOURCE_FAILED,
             MysqlError::Tls { .. } => code::SOURCE_TLS,
             MysqlError::Unverified { .. } => code::SOURCE_UNVERIFIED,
-            MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN,
+            MysqlError::AuthPlugin { .. } => code::SOURCE_LOGIN_METHOD,
+            MysqlError::ClearPassword { .. } => code::SOURCE_CLEAR_PASSWORD,
             MysqlError::LoginLost { .. } => code::SOURCE_LOGIN_LOST,
             MysqlError::Server { .. } if self.is_denied() => code::SOURCE_PRIVILEGE,
             MysqlError::Server { code, .. } if LOGIN.contains(code) => code::SOURCE_LOGIN,
@@ -288,13 +300,14 @@ impl MysqlError {
                 "As an administrator of the source, grant the account SELECT on the whole schema of {table}; where a DDL has just changed the table, run the same command again."
             )),
             MysqlError::Unverified { encrypted, .. } => Some(unverified_hint(*encrypted)),
+            MysqlError::AuthPlugin { plugin } => Some(login_method::hint(plugin)),
+            MysqlError::ClearPassword { is_verified } => Some(clear_password_hint(*is_verified)),
             MysqlError::LoginLost { file, .. } => Some(login_lost_hint(file.as_deref())),
             MysqlError::Server { code, .. } => limit_hint(*code).or_else(|| self.grant()),
             MysqlError::Io { .. }
             | MysqlError::Timeout { .. }
             | MysqlError::Closed { .. }
             | MysqlError::Tls { .. }
-            | MysqlError::AuthPlugin { .. }
             | MysqlError::Protocol { .. }
             | MysqlError::SessionSetting { .. }
             | MysqlError::Usage(_) => None,
@@ -382,6 +395,18 @@ fn login_lost_hint(file: Option<&str>) -> String {
     }
 }
 
+/// What to add to the URL.
+fn clear_password_hint(is_verified: bool) -> String {
+    let verify = if is_verified {
+        "`enable-cleartext-plugin=true`"
+    } else {
+        "`enable-cleartext-plugin=true`, and `ssl-mode=VERIFY_CA&ssl-ca=FILE` with the authority of the server's certificate,"
+    };
+    format!(
+        "If the server may have the password (it hands it on to PAM, LDAP or a cloud's IAM), add {verify} to the source URL."
+    )
+}
+
 /// What to add to the URL, the safest first.
 fn unverified_hint(encrypted: bool) -> String {
     let key = if encrypted {
@@ -412,14 +437,35 @@ mod tests {
 
     #[test]
     fn an_unknown_plugin_may_mean_an_unknown_account() {
-        let error = MysqlError::AuthPlugin {
-            plugin: "sha256_password".to_owned(),
-        };
-        assert_eq!(
-            error.to_string(),
-            "there is no such account for this host, or it uses the authentication plugin `sha256_password` and not \
-             caching_sha2_password or mysql_native_password"
-        );
+        for (plugin, words) in [
+            ("other", "`other`, which is not supported"),
+            ("dialog", "`dialog` (PAM with questions), which is not supported"),
+        ] {
+            let error = MysqlError::AuthPlugin {
+                plugin: plugin.to_owned(),
+            };
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "there is no such account for this host, or it uses the authentication plugin {words}"
+                )
+            );
+            assert_eq!(error.into_failure("h:1").code, code::SOURCE_LOGIN_METHOD);
+        }
+    }
+
+    #[test]
+    fn a_password_in_clear_needs_a_proved_server_and_consent() {
+        for is_verified in [true, false] {
+            let failure = MysqlError::ClearPassword { is_verified }.into_failure("h:1");
+            assert_eq!(
+                (failure.code, failure.is_retry()),
+                (code::SOURCE_CLEAR_PASSWORD, false)
+            );
+            let hint = failure.hint.unwrap_or_default();
+            assert!(hint.contains("`enable-cleartext-plugin=true`"), "{hint}");
+            assert_eq!(hint.contains("ssl-ca=FILE"), !is_verified, "{hint}");
+        }
     }
 
     #[test]

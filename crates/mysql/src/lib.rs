@@ -11,6 +11,7 @@ mod history;
 mod identity;
 mod line;
 mod login;
+mod login_method;
 pub mod options;
 mod own_type;
 mod owned;

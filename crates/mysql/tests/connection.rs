@@ -23,7 +23,7 @@ async fn greeting(options: &Options) -> Result<(bool, String), MysqlError> {
 async fn mysql_logins_and_tls() {
     let server = Server::mysql("");
     server
-        .run("CREATE USER 'fresh'@'%' IDENTIFIED BY 'p@:/%ä'; CREATE USER 'empty'@'%';\nCREATE USER 'tls'@'%' IDENTIFIED BY 't' REQUIRE SSL".replace("; ", ";\n").as_str())
+        .run("CREATE USER 'fresh'@'%' IDENTIFIED BY 'p@:/%ä'; CREATE USER 'empty'@'%';\nCREATE USER 'tls'@'%' IDENTIFIED BY 't' REQUIRE SSL; CREATE USER 'sealed'@'%' IDENTIFIED WITH sha256_password BY 'p@:/%ä'; CREATE USER 'sealed_empty'@'%' IDENTIFIED WITH sha256_password".replace("; ", ";\n").as_str())
         .await;
     let ca = server.authority().display().to_string();
     let key = server.folder().join("data/public_key.pem").display().to_string();
@@ -53,10 +53,12 @@ async fn mysql_logins_and_tls() {
         if forget {
             server.connect().await.execute("FLUSH PRIVILEGES").await.unwrap();
         }
-        let found = greeting(&server.options("fresh", password, "", &query))
-            .await
-            .expect(&query);
-        assert_eq!(found, (encrypted, "fresh@%".to_owned()), "{query}");
+        for user in ["fresh", "sealed"] {
+            let found = greeting(&server.options(user, password, "", &query))
+                .await
+                .expect(&query);
+            assert_eq!(found, (encrypted, format!("{user}@%")), "{query}");
+        }
     }
     // Nothing proves the server: refused, whether it would need the password this time or not.
     for (query, encrypted) in [
@@ -64,20 +66,27 @@ async fn mysql_logins_and_tls() {
         ("ssl-mode=REQUIRED", true),
         ("ssl-mode=DISABLED", false),
     ] {
-        let error = greeting(&server.options("fresh", password, "", query))
-            .await
-            .expect_err(query);
-        let expected = matches!(error, MysqlError::Unverified { encrypted: found, .. } if found == encrypted);
-        assert!(expected, "{query}: {error}");
+        for user in ["fresh", "sealed"] {
+            let error = greeting(&server.options(user, password, "", query))
+                .await
+                .expect_err(query);
+            let expected =
+                matches!(error, MysqlError::Unverified { encrypted: found, .. } if found == encrypted);
+            assert!(expected, "{query} {user}: {error}");
+        }
     }
     let free = "ssl-mode=DISABLED";
-    assert!(greeting(&server.options("empty", "", "", free)).await.is_ok());
+    for user in ["empty", "sealed_empty"] {
+        let found = greeting(&server.options(user, "", "", free)).await;
+        found.unwrap_or_else(|error| panic!("{user}: {error}"));
+    }
     assert!(greeting(&server.options("tls", "t", "", "")).await.is_ok());
     let allowed = "ssl-mode=DISABLED&get-server-public-key=true";
     for (user, password, schema, query, code) in [
         ("fresh", "wrong-s3cret", "", "", Some(1045)),
         ("fresh", "wrong-s3cret", "", allowed, Some(1045)),
         ("tls", "t", "", allowed, Some(1045)),
+        ("sealed", "wrong-s3cret", "", allowed, Some(1045)),
         ("admin", "admin", "absent", "", Some(1049)),
         ("admin", "admin", "", "ssl-mode=VERIFY_IDENTITY", None),
         ("admin", "admin", "", "ssl-ca=/does/not/exist", None),
@@ -102,9 +111,86 @@ async fn a_certificate_without_names_passes_verify_ca_only() {
     ));
 }
 
+/// MariaDB's own methods begin with a challenge of 32 random bytes: of 300 one ends with zero.
+const SIGNED_LOGINS: usize = 300;
+
+#[tokio::test]
+async fn mariadb_logins_by_signature_and_in_clear() {
+    let server = Server::mariadb_with_plugins("trixie", "mariadb-server mariadb-test");
+    server
+        .run(
+            "INSTALL SONAME 'auth_ed25519';\nINSTALL SONAME 'auth_parsec';\nINSTALL SONAME 'auth_test_plugin';\n\
+             INSTALL SONAME 'dialog_examples';\n\
+             CREATE USER signed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('p@ä');\n\
+             CREATE USER signed_empty@'%' IDENTIFIED VIA ed25519 USING PASSWORD('');\n\
+             CREATE USER salted@'%' IDENTIFIED VIA parsec USING PASSWORD('p@ä');\n\
+             CREATE USER salted_empty@'%' IDENTIFIED VIA parsec USING PASSWORD('');\n\
+             CREATE USER either@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('one') OR ed25519 USING PASSWORD('two');\n\
+             CREATE USER clear@'%' IDENTIFIED VIA cleartext_plugin_server USING 's3cret';\n\
+             CREATE USER asked@'%' IDENTIFIED VIA two_questions USING 's3cret'",
+        )
+        .await;
+    let ca = server.authority().display().to_string();
+    let password = "p%40%C3%A4";
+    for (user, password) in [
+        ("signed", password),
+        ("signed_empty", ""),
+        ("salted", password),
+        ("salted_empty", ""),
+        ("either", "one"),
+        ("either", "two"),
+    ] {
+        for query in ["ssl-mode=DISABLED", "ssl-mode=REQUIRED", ""] {
+            let found = greeting(&server.options(user, password, "", query)).await;
+            let found = found.unwrap_or_else(|error| panic!("{user} {query}: {error}"));
+            assert_eq!(found, (query != "ssl-mode=DISABLED", format!("{user}@%")));
+        }
+        let refused = greeting(&server.options(user, "wrong-s3cret", "", "")).await;
+        let error = refused.expect_err(user);
+        assert_eq!(error.server_code(), Some(1045), "{user}: {error}");
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+    for round in 0..SIGNED_LOGINS {
+        let opened = Connection::open(&server.options("signed", password, "", "ssl-mode=DISABLED")).await;
+        assert!(opened.is_ok(), "login {round}: {opened:?}");
+    }
+    let allowed = format!("ssl-ca={ca}&enable-cleartext-plugin=true");
+    let found = greeting(&server.options("clear", "s3cret", "", &allowed)).await;
+    assert_eq!(found.expect("it may be sent"), (true, "clear@%".to_owned()));
+    let found = greeting(&server.options("clear", "wrong", "", &allowed)).await;
+    assert_eq!(found.expect_err("wrong").server_code(), Some(1045));
+    for (query, is_verified) in [
+        (format!("ssl-ca={ca}"), true),
+        ("ssl-mode=DISABLED".to_owned(), false),
+        ("ssl-mode=REQUIRED&get-server-public-key=true".to_owned(), false),
+    ] {
+        let found = greeting(&server.options("clear", "s3cret", "", &query)).await;
+        let error = found.expect_err(&query);
+        let expected =
+            matches!(error, MysqlError::ClearPassword { is_verified: found } if found == is_verified);
+        assert!(expected, "{query}: {error}");
+    }
+    let found = greeting(&server.options("asked", "s3cret", "", "")).await;
+    let error = found.expect_err("it asks questions");
+    assert!(
+        matches!(&error, MysqlError::AuthPlugin { plugin } if plugin == "dialog"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn mariadb_logins() {
-    let server = Server::mariadb("");
+    let server = Server::mariadb_with_plugins("bookworm", "mariadb-server");
+    server
+        .run(
+            "INSTALL SONAME 'auth_ed25519';\n\
+             CREATE USER signed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret');\nCREATE USER empty@'%'",
+        )
+        .await;
+    for (user, password) in [("signed", "secret"), ("empty", "")] {
+        let found = greeting(&server.options(user, password, "", "ssl-mode=DISABLED")).await;
+        assert_eq!(found.expect(user), (false, format!("{user}@%")));
+    }
     for query in ["ssl-mode=DISABLED", "ssl-mode=REQUIRED"] {
         let found = greeting(&server.options("admin", "admin", "", query))
             .await

@@ -2,10 +2,13 @@
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mysql_common::packets::AuthPlugin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::auth::Plugin;
+use super::auth;
 use super::client::Connection;
 use crate::error::MysqlError;
 use crate::options::Options;
@@ -44,7 +47,7 @@ fn key() -> (OaepPrivateDecryptingKey, Vec<u8>) {
     let der: PublicKeyX509Der<'_> = key.public_key().as_der().expect("its public part");
     let pem = format!(
         "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-        base64(der.as_ref())
+        STANDARD.encode(der.as_ref())
     );
     (
         OaepPrivateDecryptingKey::new(key).expect("a key"),
@@ -52,20 +55,8 @@ fn key() -> (OaepPrivateDecryptingKey, Vec<u8>) {
     )
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let word = three
-            .iter()
-            .fold(0_usize, |word, byte| word << 8 | usize::from(*byte));
-        let word = word << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let digit = char::from(DIGITS[word >> (18 - 6 * place) & 63]);
-            text.push(if place <= three.len() { digit } else { '=' });
-        }
-    }
-    text
+fn digest(method: &str, nonce: &[u8]) -> Vec<u8> {
+    auth::digest(&AuthPlugin::from_bytes(method.as_bytes()), PASSWORD, nonce)
 }
 
 /// The password as the client masks it before it encrypts it.
@@ -140,7 +131,7 @@ fn expect_answer(received: &[Vec<u8>], answer: &[u8]) {
 
 #[tokio::test]
 async fn a_server_that_proves_nothing_gets_no_password() {
-    let native = Plugin::Native.answer(PASSWORD, NONCE);
+    let native = digest("mysql_native_password", NONCE);
     for query in ["", "ssl-mode=PREFERRED", "ssl-mode=DISABLED"] {
         for plugin in [
             "caching_sha2_password",
@@ -160,6 +151,11 @@ async fn a_server_that_proves_nothing_gets_no_password() {
                 "{query} {plugin}: nothing goes out after the switch"
             );
             expect_answer(&received, &native);
+            // As one does whose account always needs the password.
+            let answers = vec![switch("sha256_password"), vec![1]];
+            let (error, received) = log_in(query, plugin, answers).await;
+            assert!(matches!(error, MysqlError::Unverified { .. }), "{error}");
+            assert_eq!(received.len(), 1, "{query} {plugin}");
             // As one does that wants the password at once, or sends its key unasked.
             for answer in [FULL.to_vec(), [&[1], key().1.as_slice()].concat()] {
                 let (error, received) = log_in(query, plugin, vec![answer]).await;
@@ -187,10 +183,88 @@ async fn a_server_that_proves_nothing_gets_no_password() {
 }
 
 #[tokio::test]
+async fn a_password_in_clear_needs_more_than_a_request() {
+    for query in ["", "ssl-mode=DISABLED", "get-server-public-key=true"] {
+        for plugin in ["mysql_clear_password", "mysql_native_password"] {
+            let answers = vec![switch("mysql_clear_password"), OK.to_vec()];
+            let (error, received) = log_in(query, plugin, answers).await;
+            assert!(
+                matches!(error, MysqlError::ClearPassword { is_verified: false }),
+                "{query} {plugin}: {error}"
+            );
+            assert_eq!(received.len(), 1, "{query} {plugin}");
+            expect_answer(&received, &digest("mysql_native_password", NONCE));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_supported_is_named() {
+    for plugin in [
+        "auth_gssapi_client",
+        "dialog",
+        "authentication_webauthn_client",
+        "x",
+    ] {
+        let (error, received) = log_in("", "mysql_native_password", vec![switch(plugin)]).await;
+        assert!(error.to_string().contains(&format!("`{plugin}`")), "{error}");
+        assert_eq!(received.len(), 1, "{plugin}");
+        let failure = error.into_failure("h:1");
+        assert_eq!(failure.code.number(), 2023);
+        assert!(failure.hint.is_some_and(|hint| hint.contains("CREATE USER")));
+    }
+    // The request of a server before 4.1.
+    let (error, _) = log_in("", "mysql_native_password", vec![vec![0xfe]]).await;
+    assert!(error.to_string().contains("`mysql_old_password`"), "{error}");
+}
+
+/// The switch to a method with a challenge of 32 bytes, whose last byte is a zero without a terminator.
+fn long_switch(plugin: &str) -> Vec<u8> {
+    [b"\xfe", plugin.as_bytes(), b"\0", [7; 31].as_slice(), b"\0"].concat()
+}
+
+#[tokio::test]
+async fn a_signature_is_of_the_whole_challenge() {
+    let answers = vec![long_switch("client_ed25519"), OK.to_vec()];
+    let (_, received) = log_in("", "mysql_native_password", answers).await;
+    let nonce = [[7; 31].as_slice(), &[0]].concat();
+    assert_eq!(received[1], auth::ed25519(PASSWORD, &nonce));
+    for plugin in ["client_ed25519", "parsec"] {
+        let (error, received) = log_in("", "mysql_native_password", vec![switch(plugin)]).await;
+        assert!(matches!(error, MysqlError::Protocol { .. }), "{plugin}: {error}");
+        assert_eq!(received.len(), 1, "a challenge of 20 bytes: {plugin}");
+    }
+}
+
+#[tokio::test]
+async fn parsec_asks_for_the_salt_and_signs() {
+    let salt = b"P\x00abcdefghijklmnopqr";
+    for mark in [b"\x01".as_slice(), b""] {
+        let answers = vec![long_switch("parsec"), [mark, salt].concat(), OK.to_vec()];
+        let (_, received) = log_in("", "mysql_native_password", answers).await;
+        assert_eq!(received[1], [0_u8; 0], "it asks for the salt");
+        assert_eq!(received[2].len(), 32 + 64, "its challenge and the signature");
+        assert_eq!(received[3][0], 3, "it is logged in and sends its first statement");
+    }
+    // A server that would have us compute for hours, and one that sends a salt to another method.
+    for answers in [
+        vec![long_switch("parsec"), b"\x01P\x14abcdefghijklmnopqr".to_vec()],
+        vec![
+            switch("mysql_native_password"),
+            [b"\x01", salt.as_slice()].concat(),
+        ],
+    ] {
+        let (error, received) = log_in("", "mysql_native_password", answers).await;
+        assert!(matches!(error, MysqlError::Protocol { .. }), "{error}");
+        assert_eq!(received.len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_method_that_sends_no_password_works_without_proof() {
     let answers = vec![switch("mysql_native_password"), OK.to_vec()];
     let (_, received) = log_in("", "caching_sha2_password", answers).await;
-    assert_eq!(received[1], Plugin::Native.answer(PASSWORD, SWITCH_NONCE));
+    assert_eq!(received[1], digest("mysql_native_password", SWITCH_NONCE));
     assert_eq!(received[2][0], 3, "it is logged in and sends its first statement");
 }
 
@@ -203,7 +277,7 @@ async fn a_pinned_key_is_used_and_no_other() {
     let answers = vec![FULL.to_vec(), OK.to_vec()];
     let (_, received) = log_in(&query, "caching_sha2_password", answers).await;
     std::fs::remove_file(&file).expect("the file");
-    expect_answer(&received, &Plugin::CachingSha2.answer(PASSWORD, NONCE));
+    expect_answer(&received, &digest("caching_sha2_password", NONCE));
     let mut room = vec![0; private.min_output_size()];
     let plain = private
         .decrypt(&OAEP_SHA1_MGF1SHA1, &received[1], &mut room, None)
@@ -230,5 +304,5 @@ async fn an_operator_may_allow_it() {
         vec![FAST.to_vec()],
     )
     .await;
-    expect_answer(&received, &Plugin::CachingSha2.answer(PASSWORD, NONCE));
+    expect_answer(&received, &digest("caching_sha2_password", NONCE));
 }

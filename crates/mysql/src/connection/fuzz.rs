@@ -81,6 +81,24 @@ fn fuzz_packets_never_panic() {
     }
 }
 
+/// The length of the challenge is a byte of the server's: no value of it is a panic.
+#[test]
+fn a_greeting_may_announce_any_length() {
+    let length_at = GREETINGS.map(|greeting| {
+        let version = hex(greeting)[1..].iter().position(|byte| *byte == 0);
+        version.expect("a version ends with zero") + 2 + 4 + 8 + 1 + 2 + 1 + 2 + 2
+    });
+    for (greeting, length_at) in GREETINGS.iter().zip(length_at) {
+        let mut packet = hex(greeting);
+        assert!([0, 21].contains(&packet[length_at]), "{}", packet[length_at]);
+        for length in 0..=u8::MAX {
+            packet[length_at] = length;
+            let is_whole = Greeting::parse(&packet).is_ok();
+            assert!(is_whole || length > 21, "{length}");
+        }
+    }
+}
+
 /// Reads packets until the stream ends; how many bytes they held, and how it ended.
 async fn read_all(stream: &mut PacketStream) -> (usize, MysqlError) {
     let mut bytes = 0;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use mysql_common::io::BufMutExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client::{Connection, server_error};
 use super::packet::{LOGIN_PACKET_BYTES_MAX, PacketStream};
 use super::result::{DEFINITION_BYTES_MAX, ResultRow, RowView};
-use super::wire::put_string;
 use crate::error::MysqlError;
 
 /// A stream at whose other end these packets have been sent, and nothing more comes.
@@ -54,7 +54,7 @@ fn expect(error: &MysqlError, words: &str) {
 fn definition(name_bytes: usize) -> Vec<u8> {
     let mut packet = Vec::new();
     for text in [b"def".as_slice(), b"", b"", b"", &vec![b'n'; name_bytes], b""] {
-        put_string(&mut packet, text);
+        packet.put_lenenc_str(text);
     }
     packet.extend_from_slice(&[12, 63, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0]);
     packet

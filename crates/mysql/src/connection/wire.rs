@@ -1,10 +1,5 @@
 //! Integers and strings of the MySQL protocol (MySQL internals manual, "Basic data types").
 
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "the number of bytes read or written bounds the value"
-)]
-
 use crate::error::MysqlError;
 
 /// Reads a packet from its beginning. Every call is an error, never a panic, beyond the packet's end.
@@ -72,20 +67,4 @@ impl<'a> Cursor<'a> {
     pub(super) fn text(&mut self) -> Result<String, MysqlError> {
         Ok(String::from_utf8_lossy(self.string()?.unwrap_or_default()).into_owned())
     }
-}
-
-/// Appends a length-encoded string.
-pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
-    match text.len() {
-        small @ 0..=250 => out.push(small as u8),
-        medium @ 251..=0xffff => {
-            out.push(0xfc);
-            out.extend_from_slice(&(medium as u16).to_le_bytes());
-        }
-        large => {
-            out.push(0xfe);
-            out.extend_from_slice(&(large as u64).to_le_bytes());
-        }
-    }
-    out.extend_from_slice(text);
 }

@@ -100,6 +100,8 @@ pub struct Options {
     pub server_public_key: Option<PathBuf>,
     /// Whether the password may go to a server that has not proved which one it is.
     pub get_server_public_key: bool,
+    /// Whether the password may go, over verified TLS, to a server that hands it on in clear (`mysql_clear_password`).
+    pub enable_cleartext_plugin: bool,
     /// Bound of a connection attempt.
     pub connect_timeout: Duration,
     /// Bound of silence while an answer is awaited.
@@ -149,6 +151,7 @@ impl Options {
             schema: decode(schema, "schema")?,
             ssl_mode,
             get_server_public_key: parameters.is_password_free(),
+            enable_cleartext_plugin: parameters.is_cleartext_enabled(),
             ssl_ca: parameters.ssl_ca,
             ssl_cert: parameters.ssl_cert,
             ssl_key: parameters.ssl_key,
@@ -202,6 +205,9 @@ impl Options {
         }
         if self.get_server_public_key {
             url += "&get-server-public-key=true";
+        }
+        if self.enable_cleartext_plugin {
+            url += "&enable-cleartext-plugin=true";
         }
         url
     }
@@ -263,6 +269,7 @@ mod tests {
             "mysql://u:s3cret@localhost/s?ssl-ca=/a",
             "mysql://u:s3cret@h/s?ssl-mode=disabled&server-public-key-path=/k",
             "mysql://u:s3cret@h/s?ssl-mode=required&get-server-public-key=true",
+            "mysql://u:s3cret@h/s?enable-cleartext-plugin=true",
         ] {
             let options = Options::parse(url).unwrap();
             let again = options.url();
@@ -338,6 +345,19 @@ mod tests {
             "ssl-mode=disabled&get-server-public-key=1&server-public-key=/k",
             None,
         );
+        for (mode, expected) in [
+            ("verify_ca", Some(SslMode::VerifyCa)),
+            ("verify_identity", Some(SslMode::VerifyIdentity)),
+            ("required", None),
+            ("preferred", None),
+            ("disabled", None),
+        ] {
+            let query = format!("ssl-mode={mode}&enable-cleartext-plugin=on");
+            check("h", &query, expected);
+        }
+        check("localhost", "enable-cleartext-plugin", None);
+        check("localhost", "enable-cleartext-plugin=0", Some(SslMode::Preferred));
+        check("h", "enable-cleartext-plugin=yes", None);
         check("h", "ssl-mode=disabled&ssl-mode=required", None);
         check("h", "x=1", None);
     }

@@ -15,6 +15,7 @@ pub(super) struct Parameters {
     pub(super) ssl_key: Option<PathBuf>,
     pub(super) server_public_key: Option<PathBuf>,
     get_server_public_key: Option<bool>,
+    enable_cleartext_plugin: Option<bool>,
 }
 
 impl Parameters {
@@ -44,15 +45,18 @@ impl Parameters {
             "server-public-key-path" | "server-public-key" => {
                 std::mem::replace(&mut self.server_public_key, path(value)).is_some()
             }
-            "get-server-public-key" => {
-                let wanted = boolean(&value)
-                    .ok_or_else(|| usage("expected `get-server-public-key` to be `true` or `false`"))?;
-                self.get_server_public_key.replace(wanted).is_some()
-            }
+            "get-server-public-key" => self
+                .get_server_public_key
+                .replace(boolean(name, &value)?)
+                .is_some(),
+            "enable-cleartext-plugin" => self
+                .enable_cleartext_plugin
+                .replace(boolean(name, &value)?)
+                .is_some(),
             _ => {
                 return Err(usage(
-                    "expected only `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `server-public-key-path` and \
-                     `get-server-public-key` as parameters of the source URL",
+                    "expected only `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `server-public-key-path`, \
+                     `get-server-public-key` and `enable-cleartext-plugin` as parameters of the source URL",
                 ));
             }
         };
@@ -77,6 +81,11 @@ impl Parameters {
     /// Whether the password may go to a server that has not proved which one it is.
     pub(super) fn is_password_free(&self) -> bool {
         self.get_server_public_key == Some(true)
+    }
+
+    /// Whether the password may go, over verified TLS, to a server that hands it on in clear.
+    pub(super) fn is_cleartext_enabled(&self) -> bool {
+        self.enable_cleartext_plugin == Some(true)
     }
 
     /// Whether each parameter has its use under the mode.
@@ -107,15 +116,21 @@ impl Parameters {
                  go to a server that is not verified",
             );
         }
+        if self.is_cleartext_enabled() && !mode.is_verified() {
+            return refuse(
+                "expected `ssl-mode=VERIFY_CA` or `ssl-mode=VERIFY_IDENTITY` beside `enable-cleartext-plugin`: the password in clear \
+                 goes only to a server whose certificate is verified",
+            );
+        }
         Ok(())
     }
 }
 
 /// A switch as MySQL's clients take it; the bare name switches it on.
-fn boolean(text: &str) -> Option<bool> {
+fn boolean(name: &str, text: &str) -> Result<bool, MysqlError> {
     match text.to_ascii_lowercase().as_str() {
-        "" | "true" | "on" | "1" => Some(true),
-        "false" | "off" | "0" => Some(false),
-        _ => None,
+        "" | "true" | "on" | "1" => Ok(true),
+        "false" | "off" | "0" => Ok(false),
+        _ => Err(usage(&format!("expected `{name}` to be `true` or `false`"))),
     }
 }

@@ -47,6 +47,18 @@ impl Server {
         Server::start("mariadb.sh", &[("MARIADB_ARGS", arguments.to_owned())])
     }
 
+    /// A MariaDB of a Debian release with the plugins of these packages, also those for tests.
+    pub(crate) fn mariadb_with_plugins(suite: &str, packages: &str) -> Server {
+        Server::start(
+            "mariadb.sh",
+            &[
+                ("MARIADB_ARGS", "--plugin-maturity=unknown".to_owned()),
+                ("MARIADB_SUITE", suite.to_owned()),
+                ("MARIADB_PLUGINS", packages.to_owned()),
+            ],
+        )
+    }
+
     pub(crate) fn both() -> [Server; 2] {
         [
             Server::mysql(""),
