@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use spanferry_core::port::target::Target;
+use spanferry_core::port::target::SchemaTarget;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_spanner::endpoint::EndpointKind;

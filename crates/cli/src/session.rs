@@ -8,7 +8,7 @@ use spanferry_core::mapping::convert::MappingOptions;
 use spanferry_core::mapping::database_limits::{DatabaseContent, check_database};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{CheckRequest, SchemaSource};
-use spanferry_core::port::target::{ControlState, Target, TargetDescription};
+use spanferry_core::port::target::{Committer, ControlState, ControlStore, SchemaTarget, TargetDescription};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -129,10 +129,10 @@ impl Session {
         if selected.is_empty() && recorded.all(|table| unselected.contains(table)) {
             return Err(nothing_selected(settings, &catalog, &tables));
         }
-        let description = found.unwrap_or_else(|| self.empty_target(settings));
+        let description = found.unwrap_or_else(|| empty_target(settings));
         let options = MappingOptions {
             dialect: description.dialect,
-            uuid_supported: !description.emulator,
+            uuid_supported: self.target.capabilities().has_uuid,
         };
         let rows_estimate = selected.iter().map(|table| table.rows_estimate).sum();
         let bytes_estimate = selected.iter().map(|table| table.bytes_estimate).sum();
@@ -197,16 +197,15 @@ impl Session {
             described => described.map(Some),
         }
     }
+}
 
-    /// What a database that is yet to be created will be: empty, in the dialect asked for, else in Spanner's own default.
-    fn empty_target(&self, settings: &Settings) -> TargetDescription {
-        TargetDescription {
-            dialect: settings.dialect.unwrap_or(Dialect::GoogleSql),
-            emulator: self.target.client().is_emulator(),
-            tables: BTreeMap::new(),
-            indexes: Vec::new(),
-            foreign_keys: Vec::new(),
-        }
+/// What a database that is yet to be created will be: empty, in the dialect asked for, else in Spanner's own default.
+fn empty_target(settings: &Settings) -> TargetDescription {
+    TargetDescription {
+        dialect: settings.dialect.unwrap_or(Dialect::GoogleSql),
+        tables: BTreeMap::new(),
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spanferry_core::port::change_log::{ChangeLog, ChangeLogWriter, LogUsage, Piece, Sequence};
 use spanferry_core::port::source::{ChangeSource, ChangeStream};
-use spanferry_core::port::target::Target;
+use spanferry_core::port::target::Committer;
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -46,7 +46,7 @@ enum Job {
     clippy::too_many_arguments,
     reason = "each is one boundary of the pipeline, named where it is wired"
 )]
-pub async fn capture<S: ChangeSource, L: ChangeLog, T: Target>(
+pub async fn capture<S: ChangeSource, L: ChangeLog, T: Committer>(
     source: Arc<S>,
     log: Arc<L>,
     registry: Arc<Registry>,
@@ -73,7 +73,7 @@ pub async fn capture<S: ChangeSource, L: ChangeLog, T: Target>(
     appended.and(received)
 }
 
-async fn receive<S: ChangeSource, T: Target>(
+async fn receive<S: ChangeSource, T: Committer>(
     source: Arc<S>,
     control: Arc<ControlLane<T>>,
     jobs: mpsc::Sender<Job>,
@@ -129,7 +129,7 @@ async fn receive<S: ChangeSource, T: Target>(
 
 /// Another stream has come with our replica id: that may be the process that has taken the migration over. It may look at the source
 /// before it says so at the target, so we look for a while where the collision would end us.
-async fn expect_owned<T: Target>(
+async fn expect_owned<T: Committer>(
     control: &ControlLane<T>,
     collision: &Failure,
     stop: &StopSignal,

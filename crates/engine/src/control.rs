@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanferry_core::port::target::{ControlChange, TablePhase, Target};
+use spanferry_core::port::target::{Committer, ControlChange, TablePhase};
 use spanferry_core::report::failure::{Failure, ServerWords};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
@@ -19,7 +19,7 @@ pub struct ControlLane<T> {
     progress: Arc<Progress>,
 }
 
-impl<T: Target> ControlLane<T> {
+impl<T: Committer> ControlLane<T> {
     /// A control lane.
     pub fn new(lane: FencedLane<T>, progress: Arc<Progress>) -> ControlLane<T> {
         ControlLane {

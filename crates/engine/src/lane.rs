@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spanferry_core::apply::fence::{Verdict, judge};
 use spanferry_core::port::target::{
-    CommitError, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations, Target,
+    CommitError, Committer, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations,
 };
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -96,11 +96,11 @@ impl<T> Clone for LaneShared<T> {
     }
 }
 
-impl<T: Target> LaneShared<T> {
+impl<T: Committer> LaneShared<T> {
     /// Keeps commits out where the target needs that: the emulator refuses DDL while one is in flight. The service does not, and its
     /// commits must not be held up.
     pub(crate) async fn quiet(&self) -> Option<SemaphorePermit<'_>> {
-        if self.target.commits_in_flight_max() == 1 {
+        if self.target.capabilities().ddl_needs_quiet {
             Some(self.gate.acquire().await.expect("the gate is never closed"))
         } else {
             None
@@ -116,7 +116,7 @@ pub struct FencedLane<T> {
     key: FenceKey,
 }
 
-impl<T: Target> FencedLane<T> {
+impl<T: Committer> FencedLane<T> {
     /// A lane whose fence row has `key`, as `begin_epoch` wrote it.
     pub fn new(shared: LaneShared<T>, lane: Lane, key: FenceKey) -> FencedLane<T> {
         FencedLane { shared, lane, key }

@@ -2,13 +2,8 @@
 
 use std::sync::Mutex;
 
-use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::Sequence;
-use spanferry_core::port::target::{
-    ControlState, DdlFailure, Epoch, LaneStart, MigrationRow, MutationKind, SchemaObjects, TargetDescription,
-    TargetScan,
-};
-use spanferry_core::schema::target::Dialect;
+use spanferry_core::port::target::{Epoch, MutationKind, TargetCapabilities};
 
 use super::*;
 use crate::fixture::table;
@@ -32,18 +27,7 @@ impl SmallTarget {
     }
 }
 
-/// No table is ever scanned.
-enum NoScan {}
-
-impl TargetScan for NoScan {
-    async fn next(&mut self, _into: &mut RowBatch, _bytes_max: usize) -> Result<bool, Failure> {
-        match *self {}
-    }
-}
-
-impl Target for SmallTarget {
-    type Scan = NoScan;
-
+impl Committer for SmallTarget {
     async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
         match self.refusal(commit) {
             Some(rejection) => Err(CommitError::Rejected(rejection)),
@@ -61,49 +45,8 @@ impl Target for SmallTarget {
         ))
     }
 
-    fn commits_in_flight_max(&self) -> usize {
-        1
-    }
-
-    async fn describe(&self) -> Result<TargetDescription, Failure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn create_database(&self, _dialect: Dialect) -> Result<(), Failure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn run_ddl(&self, _statements: &[String]) -> Result<(), DdlFailure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn create_control(&self) -> Result<(), Failure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn read_control(&self) -> Result<Option<ControlState>, Failure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn begin_epoch(
-        &self,
-        _expected: Option<&MigrationRow>,
-        _migration: &MigrationRow,
-        _lanes: &[(Lane, LaneStart)],
-    ) -> Result<(), Failure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn drop_control(&self) -> Result<bool, Failure> {
-        unreachable!("a lane only commits and looks at its fence")
-    }
-
-    async fn scan(&self, _table: &Arc<TablePlan>) -> Result<NoScan, Failure> {
-        unreachable!("a lane only commits and looks at its fence")
+    fn capabilities(&self) -> TargetCapabilities {
+        TargetCapabilities::EMULATOR
     }
 }
 

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use spanferry_core::port::change_log::ChangeLog;
-use spanferry_core::port::target::{ControlChange, TablePhase, TableRow, Target, TargetDescription};
+use spanferry_core::port::target::{
+    Committer, ControlChange, SchemaTarget, TablePhase, TableRow, TargetDescription,
+};
 use spanferry_core::record::StopReason;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -24,7 +26,7 @@ use crate::prepare::{Prepared, record_definitions};
 /// Order: the tables are recorded as stopped, then dropped at the target with everything that hangs on them there, then
 /// recorded with their new definitions, then created, then recorded as pending. A crash in between leaves stopped tables, of
 /// which each has a definition, and the same resync can be run again (docs/design/record.md). Cancellation: as a crash.
-pub async fn resync<L: ChangeLog, T: Target>(
+pub async fn resync<L: ChangeLog, T: Committer + SchemaTarget>(
     prepared: &Prepared<L, T>,
     resync: &Resync,
 ) -> Result<(), Failure> {

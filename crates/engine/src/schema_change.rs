@@ -1,6 +1,6 @@
 //! Objects that the target is to have, or is to have no more: what is missing is created, what is there is dropped.
 
-use spanferry_core::port::target::{DdlFailure, SchemaObjects, Target};
+use spanferry_core::port::target::{DdlFailure, SchemaObjects, SchemaTarget};
 use spanferry_core::report::failure::Failure;
 
 /// An object of the target's schema, by its name.
@@ -70,7 +70,10 @@ pub(crate) struct Created {
 ///
 /// The target is looked at before the statements are sent, and again after each refusal: an object whose creation succeeded although
 /// its answer was lost is there, and is not refused for that. Each round ends the work or adds a refused object, so it ends.
-pub(crate) async fn create_missing<T: Target>(target: &T, wanted: &[Wanted]) -> Result<Created, Failure> {
+pub(crate) async fn create_missing<T: SchemaTarget>(
+    target: &T,
+    wanted: &[Wanted],
+) -> Result<Created, Failure> {
     let mut refused: Vec<(usize, Failure)> = Vec::new();
     loop {
         let objects = target.schema_objects().await?;
@@ -100,7 +103,7 @@ pub(crate) async fn create_missing<T: Target>(target: &T, wanted: &[Wanted]) -> 
 }
 
 /// Drops the objects that the target has, in order. It fails if the target refuses to drop one that is still there.
-pub(crate) async fn drop_present<T: Target>(target: &T, unwanted: &[Wanted]) -> Result<(), DdlFailure> {
+pub(crate) async fn drop_present<T: SchemaTarget>(target: &T, unwanted: &[Wanted]) -> Result<(), DdlFailure> {
     let mut before = usize::MAX;
     loop {
         let objects = target.schema_objects().await.map_err(DdlFailure::Failed)?;

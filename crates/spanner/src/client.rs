@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// Whether it is the emulator, or a server that says it is one.
-    pub fn is_emulator(&self) -> bool {
+    pub(crate) fn is_emulator(&self) -> bool {
         self.inner.endpoint.kind() == EndpointKind::Emulator
     }
 

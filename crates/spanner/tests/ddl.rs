@@ -7,7 +7,7 @@
 
 mod support;
 
-use spanferry_core::port::target::{DdlFailure, Target};
+use spanferry_core::port::target::{DdlFailure, SchemaTarget};
 use spanferry_core::schema::ddl::quote;
 use spanferry_core::schema::target::Dialect;
 use spanferry_core::wire::list_value;

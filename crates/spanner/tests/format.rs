@@ -9,7 +9,7 @@ mod support;
 
 use std::path::Path;
 
-use spanferry_core::port::target::{CONTROL_VERSION, Target};
+use spanferry_core::port::target::{CONTROL_VERSION, ControlStore};
 use spanferry_core::report::code;
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::Dialect;

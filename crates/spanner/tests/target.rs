@@ -16,8 +16,8 @@ use spanferry_core::fixture;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
-    CommitError, DdlFailure, Epoch, FenceKey, FenceRow, FencedCommit, Lane, MigrationRow, MutationKind,
-    TableMutations, Target,
+    CommitError, Committer, ControlStore, DdlFailure, Epoch, FenceKey, FenceRow, FencedCommit, Lane,
+    MigrationRow, MutationKind, SchemaTarget, TableMutations, TargetCapabilities,
 };
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
@@ -103,10 +103,7 @@ async fn a_missing_database_is_named_and_created_once() {
         );
         target.create_database(dialect).await.unwrap();
         let found = target.describe().await.unwrap();
-        assert_eq!(
-            (found.dialect, found.emulator, found.tables.len()),
-            (dialect, true, 0)
-        );
+        assert_eq!((found.dialect, found.tables.len()), (dialect, 0));
         assert_eq!(
             target.create_database(dialect).await.unwrap_err().code,
             code::TARGET_NOT_EMPTY
@@ -291,7 +288,7 @@ async fn every_check_of_the_suite_holds() {
     for (dialect, name) in DIALECTS.into_iter().zip(["google", "postgres"]) {
         let target = SpannerTarget::new(emulator.database(name, dialect, &[]).await);
         assert_eq!(target.describe().await.unwrap().dialect, dialect);
-        assert_eq!(target.commits_in_flight_max(), 1, "the emulator's limit");
+        assert_eq!(target.capabilities(), TargetCapabilities::EMULATOR);
         let (emulator, name) = (&emulator, name.to_owned());
         let subject = OnEmulator {
             emulator,

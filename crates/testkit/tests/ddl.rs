@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
-use spanferry_core::port::target::{DdlFailure, Target};
+use spanferry_core::port::target::{DdlFailure, SchemaTarget};
 use spanferry_core::schema::target::Dialect;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};

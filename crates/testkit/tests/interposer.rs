@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use spanferry_core::port::target::{Epoch, MigrationRow, Target};
+use spanferry_core::port::target::{ControlStore, Epoch, MigrationRow, SchemaTarget};
 use spanferry_core::position::Position;
 use spanferry_core::schema::target::Dialect;
 use spanferry_core::wire::list_value;

@@ -1,7 +1,7 @@
 //! `spanferry end`: the control tables are dropped and the change log erased.
 
 use serde_json::{Value, json};
-use spanferry_core::port::target::Target;
+use spanferry_core::port::target::ControlStore;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_kill_point::kill_point;

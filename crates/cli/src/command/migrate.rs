@@ -4,8 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use spanferry_core::apply::window::WindowLimits;
-use spanferry_core::port::target::Target as _;
+use spanferry_core::port::target::{ControlStore as _, SchemaTarget as _};
 use spanferry_core::report::code::{self, Exit};
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity};
@@ -195,11 +194,6 @@ fn migration(
         sees_all_tables,
         lock: settings.lock,
         source_rate: settings.source_rate,
-        limits: if session.target.client().is_emulator() {
-            WindowLimits::EMULATOR
-        } else {
-            WindowLimits::SPANNER
-        },
         retention: RetentionOptions::keeping(settings.log_retention),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 
-use spanferry_core::port::target::{SchemaObjects, Target as _};
+use spanferry_core::port::target::{SchemaObjects, SchemaTarget as _};
 use spanferry_spanner::SpannerTarget;
 use spanferry_testkit::interposer::DdlStage;
 use spanferry_testkit::patience::until;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::port::target::Target as _;
+use spanferry_core::port::target::SchemaTarget as _;
 use spanferry_spanner::SpannerTarget;
 use spanferry_testkit::server::Engine;
 

@@ -9,7 +9,7 @@ use spanferry_core::port::source::{
     Boundary, CheckRequest, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows,
     SnapshotSession, SnapshotSource, Strain,
 };
-use spanferry_core::port::target::{Lane, Target};
+use spanferry_core::port::target::{ControlStore, Lane, SchemaTarget};
 use spanferry_core::position::Position;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::Finding;

@@ -1,5 +1,11 @@
 //! The boundary traits: source, change log and target.
 
+mod capabilities;
 pub mod change_log;
+mod commit;
+mod control;
+mod lane;
+mod schema_target;
 pub mod source;
+mod table_reader;
 pub mod target;

@@ -7,7 +7,7 @@ use spanferry_core::apply::window::{TableFilter, Window};
 use spanferry_core::plan::{GroupId, TableId};
 use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
 use spanferry_core::port::source::ChangeSource;
-use spanferry_core::port::target::{ControlChange, TablePhase, Target};
+use spanferry_core::port::target::{Committer, ControlChange, SchemaTarget, TablePhase};
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code;
@@ -20,7 +20,7 @@ use crate::history::misplaced;
 use crate::lane::LaneError;
 use crate::registry::Transition;
 
-impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
+impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> {
     pub(super) async fn catch_up_and_join(
         &mut self,
         stream: &mut Stream<S, L>,

@@ -8,7 +8,7 @@ use spanferry_core::apply::window::WindowLimits;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader};
 use spanferry_core::port::source::ChangeSource;
-use spanferry_core::port::target::{FencedCommit, Rejection, Target};
+use spanferry_core::port::target::{Committer, FencedCommit, Rejection, SchemaTarget};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Failure, ServerWords};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -22,7 +22,7 @@ use crate::registry::Registry;
 /// Transactions applied one at a time after a rejected window, before windows are folded again.
 const SINGLE_TRANSACTIONS: u64 = 10_000;
 
-impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
+impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> {
     /// A window was rejected: goes on one transaction at a time, until one is rejected again and that is resolved.
     pub(super) async fn resolve_rejection(&mut self, rejection: &Rejection) -> Result<(), Failure> {
         tracing::warn!(

@@ -7,7 +7,7 @@ use spanferry_core::apply::window::{TableFilter, Window, WindowBuilder, WindowLi
 use spanferry_core::plan::TableId;
 use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
 use spanferry_core::port::source::ChangeSource;
-use spanferry_core::port::target::{FenceKey, FenceRow, TablePhase, Target};
+use spanferry_core::port::target::{Committer, FenceKey, FenceRow, SchemaTarget, TablePhase};
 use spanferry_core::position::Position;
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::failure::Failure;
@@ -29,7 +29,7 @@ const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 const PART_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the apply task works with.
-pub struct Apply<S: ChangeSource, L: ChangeLog, T: Target> {
+pub struct Apply<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> {
     source: Arc<S>,
     pub(super) log: Arc<L>,
     pub(super) registry: Arc<Registry>,
@@ -64,7 +64,7 @@ enum Round {
     Idle,
 }
 
-impl<S: ChangeSource, L: ChangeLog, T: Target> Apply<S, L, T> {
+impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> {
     /// An apply task at the main stream's fence `main.key()`, which has `reached` a place in the history.
     #[expect(
         clippy::too_many_arguments,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::port::source::SchemaSource;
-use spanferry_core::port::target::{ControlChange, TablePhase, Target};
+use spanferry_core::port::target::{Committer, ControlChange, SchemaTarget, TablePhase};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -31,7 +31,7 @@ const GROUPS_MAX: usize = 500;
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Builds the constraints of groups as they become exact, until told to stop or nothing is left to build.
-pub async fn build<S: SchemaSource, T: Target>(
+pub async fn build<S: SchemaSource, T: Committer + SchemaTarget>(
     source: Arc<S>,
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
@@ -91,7 +91,7 @@ fn joined(registry: &Registry, wanted: impl Fn(&TablePlan) -> bool) -> Vec<Arc<T
 }
 
 /// Groups whose tables saw what the source does not hold: no stream will ever bring it. Those for which that is so for good stop.
-async fn still_to_come<S: SchemaSource, T: Target>(
+async fn still_to_come<S: SchemaSource, T: Committer>(
     source: &S,
     registry: &Registry,
     control: &ControlLane<T>,
@@ -149,7 +149,7 @@ fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<Gro
 
 /// Builds the constraints of all groups in one batch, which the service works on together. False if another operation is still at
 /// work on some of them: then their groups wait.
-async fn build_groups<T: Target>(
+async fn build_groups<T: Committer + SchemaTarget>(
     registry: &Registry,
     control: &ControlLane<T>,
     shared: &LaneShared<T>,
@@ -196,7 +196,7 @@ async fn build_groups<T: Target>(
 }
 
 /// Creates what the target lacks of the constraints that are not recorded as left out; they come back with what became of them.
-async fn create<T: Target>(
+async fn create<T: Committer + SchemaTarget>(
     registry: &Registry,
     shared: &LaneShared<T>,
     plans: &[&Arc<TablePlan>],

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::port::target::{DdlFailure, Rejection, Target};
+use spanferry_core::port::target::{Committer, DdlFailure, Rejection, SchemaTarget};
 use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::target::Dialect;
 use spanferry_kill_point::kill_point;
@@ -36,7 +36,7 @@ pub(crate) enum Way {
 /// `group` all tables of their groups.
 ///
 /// Cancellation: safe, nothing is changed. A request to stop is the failure `INTERRUPTED`.
-pub(crate) async fn find_way<T: Target>(
+pub(crate) async fn find_way<T: Committer + SchemaTarget>(
     shared: &LaneShared<T>,
     group: &[&Arc<TablePlan>],
     dialect: Dialect,
@@ -127,7 +127,7 @@ fn choose(
 }
 
 /// Drops constraints whose absence is recorded. False if the target refuses to.
-pub(crate) async fn drop_recorded<T: Target>(
+pub(crate) async fn drop_recorded<T: Committer + SchemaTarget>(
     shared: &LaneShared<T>,
     constraints: &[Constraint],
 ) -> Result<bool, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use spanferry_core::plan::GroupId;
-use spanferry_core::port::target::{ControlChange, SchemaObjects, TablePhase, Target};
+use spanferry_core::port::target::{Committer, ControlChange, SchemaObjects, TablePhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -16,7 +16,7 @@ use crate::schema_change::Presence;
 
 /// Tells which constraints are left out, by the recorded reasons. One that a person has created meanwhile is left out no longer. One
 /// that is missing without a record is built again: its group counts as joined until then.
-pub(crate) async fn compare_with_target<T: Target>(
+pub(crate) async fn compare_with_target<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
     dialect: Dialect,

@@ -12,7 +12,7 @@ use spanferry_core::port::source::{
     ChangeSource, HistorySource, PreparedId, PreparedWait, SchemaSource, Snapshot, SnapshotMethod,
     SnapshotRequest, SnapshotSession, SnapshotSource, Strain,
 };
-use spanferry_core::port::target::{ControlChange, Ranges, TablePhase, Target};
+use spanferry_core::port::target::{Committer, ControlChange, Ranges, TablePhase};
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -54,7 +54,7 @@ pub struct LoadOptions {
 pub async fn load<
     S: SchemaSource + HistorySource + SnapshotSource + ChangeSource,
     L: ChangeLog,
-    T: Target,
+    T: Committer,
 >(
     source: Arc<S>,
     log: Arc<L>,
@@ -114,7 +114,7 @@ struct Loader<S, L, T> {
     backoff: Backoff,
 }
 
-impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeLog, T: Target>
+impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeLog, T: Committer>
     Loader<S, L, T>
 {
     async fn run(&mut self) -> Result<(), Failure> {
@@ -309,7 +309,7 @@ fn lost_snapshot(failure: &Failure) -> Finding {
 }
 
 /// Tables whose ranges are all recorded are loaded: a process may have died between its last range and that record.
-async fn finish_complete<T: Target>(
+async fn finish_complete<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
     ranges: &Ranges,
@@ -343,7 +343,7 @@ struct RunResult<T> {
 }
 
 /// Runs one worker per lane until no work is left or their sessions are lost.
-async fn run<S: SnapshotSession, T: Target>(
+async fn run<S: SnapshotSession, T: Committer>(
     attempt: &Arc<Attempt<T>>,
     lanes: Vec<FencedLane<T>>,
     sessions: Vec<S>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::source::Boundary;
-use spanferry_core::port::target::{ControlChange, RangeRow, Ranges, TablePhase, TableRow, Target};
+use spanferry_core::port::target::{Committer, ControlChange, RangeRow, Ranges, TablePhase, TableRow};
 use spanferry_core::report::amount;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -116,7 +116,7 @@ pub(super) struct Attempt<T> {
     pub(super) throttle: Arc<Throttle>,
 }
 
-impl<T: Target> Attempt<T> {
+impl<T: Committer> Attempt<T> {
     pub(super) fn with<R>(&self, table: TableId, change: impl FnOnce(&mut TableLoad) -> R) -> R {
         let mut tables = self
             .tables

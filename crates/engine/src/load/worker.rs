@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::source::{Boundary, Range, ReadStatus, SnapshotRows, SnapshotSession};
-use spanferry_core::port::target::{ControlChange, MutationKind, RangeRow, TableMutations, Target};
+use spanferry_core::port::target::{Committer, ControlChange, MutationKind, RangeRow, TableMutations};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -33,7 +33,7 @@ pub(super) struct Worker<S, T> {
     spare: SnapshotRows,
 }
 
-impl<S: SnapshotSession, T: Target> Worker<S, T> {
+impl<S: SnapshotSession, T: Committer> Worker<S, T> {
     pub(super) fn new(attempt: Arc<Attempt<T>>, lane: FencedLane<T>, session: S) -> Worker<S, T> {
         Worker {
             attempt,

@@ -3,10 +3,9 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use spanferry_core::apply::window::WindowLimits;
 use spanferry_core::port::change_log::ChangeLog;
 use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
-use spanferry_core::port::target::Target;
+use spanferry_core::port::target::{Committer, SchemaTarget};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
@@ -44,8 +43,6 @@ pub struct Migration<S, L, T> {
     pub lock: bool,
     /// Most bytes a second that the load reads over all sessions, as they are encoded for the target; no bound if none.
     pub source_rate: Option<NonZeroU64>,
-    /// Bounds of windows.
-    pub limits: WindowLimits,
     /// How the change log is trimmed.
     pub retention: RetentionOptions,
 }
@@ -54,7 +51,7 @@ impl<S, L, T> Migration<S, L, T>
 where
     S: SchemaSource + HistorySource + SnapshotSource + ChangeSource,
     L: ChangeLog,
-    T: Target,
+    T: Committer + SchemaTarget,
 {
     /// Runs to its end. A failure is resumable unless its code says otherwise.
     ///
@@ -69,7 +66,6 @@ where
             sees_all_tables,
             lock,
             source_rate,
-            limits,
             retention,
         } = self;
         let Prepared {
@@ -91,7 +87,7 @@ where
             Arc::clone(&log),
             Arc::clone(&registry),
             shared.clone(),
-            limits,
+            shared.target.capabilities().window_limits,
             main,
             catch_up,
             reached_now,

@@ -250,7 +250,6 @@ fn resynced(
         control,
         description: &TargetDescription {
             dialect: Dialect::GoogleSql,
-            emulator: false,
             tables: BTreeMap::new(),
             indexes: vec!["by_hand".to_owned()],
             foreign_keys: Vec::new(),
@@ -377,7 +376,6 @@ fn what_is_loaded_again_keeps_its_names_and_the_epoch_it_counts_from() {
     let request = |name: &str| {
         let description = TargetDescription {
             dialect: Dialect::GoogleSql,
-            emulator: false,
             tables: BTreeMap::new(),
             indexes: vec!["parent_by_hand".to_owned(), "by_hand".to_owned()],
             foreign_keys: Vec::new(),

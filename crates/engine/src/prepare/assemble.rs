@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::ChangeLog;
-use spanferry_core::port::target::{ControlChange, Lane, TablePhase, TableRow, Target};
+use spanferry_core::port::target::{Committer, ControlChange, Lane, TablePhase, TableRow};
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::record::StopReason;
 use spanferry_core::report::failure::Failure;
@@ -25,7 +25,7 @@ use crate::registry::Registry;
 use crate::resync::new_row;
 use crate::stop::StopSignal;
 
-pub(super) async fn assemble<L: ChangeLog, T: Target>(
+pub(super) async fn assemble<L: ChangeLog, T: Committer>(
     start: Start<L>,
     target: Arc<T>,
     planned: &Planned,
@@ -44,9 +44,9 @@ pub(super) async fn assemble<L: ChangeLog, T: Target>(
     for finding in start.findings {
         progress.report(finding);
     }
-    let gate = Arc::new(Semaphore::new(
-        target.commits_in_flight_max().min(Semaphore::MAX_PERMITS),
-    ));
+    let in_flight = target.capabilities().commits_in_flight;
+    assert!(in_flight > 0, "a target takes at least one commit");
+    let gate = Arc::new(Semaphore::new(in_flight.min(Semaphore::MAX_PERMITS)));
     let shared = LaneShared {
         target,
         gate,

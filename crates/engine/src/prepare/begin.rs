@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use spanferry_core::port::change_log::{ChangeLog, Sequence};
 use spanferry_core::port::source::{HistorySource, SchemaSource};
-use spanferry_core::port::target::{Epoch, LeftOut, MigrationRow, Target};
+use spanferry_core::port::target::{ControlStore, Epoch, LeftOut, MigrationRow};
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::target::Dialect;
@@ -16,7 +16,7 @@ use super::prepared::{PrepareOptions, Start};
 use crate::history::expect_witness;
 use crate::progress::Progress;
 
-pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: Target>(
+pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: ControlStore>(
     source: &S,
     target: &T,
     logs: &B,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spanferry_core::plan::{GroupId, TablePlan};
-use spanferry_core::port::target::{ControlChange, TablePhase, TableRow, Target};
+use spanferry_core::port::target::{Committer, ControlChange, TablePhase, TableRow};
 use spanferry_core::record::StopReason;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::Failure;
@@ -23,7 +23,7 @@ const DEFINITION_BYTES_MAX: usize = 4 << 20;
 const DEFINITIONS_MAX: usize = 5_000;
 
 /// Records definitions, in as many commits as their size needs.
-pub(crate) async fn record_definitions<T: Target>(
+pub(crate) async fn record_definitions<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
     definitions: Vec<TableDefinition>,
@@ -44,7 +44,7 @@ pub(crate) async fn record_definitions<T: Target>(
 
 /// Records the tables of a new migration: the definitions first, then all rows in one commit. Until that commit the next start
 /// decides anew, so definitions that an earlier start has left are removed.
-pub(super) async fn record_new<T: Target>(
+pub(super) async fn record_new<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
     left: &BTreeMap<QualifiedName, TableDefinition>,
@@ -66,7 +66,7 @@ pub(super) async fn record_new<T: Target>(
 }
 
 /// Records the groups of tables that cannot go on as recorded as stopped, each for its first reason.
-pub(super) async fn record_stops<T: Target>(
+pub(super) async fn record_stops<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
     stops: &[TableStop],
@@ -100,7 +100,7 @@ pub(super) async fn record_stops<T: Target>(
 
 /// Renames the reason of the tables that stopped because they were away and that are there again today. `stops` are all stops of this
 /// start: with fewer, a table that is still away would count as back.
-pub(super) async fn record_returns<T: Target>(
+pub(super) async fn record_returns<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
     stops: &[TableStop],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
-use spanferry_core::port::target::Target;
+use spanferry_core::port::target::{Committer, ControlStore, SchemaTarget};
 use spanferry_core::report::failure::Failure;
 
 use super::assemble::assemble;
@@ -31,7 +31,7 @@ pub async fn prepare<S, B, T>(
 where
     S: SchemaSource + HistorySource + ChangeSource,
     B: LogStore,
-    T: Target,
+    T: Committer + ControlStore + SchemaTarget,
 {
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::target::{SchemaObjects, TablePhase, Target};
+use spanferry_core::port::target::{Committer, SchemaObjects, SchemaTarget, TablePhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -22,7 +22,9 @@ const TABLES_AT_ONCE: usize = 50;
 
 /// Creates the tables that are still to be loaded from their beginning. The group of a table that the target refuses stops for
 /// that reason; the others go on.
-pub(super) async fn create_tables<L, T: Target>(prepared: &Prepared<L, T>) -> Result<(), Failure> {
+pub(super) async fn create_tables<L, T: Committer + SchemaTarget>(
+    prepared: &Prepared<L, T>,
+) -> Result<(), Failure> {
     let (registry, progress) = (&prepared.registry, &prepared.shared.progress);
     let is_new = |plan: &&Arc<TablePlan>| {
         let row = registry.row(plan.id);

@@ -3,7 +3,7 @@
 use spanferry_core::port::change_log::ChangeLog;
 use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
 use spanferry_core::port::target::{
-    ControlState, Epoch, FenceRow, Lane, LaneStart, MigrationRow, TablePhase, TableRow, Target,
+    ControlState, ControlStore, Epoch, FenceRow, Lane, LaneStart, MigrationRow, TablePhase, TableRow,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
@@ -21,7 +21,11 @@ use crate::plan::Planned;
 
 /// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All that the new process goes on with
 /// is read afterwards: until then a process that still runs, or a late commit of a dead one, may move everything (fence.md, step 7).
-pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B: LogStore, T: Target>(
+pub(super) async fn take_over<
+    S: SchemaSource + HistorySource + ChangeSource,
+    B: LogStore,
+    T: ControlStore,
+>(
     source: &S,
     target: &T,
     logs: &B,
@@ -79,7 +83,7 @@ pub(super) async fn take_over<S: SchemaSource + HistorySource + ChangeSource, B:
 }
 
 /// The control state under the epoch that was just taken, which only this process can change.
-async fn owned<T: Target>(
+async fn owned<T: ControlStore>(
     target: &T,
     migration: &MigrationRow,
     planned: &Planned,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
-use spanferry_core::port::target::Target;
+use spanferry_core::port::target::TableReader;
 use spanferry_core::position::Bookmark;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::verify::canonical::render;
@@ -59,7 +59,7 @@ pub async fn verify<S, C, T>(
 where
     S: SchemaSource + SnapshotSource + WitnessSource,
     C: HistorySource + ChangeSource,
-    T: Target + TargetWitness,
+    T: TableReader + TargetWitness,
 {
     let mut run = Run {
         reader: Reader::new(source, changes, plans, applied),
@@ -126,7 +126,7 @@ impl<S, C, T> Run<'_, S, C, T>
 where
     S: SchemaSource + SnapshotSource + WitnessSource,
     C: HistorySource + ChangeSource,
-    T: Target + TargetWitness,
+    T: TableReader + TargetWitness,
 {
     async fn verify_table(&mut self, plan: &Arc<TablePlan>) -> Result<TableVerdict, Failure> {
         let name = &plan.name().table;
@@ -229,7 +229,7 @@ async fn pair_rows<S, C, T>(
 where
     S: SchemaSource + SnapshotSource,
     C: HistorySource + ChangeSource,
-    T: Target,
+    T: TableReader,
 {
     let columns = plan.target.columns.iter();
     let names: Vec<String> = columns.map(|column| column.name.clone()).collect();

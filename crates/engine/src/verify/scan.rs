@@ -7,7 +7,7 @@ use spanferry_core::port::source::{
     ChangeSource, HistorySource, Range, ReadStatus, RefusedRow, SchemaSource, SnapshotRows, SnapshotSession,
     SnapshotSource,
 };
-use spanferry_core::port::target::{Target, TargetScan};
+use spanferry_core::port::target::{TableReader, TargetScan};
 use spanferry_core::report::failure::Failure;
 use spanferry_core::verify::canonical::Canonicalizer;
 use spanferry_core::wire::list_value::MalformedWire;
@@ -65,7 +65,7 @@ pub(super) async fn read_both<S, C, T>(
 where
     S: SchemaSource + SnapshotSource,
     C: HistorySource + ChangeSource,
-    T: Target,
+    T: TableReader,
 {
     let mut refusals = Refusals::default();
     let mut canonical = CanonicalRows::new(plan);

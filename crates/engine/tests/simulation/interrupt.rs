@@ -80,7 +80,6 @@ fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
             sees_all_tables: true,
             lock: false,
             source_rate: None,
-            limits: LIMITS,
             retention: RETENTION,
         };
         let running = tokio::spawn(migration.run());

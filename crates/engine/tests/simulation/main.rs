@@ -44,7 +44,9 @@ use random::{Random, SEED_VARIABLE, seed};
 use spanferry_core::apply::window::WindowLimits;
 use spanferry_core::plan::GroupId;
 use spanferry_core::port::source::SchemaSource as _;
-use spanferry_core::port::target::{ControlState, TablePhase, TableRow, Target as _};
+use spanferry_core::port::target::{
+    ControlState, ControlStore as _, SchemaTarget as _, TablePhase, TableRow,
+};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -209,7 +211,6 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
         sees_all_tables: true,
         lock: false,
         source_rate: None,
-        limits: LIMITS,
         retention: RETENTION,
     };
     let outcome = migration.run().await?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{
-    CommitError, ControlChange, ControlState, DdlFailure, ExistingTable, FenceKey, FenceRow, FencedCommit,
-    Lane, LaneStart, MigrationRow, MutationKind, RangeRow, Rejection, SchemaObjects, TablePhase, Target,
-    TargetDescription, TargetScan,
+    CommitError, Committer, ControlChange, ControlState, ControlStore, DdlFailure, ExistingTable, FenceKey,
+    FenceRow, FencedCommit, Lane, LaneStart, MigrationRow, MutationKind, RangeRow, Rejection, SchemaObjects,
+    SchemaTarget, TablePhase, TableReader, TargetCapabilities, TargetDescription, TargetScan,
 };
 use spanferry_core::position::Position;
 use spanferry_core::position::checkpoint::Checkpoint;
@@ -500,93 +500,38 @@ fn creates_constraint(statement: &str) -> bool {
     statement.contains(" INDEX ") && statement.starts_with("CREATE") || statement.contains(" ADD CONSTRAINT ")
 }
 
-impl Target for SimTarget {
-    type Scan = SimScan;
-
-    async fn describe(&self) -> Result<TargetDescription, Failure> {
-        let world = self.0.lock();
-        let plans = plans();
-        let there = plans
-            .iter()
-            .filter(|plan| world.target.tables.contains(&(plan.id.0 as usize)));
-        let tables = there.map(|plan| {
-            let has_rows = !world.target.rows[plan.id.0 as usize].is_empty();
-            let mut table = plan.target.clone();
-            if !world.target.in_force[plan.id.0 as usize] {
-                table.indexes.clear();
-                table.foreign_keys.clear();
-            }
-            let existing = ExistingTable {
-                table,
-                has_rows,
-                misfit: None,
-            };
-            (plan.target.name.clone(), existing)
-        });
-        let is_there =
-            |table: usize| world.target.in_force[table] || world.target.unfinished.contains_key(&table);
-        let made = [AUTHOR, ITEM].into_iter().filter(|table| is_there(*table));
-        let keys = [BOOK].into_iter().filter(|table| is_there(*table));
-        Ok(TargetDescription {
-            dialect: Dialect::GoogleSql,
-            emulator: false,
-            tables: tables.collect(),
-            indexes: made
-                .map(|table| plans[table].target.indexes[0].name.clone())
-                .collect(),
-            foreign_keys: keys
-                .map(|table| plans[table].target.foreign_keys[0].name.clone())
-                .collect(),
-        })
-    }
-
-    async fn create_database(&self, _dialect: Dialect) -> Result<(), Failure> {
-        Err(Failure::bug("database", "it is there"))
-    }
-
-    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
-        look_at_unfinished(&mut self.0.lock());
-        let described = self.describe().await?;
-        let unfinished = self.0.lock().target.unfinished.clone();
-        let names = plans().into_iter().flat_map(|plan| {
-            let is_of = unfinished.contains_key(&(plan.id.0 as usize));
-            let indexes = plan.target.indexes.iter().map(|index| index.name.clone());
-            let keys = plan.target.foreign_keys.iter().map(|key| key.name.clone());
-            indexes.chain(keys).filter(|_| is_of).collect::<Vec<_>>()
-        });
-        Ok(SchemaObjects {
-            tables: described.tables.into_keys().collect(),
-            indexes: described.indexes.into_iter().collect(),
-            foreign_keys: described.foreign_keys.into_iter().collect(),
-            unfinished: names.collect(),
-        })
-    }
-
-    async fn run_ddl(&self, statements: &[String]) -> Result<(), DdlFailure> {
-        for (place, statement) in statements.iter().enumerate() {
-            self.0.lock().target.building = table_of(statement);
-            self.0.step().await;
-            self.0.lock().target.building = None;
-            SimTarget::run_statement(&mut self.0.lock(), statement).map_err(|reason| {
-                DdlFailure::Refused {
-                    statement: place,
-                    reason,
-                }
-            })?;
-            let mut world = self.0.lock();
-            if creates_constraint(statement) && world.fails(20) {
-                world.count("own DDL refused");
-                let reason = Failure::new(code::TARGET_DDL, Class::StopTable, statement, "it is there");
-                return Err(DdlFailure::Refused {
-                    statement: place,
-                    reason,
-                });
-            }
-        }
+impl Committer for SimTarget {
+    async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+        let lane = lane_key(commit.lane);
+        let sent = (lane.clone(), commit.clone());
+        self.0.lock().target.in_flight.extend([sent]);
         self.0.step().await;
-        Ok(())
+        let result = self.send(commit);
+        self.0.lock().target.in_flight.remove(&lane);
+        self.0.step().await;
+        result
     }
 
+    async fn read_fence(&self, lane: Lane) -> Result<Option<FenceRow>, Failure> {
+        self.0.step().await;
+        let world = self.0.lock();
+        Ok(world
+            .target
+            .control
+            .as_ref()
+            .and_then(|control| control.fences.get(&lane_key(lane)).cloned()))
+    }
+
+    fn capabilities(&self) -> TargetCapabilities {
+        TargetCapabilities {
+            commits_in_flight: 4,
+            window_limits: LIMITS,
+            ..TargetCapabilities::SPANNER
+        }
+    }
+}
+
+impl ControlStore for SimTarget {
     async fn create_control(&self) -> Result<(), Failure> {
         self.0.step().await;
         Ok(())
@@ -680,27 +625,95 @@ impl Target for SimTarget {
     async fn drop_control(&self) -> Result<bool, Failure> {
         Ok(self.0.lock().target.control.take().is_some())
     }
+}
 
-    async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
-        let lane = lane_key(commit.lane);
-        let sent = (lane.clone(), commit.clone());
-        self.0.lock().target.in_flight.extend([sent]);
-        self.0.step().await;
-        let result = self.send(commit);
-        self.0.lock().target.in_flight.remove(&lane);
-        self.0.step().await;
-        result
-    }
-
-    async fn read_fence(&self, lane: Lane) -> Result<Option<FenceRow>, Failure> {
-        self.0.step().await;
+impl SchemaTarget for SimTarget {
+    async fn describe(&self) -> Result<TargetDescription, Failure> {
         let world = self.0.lock();
-        Ok(world
-            .target
-            .control
-            .as_ref()
-            .and_then(|control| control.fences.get(&lane_key(lane)).cloned()))
+        let plans = plans();
+        let there = plans
+            .iter()
+            .filter(|plan| world.target.tables.contains(&(plan.id.0 as usize)));
+        let tables = there.map(|plan| {
+            let has_rows = !world.target.rows[plan.id.0 as usize].is_empty();
+            let mut table = plan.target.clone();
+            if !world.target.in_force[plan.id.0 as usize] {
+                table.indexes.clear();
+                table.foreign_keys.clear();
+            }
+            let existing = ExistingTable {
+                table,
+                has_rows,
+                misfit: None,
+            };
+            (plan.target.name.clone(), existing)
+        });
+        let is_there =
+            |table: usize| world.target.in_force[table] || world.target.unfinished.contains_key(&table);
+        let made = [AUTHOR, ITEM].into_iter().filter(|table| is_there(*table));
+        let keys = [BOOK].into_iter().filter(|table| is_there(*table));
+        Ok(TargetDescription {
+            dialect: Dialect::GoogleSql,
+            tables: tables.collect(),
+            indexes: made
+                .map(|table| plans[table].target.indexes[0].name.clone())
+                .collect(),
+            foreign_keys: keys
+                .map(|table| plans[table].target.foreign_keys[0].name.clone())
+                .collect(),
+        })
     }
+
+    async fn create_database(&self, _dialect: Dialect) -> Result<(), Failure> {
+        Err(Failure::bug("database", "it is there"))
+    }
+
+    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
+        look_at_unfinished(&mut self.0.lock());
+        let described = self.describe().await?;
+        let unfinished = self.0.lock().target.unfinished.clone();
+        let names = plans().into_iter().flat_map(|plan| {
+            let is_of = unfinished.contains_key(&(plan.id.0 as usize));
+            let indexes = plan.target.indexes.iter().map(|index| index.name.clone());
+            let keys = plan.target.foreign_keys.iter().map(|key| key.name.clone());
+            indexes.chain(keys).filter(|_| is_of).collect::<Vec<_>>()
+        });
+        Ok(SchemaObjects {
+            tables: described.tables.into_keys().collect(),
+            indexes: described.indexes.into_iter().collect(),
+            foreign_keys: described.foreign_keys.into_iter().collect(),
+            unfinished: names.collect(),
+        })
+    }
+
+    async fn run_ddl(&self, statements: &[String]) -> Result<(), DdlFailure> {
+        for (place, statement) in statements.iter().enumerate() {
+            self.0.lock().target.building = table_of(statement);
+            self.0.step().await;
+            self.0.lock().target.building = None;
+            SimTarget::run_statement(&mut self.0.lock(), statement).map_err(|reason| {
+                DdlFailure::Refused {
+                    statement: place,
+                    reason,
+                }
+            })?;
+            let mut world = self.0.lock();
+            if creates_constraint(statement) && world.fails(20) {
+                world.count("own DDL refused");
+                let reason = Failure::new(code::TARGET_DDL, Class::StopTable, statement, "it is there");
+                return Err(DdlFailure::Refused {
+                    statement: place,
+                    reason,
+                });
+            }
+        }
+        self.0.step().await;
+        Ok(())
+    }
+}
+
+impl TableReader for SimTarget {
+    type Scan = SimScan;
 
     async fn scan(&self, table: &Arc<TablePlan>) -> Result<SimScan, Failure> {
         let world = self.0.lock();
@@ -709,10 +722,6 @@ impl Target for SimTarget {
             rest: rows.map(|row| encode(row)).collect(),
             keeps: world.mutant == Some(Mutant::BatchKept),
         })
-    }
-
-    fn commits_in_flight_max(&self) -> usize {
-        4
     }
 }
 

@@ -48,7 +48,6 @@ impl SpannerTarget {
         }
         Ok(TargetDescription {
             dialect,
-            emulator: self.client.is_emulator(),
             tables,
             indexes,
             foreign_keys,

@@ -6,8 +6,8 @@ use std::sync::{Arc, RwLock};
 use bytes::Bytes;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{
-    CommitError, ControlState, DdlFailure, FenceRow, FencedCommit, Lane, LaneStart, MigrationRow,
-    SchemaObjects, Target, TargetDescription,
+    CommitError, Committer, ControlState, ControlStore, DdlFailure, FenceRow, FencedCommit, Lane, LaneStart,
+    MigrationRow, SchemaObjects, SchemaTarget, TableReader, TargetCapabilities, TargetDescription,
 };
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
@@ -23,9 +23,6 @@ use crate::endpoint::{Endpoint, EndpointChoice};
 use crate::failure::{commit_error, failure, first_failure, malformed};
 use crate::name::DatabaseName;
 use crate::read::{Read, ReadAt};
-
-/// Commits in flight at the service: far below what its connections carry (100 calls each), so that reads find room.
-const SERVICE_COMMITS_IN_FLIGHT: usize = 32;
 
 /// A Spanner database as the target of one migration.
 #[derive(Debug)]
@@ -107,80 +104,7 @@ impl SpannerTarget {
     }
 }
 
-impl Target for SpannerTarget {
-    type Scan = SpannerScan;
-
-    async fn describe(&self) -> Result<TargetDescription, Failure> {
-        let dialect = self.dialect().await?;
-        self.describe_tables(dialect).await.map_err(first_failure)
-    }
-
-    async fn create_database(&self, dialect: Dialect) -> Result<(), Failure> {
-        self.client.create_database(dialect).await.map_err(|error| {
-            if error.rejection() != Some(tonic::Code::AlreadyExists) {
-                return first_failure(error);
-            }
-            let name = self.client.name().to_string();
-            Failure::new(
-                code::TARGET_NOT_EMPTY,
-                Class::StopMigration,
-                name,
-                "the database is there already",
-            )
-            .hint("Leave out `--create-database`.")
-            .caused_by(ServerWords::from(error))
-        })
-    }
-
-    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
-        self.client
-            .schema_objects(self.dialect().await?)
-            .await
-            .map_err(failure)
-    }
-
-    async fn run_ddl(&self, statements: &[String]) -> Result<(), DdlFailure> {
-        let ran = self.client.update_ddl(statements, &operation_id()).await;
-        ran.map_err(|error| ddl_failure(error, statements))
-    }
-
-    async fn create_control(&self) -> Result<(), Failure> {
-        let dialect = self.dialect().await?;
-        let present = self.client.table_names(PREFIX).await.map_err(failure)?;
-        self.expect_format().await?;
-        let missing = control::definitions()
-            .into_iter()
-            .filter(|table| !present.contains(&table.name));
-        let statements: Vec<String> = missing.map(|table| ddl::create_table(&table, dialect)).collect();
-        Ok(self.run_ddl(&statements).await?)
-    }
-
-    async fn read_control(&self) -> Result<Option<ControlState>, Failure> {
-        self.control_state().await
-    }
-
-    async fn begin_epoch(
-        &self,
-        expected: Option<&MigrationRow>,
-        migration: &MigrationRow,
-        lanes: &[(Lane, LaneStart)],
-    ) -> Result<(), Failure> {
-        self.take_over(expected, migration, lanes).await?;
-        self.remember(&migration.id);
-        Ok(())
-    }
-
-    async fn drop_control(&self) -> Result<bool, Failure> {
-        let dialect = self.dialect().await?;
-        let present = self.client.table_names(PREFIX).await.map_err(failure)?;
-        let ours = control::definitions()
-            .into_iter()
-            .filter(|table| present.contains(&table.name));
-        let statements: Vec<String> = ours.map(|table| ddl::drop_table(&table, dialect)).collect();
-        self.run_ddl(&statements).await?;
-        Ok(!statements.is_empty())
-    }
-
+impl Committer for SpannerTarget {
     async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
         let Some(migration) = self.migration() else {
             let failure = Failure::bug(
@@ -222,16 +146,95 @@ impl Target for SpannerTarget {
         }
     }
 
-    async fn scan(&self, table: &Arc<TablePlan>) -> Result<SpannerScan, Failure> {
-        SpannerScan::open(&self.client, table).await
+    fn capabilities(&self) -> TargetCapabilities {
+        if self.client.is_emulator() {
+            TargetCapabilities::EMULATOR
+        } else {
+            TargetCapabilities::SPANNER
+        }
+    }
+}
+
+impl ControlStore for SpannerTarget {
+    async fn create_control(&self) -> Result<(), Failure> {
+        let dialect = self.dialect().await?;
+        let present = self.client.table_names(PREFIX).await.map_err(failure)?;
+        self.expect_format().await?;
+        let missing = control::definitions()
+            .into_iter()
+            .filter(|table| !present.contains(&table.name));
+        let statements: Vec<String> = missing.map(|table| ddl::create_table(&table, dialect)).collect();
+        Ok(self.run_ddl(&statements).await?)
     }
 
-    fn commits_in_flight_max(&self) -> usize {
-        if self.client.is_emulator() {
-            1
-        } else {
-            SERVICE_COMMITS_IN_FLIGHT
-        }
+    async fn read_control(&self) -> Result<Option<ControlState>, Failure> {
+        self.control_state().await
+    }
+
+    async fn begin_epoch(
+        &self,
+        expected: Option<&MigrationRow>,
+        migration: &MigrationRow,
+        lanes: &[(Lane, LaneStart)],
+    ) -> Result<(), Failure> {
+        self.take_over(expected, migration, lanes).await?;
+        self.remember(&migration.id);
+        Ok(())
+    }
+
+    async fn drop_control(&self) -> Result<bool, Failure> {
+        let dialect = self.dialect().await?;
+        let present = self.client.table_names(PREFIX).await.map_err(failure)?;
+        let ours = control::definitions()
+            .into_iter()
+            .filter(|table| present.contains(&table.name));
+        let statements: Vec<String> = ours.map(|table| ddl::drop_table(&table, dialect)).collect();
+        self.run_ddl(&statements).await?;
+        Ok(!statements.is_empty())
+    }
+}
+
+impl SchemaTarget for SpannerTarget {
+    async fn describe(&self) -> Result<TargetDescription, Failure> {
+        let dialect = self.dialect().await?;
+        self.describe_tables(dialect).await.map_err(first_failure)
+    }
+
+    async fn create_database(&self, dialect: Dialect) -> Result<(), Failure> {
+        self.client.create_database(dialect).await.map_err(|error| {
+            if error.rejection() != Some(tonic::Code::AlreadyExists) {
+                return first_failure(error);
+            }
+            let name = self.client.name().to_string();
+            Failure::new(
+                code::TARGET_NOT_EMPTY,
+                Class::StopMigration,
+                name,
+                "the database is there already",
+            )
+            .hint("Leave out `--create-database`.")
+            .caused_by(ServerWords::from(error))
+        })
+    }
+
+    async fn schema_objects(&self) -> Result<SchemaObjects, Failure> {
+        self.client
+            .schema_objects(self.dialect().await?)
+            .await
+            .map_err(failure)
+    }
+
+    async fn run_ddl(&self, statements: &[String]) -> Result<(), DdlFailure> {
+        let ran = self.client.update_ddl(statements, &operation_id()).await;
+        ran.map_err(|error| ddl_failure(error, statements))
+    }
+}
+
+impl TableReader for SpannerTarget {
+    type Scan = SpannerScan;
+
+    async fn scan(&self, table: &Arc<TablePlan>) -> Result<SpannerScan, Failure> {
+        SpannerScan::open(&self.client, table).await
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
-    CommitError, ControlChange, Epoch, FenceKey, FenceRow, FencedCommit, Lane, LeftOutRow, MigrationRow,
-    MutationKind, RangeRow, Rejection, TableMutations, TablePhase, TableRow, Target, TargetScan,
+    CommitError, ControlChange, ControlStore, Epoch, FenceKey, FenceRow, FencedCommit, Lane, LeftOutRow,
+    MigrationRow, MutationKind, RangeRow, Rejection, SchemaTarget, TableMutations, TablePhase, TableRow,
+    Target, TargetScan,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position, Witness};

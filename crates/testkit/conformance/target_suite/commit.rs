@@ -5,8 +5,8 @@ use std::sync::Arc;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
-    CommitError, ControlChange, Epoch, FenceKey, FenceRow, Lane, MutationKind, TableMutations, TablePhase,
-    Target,
+    CommitError, Committer, ControlChange, ControlStore, Epoch, FenceKey, FenceRow, Lane, MutationKind,
+    TableMutations, TablePhase, Target,
 };
 use spanferry_core::wire::rows::RowBatch;
 

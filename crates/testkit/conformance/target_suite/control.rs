@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::port::target::{ControlChange, DdlFailure, Lane, LaneStart, TablePhase, Target};
+use spanferry_core::port::target::{
+    Committer, ControlChange, ControlStore, DdlFailure, Lane, LaneStart, SchemaTarget, TablePhase,
+};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Class;
 use spanferry_core::schema::ddl;

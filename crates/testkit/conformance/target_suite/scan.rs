@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use spanferry_core::apply::window::WindowLimits;
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::target::{Lane, MutationKind, TableMutations, Target};
+use spanferry_core::port::target::{
+    Committer, ControlStore, Lane, MutationKind, SchemaTarget, TableMutations,
+};
 use spanferry_core::schema::ddl;
 use spanferry_core::wire::list_value;
 use spanferry_core::wire::rows::RowBatch;

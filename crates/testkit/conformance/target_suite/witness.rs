@@ -1,6 +1,6 @@
 //! What every `TargetWitness` must do: count and list as the target is now.
 
-use spanferry_core::port::target::{Lane, Target};
+use spanferry_core::port::target::{Committer, Lane};
 use spanferry_core::verify::witness::TargetWitness;
 
 use super::bench::{begin, commit, created, emptied, fence, upsert};

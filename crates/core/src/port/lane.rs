@@ -1,0 +1,97 @@
+//! Lanes: ordered streams of commits, each behind a fence row.
+
+use crate::port::change_log::Sequence;
+use crate::position::checkpoint::Checkpoint;
+
+/// An ordered stream of commits: one in flight, each a compare-and-set on the lane's fence row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Control state: table states and stops.
+    Control,
+    /// One lane per load worker.
+    Load(u32),
+    /// The main stream of changes.
+    Apply,
+    /// The catch-up stream of a batch of loaded tables.
+    CatchUp,
+}
+
+impl Lane {
+    /// The stream's name and the lane's number within it, as stored.
+    pub fn parts(self) -> (&'static str, u32) {
+        match self {
+            Lane::Control => ("control", 0),
+            Lane::Load(number) => ("load", number),
+            Lane::Apply => ("apply", 0),
+            Lane::CatchUp => ("catch-up", 0),
+        }
+    }
+}
+
+/// One owner's term over the fence rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub u64);
+
+/// The key of a lane's fence row: what a commit must find, and what it leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FenceKey {
+    /// The owner's term.
+    pub epoch: Epoch,
+    /// `Apply`: the sequence up to which the lane is durable. Other lanes: a commit counter. It never falls within an epoch.
+    pub sequence: Sequence,
+    /// Changes of the partial transaction that are already applied: 0, except inside a transaction too large for one commit.
+    pub piece: u64,
+}
+
+/// A lane's fence row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FenceRow {
+    /// Its key.
+    pub key: FenceKey,
+    /// `Apply`: what is reached at `key.sequence`. Other lanes have none.
+    pub reached: Option<Checkpoint>,
+}
+
+/// What the row of a lane is when an epoch begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneStart {
+    /// This row.
+    At(FenceRow),
+    /// The row that the transaction finds, in the new epoch: the lane goes on where it stands in that moment.
+    Kept,
+    /// The same for a change log that is new, whose first sequence is 1.
+    KeptInNewLog,
+}
+
+impl LaneStart {
+    /// The row with which the lane begins `epoch`; `found` is its row so far. None if the row to keep is not there.
+    pub fn row(&self, epoch: Epoch, found: Option<&FenceRow>) -> Option<FenceRow> {
+        let kept = |sequence| {
+            let found = found?;
+            let key = FenceKey {
+                epoch,
+                sequence: if sequence {
+                    found.key.sequence
+                } else {
+                    Sequence::ZERO
+                },
+                piece: found.key.piece,
+            };
+            Some(FenceRow {
+                key,
+                reached: found.reached.clone(),
+            })
+        };
+        match self {
+            LaneStart::At(row) => Some(row.clone()),
+            LaneStart::Kept => kept(true),
+            LaneStart::KeptInNewLog => kept(false),
+        }
+    }
+}
+
+impl From<FenceRow> for LaneStart {
+    fn from(row: FenceRow) -> LaneStart {
+        LaneStart::At(row)
+    }
+}
