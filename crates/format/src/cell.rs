@@ -60,32 +60,32 @@ pub fn date(text: &[u8]) -> Option<Date> {
     }
 }
 
-/// Seconds and their fraction: `SS` or `SS.ffffff`.
+/// Seconds and their fraction in nanoseconds: `SS` or `SS.fffffffff`.
 fn seconds(text: &[u8]) -> Option<(u8, u32)> {
     let (whole, fraction) = text.split_at_checked(2)?;
-    let microseconds = match fraction {
+    let nanoseconds = match fraction {
         [] => 0,
-        [b'.', fraction @ ..] if fraction.len() <= 6 => {
-            digits(fraction)? * 10_u32.pow(6 - u32::try_from(fraction.len()).ok()?)
+        [b'.', fraction @ ..] if fraction.len() <= 9 => {
+            digits(fraction)? * 10_u32.pow(9 - u32::try_from(fraction.len()).ok()?)
         }
         _ => return None,
     };
-    Some((small(whole)?, microseconds))
+    Some((small(whole)?, nanoseconds))
 }
 
-/// A date with a time of day as `YYYY-MM-DD HH:MM:SS[.ffffff]`.
+/// A date with a time of day as `YYYY-MM-DD HH:MM:SS[.fffffffff]`.
 pub fn date_time(text: &[u8]) -> Option<DateTime> {
     let (day, rest) = text.split_at_checked(10)?;
     match rest {
         [b' ', h1, h2, b':', m1, m2, b':', rest @ ..] => {
-            let (second, microsecond) = seconds(rest)?;
+            let (second, nanosecond) = seconds(rest)?;
             let (hour, minute) = (small(&[*h1, *h2])?, small(&[*m1, *m2])?);
             Some(DateTime {
                 date: date(day)?,
                 hour,
                 minute,
                 second,
-                microsecond,
+                nanosecond,
             })
         }
         _ => None,
@@ -102,14 +102,14 @@ pub fn time(text: &[u8]) -> Option<Time> {
     let (hours, rest) = text.split_at(colon);
     match rest {
         [b':', m1, m2, b':', rest @ ..] => {
-            let (seconds, microseconds) = seconds(rest)?;
+            let (seconds, nanoseconds) = seconds(rest)?;
             let hours = u16::try_from(digits(hours)?).ok()?;
             Some(Time {
                 negative,
                 hours,
                 minutes: small(&[*m1, *m2])?,
                 seconds,
-                microseconds,
+                microseconds: nanoseconds.is_multiple_of(1_000).then_some(nanoseconds / 1_000)?,
             })
         }
         _ => None,

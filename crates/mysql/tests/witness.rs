@@ -67,7 +67,7 @@ fn altered(plan: &TablePlan, row: &[u8], column: usize) -> Vec<u8> {
             WireValue::Null if matches!(encoding, Encoding::Float32 | Encoding::Float64) => {
                 list_value::put_number(&mut out, 0.0);
             }
-            WireValue::Null if matches!(encoding, Encoding::Float32Array { .. }) => {
+            WireValue::Null if matches!(encoding, Encoding::Array { .. }) => {
                 put(WireValue::List(&[]), &mut out);
             }
             WireValue::Null => list_value::put_string(&mut out, altered_text(encoding, "").as_bytes()),

@@ -46,15 +46,29 @@ pub(crate) fn convert_type(ty: &LogicalType, place: Place) -> (TargetType, Encod
         LogicalType::LocalDateTime | LogicalType::Timestamp => (TargetType::Timestamp, Encoding::Timestamp),
         LogicalType::Vector { dimensions } => {
             let dimensions = Some(*dimensions);
-            (
-                TargetType::Float32Array(dimensions),
-                Encoding::Float32Array { dimensions },
-            )
+            (TargetType::vector(dimensions), Encoding::vector(dimensions))
         }
         LogicalType::Uuid if place.uuid_supported => (TargetType::Uuid, Encoding::Uuid),
         LogicalType::Uuid => (TargetType::String(Some(36)), Encoding::Uuid),
-        LogicalType::Boolean | LogicalType::Array(_) => text(None),
+        LogicalType::Boolean => (TargetType::Bool, Encoding::Bool),
+        LogicalType::Array(element) => array(element, place).unwrap_or_else(|| text(None)),
     }
+}
+
+/// An array of what its elements become; none if those are arrays themselves, which `refusal` refuses.
+fn array(element: &LogicalType, place: Place) -> Option<(TargetType, Encoding)> {
+    let alone = Place {
+        needs_index: false,
+        ..place
+    };
+    let (ty, encoding) = convert_type(element, alone);
+    let dimensions = None;
+    let ty = TargetType::Array {
+        element: ty.element()?,
+        dimensions,
+    };
+    let element = encoding.element()?;
+    Some((ty, Encoding::Array { element, dimensions }))
 }
 
 fn numeric(dialect: Dialect) -> (TargetType, Encoding) {
@@ -97,9 +111,14 @@ fn bytes(most: u32, dialect: Dialect) -> (TargetType, Encoding) {
 pub(crate) fn refusal(ty: &LogicalType) -> Option<String> {
     match ty {
         LogicalType::Unknown { text } => Some(format!("the type `{text}` is not known")),
-        LogicalType::Boolean => Some("boolean is not carried by this release".to_owned()),
-        LogicalType::Array(_) => Some("an array is not carried by this release".to_owned()),
-        LogicalType::Integer { .. }
+        LogicalType::Array(element) => match &**element {
+            LogicalType::Array(_) | LogicalType::Vector { .. } => {
+                Some("an array of arrays: the target's arrays have one dimension".to_owned())
+            }
+            element => refusal(element),
+        },
+        LogicalType::Boolean
+        | LogicalType::Integer { .. }
         | LogicalType::Decimal { .. }
         | LogicalType::AnyDecimal
         | LogicalType::Float32

@@ -186,7 +186,7 @@ fn convert_index(
 
 fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), LeftOut> {
     match ty {
-        TargetType::Json | TargetType::Float32Array(_) => {
+        TargetType::Json | TargetType::Array { .. } => {
             Err((Severity::Warning, "a type that cannot be indexed".to_owned()))
         }
         TargetType::Numeric if dialect == Dialect::PostgreSql => Err((
@@ -194,6 +194,7 @@ fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), LeftOut> {
             "numeric cannot be indexed in this dialect".to_owned(),
         )),
         TargetType::Numeric
+        | TargetType::Bool
         | TargetType::Int64
         | TargetType::Float32
         | TargetType::Float64

@@ -21,7 +21,8 @@ pub(crate) fn key_part_bytes(ty: &LogicalType, encoding: Encoding) -> u64 {
         Encoding::String { characters_max } => character_bytes(ty) * u64::from(characters_max),
         Encoding::Bytes { bytes_max } => u64::from(bytes_max),
         Encoding::Uuid => 36,
-        Encoding::Int64
+        Encoding::Bool
+        | Encoding::Int64
         | Encoding::Float32
         | Encoding::Float64
         | Encoding::Numeric
@@ -29,7 +30,7 @@ pub(crate) fn key_part_bytes(ty: &LogicalType, encoding: Encoding) -> u64 {
         | Encoding::Date
         | Encoding::Timestamp
         | Encoding::Json { .. }
-        | Encoding::Float32Array { .. } => SHORT_PART_BYTES,
+        | Encoding::Array { .. } => SHORT_PART_BYTES,
     }
 }
 

@@ -461,12 +461,12 @@ fn load_target(stored: StoredTarget) -> Result<(TargetTable, Vec<ColumnPlan>), R
     for column in stored.columns {
         plans.push(ColumnPlan {
             source_index: column.from,
-            encoding: column.encoding.load(),
+            encoding: column.encoding.load(WHAT)?,
             not_null: column.not_null,
         });
         columns.push(TargetColumn {
             name: column.name,
-            ty: column.ty.load(),
+            ty: column.ty.load(WHAT)?,
             not_null: column.not_null,
         });
     }

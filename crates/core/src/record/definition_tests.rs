@@ -71,12 +71,7 @@ fn types() -> Vec<MysqlType> {
 fn targets() -> Vec<(TargetType, Encoding)> {
     let string = |characters_max| Encoding::String { characters_max };
     let json = |arbitrary_numbers| Encoding::Json { arbitrary_numbers };
-    let array = |dimensions| {
-        (
-            TargetType::Float32Array(dimensions),
-            Encoding::Float32Array { dimensions },
-        )
-    };
+    let array = |dimensions| (TargetType::vector(dimensions), Encoding::vector(dimensions));
     vec![
         (TargetType::Int64, Encoding::Int64),
         (TargetType::Numeric, Encoding::Numeric),

@@ -15,6 +15,7 @@ pub fn type_name(ty: TargetType, dialect: Dialect) -> String {
     let google = dialect == Dialect::GoogleSql;
     let word = |google_word: &str, pg_word: &str| if google { google_word } else { pg_word }.to_owned();
     match ty {
+        TargetType::Bool => word("BOOL", "boolean"),
         TargetType::Int64 => word("INT64", "bigint"),
         TargetType::Float32 => word("FLOAT32", "real"),
         TargetType::Float64 => word("FLOAT64", "double precision"),
@@ -26,11 +27,20 @@ pub fn type_name(ty: TargetType, dialect: Dialect) -> String {
         TargetType::Date => word("DATE", "date"),
         TargetType::Timestamp => word("TIMESTAMP", "timestamptz"),
         TargetType::Json => word("JSON", "jsonb"),
-        TargetType::Float32Array(Some(length)) => word(
-            &format!("ARRAY<FLOAT32>(vector_length=>{length})"),
-            &format!("real[] VECTOR LENGTH {length}"),
-        ),
-        TargetType::Float32Array(None) => word("ARRAY<FLOAT32>", "real[]"),
+        TargetType::Array { element, dimensions } => {
+            let element = type_name(element.ty(), dialect);
+            let (google_length, pg_length) = match dimensions {
+                Some(length) => (
+                    format!("(vector_length=>{length})"),
+                    format!(" VECTOR LENGTH {length}"),
+                ),
+                None => (String::new(), String::new()),
+            };
+            word(
+                &format!("ARRAY<{element}>{google_length}"),
+                &format!("{element}[]{pg_length}"),
+            )
+        }
         TargetType::Uuid => word("UUID", "uuid"),
     }
 }

@@ -32,6 +32,8 @@ impl fmt::Display for Dialect {
 /// A column type of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetType {
+    /// BOOL, boolean.
+    Bool,
     /// INT64, bigint.
     Int64,
     /// FLOAT32, real.
@@ -50,10 +52,89 @@ pub enum TargetType {
     Timestamp,
     /// JSON, jsonb.
     Json,
-    /// ARRAY<FLOAT32>(vector_length=>n), real[].
-    Float32Array(Option<u32>),
+    /// ARRAY<…>, …[].
+    Array {
+        /// The type of each element.
+        element: ElementType,
+        /// How many elements each value must have: `vector_length`, which only arrays of floats can have.
+        dimensions: Option<u32>,
+    },
     /// UUID.
     Uuid,
+}
+
+/// The type of an array's elements: any but an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ElementType {
+    /// As [`TargetType::Bool`].
+    Bool,
+    /// As [`TargetType::Int64`].
+    Int64,
+    /// As [`TargetType::Float32`].
+    Float32,
+    /// As [`TargetType::Float64`].
+    Float64,
+    /// As [`TargetType::Numeric`].
+    Numeric,
+    /// As [`TargetType::String`].
+    String(Option<u32>),
+    /// As [`TargetType::Bytes`].
+    Bytes(Option<u32>),
+    /// As [`TargetType::Date`].
+    Date,
+    /// As [`TargetType::Timestamp`].
+    Timestamp,
+    /// As [`TargetType::Json`].
+    Json,
+    /// As [`TargetType::Uuid`].
+    Uuid,
+}
+
+impl ElementType {
+    /// The type of a column of such values.
+    pub fn ty(self) -> TargetType {
+        match self {
+            ElementType::Bool => TargetType::Bool,
+            ElementType::Int64 => TargetType::Int64,
+            ElementType::Float32 => TargetType::Float32,
+            ElementType::Float64 => TargetType::Float64,
+            ElementType::Numeric => TargetType::Numeric,
+            ElementType::String(characters_max) => TargetType::String(characters_max),
+            ElementType::Bytes(bytes_max) => TargetType::Bytes(bytes_max),
+            ElementType::Date => TargetType::Date,
+            ElementType::Timestamp => TargetType::Timestamp,
+            ElementType::Json => TargetType::Json,
+            ElementType::Uuid => TargetType::Uuid,
+        }
+    }
+}
+
+impl TargetType {
+    /// The type of an array's elements that are of this type; none for an array.
+    pub fn element(self) -> Option<ElementType> {
+        Some(match self {
+            TargetType::Bool => ElementType::Bool,
+            TargetType::Int64 => ElementType::Int64,
+            TargetType::Float32 => ElementType::Float32,
+            TargetType::Float64 => ElementType::Float64,
+            TargetType::Numeric => ElementType::Numeric,
+            TargetType::String(characters_max) => ElementType::String(characters_max),
+            TargetType::Bytes(bytes_max) => ElementType::Bytes(bytes_max),
+            TargetType::Date => ElementType::Date,
+            TargetType::Timestamp => ElementType::Timestamp,
+            TargetType::Json => ElementType::Json,
+            TargetType::Uuid => ElementType::Uuid,
+            TargetType::Array { .. } => return None,
+        })
+    }
+
+    /// An array of 4-byte floats, which may have a fixed number of elements.
+    pub const fn vector(dimensions: Option<u32>) -> TargetType {
+        TargetType::Array {
+            element: ElementType::Float32,
+            dimensions,
+        }
+    }
 }
 
 /// One column of a target table.

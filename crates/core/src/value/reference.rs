@@ -2,18 +2,20 @@
 //!
 //! Nothing here is fast, and nothing of it is shared with `encode`: what both agree on was thought twice.
 
-use crate::value::encode::{CELL_BYTES_MAX, ColumnPlan, Encoding, Refusal};
+use crate::value::encode::{CELL_BYTES_MAX, ColumnPlan, ElementEncoding, Encoding, Refusal};
 use crate::value::json::NESTING_MAX;
-use crate::value::scalar::{Date, DateTime, Scalar, Time};
+use crate::value::scalar::{Date, DateTime, Interval, Scalar, Time};
 
 /// One source value that owns its bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// SQL NULL.
     Null,
+    /// A boolean.
+    Bool(bool),
     /// An integer of any type, YEAR included.
     Integer(i128),
-    /// A decimal: optional `-`, digits, optional `.` and digits.
+    /// A decimal: optional `-`, digits, optional `.` and digits; or `NaN`.
     Decimal(String),
     /// A 4-byte float.
     Float32(f32),
@@ -29,8 +31,14 @@ pub enum Value {
     DateTime(DateTime),
     /// TIME.
     Time(Time),
+    /// A span of months, days and microseconds.
+    Interval(Interval),
+    /// A UUID as a number of 128 bits.
+    Uuid(u128),
     /// JSON text.
     Json(String),
+    /// A list.
+    List(Vec<Value>),
 }
 
 impl Value {
@@ -38,6 +46,11 @@ impl Value {
     pub fn each_scalar(&self, mut take: impl FnMut(Scalar<'_>)) {
         match self {
             Value::Null => take(Scalar::Null),
+            Value::Bool(value) => take(Scalar::Bool(*value)),
+            Value::List(elements) => {
+                let elements: Vec<Scalar<'_>> = elements.iter().map(Value::scalar).collect();
+                take(Scalar::Array(&elements));
+            }
             Value::Integer(value) => {
                 if let Ok(signed) = i64::try_from(*value) {
                     take(Scalar::Signed(signed));
@@ -47,15 +60,41 @@ impl Value {
                 }
                 take(Scalar::Digits(value.to_string().as_bytes()));
             }
-            Value::Decimal(text) => take(Scalar::Decimal(text.as_bytes())),
-            Value::Float32(value) => take(Scalar::Float32(*value)),
-            Value::Float64(value) => take(Scalar::Float64(*value)),
-            Value::Text(text) => take(Scalar::Text(text)),
-            Value::Bytes(bytes) => take(Scalar::Bytes(bytes)),
-            Value::Date(date) => take(Scalar::Date(*date)),
-            Value::DateTime(value) => take(Scalar::DateTime(*value)),
-            Value::Time(time) => take(Scalar::Time(*time)),
-            Value::Json(text) => take(Scalar::Json(text)),
+            Value::Decimal(_)
+            | Value::Float32(_)
+            | Value::Float64(_)
+            | Value::Text(_)
+            | Value::Bytes(_)
+            | Value::Date(_)
+            | Value::DateTime(_)
+            | Value::Time(_)
+            | Value::Interval(_)
+            | Value::Uuid(_)
+            | Value::Json(_) => take(self.scalar()),
+        }
+    }
+
+    /// The scalar that stands for this value: an integer's is binary, and a list's is an empty one.
+    fn scalar(&self) -> Scalar<'_> {
+        match self {
+            Value::Null => Scalar::Null,
+            Value::Bool(value) => Scalar::Bool(*value),
+            Value::Integer(value) => i64::try_from(*value).map_or_else(
+                |_| Scalar::Unsigned(u64::try_from(*value).expect("an integer has 64 bits")),
+                Scalar::Signed,
+            ),
+            Value::Decimal(text) => Scalar::Decimal(text.as_bytes()),
+            Value::Float32(value) => Scalar::Float32(*value),
+            Value::Float64(value) => Scalar::Float64(*value),
+            Value::Text(text) => Scalar::Text(text),
+            Value::Bytes(bytes) => Scalar::Bytes(bytes),
+            Value::Date(date) => Scalar::Date(*date),
+            Value::DateTime(value) => Scalar::DateTime(*value),
+            Value::Time(time) => Scalar::Time(*time),
+            Value::Interval(interval) => Scalar::Interval(*interval),
+            Value::Uuid(number) => Scalar::Uuid(number.to_be_bytes()),
+            Value::Json(text) => Scalar::Json(text),
+            Value::List(_) => Scalar::Array(&[]),
         }
     }
 }
@@ -65,6 +104,8 @@ impl Value {
 pub enum Plain {
     /// NULL.
     Null,
+    /// A boolean.
+    Bool(bool),
     /// A finite float.
     Number(f64),
     /// Anything else that is no list.
@@ -80,6 +121,17 @@ pub fn convert(value: &Value, plan: &ColumnPlan) -> Result<Plain, Refusal> {
     match (plan.encoding, value) {
         (_, Value::Null) if plan.not_null => Err(Refusal::Null),
         (_, Value::Null) => Ok(Plain::Null),
+        (Encoding::Bool, Value::Bool(value)) => Ok(Plain::Bool(*value)),
+        (Encoding::Bool, Value::Integer(number)) => match number {
+            0 => Ok(Plain::Bool(false)),
+            1 => Ok(Plain::Bool(true)),
+            _ => Err(Refusal::BooleanRange),
+        },
+        (Encoding::Bool, Value::Bytes(bytes)) => match bytes.as_slice() {
+            [0] => Ok(Plain::Bool(false)),
+            [1] => Ok(Plain::Bool(true)),
+            _ => Err(Refusal::BooleanRange),
+        },
         (Encoding::Int64, Value::Integer(value)) => {
             let value = i64::try_from(*value).map_err(|_| Refusal::IntegerRange)?;
             Ok(Plain::Text(value.to_string()))
@@ -87,6 +139,8 @@ pub fn convert(value: &Value, plan: &ColumnPlan) -> Result<Plain, Refusal> {
         (Encoding::Float32 | Encoding::Float64, Value::Float32(value)) => Ok(float(f64::from(*value))),
         (Encoding::Float64, Value::Float64(value)) => Ok(float(*value)),
         (Encoding::Numeric, Value::Integer(value)) => numeric(&value.to_string(), 29, 9),
+        (Encoding::Numeric, Value::Decimal(text)) if text == "NaN" => Err(Refusal::NotANumber),
+        (Encoding::PgNumeric, Value::Decimal(text)) if text == "NaN" => Ok(Plain::Text(text.clone())),
         (Encoding::Numeric, Value::Decimal(text)) => numeric(text, 29, 9),
         (Encoding::PgNumeric, Value::Integer(value)) => numeric(&value.to_string(), 131_072, 16_383),
         (Encoding::PgNumeric, Value::Decimal(text)) => numeric(text, 131_072, 16_383),
@@ -105,8 +159,18 @@ pub fn convert(value: &Value, plan: &ColumnPlan) -> Result<Plain, Refusal> {
         (Encoding::Json { arbitrary_numbers }, Value::Json(text) | Value::Text(text)) => {
             json(text, arbitrary_numbers)
         }
-        (Encoding::Float32Array { dimensions }, Value::Bytes(bytes)) => vector(bytes, dimensions),
+        (
+            Encoding::Array {
+                element: ElementEncoding::Float32,
+                dimensions,
+            },
+            Value::Bytes(bytes),
+        ) => vector(bytes, dimensions),
+        (Encoding::Array { element, dimensions }, Value::List(elements)) => {
+            list(elements, element, dimensions)
+        }
         (Encoding::Uuid, Value::Text(text)) => uuid(text),
+        (Encoding::Uuid, Value::Uuid(number)) => Ok(Plain::Text(uuid_text(*number))),
         (encoding, _) => Err(Refusal::Form {
             expected: expected(encoding),
         }),
@@ -115,6 +179,7 @@ pub fn convert(value: &Value, plan: &ColumnPlan) -> Result<Plain, Refusal> {
 
 fn expected(encoding: Encoding) -> &'static str {
     match encoding {
+        Encoding::Bool => "boolean",
         Encoding::Int64 => "integer",
         Encoding::Float32 => "4-byte float",
         Encoding::Float64 => "8-byte float",
@@ -124,7 +189,11 @@ fn expected(encoding: Encoding) -> &'static str {
         Encoding::Date => "date",
         Encoding::Timestamp => "date with time",
         Encoding::Json { .. } => "JSON",
-        Encoding::Float32Array { .. } => "vector",
+        Encoding::Array {
+            element: ElementEncoding::Float32,
+            ..
+        } => "vector",
+        Encoding::Array { .. } => "array",
         Encoding::Uuid => "UUID",
     }
 }
@@ -185,7 +254,11 @@ fn string(value: &Value, characters_max: u32) -> Result<Plain, Refusal> {
             join_decimal(negative, &whole, &fraction)
         }
         Value::Time(time) => time_text(time)?,
+        Value::Interval(interval) => interval_text(interval),
+        Value::Uuid(number) => uuid_text(*number),
         Value::Null
+        | Value::Bool(_)
+        | Value::List(_)
         | Value::Float32(_)
         | Value::Float64(_)
         | Value::Bytes(_)
@@ -281,19 +354,85 @@ fn timestamp(value: &DateTime) -> Result<Plain, Refusal> {
         hour,
         minute,
         second,
-        microsecond,
+        nanosecond,
     } = *value;
     let day = date(day)?;
-    if hour > 23 || minute > 59 || second > 59 || microsecond > 999_999 {
+    if hour > 23 || minute > 59 || second > 59 || nanosecond > 999_999_999 {
         return Err(Refusal::Form {
             expected: "time of day",
         });
     }
-    let text = format!("{day}T{hour:02}:{minute:02}:{second:02}.{microsecond:06}");
+    let text = format!("{day}T{hour:02}:{minute:02}:{second:02}.{nanosecond:09}");
     Ok(Plain::Text(format!(
         "{}Z",
         text.trim_end_matches('0').trim_end_matches('.')
     )))
+}
+
+/// Each part that is not zero with its unit, and the clock if it is not zero or nothing else is left.
+fn interval_text(interval: &Interval) -> String {
+    let Interval {
+        months,
+        days,
+        microseconds,
+    } = *interval;
+    let mut parts: Vec<String> = Vec::new();
+    let mut is_negative_before = false;
+    for (number, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
+        if number != 0 {
+            let plus = if is_negative_before && number > 0 { "+" } else { "" };
+            let s = if number == 1 { "" } else { "s" };
+            parts.push(format!("{plus}{number} {unit}{s}"));
+            is_negative_before = number < 0;
+        }
+    }
+    if microseconds != 0 || parts.is_empty() {
+        let size = i128::from(microseconds).abs();
+        let seconds = size / 1_000_000;
+        let (hour, minute, second) = (seconds / 3_600, seconds % 3_600 / 60, seconds % 60);
+        let plus = if is_negative_before { "+" } else { "" };
+        let sign = if microseconds < 0 { "-" } else { plus };
+        let fraction = match size % 1_000_000 {
+            0 => String::new(),
+            fraction => format!(".{fraction:06}").trim_end_matches('0').to_owned(),
+        };
+        parts.push(format!("{sign}{hour:02}:{minute:02}:{second:02}{fraction}"));
+    }
+    parts.join(" ")
+}
+
+fn uuid_text(number: u128) -> String {
+    let digits = format!("{number:032x}");
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+    groups.map(|group| digits[group].to_owned()).join("-")
+}
+
+/// Each element as it would be alone. Lists of lists, and vectors with NULL, do not exist.
+fn list(elements: &[Value], element: ElementEncoding, dimensions: Option<u32>) -> Result<Plain, Refusal> {
+    if dimensions.is_some_and(|dimensions| elements.len() != dimensions as usize) {
+        return Err(Refusal::Form {
+            expected: "vector of all its declared elements",
+        });
+    }
+    let plan = ColumnPlan {
+        source_index: 0,
+        encoding: element.encoding(),
+        not_null: false,
+    };
+    let convert_element = |value: &Value| match value {
+        Value::Null if dimensions.is_some() => Err(Refusal::Form {
+            expected: "vector without NULL",
+        }),
+        Value::List(_) => Err(Refusal::Form {
+            expected: "array of one dimension",
+        }),
+        value => convert(value, &plan),
+    };
+    elements
+        .iter()
+        .map(convert_element)
+        .collect::<Result<_, _>>()
+        .map(Plain::List)
 }
 
 fn vector(bytes: &[u8], dimensions: Option<u32>) -> Result<Plain, Refusal> {

@@ -31,17 +31,24 @@ fn read(value: WireValue<'_>, is_json: bool) -> Plain {
         WireValue::Number(number) => Plain::Number(number),
         WireValue::String(bytes) if is_json => Plain::Json(serde_json::from_str(&text(bytes)).unwrap()),
         WireValue::String(bytes) => Plain::Text(text(bytes)),
-        WireValue::Bool(value) => panic!("no conversion makes the boolean {value}"),
+        WireValue::Bool(value) => Plain::Bool(value),
         WireValue::List(list) => Plain::List(
             WireReader::new(list)
-                .map(|value| read(value.unwrap(), false))
+                .map(|value| read(value.unwrap(), is_json))
                 .collect(),
         ),
     }
 }
 
 fn is_json(encoding: Encoding) -> bool {
-    matches!(encoding, Encoding::Json { .. })
+    matches!(
+        encoding,
+        Encoding::Json { .. }
+            | Encoding::Array {
+                element: ElementEncoding::Json { .. },
+                ..
+            }
+    )
 }
 
 /// Refusals are the same, but for JSON, where only the fact counts.
@@ -78,8 +85,26 @@ fn check(value: &Value, plan: &ColumnPlan) {
     });
 }
 
+fn elements() -> impl Strategy<Value = ElementEncoding> {
+    prop_oneof![
+        Just(ElementEncoding::Bool),
+        Just(ElementEncoding::Int64),
+        Just(ElementEncoding::Float32),
+        Just(ElementEncoding::Float64),
+        Just(ElementEncoding::Numeric),
+        Just(ElementEncoding::PgNumeric),
+        (0..40_u32).prop_map(|characters_max| ElementEncoding::String { characters_max }),
+        (0..40_u32).prop_map(|bytes_max| ElementEncoding::Bytes { bytes_max }),
+        Just(ElementEncoding::Date),
+        Just(ElementEncoding::Timestamp),
+        any::<bool>().prop_map(|arbitrary_numbers| ElementEncoding::Json { arbitrary_numbers }),
+        Just(ElementEncoding::Uuid),
+    ]
+}
+
 fn encodings() -> impl Strategy<Value = Encoding> {
     prop_oneof![
+        Just(Encoding::Bool),
         Just(Encoding::Int64),
         Just(Encoding::Float32),
         Just(Encoding::Float64),
@@ -91,7 +116,9 @@ fn encodings() -> impl Strategy<Value = Encoding> {
         Just(Encoding::Date),
         Just(Encoding::Timestamp),
         any::<bool>().prop_map(|arbitrary_numbers| Encoding::Json { arbitrary_numbers }),
-        prop::option::of(0..5_u32).prop_map(|dimensions| Encoding::Float32Array { dimensions }),
+        (elements(), prop::option::of(0..5_u32))
+            .prop_map(|(element, dimensions)| Encoding::Array { element, dimensions }),
+        prop::option::of(0..5_u32).prop_map(Encoding::vector),
         Just(Encoding::Uuid),
     ]
 }
@@ -118,6 +145,7 @@ fn decimals() -> impl Strategy<Value = String> {
         "-?0{0,3}[0-9]{28,31}\\.[0-9]{7,11}0{0,30}",
         "-?\\.?[0-9]{0,3}",
         "[-0-9.e+ x]{0,8}",
+        "-?NaN",
     ]
 }
 
@@ -128,6 +156,15 @@ fn dates() -> impl Strategy<Value = Date> {
         0..=32_u8,
     )
         .prop_map(|(year, month, day)| Date { year, month, day })
+}
+
+/// Mostly round fractions of a second.
+fn nanoseconds() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        microseconds().prop_map(|micros| micros * 1_000),
+        0..=1_000_000_000_u32,
+        0..10_u32
+    ]
 }
 
 /// Mostly round fractions.
@@ -141,13 +178,13 @@ fn microseconds() -> impl Strategy<Value = u32> {
 }
 
 fn date_times() -> impl Strategy<Value = DateTime> {
-    (dates(), 0..=24_u8, 0..=60_u8, 0..=60_u8, microseconds()).prop_map(
-        |(date, hour, minute, second, microsecond)| DateTime {
+    (dates(), 0..=24_u8, 0..=60_u8, 0..=60_u8, nanoseconds()).prop_map(
+        |(date, hour, minute, second, nanosecond)| DateTime {
             date,
             hour,
             minute,
             second,
-            microsecond,
+            nanosecond,
         },
     )
 }
@@ -169,6 +206,21 @@ fn times() -> impl Strategy<Value = Time> {
         })
 }
 
+fn intervals() -> impl Strategy<Value = Interval> {
+    let small = |most: i32| prop_oneof![Just(0), -most..=most, any::<i32>()];
+    let clock = prop_oneof![
+        Just(0),
+        any::<i64>(),
+        -90_000_i64..90_000,
+        (-90_000_i64..90_000).prop_map(|seconds| seconds * 1_000_000)
+    ];
+    (small(30), small(3), clock).prop_map(|(months, days, microseconds)| Interval {
+        months,
+        days,
+        microseconds,
+    })
+}
+
 fn texts() -> impl Strategy<Value = String> {
     prop_oneof![
         ".{0,45}",
@@ -178,8 +230,17 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 fn values() -> impl Strategy<Value = Value> {
+    let list = prop::collection::vec(plain_values(), 0..5).prop_map(Value::List);
+    prop_oneof![12 => plain_values(), 1 => list]
+}
+
+fn plain_values() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        (0..3_i128).prop_map(Value::Integer),
+        intervals().prop_map(Value::Interval),
+        any::<u128>().prop_map(Value::Uuid),
         integers().prop_map(Value::Integer),
         decimals().prop_map(Value::Decimal),
         any::<u32>().prop_map(|bits| Value::Float32(f32::from_bits(bits))),
@@ -194,8 +255,22 @@ fn values() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// A value with an encoding that its family usually meets.
+/// A value with an encoding that its family usually meets, or a list of such values.
 fn matched() -> impl Strategy<Value = (Value, Encoding)> {
+    let list = (prop::collection::vec(any::<bool>(), 0..4), matched_alone()).prop_map(list_of);
+    prop_oneof![6 => matched_alone(), 1 => list]
+}
+
+/// A list of one value, or NULL, as often as there are booleans.
+fn list_of((present, (value, encoding)): (Vec<bool>, (Value, Encoding))) -> (Value, Encoding) {
+    let element = encoding.element().expect("values alone are no lists");
+    let element_value = |present| if present { value.clone() } else { Value::Null };
+    let elements = present.into_iter().map(element_value).collect();
+    let dimensions = None;
+    (Value::List(elements), Encoding::Array { element, dimensions })
+}
+
+fn matched_alone() -> impl Strategy<Value = (Value, Encoding)> {
     let text = || (0..60_u32).prop_map(|characters_max| Encoding::String { characters_max });
     let json = || any::<bool>().prop_map(|arbitrary_numbers| Encoding::Json { arbitrary_numbers });
     let numbers = || prop::sample::select(&[Encoding::Numeric, Encoding::PgNumeric, Encoding::Int64][..]);
@@ -215,6 +290,18 @@ fn matched() -> impl Strategy<Value = (Value, Encoding)> {
         (dates().prop_map(Value::Date), Just(Encoding::Date)),
         (date_times().prop_map(Value::DateTime), Just(Encoding::Timestamp)),
         (times().prop_map(Value::Time), text()),
+        (intervals().prop_map(Value::Interval), text()),
+        (
+            any::<u128>().prop_map(Value::Uuid),
+            prop_oneof![text(), Just(Encoding::Uuid)]
+        ),
+        (
+            prop_oneof![
+                any::<bool>().prop_map(Value::Bool),
+                (0..3_i128).prop_map(Value::Integer)
+            ],
+            Just(Encoding::Bool)
+        ),
         (
             (trees(), any::<u64>()).prop_map(|(tree, seed)| Value::Json(spell(&tree, seed))),
             json()
@@ -415,6 +502,9 @@ fn key_pairs() -> impl Strategy<Value = (Encoding, Value, Value)> {
             date_times().prop_map(Value::DateTime).boxed()
         ),
         pair(text, times().prop_map(Value::Time).boxed()),
+        pair(text, intervals().prop_map(Value::Interval).boxed()),
+        pair(Encoding::Bool, any::<bool>().prop_map(Value::Bool).boxed()),
+        pair(Encoding::Uuid, (0..3_u128).prop_map(Value::Uuid).boxed()),
     ]
 }
 
@@ -517,9 +607,9 @@ proptest! {
     #[test]
     fn the_targets_spelling_compares_equal(value in date_times(), decimal in "-?[0-9]{1,20}\\.[0-9]{1,9}", zeros in 0..9_usize) {
         if let Some(stored) = one_form(Encoding::Timestamp, &Value::DateTime(value)) {
-            let DateTime { date, hour, minute, second, microsecond } = value;
+            let DateTime { date, hour, minute, second, nanosecond } = value;
             let text = format!(
-                "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{microsecond:06}000Z", date.year, date.month, date.day
+                "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{nanosecond:09}Z", date.year, date.month, date.day
             );
             prop_assert_eq!(canonical(Encoding::Timestamp, &stored), canonical_text(Encoding::Timestamp, &text));
         }

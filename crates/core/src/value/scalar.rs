@@ -22,8 +22,8 @@ pub struct DateTime {
     pub minute: u8,
     /// 0 to 59.
     pub second: u8,
-    /// 0 to 999,999.
-    pub microsecond: u32,
+    /// 0 to 999,999,999.
+    pub nanosecond: u32,
 }
 
 /// A signed duration, MySQL's TIME: -838:59:59 to 838:59:59.
@@ -41,6 +41,17 @@ pub struct Time {
     pub microseconds: u32,
 }
 
+/// A span of calendar time as PostgreSQL keeps it: its three parts are not converted into one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    /// Months; 12 of them are printed as a year.
+    pub months: i32,
+    /// Days.
+    pub days: i32,
+    /// Microseconds.
+    pub microseconds: i64,
+}
+
 /// One source value. Connectors decode their bytes into it without allocating; text is already UTF-8.
 ///
 /// A value arrives in the same variant family whichever road it took: the snapshot's integer text as `Digits` and the
@@ -49,13 +60,15 @@ pub struct Time {
 pub enum Scalar<'a> {
     /// SQL NULL.
     Null,
+    /// A boolean.
+    Bool(bool),
     /// An integer of a signed type, YEAR included.
     Signed(i64),
     /// An integer of an unsigned type.
     Unsigned(u64),
     /// An integer as the server prints it: optional `-`, digits without leading zeros (ZEROFILL is stripped).
     Digits(&'a [u8]),
-    /// A decimal as the server prints it: optional `-`, digits, optional `.` and digits.
+    /// A decimal as the server prints it: optional `-`, digits, optional `.` and digits; or `NaN`, which only PostgreSQL has.
     Decimal(&'a [u8]),
     /// A 4-byte float.
     Float32(f32),
@@ -71,6 +84,12 @@ pub enum Scalar<'a> {
     DateTime(DateTime),
     /// TIME.
     Time(Time),
+    /// A span of months, days and microseconds.
+    Interval(Interval),
+    /// A UUID's 16 bytes in the order in which they are printed.
+    Uuid([u8; 16]),
     /// JSON text as the server prints it.
     Json(&'a str),
+    /// A list of values of one type, NULL among them. The elements are no lists themselves.
+    Array(&'a [Scalar<'a>]),
 }

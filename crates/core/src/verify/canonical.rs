@@ -58,10 +58,10 @@ impl Canonicalizer {
 fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) -> Result<(), MalformedWire> {
     match (encoding, value) {
         (Encoding::Float32, WireValue::Number(number)) => list_value::put_number(out, single(number)),
-        (Encoding::Float32Array { .. }, WireValue::List(elements)) => {
+        (Encoding::Array { element, .. }, WireValue::List(elements)) => {
             let list = list_value::open_list(out);
-            for element in WireReader::new(elements) {
-                put_canonical(Encoding::Float32, element?, out)?;
+            for value in WireReader::new(elements) {
+                put_canonical(element.encoding(), value?, out)?;
             }
             list_value::close_list(out, list);
         }
@@ -87,7 +87,8 @@ fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) ->
             }
         }
         (
-            Encoding::Int64
+            Encoding::Bool
+            | Encoding::Int64
             | Encoding::Float32
             | Encoding::Float64
             | Encoding::Numeric
@@ -97,7 +98,7 @@ fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) ->
             | Encoding::Date
             | Encoding::Timestamp
             | Encoding::Json { .. }
-            | Encoding::Float32Array { .. }
+            | Encoding::Array { .. }
             | Encoding::Uuid,
             other,
         ) => put(other, out),
@@ -205,6 +206,7 @@ fn readable(encoding: Encoding, text: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::value::encode::ElementEncoding;
 
     fn canonical(encoding: Encoding, text: &str) -> Vec<u8> {
         let (mut payload, mut out) = (Vec::new(), Vec::new());
@@ -250,6 +252,12 @@ mod tests {
             "{\"a\":1.0}",
             "{ \"a\": 1 }",
         );
+        check(Encoding::PgNumeric, "NaN", "NaN");
+        check(
+            Encoding::Timestamp,
+            "2024-01-01T00:00:00.000000010Z",
+            "2024-01-01T00:00:00.00000001Z",
+        );
         assert_ne!(
             canonical(Encoding::Timestamp, "2024-01-01T00:00:10Z"),
             canonical(Encoding::Timestamp, "2024-01-01T00:00:01Z")
@@ -258,6 +266,29 @@ mod tests {
             canonical(Encoding::String { characters_max: 9 }, "1.5"),
             canonical(Encoding::String { characters_max: 9 }, "1.50")
         );
+    }
+
+    #[test]
+    fn elements_are_compared_as_they_would_be_alone() {
+        let list = |texts: [&str; 2]| {
+            let (mut payload, mut out) = (Vec::new(), Vec::new());
+            let opened = list_value::open_list(&mut payload);
+            list_value::put_null(&mut payload);
+            for text in texts {
+                list_value::put_string(&mut payload, text.as_bytes());
+            }
+            list_value::close_list(&mut payload, opened);
+            let element = ElementEncoding::Numeric;
+            let encodings = vec![Encoding::Array {
+                element,
+                dimensions: None,
+            }];
+            let key = Vec::new();
+            Canonicalizer { encodings, key }.row(&payload, &mut out).unwrap();
+            out
+        };
+        assert_eq!(list(["1.50", "-0"]), list(["1.5", "0"]));
+        assert_ne!(list(["1.5", "0"]), list(["0", "1.5"]));
     }
 
     /// A refused row has only its key: it must find the row that the other side has under that key.

@@ -155,7 +155,7 @@ mod tests {
             hour: 23,
             minute: 59,
             second: 58,
-            microsecond: 5,
+            nanosecond: 5_000,
         };
         check(
             &MysqlType::DateTime { fraction: 6 },

@@ -60,7 +60,7 @@ pub(super) fn datetime_parts(packed: u64, microsecond: u32) -> Result<DateTime, 
         hour: small(hour)?,
         minute: small(minute)?,
         second: small(second)?,
-        microsecond,
+        nanosecond: microsecond * 1_000,
     })
 }
 
@@ -81,7 +81,7 @@ pub(super) fn timestamp2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malf
             hour: 0,
             minute: 0,
             second: 0,
-            microsecond: 0,
+            nanosecond: 0,
         });
     }
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
@@ -90,7 +90,7 @@ pub(super) fn timestamp2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malf
         hour: small(of_day / 3600)?,
         minute: small(of_day / 60 % 60)?,
         second: small(of_day % 60)?,
-        microsecond,
+        nanosecond: microsecond * 1_000,
     })
 }
 

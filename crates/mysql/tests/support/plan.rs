@@ -40,7 +40,7 @@ fn encoding(ty: &MysqlType) -> Encoding {
         MysqlType::Json | MysqlType::JsonText { .. } => Encoding::Json {
             arbitrary_numbers: true,
         },
-        MysqlType::Vector { .. } => Encoding::Float32Array { dimensions: None },
+        MysqlType::Vector { .. } => Encoding::vector(None),
         _ => TEXT,
     }
 }

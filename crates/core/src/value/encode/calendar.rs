@@ -48,14 +48,14 @@ pub(super) fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Ref
         hour,
         minute,
         second,
-        microsecond,
+        nanosecond,
     }) = scalar
     else {
         return form("date with time");
     };
     let mut text = Short::default();
     write_date(date, &mut text)?;
-    if hour > 23 || minute > 59 || second > 59 || microsecond > 999_999 {
+    if hour > 23 || minute > 59 || second > 59 || nanosecond > 999_999_999 {
         return form("time of day");
     }
     text.push(b'T');
@@ -64,8 +64,13 @@ pub(super) fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Ref
     text.digits(u32::from(minute), 2);
     text.push(b':');
     text.digits(u32::from(second), 2);
-    if microsecond != 0 {
-        let (mut fraction, mut width) = (microsecond, 6);
+    if nanosecond != 0 {
+        // Most sources have no finer parts than microseconds.
+        let (mut fraction, mut width) = if nanosecond.is_multiple_of(1_000) {
+            (nanosecond / 1_000, 6)
+        } else {
+            (nanosecond, 9)
+        };
         while fraction.is_multiple_of(10) {
             fraction /= 10;
             width -= 1;
@@ -158,12 +163,12 @@ mod tests {
             Err(Refusal::DateRange),
         );
         check(Encoding::Date, Scalar::Date(date(2024, 2, 29)), Ok("2024-02-29"));
-        let at = |microsecond| DateTime {
+        let at = |nanosecond| DateTime {
             date: date(2038, 1, 19),
             hour: 3,
             minute: 14,
             second: 8,
-            microsecond,
+            nanosecond,
         };
         check(
             Encoding::Timestamp,
@@ -172,13 +177,23 @@ mod tests {
         );
         check(
             Encoding::Timestamp,
-            Scalar::DateTime(at(5)),
+            Scalar::DateTime(at(5_000)),
             Ok("2038-01-19T03:14:08.000005Z"),
         );
         check(
             Encoding::Timestamp,
-            Scalar::DateTime(at(120_000)),
+            Scalar::DateTime(at(120_000_000)),
             Ok("2038-01-19T03:14:08.12Z"),
+        );
+        check(
+            Encoding::Timestamp,
+            Scalar::DateTime(at(7)),
+            Ok("2038-01-19T03:14:08.000000007Z"),
+        );
+        check(
+            Encoding::Timestamp,
+            Scalar::DateTime(at(123_456_780)),
+            Ok("2038-01-19T03:14:08.12345678Z"),
         );
         let time = |negative, hours, microseconds| Time {
             negative,
@@ -208,7 +223,7 @@ mod tests {
         check(text, Scalar::Time(time(false, 0, 1_000_000)), form("time"));
         check(
             Encoding::Timestamp,
-            Scalar::DateTime(at(1_000_000)),
+            Scalar::DateTime(at(1_000_000_000)),
             form("time of day"),
         );
     }

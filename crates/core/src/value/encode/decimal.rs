@@ -11,6 +11,9 @@ pub(super) const NUMERIC_DIGITS: (usize, usize) = (29, 9);
 /// Digits of PostgreSQL numeric in Spanner before and behind the point.
 pub(super) const PG_NUMERIC_DIGITS: (usize, usize) = (131_072, 16_383);
 
+/// The one decimal that is no number; both sides spell it so.
+const NAN: &[u8] = b"NaN";
+
 pub(super) fn numeric(scalar: Scalar<'_>, limits: (usize, usize), out: &mut Vec<u8>) -> Result<(), Refusal> {
     let digits;
     let text = match scalar {
@@ -25,13 +28,27 @@ pub(super) fn numeric(scalar: Scalar<'_>, limits: (usize, usize), out: &mut Vec<
         }
         _ => return form("decimal"),
     };
-    let decimal = PlainDecimal::read(text).ok_or(Refusal::Form { expected: "decimal" })?;
+    let Some(decimal) = PlainDecimal::read(text) else {
+        return not_a_number(text, limits, out);
+    };
     if decimal.whole.len() > limits.0 || decimal.fraction.len() > limits.1 {
         return Err(Refusal::NumericRange);
     }
     let length = decimal.length();
     list_value::put_string_head(out, length);
     decimal.write(out);
+    Ok(())
+}
+
+/// `NaN` where the target holds it. Any other text here is no decimal.
+fn not_a_number(text: &[u8], limits: (usize, usize), out: &mut Vec<u8>) -> Result<(), Refusal> {
+    if text != NAN {
+        return form("decimal");
+    }
+    if limits != PG_NUMERIC_DIGITS {
+        return Err(Refusal::NotANumber);
+    }
+    list_value::put_string(out, NAN);
     Ok(())
 }
 
@@ -156,7 +173,13 @@ mod tests {
             Scalar::Decimal(b"-1.5"),
             Err(Refusal::TooLong { limit: 3 }),
         );
-        for bad in [&b""[..], b"-", b".", b"1e5", b"1.2.3"] {
+        check(Encoding::PgNumeric, Scalar::Decimal(b"NaN"), Ok("NaN"));
+        check(
+            Encoding::Numeric,
+            Scalar::Decimal(b"NaN"),
+            Err(Refusal::NotANumber),
+        );
+        for bad in [&b""[..], b"nan", b"-NaN", b"-", b".", b"1e5", b"1.2.3"] {
             check(Encoding::Numeric, Scalar::Decimal(bad), form("decimal"));
         }
     }

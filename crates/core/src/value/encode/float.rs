@@ -23,14 +23,8 @@ pub(super) fn float64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refus
     Ok(())
 }
 
-pub(super) fn float32_array(
-    scalar: Scalar<'_>,
-    dimensions: Option<u32>,
-    out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
-    let Scalar::Bytes(bytes) = scalar else {
-        return form("vector");
-    };
+/// A vector that comes as the bytes of its floats.
+pub(super) fn vector(bytes: &[u8], dimensions: Option<u32>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     check_bytes(bytes.len(), CELL_BYTES_MAX)?;
     let (floats, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() {
@@ -68,7 +62,7 @@ mod tests {
 
     #[test]
     fn vectors() {
-        let vector = Encoding::Float32Array { dimensions: Some(2) };
+        let vector = Encoding::vector(Some(2));
         check(
             vector,
             Scalar::Bytes(&[0; 4]),

@@ -2,10 +2,13 @@
 //!
 //! Each value has one spelling, whichever road it took: integers without leading zeros; NUMERIC without trailing zeros and
 //! negative zero; a decimal in text with the digits of its scale, as the server prints it, but without ZEROFILL; timestamps
-//! in UTC with `Z`, whose fraction has no trailing zeros; TIME as [`Encoding::String`] says; UUIDs in lower case; JSON
+//! in UTC with `Z`, whose fraction has no trailing zeros; TIME and intervals as [`Encoding::String`] says; UUIDs in lower case;
+//! the elements of a list as they would stand alone; JSON
 //! without spaces, otherwise as the source spells it.
 
+mod array;
 mod binary;
+mod boolean;
 mod calendar;
 #[cfg(test)]
 mod check;
@@ -13,6 +16,7 @@ mod column;
 mod decimal;
 mod float;
 mod integer;
+mod interval;
 mod json;
 pub(crate) mod limit;
 mod refusal;
@@ -20,7 +24,7 @@ mod text;
 mod uuid;
 
 pub(crate) use binary::base64_bytes;
-pub use column::{ColumnPlan, Encoding};
+pub use column::{ColumnPlan, ElementEncoding, Encoding};
 pub(crate) use decimal::PlainDecimal;
 pub(crate) use json::flavor as json_flavor;
 pub use limit::{CELL_BYTES_MAX, STRING_CHARACTERS_MAX};

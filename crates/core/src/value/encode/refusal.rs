@@ -11,6 +11,10 @@ pub enum Refusal {
     IntegerRange,
     /// More digits than the target's numeric holds.
     NumericRange,
+    /// NaN, which this numeric does not hold.
+    NotANumber,
+    /// A number that stands for no boolean.
+    BooleanRange,
     /// Longer than the column allows.
     TooLong {
         /// The limit, in characters or bytes.
@@ -45,6 +49,8 @@ impl fmt::Display for Refusal {
             Refusal::Null => f.write_str("NULL in a NOT NULL column"),
             Refusal::IntegerRange => f.write_str("an integer above 9223372036854775807"),
             Refusal::NumericRange => f.write_str("a decimal with more digits than the target holds"),
+            Refusal::NotANumber => f.write_str("a decimal that is `NaN`, which the target does not hold"),
+            Refusal::BooleanRange => f.write_str("a number that is neither 0 nor 1, expected a boolean"),
             Refusal::TooLong { limit } => write!(f, "a value longer than {limit}"),
             Refusal::ZeroDate => f.write_str("a zero or partial date"),
             Refusal::DateRange => {

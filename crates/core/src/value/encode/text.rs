@@ -4,8 +4,10 @@ use super::Refusal;
 use super::calendar;
 use super::decimal::PlainDecimal;
 use super::integer::{Digits, is_integer};
+use super::interval;
 use super::limit::{CELL_BYTES_MAX, check_bytes};
 use super::refusal::form;
+use super::uuid;
 use crate::value::scalar::Scalar;
 use crate::wire::list_value;
 
@@ -33,7 +35,17 @@ pub(super) fn string(scalar: Scalar<'_>, characters_max: u32, out: &mut Vec<u8>)
         Scalar::Signed(value) => put_short(Digits::of_signed(value).as_bytes(), characters_max, out),
         Scalar::Unsigned(value) => put_short(Digits::of_unsigned(value).as_bytes(), characters_max, out),
         Scalar::Time(value) => put_short(calendar::time(value)?.as_bytes(), characters_max, out),
-        _ => form("text"),
+        Scalar::Interval(value) => put_short(interval::text(value).as_bytes(), characters_max, out),
+        Scalar::Uuid(value) => put_short(&uuid::text(value), characters_max, out),
+        Scalar::Null
+        | Scalar::Bool(_)
+        | Scalar::Digits(_)
+        | Scalar::Float32(_)
+        | Scalar::Float64(_)
+        | Scalar::Bytes(_)
+        | Scalar::Date(_)
+        | Scalar::DateTime(_)
+        | Scalar::Array(_) => form("text"),
     }
 }
 

@@ -6,8 +6,13 @@ use crate::value::scalar::Scalar;
 use crate::wire::list_value;
 
 pub(super) fn uuid(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let Scalar::Text(text) = scalar else {
-        return form("UUID");
+    let text = match scalar {
+        Scalar::Text(text) => text,
+        Scalar::Uuid(bytes) => {
+            list_value::put_string(out, &self::text(bytes));
+            return Ok(());
+        }
+        _ => return form("UUID"),
     };
     let is_dash = |index: usize| matches!(index, 8 | 13 | 18 | 23);
     let fits = |(index, byte): (usize, u8)| {
@@ -25,6 +30,22 @@ pub(super) fn uuid(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal>
     Ok(())
 }
 
+/// The text of a UUID's bytes: 8, 4, 4, 4 and 12 hexadecimal digits in lower case.
+pub(super) fn text(bytes: [u8; 16]) -> [u8; 36] {
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for byte in bytes {
+        if matches!(at, 8 | 13 | 18 | 23) {
+            at += 1;
+        }
+        for half in [byte >> 4, byte & 15] {
+            text[at] = b"0123456789abcdef"[usize::from(half)];
+            at += 1;
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +58,17 @@ mod tests {
         check(
             Encoding::Uuid,
             Scalar::Text(text),
+            Ok("6ccd780c-baba-1026-9564-5b8c656024db"),
+        );
+        let bytes = 0x6ccd_780c_baba_1026_9564_5b8c_6560_24db_u128.to_be_bytes();
+        check(
+            Encoding::Uuid,
+            Scalar::Uuid(bytes),
+            Ok("6ccd780c-baba-1026-9564-5b8c656024db"),
+        );
+        check(
+            Encoding::String { characters_max: 36 },
+            Scalar::Uuid(bytes),
             Ok("6ccd780c-baba-1026-9564-5b8c656024db"),
         );
         for bad in [
