@@ -1,51 +1,63 @@
 //! Running cargo and the service scripts from the workspace's root.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use spanferry_testkit::server::{services_directory, workspace_directory};
 
 use crate::TaskError;
 
 /// How programs are built.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Build {
-    /// Our own crates are optimised; the others are shared with the test builds, which optimise them too, so that a clean build
-    /// compiles them once.
-    Quick,
+pub(crate) enum Profile {
+    /// As the tests build them, so that nothing is built twice; the dependencies are optimised.
+    Dev,
     /// As they are released.
     Release,
 }
 
-impl Build {
+impl Profile {
     fn options(self) -> &'static [&'static str] {
         match self {
-            Build::Quick => &["--config", "profile.dev.opt-level=2"],
-            Build::Release => &["--release"],
+            Profile::Dev => &[],
+            Profile::Release => &["--release"],
         }
     }
 
     fn folder(self) -> &'static str {
         match self {
-            Build::Quick => "debug",
-            Build::Release => "release",
+            Profile::Dev => "debug",
+            Profile::Release => "release",
         }
     }
 }
 
-/// Builds the programs of packages; the folder in which they lie.
-pub(crate) fn build(packages: &[&str], how: Build) -> Result<PathBuf, TaskError> {
+/// Builds the programs of packages, all in one call so that their dependencies have the same features; the folder in which
+/// the programs lie.
+pub(crate) fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, TaskError> {
     let mut command = cargo();
-    command.arg("build").args(how.options());
+    command.arg("build").args(profile.options());
     for package in packages {
         command.args(["--package", package]);
     }
     if !succeeds(&mut command)? {
-        return Err(TaskError::Failed("spanferry does not build, see above".into()));
+        return Err(TaskError::Failed(format!(
+            "{} does not build, see above",
+            packages.join(", ")
+        )));
     }
+    Ok(target_directory().join(profile.folder()))
+}
+
+/// Where cargo builds.
+pub(crate) fn target_directory() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| workspace_directory().join("target"));
-    Ok(target.join(how.folder()))
+    target.unwrap_or_else(|| workspace_directory().join("target"))
+}
+
+/// The root of this checkout: that of the cargo that runs us, else where we were built.
+pub(crate) fn workspace_directory() -> PathBuf {
+    let built_in = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map_or(built_in, PathBuf::from);
+    package.parent().map_or(package.clone(), Path::to_owned)
 }
 
 /// The cargo that runs us.
@@ -67,7 +79,7 @@ pub(crate) fn succeeds(command: &mut Command) -> Result<bool, TaskError> {
 
 /// A service script of this checkout.
 pub(crate) fn service(script: &str) -> Command {
-    Command::new(services_directory().join(script))
+    Command::new(workspace_directory().join("services").join(script))
 }
 
 /// What a person does when this machine has no emulator.

@@ -1,17 +1,14 @@
-//! The doors to demo, tests and soak runs: `cargo xtask demo`, `test`, `bench` and `soak`.
+//! Everything that a developer runs: `cargo xtask demo`, `test`, `bench` and `soak`.
 
 #![expect(
     clippy::print_stdout,
     reason = "this program talks to a person at a terminal or to a log of CI"
 )]
 
-mod bench;
 mod cargo;
-mod demo;
-mod migration;
+mod drive;
 mod soak;
 mod suite;
-mod terminal;
 
 use std::process::ExitCode;
 
@@ -28,11 +25,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Migrate a web shop under write load from a real server to the Spanner emulator, before your eyes.
-    Demo(demo::Options),
+    Demo(drive::DemoOptions),
     /// Format check, lints and all tests; the last line is `N passed, N failed`.
     Test,
     /// Measure speed, processor time and memory against a null Spanner and the emulator; prints one table.
-    Bench(bench::Options),
+    Bench(drive::BenchOptions),
     /// Repeat the random tests with new seeds.
     Soak(soak::Options),
 }
@@ -59,46 +56,23 @@ pub(crate) enum TaskError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Ctrl-C or SIGTERM; everything that was started has been ended.
-    #[error("interrupted")]
-    Interrupted,
 }
 
 impl TaskError {
-    /// The exit codes are those of `spanferry` itself: 3 refused at the start, 130 interrupted, otherwise 1.
+    /// The exit codes are those of `spanferry` itself: 3 refused at the start, otherwise 1.
     fn code(&self) -> u8 {
         match self {
             Self::Missing { .. } => 3,
             Self::Failed(_) | Self::Run { .. } => 1,
-            Self::Interrupted => 130,
         }
     }
 }
 
-/// A failure with all its causes.
-pub(crate) fn failed(what: &str, error: &dyn std::error::Error) -> TaskError {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    TaskError::Failed(format!("{what}: {}", texts.join(": ")))
-}
-
-/// The runtime of a task that talks to servers.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, TaskError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| TaskError::Run {
-            program: "tokio".into(),
-            source,
-        })
-}
-
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Demo(options) => demo::run(&options),
+        Task::Demo(options) => drive::demo(&options),
         Task::Test => suite::run(),
-        Task::Bench(options) => bench::run(&options),
+        Task::Bench(options) => drive::bench(&options),
         Task::Soak(options) => soak::run(&options),
     };
     match outcome {

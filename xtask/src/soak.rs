@@ -6,7 +6,7 @@ use crate::TaskError;
 use crate::cargo::{cargo, succeeds};
 
 /// Names a test's seed; tests read it by `spanferry_testkit::random::seed`.
-const SEED_VARIABLE: &str = spanferry_testkit::random::SEED_VARIABLE;
+const SEED_VARIABLE: &str = "SPANFERRY_SEED";
 /// Part of the name of every test that draws its input from the seed.
 const RANDOM_TESTS: &str = "random";
 
@@ -45,4 +45,12 @@ fn now_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(1, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_seed_has_one_name() {
+        assert_eq!(super::SEED_VARIABLE, spanferry_testkit::random::SEED_VARIABLE);
+    }
 }

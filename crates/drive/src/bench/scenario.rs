@@ -26,7 +26,7 @@ impl Tool {
 
     /// Its command line; `last` is the newest binary log.
     pub(crate) fn command(self, server: &Server, folder: &Path, last: Option<&String>) -> Command {
-        let mut command = crate::cargo::service("mysql.sh");
+        let mut command = crate::service("mysql.sh");
         match self {
             Tool::Dump => {
                 command.arg("dump").arg(server.directory()).args([

@@ -13,10 +13,9 @@ use spanferry_testkit::workload::{self, Load, LoadOptions, Rows};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::cargo::{Build, build, emulator_missing, service, succeeds};
 use crate::migration::{Spanferry, interrupt};
 use crate::terminal::TerminalModes;
-use crate::{TaskError, failed, runtime};
+use crate::{DriveError, failed, runtime, service, succeeds};
 
 /// The schema at the source and the database at the target.
 const SCHEMA: &str = "shop";
@@ -54,12 +53,12 @@ enum SourceKind {
 }
 
 /// The whole demo; whatever was started is ended when this returns, also after Ctrl-C.
-pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
+pub(crate) fn run(options: &Options, programs: &Path) -> Result<(), DriveError> {
     // The process that is killed on the way cannot give them back.
     let _terminal = TerminalModes::remember();
     let runtime = runtime()?;
     runtime.block_on(async {
-        let failed = |source| TaskError::Run {
+        let failed = |source| DriveError::Run {
             program: "signal handler".into(),
             source,
         };
@@ -68,13 +67,13 @@ pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
         // Dropping the demo's future drops its children, servers and folder.
         let outcome = tokio::select! {
             biased;
-            _ = interrupts.recv() => Err(TaskError::Interrupted),
-            _ = terminations.recv() => Err(TaskError::Interrupted),
-            outcome = demo(options) => outcome,
+            _ = interrupts.recv() => Err(DriveError::Interrupted),
+            _ = terminations.recv() => Err(DriveError::Interrupted),
+            outcome = demo(options, programs) => outcome,
         };
-        // A step that held this thread, such as the build, was sent the same signal and failed of it.
+        // A step that held this thread, such as the start of a server, was sent the same signal and failed of it.
         if outcome.is_err() && (has_come(&mut interrupts).await || has_come(&mut terminations).await) {
-            return Err(TaskError::Interrupted);
+            return Err(DriveError::Interrupted);
         }
         outcome
     })
@@ -85,15 +84,9 @@ async fn has_come(signal: &mut Signal) -> bool {
     poll_fn(|context| Poll::Ready(signal.poll_recv(context).is_ready())).await
 }
 
-async fn demo(options: &Options) -> Result<(), TaskError> {
-    let emulator_found = find_emulator().await?;
-    say("building spanferry");
-    let program = build(&["spanferry"], Build::Quick)?.join("spanferry");
+async fn demo(options: &Options, programs: &Path) -> Result<(), DriveError> {
     let started = Instant::now();
-    let emulator = match emulator_found {
-        Some(attached) => attached,
-        None => Emulator::start().map_err(|error| failed("starting the emulator", &error))?,
-    };
+    let emulator = emulator().await?;
     say(&format!("Spanner emulator at {}", emulator.host_port()));
     let server = start_source(options.source)?;
 
@@ -111,7 +104,7 @@ async fn demo(options: &Options) -> Result<(), TaskError> {
     ));
 
     let spanferry = Spanferry {
-        program: scratch.copy(&program)?,
+        program: scratch.copy(&programs.join("spanferry"))?,
         source: server.url(SCHEMA),
         password: server.password().to_owned(),
         target: format!(
@@ -147,7 +140,7 @@ async fn demo(options: &Options) -> Result<(), TaskError> {
 }
 
 /// From the first start of `migrate` to a verified end.
-async fn migrate(spanferry: &Spanferry, rows: &Rows, load: Load) -> Result<(), TaskError> {
+async fn migrate(spanferry: &Spanferry, rows: &Rows, load: Load) -> Result<(), DriveError> {
     say(&format!("migrating live: {}", spanferry.migrate_text()));
     let mut first = spanferry.migrate()?;
     let threshold = rows.total() * KILL_PERCENT / 100;
@@ -157,7 +150,7 @@ async fn migrate(spanferry: &Spanferry, rows: &Rows, load: Load) -> Result<(), T
             status.rows_loaded >= threshold
         })
         .await?;
-    first.kill().await.map_err(|source| TaskError::Run {
+    first.kill().await.map_err(|source| DriveError::Run {
         program: "kill".into(),
         source,
     })?;
@@ -195,34 +188,27 @@ async fn migrate(spanferry: &Spanferry, rows: &Rows, load: Load) -> Result<(), T
     expect_code("`verify`", status, 0)
 }
 
-fn expect_code(what: &str, status: std::process::ExitStatus, code: i32) -> Result<(), TaskError> {
+fn expect_code(what: &str, status: std::process::ExitStatus, code: i32) -> Result<(), DriveError> {
     if status.code() == Some(code) {
         return Ok(());
     }
-    Err(TaskError::Failed(format!(
+    Err(DriveError::Failed(format!(
         "{what} ended with {status}, expected exit code {code}"
     )))
 }
 
-/// A running emulator, or none when one is here to be started. Exit code 3 when there is neither.
-async fn find_emulator() -> Result<Option<Emulator>, TaskError> {
-    if let Some(address) = std::env::var("SPANNER_EMULATOR_HOST")
-        .ok()
-        .filter(|address| !address.is_empty())
-    {
-        match Emulator::attach(&address).await {
-            Ok(emulator) => return Ok(Some(emulator)),
-            Err(error) => say(&format!(
-                "SPANNER_EMULATOR_HOST is set, but {error}; looking for an installed one"
-            )),
-        }
+/// The emulator that `SPANNER_EMULATOR_HOST` names, or one of our own.
+async fn emulator() -> Result<Emulator, DriveError> {
+    let named = std::env::var("SPANNER_EMULATOR_HOST").ok();
+    if let Some(address) = named.filter(|address| !address.is_empty()) {
+        let attached = Emulator::attach(&address).await;
+        return attached.map_err(|error| failed("the emulator that SPANNER_EMULATOR_HOST names", &error));
     }
-    let found = succeeds(service("spanner.sh").arg("install").stderr(Stdio::null()))?;
-    if found { Ok(None) } else { Err(emulator_missing()) }
+    Emulator::start().map_err(|error| failed("starting the emulator", &error))
 }
 
 /// The source: what was asked for, or MariaDB where MySQL cannot be had.
-fn start_source(kind: SourceKind) -> Result<Server, TaskError> {
+fn start_source(kind: SourceKind) -> Result<Server, DriveError> {
     if kind == SourceKind::Mysql {
         say("starting MySQL (an installed one of version 8 or later, else fetched from Debian)");
         // An installed server may be confined to its own folders (AppArmor); the fetched one is not.
@@ -248,7 +234,7 @@ fn start_source(kind: SourceKind) -> Result<Server, TaskError> {
     Server::start(Engine::MariaDb).map_err(|error| failed("starting MariaDB", &error))
 }
 
-async fn fill(server: &Server, rows: &Rows) -> Result<Pool, TaskError> {
+async fn fill(server: &Server, rows: &Rows) -> Result<Pool, DriveError> {
     say(&format!(
         "source {}: creating a web shop of 14 tables and {} rows",
         server.url(SCHEMA),
@@ -274,9 +260,9 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new() -> Result<Self, TaskError> {
+    fn new() -> Result<Self, DriveError> {
         let path = std::env::temp_dir().join(format!("spanferry-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|source| TaskError::Run {
+        std::fs::create_dir_all(&path).map_err(|source| DriveError::Run {
             program: path.display().to_string(),
             source,
         })?;
@@ -287,9 +273,9 @@ impl Scratch {
     }
 
     /// A copy of the program, so that a build beside us does not replace it on the way.
-    fn copy(&self, program: &Path) -> Result<PathBuf, TaskError> {
+    fn copy(&self, program: &Path) -> Result<PathBuf, DriveError> {
         let copy = self.path.join("spanferry");
-        std::fs::copy(program, &copy).map_err(|source| TaskError::Run {
+        std::fs::copy(program, &copy).map_err(|source| DriveError::Run {
             program: program.display().to_string(),
             source,
         })?;

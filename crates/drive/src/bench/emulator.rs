@@ -14,7 +14,7 @@ use super::measure::Measured;
 use super::scenario;
 use super::table::Line;
 use super::{Bench, DATABASE};
-use crate::{TaskError, failed};
+use crate::{DriveError, failed};
 
 /// The scenario's name.
 pub(crate) const NAME: &str = "emulator, sysbench rows";
@@ -24,7 +24,7 @@ pub(crate) const ROWS_MAX: u64 = 200_000;
 const COMMIT_ROWS: u64 = 1_000;
 
 /// A plain loop of commits, and a migration of rows of the same shape.
-pub(crate) async fn lines(bench: &Bench, rows: u64) -> Result<[Line; 2], TaskError> {
+pub(crate) async fn lines(bench: &Bench, rows: u64) -> Result<[Line; 2], DriveError> {
     let (mut ours, mut ceiling) = (Vec::new(), Vec::new());
     let scenarios = scenario::all(rows);
     bench.server_runs(scenarios[0].before).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn lines(bench: &Bench, rows: u64) -> Result<[Line; 2], TaskErr
 }
 
 /// Upserts of prepared rows, one commit after the other.
-async fn plain_loop(address: &str, rows: u64) -> Result<Measured, TaskError> {
+async fn plain_loop(address: &str, rows: u64) -> Result<Measured, DriveError> {
     let choice = EndpointChoice {
         emulator_host: Some(address.to_owned()),
         ..EndpointChoice::default()

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 
-use crate::TaskError;
+use crate::DriveError;
 
 /// Clock ticks a second in `/proc/PID/stat` (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -34,9 +34,9 @@ impl Measured {
 }
 
 /// Runs a command to its end, which must be a success.
-pub(crate) fn measure(mut command: Command) -> Result<Measured, TaskError> {
+pub(crate) fn measure(mut command: Command) -> Result<Measured, DriveError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let unrunnable = |source| TaskError::Run {
+    let unrunnable = |source| DriveError::Run {
         program: program.clone(),
         source,
     };
@@ -53,7 +53,7 @@ pub(crate) fn measure(mut command: Command) -> Result<Measured, TaskError> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).map_err(unrunnable)?;
     let status = child.wait().map_err(unrunnable)?;
     if !status.success() {
-        return Err(TaskError::Failed(format!("`{program}` ended with {status}")));
+        return Err(DriveError::Failed(format!("`{program}` ended with {status}")));
     }
     Ok(Measured {
         seconds,

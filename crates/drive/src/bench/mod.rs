@@ -5,13 +5,12 @@ mod measure;
 mod scenario;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use spanferry_testkit::server::{Engine, Server};
 
-use crate::cargo::{Build, build};
-use crate::{TaskError, failed, runtime};
+use crate::{DriveError, failed, runtime};
 use measure::Measured;
 use scenario::Scenario;
 use table::Line;
@@ -35,9 +34,12 @@ pub(crate) struct Options {
     only: Option<String>,
 }
 
-/// Builds, starts what is needed, measures, prints the table, and ends everything.
-pub(crate) fn run(options: &Options) -> Result<(), TaskError> {
-    let programs = Programs::build()?;
+/// Starts what is needed, measures, prints the table, and ends everything.
+pub(crate) fn run(options: &Options, programs: &Path) -> Result<(), DriveError> {
+    let programs = Programs {
+        spanferry: programs.join("spanferry"),
+        interposer: programs.join("spanferry-interposer"),
+    };
     let runtime = runtime()?;
     let server = Server::start(Engine::MySql).map_err(|error| failed("starting MySQL", &error))?;
     let scratch = std::env::temp_dir().join(format!("spanferry-bench-{}", std::process::id()));
@@ -60,17 +62,6 @@ struct Programs {
     interposer: PathBuf,
 }
 
-impl Programs {
-    fn build() -> Result<Programs, TaskError> {
-        println!("==> building with the release profile");
-        let folder = build(&["spanferry", "spanferry-testkit"], Build::Release)?;
-        Ok(Programs {
-            spanferry: folder.join("spanferry"),
-            interposer: folder.join("spanferry-interposer"),
-        })
-    }
-}
-
 struct Bench {
     programs: Programs,
     server: Server,
@@ -79,7 +70,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn all(&self, options: &Options) -> Result<Vec<Line>, TaskError> {
+    async fn all(&self, options: &Options) -> Result<Vec<Line>, DriveError> {
         let wanted = |name: &str| options.only.as_deref().is_none_or(|part| name.contains(part));
         let mut lines = Vec::new();
         for scenario in scenario::all(options.rows) {
@@ -96,7 +87,7 @@ impl Bench {
     }
 
     /// Our figures for a scenario, then those of the source's own tool.
-    async fn one(&self, scenario: &Scenario) -> Result<[Line; 2], TaskError> {
+    async fn one(&self, scenario: &Scenario) -> Result<[Line; 2], DriveError> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for run in 0..self.runs {
             self.server_runs(scenario.before).await?;
@@ -124,7 +115,7 @@ impl Bench {
     }
 
     /// Runs statements on the source, each on its own line end.
-    async fn server_runs(&self, statements: &str) -> Result<(), TaskError> {
+    async fn server_runs(&self, statements: &str) -> Result<(), DriveError> {
         for statement in statements
             .split(";;\n")
             .map(str::trim)
@@ -139,7 +130,7 @@ impl Bench {
     }
 
     /// `migrate` until caught up.
-    fn migrate(&self, address: &str) -> Result<Measured, TaskError> {
+    fn migrate(&self, address: &str) -> Result<Measured, DriveError> {
         let state = self.scratch.join("state");
         let mut command = Command::new(&self.programs.spanferry);
         command
@@ -164,7 +155,7 @@ impl Bench {
     }
 
     /// What the source's own tool needs for the same data, thrown away.
-    async fn tool(&self, scenario: &Scenario) -> Result<Measured, TaskError> {
+    async fn tool(&self, scenario: &Scenario) -> Result<Measured, DriveError> {
         let first: Vec<String> = self
             .server
             .query(None, "SHOW BINARY LOGS")
@@ -173,7 +164,7 @@ impl Bench {
             .map_err(|error| failed("SHOW BINARY LOGS", &error))?;
         let folder = self.scratch.join("binlog");
         drop(std::fs::remove_dir_all(&folder));
-        std::fs::create_dir_all(&folder).map_err(|source| TaskError::Run {
+        std::fs::create_dir_all(&folder).map_err(|source| DriveError::Run {
             program: folder.display().to_string(),
             source,
         })?;
@@ -188,9 +179,9 @@ struct Interposer {
 }
 
 impl Interposer {
-    fn start(program: &PathBuf) -> Result<Interposer, TaskError> {
+    fn start(program: &PathBuf) -> Result<Interposer, DriveError> {
         use std::io::BufRead;
-        let unrunnable = |source| TaskError::Run {
+        let unrunnable = |source| DriveError::Run {
             program: program.display().to_string(),
             source,
         };

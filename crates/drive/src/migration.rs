@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use crate::TaskError;
+use crate::DriveError;
 
 /// How often `status` is asked while something is waited for.
 const ASK_PERIOD: Duration = Duration::from_millis(400);
@@ -92,14 +92,14 @@ impl Spanferry {
     }
 
     /// Starts `migrate`, which writes to our terminal and follows until it is stopped.
-    pub(crate) fn migrate(&self) -> Result<Child, TaskError> {
+    pub(crate) fn migrate(&self) -> Result<Child, DriveError> {
         self.command("migrate", &Self::MIGRATE)
             .spawn()
             .map_err(|source| self.unrunnable(source))
     }
 
     /// Runs `migrate` to the end of what the source has.
-    pub(crate) async fn drain(&self) -> Result<ExitStatus, TaskError> {
+    pub(crate) async fn drain(&self) -> Result<ExitStatus, DriveError> {
         let mut more = Self::MIGRATE.to_vec();
         more.extend(["--stop-when", "caught-up"]);
         self.command("migrate", &more)
@@ -109,7 +109,7 @@ impl Spanferry {
     }
 
     /// Runs `verify`; its exit status and what it printed.
-    pub(crate) async fn verify(&self) -> Result<(ExitStatus, String), TaskError> {
+    pub(crate) async fn verify(&self) -> Result<(ExitStatus, String), DriveError> {
         let output = self
             .command("verify", &[])
             .stderr(Stdio::inherit())
@@ -129,12 +129,12 @@ impl Spanferry {
         what: &str,
         limit: Duration,
         wanted: impl Fn(&Status) -> bool,
-    ) -> Result<Status, TaskError> {
+    ) -> Result<Status, DriveError> {
         let deadline = Instant::now() + limit;
         let mut last = None;
         loop {
             if let Some(status) = migrate.try_wait().map_err(|source| self.unrunnable(source))? {
-                return Err(TaskError::Failed(format!(
+                return Err(DriveError::Failed(format!(
                     "`migrate` ended ({status}) before {what}; `status` said {last:?}"
                 )));
             }
@@ -143,7 +143,7 @@ impl Spanferry {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                return Err(TaskError::Failed(format!(
+                return Err(DriveError::Failed(format!(
                     "{what} did not come within {} s; `status` said {last:?}",
                     limit.as_secs()
                 )));
@@ -153,7 +153,7 @@ impl Spanferry {
     }
 
     /// What `status` says now; none when it has nothing to say yet.
-    async fn status(&self) -> Result<Option<Status>, TaskError> {
+    async fn status(&self) -> Result<Option<Status>, DriveError> {
         let output = self
             .command("status", &["--output", "json"])
             .stderr(Stdio::null())
@@ -163,8 +163,8 @@ impl Spanferry {
         Ok(Status::read(&output.stdout))
     }
 
-    fn unrunnable(&self, source: std::io::Error) -> TaskError {
-        TaskError::Run {
+    fn unrunnable(&self, source: std::io::Error) -> DriveError {
+        DriveError::Run {
             program: self.program.display().to_string(),
             source,
         }
@@ -172,7 +172,7 @@ impl Spanferry {
 }
 
 /// Asks a child to stop, as Ctrl-C does, and waits for its end.
-pub(crate) async fn interrupt(child: &mut Child, limit: Duration) -> Result<ExitStatus, TaskError> {
+pub(crate) async fn interrupt(child: &mut Child, limit: Duration) -> Result<ExitStatus, DriveError> {
     if let Some(process) = child
         .id()
         .and_then(|id| i32::try_from(id).ok())
@@ -182,11 +182,11 @@ pub(crate) async fn interrupt(child: &mut Child, limit: Duration) -> Result<Exit
         rustix::process::kill_process(process, rustix::process::Signal::INT).ok();
     }
     match tokio::time::timeout(limit, child.wait()).await {
-        Ok(ended) => ended.map_err(|source| TaskError::Run {
+        Ok(ended) => ended.map_err(|source| DriveError::Run {
             program: "spanferry migrate".into(),
             source,
         }),
-        Err(_) => Err(TaskError::Failed(format!(
+        Err(_) => Err(DriveError::Failed(format!(
             "`migrate` did not stop within {} s of Ctrl-C",
             limit.as_secs()
         ))),
