@@ -1,4 +1,4 @@
-//! Everything that a developer runs: `cargo xtask demo`, `test`, `bench` and `soak`.
+//! Everything that a developer runs: `cargo xtask demo`, `test`, `bench`, `dist` and `soak`.
 
 #![expect(
     clippy::print_stdout,
@@ -6,6 +6,7 @@
 )]
 
 mod cargo;
+mod dist;
 mod drive;
 mod soak;
 mod suite;
@@ -30,6 +31,8 @@ enum Task {
     Test,
     /// Measure speed, processor time and memory against a null Spanner and the emulator; prints one table.
     Bench(drive::BenchOptions),
+    /// Build what users install: one program that needs only the C library, man pages, completions; packed with a checksum.
+    Dist,
     /// Repeat the random tests with new seeds.
     Soak(soak::Options),
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => drive::demo(&options),
         Task::Test => suite::run(),
         Task::Bench(options) => drive::bench(&options),
+        Task::Dist => dist::run(),
         Task::Soak(options) => soak::run(&options),
     };
     match outcome {

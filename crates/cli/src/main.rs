@@ -12,6 +12,8 @@ mod golden;
 mod incomplete;
 mod interrupt;
 mod json;
+#[cfg(test)]
+mod manual;
 mod monitor;
 mod preparation;
 mod probe;
