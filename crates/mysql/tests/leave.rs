@@ -1,19 +1,13 @@
 //! How connections end: with a word to the server, and no more logins than are needed. A change stream is no conversation: the server
 //! counts the end of every replica's stream as an aborted client.
 
-#[path = "../../testkit/src/patience.rs"]
-#[allow(
-    unreachable_pub,
-    reason = "the file belongs to the test kit, on which this crate does not depend"
-)]
-mod patience;
 mod support;
 
-use patience::until;
 use spanferry_core::port::source::SchemaSource;
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;
+use support::patience::until;
 use support::plan::{open, plans};
 
 const ROUNDS: u64 = 10;

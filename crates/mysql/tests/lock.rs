@@ -12,6 +12,8 @@ use support::plan::{open_by, plans};
 
 /// Longest that a state may be waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a step is tried on a machine that is too slow for it.
+const ATTEMPTS: u32 = 20;
 const SCHEMA: &str = "CREATE DATABASE l;
 CREATE TABLE l.a (id INT PRIMARY KEY, v INT);
 CREATE TABLE l.b (id INT PRIMARY KEY, v INT);
@@ -110,7 +112,8 @@ async fn check(server: Server) {
 /// Behind a transaction that has just begun to write the lock is asked for once, in vain; behind an old one it is not.
 async fn behind_transactions(server: &Server, source: &MysqlSource, admin: &mut Connection) {
     let mut writer = server.connect().await;
-    loop {
+    for attempt in 1.. {
+        assert!(attempt <= ATTEMPTS, "no opening took less than a second");
         writer.execute("BEGIN").await.expect("a transaction");
         let update = "UPDATE l.a SET v = v + 1 WHERE id = 1";
         writer.execute(update).await.expect("an update");
@@ -132,7 +135,8 @@ async fn behind_transactions(server: &Server, source: &MysqlSource, admin: &mut 
 async fn given_up(server: &Server, source: &MysqlSource, admin: &mut Connection) {
     let plans = plans(source).await;
     let mut writer = server.connect().await;
-    loop {
+    for attempt in 1.. {
+        assert!(attempt <= ATTEMPTS, "no opening was seen to wait for the lock");
         writer.execute("BEGIN").await.expect("a transaction");
         // The table whose lock is taken last: that of the other is held meanwhile.
         let update = "UPDATE l.b SET v = v + 1 WHERE id = 1";

@@ -10,6 +10,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 use support::Server;
+use support::patience::{until, within};
 use support::plan::{open, plans, read, whole};
 
 /// Far more rows than the sockets between server and reader hold.
@@ -74,7 +75,10 @@ async fn check(server: &Server, user: &str, ddl: &str) {
             .await
             .expect("the reader ends");
     };
-    tokio::join!(waiting, behind);
+    within("the DDL and the reader end", async {
+        tokio::join!(waiting, behind)
+    })
+    .await;
     let failure = read_to_failure(&mut snapshot.sessions[0]).await;
     assert!(
         failure.code == code::SNAPSHOT_LOST && failure.is_retry(),
@@ -129,15 +133,18 @@ async fn check_quiet(server: &Server, user: &str) {
     let mut changer = server.run("SET SESSION lock_wait_timeout = 20").await;
     let busy = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT /* spanferry-%FROM `w`.`v`%'";
     let change = async {
-        let mut running = 0;
-        while running == 0 {
+        until("the statement runs", async || {
             let found = changer.query(busy).await.expect("a process list").rows;
-            running = found[0].number(0).expect("a number");
-        }
+            found[0].number(0).expect("a number") > 0
+        })
+        .await;
         let ddl = format!("ALTER TABLE w.v ADD INDEX of_{user} (v)");
         changer.execute(&ddl).await.expect("the DDL ends");
     };
-    let (bound, ()) = tokio::join!(session.boundary(&slow, None, 1), change);
+    let (bound, ()) = tokio::join!(
+        within("the statement ends", session.boundary(&slow, None, 1)),
+        change
+    );
     let failure = bound.expect_err("it was ended");
     assert!(
         failure.code == code::SNAPSHOT_LOST && failure.message.contains("`w`.`v`"),

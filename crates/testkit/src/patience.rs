@@ -22,3 +22,14 @@ pub async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(PACE).await;
     }
 }
+
+/// The result of `step`.
+///
+/// # Panics
+/// With `what` when it has not ended within [`PATIENCE`].
+pub async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
+    let Ok(ended) = tokio::time::timeout(PATIENCE, step).await else {
+        panic!("{what}: did not end within {} seconds", PATIENCE.as_secs());
+    };
+    ended
+}

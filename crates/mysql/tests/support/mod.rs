@@ -1,6 +1,13 @@
 //! Real servers for the tests of this crate: started on a free port in a short folder, brought down even on panic.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part; one file is the test kit's"
+)]
 
+// The same deadline as in the test kit, which depends on crates that this one must not need.
+#[path = "../../../testkit/src/patience.rs"]
+pub(crate) mod patience;
 pub(crate) mod plan;
 pub(crate) mod stream;
 pub(crate) mod types;

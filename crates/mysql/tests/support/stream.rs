@@ -15,6 +15,7 @@ use spanferry_core::report::finding::Finding;
 use spanferry_core::wire::list_value::WireReader;
 use spanferry_mysql::MysqlSource;
 
+use super::patience::within;
 use super::plan::open;
 
 /// A key or row as `ListValue` payload.
@@ -80,7 +81,11 @@ pub(crate) async fn capture(source: &MysqlSource, after: &Position) -> Result<Ve
     let mut number = 0;
     while !reached.contains_all(&end).expect("one kind of source") {
         let mut pieces = Vec::new();
-        stream.next(&mut pieces, 4096).await?;
+        within(
+            "the stream brings what was committed",
+            stream.next(&mut pieces, 4096),
+        )
+        .await?;
         for mut piece in pieces {
             piece.number = number;
             number = if piece.last { 0 } else { number + 1 };
