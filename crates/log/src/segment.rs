@@ -22,6 +22,8 @@ use std::fmt;
 
 use std::io;
 
+use uuid::Uuid;
+
 use crate::error::LogError;
 use crate::files::{Files, LogFile, read_exact_at};
 
@@ -49,8 +51,7 @@ pub(crate) struct LogId(pub(crate) [u8; 16]);
 impl LogId {
     /// Reads the 36 characters that `Display` writes.
     pub(crate) fn parse(text: &str) -> Option<LogId> {
-        let digits = text.replace('-', "");
-        let id = LogId(u128::from_str_radix(&digits, 16).ok()?.to_be_bytes());
+        let id = LogId(Uuid::try_parse(text).ok()?.into_bytes());
         (id.to_string() == text).then_some(id)
     }
 
@@ -62,13 +63,7 @@ impl LogId {
 
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        fmt::Display::fmt(&Uuid::from_bytes(self.0), f)
     }
 }
 

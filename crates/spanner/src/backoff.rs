@@ -1,7 +1,6 @@
 //! Repeats calls without effects while their failures are passing, within a named bound.
 
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -66,11 +65,9 @@ where
     }
 }
 
-/// Half to all of the delay; a hasher's random keys are all the randomness that jitter needs.
+/// Half to all of the delay.
 fn jittered(delay: Duration) -> Duration {
-    let random = RandomState::new().hash_one(()) & 0xff;
-    let part = u32::try_from(random).expect("below 256");
-    delay / 2 + delay / 2 * part / 255
+    delay / 2 + delay / 2 * fastrand::u32(0..=255) / 255
 }
 
 #[cfg(test)]

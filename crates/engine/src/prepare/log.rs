@@ -7,6 +7,7 @@ use spanferry_core::port::target::{ControlState, Epoch, FenceRow};
 use spanferry_core::position::{Agreement, Bookmark, Witness};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
+use uuid::Uuid;
 
 use crate::order::contains_all;
 
@@ -31,16 +32,9 @@ pub trait LogStore: Send + Sync + 'static {
 /// The identity of a log that is made with an epoch: known before the log is, so that a start that died before the target
 /// had heard of its log leaves one that the next start tells from a foreign one.
 pub(super) fn log_id(migration: &str, epoch: Epoch) -> LogId {
-    let hash = blake3::hash(format!("change log of {migration} from epoch {}", epoch.0).as_bytes()).to_hex();
-    let part = |from: usize, to: usize| &hash[from..to];
-    LogId(format!(
-        "{}-{}-{}-{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32)
-    ))
+    let hash = blake3::hash(format!("change log of {migration} from epoch {}", epoch.0).as_bytes());
+    let (id, _rest) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+    LogId(Uuid::from_bytes(*id).to_string())
 }
 
 /// The log in the state directory, if it is the one that the target knows. `next` is the epoch that this start will take.

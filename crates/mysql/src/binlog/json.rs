@@ -4,6 +4,9 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::decimal::decimal_text;
 use super::event::{Cursor, Malformed};
 use super::temporal::{datetime_parts, time_parts};
@@ -314,21 +317,12 @@ fn opaque(mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
 
 /// Base64 with a line feed after every 76 characters that more follow, as `base64_encode` of the server writes it.
 fn base64(bytes: &[u8], text: &mut String) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (index, group) in bytes.chunks(3).enumerate() {
-        if index > 0 && index % 19 == 0 {
+    /// Bytes behind the 76 characters of a line.
+    const LINE_BYTES: usize = 57;
+    for (number, line) in bytes.chunks(LINE_BYTES).enumerate() {
+        if number > 0 {
             text.push('\n');
         }
-        let value = (0..3).fold(0_usize, |value, place| {
-            value << 8 | group.get(place).map_or(0, |byte| usize::from(*byte))
-        });
-        for place in 0..4 {
-            let digit = value >> (18 - 6 * place) & 63;
-            text.push(if place <= group.len() {
-                char::from(ALPHABET[digit])
-            } else {
-                '='
-            });
-        }
+        STANDARD.encode_string(line, text);
     }
 }

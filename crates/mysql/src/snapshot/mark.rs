@@ -5,7 +5,8 @@
 //! statements without any privilege (both servers' manuals, `SHOW PROCESSLIST` and `KILL`).
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+
+use uuid::Uuid;
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -49,10 +50,9 @@ pub(super) struct Running {
 }
 
 impl Mark {
-    /// A mark that cannot be guessed: each `RandomState` has keys of its own.
+    /// A mark that cannot be guessed.
     pub(crate) fn new() -> Mark {
-        let word = || RandomState::new().hash_one(0);
-        Mark(format!("spanferry-{:016x}{:016x}", word(), word()))
+        Mark(format!("spanferry-{}", Uuid::new_v4().simple()))
     }
 
     /// The comment that marks a statement.

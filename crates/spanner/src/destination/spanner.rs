@@ -1,6 +1,5 @@
 //! Spanner as the `Target` of a migration.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::Dialect;
+use uuid::Uuid;
 
 use super::assemble::assemble;
 use super::scan::SpannerScan;
@@ -262,8 +262,7 @@ fn operation_id() -> String {
     format!("spanferry_{}", nonce())
 }
 
-/// 32 hexadecimal digits from the keys that the standard library draws from the system's randomness.
+/// 32 random hexadecimal digits.
 fn nonce() -> String {
-    let half = || RandomState::new().hash_one(std::process::id());
-    format!("{:016x}{:016x}", half(), half())
+    Uuid::new_v4().simple().to_string()
 }

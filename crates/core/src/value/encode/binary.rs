@@ -1,65 +1,31 @@
 //! BYTES: Base64, as Spanner's wire form spells them.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Refusal;
 use super::limit::{CELL_BYTES_MAX, check_bytes};
 use super::refusal::form;
 use crate::value::scalar::Scalar;
 use crate::wire::list_value;
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 pub(super) fn bytes(scalar: Scalar<'_>, bytes_max: u32, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let Scalar::Bytes(bytes) = scalar else {
         return form("bytes");
     };
     check_bytes(bytes.len(), bytes_max.min(CELL_BYTES_MAX))?;
-    list_value::put_string_head(out, bytes.len().div_ceil(3) * 4);
-    let mut groups = bytes.chunks_exact(3);
-    for group in &mut groups {
-        let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
-        out.extend_from_slice(&[
-            sextet(bits, 18),
-            sextet(bits, 12),
-            sextet(bits, 6),
-            sextet(bits, 0),
-        ]);
-    }
-    match *groups.remainder() {
-        [a] => {
-            let bits = u32::from(a) << 16;
-            out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), b'=', b'=']);
-        }
-        [a, b] => {
-            let bits = u32::from(a) << 16 | u32::from(b) << 8;
-            out.extend_from_slice(&[sextet(bits, 18), sextet(bits, 12), sextet(bits, 6), b'=']);
-        }
-        _ => {}
-    }
+    let length = bytes.len().div_ceil(3) * 4;
+    list_value::put_string_head(out, length);
+    let at = out.len();
+    out.resize(at + length, 0);
+    let written = STANDARD.encode_slice(bytes, &mut out[at..]);
+    assert_eq!(written, Ok(length), "the room is of the length of the text");
     Ok(())
 }
 
 /// The bytes of a Base64 text as `bytes` and Spanner write it.
 pub(crate) fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
-    let digits = text
-        .strip_suffix(b"==")
-        .or_else(|| text.strip_suffix(b"="))
-        .unwrap_or(text);
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in digits {
-        let value = BASE64.iter().position(|known| known == digit)?;
-        bits = bits << 6 | u32::try_from(value).ok()?;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count & 0xff) as u8);
-        }
-    }
-    text.len().is_multiple_of(4).then_some(bytes)
-}
-
-fn sextet(bits: u32, shift: u32) -> u8 {
-    BASE64[(bits >> shift & 63) as usize]
+    STANDARD.decode(text).ok()
 }
 
 #[cfg(test)]
@@ -79,7 +45,7 @@ mod tests {
             };
             assert_eq!(base64_bytes(text).as_deref(), Some(bytes));
         }
-        for bad in [&b"AP8"[..], b"AP8-", b"=", b"A==="] {
+        for bad in [&b"AP8"[..], b"AP8-", b"=", b"A===", b"AP9="] {
             assert_eq!(base64_bytes(bad), None);
         }
     }

@@ -1,7 +1,6 @@
 //! Decimals: NUMERIC of both dialects, and the plain spelling that comparing shares.
 
 use super::Refusal;
-use super::integer::Digits;
 use super::refusal::form;
 use crate::value::scalar::Scalar;
 use crate::wire::list_value;
@@ -15,17 +14,11 @@ pub(super) const PG_NUMERIC_DIGITS: (usize, usize) = (131_072, 16_383);
 const NAN: &[u8] = b"NaN";
 
 pub(super) fn numeric(scalar: Scalar<'_>, limits: (usize, usize), out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let digits;
+    let mut digits = itoa::Buffer::new();
     let text = match scalar {
         Scalar::Decimal(text) | Scalar::Digits(text) => text,
-        Scalar::Signed(value) => {
-            digits = Digits::of_signed(value);
-            digits.as_bytes()
-        }
-        Scalar::Unsigned(value) => {
-            digits = Digits::of_unsigned(value);
-            digits.as_bytes()
-        }
+        Scalar::Signed(value) => digits.format(value).as_bytes(),
+        Scalar::Unsigned(value) => digits.format(value).as_bytes(),
         _ => return form("decimal"),
     };
     let Some(decimal) = PlainDecimal::read(text) else {

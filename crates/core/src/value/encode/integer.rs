@@ -1,4 +1,4 @@
-//! Integers: INT64, and the digits of an integer in any other form.
+//! Integers: INT64, and what an integer looks like in any form.
 
 use super::Refusal;
 use super::refusal::form;
@@ -7,9 +7,9 @@ use crate::wire::list_value;
 
 pub(super) fn int64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
     match scalar {
-        Scalar::Signed(value) => list_value::put_string(out, Digits::of_signed(value).as_bytes()),
+        Scalar::Signed(value) => list_value::put_string(out, itoa::Buffer::new().format(value).as_bytes()),
         Scalar::Unsigned(value) if i64::try_from(value).is_ok() => {
-            list_value::put_string(out, Digits::of_unsigned(value).as_bytes());
+            list_value::put_string(out, itoa::Buffer::new().format(value).as_bytes());
         }
         Scalar::Unsigned(_) => return Err(Refusal::IntegerRange),
         Scalar::Digits(text) => {
@@ -36,49 +36,6 @@ pub(super) fn int64(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal
 pub(super) fn is_integer(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && (digits[0] != b'0' || text.len() == 1)
-}
-
-/// Digits of an integer, at most 20 with its sign.
-pub(super) struct Digits {
-    buffer: [u8; 20],
-    start: usize,
-}
-
-impl Digits {
-    pub(super) fn of_signed(value: i64) -> Digits {
-        Digits::of(value < 0, value.unsigned_abs())
-    }
-
-    pub(super) fn of_unsigned(value: u64) -> Digits {
-        Digits::of(false, value)
-    }
-
-    fn of(negative: bool, mut magnitude: u64) -> Digits {
-        let mut digits = Digits {
-            buffer: [0; 20],
-            start: 20,
-        };
-        loop {
-            digits.push((magnitude % 10) as u8 + b'0');
-            magnitude /= 10;
-            if magnitude == 0 {
-                break;
-            }
-        }
-        if negative {
-            digits.push(b'-');
-        }
-        digits
-    }
-
-    fn push(&mut self, byte: u8) {
-        self.start -= 1;
-        self.buffer[self.start] = byte;
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.buffer[self.start..]
-    }
 }
 
 #[cfg(test)]

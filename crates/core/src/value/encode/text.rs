@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::calendar;
 use super::decimal::PlainDecimal;
-use super::integer::{Digits, is_integer};
+use super::integer::is_integer;
 use super::interval;
 use super::limit::{CELL_BYTES_MAX, check_bytes};
 use super::refusal::form;
@@ -32,8 +32,10 @@ pub(super) fn string(scalar: Scalar<'_>, characters_max: u32, out: &mut Vec<u8>)
             Ok(())
         }
         Scalar::Digits(text) if is_integer(text) => put_short(text, characters_max, out),
-        Scalar::Signed(value) => put_short(Digits::of_signed(value).as_bytes(), characters_max, out),
-        Scalar::Unsigned(value) => put_short(Digits::of_unsigned(value).as_bytes(), characters_max, out),
+        Scalar::Signed(value) => put_short(itoa::Buffer::new().format(value).as_bytes(), characters_max, out),
+        Scalar::Unsigned(value) => {
+            put_short(itoa::Buffer::new().format(value).as_bytes(), characters_max, out)
+        }
         Scalar::Time(value) => put_short(calendar::time(value)?.as_bytes(), characters_max, out),
         Scalar::Interval(value) => put_short(interval::text(value).as_bytes(), characters_max, out),
         Scalar::Uuid(value) => put_short(&uuid::text(value), characters_max, out),

@@ -1,5 +1,8 @@
 //! UUIDs, in lower case.
 
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
 use super::Refusal;
 use super::refusal::form;
 use crate::value::scalar::Scalar;
@@ -32,17 +35,8 @@ pub(super) fn uuid(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal>
 
 /// The text of a UUID's bytes: 8, 4, 4, 4 and 12 hexadecimal digits in lower case.
 pub(super) fn text(bytes: [u8; 16]) -> [u8; 36] {
-    let mut text = [b'-'; 36];
-    let mut at = 0;
-    for byte in bytes {
-        if matches!(at, 8 | 13 | 18 | 23) {
-            at += 1;
-        }
-        for half in [byte >> 4, byte & 15] {
-            text[at] = b"0123456789abcdef"[usize::from(half)];
-            at += 1;
-        }
-    }
+    let mut text = [0; Hyphenated::LENGTH];
+    Uuid::from_bytes(bytes).hyphenated().encode_lower(&mut text);
     text
 }
 
