@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use spanferry_engine::verify::{Reading, Step};
 
 use crate::args::Output;
+use crate::render;
 use crate::screen::Screen;
-use crate::{render, status_lines};
+use crate::wrap::cut;
 
 /// How often the line on a terminal is renewed.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,8 +51,7 @@ impl Comparison {
         }
         let text = line(&last.1, now, since);
         if self.screen.is_drawn() {
-            self.screen
-                .draw(status_lines::cut(&text, render::terminal_size().0));
+            self.screen.draw(cut(&text, render::terminal_size().0));
         } else {
             render::tell(&text);
         }

@@ -13,7 +13,7 @@ use crate::clock::now_us;
 use crate::rates::Meter;
 use crate::screen::Screen;
 use crate::state_dir::{STATUS, StateDir};
-use crate::wrap::folded;
+use crate::wrap::{cut, folded};
 use crate::{change, json, render, status_lines, table_lines};
 
 /// How often status.json and the bars are renewed.
@@ -156,7 +156,7 @@ pub(crate) fn screen_text(status: &Value, (columns, rows): (usize, usize)) -> St
     let summary = folded(&status_lines::summary(status).join("\n"), columns);
     let mut lines: Vec<String> = summary
         .lines()
-        .map(|line| status_lines::cut(line, columns))
+        .map(|line| cut(line, columns))
         .take(rows.saturating_sub(ROWS_LEFT + 1))
         .collect();
     let room = rows.saturating_sub(lines.len() + ROWS_LEFT);

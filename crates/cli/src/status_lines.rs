@@ -136,15 +136,6 @@ pub(crate) fn phases(status: &Value) -> String {
     parts.join(", ")
 }
 
-/// A text no longer than `columns` characters; an ellipsis says that there was more.
-pub(crate) fn cut(text: &str, columns: usize) -> String {
-    if text.chars().count() <= columns {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
-    kept + "…"
-}
-
 pub(crate) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::render;
-use crate::status_lines::{count, cut, items, rate, text, time, whole};
-use crate::wrap::folded;
+use crate::status_lines::{count, items, rate, text, time, whole};
+use crate::wrap::{cut, folded, padded};
 
 /// Columns that a table's name takes, on a wide and on a narrow terminal.
 const NAME_COLUMNS: (usize, usize) = (28, 16);
@@ -145,8 +145,8 @@ fn of_phase(status: &Value, phase: &'static str, columns: usize) -> Vec<Entry> {
 fn table_line(table: &Value, columns: usize) -> String {
     let is_wide = columns >= WIDE_COLUMNS;
     let width = if is_wide { NAME_COLUMNS.0 } else { NAME_COLUMNS.1 };
-    let name = cut(text(&table["name"]), width);
-    let mut line = format!("  {name:<width$} {:<11}", text(&table["phase"]));
+    let name = padded(&cut(text(&table["name"]), width), width);
+    let mut line = format!("  {name} {:<11}", text(&table["phase"]));
     if is_wide {
         line += &format!(" {}", bar(table));
     }
@@ -233,6 +233,30 @@ mod tests {
             "{narrow:#?}"
         );
         assert_eq!(narrow[3], "  customers        joined            100,000 rows");
+    }
+
+    #[test]
+    fn names_of_any_script_align() {
+        let table = |name: &str| json!({"name": name, "group": 0, "phase": "loaded", "rows_loaded": 5, "rows_estimate": 5});
+        let names = [
+            "orders",
+            "客户",
+            "주문_항목",
+            "ありえないほど長い名前のテーブル",
+            "caf\u{e9}",
+            "cafe\u{301}",
+        ];
+        let tables: Vec<Value> = names.iter().map(|name| table(name)).collect();
+        for columns in [50, 110] {
+            let lines = lines(&json!({"tables": tables}), columns, None);
+            let phase_at = |line: &str| crate::wrap::width(&line[..line.find("loaded").expect("its phase")]);
+            let places: Vec<usize> = lines.iter().map(|line| phase_at(line)).collect();
+            assert!(places.iter().all(|at| *at == places[0]), "{places:?} {lines:#?}");
+            assert!(
+                lines.iter().all(|line| crate::wrap::width(line) <= columns),
+                "{lines:#?}"
+            );
+        }
     }
 
     #[test]

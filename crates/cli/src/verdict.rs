@@ -3,9 +3,13 @@
 use spanferry_engine::verify::{Kind, Lack, TableVerdict};
 
 use crate::render;
+use crate::wrap::padded;
 
 /// Keys printed for a person; JSON has up to 1,000.
 const KEYS_SHOWN_MAX: usize = 20;
+
+/// Columns that a table's name takes.
+const NAME_COLUMNS: usize = 32;
 
 /// A table's verdict: what was counted, and what differs.
 pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
@@ -14,8 +18,8 @@ pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
     }
     let state = if verdict.is_equal() { "equal" } else { "DIFFERENT" };
     let mut first = format!(
-        "  {:<32} {state}: {} at the source, {} at the target",
-        verdict.name,
+        "  {} {state}: {} at the source, {} at the target",
+        padded(&verdict.name, NAME_COLUMNS),
         render::rows(verdict.rows_source),
         render::count(verdict.rows_target)
     );
@@ -62,8 +66,8 @@ fn lacking(verdict: &TableVerdict, lack: Lack) -> String {
         }
     };
     format!(
-        "  {:<32} DIFFERENT: {what}; no row was compared, {} at the source, {} at the target",
-        verdict.name,
+        "  {} DIFFERENT: {what}; no row was compared, {} at the source, {} at the target",
+        padded(&verdict.name, NAME_COLUMNS),
         render::rows(verdict.rows_source),
         render::count(verdict.rows_target)
     )

@@ -1,7 +1,10 @@
-//! What is printed for a person, fitted to where it goes: colours only where they are wanted, no word torn by a terminal's edge.
+//! What is printed for a person, fitted to where it goes: colours only where they are wanted, no word broken by a terminal's edge.
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
+
+use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
+use unicode_width::UnicodeWidthChar;
 
 use crate::render::{FIX, FIX_STOPPED};
 
@@ -9,6 +12,8 @@ use crate::render::{FIX, FIX_STOPPED};
 const HANGING_COLUMNS: usize = 2;
 /// Narrower than this nothing is readable, however it is folded.
 const COLUMNS_MIN: usize = 20;
+/// What stands for the rest of a text that is cut.
+const ELLIPSIS: &str = "…";
 
 /// The text as `stream` takes it.
 pub(crate) fn fitted(text: &str, stream: impl AsFd + IsTerminal) -> String {
@@ -68,27 +73,43 @@ fn folded_line(line: &str, columns: usize) -> String {
         return line.to_owned();
     }
     let indent = line.len() - words.len();
-    let mut folded = " ".repeat(indent);
-    let mut at = indent;
-    for (number, word) in words.split(' ').enumerate() {
-        let wide = width(word);
-        if number > 0 && at + 1 + wide > columns {
-            at = indent + HANGING_COLUMNS;
-            folded.push('\n');
-            folded.push_str(&" ".repeat(at));
-        } else if number > 0 {
-            folded.push(' ');
-            at += 1;
-        }
-        folded.push_str(word);
-        at += wide;
-    }
-    folded
+    let (first, hanging) = (" ".repeat(indent), " ".repeat(indent + HANGING_COLUMNS));
+    let options = textwrap::Options::new(columns)
+        .initial_indent(&first)
+        .subsequent_indent(&hanging)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::fill(words, options)
 }
 
-/// Characters of a text that take a column: colours take none.
-fn width(text: &str) -> usize {
-    plain(text).chars().count()
+/// Columns that a text takes on a terminal: colours take none, a character of Chinese, Japanese or Korean two.
+pub(crate) fn width(text: &str) -> usize {
+    textwrap::core::display_width(text)
+}
+
+/// A text no wider than `columns`; an ellipsis says that there was more.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut at = width(ELLIPSIS);
+    for character in text.chars() {
+        at += character.width().unwrap_or(0);
+        if at > columns {
+            break;
+        }
+        kept.push(character);
+    }
+    kept + ELLIPSIS
+}
+
+/// A text with spaces behind it up to `columns`.
+pub(crate) fn padded(text: &str, columns: usize) -> String {
+    let spaces = columns.saturating_sub(width(text));
+    format!("{text}{}", " ".repeat(spaces))
 }
 
 /// The text without its colours.
@@ -136,6 +157,27 @@ mod tests {
             "\x1b[1;31merror[SF-1001]\x1b[0m: no name",
         );
         check("", "");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        for (text, columns, expected) in [
+            ("客户订单", 8, "客户订单"),
+            ("客户订单", 7, "客户订…"),
+            ("客户订单", 6, "客户…"),
+            ("a客户", 4, "a客…"),
+            ("orders", 4, "ord…"),
+            ("orders", 0, "…"),
+        ] {
+            assert_eq!(cut(text, columns), expected, "{text} {columns}");
+        }
+        assert_eq!(padded("客户", 6), "客户  ");
+        assert_eq!(padded("orders", 4), "orders");
+        // Of names and of words in a line the columns count, not the characters.
+        assert_eq!(
+            folded("  客户订单 客户订单 客户订单", 20),
+            "  客户订单 客户订单\n    客户订单"
+        );
     }
 
     #[test]
