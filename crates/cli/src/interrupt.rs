@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use spanferry_core::report::code::{self, Exit};
 use spanferry_core::report::failure::{Class, Failure};
-use spanferry_engine::stop::StopSignal;
+use spanferry_engine::stop::CancellationToken;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::render;
 use crate::screen::Screen;
 
 /// Asks for a clean stop at the first signal; a second one ends the process at once, which is as safe as any crash.
-pub(crate) async fn stop_on_signal(stop: StopSignal, screen: Arc<Screen>) {
+pub(crate) async fn stop_on_signal(stop: CancellationToken, screen: Arc<Screen>) {
     let Some(mut signals) = Signals::new() else { return };
     signals.next().await;
     screen.tell("stopping at the next clean point; once more to end at once");
-    stop.request();
+    stop.cancel();
     signals.next().await;
     screen.close();
     render::tell("ended at once; the same command resumes");
@@ -43,13 +43,13 @@ pub(crate) async fn or_interrupted<T>(
 /// What `work` ends with, or the interruption that was asked for by `stop`; `work` is dropped where it stands.
 pub(crate) async fn unless_stopped<T>(
     verb: &str,
-    stop: &StopSignal,
+    stop: &CancellationToken,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let work = Box::pin(work);
     tokio::select! {
         biased;
-        () = stop.requested() => Err(interrupted(verb)),
+        () = stop.cancelled() => Err(interrupted(verb)),
         ended = work => ended,
     }
 }

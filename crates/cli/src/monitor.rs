@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spanferry_engine::progress::{Progress, Snapshot};
-use spanferry_engine::stop::StopSignal;
+use spanferry_engine::stop::{CancellationToken, Pause};
 
 use crate::args::Output;
 use crate::clock::now_us;
@@ -32,7 +32,7 @@ pub(crate) async fn watch(
     output: Output,
     screen: Arc<Screen>,
     said: Range<usize>,
-    stop: StopSignal,
+    stop: CancellationToken,
     options: String,
 ) -> Value {
     let mut monitor = Monitor::new(output, screen, said, options);

@@ -19,7 +19,7 @@ use crate::history::{Unproved, open_proved};
 use crate::lane::Backoff;
 use crate::progress::{Progress, Snapshot};
 use crate::registry::Registry;
-use crate::stop::StopSignal;
+use crate::stop::{CancellationToken, Pause};
 
 /// Bytes taken from the stream at once, and so about what one fsync covers.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -51,7 +51,7 @@ pub async fn capture<S: ChangeSource, L: ChangeLog, T: Committer>(
     log: Arc<L>,
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
-    stop: StopSignal,
+    stop: CancellationToken,
     progress: Arc<Progress>,
     following: watch::Sender<bool>,
     unproved: Unproved,
@@ -77,7 +77,7 @@ async fn receive<S: ChangeSource, T: Committer>(
     source: Arc<S>,
     control: Arc<ControlLane<T>>,
     jobs: mpsc::Sender<Job>,
-    stop: StopSignal,
+    stop: CancellationToken,
     progress: Arc<Progress>,
     following: watch::Sender<bool>,
     unproved: Unproved,
@@ -132,7 +132,7 @@ async fn receive<S: ChangeSource, T: Committer>(
 async fn expect_owned<T: Committer>(
     control: &ControlLane<T>,
     collision: &Failure,
-    stop: &StopSignal,
+    stop: &CancellationToken,
 ) -> Result<(), Failure> {
     for look in 0..OWNER_LOOKS {
         if look > 0 && !stop.pause(OWNER_PAUSE).await {
@@ -150,13 +150,13 @@ async fn expect_owned<T: Committer>(
 async fn follow<S: ChangeSource>(
     opening: impl Future<Output = Result<(S::Stream, Option<Finding>), Failure>>,
     jobs: &mpsc::Sender<Job>,
-    stop: &StopSignal,
+    stop: &CancellationToken,
     progress: &Progress,
     following: &watch::Sender<bool>,
 ) -> Result<(), (bool, Failure)> {
     let (mut stream, accepted) = tokio::select! {
         biased;
-        () = stop.requested() => return Ok(()),
+        () = stop.cancelled() => return Ok(()),
         opened = opening => opened.map_err(|failure| (false, failure))?,
     };
     if let Some(finding) = accepted {
@@ -169,7 +169,7 @@ async fn follow<S: ChangeSource>(
         let mut pieces = Vec::new();
         tokio::select! {
             biased;
-            () = stop.requested() => return Ok(()),
+            () = stop.cancelled() => return Ok(()),
             next = stream.next(&mut pieces, BATCH_BYTES_MAX) => next.map_err(|failure| (arrived, failure))?,
         }
         arrived = true;
@@ -182,7 +182,7 @@ async fn follow<S: ChangeSource>(
 async fn append<L: ChangeLog>(
     log: Arc<L>,
     mut queue: mpsc::Receiver<Job>,
-    stop: StopSignal,
+    stop: CancellationToken,
     progress: Arc<Progress>,
     mut seen: SeenWitnesses,
 ) -> Result<(), Failure> {
@@ -234,7 +234,7 @@ fn portions(pieces: &mut [Piece], budget_bytes: u64) -> impl Iterator<Item = &mu
 async fn append_patiently<W: ChangeLogWriter>(
     writer: &mut W,
     pieces: &mut [Piece],
-    stop: &StopSignal,
+    stop: &CancellationToken,
     progress: &Progress,
 ) -> Result<bool, Failure> {
     loop {
@@ -252,7 +252,7 @@ async fn append_patiently<W: ChangeLogWriter>(
 /// Makes durable what was appended, waiting while the disk is full; nothing if told to stop meanwhile.
 async fn sync_patiently<W: ChangeLogWriter>(
     writer: &mut W,
-    stop: &StopSignal,
+    stop: &CancellationToken,
     progress: &Progress,
 ) -> Result<Option<Sequence>, Failure> {
     loop {
@@ -268,7 +268,11 @@ async fn sync_patiently<W: ChangeLogWriter>(
 }
 
 /// Says why the log takes nothing more, and waits a while; false if told to stop meanwhile. Fails for any other reason than room.
-async fn wait_for_room(failure: Failure, stop: &StopSignal, progress: &Progress) -> Result<bool, Failure> {
+async fn wait_for_room(
+    failure: Failure,
+    stop: &CancellationToken,
+    progress: &Progress,
+) -> Result<bool, Failure> {
     if !failure.is_retry() {
         return Err(failure);
     }

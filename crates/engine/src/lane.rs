@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::progress::Progress;
-use crate::stop::StopSignal;
+use crate::stop::{CancellationToken, Pause};
 
 /// The first delay before a commit is sent again when the target names none; it doubles up to `BACKOFF_MAX`.
 const BACKOFF_FIRST: Duration = Duration::from_millis(2);
@@ -79,7 +79,7 @@ pub struct LaneShared<T> {
     /// Held by whoever changes the target's schema, from the look at what is there on. It comes before a permit of the gate.
     pub ddl: Arc<tokio::sync::Mutex<()>>,
     /// The request to stop.
-    pub stop: StopSignal,
+    pub stop: CancellationToken,
     /// Counters.
     pub progress: Arc<Progress>,
 }

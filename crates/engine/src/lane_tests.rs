@@ -97,7 +97,7 @@ fn lane(target: &Arc<SmallTarget>) -> FencedLane<SmallTarget> {
         ddl: Arc::default(),
         target: Arc::clone(target),
         gate: Arc::new(Semaphore::new(1)),
-        stop: StopSignal::new(),
+        stop: CancellationToken::new(),
         progress: Arc::new(Progress::default()),
     };
     FencedLane::new(shared, Lane::Load(0), first_row().key)

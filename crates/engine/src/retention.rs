@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::capture::note_usage;
 use crate::progress::Progress;
 use crate::registry::Registry;
-use crate::stop::StopSignal;
+use crate::stop::{CancellationToken, Pause};
 
 /// How a change log is trimmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl<L: ChangeLog> Retention<L> {
     }
 
     /// Looks again and again until told to stop. A log that cannot be trimmed is told and tried again: nothing else depends on it.
-    pub async fn run(mut self, stop: StopSignal) -> Result<(), Failure> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
         loop {
             let usage = self.log.usage();
             let is_full = usage.budget_bytes.saturating_sub(usage.bytes) < ROOM_BYTES_MIN;

@@ -199,13 +199,13 @@ async fn a_full_log_has_room_again_once_its_content_is_applied() {
     assert_eq!(full.code, code::LOG_BUDGET);
     let last = log.usage().durable.0;
     moves.send_replace(applied(last));
-    let stop = StopSignal::new();
+    let stop = CancellationToken::new();
     let running = tokio::spawn(retention.run(stop.clone()));
     while log.usage().oldest == Sequence(1) {
         tokio::time::sleep(RetentionOptions::LOOK_INTERVAL).await;
     }
     append(&log, last + 1..=last + 3).await.unwrap();
-    stop.request();
+    stop.cancel();
     running.await.unwrap().unwrap();
     let findings = progress.snapshot().findings;
     let told: Vec<_> = findings.iter().map(|finding| finding.code).collect();

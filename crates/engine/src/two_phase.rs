@@ -12,7 +12,7 @@ use spanferry_core::report::failure::Failure;
 
 use crate::history::misplaced;
 use crate::lane::interrupted;
-use crate::stop::StopSignal;
+use crate::stop::CancellationToken;
 
 /// Open transactions that a ledger knows. A server keeps locks and old rows for each, so there are few. One more is left out: its
 /// commit then counts as one of which nothing is known.
@@ -66,7 +66,7 @@ pub(crate) struct PreparedLog<S, L> {
     pub(crate) log: Arc<L>,
     /// The tables that count: all that are recorded.
     pub(crate) plans: Vec<Arc<TablePlan>>,
-    pub(crate) stop: StopSignal,
+    pub(crate) stop: CancellationToken,
 }
 
 impl<S: ChangeSource, L: ChangeLog> PreparedLog<S, L> {
@@ -129,7 +129,7 @@ impl<S: ChangeSource, L: ChangeLog> PreparedLog<S, L> {
             if below.is_some_and(|below| piece.sequence >= below) {
                 break;
             }
-            if self.stop.is_requested() {
+            if self.stop.is_cancelled() {
                 return Err(interrupted());
             }
             if let Some(told) = decoder.two_phase(&piece)? {

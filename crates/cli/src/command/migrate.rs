@@ -6,18 +6,19 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use spanferry_core::port::target::{ControlStore as _, SchemaTarget as _};
 use spanferry_core::report::code::{self, Exit};
-use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::prepare::{PrepareOptions, Prepared, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::retention::RetentionOptions;
-use spanferry_engine::stop::StopSignal;
+use spanferry_engine::stop::CancellationToken;
 use spanferry_kill_point::kill_point;
 use spanferry_log::DiskLog;
 use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 use crate::args::{Output, StopWhenName};
 use crate::command::dry_run;
@@ -41,7 +42,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     RunFile::expect_unbound_or_same(settings)?;
     run_log::start(&state)?;
     outlive_full_files();
-    let interrupt = StopSignal::new();
+    let interrupt = CancellationToken::new();
     let screen = Arc::new(Screen::open(settings.output));
     let listener = tokio::spawn(stop_on_signal(interrupt.clone(), Arc::clone(&screen)));
     let result = migrate(&session, settings, &state, &screen, interrupt).await;
@@ -55,7 +56,7 @@ async fn migrate(
     settings: &Settings,
     state: &Arc<StateDir>,
     screen: &Arc<Screen>,
-    interrupt: StopSignal,
+    interrupt: CancellationToken,
 ) -> Result<u8, Failure> {
     let preparation = Preparation {
         progress: &session.progress,
@@ -98,7 +99,7 @@ async fn migrate(
     if !reported {
         tell_resumed(said.len(), settings);
     }
-    let shown = StopSignal::new();
+    let shown = CancellationToken::new();
     let watched = tokio::spawn(monitor::watch(
         Arc::clone(&progress),
         Arc::clone(state),
@@ -111,7 +112,7 @@ async fn migrate(
     let ended = migration(session, settings, prepared, &progress, interrupt, sees_all_tables)
         .run()
         .await;
-    shown.request();
+    shown.cancel();
     let last = watched
         .await
         .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
@@ -179,7 +180,7 @@ fn migration(
     settings: &Settings,
     prepared: Prepared<DiskLog, SpannerTarget>,
     progress: &Arc<Progress>,
-    interrupt: StopSignal,
+    interrupt: CancellationToken,
     sees_all_tables: bool,
 ) -> Migration<MysqlSource, DiskLog, SpannerTarget> {
     Migration {
@@ -205,7 +206,7 @@ async fn start(
     settings: &Settings,
     state: &Arc<StateDir>,
     plan: &Plan,
-    interrupt: &StopSignal,
+    interrupt: &CancellationToken,
 ) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
     let (known, run) = (RunFile::expect_unbound_or_same(settings)?, RunFile::of(settings)?);
     let is_unbound = known.is_none();
@@ -255,7 +256,7 @@ async fn set_up(
         kill_point("after database", "");
     }
     let options = PrepareOptions {
-        new_migration_id: random_id()?,
+        new_migration_id: Uuid::new_v4().to_string(),
         source_name: source_name(settings)?,
         schema: plan.schema.clone(),
         workers: plan.sessions,
@@ -272,19 +273,6 @@ fn outlive_full_files() {
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         tracing::warn!(%error, "a file at its size limit will end the process");
     }
-}
-
-fn random_id() -> Result<String, Failure> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(|cause| {
-        Failure::new(
-            code::DISK_FAILED,
-            Class::StopMigration,
-            "/proc/sys/kernel/random/uuid",
-            "cannot be read",
-        )
-        .caused_by(cause)
-    })?;
-    Ok(id.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
             stream.builder.set_filter(*table, TableFilter::Apply { after });
         }
         while stream.builder.sequence() < end {
-            if self.shared.stop.is_requested() {
+            if self.shared.stop.is_cancelled() {
                 return Ok(());
             }
             if batch
@@ -68,7 +68,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
             drop(stream.builder.take_notices());
             while let Some(window) = stream.builder.take_ready() {
                 self.commit_catch_up(window).await?;
-                if self.shared.stop.is_requested() {
+                if self.shared.stop.is_cancelled() {
                     return Ok(());
                 }
             }

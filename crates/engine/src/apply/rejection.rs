@@ -45,7 +45,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
         let mut stream = self.open_main().await?;
         let began = self.main.key().sequence;
         loop {
-            if self.shared.stop.is_requested() || self.main.key().sequence.0 >= began.0 + SINGLE_TRANSACTIONS
+            if self.shared.stop.is_cancelled() || self.main.key().sequence.0 >= began.0 + SINGLE_TRANSACTIONS
             {
                 return Ok(());
             }
@@ -54,7 +54,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
             };
             stream.take(&piece).await?;
             self.tell(&mut stream.builder);
-            while !self.shared.stop.is_requested()
+            while !self.shared.stop.is_cancelled()
                 && let Some(window) = stream.builder.take_ready()
             {
                 match self.commit(window).await {

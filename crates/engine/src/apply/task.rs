@@ -123,7 +123,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
         loop {
             let mut stream = self.open_main().await?;
             loop {
-                if self.shared.stop.is_requested() {
+                if self.shared.stop.is_cancelled() {
                     return Ok(());
                 }
                 // Load and catch-up stop groups too, of which other tables may be in the main stream already.
@@ -146,7 +146,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
                         self.shared.progress.update(|state| state.idle_sequence = read);
                         tokio::select! {
                             biased;
-                            () = self.shared.stop.requested() => return Ok(()),
+                            () = self.shared.stop.cancelled() => return Ok(()),
                             _changed = changed.changed() => {}
                             readable = stream.reader.readable() => readable?,
                             () = tokio::time::sleep(ADVANCE_INTERVAL), if stream.builder.is_pending() => {}
@@ -210,7 +210,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
     /// Reads until a window is finished or the log's end is reached, and commits what there is. A request to stop ends it
     /// between two commits, also inside a transaction.
     async fn round(&mut self, stream: &mut Stream<S, L>) -> Result<Round, LaneError> {
-        while !self.shared.stop.is_requested() {
+        while !self.shared.stop.is_cancelled() {
             let piece = stream.reader.try_next().await?;
             let at_end = piece.is_none();
             if let Some(piece) = piece {
@@ -225,7 +225,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
             self.tell(&mut stream.builder);
             while let Some(window) = stream.builder.take_ready() {
                 self.commit(window).await?;
-                if self.shared.stop.is_requested() {
+                if self.shared.stop.is_cancelled() {
                     return Ok(Round::More);
                 }
             }

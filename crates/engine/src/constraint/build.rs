@@ -23,6 +23,7 @@ use crate::lane::{LaneShared, interrupted};
 use crate::order::contains_all;
 use crate::registry::{Registry, Transition};
 use crate::schema_change::{Created, Wanted, create_missing};
+use crate::stop::Pause;
 
 /// Most groups whose constraints are built together: their control rows share one commit.
 const GROUPS_MAX: usize = 500;
@@ -73,7 +74,7 @@ pub async fn build<S: SchemaSource, T: Committer + SchemaTarget>(
         }
         tokio::select! {
             biased;
-            () = shared.stop.requested() => return Ok(()),
+            () = shared.stop.cancelled() => return Ok(()),
             _changed = changed.changed() => {}
             moved = reached.changed() => if moved.is_err() { return Ok(()) },
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
@@ -215,7 +216,7 @@ async fn create<T: Committer + SchemaTarget>(
     // An index over many rows takes long: a request to stop leaves the target to go on with it alone.
     let created = tokio::select! {
         biased;
-        () = shared.stop.requested() => return Err(interrupted()),
+        () = shared.stop.cancelled() => return Err(interrupted()),
         created = create_missing(shared.target.as_ref(), &wanted) => created?,
     };
     kill_point("after constraints", "");

@@ -15,6 +15,7 @@ use super::wanted::{Constraint, Kind, constraints};
 use crate::history::ASK_INTERVAL;
 use crate::lane::{LaneShared, interrupted};
 use crate::schema_change::{Presence, Wanted, drop_present};
+use crate::stop::Pause;
 
 /// The status of a row that is there already, or of a value that a unique index has already.
 const ALREADY_EXISTS: &str = "ALREADY_EXISTS";
@@ -51,7 +52,7 @@ pub(crate) async fn find_way<T: Committer + SchemaTarget>(
         // A build of constraints may be under way, and may be long: it ends first.
         let alone = tokio::select! {
             biased;
-            () = shared.stop.requested() => return Err(interrupted()),
+            () = shared.stop.cancelled() => return Err(interrupted()),
             alone = shared.ddl.lock() => alone,
         };
         let objects = shared.target.schema_objects().await?;

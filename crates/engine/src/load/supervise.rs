@@ -29,6 +29,7 @@ use crate::high::{expect_earlier, witnessed};
 use crate::history::{SeenHistory, Unproved};
 use crate::lane::{Backoff, FencedLane, LaneShared, interrupted};
 use crate::registry::{Registry, Transition};
+use crate::stop::Pause;
 use crate::throttle::Throttle;
 use crate::two_phase::PreparedLog;
 
@@ -145,7 +146,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
         };
         let snapshot = tokio::select! {
             biased;
-            () = self.shared.stop.requested() => return Err(interrupted()),
+            () = self.shared.stop.cancelled() => return Err(interrupted()),
             opened = SnapshotSource::open(self.source.as_ref(), &request) => opened?,
         };
         let (source, log) = (self.source.as_ref(), self.log.as_ref());

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::control::ControlLane;
 use crate::lane::{LaneShared, interrupted};
 use crate::registry::{Registry, Transition};
+use crate::stop::Pause;
 use crate::throttle::Throttle;
 
 /// Rows of a table's first range; later ones are sized by time.

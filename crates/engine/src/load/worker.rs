@@ -47,7 +47,7 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
     pub(super) async fn run(mut self) -> (FencedLane<T>, Result<(), Failure>) {
         let mut version = self.attempt.registry.subscribe();
         let result = loop {
-            if self.attempt.shared.stop.is_requested() {
+            if self.attempt.shared.stop.is_cancelled() {
                 break Err(interrupted());
             }
             let Some((table, work)) = self.attempt.take() else {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::history::{Unproved, misplaced, prove};
 use crate::progress::Progress;
-use crate::stop::StopSignal;
+use crate::stop::{CancellationToken, Pause};
 
 /// How long an open stream may bring nothing, while the source stands elsewhere, before its history is looked for.
 const STILL_MAX: Duration = Duration::from_secs(15);
@@ -24,7 +24,7 @@ const STILL_MAX: Duration = Duration::from_secs(15);
 pub(super) struct StaleStream<S, L> {
     pub(super) source: Arc<S>,
     pub(super) log: Arc<L>,
-    pub(super) stop: StopSignal,
+    pub(super) stop: CancellationToken,
     /// Whether capture has a stream open.
     pub(super) is_following: watch::Receiver<bool>,
     pub(super) progress: Arc<Progress>,

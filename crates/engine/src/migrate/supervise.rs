@@ -23,7 +23,7 @@ use crate::load::{LoadOptions, load};
 use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::retention::{Retention, RetentionOptions};
-use crate::stop::StopSignal;
+use crate::stop::CancellationToken;
 
 /// Everything a running migration works with.
 pub struct Migration<S, L, T> {
@@ -32,7 +32,7 @@ pub struct Migration<S, L, T> {
     /// What `prepare` made.
     pub prepared: Prepared<L, T>,
     /// The request to stop, given by the operator.
-    pub interrupt: StopSignal,
+    pub interrupt: CancellationToken,
     /// Counters.
     pub progress: Arc<Progress>,
     /// When to end.
@@ -173,20 +173,20 @@ where
                 if sees_all_tables {
                     forget_dropped(watcher.source.as_ref(), &watcher.progress).await;
                 }
-                Ok(watcher.outcome(interrupt.is_requested() && !watcher.is_drained()))
+                Ok(watcher.outcome(interrupt.is_cancelled() && !watcher.is_drained()))
             }
         }
     }
 }
 
 /// Waits for every task; the first failure asks the others to stop and is returned.
-async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &StopSignal) -> Option<Failure> {
+async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &CancellationToken) -> Option<Failure> {
     let mut first: Option<Failure> = None;
     while let Some(joined) = tasks.join_next().await {
         let ended = joined
             .unwrap_or_else(|cause| Err(Failure::bug("task", "a task ended by itself").caused_by(cause)));
         if let Err(failure) = ended {
-            stop.request();
+            stop.cancel();
             if first.as_ref().is_none_or(|known| known.code == code::INTERRUPTED) {
                 first = Some(failure);
             }
@@ -195,11 +195,11 @@ async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &StopSignal) -> O
     first
 }
 
-async fn forward(interrupt: StopSignal, stop: StopSignal) -> Result<(), Failure> {
+async fn forward(interrupt: CancellationToken, stop: CancellationToken) -> Result<(), Failure> {
     tokio::select! {
         biased;
-        () = stop.requested() => {}
-        () = interrupt.requested() => stop.request(),
+        () = stop.cancelled() => {}
+        () = interrupt.cancelled() => stop.cancel(),
     }
     Ok(())
 }

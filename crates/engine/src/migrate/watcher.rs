@@ -20,7 +20,7 @@ use crate::history::{ASK_INTERVAL, ClaimProof, HistoryWatch};
 use crate::order::contains_all;
 use crate::progress::Progress;
 use crate::registry::Registry;
-use crate::stop::StopSignal;
+use crate::stop::{CancellationToken, Pause};
 
 /// How often a stopped group is called to mind.
 const STOPPED_WARN_INTERVAL: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ pub(super) struct Watcher<S, L> {
     pub(super) source: Arc<S>,
     pub(super) log: Arc<L>,
     pub(super) registry: Arc<Registry>,
-    pub(super) stop: StopSignal,
+    pub(super) stop: CancellationToken,
     pub(super) reached: watch::Receiver<Position>,
     /// Whether capture has a stream open.
     pub(super) is_following: watch::Receiver<bool>,
@@ -84,7 +84,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
                 self.end(Ended::AllStopped);
                 return Ok(());
             }
-            if self.stop.is_requested() {
+            if self.stop.is_cancelled() {
                 return Ok(());
             }
             if warned.elapsed() >= STOPPED_WARN_INTERVAL {
@@ -95,7 +95,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
                 self.note_reached(false);
                 tokio::select! {
                     biased;
-                    () = self.stop.requested() => return Ok(()),
+                    () = self.stop.cancelled() => return Ok(()),
                     _changed = changed.changed() => {}
                     () = tokio::time::sleep(STOPPED_WARN_INTERVAL) => {}
                 }
@@ -134,7 +134,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         self.ended
             .set(why)
             .expect("one task runs the watcher, and ends once");
-        self.stop.request();
+        self.stop.cancel();
     }
 
     /// Shows whether apply has reached the source's position; `Snapshot::is_caught_up` follows from it.
@@ -221,7 +221,7 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         };
         let is_there = tokio::select! {
             biased;
-            () = self.stop.requested() => false,
+            () = self.stop.cancelled() => false,
             is_there = there => is_there?,
             () = tokio::time::sleep(ASK_INTERVAL) => false,
         };

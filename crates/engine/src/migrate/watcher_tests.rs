@@ -54,7 +54,7 @@ struct Stage {
     following: watch::Sender<bool>,
     registry: Arc<Registry>,
     progress: Arc<Progress>,
-    stop: StopSignal,
+    stop: CancellationToken,
     calls: Mutex<Vec<Call>>,
     script: Mutex<Vec<(Call, Event)>>,
 }
@@ -84,7 +84,7 @@ impl Stage {
             following: watch::Sender::new(true),
             registry: Arc::new(Registry::new(vec![table("t")], rows, Arc::clone(&progress))),
             progress,
-            stop: StopSignal::new(),
+            stop: CancellationToken::new(),
             calls: Mutex::default(),
             script: Mutex::new(script.to_vec()),
         })
@@ -103,7 +103,7 @@ impl Stage {
                 transition.adopt(&transition.stop_rows(GroupId(0), &finding));
             }
             Event::Fail(code, class) => return Err(Failure::new(code, class, "source", "it fails")),
-            Event::Interrupt => self.stop.request(),
+            Event::Interrupt => self.stop.cancel(),
         }
         Ok(())
     }
@@ -291,7 +291,7 @@ async fn what_the_source_has_is_captured_and_applied_before_it_is_claimed() {
         assert!(!stage.is_told());
         stage.happen(second).await.unwrap();
         assert_eq!(running.await.unwrap().unwrap(), Some(Ended::CaughtUp));
-        assert!(stage.is_told() && stage.stop.is_requested());
+        assert!(stage.is_told() && stage.stop.is_cancelled());
     };
     check(Capture(6), Apply(6)).await;
     check(Apply(6), Capture(6)).await;
@@ -378,7 +378,7 @@ async fn a_source_that_is_found_ahead_is_not_caught_up_while_its_changes_are_wai
     }
     tokio::time::sleep(ASK_INTERVAL).await;
     assert!(stage.is_told());
-    stage.stop.request();
+    stage.stop.cancel();
     assert_eq!(running.await.unwrap().unwrap(), None);
 }
 
@@ -457,7 +457,7 @@ async fn a_run_that_follows_says_so_only_while_it_is_true() {
     stage.happen(Apply(6)).await.unwrap();
     let_ask(&running, 2).await;
     assert!(stage.is_told());
-    stage.stop.request();
+    stage.stop.cancel();
     assert_eq!(running.await.unwrap().unwrap(), None);
 }
 

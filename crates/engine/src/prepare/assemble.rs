@@ -23,7 +23,7 @@ use crate::plan::Planned;
 use crate::progress::{Progress, TableProgress};
 use crate::registry::Registry;
 use crate::resync::new_row;
-use crate::stop::StopSignal;
+use crate::stop::CancellationToken;
 
 pub(super) async fn assemble<L: ChangeLog, T: Committer>(
     start: Start<L>,
@@ -51,7 +51,7 @@ pub(super) async fn assemble<L: ChangeLog, T: Committer>(
         target,
         gate,
         ddl: Arc::default(),
-        stop: StopSignal::new(),
+        stop: CancellationToken::new(),
         progress: Arc::clone(progress),
     };
     let counter = counter_row(start.epoch).key;

@@ -8,7 +8,7 @@ use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::plan::decide;
 use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
-use spanferry_engine::stop::StopSignal;
+use spanferry_engine::stop::CancellationToken;
 
 use crate::history::{BEFORE, Change, NOTE, Transaction};
 use crate::log::SimLog;
@@ -70,7 +70,7 @@ fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
         let prepared = prepare(&source, Arc::new(target), &log, &planned, &options, &progress)
             .await
             .unwrap();
-        let interrupt = StopSignal::new();
+        let interrupt = CancellationToken::new();
         let migration = Migration {
             source: Arc::new(source),
             prepared,
@@ -92,7 +92,7 @@ fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
         );
         until(|| progress.snapshot().applied_in_part > 0).await;
         let at_request = key();
-        interrupt.request();
+        interrupt.cancel();
         let outcome = running.await.unwrap().unwrap();
         assert!(outcome.interrupted);
         at_request

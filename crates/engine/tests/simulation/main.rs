@@ -58,7 +58,7 @@ use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 use spanferry_engine::retention::RetentionOptions;
-use spanferry_engine::stop::StopSignal;
+use spanferry_engine::stop::CancellationToken;
 
 use backward::{LAGS_MAX, goes_back, is_old_log, put_back_log};
 use catalog::{CatalogChanges, bring_back, change_catalog, explains, judge_record, taken_over};
@@ -205,7 +205,7 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
     let migration = Migration {
         source: Arc::clone(&source),
         prepared,
-        interrupt: StopSignal::new(),
+        interrupt: CancellationToken::new(),
         progress: Arc::clone(&progress),
         stop_when: StopWhen::CaughtUp,
         sees_all_tables: true,
