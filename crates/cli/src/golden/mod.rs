@@ -1,8 +1,7 @@
-//! What a person sees, whole, as golden pages: a change of any word shows in a review.
+//! What a person sees, whole, as snapshots: a change of any word shows in a review.
 //!
-//! `SPANFERRY_WRITE_DOCS=1 cargo test -p spanferry golden` writes them again.
-
-use std::path::PathBuf;
+//! `INSTA_UPDATE=always cargo test -p spanferry golden` writes them again. They depend on no time, machine or width.
+//! The help of each command is compared as `docs/reference/cli.md` (`reference`).
 
 use serde_json::{Value, json};
 use spanferry_core::port::target::TablePhase;
@@ -12,29 +11,24 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{DifferentKey, Kind, TableVerdict, Testimony};
+use spanferry_mysql::{MysqlError, Options};
 
 use crate::command::status;
 use crate::rates::Meter;
 use crate::wrap::plain;
 use crate::{json, monitor, render, status_lines, verdict};
 
-/// Set, it makes the tests write the pages instead of comparing them.
-const WRITE_VARIABLE: &str = "SPANFERRY_WRITE_DOCS";
 /// What a printed command needs for this migration.
 const OPTIONS: &str = " --state-dir /data/shop";
 /// 2026-07-30T12:34:56Z.
 const AT_US: u64 = 1_785_414_896_000_000;
 
 fn check(page: &str, text: &str) {
-    let text = format!("{}\n", plain(text));
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("src/golden")
-        .join(page);
-    if std::env::var_os(WRITE_VARIABLE).is_some() {
-        std::fs::write(&path, &text).expect("the page can be written");
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, text, "{page}");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(".");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(page, plain(text)));
 }
 
 fn findings() -> Vec<Finding> {
@@ -132,20 +126,20 @@ fn status_of(state: &str) -> Value {
 #[test]
 fn the_screen_of_migrate() {
     check(
-        "screen-80x24.txt",
+        "screen-80x24",
         &monitor::screen_text(&status_of("running"), (80, 24)),
     );
 }
 
 #[test]
 fn a_plain_line_of_migrate() {
-    check("line.txt", &status_lines::line(&status_of("running")));
+    check("line", &status_lines::line(&status_of("running")));
 }
 
 #[test]
 fn status_while_it_runs_and_after() {
     let lines = |status: &Value| status::lines(status, None, None, 110).join("\n");
-    check("status-running.txt", &lines(&status_of("running")));
+    check("status-running", &lines(&status_of("running")));
     let mut ended = status_of("ended");
     let failure = Failure::new(
         code::SOURCE_FAILED,
@@ -156,7 +150,7 @@ fn status_while_it_runs_and_after() {
     ended["end"] =
         json!({"at_us": AT_US, "exit_status": 5, "interrupted": false, "error": json::failure(&failure)});
     status::settle(&mut ended, None, AT_US + 75_000_000);
-    check("status-ended.txt", &lines(&ended));
+    check("status-ended", &lines(&ended));
 }
 
 #[test]
@@ -165,7 +159,7 @@ fn findings_of_check() {
         .iter()
         .map(|finding| render::finding(finding, OPTIONS))
         .collect();
-    check("findings.txt", &texts.join("\n"));
+    check("findings", &texts.join("\n"));
 }
 
 #[test]
@@ -177,7 +171,72 @@ fn a_failure() {
         "db1:3306",
         "no TCP connection",
     );
-    check("failure.txt", &render::failure(&failure.caused_by(cause)));
+    check("failure", &render::failure(&failure.caused_by(cause)));
+}
+
+/// What a login can end with, with its hint.
+#[test]
+fn failures_of_a_login() {
+    let address = || "db1:3306".to_owned();
+    let refused = |code: u16, message: &str| MysqlError::Server {
+        code,
+        sqlstate: "28000".to_owned(),
+        message: message.to_owned(),
+        at_login: true,
+    };
+    let plugin = |name: &str| MysqlError::AuthPlugin {
+        plugin: name.to_owned(),
+    };
+    let errors = [
+        refused(1045, "Access denied for user 'a'@'%' (using password: YES)"),
+        refused(1049, "Unknown database 'shop'"),
+        refused(1040, "Too many connections"),
+        plugin("auth_gssapi_client"),
+        plugin("dialog"),
+        plugin("authentication_ldap_sasl_client"),
+        plugin("other"),
+        MysqlError::ClearPassword { is_verified: false },
+        MysqlError::ClearPassword { is_verified: true },
+        MysqlError::Unverified {
+            address: address(),
+            encrypted: false,
+        },
+        MysqlError::Tls {
+            address: address(),
+            reason: "the server offers no TLS".to_owned(),
+        },
+        MysqlError::LoginLost {
+            refusal: "server error 1045 (28000): Access denied".to_owned(),
+            file: Some("/run/password".to_owned()),
+            is_waiting: false,
+        },
+        Options::parse("mysql://u:s3cret%zz@h/s").expect_err("`%zz` is no byte"),
+    ];
+    let texts = errors.map(|error| render::failure(&error.into_failure("source db1:3306")));
+    check("failures-of-a-login", &texts.join("\n\n"));
+}
+
+/// The documented form that programs read: its fields, and a failure in it.
+#[test]
+fn status_as_json() {
+    let mut status = status_of("running");
+    status["process_id"] = json!(4_711);
+    let tables = status["tables"].as_array_mut().expect("a list");
+    tables.retain(|table| {
+        !table["name"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("archive"))
+    });
+    let failure = Failure::new(
+        code::DDL_SEEN,
+        Class::StopMigration,
+        "order lines",
+        "`ALTER TABLE` changes it",
+    );
+    let failure = json::failure(&failure.hint("Run `spanferry resync`."));
+    let pretty = |value: &Value| serde_json::to_string_pretty(value).expect("JSON");
+    check("status-json", &pretty(&status));
+    check("failure-json", &pretty(&failure));
 }
 
 #[test]
@@ -204,5 +263,5 @@ fn a_verdict() {
         },
         ..TableVerdict::default()
     };
-    check("verdict.txt", &verdict::lines(&different).join("\n"));
+    check("verdict", &verdict::lines(&different).join("\n"));
 }
