@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::plan::{GroupId, TableId, TablePlan};
+use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::port::target::Epoch;
 use crate::schema::mysql::{MysqlTable, MysqlType};
 use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
     SourceTable, SourceType, TableFacts,
 };
-use crate::schema::target::TargetTable;
+use crate::schema::target::{TargetColumn, TargetTable, TargetType};
 use crate::value::encode::{ColumnPlan, Encoding};
 
 /// BIGINT.
@@ -99,15 +99,21 @@ pub fn foreign_key(name: &str, columns: &[usize], parent: &str, parent_columns: 
     }
 }
 
+/// A nullable INT64 column of the target.
+pub fn target_column(name: &str) -> TargetColumn {
+    TargetColumn {
+        name: name.to_owned(),
+        ty: TargetType::Int64,
+        not_null: false,
+        by_target: None,
+    }
+}
+
 /// The plan of a table as the first of a migration: a nullable column for each encoding, the source's key. Its target has a name
 /// and a key, but no columns: what needs them says which.
 pub fn plan(source: SourceTable, encodings: impl IntoIterator<Item = Encoding>) -> TablePlan {
     let columns = encodings.into_iter().enumerate();
-    let columns = columns.map(|(source_index, encoding)| ColumnPlan {
-        source_index,
-        encoding,
-        not_null: false,
-    });
+    let columns = columns.map(|(at, encoding)| ColumnPlan::of_source(at, at, encoding, false));
     TablePlan {
         id: TableId(0),
         group: GroupId(0),
@@ -119,7 +125,9 @@ pub fn plan(source: SourceTable, encodings: impl IntoIterator<Item = Encoding>) 
             foreign_keys: Vec::new(),
         },
         columns: columns.collect(),
-        key: source.primary_key.clone(),
+        source_key: source.primary_key.clone(),
+        target_key: TargetKey::Columns(source.primary_key.clone()),
+        version: SchemaVersion::FIRST,
         source: Arc::new(source),
         backing_indexes: 0,
         counted_from: Epoch(0),

@@ -2,7 +2,9 @@
 
 mod support;
 
-use spanferry_core::plan::TableId;
+use std::sync::Arc;
+
+use spanferry_core::plan::{TableId, TablePlan, TargetKey};
 use spanferry_core::port::source::{
     ChangeDecoder, ChangeSource, ChangeStream, PreparedId, SchemaSource, SnapshotRows, SnapshotSession,
     TwoPhase,
@@ -10,7 +12,7 @@ use spanferry_core::port::source::{
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::report::code;
 use spanferry_core::schema::mysql::MysqlType;
-use spanferry_core::value::encode::Refusal;
+use spanferry_core::value::encode::{ColumnPlan, Constant, Encoding, Input, Refusal};
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use support::plan::{open, spelled_plans as plans};
@@ -30,7 +32,36 @@ async fn every_type_is_the_same_as_selected() {
         assert_eq!(sink.stops, [], "mariadb {mariadb}");
         assert_same(&plans, &sink, &snapshot(&source, &plans).await);
         assert_eq!(sink.relocated, 4);
+        // The same rows in another order, with a constant that the key begins with, and without a last column that is no key.
+        let turned: Vec<_> = plans.iter().map(|plan| turned(plan)).collect();
+        let sink = decode(&source, &turned, &before).await;
+        assert_eq!(sink.stops, [], "mariadb {mariadb}");
+        assert_same(&turned, &sink, &snapshot(&source, &turned).await);
+        assert_eq!(sink.relocated, 4);
     }
+}
+
+/// A plan whose row has the source's columns backwards, and a constant, with which the key begins.
+fn turned(plan: &TablePlan) -> Arc<TablePlan> {
+    let mut turned = plan.clone();
+    turned.columns.reverse();
+    let is_key = |column: &ColumnPlan| plan.source_key.iter().any(|key| column.source() == Some(*key));
+    if !is_key(&turned.columns[0]) {
+        turned.columns.remove(0);
+    }
+    let last = turned.columns.len();
+    let places = turned.columns.iter().map(ColumnPlan::source);
+    let places: Vec<Option<usize>> = places.collect();
+    let place = |source| places.iter().position(|known| *known == Some(source));
+    let own = plan.source_key.iter().filter_map(|column| place(*column));
+    turned.target_key = TargetKey::Columns(std::iter::once(last).chain(own).collect());
+    turned.columns.push(ColumnPlan {
+        input: Input::Constant(Constant::Text("eu".to_owned())),
+        target: last,
+        encoding: Encoding::String { characters_max: 2 },
+        not_null: true,
+    });
+    Arc::new(turned)
 }
 
 /// Character sets of a MariaDB JSON column, and a text that each of them can hold. sjis has the byte of a backslash inside of

@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use spanferry_core::plan::TablePlan;
+use spanferry_core::plan::{TablePlan, TargetKey};
 use spanferry_core::port::source::{ReadStatus, SnapshotRows, SnapshotSession};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -128,7 +128,8 @@ async fn check_quiet(server: &Server, user: &str) {
     let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");
     // To sort by this column takes minutes.
     let mut slow = TablePlan::clone(&plans[2]);
-    slow.key = vec![2];
+    slow.source_key = vec![2];
+    slow.target_key = TargetKey::Columns(vec![2]);
     let session = &mut snapshot.sessions[0];
     let mut changer = server.run("SET SESSION lock_wait_timeout = 20").await;
     let busy = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT /* spanferry-%FROM `w`.`v`%'";

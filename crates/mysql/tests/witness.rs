@@ -105,14 +105,14 @@ async fn check_table(witness: &mut MysqlWitness, plan: &Arc<TablePlan>, rows: &[
     );
     assert_eq!(witness.compare(plan, rows).await.unwrap(), [], "{}", plan.name());
     for column in 0..plan.columns.len() {
-        let name = &plan.source.columns[plan.source_index(column)].name;
+        let name = plan.column_title(column);
         let others: Vec<Vec<u8>> = rows.iter().map(|row| altered(plan, row, column)).collect();
         let said = witness.compare(plan, &others).await.unwrap();
         let numbers: Vec<usize> = said.iter().map(|said| said.row).collect();
         let all: Vec<usize> = (0..rows.len()).collect();
         assert_eq!(numbers, all, "{}.{name}", plan.name());
         // With another key the row is another, or none.
-        let is_key = plan.key.contains(&column);
+        let is_key = plan.key().contains(&column);
         for said in said.iter().filter(|_| !is_key) {
             assert_eq!(said.columns, [column], "{}.{name}, row {}", plan.name(), said.row);
         }

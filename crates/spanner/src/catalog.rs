@@ -165,6 +165,7 @@ impl Client {
                     name,
                     ty,
                     not_null: !nullable,
+                    by_target: None,
                 });
             } else {
                 let reason = format!("column `{name}` has the type {type_text}");

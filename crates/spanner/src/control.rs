@@ -125,6 +125,7 @@ fn definition(
             name: (*column).to_owned(),
             ty: *ty,
             not_null: !nullable.contains(&index),
+            by_target: None,
         });
     TargetTable {
         name: name.to_owned(),

@@ -13,21 +13,21 @@ mod support;
 use std::sync::Arc;
 
 use spanferry_core::fixture;
-use spanferry_core::plan::TablePlan;
+use spanferry_core::plan::{TablePlan, TargetKey};
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
     CommitError, Committer, ControlStore, DdlFailure, Epoch, FenceKey, FenceRow, FencedCommit, Lane,
-    MigrationRow, MutationKind, SchemaTarget, TableMutations, TargetCapabilities,
+    MigrationRow, MutationKind, SchemaTarget, TableMutations, TableReader, TargetCapabilities, TargetScan,
 };
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::{
-    Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType,
+    ByTarget, Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType,
 };
-use spanferry_core::value::encode::Encoding;
-use spanferry_core::wire::list_value;
+use spanferry_core::value::encode::{ColumnPlan, Encoding};
+use spanferry_core::wire::list_value::{self, WireReader, WireValue};
 use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::commit::{COMMIT_BYTES_MAX, Mutations, WriteKind};
@@ -41,6 +41,7 @@ fn plan(name: &str) -> Arc<TablePlan> {
         name: name.to_owned(),
         ty: TargetType::Int64,
         not_null: true,
+        by_target: None,
     };
     let target = TargetTable {
         name: name.to_owned(),
@@ -179,6 +180,7 @@ fn every_type(dialect: Dialect) -> TargetTable {
         name: format!("select{index}"),
         ty,
         not_null: index < 5,
+        by_target: None,
     });
     TargetTable {
         name: "order".to_owned(),
@@ -200,6 +202,7 @@ fn child() -> TargetTable {
         name: name.to_owned(),
         ty,
         not_null: name == "a",
+        by_target: None,
     };
     let key = TargetForeignKey {
         name: "child_order".to_owned(),
@@ -343,11 +346,13 @@ impl suite::Subject for OnEmulator<'_> {
 
     fn texts(&self) -> Option<Arc<TablePlan>> {
         let mut plan = TablePlan::clone(&plan("words"));
+        plan.columns.truncate(2);
         plan.target.columns.truncate(2);
         plan.target.columns[1] = TargetColumn {
             name: "text".to_owned(),
             ty: TargetType::String(None),
             not_null: false,
+            by_target: None,
         };
         plan.target.indexes.clear();
         Some(Arc::new(plan))
@@ -355,6 +360,74 @@ impl suite::Subject for OnEmulator<'_> {
 
     fn commit_bytes_max(&self) -> usize {
         COMMIT_BYTES_MAX
+    }
+}
+
+/// A row has the plan's order, not the target's. The target fills what is not written.
+#[tokio::test]
+async fn a_plan_of_another_order_is_written_and_read() {
+    let emulator = Emulator::start();
+    for (dialect, name) in DIALECTS.into_iter().zip(["google", "postgres"]) {
+        let column = |name: &str, by_target| TargetColumn {
+            by_target,
+            ..fixture::target_column(name)
+        };
+        let mut plan = TablePlan::clone(&plan("mapped"));
+        plan.target.columns = vec![
+            column("id", None),
+            column("filled", Some(ByTarget::Default("7".to_owned()))),
+            column("v", None),
+            column("twice", Some(ByTarget::Generated("v * 2".to_owned()))),
+        ];
+        plan.target.indexes.clear();
+        plan.columns = vec![
+            ColumnPlan::of_source(1, 2, Encoding::Int64, false),
+            ColumnPlan::of_source(0, 0, Encoding::Int64, false),
+        ];
+        plan.target_key = TargetKey::Columns(vec![1]);
+        let create = ddl::create_table(&plan.target, dialect);
+        let target = SpannerTarget::new(emulator.database(name, dialect, &[create.as_str()]).await);
+        let starts = [(Lane::Apply, fence(0).into())];
+        target.create_control().await.unwrap();
+        target
+            .begin_epoch(None, &migration(dialect), &starts)
+            .await
+            .unwrap();
+        let all = TablePlan {
+            columns: (0..4)
+                .map(|at| ColumnPlan::of_source(0, at, Encoding::Int64, false))
+                .collect(),
+            ..plan.clone()
+        };
+        let plan = Arc::new(plan);
+        let commit = FencedCommit {
+            lane: Lane::Apply,
+            previous: fence(0).key,
+            next: fence(1),
+            data: vec![TableMutations {
+                table: Arc::clone(&plan),
+                kind: MutationKind::Upsert,
+                rows: rows(&[(21, Some("5"))]),
+            }],
+            control: Vec::new(),
+        };
+        target.commit(&commit).await.unwrap();
+        for (plan, expected) in [
+            (plan, vec!["21", "5"]),
+            (Arc::new(all), vec!["5", "7", "21", "42"]),
+        ] {
+            let mut scan = target.scan(&plan).await.unwrap();
+            let mut found = RowBatch::new();
+            scan.next(&mut found, 1 << 20).await.unwrap();
+            let text = |value| match value {
+                Ok(WireValue::String(text)) => std::str::from_utf8(text).unwrap(),
+                other => panic!("{other:?}"),
+            };
+            let cells: Vec<&str> = WireReader::new(found.payloads().next().unwrap())
+                .map(text)
+                .collect();
+            assert_eq!(cells, expected, "{dialect}");
+        }
     }
 }
 
@@ -388,6 +461,7 @@ async fn a_rejection_names_the_constraint() {
             .unwrap();
         let send = |at: u64, table: &str, kind, rows| {
             let mut plan = TablePlan::clone(&plan(table));
+            plan.columns.truncate(2);
             plan.target.columns.truncate(2);
             plan.target.columns[1].name = "v".to_owned();
             let table = Arc::new(plan);

@@ -10,7 +10,7 @@ mod support;
 
 use bytes::Bytes;
 use spanferry_core::fixture;
-use spanferry_core::plan::{RowEncoder, TablePlan};
+use spanferry_core::plan::{RowEncoder, RowLayout, TablePlan, TargetKey};
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::{Dialect, ElementType, TargetColumn, TargetTable, TargetType};
 use spanferry_core::value::encode::{ElementEncoding, Encoding};
@@ -254,6 +254,7 @@ fn plan(cases: &[Case]) -> TablePlan {
         name: name.to_owned(),
         ty,
         not_null: name == "id",
+        by_target: None,
     };
     let types = names
         .iter()
@@ -297,13 +298,14 @@ async fn values_of_every_type_come_back_as_they_were_meant() {
         let plan = plan(&cases);
         let create = ddl::create_table(&plan.target, dialect);
         let client = emulator.database(name, dialect, &[&create]).await;
-        let mut encoder = RowEncoder::new();
-        encoder.begin();
-        encoder.cell(&plan, Scalar::Signed(1)).unwrap();
+        let (layout, mut encoder) = (RowLayout::of(&plan), RowEncoder::new());
+        encoder.begin(&plan, &layout);
+        encoder.cell(&plan, &layout, Scalar::Signed(1)).unwrap();
         for case in &cases {
-            encoder.cell(&plan, case.value).unwrap();
+            encoder.cell(&plan, &layout, case.value).unwrap();
         }
         let mut rows = RowBatch::new();
+        encoder.end(&plan, &layout).unwrap();
         rows.push(encoder.row());
         write(&client, &plan, &rows).await;
 
@@ -338,17 +340,20 @@ async fn booleans_and_nanoseconds_are_keys() {
             Case::of(TargetType::Timestamp, Encoding::Timestamp, null),
         ];
         let mut plan = plan(&cases);
-        plan.key = vec![2, 1];
+        plan.target_key = TargetKey::Columns(vec![2, 1]);
         plan.target.primary_key = vec![2, 1];
         let create = ddl::create_table(&plan.target, dialect);
         let client = emulator.database(name, dialect, &[&create]).await;
         let (mut rows, mut keys) = (RowBatch::new(), Vec::new());
         for (id, (truth, nanosecond)) in (0_i64..).zip([(true, 0), (true, 1), (false, 1), (false, 10)]) {
-            let mut encoder = RowEncoder::new();
-            encoder.begin();
-            encoder.cell(&plan, Scalar::Signed(id)).unwrap();
-            encoder.cell(&plan, Scalar::Bool(truth)).unwrap();
-            encoder.cell(&plan, Scalar::DateTime(moment(nanosecond))).unwrap();
+            let (layout, mut encoder) = (RowLayout::of(&plan), RowEncoder::new());
+            encoder.begin(&plan, &layout);
+            encoder.cell(&plan, &layout, Scalar::Signed(id)).unwrap();
+            encoder.cell(&plan, &layout, Scalar::Bool(truth)).unwrap();
+            encoder
+                .cell(&plan, &layout, Scalar::DateTime(moment(nanosecond)))
+                .unwrap();
+            encoder.end(&plan, &layout).unwrap();
             rows.push(encoder.row());
             let mut key = Vec::new();
             encoder.key_into(&plan, &mut key);

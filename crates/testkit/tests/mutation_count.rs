@@ -80,7 +80,7 @@ fn upserts(plan: &TablePlan, count: usize) -> Mutations {
 
 fn deletes(plan: &TablePlan, count: usize) -> Mutations {
     let mut mutations = Mutations::new();
-    mutations.delete(&plan.target.name, &rows(count, plan.key.len()));
+    mutations.delete(&plan.target.name, &rows(count, plan.key().len()));
     mutations
 }
 

@@ -10,7 +10,7 @@ use crate::mapping::index::{
 };
 use crate::mapping::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX, key_part_bytes};
 use crate::mapping::session_expression::{Dependence, dependences};
-use crate::plan::{GroupId, TableId, TablePlan};
+use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::port::target::Epoch;
 use crate::report::code;
 use crate::report::finding::{Finding, Severity, Subject};
@@ -102,7 +102,9 @@ pub fn map_known(mut tables: Vec<SourceTable>, known: &Known<'_>, options: &Mapp
             source: Arc::new(table),
             target,
             columns,
-            key,
+            source_key: key.clone(),
+            target_key: TargetKey::Columns(key),
+            version: SchemaVersion::FIRST,
             backing_indexes: 0,
             counted_from: former.map_or(known.epoch, |former| former.counted_from),
         });
@@ -301,10 +303,9 @@ impl Converter<'_> {
     fn columns(&self) -> Vec<ColumnPlan> {
         let columns = self.table.columns.iter().enumerate();
         columns
-            .map(|(source_index, column)| ColumnPlan {
-                source_index,
-                encoding: self.convert(source_index).1,
-                not_null: !column.nullable || self.key.contains(&source_index),
+            .map(|(at, column)| {
+                let not_null = !column.nullable || self.key.contains(&at);
+                ColumnPlan::of_source(at, at, self.convert(at).1, not_null)
             })
             .collect()
     }
@@ -326,6 +327,7 @@ impl Converter<'_> {
             name,
             ty: self.convert(index).0,
             not_null,
+            by_target: None,
         }
     }
 
@@ -390,7 +392,12 @@ impl Converter<'_> {
         let bytes: u64 = self
             .key
             .iter()
-            .map(|index| key_part_bytes(&self.table.columns[*index].ty.logical(), self.convert(*index).1))
+            .map(|index| {
+                key_part_bytes(
+                    Some(&self.table.columns[*index].ty.logical()),
+                    self.convert(*index).1,
+                )
+            })
             .sum();
         if bytes > KEY_BYTES_MAX {
             let text = format!(

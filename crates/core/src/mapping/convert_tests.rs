@@ -394,7 +394,7 @@ fn a_table_without_a_primary_key() {
         source.primary_key.clear();
         source.indexes = indexes;
         let mapped = map(vec![source], &GOOGLE);
-        assert_eq!(mapped.plans.first().map(|plan| plan.key.as_slice()), key);
+        assert_eq!(mapped.plans.first().map(TablePlan::key), key);
         if let Some(key) = key {
             assert_eq!(mapped.plans[0].target.primary_key, key);
             assert!(findings(&mapped).contains(&"Warning SF-4005 t".to_owned()));

@@ -150,7 +150,7 @@ fn convert_index(
         }
     }
     let key: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
-    if key == plan.key && columns.iter().all(|(_, descending)| !descending) {
+    if key == plan.key() && columns.iter().all(|(_, descending)| !descending) {
         return Err((Severity::Notice, "the primary key does the same".to_owned()));
     }
     if let Some(reason) = index_excess(plan, &key) {
@@ -316,7 +316,7 @@ fn convert_foreign_key(
     }
     // Spanner keeps an index over either side, unless the columns are the table's own key.
     for (plan, columns) in [(child, &key.columns), (parent, &parent_columns)] {
-        if *columns != plan.key
+        if columns.as_slice() != plan.key()
             && let Some(reason) = index_excess(plan, columns)
         {
             let table = &plan.name().table;
@@ -360,7 +360,7 @@ fn is_unique(parent: &TablePlan, columns: &[usize]) -> bool {
             })
             .collect()
     };
-    same(&parent.key)
+    same(parent.key())
         || parent
             .source
             .indexes

@@ -15,8 +15,8 @@ const SHORT_PART_BYTES: u64 = 24;
 /// Most bytes of a character in UTF-8.
 const CHARACTER_BYTES_MAX: u64 = 4;
 
-/// Most bytes that a value takes in a key of the target.
-pub(crate) fn key_part_bytes(ty: &LogicalType, encoding: Encoding) -> u64 {
+/// Most bytes that a value takes in a key of the target; `ty` is the type at the source, if it comes from there.
+pub(crate) fn key_part_bytes(ty: Option<&LogicalType>, encoding: Encoding) -> u64 {
     match encoding {
         Encoding::String { characters_max } => character_bytes(ty) * u64::from(characters_max),
         Encoding::Bytes { bytes_max } => u64::from(bytes_max),
@@ -35,19 +35,19 @@ pub(crate) fn key_part_bytes(ty: &LogicalType, encoding: Encoding) -> u64 {
 }
 
 /// Most bytes of a character in UTF-8, by the character set that it comes from.
-fn character_bytes(ty: &LogicalType) -> u64 {
+fn character_bytes(ty: Option<&LogicalType>) -> u64 {
     match ty {
-        LogicalType::Text(LogicalText {
+        Some(LogicalType::Text(LogicalText {
             character_bytes_max, ..
-        }) => u64::from(*character_bytes_max),
+        })) => u64::from(*character_bytes_max),
         _ => CHARACTER_BYTES_MAX,
     }
 }
 
 /// Why an index over these columns would have a key above the limits, in words; none if it always fits.
 pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<String> {
-    let parts: BTreeSet<usize> = columns.iter().chain(&plan.key).copied().collect();
-    if plan.key.len() > KEY_PARTS_MAX {
+    let parts: BTreeSet<usize> = columns.iter().chain(plan.key()).copied().collect();
+    if plan.key().len() > KEY_PARTS_MAX {
         // The table itself is refused for that.
         return None;
     }
@@ -59,10 +59,10 @@ pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<String
     }
     let part = |column: &usize| {
         let column = &plan.columns[*column];
-        key_part_bytes(
-            &plan.source.columns[column.source_index].ty.logical(),
-            column.encoding,
-        )
+        let ty = column
+            .source()
+            .map(|source| plan.source.columns[source].ty.logical());
+        key_part_bytes(ty.as_ref(), column.encoding)
     };
     let bytes: u64 = parts.iter().map(part).sum();
     (bytes > KEY_BYTES_MAX).then(|| {

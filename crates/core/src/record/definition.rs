@@ -1,10 +1,12 @@
 //! A table's definition as it is stored: structs of the stored form, and the way there and back.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::column_type::{StoredEncoding, StoredSourceType, StoredTargetType};
 use super::text::{RecordError, VERSION, decode, encode};
-use crate::plan::GroupId;
+use crate::plan::{GroupId, SchemaVersion, TargetKey};
 use crate::port::target::Epoch;
 use crate::schema::definition::TableDefinition;
 use crate::schema::mysql::MysqlTable;
@@ -13,8 +15,8 @@ use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
     SourceTable, SourceType, TableFacts,
 };
-use crate::schema::target::{TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
-use crate::value::encode::ColumnPlan;
+use crate::schema::target::{ByTarget, TargetColumn, TargetForeignKey, TargetIndex, TargetTable};
+use crate::value::encode::{ColumnPlan, Constant, Input, RowFunction};
 
 /// What the text is, for errors.
 const WHAT: &str = "the definition of a table";
@@ -26,8 +28,12 @@ struct StoredDefinition {
     version: u32,
     source: StoredSource,
     target: StoredTarget,
-    /// Places in the target's columns.
-    key: Vec<usize>,
+    /// The columns that are written.
+    columns: Vec<StoredColumn>,
+    /// Places in the source's columns.
+    source_key: Vec<usize>,
+    key: StoredKey,
+    schema_version: u32,
     group: u32,
     counted_from: u64,
     forgotten: bool,
@@ -45,6 +51,24 @@ struct StoredSource {
     primary_key: Vec<usize>,
     indexes: Vec<StoredSourceIndex>,
     foreign_keys: Vec<StoredSourceForeignKey>,
+}
+
+/// A column that is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredColumn {
+    /// Place in the target's columns.
+    target: usize,
+    input: StoredInput,
+    encoding: StoredEncoding,
+}
+
+/// Places in the columns that are written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum StoredKey {
+    Columns { columns: Vec<usize> },
+    Multiset { digest: usize, ordinal: usize },
 }
 
 /// What only the family of the source has.
@@ -133,9 +157,27 @@ struct StoredTargetColumn {
     #[serde(rename = "type")]
     ty: StoredTargetType,
     not_null: bool,
-    /// The source column that it comes from.
-    from: usize,
-    encoding: StoredEncoding,
+    by_target: Option<StoredByTarget>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum StoredByTarget {
+    Default { expression: String },
+    Generated { expression: String },
+}
+
+/// Where the values of a column come from.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum StoredInput {
+    /// Place in the source's columns.
+    Source(usize),
+    Null,
+    Integer(i64),
+    Text(String),
+    RowDigest,
+    RowOrdinal,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -173,8 +215,19 @@ impl TableDefinition {
         encode(&StoredDefinition {
             version: VERSION,
             source: store_source(&self.source),
-            target: store_target(&self.target, &self.columns),
-            key: self.key.clone(),
+            target: store_target(&self.target),
+            columns: self.columns.iter().map(store_column).collect(),
+            source_key: self.source_key.clone(),
+            key: match &self.target_key {
+                TargetKey::Columns(columns) => StoredKey::Columns {
+                    columns: columns.clone(),
+                },
+                TargetKey::Multiset([digest, ordinal]) => StoredKey::Multiset {
+                    digest: *digest,
+                    ordinal: *ordinal,
+                },
+            },
+            schema_version: self.version.0,
             group: self.group.0,
             counted_from: self.counted_from.0,
             forgotten: self.is_forgotten,
@@ -185,12 +238,19 @@ impl TableDefinition {
     pub fn from_record(text: &str) -> Result<TableDefinition, RecordError> {
         let stored: StoredDefinition = decode(text, WHAT)?;
         let source = load_source(stored.source)?;
-        let (target, columns) = load_target(stored.target)?;
+        let target = load_target(stored.target)?;
+        let load = |column| load_column(column, &target);
+        let columns: Result<Vec<ColumnPlan>, RecordError> = stored.columns.into_iter().map(load).collect();
         let definition = TableDefinition {
             source,
             target,
-            columns,
-            key: stored.key,
+            columns: columns?,
+            source_key: stored.source_key,
+            target_key: match stored.key {
+                StoredKey::Columns { columns } => TargetKey::Columns(columns),
+                StoredKey::Multiset { digest, ordinal } => TargetKey::Multiset([digest, ordinal]),
+            },
+            version: SchemaVersion(stored.schema_version),
             group: GroupId(stored.group),
             counted_from: Epoch(stored.counted_from),
             is_forgotten: stored.forgotten,
@@ -198,15 +258,12 @@ impl TableDefinition {
         if has_all_columns(&definition) {
             Ok(definition)
         } else {
-            Err(RecordError::unreadable(
-                WHAT,
-                "it names a column that it does not have",
-            ))
+            Err(foreign())
         }
     }
 }
 
-/// Whether every place of a column is one.
+/// Whether every place of a column is one, and no column of the target is written twice.
 fn has_all_columns(definition: &TableDefinition) -> bool {
     let (source, target) = (&definition.source, &definition.target);
     let part = |part: &IndexPart| match part {
@@ -222,20 +279,27 @@ fn has_all_columns(definition: &TableDefinition) -> bool {
     let mut at_source = definition
         .columns
         .iter()
-        .map(|column| column.source_index)
+        .filter_map(ColumnPlan::source)
+        .chain(definition.source_key.iter().copied())
         .chain(source.primary_key.iter().copied())
         .chain(source_indexes)
         .chain(source_keys);
     let target_indexes = target.indexes.iter().flat_map(|index| &index.columns);
     let target_keys = target.foreign_keys.iter().flat_map(|key| &key.columns);
-    let mut at_target = definition
-        .key
+    let mut at_target = target
+        .primary_key
         .iter()
-        .chain(&target.primary_key)
         .chain(target_indexes.map(|(column, _)| column))
         .chain(target_keys);
+    let written: BTreeSet<usize> = definition.columns.iter().map(|column| column.target).collect();
     at_source.all(|column| column < source.columns.len())
         && at_target.all(|column| *column < target.columns.len())
+        && definition
+            .target_key
+            .columns()
+            .iter()
+            .all(|column| *column < definition.columns.len())
+        && written.len() == definition.columns.len()
 }
 
 fn store_source(source: &SourceTable) -> StoredSource {
@@ -418,13 +482,67 @@ fn load_action(stored: &StoredAction) -> ForeignKeyAction {
     }
 }
 
-fn store_target(target: &TargetTable, columns: &[ColumnPlan]) -> StoredTarget {
-    let column = |(column, plan): (&TargetColumn, &ColumnPlan)| StoredTargetColumn {
+fn store_column(column: &ColumnPlan) -> StoredColumn {
+    StoredColumn {
+        target: column.target,
+        input: match &column.input {
+            Input::Source(source) => StoredInput::Source(*source),
+            Input::Constant(Constant::Null) => StoredInput::Null,
+            Input::Constant(Constant::Integer(number)) => StoredInput::Integer(*number),
+            Input::Constant(Constant::Text(text)) => StoredInput::Text(text.clone()),
+            Input::Function(RowFunction::Digest) => StoredInput::RowDigest,
+            Input::Function(RowFunction::Ordinal) => StoredInput::RowOrdinal,
+        },
+        encoding: StoredEncoding::from(column.encoding),
+    }
+}
+
+/// The error of a definition with a column that is not there.
+fn foreign() -> RecordError {
+    RecordError::unreadable(WHAT, "it names a column that it does not have")
+}
+
+fn load_column(stored: StoredColumn, target: &TargetTable) -> Result<ColumnPlan, RecordError> {
+    let filled = target.columns.get(stored.target).ok_or_else(foreign)?;
+    Ok(ColumnPlan {
+        input: match stored.input {
+            StoredInput::Source(source) => Input::Source(source),
+            StoredInput::Null => Input::Constant(Constant::Null),
+            StoredInput::Integer(number) => Input::Constant(Constant::Integer(number)),
+            StoredInput::Text(text) => Input::Constant(Constant::Text(text)),
+            StoredInput::RowDigest => Input::Function(RowFunction::Digest),
+            StoredInput::RowOrdinal => Input::Function(RowFunction::Ordinal),
+        },
+        target: stored.target,
+        encoding: stored.encoding.load(WHAT)?,
+        not_null: filled.not_null,
+    })
+}
+
+fn store_by_target(by_target: &ByTarget) -> StoredByTarget {
+    match by_target {
+        ByTarget::Default(expression) => StoredByTarget::Default {
+            expression: expression.clone(),
+        },
+        ByTarget::Generated(expression) => StoredByTarget::Generated {
+            expression: expression.clone(),
+        },
+    }
+}
+
+fn load_by_target(stored: StoredByTarget) -> ByTarget {
+    match stored {
+        StoredByTarget::Default { expression } => ByTarget::Default(expression),
+        StoredByTarget::Generated { expression } => ByTarget::Generated(expression),
+    }
+}
+
+fn store_target(target: &TargetTable) -> StoredTarget {
+    let column = |column: &TargetColumn| StoredTargetColumn {
         name: column.name.clone(),
         ty: StoredTargetType::from(column.ty),
         not_null: column.not_null,
-        from: plan.source_index,
-        encoding: StoredEncoding::from(plan.encoding),
+        by_target: column.by_target.as_ref().map(store_by_target),
     };
     let index = |index: &TargetIndex| StoredTargetIndex {
         name: index.name.clone(),
@@ -449,27 +567,22 @@ fn store_target(target: &TargetTable, columns: &[ColumnPlan]) -> StoredTarget {
     };
     StoredTarget {
         name: target.name.clone(),
-        columns: target.columns.iter().zip(columns).map(column).collect(),
+        columns: target.columns.iter().map(column).collect(),
         primary_key: target.primary_key.clone(),
         indexes: target.indexes.iter().map(index).collect(),
         foreign_keys: target.foreign_keys.iter().map(foreign_key).collect(),
     }
 }
 
-fn load_target(stored: StoredTarget) -> Result<(TargetTable, Vec<ColumnPlan>), RecordError> {
-    let (mut columns, mut plans) = (Vec::new(), Vec::new());
-    for column in stored.columns {
-        plans.push(ColumnPlan {
-            source_index: column.from,
-            encoding: column.encoding.load(WHAT)?,
-            not_null: column.not_null,
-        });
-        columns.push(TargetColumn {
-            name: column.name,
-            ty: column.ty.load(WHAT)?,
-            not_null: column.not_null,
-        });
-    }
+fn load_target(stored: StoredTarget) -> Result<TargetTable, RecordError> {
+    let column = |stored: StoredTargetColumn| {
+        Ok(TargetColumn {
+            name: stored.name,
+            ty: stored.ty.load(WHAT)?,
+            not_null: stored.not_null,
+            by_target: stored.by_target.map(load_by_target),
+        })
+    };
     let index = |stored: StoredTargetIndex| TargetIndex {
         name: stored.name,
         unique: stored.unique,
@@ -488,12 +601,11 @@ fn load_target(stored: StoredTarget) -> Result<(TargetTable, Vec<ColumnPlan>), R
         parent_columns: stored.parent_columns,
         origin: stored.origin,
     };
-    let target = TargetTable {
+    Ok(TargetTable {
         name: stored.name,
-        columns,
+        columns: stored.columns.into_iter().map(column).collect::<Result<_, _>>()?,
         primary_key: stored.primary_key,
         indexes: stored.indexes.into_iter().map(index).collect(),
         foreign_keys: stored.foreign_keys.into_iter().map(foreign_key).collect(),
-    };
-    Ok((target, plans))
+    })
 }

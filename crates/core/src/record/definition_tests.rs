@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::fixture::{self, BIGINT};
 use crate::mapping::convert::{self, MappingOptions};
-use crate::plan::GroupId;
+use crate::plan::{GroupId, SchemaVersion, TargetKey};
 use crate::port::target::Epoch;
 use crate::schema::charset::Charset;
 use crate::schema::definition::{Estimates, TableDefinition, plans_of};
@@ -13,8 +13,10 @@ use crate::schema::postgres::{PostgresCollation, PostgresTable, PostgresType, Pr
 use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, SourceForeignKey, SourceIndex, SourceTable,
 };
-use crate::schema::target::{Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType};
-use crate::value::encode::{ColumnPlan, Encoding};
+use crate::schema::target::{
+    ByTarget, Dialect, TargetColumn, TargetForeignKey, TargetIndex, TargetTable, TargetType,
+};
+use crate::value::encode::{ColumnPlan, Constant, Encoding, Input, RowFunction};
 
 /// A table with keys, an index and a foreign key, and one with every type; one definition a line.
 const GOLDEN: &str = include_str!("golden/definitions-3.jsonl");
@@ -112,11 +114,10 @@ fn every_type() -> TableDefinition {
         name: format!("c{at}"),
         ty: *ty,
         not_null: at == 0,
+        by_target: None,
     };
-    let plan = |(source_index, (_, encoding)): (usize, &(TargetType, Encoding))| ColumnPlan {
-        source_index,
-        encoding: *encoding,
-        not_null: source_index == 0,
+    let plan = |(at, (_, encoding)): (usize, &(TargetType, Encoding))| {
+        ColumnPlan::of_source(at, at, *encoding, at == 0)
     };
     TableDefinition {
         source: SourceTable {
@@ -131,7 +132,9 @@ fn every_type() -> TableDefinition {
             foreign_keys: Vec::new(),
         },
         columns: targets.iter().enumerate().map(plan).collect(),
-        key: vec![0],
+        source_key: vec![0],
+        target_key: TargetKey::Columns(vec![0]),
+        version: SchemaVersion::FIRST,
         group: GroupId(7),
         counted_from: Epoch(12),
         is_forgotten: true,
@@ -215,17 +218,16 @@ fn postgres_types() -> TableDefinition {
                 name: "c0".to_owned(),
                 ty: TargetType::Int64,
                 not_null: true,
+                by_target: None,
             }],
             primary_key: vec![0],
             indexes: Vec::new(),
             foreign_keys: Vec::new(),
         },
-        columns: vec![ColumnPlan {
-            source_index: 0,
-            encoding: Encoding::Int64,
-            not_null: true,
-        }],
-        key: vec![0],
+        columns: vec![ColumnPlan::of_source(0, 0, Encoding::Int64, true)],
+        source_key: vec![0],
+        target_key: TargetKey::Columns(vec![0]),
+        version: SchemaVersion::FIRST,
         group: GroupId(0),
         counted_from: Epoch(1),
         is_forgotten: false,
@@ -274,12 +276,9 @@ fn with_keys() -> TableDefinition {
         name: name.to_owned(),
         ty: TargetType::Int64,
         not_null: true,
+        by_target: None,
     };
-    let plan = |source_index| ColumnPlan {
-        source_index,
-        encoding: Encoding::Int64,
-        not_null: true,
-    };
+    let plan = |at| ColumnPlan::of_source(at, at, Encoding::Int64, true);
     TableDefinition {
         target: TargetTable {
             name: "order_line".to_owned(),
@@ -302,16 +301,64 @@ fn with_keys() -> TableDefinition {
         },
         source,
         columns: vec![plan(0), plan(1)],
-        key: vec![1, 0],
+        source_key: vec![1, 0],
+        target_key: TargetKey::Columns(vec![1, 0]),
+        version: SchemaVersion(2),
         group: GroupId(0),
         counted_from: Epoch(1),
         is_forgotten: false,
     }
 }
 
+/// A definition whose target has another key and order than the source, a constant, functions, and columns of its own.
+fn inputs() -> TableDefinition {
+    let fill = |by_target, at| TargetColumn {
+        by_target,
+        ..fixture::target_column(&format!("c{at}"))
+    };
+    let mut targets: Vec<TargetColumn> = (0..8).map(|at| fill(None, at)).collect();
+    targets[1].by_target = Some(ByTarget::Default("7".to_owned()));
+    targets[6].by_target = Some(ByTarget::Generated("`c0` + 1".to_owned()));
+    let column = |target, input| ColumnPlan {
+        input,
+        target,
+        encoding: Encoding::Int64,
+        not_null: false,
+    };
+    TableDefinition {
+        target: TargetTable {
+            columns: targets,
+            primary_key: vec![2, 0],
+            ..every_type().target
+        },
+        columns: vec![
+            column(0, Input::Source(1)),
+            column(2, Input::Constant(Constant::Integer(-3))),
+            column(3, Input::Constant(Constant::Text("eu".to_owned()))),
+            column(4, Input::Constant(Constant::Null)),
+            column(5, Input::Function(RowFunction::Digest)),
+            column(7, Input::Source(1)),
+        ],
+        source_key: vec![1, 0],
+        target_key: TargetKey::Columns(vec![1, 0]),
+        ..with_keys()
+    }
+}
+
+/// A definition of a table without a key.
+fn multiset() -> TableDefinition {
+    let mut definition = inputs();
+    definition.columns[1].input = Input::Function(RowFunction::Ordinal);
+    TableDefinition {
+        source_key: Vec::new(),
+        target_key: TargetKey::Multiset([4, 1]),
+        ..definition
+    }
+}
+
 #[test]
 fn golden_definitions_are_read_and_written_again() {
-    let definitions = [with_keys(), every_type(), postgres_types()];
+    let definitions = [with_keys(), every_type(), postgres_types(), inputs(), multiset()];
     assert_eq!(GOLDEN.lines().count(), definitions.len());
     for (definition, line) in definitions.into_iter().zip(GOLDEN.lines()) {
         assert_eq!(definition.to_record(), line);
@@ -326,8 +373,14 @@ fn what_this_release_does_not_write_is_an_error() {
         ("\"version\":3", "\"version\":1"),
         ("\"version\":3", "\"version\":3,\"more\":1"),
         ("\"group\":0,", ""),
-        ("\"key\":[1,0]", "\"key\":[1,2]"),
-        ("\"from\":1", "\"from\":2"),
+        ("\"source_key\":[1,0]", "\"source_key\":[1,2]"),
+        (
+            "\"key\":{\"columns\":{\"columns\":[1,0]",
+            "\"key\":{\"columns\":{\"columns\":[1,2]",
+        ),
+        ("\"source\":1", "\"source\":2"),
+        ("\"target\":1", "\"target\":2"),
+        ("\"target\":1", "\"target\":0"),
         ("\"integer\"", "\"number\""),
         ("\"cascade\"", "\"cascades\""),
         ("\"int64\"", "\"int65\""),

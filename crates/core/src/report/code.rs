@@ -168,6 +168,7 @@ codes! {
     CONSTRAINT_MISSING = 4011, Recorded, "an index or foreign key is no longer at the target", "It is built again. If it was dropped on purpose, drop it when the migration has ended.";
     CONSTRAINT_UNFINISHED = 4012, Recorded, "the target is still building an index or foreign key", "Nothing needs to be done; the table counts as complete when it is ready.";
     VALUE_UNSTABLE = 4013, Refused, "a VIRTUAL column depends on more than its row", "Create the column as STORED, so that its value is fixed when a row is written, or leave the table out with `--exclude`. Where only a session variable matters, see that all sessions of the application have the value that `docs/reference/session.md` names.";
+    PLAN_NOT_BUILT = 4014, Refused, "a table has a plan that this release cannot run", "Run the release that has recorded it, or leave the table out with `--exclude`.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate`, run `spanferry resync TABLE`, and start `migrate` again: it loads the group with its present schema.";
     EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the setting that the text names: the server's (`spanferry check` looks at it), or that of the session that wrote it. Then stop `migrate` and run `spanferry resync TABLE`.";

@@ -1,6 +1,6 @@
 //! The target's DDL as text, for both dialects.
 
-use crate::schema::target::{Dialect, TargetForeignKey, TargetIndex, TargetTable, TargetType};
+use crate::schema::target::{ByTarget, Dialect, TargetForeignKey, TargetIndex, TargetTable, TargetType};
 
 /// Quotes an identifier.
 pub fn quote(name: &str, dialect: Dialect) -> String {
@@ -53,9 +53,10 @@ pub fn create_table(table: &TargetTable, dialect: Dialect) -> String {
         .map(|column| {
             let not_null = if column.not_null { " NOT NULL" } else { "" };
             format!(
-                "  {} {}{not_null}",
+                "  {} {}{not_null}{}",
                 quote(&column.name, dialect),
-                type_name(column.ty, dialect)
+                type_name(column.ty, dialect),
+                by_target(column.by_target.as_ref(), dialect)
             )
         })
         .collect();
@@ -75,6 +76,18 @@ pub fn create_table(table: &TargetTable, dialect: Dialect) -> String {
                 quote(&table.name, dialect),
                 lines.join(",\n")
             )
+        }
+    }
+}
+
+/// What says how the target fills a column by itself.
+fn by_target(by_target: Option<&ByTarget>, dialect: Dialect) -> String {
+    match (by_target, dialect) {
+        (None, _) => String::new(),
+        (Some(ByTarget::Default(expression)), _) => format!(" DEFAULT ({expression})"),
+        (Some(ByTarget::Generated(expression)), Dialect::GoogleSql) => format!(" AS ({expression}) STORED"),
+        (Some(ByTarget::Generated(expression)), Dialect::PostgreSql) => {
+            format!(" GENERATED ALWAYS AS ({expression}) STORED")
         }
     }
 }
@@ -171,6 +184,7 @@ mod tests {
             name: name.into(),
             ty,
             not_null,
+            by_target: None,
         };
         let index = TargetIndex {
             name: "t_i".into(),

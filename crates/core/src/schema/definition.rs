@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::mapping::index::count_backing_indexes;
-use crate::plan::{GroupId, TableId, TablePlan};
+use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::port::target::Epoch;
 use crate::schema::source::{QualifiedName, SourceColumn, SourceTable};
 use crate::schema::target::TargetTable;
@@ -16,12 +16,16 @@ pub struct TableDefinition {
     /// The source table as it was when this was decided. It holds what rows, keys, indexes and foreign keys depend on; the
     /// rest (defaults, checks, triggers, estimates) is empty.
     pub source: SourceTable,
-    /// The target table with its indexes and foreign keys; `target.columns[i]` receives `columns[i]`.
+    /// The target table with its indexes and foreign keys.
     pub target: TargetTable,
-    /// The migrated columns, in source order.
+    /// The columns that are written.
     pub columns: Vec<ColumnPlan>,
-    /// Key columns at the source, in key order, as indexes into `columns`.
-    pub key: Vec<usize>,
+    /// Key columns at the source, in key order, as places in its columns.
+    pub source_key: Vec<usize>,
+    /// The key at the target.
+    pub target_key: TargetKey,
+    /// The version of the schema that this is made from.
+    pub version: SchemaVersion,
     /// Its group. The number means nothing but that tables with the same one stop and load together.
     pub group: GroupId,
     /// The epoch in which the table was taken into the migration: changes of a transaction that was cut in an earlier epoch
@@ -47,7 +51,9 @@ impl TableDefinition {
             },
             target: plan.target.clone(),
             columns: plan.columns.clone(),
-            key: plan.key.clone(),
+            source_key: plan.source_key.clone(),
+            target_key: plan.target_key.clone(),
+            version: plan.version,
             group: plan.group,
             counted_from: plan.counted_from,
             is_forgotten: false,
@@ -95,7 +101,9 @@ pub fn plans_of<'a>(
             }),
             target: definition.target.clone(),
             columns: definition.columns.clone(),
-            key: definition.key.clone(),
+            source_key: definition.source_key.clone(),
+            target_key: definition.target_key.clone(),
+            version: definition.version,
             backing_indexes: 0,
             counted_from: definition.counted_from,
         }

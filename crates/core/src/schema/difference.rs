@@ -86,15 +86,11 @@ pub fn difference(recorded: &TableDefinition, today: &SourceTable) -> Option<Str
     if let Some(difference) = row_difference(&recorded.source, today) {
         return Some(difference);
     }
-    let key: Vec<usize> = recorded
-        .key
-        .iter()
-        .map(|column| recorded.columns[*column].source_index)
-        .collect();
-    if key == today.primary_key || today.indexes.iter().any(|index| is_key(index, &key)) {
+    let key = &recorded.source_key;
+    if *key == today.primary_key || today.indexes.iter().any(|index| is_key(index, key)) {
         return None;
     }
-    let columns = names(today, &key);
+    let columns = names(today, key);
     Some(format!("no unique index is over its key ({columns}) any more"))
 }
 

@@ -146,6 +146,17 @@ pub struct TargetColumn {
     pub ty: TargetType,
     /// NOT NULL.
     pub not_null: bool,
+    /// How the target fills it where nothing is written to it.
+    pub by_target: Option<ByTarget>,
+}
+
+/// How the target fills a column by itself; the expression is in the target's own dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ByTarget {
+    /// By its default.
+    Default(String),
+    /// It is generated from other columns, and stored. Nothing can be written to it.
+    Generated(String),
 }
 
 /// One table of the target.

@@ -414,11 +414,7 @@ fn list(elements: &[Value], element: ElementEncoding, dimensions: Option<u32>) -
             expected: "vector of all its declared elements",
         });
     }
-    let plan = ColumnPlan {
-        source_index: 0,
-        encoding: element.encoding(),
-        not_null: false,
-    };
+    let plan = ColumnPlan::of_source(0, 0, element.encoding(), false);
     let convert_element = |value: &Value| match value {
         Value::Null if dimensions.is_some() => Err(Refusal::Form {
             expected: "vector without NULL",

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixture;
-use crate::plan::{RowEncoder, TablePlan};
+use crate::plan::{RowEncoder, RowLayout, TablePlan};
 use crate::verify::canonical::{Canonicalizer, digest};
 use crate::wire::list_value::{WireReader, WireValue};
 
@@ -15,12 +15,8 @@ fn table(encodings: &[Encoding], key: Vec<usize>) -> TablePlan {
     fixture::plan(source, encodings.iter().copied())
 }
 
-fn column(source_index: usize, encoding: Encoding) -> ColumnPlan {
-    ColumnPlan {
-        source_index,
-        encoding,
-        not_null: false,
-    }
+fn column(source: usize, encoding: Encoding) -> ColumnPlan {
+    ColumnPlan::of_source(source, source, encoding, false)
 }
 
 /// What the wire holds, read plainly.
@@ -548,7 +544,7 @@ proptest! {
 
     #[test]
     fn the_fast_way_equals_the_plain_one(value in values(), encoding in encodings(), not_null: bool) {
-        check(&value, &ColumnPlan { source_index: 0, encoding, not_null });
+        check(&value, &ColumnPlan::of_source(0, 0, encoding, not_null));
     }
 
     #[test]
@@ -571,9 +567,11 @@ proptest! {
         let plan = table(&[text, text], vec![1, 0]);
         let key = |row: &[String; 2]| {
             let (mut encoder, mut key) = (RowEncoder::new(), Vec::new());
-            encoder.begin();
-            encoder.cell(&plan, Scalar::Text(&row[0])).unwrap();
-            encoder.cell(&plan, Scalar::Text(&row[1])).unwrap();
+            let layout = RowLayout::of(&plan);
+            encoder.begin(&plan, &layout);
+            encoder.cell(&plan, &layout, Scalar::Text(&row[0])).unwrap();
+            encoder.cell(&plan, &layout, Scalar::Text(&row[1])).unwrap();
+            encoder.end(&plan, &layout).unwrap();
             encoder.key_into(&plan, &mut key);
             let (mut whole, mut canonical_key) = (Vec::new(), Vec::new());
             let canonicalizer = Canonicalizer::new(&plan);

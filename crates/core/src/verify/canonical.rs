@@ -17,7 +17,7 @@ impl Canonicalizer {
     pub fn new(plan: &TablePlan) -> Canonicalizer {
         Canonicalizer {
             encodings: plan.columns.iter().map(|column| column.encoding).collect(),
-            key: plan.key.clone(),
+            key: plan.key().to_vec(),
         }
     }
 
@@ -172,7 +172,7 @@ pub fn column_digests(row: &[u8]) -> Box<[u32]> {
 
 /// A key of the plan's table as a JSON list, for people: bytes in hexadecimal, such as `"0x00FF"`.
 pub fn render(plan: &TablePlan, key: &[u8]) -> String {
-    let encodings = plan.key.iter().map(|column| plan.columns[*column].encoding);
+    let encodings = plan.key().iter().map(|column| plan.columns[*column].encoding);
     let values: Vec<serde_json::Value> = encodings
         .zip(WireReader::new(key))
         .map(|(encoding, value)| match value {
@@ -323,7 +323,7 @@ mod tests {
             fixture::table("t", columns.into()),
             [text, Encoding::Bytes { bytes_max: 9 }],
         );
-        plan.key = vec![1, 0];
+        plan.target_key = crate::plan::TargetKey::Columns(vec![1, 0]);
         let mut key = Vec::new();
         list_value::put_string(&mut key, b"AP8B");
         list_value::put_string(&mut key, b"AP8B");

@@ -229,8 +229,8 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
         for row in self.filling.refused.drain(..) {
             done.refused += 1;
             if done.named.len() < REFUSED_NAMED_MAX {
-                let column = &plan.source.columns[plan.source_index(row.cell.column)].name;
-                let subject = Subject::part(plan.name().table.clone(), column.clone());
+                let column = plan.column_title(row.cell.column);
+                let subject = Subject::part(plan.name().table.clone(), column);
                 let text = format!("the row with key {} holds {}", row.key, row.cell.refusal);
                 done.named.push(Finding::new(
                     code::VALUE_REFUSED,

@@ -230,7 +230,7 @@ fn a_record_that_has_changed_is_refused() {
     check(&changes, Some(&control), true);
     check(&changes, Some(&stopped), false);
     let mut other = record(&[]);
-    other.definitions.get_mut(&qualified("note")).unwrap().key = vec![0];
+    other.definitions.get_mut(&qualified("note")).unwrap().source_key = vec![0];
     check(&planned, Some(&other), false);
     let new = decide(&today, None);
     check(&new, None, true);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
 use spanferry_core::port::target::{Committer, ControlStore, SchemaTarget};
-use spanferry_core::report::failure::Failure;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 
 use super::assemble::assemble;
 use super::begin::begin_new;
@@ -33,6 +34,7 @@ where
     B: LogStore,
     T: Committer + ControlStore + SchemaTarget,
 {
+    expect_built(planned)?;
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
     let control = target.read_control().await?;
@@ -61,4 +63,15 @@ where
     }
     constraint::compare_with_target(&prepared.registry, &prepared.control, dialect, &objects).await?;
     Ok(prepared)
+}
+
+/// Every plan must be one that this release can run.
+fn expect_built(planned: &Planned) -> Result<(), Failure> {
+    let mut plans = planned.plans.iter();
+    let refused = plans.find_map(|plan| Some((plan.name(), plan.not_built()?)));
+    refused.map_or(Ok(()), |(table, what)| {
+        let class = Class::StopMigration;
+        let text = format!("its plan has {what}");
+        Err(Failure::new(code::PLAN_NOT_BUILT, class, table.to_string(), text))
+    })
 }

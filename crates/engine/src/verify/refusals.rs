@@ -45,10 +45,9 @@ fn named(plan: &TablePlan, row: &RefusedRow) -> NamedRefusal {
     } else {
         canonical::render(plan, &row.encoded_key)
     };
-    let column = &plan.source.columns[plan.source_index(row.cell.column)];
     NamedRefusal {
         key,
-        column: column.name.clone(),
+        column: plan.column_title(row.cell.column).to_owned(),
         reason: row.cell.refusal.to_string(),
     }
 }

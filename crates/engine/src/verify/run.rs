@@ -231,8 +231,7 @@ where
     C: HistorySource + ChangeSource,
     T: TableReader,
 {
-    let columns = plan.target.columns.iter();
-    let names: Vec<String> = columns.map(|column| column.name.clone()).collect();
+    let names: Vec<String> = plan.column_names().map(str::to_owned).collect();
     let mut left = buckets.differing();
     for pass in 1..=COMPARE_PASSES_MAX {
         if left.is_empty() {

@@ -85,13 +85,14 @@ impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
         let none = BTreeSet::new();
         let own = self.columns_source.get(&plan.name().table).unwrap_or(&none);
         let theirs = self.columns_target.get(&plan.target.name).unwrap_or(&none);
-        let planned = plan
+        let carried: BTreeSet<&String> = plan
             .columns
             .iter()
-            .map(|column| &plan.source.columns[column.source_index].name);
-        let carried: BTreeSet<&String> = planned
-            .zip(&plan.target.columns)
-            .filter(|(name, column)| own.contains(*name) && theirs.contains(&column.name))
+            .filter_map(|column| {
+                let name = &plan.source.columns[column.source()?].name;
+                Some((name, &plan.target.columns[column.target].name))
+            })
+            .filter(|(name, target)| own.contains(*name) && theirs.contains(*target))
             .map(|(name, _)| name)
             .collect();
         own.iter()
@@ -141,7 +142,7 @@ pub(super) fn contradicted(
             columns: said
                 .columns
                 .iter()
-                .map(|column| plan.target.columns[*column].name.clone())
+                .map(|column| plan.target.columns[plan.columns[*column].target].name.clone())
                 .collect(),
         })
         .filter(|contradicted| !known.contains(&contradicted.key))

@@ -192,7 +192,9 @@ pub(crate) fn expect_recorded(world: &mut World, commit: &FencedCommit) {
     for mutations in &commit.data {
         let plan = &mutations.table;
         let is_same = definitions.get(plan.name()).is_some_and(|known| {
-            known.target.name == plan.target.name && known.key == plan.key && known.columns == plan.columns
+            known.target.name == plan.target.name
+                && known.target_key == plan.target_key
+                && known.columns == plan.columns
         });
         if !is_same {
             let text = format!(
@@ -210,7 +212,7 @@ pub(crate) fn judge_record(world: &mut World) {
     let control = world.target.control.as_ref().unwrap();
     let mut wrong = Vec::new();
     for (name, known) in &control.definitions {
-        let now = (known.target.name.clone(), known.key.clone());
+        let now = (known.target.name.clone(), known.source_key.clone());
         let first = world.catalog.recorded.entry(name.clone());
         let first = first.or_insert_with(|| now.clone());
         if *first != now {
@@ -258,7 +260,8 @@ pub(crate) fn as_read(world: &World, mut control: ControlState) -> ControlState 
         Some(Mutant::KeyAnew) => {
             for plan in anew() {
                 if let Some(known) = control.definitions.get_mut(plan.name()) {
-                    known.key.clone_from(&plan.key);
+                    known.source_key.clone_from(&plan.source_key);
+                    known.target_key.clone_from(&plan.target_key);
                     known.target.primary_key.clone_from(&plan.target.primary_key);
                 }
             }

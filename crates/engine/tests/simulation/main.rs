@@ -18,6 +18,7 @@ mod history;
 mod interrupt;
 mod last_look;
 mod log;
+mod mapped;
 #[path = "../../../testkit/src/random.rs"]
 #[expect(
     unreachable_pub,
@@ -107,6 +108,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         random,
         mutant,
         bare: false,
+        is_mapped: false,
         administration: Administration::default(),
         catalog: CatalogChanges::default(),
         history,
@@ -180,6 +182,9 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
     let today = today(source.as_ref()).await?;
     let control = target.read_control().await?;
     let mut planned = decide(&today, control.as_ref());
+    if !planned.is_recorded() {
+        mapped::replace_plan(&shared.lock(), &mut planned);
+    }
     let progress = Arc::new(Progress::default());
     let decided = match resynced {
         None => None,
@@ -335,7 +340,7 @@ fn run(
 }
 
 /// A whole run in a world; violations and counters.
-fn run_in(shared: &Shared, crash_at: Option<u64>) -> (Vec<String>, BTreeMap<&'static str, u64>) {
+pub(crate) fn run_in(shared: &Shared, crash_at: Option<u64>) -> (Vec<String>, BTreeMap<&'static str, u64>) {
     let mut crashes = if crash_at.is_some() {
         1
     } else {

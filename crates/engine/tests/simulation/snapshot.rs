@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::plan::{RefusedCell, TablePlan};
+use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
     Boundary, PreparedId, PreparedWait, Range, ReadStatus, RefusedRow, Snapshot, SnapshotMethod,
     SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource,
@@ -12,12 +12,12 @@ use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::source::SourceTable;
-use spanferry_core::value::scalar::Scalar;
 
 use crate::backward::count_lagging;
 use crate::history::Row;
-use crate::source::{SimSource, catalog_now, encode, lost};
-use crate::stream::prepared_id;
+use crate::mapped::encode_key;
+use crate::source::{SimSource, catalog_now, lost};
+use crate::stream::{encoded, prepared_id};
 use crate::unfit;
 use crate::world::{Mutant, Shared, SourceFault, World};
 
@@ -221,23 +221,14 @@ fn key_of(boundary: Option<&Boundary>) -> Option<i64> {
 
 /// Encodes a row as its plan wants it, or says why it cannot.
 fn convert(plan: &TablePlan, row: Row, into: &mut SnapshotRows) {
-    into.rows.begin_row();
-    let mut refused = unfit::refusal(&row);
-    for (column, value) in row.into_iter().enumerate() {
-        let encoded = plan.columns[column].encode(Scalar::Signed(value), into.rows.row());
-        if let Err(refusal) = encoded {
-            refused = Some(RefusedCell { column, refusal });
-        }
+    match encoded(plan, row) {
+        Ok(encoded) => into.rows.push(&encoded),
+        Err(cell) => into.refused.push(RefusedRow {
+            key: row[0].to_string(),
+            encoded_key: encode_key(plan, row[0]),
+            cell,
+        }),
     }
-    let Some(cell) = refused else {
-        return into.rows.end_row();
-    };
-    into.rows.abandon_row();
-    into.refused.push(RefusedRow {
-        key: row[0].to_string(),
-        encoded_key: encode(&[row[0]]),
-        cell,
-    });
 }
 
 impl SnapshotSession for SimSession {

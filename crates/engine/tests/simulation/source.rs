@@ -9,20 +9,11 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source::Catalog;
-use spanferry_core::wire::list_value;
 
 use crate::history::catalog;
 use crate::world::{Mutant, Shared, SourceFault, World, number_of};
 
 pub(crate) struct SimSource(pub(crate) Shared);
-
-pub(crate) fn encode(values: &[i64]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for value in values {
-        list_value::put_string(&mut out, value.to_string().as_bytes());
-    }
-    out
-}
 
 /// The catalog as the administrator's statements have made it.
 pub(crate) fn catalog_now(world: &World) -> Catalog {

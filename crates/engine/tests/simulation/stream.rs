@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::plan::{RefusedCell, RowEncoder, TableId, TablePlan};
+use spanferry_core::plan::{RefusedCell, TableId, TablePlan};
 use spanferry_core::port::change_log::{Piece, PieceKind, Sequence};
 use spanferry_core::port::source::{
     ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, PreparedId, TwoPhase,
@@ -13,10 +13,10 @@ use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
-use spanferry_core::value::scalar::Scalar;
 
 use crate::history::{Change, Row, Transaction};
-use crate::source::{SimSource, encode, expect_history, lost};
+use crate::mapped::{encode_key, encode_row};
+use crate::source::{SimSource, expect_history, lost};
 use crate::unfit;
 use crate::world::{Mutant, Shared, SourceFault, World, number_of};
 
@@ -195,12 +195,12 @@ impl SimDecoder {
                 }
                 Ok(row) => match old {
                     Some(old) if old != new[0] && !moved_is_kept => {
-                        sink.relocate(table, &encode(&[old]), &encode(&[new[0]]), &row);
+                        sink.relocate(table, &encode_key(plan, old), &encode_key(plan, new[0]), &row);
                     }
-                    Some(_) | None => sink.upsert(table, &encode(&[new[0]]), &row),
+                    Some(_) | None => sink.upsert(table, &encode_key(plan, new[0]), &row),
                 },
             },
-            (Some(old), None) => sink.delete(table, &encode(&[old])),
+            (Some(old), None) => sink.delete(table, &encode_key(plan, old)),
             (None, None) => panic!("a change changes something"),
         }
     }
@@ -227,16 +227,11 @@ fn finding(plan: &TablePlan, code: Code, severity: Severity, text: &str) -> Find
     Finding::new(code, severity, Subject::table(plan.name().table.clone()), text)
 }
 
-fn encoded(plan: &TablePlan, row: Row) -> Result<Vec<u8>, RefusedCell> {
+pub(crate) fn encoded(plan: &TablePlan, row: Row) -> Result<Vec<u8>, RefusedCell> {
     if let Some(cell) = unfit::refusal(&row) {
         return Err(cell);
     }
-    let mut encoder = RowEncoder::new();
-    encoder.begin();
-    for value in row {
-        encoder.cell(plan, Scalar::Signed(value))?;
-    }
-    Ok(encoder.row().to_vec())
+    encode_row(plan, row)
 }
 
 /// Stamp of a transaction, and piece, that a body names.

@@ -16,13 +16,12 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::Dialect;
-use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_core::wire::rows::RowBatch;
 
 use crate::LIMITS;
 use crate::catalog::{as_read, expect_recorded};
 use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, apply_first, broken, plans};
-use crate::source::encode;
+use crate::mapped::{encode_row, read};
 use crate::world::{Mutant, Shared, World, number_of};
 use crate::{cut, unfit};
 
@@ -52,14 +51,6 @@ pub(crate) struct SimTarget(pub(crate) Shared);
 pub(crate) fn lane_key(lane: Lane) -> (String, u32) {
     let (stream, number) = lane.parts();
     (stream.to_owned(), number)
-}
-
-fn numbers(payload: &[u8]) -> Vec<i64> {
-    let number = |value| match value {
-        Ok(WireValue::String(text)) => std::str::from_utf8(text).unwrap().parse().unwrap(),
-        other => panic!("{other:?}"),
-    };
-    WireReader::new(payload).map(number).collect()
 }
 
 fn rejection(status: &str, message: &str) -> CommitError {
@@ -152,16 +143,19 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
     for mutations in &commit.data {
         let table = mutations.table.id.0 as usize;
         for payload in mutations.rows.payloads() {
-            let values = numbers(payload);
-            if unfit::is_rejected(&values) {
-                return Err(rejection("NOT_FOUND", "no such value"));
-            }
+            let plan = &mutations.table;
             match mutations.kind {
                 MutationKind::Delete => {
-                    rows[table].remove(&values[0]);
+                    let row = read(plan, plan.key(), payload).unwrap();
+                    rows[table].remove(&row[0]);
                 }
                 MutationKind::Upsert => {
-                    rows[table].insert(values[0], [values[0], values[1], values[2]]);
+                    let all: Vec<usize> = (0..plan.columns.len()).collect();
+                    let row = read(plan, &all, payload).unwrap();
+                    if unfit::is_rejected(&row) {
+                        return Err(rejection("NOT_FOUND", "no such value"));
+                    }
+                    rows[table].insert(row[0], row);
                 }
             }
         }
@@ -415,7 +409,10 @@ impl SimTarget {
                     .iter()
                     .map(|key| ddl::drop_foreign_key(target, key, dialect)),
             );
-            if *statement == ddl::create_table(target, dialect) {
+            let control = world.target.control.as_ref();
+            let known = control.and_then(|control| control.definitions.get(plan.name()));
+            let mapped = known.map(|known| ddl::create_table(&known.target, dialect));
+            if *statement == ddl::create_table(target, dialect) || mapped.as_ref() == Some(statement) {
                 assert!(world.target.tables.insert(table), "created twice: {statement}");
             } else if *statement == ddl::drop_table(target, dialect) {
                 assert!(!world.target.in_force[table] && world.target.tables.remove(&table));
@@ -636,7 +633,9 @@ impl SchemaTarget for SimTarget {
             .filter(|plan| world.target.tables.contains(&(plan.id.0 as usize)));
         let tables = there.map(|plan| {
             let has_rows = !world.target.rows[plan.id.0 as usize].is_empty();
-            let mut table = plan.target.clone();
+            let definitions = world.target.control.as_ref().map(|control| &control.definitions);
+            let known = definitions.and_then(|definitions| definitions.get(plan.name()));
+            let mut table = known.map_or(&plan.target, |known| &known.target).clone();
             if !world.target.in_force[plan.id.0 as usize] {
                 table.indexes.clear();
                 table.foreign_keys.clear();
@@ -719,7 +718,7 @@ impl TableReader for SimTarget {
         let world = self.0.lock();
         let rows = world.target.rows[table.id.0 as usize].values();
         Ok(SimScan {
-            rest: rows.map(|row| encode(row)).collect(),
+            rest: rows.map(|row| encode_row(table, *row).unwrap()).collect(),
             keeps: world.mutant == Some(Mutant::BatchKept),
         })
     }

@@ -22,12 +22,17 @@ const ELSEWHERE: i64 = 300;
 
 /// A world whose target holds the first `BEFORE` transactions, after which nothing has happened at the source.
 pub(crate) fn migrated(prepare: impl FnOnce(&mut History)) -> Shared {
+    migrated_in(|world| prepare(&mut world.history))
+}
+
+/// The same of a world that is changed before.
+pub(crate) fn migrated_in(prepare: impl FnOnce(&mut World)) -> Shared {
     let shared = new_world(3, None);
     {
         let mut world = shared.lock();
         world.history.truncate(BEFORE);
         (world.fails_over, world.rewinds) = (false, false);
-        prepare(&mut world.history);
+        prepare(&mut world);
         world.committed = world.history.transactions.len();
         world.received = world.committed;
     }

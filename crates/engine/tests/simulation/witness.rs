@@ -1,5 +1,6 @@
 //! What source and target say of themselves: the world's own state, past snapshots and scans.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
@@ -9,9 +10,9 @@ use spanferry_core::report::failure::Failure;
 use spanferry_core::verify::witness::{
     Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource,
 };
-use spanferry_core::wire::list_value::{WireReader, WireValue};
 
 use crate::history::{Row, plans};
+use crate::mapped::read;
 use crate::source::{SimSource, catalog_now, lost};
 use crate::target::SimTarget;
 use crate::world::{Look, Shared, SourceFault, World};
@@ -47,26 +48,24 @@ impl WitnessSource for SimSource {
 }
 
 /// The row that a payload spells, unless one of its cells is none of the source's.
-fn row_of(payload: &[u8]) -> Option<Row> {
-    let cells = WireReader::new(payload).map(|cell| match cell {
-        Ok(WireValue::String(text)) => std::str::from_utf8(text).ok()?.parse().ok(),
-        _ => None,
-    });
-    let cells: Option<Vec<i64>> = cells.collect();
-    cells?.try_into().ok()
+fn row_of(plan: &TablePlan, payload: &[u8]) -> Option<Row> {
+    let all: Vec<usize> = (0..plan.columns.len()).collect();
+    read(plan, &all, payload)
 }
 
 /// What the source says against a row.
 fn judge(world: &World, plan: &TablePlan, payload: &[u8]) -> Option<Vec<usize>> {
     let state = world.history.state(world.committed, 0);
-    let row = row_of(payload);
+    let row = row_of(plan, payload);
     let own = row.and_then(|row| state[plan.id.0 as usize].get(&row[0]).copied());
     let (Some(row), Some(own)) = (row, own) else {
         return Some(Vec::new());
     };
-    let columns: Vec<usize> = (0..row.len())
-        .filter(|column| row[*column] != own[*column])
-        .collect();
+    let differs = |column: &usize| {
+        let source = plan.columns[*column].source();
+        source.is_some_and(|source| row[source] != own[source])
+    };
+    let columns: Vec<usize> = (0..plan.columns.len()).filter(differs).collect();
     (!columns.is_empty()).then_some(columns)
 }
 
@@ -122,11 +121,18 @@ impl SourceWitness for SimWitness {
 
 impl TargetWitness for SimTarget {
     async fn columns(&self) -> Result<TableColumns, Failure> {
-        let hidden = self.0.lock().administration.hidden_at_target;
+        let world = self.0.lock();
+        let hidden = world.administration.hidden_at_target;
+        let none = BTreeMap::new();
+        let control = world.target.control.as_ref();
+        let definitions = control.map_or(&none, |control| &control.definitions);
         let tables = plans().into_iter();
         let tables = tables.filter(|plan| hidden != Some((plan.target.name.as_str(), "")));
         let tables = tables.map(|plan| {
-            let columns = plan.target.columns.iter().map(|column| column.name.clone());
+            let target = definitions
+                .get(plan.name())
+                .map_or(&plan.target, |known| &known.target);
+            let columns = target.columns.iter().map(|column| column.name.clone());
             let shown = columns.filter(|name| hidden != Some((plan.target.name.as_str(), name.as_str())));
             (plan.target.name.clone(), shown.collect())
         });

@@ -170,6 +170,8 @@ pub(crate) struct World {
     /// Whether source and target are asked for their contracts alone: nothing goes wrong by itself, no history explains the
     /// target's rows, and the source brings as much at a time as it is asked for.
     pub(crate) bare: bool,
+    /// Whether one table has another shape at the target.
+    pub(crate) is_mapped: bool,
     pub(crate) administration: Administration,
     /// What the administrator changes between two processes of a run.
     pub(crate) catalog: CatalogChanges,

@@ -1,11 +1,12 @@
 //! The decode plan of one table under one definition: the table map checked against the migration's schema, column by column.
 
-use spanferry_core::plan::{RefusedCell, RowEncoder, TablePlan};
+use spanferry_core::plan::{RefusedCell, RowEncoder, RowLayout, TablePlan};
 use spanferry_core::port::source::RefusedRow;
 use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source::{NameCase, SourceColumn};
-use spanferry_core::value::encode::Refusal;
+use spanferry_core::value::encode::{Input, Refusal};
+use spanferry_core::value::scalar::Scalar;
 use spanferry_core::verify::canonical;
 use spanferry_format::charset::{decode, of_collation};
 
@@ -22,10 +23,10 @@ const BINARY: u16 = 63;
 #[derive(Debug)]
 struct Reader {
     layout: Layout,
-    /// Index into the plan's columns, and meaning; `None` for a column that is not migrated.
+    /// A column of the plan that takes its value, and what it means; `None` for a column that is not migrated.
     migrated: Option<(usize, Meaning)>,
-    /// Place in the key, if it belongs to it.
-    key_place: Option<usize>,
+    /// Where its value stands in the key: places in the key, and the plan's columns there. Mostly one, or none.
+    key_parts: Vec<(usize, usize)>,
 }
 
 /// Reads the images of one table.
@@ -34,6 +35,9 @@ pub(crate) struct ImageReader {
     readers: Vec<Reader>,
     null_bytes: usize,
     key_columns: usize,
+    /// Places in the key whose value the image does not hold, and the plan's columns there.
+    key_constants: Vec<(usize, usize)>,
+    row_layout: RowLayout,
 }
 
 /// Why an image could not be turned into a row.
@@ -58,6 +62,30 @@ pub(crate) struct KeyEncoder {
     places: Vec<(usize, usize)>,
 }
 
+impl KeyEncoder {
+    /// Encodes one part of the key.
+    fn put(
+        &mut self,
+        plan: &TablePlan,
+        place: usize,
+        column: usize,
+        scalar: Scalar<'_>,
+    ) -> Result<(), Refusal> {
+        let start = self.cells.len();
+        plan.columns[column].encode(scalar, &mut self.cells)?;
+        self.places[place] = (start, self.cells.len());
+        Ok(())
+    }
+}
+
+/// The places in the key of the plan's columns that come from this column of the source, or from none.
+fn key_parts(plan: &TablePlan, source: Option<usize>) -> Vec<(usize, usize)> {
+    let parts = plan.key().iter().copied().enumerate();
+    parts
+        .filter(|(_, column)| plan.columns[*column].source() == source)
+        .collect()
+}
+
 impl ImageReader {
     /// Checks the definition against the plan's source schema; the error says what differs.
     pub(crate) fn compile(plan: &TablePlan, definition: &Definition) -> Result<ImageReader, String> {
@@ -76,8 +104,8 @@ impl ImageReader {
             ));
         }
         check_primary_key(plan, definition)?;
+        let row_layout = RowLayout::of(plan);
         let mut readers = Vec::with_capacity(source.columns.len());
-        let mut next = 0;
         for (index, (mapped, column)) in definition.columns.iter().zip(&source.columns).enumerate() {
             let name = &column.name;
             check_name(mapped, column)?;
@@ -86,35 +114,26 @@ impl ImageReader {
                 let (ty, meta) = (mapped.ty, mapped.meta);
                 format!("column `{name}` has another type in the binary log (type {ty}, {meta}) than when the migration began")
             })?;
-            let migrated = plan
-                .columns
-                .get(next)
-                .filter(|column| column.source_index == index)
-                .map(|_| (next, meaning));
-            let key_place = migrated
-                .as_ref()
-                .and_then(|(at, _)| plan.key.iter().position(|key| key == at));
-            next += usize::from(migrated.is_some());
+            let feed = row_layout.feed_of(index).map(|feed| &row_layout.feeds()[feed]);
             readers.push(Reader {
                 layout,
-                migrated,
-                key_place,
+                migrated: feed.map(|feed| (feed.columns[0], meaning)),
+                key_parts: key_parts(plan, Some(index)),
             });
-        }
-        if next != plan.columns.len() {
-            return Err("its plan does not follow the source's column order".into());
         }
         for mapped in &definition.columns[source.columns.len()..] {
             readers.push(Reader {
                 layout: Layout::of(mapped).map_err(|reason| format!("a hidden column: {reason}"))?,
                 migrated: None,
-                key_place: None,
+                key_parts: Vec::new(),
             });
         }
         Ok(ImageReader {
             null_bytes: readers.len().div_ceil(8),
             readers,
-            key_columns: plan.key.len(),
+            key_columns: plan.key().len(),
+            key_constants: key_parts(plan, None),
+            row_layout,
         })
     }
 
@@ -131,10 +150,9 @@ impl ImageReader {
         scratch: &mut Scratch,
         encoder: &mut RowEncoder,
     ) -> Result<(), ImageError> {
-        use spanferry_core::value::scalar::Scalar;
         let image = *images;
         let nulls = images.take(self.null_bytes)?;
-        encoder.begin();
+        encoder.begin(plan, &self.row_layout);
         let mut refused = None;
         for (index, reader) in self.readers.iter().enumerate() {
             let value = if bit(nulls, index) {
@@ -153,7 +171,7 @@ impl ImageReader {
                 Some(bytes) => meaning.scalar(bytes, scratch),
             };
             refused = match scalar {
-                Ok(scalar) => encoder.cell(plan, scalar).err(),
+                Ok(scalar) => encoder.cell(plan, &self.row_layout, scalar).err(),
                 Err(ValueError::Refused(refusal)) => Some(RefusedCell {
                     column: *column,
                     refusal,
@@ -162,7 +180,11 @@ impl ImageReader {
             };
         }
         // The image was read to its end, so that the next one can be.
-        let Some(cell) = refused else { return Ok(()) };
+        let ended = match refused {
+            Some(cell) => Err(cell),
+            None => encoder.end(plan, &self.row_layout),
+        };
+        let Err(cell) = ended else { return Ok(()) };
         let encoded_key = self.key_alone(plan, image, scratch).unwrap_or_default();
         let key = if encoded_key.is_empty() {
             String::new()
@@ -192,7 +214,6 @@ impl ImageReader {
         encoder: &mut KeyEncoder,
         key: &mut Vec<u8>,
     ) -> Result<(), ImageError> {
-        use spanferry_core::value::scalar::Scalar;
         let nulls = images.take(self.null_bytes)?;
         encoder.cells.clear();
         encoder.places.clear();
@@ -204,26 +225,32 @@ impl ImageReader {
             } else {
                 Some(reader.layout.take(images)?)
             };
-            let (Some((column, meaning)), Some(place)) = (&reader.migrated, reader.key_place) else {
+            let Some((_, meaning)) = &reader.migrated else {
                 continue;
             };
-            let start = encoder.cells.len();
-            let scalar = match value {
-                None => Ok(Scalar::Null),
-                Some(bytes) => meaning.scalar(bytes, scratch),
-            };
-            let result: Result<(), Refusal> = match scalar {
-                Ok(scalar) => plan.columns[*column].encode(scalar, &mut encoder.cells),
-                Err(ValueError::Refused(refusal)) => Err(refusal),
-                Err(ValueError::Malformed(error)) => return Err(error.into()),
-            };
-            if let Err(refusal) = result {
-                refused.get_or_insert(RefusedCell {
-                    column: *column,
-                    refusal,
-                });
+            for (place, column) in &reader.key_parts {
+                let scalar = match value {
+                    None => Ok(Scalar::Null),
+                    Some(bytes) => meaning.scalar(bytes, scratch),
+                };
+                let result: Result<(), Refusal> = match scalar {
+                    Ok(scalar) => encoder.put(plan, *place, *column, scalar),
+                    Err(ValueError::Refused(refusal)) => Err(refusal),
+                    Err(ValueError::Malformed(error)) => return Err(error.into()),
+                };
+                if let Err(refusal) = result {
+                    let column = *column;
+                    refused.get_or_insert(RefusedCell { column, refusal });
+                }
             }
-            encoder.places[place] = (start, encoder.cells.len());
+        }
+        for (place, column) in &self.key_constants {
+            if let Input::Constant(constant) = &plan.columns[*column].input
+                && let Err(refusal) = encoder.put(plan, *place, *column, constant.scalar())
+            {
+                let column = *column;
+                refused.get_or_insert(RefusedCell { column, refusal });
+            }
         }
         key.clear();
         for (start, end) in &encoder.places {

@@ -210,9 +210,9 @@ fn is_key(plan: &TablePlan, columns: &[usize]) -> bool {
     key_columns(plan).eq(columns.iter().copied())
 }
 
-/// The columns of the plan's key, by their places in the source's table.
+/// The columns of the plan's key at the source, by their places in its table.
 fn key_columns(plan: &TablePlan) -> impl Iterator<Item = usize> {
-    plan.key.iter().map(|key| plan.columns[*key].source_index)
+    plan.source_key.iter().copied()
 }
 
 /// Whether these parts are columns of the plan's key and nothing else: rows that share a key then share them too.

@@ -353,9 +353,7 @@ impl BinlogDecoder {
 
     fn stop_refused(&mut self, index: usize, row: &RefusedRow, sink: &mut dyn ChangeSink) {
         let plan = &self.plans[index];
-        let column = plan.source.columns[plan.source_index(row.cell.column)]
-            .name
-            .clone();
+        let column = plan.column_title(row.cell.column).to_owned();
         let refusal = &row.cell.refusal;
         let text = if row.key.is_empty() {
             format!("the key of a changed row holds {refusal}")

@@ -13,9 +13,7 @@ use crate::sql;
 
 /// The key columns of a plan, in key order.
 pub(super) fn columns(plan: &TablePlan) -> impl Iterator<Item = &SourceColumn> {
-    plan.key
-        .iter()
-        .map(|column| &plan.source.columns[plan.source_index(*column)])
+    plan.source_key.iter().map(|column| &plan.source.columns[*column])
 }
 
 /// `FROM table FORCE INDEX (key)`, so that ranges are walked in the key's own index.
@@ -66,8 +64,8 @@ fn is_numbered(ty: &MysqlType) -> bool {
 
 /// A boundary from a row of a boundary query: each key cell in hexadecimal.
 pub(super) fn boundary(plan: &TablePlan, row: &ResultRow) -> Result<Boundary, Failure> {
-    let mut cells = Vec::with_capacity(plan.key.len());
-    for index in 0..plan.key.len() {
+    let mut cells = Vec::with_capacity(plan.source_key.len());
+    for index in 0..plan.source_key.len() {
         let cell = row
             .bytes(index)
             .ok_or_else(|| Failure::bug(plan.name().to_string(), "a key column is NULL"))?;
@@ -99,7 +97,7 @@ pub(super) fn condition(
 /// `(a > x OR (a = x AND (b > y OR (b = y AND c > z))))`: the form of which both servers' optimizers make index ranges.
 fn compare(plan: &TablePlan, boundary: &Boundary, operator: &str, last: &str) -> Result<String, Failure> {
     let cells: Vec<&str> = boundary.0.split(',').collect();
-    if cells.len() != plan.key.len() {
+    if cells.len() != plan.source_key.len() {
         return Err(wrong(plan));
     }
     let mut text = String::new();

@@ -12,7 +12,7 @@ use super::condition;
 fn plan() -> TablePlan {
     let columns = ["a", "b"].map(|name| fixture::column(name, fixture::BIGINT));
     let mut plan = fixture::plan(fixture::table("t", columns.into()), [Encoding::Int64; 2]);
-    plan.key = vec![1, 0];
+    plan.source_key = vec![1, 0];
     plan
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use spanferry_core::plan::{RefusedCell, TablePlan};
+use spanferry_core::plan::{RefusedCell, RowEncoder, RowLayout, TablePlan};
 use spanferry_core::port::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::value::encode::{Input, Refusal};
 use spanferry_core::value::scalar::Scalar;
 use spanferry_format::charset::decode;
 use spanferry_format::mysql::cell::scalar;
@@ -27,8 +28,9 @@ const RELEASE: &str = "ROLLBACK TO SAVEPOINT spanferry";
 pub struct MysqlSession {
     connection_id: u32,
     watched: Watched,
-    reading: Option<Arc<TablePlan>>,
+    reading: Option<(Arc<TablePlan>, Arc<RowLayout>)>,
     scratch: Vec<u8>,
+    encoder: RowEncoder,
 }
 
 impl MysqlSession {
@@ -39,6 +41,7 @@ impl MysqlSession {
             watched,
             reading: None,
             scratch: Vec::new(),
+            encoder: RowEncoder::new(),
         }
     }
 
@@ -106,8 +109,9 @@ impl SnapshotSession for MysqlSession {
         };
         let columns = self.watched.call(begin).await;
         let columns = columns.map_err(|error| failure(&self.watched, error, plan))?;
-        expect_columns(plan, &columns.unwrap_or_default())?;
-        self.reading = Some(Arc::clone(plan));
+        let layout = RowLayout::of(plan);
+        expect_columns(plan, &layout, &columns.unwrap_or_default())?;
+        self.reading = Some((Arc::clone(plan), Arc::new(layout)));
         Ok(())
     }
 
@@ -119,15 +123,15 @@ impl SnapshotSession for MysqlSession {
     ) -> Result<ReadStatus, Failure> {
         into.rows.clear();
         into.refused.clear();
-        let Some(plan) = self.reading.clone() else {
+        let Some((plan, layout)) = self.reading.clone() else {
             return Ok(ReadStatus::End);
         };
-        let scratch = &mut self.scratch;
+        let (scratch, encoder) = (&mut self.scratch, &mut self.encoder);
         let fill = async |connection: &mut Connection| {
             let mut refused_bytes = 0;
             while let Some(row) = connection.next_row().await? {
                 let refused = into.refused.len();
-                convert(&plan, row, into, scratch)?;
+                convert(&plan, &layout, row, into, scratch, encoder)?;
                 let keys = into.refused[refused..].iter();
                 refused_bytes += keys
                     .map(|row| row.key.len() + row.encoded_key.len())
@@ -154,8 +158,8 @@ impl SnapshotSession for MysqlSession {
 /// double, whereas FLOAT prints 6 digits and FLOAT(m,d) is cut; everything else as it is.
 fn selection(plan: &TablePlan) -> String {
     let mut text = String::new();
-    for column in &plan.columns {
-        let source = &plan.source.columns[column.source_index];
+    for feed in RowLayout::of(plan).feeds() {
+        let source = &plan.source.columns[feed.source];
         let name = sql::identifier(&source.name);
         if !text.is_empty() {
             text.push_str(", ");
@@ -171,40 +175,26 @@ fn selection(plan: &TablePlan) -> String {
 /// Converts one row; a refused one is set aside with its key.
 fn convert(
     plan: &TablePlan,
+    layout: &RowLayout,
     row: RowView<'_>,
     into: &mut SnapshotRows,
     scratch: &mut Vec<u8>,
+    encoder: &mut RowEncoder,
 ) -> Result<(), MysqlError> {
-    into.rows.begin_row();
-    let mut refused = None;
-    for (index, cell) in row.cells().enumerate() {
-        let cell = cell?;
-        if refused.is_some() {
-            continue;
-        }
-        let Some(column) = plan.columns.get(index) else {
-            return Err(MysqlError::Protocol {
-                expected: "as many cells as columns",
-            });
-        };
-        let ty = own_type(&plan.source.columns[column.source_index]);
-        let value = match cell {
-            None => Ok(Scalar::Null),
-            Some(cell) => scalar(ty, cell, scratch),
-        };
-        let result = value.and_then(|value| column.encode(value, into.rows.row()));
-        refused = result.err().map(|refusal| RefusedCell {
-            column: index,
-            refusal,
-        });
-    }
-    match refused {
-        None => into.rows.end_row(),
-        Some(cell) => {
+    let converted = if layout.is_direct() {
+        convert_in_place(plan, row, into.rows.begin_row(), scratch)?
+    } else {
+        let converted = convert_moved(plan, layout, row, scratch, encoder)?;
+        into.rows.begin_row().extend_from_slice(encoder.row());
+        converted
+    };
+    match converted {
+        Ok(()) => into.rows.end_row(),
+        Err(cell) => {
             into.rows.abandon_row();
             into.refused.push(RefusedRow {
-                key: printed_key(plan, row)?,
-                encoded_key: encoded_key(plan, row, scratch)?,
+                key: printed_key(plan, layout, row)?,
+                encoded_key: encoded_key(plan, layout, row, scratch)?,
                 cell,
             });
         }
@@ -212,15 +202,94 @@ fn convert(
     Ok(())
 }
 
+/// Writes the cells as they come: they are the row's, in its order.
+fn convert_in_place(
+    plan: &TablePlan,
+    row: RowView<'_>,
+    into: &mut Vec<u8>,
+    scratch: &mut Vec<u8>,
+) -> Result<Result<(), RefusedCell>, MysqlError> {
+    for (index, cell) in row.cells().enumerate() {
+        let cell = cell?;
+        let Some(column) = plan.columns.get(index) else {
+            return Err(TOO_MANY_CELLS);
+        };
+        let source = column.source().unwrap_or(index);
+        let value = value(plan, source, cell, scratch);
+        if let Err(refusal) = value.and_then(|value| column.encode(value, into)) {
+            return Ok(Err(RefusedCell {
+                column: index,
+                refusal,
+            }));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Hands the cells to the encoder, which brings them into the row's order.
+fn convert_moved(
+    plan: &TablePlan,
+    layout: &RowLayout,
+    row: RowView<'_>,
+    scratch: &mut Vec<u8>,
+    encoder: &mut RowEncoder,
+) -> Result<Result<(), RefusedCell>, MysqlError> {
+    encoder.begin(plan, layout);
+    for (index, cell) in row.cells().enumerate() {
+        let cell = cell?;
+        let Some(feed) = layout.feeds().get(index) else {
+            return Err(TOO_MANY_CELLS);
+        };
+        let encoded = match value(plan, feed.source, cell, scratch) {
+            Ok(value) => encoder.cell(plan, layout, value),
+            Err(refusal) => Err(RefusedCell {
+                column: feed.columns[0],
+                refusal,
+            }),
+        };
+        if encoded.is_err() {
+            return Ok(encoded);
+        }
+    }
+    Ok(encoder.end(plan, layout))
+}
+
+const TOO_MANY_CELLS: MysqlError = MysqlError::Protocol {
+    expected: "as many cells as columns",
+};
+
+/// The value of a cell of this source column.
+fn value<'a>(
+    plan: &TablePlan,
+    source: usize,
+    cell: Option<&'a [u8]>,
+    scratch: &'a mut Vec<u8>,
+) -> Result<Scalar<'a>, Refusal> {
+    match cell {
+        None => Ok(Scalar::Null),
+        Some(cell) => scalar(own_type(&plan.source.columns[source]), cell, scratch),
+    }
+}
+
 /// The key of a refused row; empty if a part of it is refused too.
-fn encoded_key(plan: &TablePlan, row: RowView<'_>, scratch: &mut Vec<u8>) -> Result<Vec<u8>, MysqlError> {
+fn encoded_key(
+    plan: &TablePlan,
+    layout: &RowLayout,
+    row: RowView<'_>,
+    scratch: &mut Vec<u8>,
+) -> Result<Vec<u8>, MysqlError> {
     let cells: Vec<_> = row.cells().collect::<Result<_, _>>()?;
     let mut key = Vec::new();
-    for at in &plan.key {
+    for at in plan.key() {
         let column = &plan.columns[*at];
-        let ty = own_type(&plan.source.columns[column.source_index]);
-        let cell = cells.get(*at).copied().flatten();
-        let value = cell.map_or(Ok(Scalar::Null), |cell| scalar(ty, cell, scratch));
+        let value = match &column.input {
+            Input::Source(source) => {
+                let cell = layout.feed_of(*source).and_then(|feed| cells.get(feed).copied());
+                value(plan, *source, cell.flatten(), scratch)
+            }
+            Input::Constant(constant) => Ok(constant.scalar()),
+            Input::Function(_) => return Ok(Vec::new()),
+        };
         if value.and_then(|value| column.encode(value, &mut key)).is_err() {
             return Ok(Vec::new());
         }
@@ -229,13 +298,14 @@ fn encoded_key(plan: &TablePlan, row: RowView<'_>, scratch: &mut Vec<u8>) -> Res
 }
 
 /// The key for a finding: text as text, bytes in hexadecimal.
-fn printed_key(plan: &TablePlan, row: RowView<'_>) -> Result<String, MysqlError> {
+fn printed_key(plan: &TablePlan, layout: &RowLayout, row: RowView<'_>) -> Result<String, MysqlError> {
     let cells: Vec<_> = row.cells().collect::<Result<_, _>>()?;
     let mut scratch = Vec::new();
-    let mut parts = Vec::with_capacity(plan.key.len());
-    for column in &plan.key {
-        let cell = cells.get(*column).copied().flatten().unwrap_or_default();
-        let ty = own_type(&plan.source.columns[plan.source_index(*column)]);
+    let mut parts = Vec::with_capacity(plan.source_key.len());
+    for column in &plan.source_key {
+        let cell = layout.feed_of(*column).and_then(|feed| cells.get(feed).copied());
+        let cell = cell.flatten().unwrap_or_default();
+        let ty = own_type(&plan.source.columns[*column]);
         parts.push(match ty {
             MysqlType::Binary { .. }
             | MysqlType::Varbinary { .. }
@@ -256,17 +326,18 @@ fn printed_key(plan: &TablePlan, row: RowView<'_>) -> Result<String, MysqlError>
 
 /// The result's columns must be those of the plan: a table altered behind the snapshot is read silently by both servers in
 /// some cases (SERVERS 2.5).
-fn expect_columns(plan: &TablePlan, columns: &[ColumnDefinition]) -> Result<(), Failure> {
+fn expect_columns(plan: &TablePlan, layout: &RowLayout, columns: &[ColumnDefinition]) -> Result<(), Failure> {
     let mismatch = |what: String| {
         let text = format!("its definition has changed since the migration began: {what}");
         Failure::of_table(code::SCHEMA_MISMATCH, plan.name(), text)
     };
-    if columns.len() != plan.columns.len() {
-        let text = format!("{} columns instead of {}", columns.len(), plan.columns.len());
+    let feeds = layout.feeds();
+    if columns.len() != feeds.len() {
+        let text = format!("{} columns instead of {}", columns.len(), feeds.len());
         return Err(mismatch(text));
     }
-    for (column, planned) in columns.iter().zip(&plan.columns) {
-        let source = &plan.source.columns[planned.source_index];
+    for (column, feed) in columns.iter().zip(feeds) {
+        let source = &plan.source.columns[feed.source];
         if !column.name.eq_ignore_ascii_case(&source.name) || !has_type(column, own_type(source)) {
             return Err(mismatch(format!("column `{}`", source.name)));
         }

@@ -145,11 +145,12 @@ fn wide_columns(table: &TablePlan) -> String {
 fn selection(table: &TablePlan) -> String {
     let name = table.name();
     let cells = table.columns.iter().enumerate().map(|(index, column)| {
-        let source = &table.source.columns[column.source_index];
-        format!(
-            "{} AS c{index}",
-            printed::expression(&source.name, own_type(source))
-        )
+        let source = column.source().map(|source| &table.source.columns[source]);
+        let printed = source.map_or_else(
+            || "NULL".to_owned(),
+            |source| printed::expression(&source.name, own_type(source)),
+        );
+        format!("{printed} AS c{index}")
     });
     format!(
         "{} FROM {}.{}",
@@ -162,12 +163,14 @@ fn selection(table: &TablePlan) -> String {
 /// The condition that finds a row of the target at the source, unless no row of the source can have its key.
 fn condition(table: &TablePlan, row: &[u8]) -> Option<String> {
     let cells: Vec<WireValue<'_>> = WireReader::new(row).collect::<Result<_, _>>().ok()?;
-    let parts: Option<Vec<String>> = table
-        .key
+    let from_source = table
+        .key()
         .iter()
-        .map(|column| {
-            let source = &table.source.columns[table.source_index(*column)];
-            literal::condition(&source.name, own_type(source), *cells.get(*column)?)
+        .filter_map(|column| Some((*column, table.columns[*column].source()?)));
+    let parts: Option<Vec<String>> = from_source
+        .map(|(column, source)| {
+            let source = &table.source.columns[source];
+            literal::condition(&source.name, own_type(source), *cells.get(column)?)
         })
         .collect();
     parts.map(|parts| parts.join(" AND "))
@@ -179,8 +182,12 @@ fn differing(table: &TablePlan, row: &[u8], found: &ResultRow) -> Vec<usize> {
     let columns = table.columns.iter().enumerate();
     columns
         .filter(|(index, column)| {
-            let ty = own_type(&table.source.columns[column.source_index]);
             let held = cells.next();
+            // What does not come from the source is not compared with it.
+            let Some(source) = column.source() else {
+                return false;
+            };
+            let ty = own_type(&table.source.columns[source]);
             !held.is_some_and(|held| {
                 held.is_ok_and(|held| plain::agrees(ty, column.encoding, found.bytes(index + 1), held))
             })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::fixture;
-use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::plan::{TableId, TablePlan, TargetKey};
 use spanferry_core::port::source::{
     PreparedWait, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession,
     SnapshotSource,
@@ -74,8 +74,9 @@ async fn plans_by(source: &MysqlSource, encoding: fn(&MysqlType) -> Encoding) ->
             .collect();
         let mut plan = fixture::plan(table, encodings);
         plan.id = TableId(id);
-        if plan.key.is_empty() {
-            plan.key = unique_key(&plan.source).unwrap_or_else(|| vec![1]);
+        if plan.source_key.is_empty() {
+            plan.source_key = unique_key(&plan.source).unwrap_or_else(|| vec![1]);
+            plan.target_key = TargetKey::Columns(plan.source_key.clone());
         }
         Arc::new(plan)
     };

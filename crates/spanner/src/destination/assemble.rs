@@ -27,7 +27,7 @@ pub(super) fn assemble(commit: &FencedCommit, migration: &str) -> Result<Mutatio
         match data.kind {
             MutationKind::Delete => mutations.delete(&table.name, &data.rows),
             MutationKind::Upsert => {
-                let columns = table.columns.iter().map(|column| column.name.as_str());
+                let columns = data.table.column_names();
                 mutations.write(WriteKind::Upsert, &table.name, columns, &data.rows);
             }
         }

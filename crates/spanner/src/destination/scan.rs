@@ -21,8 +21,7 @@ pub struct SpannerScan {
 impl SpannerScan {
     pub(super) async fn open(client: &Client, plan: &TablePlan) -> Result<SpannerScan, Failure> {
         let target = &plan.target;
-        let columns = target.columns.iter().map(|column| column.name.as_str());
-        let read = Read::new(&target.name, columns, Keys::All);
+        let read = Read::new(&target.name, plan.column_names(), Keys::All);
         let rows = client
             .read(&format!("table {}", target.name), &read, ReadAt::Strong)
             .await;

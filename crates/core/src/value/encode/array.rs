@@ -80,14 +80,15 @@ mod tests {
     use crate::wire::list_value::{WireReader, WireValue};
 
     fn encoded(element: ElementEncoding, elements: &[Scalar<'_>]) -> Result<Vec<u8>, Refusal> {
-        let plan = ColumnPlan {
-            source_index: 0,
-            encoding: Encoding::Array {
+        let plan = ColumnPlan::of_source(
+            0,
+            0,
+            Encoding::Array {
                 element,
                 dimensions: None,
             },
-            not_null: true,
-        };
+            true,
+        );
         let mut out = Vec::new();
         plan.encode(Scalar::Array(elements), &mut out).map(|()| out)
     }

@@ -7,12 +7,7 @@ use crate::wire::list_value::{WireReader, WireValue};
 /// The text that a value becomes.
 pub(super) fn encoded(encoding: Encoding, scalar: Scalar<'_>) -> Result<String, Refusal> {
     let mut out = Vec::new();
-    ColumnPlan {
-        source_index: 0,
-        encoding,
-        not_null: true,
-    }
-    .encode(scalar, &mut out)?;
+    ColumnPlan::of_source(0, 0, encoding, true).encode(scalar, &mut out)?;
     let values: Vec<_> = WireReader::new(&out).map(Result::unwrap).collect();
     let [WireValue::String(text)] = values[..] else {
         panic!("expected one string, found {values:?}")
