@@ -5,6 +5,7 @@ mod bookmark;
 mod catalog;
 pub mod connection;
 pub mod error;
+mod flavor;
 #[cfg(test)]
 mod fuzz;
 mod history;

@@ -87,13 +87,7 @@ pub(crate) struct Replica {
 
 /// The replicas of the source; `None` if the account may not see them.
 pub(crate) async fn listed(connection: &mut Connection) -> Result<Option<Vec<Replica>>, MysqlError> {
-    // MySQL says SHOW REPLICAS from 8.0.22 on, MariaDB SHOW REPLICA HOSTS from 10.5.1 on.
-    let statements: &[&str] = if connection.server().is_mariadb() {
-        &["SHOW REPLICA HOSTS"]
-    } else {
-        &["SHOW REPLICAS", "SHOW SLAVE HOSTS"]
-    };
-    for statement in statements {
+    for statement in connection.server().facts().replicas {
         if let Some(found) = connection.query_if_allowed(statement).await? {
             let number = |number: u64| u32::try_from(number).ok();
             let replicas = found.rows.iter().filter_map(|row| {

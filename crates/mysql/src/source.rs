@@ -11,7 +11,7 @@ use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::schema::source::Catalog;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Flavor};
 use crate::error::MysqlError;
 use crate::line::{Asking, FRESH, KEPT, Line};
 use crate::login::Login;
@@ -180,22 +180,13 @@ impl SchemaSource for MysqlSource {
 pub(crate) async fn position(
     connection: &mut Connection,
 ) -> Result<Result<Position, PositionError>, MysqlError> {
-    if connection.server().is_mariadb() {
-        // Not gtid_binlog_pos alone: a replica without log_slave_updates would seem to stand still; `check` refuses it.
-        let text = connection
-            .query("SELECT @@GLOBAL.gtid_binlog_pos")
-            .await?
-            .first_text()
-            .unwrap_or_default();
-        Ok(MariadbGtids::parse(&text).map(Position::Mariadb))
-    } else {
-        let text = connection
-            .query("SELECT @@GLOBAL.gtid_executed")
-            .await?
-            .first_text()
-            .unwrap_or_default();
-        Ok(GtidSet::parse(&text).map(Position::Mysql))
-    }
+    let server = connection.server();
+    let (flavor, sql) = (server.flavor, server.facts().position);
+    let text = connection.query(sql).await?.first_text().unwrap_or_default();
+    Ok(match flavor {
+        Flavor::Mysql => GtidSet::parse(&text).map(Position::Mysql),
+        Flavor::Mariadb => MariadbGtids::parse(&text).map(Position::Mariadb),
+    })
 }
 
 /// A position text of the server that this release cannot read.
@@ -210,12 +201,7 @@ pub(crate) fn unreadable(options: &Options, error: PositionError) -> Failure {
 }
 
 async fn identity(connection: &mut Connection) -> Result<String, MysqlError> {
-    let mariadb = connection.server().is_mariadb();
-    let sql = if mariadb {
-        "SELECT CONCAT('domain ', @@GLOBAL.gtid_domain_id, ', server ', @@GLOBAL.server_id)"
-    } else {
-        "SELECT @@server_uuid"
-    };
+    let sql = connection.server().facts().identity;
     let text = connection.query(sql).await?.first_text().unwrap_or_default();
     Ok(format!(
         "{text} ({}, {})",

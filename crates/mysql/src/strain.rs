@@ -8,20 +8,12 @@ use crate::connection::{Connection, ResultSet};
 use crate::error::MysqlError;
 use crate::replica;
 
-/// The history list's length, in transactions. MariaDB shows it to everybody, MySQL with the privilege PROCESS.
-const MARIADB_UNDO: &str = "SHOW GLOBAL STATUS LIKE 'Innodb_history_list_length'";
-const MYSQL_UNDO: &str =
-    "SELECT name, count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'";
 /// The columns of a replica's status that show its lag, new name first; NULL while it does not replicate.
 const LAG: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
 
 /// What the account may see of it.
 pub(crate) async fn strain(connection: &mut Connection) -> Result<Strain, MysqlError> {
-    let undo = if connection.server().is_mariadb() {
-        MARIADB_UNDO
-    } else {
-        MYSQL_UNDO
-    };
+    let undo = connection.server().facts().undo_history;
     let undo = connection.query_if_allowed(undo).await?;
     let undo_transactions = undo.and_then(|found| found.rows.first()?.number(1));
     let status = replica::status(connection).await?;

@@ -92,17 +92,7 @@ impl Reader<'_> {
 
     /// CHECK constraints as (table, name, clause).
     async fn checks(&mut self) -> Result<Vec<(String, String, String)>, MysqlError> {
-        // MySQL lacks the table's name in check_constraints; MariaDB lacks column checks in table_constraints.
-        let sql = if self.connection.server().is_mariadb() {
-            "SELECT table_name, constraint_name, check_clause FROM information_schema.check_constraints \
-             WHERE $in(constraint_schema) ORDER BY table_name, constraint_name"
-        } else {
-            "SELECT t.table_name, c.constraint_name, c.check_clause FROM information_schema.check_constraints c \
-             JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema \
-             AND t.constraint_name = c.constraint_name AND t.constraint_type = 'CHECK' \
-             WHERE $in(c.constraint_schema) ORDER BY t.table_name, c.constraint_name"
-        };
-        let rows = self.rows(sql).await?;
+        let rows = self.rows(self.connection.server().facts().checks).await?;
         let mut checks = Vec::with_capacity(rows.len());
         for row in &rows {
             let clause = self.expression(row.text_or_empty(2));
@@ -122,12 +112,7 @@ impl Reader<'_> {
 
     async fn columns(&mut self, checks: &[(String, String, String)]) -> Result<(), MysqlError> {
         let mariadb = self.connection.server().is_mariadb();
-        // MariaDB gives a default as an expression: the word NULL where there is none, and texts in quotes.
-        let default = if mariadb {
-            "NULLIF(column_default, 'NULL')"
-        } else {
-            "column_default"
-        };
+        let default = self.connection.server().facts().column_default;
         let sql = format!(
             "SELECT table_name, column_name, data_type, column_type, character_set_name, collation_name, \
              character_maximum_length, is_nullable, {default}, extra, generation_expression \
@@ -153,11 +138,7 @@ impl Reader<'_> {
     }
 
     async fn indexes(&mut self) -> Result<(), MysqlError> {
-        let expression = if self.connection.server().is_mariadb() {
-            "NULL"
-        } else {
-            "expression"
-        };
+        let expression = self.connection.server().facts().index_expression;
         let sql = format!(
             "SELECT table_name, index_name, non_unique, column_name, collation, sub_part, index_type, {expression} \
              FROM information_schema.statistics WHERE $in(table_schema) ORDER BY table_name, index_name, seq_in_index"

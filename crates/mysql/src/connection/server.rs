@@ -53,8 +53,7 @@ impl Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = if self.is_mariadb() { "MariaDB" } else { "MySQL" };
-        write!(f, "{family} {}", self.text)
+        write!(f, "{} {}", self.facts().name, self.text)
     }
 }
 

@@ -78,12 +78,7 @@ pub(crate) async fn check(
 impl Check<'_> {
     fn server_and_schema(&mut self) {
         let server = self.connection.server().clone();
-        let oldest = if server.is_mariadb() {
-            (10, 5, 0)
-        } else {
-            (8, 0, 0)
-        };
-        if server.version < oldest {
+        if server.version < server.facts().oldest {
             let text = format!("the server is {server}; expected MySQL 8.0 or MariaDB 10.5, or later");
             self.find_of_server(code::SOURCE_SETTING, Severity::Blocking, text, None);
         }
