@@ -6,6 +6,7 @@ use crate::port::target::Epoch;
 use crate::schema::source::{IndexPart, QualifiedName, SourceIndex, SourceTable};
 use crate::schema::target::TargetTable;
 use crate::value::encode::{ColumnPlan, Input, RowFunction};
+use crate::wire::partial_rows::ColumnSet;
 
 mod row;
 
@@ -103,6 +104,11 @@ impl TablePlan {
     /// fills; an index entry that may be removed and written again is two.
     pub fn mutations_per_upsert(&self) -> usize {
         self.columns.len().max(self.target.columns.len()) + 2 * self.index_count()
+    }
+
+    /// What one row counts of which only these columns are written.
+    pub fn mutations_per_update(&self, columns: &ColumnSet) -> usize {
+        columns.len() + 2 * self.index_count()
     }
 
     /// What one deleted row counts: itself and its index entries.

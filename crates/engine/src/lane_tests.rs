@@ -80,6 +80,8 @@ fn told(commit: &FencedCommit) -> String {
         let sign = match mutations.kind {
             MutationKind::Delete => '-',
             MutationKind::Upsert => '+',
+            MutationKind::Insert => '*',
+            MutationKind::Update(_) => '~',
         };
         let rows: Vec<_> = mutations.rows.payloads().map(String::from_utf8_lossy).collect();
         words.push(format!(

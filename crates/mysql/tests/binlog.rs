@@ -5,6 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use spanferry_core::plan::{TableId, TablePlan, TargetKey};
+use spanferry_core::port::change::SchemaChangeKind;
 use spanferry_core::port::source::{
     ChangeDecoder, ChangeSource, ChangeStream, PreparedId, SchemaSource, SnapshotRows, SnapshotSession,
     TwoPhase,
@@ -389,6 +390,12 @@ async fn what_is_not_whole_stops() {
             assert_eq!(found, *stops, "mariadb {mariadb}: {sql}: {:?}", sink.stops);
             let found: Vec<_> = sink.notices.iter().map(|finding| finding.code).collect();
             assert_eq!(found, *notices, "mariadb {mariadb}: {sql}: {:?}", sink.notices);
+            let is_truncated = sink.schema_changes.contains(&SchemaChangeKind::Truncated);
+            assert_eq!(
+                is_truncated,
+                sql.starts_with("TRUNCATE"),
+                "mariadb {mariadb}: {sql}"
+            );
         }
     }
 }

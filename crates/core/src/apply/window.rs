@@ -15,15 +15,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::plan::{GroupId, TableId, TablePlan};
+use crate::port::change::{Change, ChangeSink, NewRow, SchemaChange};
 use crate::port::change_log::Sequence;
-use crate::port::source::ChangeSink;
 use crate::port::target::{Epoch, TableMutations};
 use crate::position::checkpoint::{Checkpoint, PartialTransaction};
 use crate::position::{Position, PositionError, Witness, Witnesses};
-use crate::report::finding::Finding;
+use crate::report::code;
+use crate::report::finding::{Finding, Severity, Subject};
+use crate::report::remedy::Remedy;
+use crate::wire::partial_rows::PartialRow;
 
 use super::filter::Filters;
-use super::fold::Fold;
+use super::fold::{Content, Fold};
 use super::partial::ChangeCount;
 
 pub use super::filter::TableFilter;
@@ -234,6 +237,7 @@ impl WindowBuilder {
     ///
     /// One that is applied already, and is not the one that was applied under its identity, is an error.
     pub fn end(&mut self, committed_at_us: u64, witness: Witness) -> Result<(), PositionError> {
+        self.stop_unfit();
         let current = self.current.take().expect("begin comes before end");
         if self.must_close_before_staged() {
             self.close();
@@ -304,13 +308,17 @@ impl WindowBuilder {
         is_new && self.filters.applies(table)
     }
 
-    /// Before a change is staged: makes room when the transaction alone outgrows one commit.
-    fn make_room(&mut self, table: TableId, bytes: usize, mutations: usize) {
+    /// Before a change is staged: makes room when the transaction alone outgrows one commit. False if that has stopped the table.
+    fn make_room(&mut self, table: TableId, bytes: usize, mutations: usize) -> bool {
         if self.fold.has_nothing_staged()
             || (self.fold.staged_bytes() + bytes <= self.limits.bytes_max
                 && self.fold.staged_mutations() + mutations <= self.limits.mutations_max)
         {
-            return;
+            return true;
+        }
+        self.stop_unfit();
+        if !self.filters.applies(table) {
+            return false;
         }
         if self.contents.transactions > 0 || !self.fold.is_empty() {
             self.close();
@@ -320,6 +328,7 @@ impl WindowBuilder {
         self.partial = Some(current.count.cut_before(&self.tables[table.0 as usize]));
         self.close();
         self.partial = None;
+        true
     }
 
     fn fold_staged(&mut self) {
@@ -359,36 +368,100 @@ impl WindowBuilder {
     }
 }
 
-impl ChangeSink for WindowBuilder {
-    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
-        if self.counts(table) {
-            let mutations = self.tables[table.0 as usize].mutations_per_upsert();
-            self.make_room(table, key.len() + row.len(), mutations);
-            self.fold.stage(table, key, Some(row), true);
+/// The changes of rows, once they are known to count.
+impl WindowBuilder {
+    fn write(&mut self, table: TableId, key: &[u8], row: &[u8]) {
+        let mutations = self.tables[table.0 as usize].mutations_per_upsert();
+        if self.make_room(table, key.len() + row.len(), mutations) {
+            self.fold.stage(table, key, Content::Whole(row), true);
+        }
+    }
+
+    fn write_partial(&mut self, table: TableId, key: &[u8], row: PartialRow<'_>) {
+        let mutations = self.tables[table.0 as usize].mutations_per_update(row.columns);
+        if self.make_room(table, key.len() + row.cells.len(), mutations) {
+            self.fold.stage(table, key, Content::Partial(row), true);
         }
     }
 
     fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
-        if self.counts(table) {
-            let plan = &self.tables[table.0 as usize];
-            let mutations = plan.mutations_per_upsert() + plan.mutations_per_delete();
-            self.make_room(table, old_key.len() + key.len() + row.len(), mutations);
-            self.fold.stage(table, old_key, None, true);
-            self.fold.stage(table, key, Some(row), false);
+        let plan = &self.tables[table.0 as usize];
+        let mutations = plan.mutations_per_upsert() + plan.mutations_per_delete();
+        if self.make_room(table, old_key.len() + key.len() + row.len(), mutations) {
+            self.fold.stage(table, old_key, Content::Gone, true);
+            self.fold.stage(table, key, Content::Whole(row), false);
         }
     }
 
     fn delete(&mut self, table: TableId, key: &[u8]) {
-        if self.counts(table) {
-            let mutations = self.tables[table.0 as usize].mutations_per_delete();
-            self.make_room(table, key.len(), mutations);
-            self.fold.stage(table, key, None, true);
+        let mutations = self.tables[table.0 as usize].mutations_per_delete();
+        if self.make_room(table, key.len(), mutations) {
+            self.fold.stage(table, key, Content::Gone, true);
+        }
+    }
+
+    /// Stops the tables with a staged change of a row that an earlier change of the window has deleted.
+    fn stop_unfit(&mut self) {
+        for table in self.fold.unfit() {
+            let text = "some columns of a row changed, and the row was deleted before";
+            self.stop_incomplete(table, text);
+        }
+    }
+
+    fn stop_incomplete(&mut self, table: TableId, text: &str) {
+        let name = &self.tables[table.0 as usize].name().table;
+        let (subject, remedy) = (Subject::table(name.clone()), Remedy::resync(name));
+        let finding = Finding::new(code::CHANGE_INCOMPLETE, Severity::Blocking, subject, text);
+        self.stop(table, finding.remedy(remedy));
+    }
+}
+
+impl ChangeSink for WindowBuilder {
+    /// The fold needs keys only: constraints hold at the end of a window.
+    fn wants_old_rows(&self, _table: TableId) -> bool {
+        false
+    }
+
+    fn change(&mut self, table: TableId, change: Change<'_>) {
+        if !self.counts(table) {
+            return;
+        }
+        match change {
+            // The row may be there: a snapshot may have seen it.
+            Change::Insert { key, row } => self.write(table, key, row),
+            Change::Update {
+                old,
+                key,
+                row: NewRow::Whole(row),
+            } if old.key == key => self.write(table, key, row),
+            Change::Update {
+                old,
+                key,
+                row: NewRow::Whole(row),
+            } => self.relocate(table, old.key, key, row),
+            Change::Update {
+                old,
+                key,
+                row: NewRow::Partial(row),
+            } if old.key == key => self.write_partial(table, key, row),
+            Change::Update {
+                row: NewRow::Partial(_),
+                ..
+            } => {
+                let text = "a row moved to another key, and the source did not send all of its values";
+                self.stop_incomplete(table, text);
+            }
+            Change::Delete { old } => self.delete(table, old.key),
         }
     }
 
     fn pass(&mut self, table: TableId, changes: u64) {
         let current = self.current.as_mut().expect("changes come between begin and end");
         current.count.pass(&self.tables[table.0 as usize], changes);
+    }
+
+    fn schema_change(&mut self, table: TableId, change: SchemaChange) {
+        self.stop(table, change.finding);
     }
 
     fn stop(&mut self, table: TableId, finding: Finding) {

@@ -6,8 +6,8 @@ use super::witness;
 use crate::apply::window::{TableFilter, WindowBuilder, WindowLimits};
 use crate::fixture;
 use crate::plan::{GroupId, TableId, TablePlan};
+use crate::port::change::{Change, ChangeSink, OldRow};
 use crate::port::change_log::Sequence;
-use crate::port::source::ChangeSink;
 use crate::port::target::Epoch;
 use crate::position::checkpoint::{Checkpoint, PartialTransaction};
 use crate::position::{Bookmark, Position, PositionError, Witness, Witnesses};
@@ -20,6 +20,11 @@ const LIMITS: WindowLimits = WindowLimits {
     mutations_max: 4,
 };
 
+fn deletion(key: &[u8]) -> Change<'_> {
+    let old = OldRow { key, row: None };
+    Change::Delete { old }
+}
+
 /// A transaction that has the number of another one.
 fn other(number: u64) -> Witness {
     let mut other = witness(number);
@@ -28,7 +33,7 @@ fn other(number: u64) -> Witness {
 }
 
 /// A table of a group of its own: each of its deletions counts `mutations`.
-fn table(id: u32, recorded_in: u64, mutations: usize) -> Arc<TablePlan> {
+pub(super) fn table(id: u32, recorded_in: u64, mutations: usize) -> Arc<TablePlan> {
     Arc::new(TablePlan {
         id: TableId(id),
         group: GroupId(id),
@@ -39,7 +44,7 @@ fn table(id: u32, recorded_in: u64, mutations: usize) -> Arc<TablePlan> {
 }
 
 /// What is reached with the transactions up to a number.
-fn reached(number: u64) -> Checkpoint {
+pub(super) fn reached(number: u64) -> Checkpoint {
     let mut bookmark = Bookmark::unproved(Position::parse("mysql:").unwrap());
     for number in 1..=number {
         bookmark.advance(witness(number)).unwrap();
@@ -62,7 +67,7 @@ fn reached_in_part(number: u64, changes: u64) -> Checkpoint {
 }
 
 /// A builder of the second epoch, in which all tables take part.
-fn builder(tables: &[Arc<TablePlan>], reached: Checkpoint) -> WindowBuilder {
+pub(super) fn builder(tables: &[Arc<TablePlan>], reached: Checkpoint) -> WindowBuilder {
     let mut builder = WindowBuilder::new(tables, LIMITS, reached, Sequence(10), Epoch(2));
     for plan in tables {
         builder.set_filter(plan.id, TableFilter::Apply { after: None });
@@ -126,7 +131,7 @@ fn a_table_that_was_recorded_later_gets_all_of_a_cut_transaction() {
     let mut builder = builder(&[table(0, 1, 1), table(1, 2, 1)], reached_in_part(3, 2));
     builder.begin(Sequence(11), witness(4)).unwrap();
     for (table, key) in [(1, b"a"), (0, b"b"), (0, b"c"), (0, b"d")] {
-        builder.delete(TableId(table), key);
+        builder.change(TableId(table), deletion(key));
     }
     builder.end(0, witness(4)).unwrap();
     let window = builder.take_now().unwrap();
@@ -148,7 +153,7 @@ fn a_commit_holds_no_mutation_more_than_its_limit() {
             let mut builder = builder(&[table(0, 1, mutations)], reached(3));
             builder.begin(Sequence(11), witness(4)).unwrap();
             for key in 0..changes {
-                builder.delete(TableId(0), &[key]);
+                builder.change(TableId(0), deletion(&[key]));
             }
             builder.end(0, witness(4)).unwrap();
             let first = builder.take_now().unwrap();
@@ -164,11 +169,11 @@ fn changes_that_a_stop_removes_take_no_room() {
     let mut builder = builder(&[table(0, 1, 1), table(1, 1, 1)], reached(3));
     builder.begin(Sequence(11), witness(4)).unwrap();
     for key in 0..3 {
-        builder.delete(TableId(0), &[key]);
+        builder.change(TableId(0), deletion(&[key]));
     }
     stop(&mut builder, 0);
     for key in 0..4 {
-        builder.delete(TableId(1), &[key]);
+        builder.change(TableId(1), deletion(&[key]));
     }
     builder.end(0, witness(4)).unwrap();
     let window = builder.take_now().unwrap();

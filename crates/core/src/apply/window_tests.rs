@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use crate::apply::window::{TableFilter, Window, WindowBuilder, WindowLimits};
 use crate::fixture;
 use crate::plan::{GroupId, TableId, TablePlan};
+use crate::port::change::{self, ChangeSink, NewRow, OldRow};
 use crate::port::change_log::Sequence;
-use crate::port::source::ChangeSink;
 use crate::port::target::{Epoch, MutationKind};
 use crate::position::checkpoint::{Checkpoint, PartialTransaction};
 use crate::position::{Bookmark, Position, TransactionId, Witness};
@@ -162,6 +162,7 @@ impl Target {
             mutations += 2 * run.rows.len();
             bytes += run.rows.payloads().map(<[u8]>::len).sum::<usize>();
             match run.kind {
+                MutationKind::Insert | MutationKind::Update(_) => panic!("whole rows are upserted"),
                 MutationKind::Delete => {
                     assert!(!seen_upsert, "deletes come first");
                     for key in run.rows.payloads() {
@@ -246,6 +247,10 @@ fn must_be_cut(transaction: &Transaction) -> bool {
     bytes > LIMITS.bytes_max || mutations > LIMITS.mutations_max
 }
 
+fn old(key: &[u8]) -> OldRow<'_> {
+    OldRow { key, row: None }
+}
+
 /// Tells a builder a transaction; changes of the tables in `passed` are only counted, those of tables from `recorded` on are
 /// not known.
 fn feed(
@@ -278,15 +283,22 @@ fn feed(
         }
         match *change {
             Change::Upsert { table, key, value } => {
-                builder.upsert(TableId(table), &[key], &row(key, value));
+                let (key, row) = (&[key], &row(key, value));
+                builder.change(TableId(table), change::Change::Insert { key, row });
             }
             Change::Relocate {
                 table,
                 from,
                 to,
                 value,
-            } => builder.relocate(TableId(table), &[from], &[to], &row(to, value)),
-            Change::Delete { table, key } => builder.delete(TableId(table), &[key]),
+            } => {
+                let (from, to, row) = (&[from], &[to], &row(to, value));
+                let (old, row) = (old(from), NewRow::Whole(row));
+                builder.change(TableId(table), change::Change::Update { old, key: to, row });
+            }
+            Change::Delete { table, key } => {
+                builder.change(TableId(table), change::Change::Delete { old: old(&[key]) });
+            }
         }
     }
     builder.end(0, witness(transaction.number)).unwrap();
@@ -495,5 +507,7 @@ fn a_second_torn_transaction_at_one_place_does_not_repeat_a_fence_key() {
     });
 }
 
+#[path = "window_change_tests.rs"]
+mod changes;
 #[path = "window_history_tests.rs"]
 mod history;

@@ -11,6 +11,7 @@ use crate::port::capabilities::TargetCapabilities;
 use crate::port::control::ControlChange;
 use crate::port::lane::{FenceKey, FenceRow, Lane};
 use crate::report::failure::{Failure, ServerWords};
+use crate::wire::partial_rows::ColumnSet;
 use crate::wire::rows::RowBatch;
 
 /// Which kind of mutation a run of rows is.
@@ -20,6 +21,11 @@ pub enum MutationKind {
     Delete,
     /// Rows are whole rows; a missing one is inserted.
     Upsert,
+    /// Rows are whole rows. The commit is rejected if one of them is there.
+    Insert,
+    /// Rows hold these columns in the plan's order, those of the key among them; the other columns keep their values. The commit
+    /// is rejected if one of the rows is not there.
+    Update(ColumnSet),
 }
 
 /// Mutations of one kind on one table.
@@ -27,7 +33,7 @@ pub enum MutationKind {
 pub struct TableMutations {
     /// The table.
     pub table: Arc<TablePlan>,
-    /// Delete or upsert.
+    /// What is done with the rows.
     pub kind: MutationKind,
     /// Keys or rows.
     pub rows: RowBatch,
@@ -42,7 +48,7 @@ pub struct FencedCommit {
     pub previous: FenceKey,
     /// The fence row it leaves.
     pub next: FenceRow,
-    /// Data, in the order in which it is to be sent: all deletes before all upserts.
+    /// Data, in the order in which it is to be sent: all deletes first.
     pub data: Vec<TableMutations>,
     /// Control state.
     pub control: Vec<ControlChange>,

@@ -1,6 +1,7 @@
 //! The boundary traits: source, change log and target.
 
 mod capabilities;
+pub mod change;
 pub mod change_log;
 mod commit;
 mod control;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::{RefusedCell, TableId, TablePlan};
+use crate::port::change::ChangeSink;
 use crate::port::change_log::Piece;
 use crate::position::{Bookmark, Position, Witness};
 use crate::report::failure::Failure;
@@ -272,31 +273,6 @@ pub trait ChangeStream: Send + 'static {
         pieces: &mut Vec<Piece>,
         bytes_max: usize,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
-}
-
-/// What a decoder hands on, in the order of the source. One call is one change: a point at which a huge transaction may be cut.
-///
-/// The changes of each table are told or passed, all of them, so that their number depends on the source's events alone: a
-/// transaction that was cut is continued after so many changes, perhaps by a process that can no longer decode one of its tables.
-pub trait ChangeSink {
-    /// The row with this key now has this content. Both are `ListValue` payloads.
-    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]);
-
-    /// One change moved a row from `old_key` to `key`, where it now has this content.
-    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]);
-
-    /// The row with this key is gone.
-    fn delete(&mut self, table: TableId, key: &[u8]);
-
-    /// So many changes of the table follow that are not told: the table has stopped in this transaction, or they cannot be decoded.
-    /// Where the source's events do not even show their number, an event counts as one change.
-    fn pass(&mut self, table: TableId, changes: u64);
-
-    /// The table's group must stop at this transaction: a DDL, an event that does not carry the whole change, a refused value.
-    fn stop(&mut self, table: TableId, finding: Finding);
-
-    /// Something worth telling that changes no row: a harmless DDL, a table created.
-    fn notice(&mut self, finding: Finding);
 }
 
 /// What a transaction of the stream is to prepared transactions.

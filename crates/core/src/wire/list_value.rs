@@ -169,6 +169,16 @@ impl<'a> Iterator for WireReader<'a> {
     }
 }
 
+/// The elements of a `ListValue` payload that we have written, each with its tag and length.
+pub(crate) fn elements(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut reader = WireReader::new(payload);
+    std::iter::from_fn(move || {
+        let before = reader.rest;
+        reader.next()?.expect("a row that was encoded here can be read");
+        Some(&before[..before.len() - reader.remaining()])
+    })
+}
+
 fn read_value(bytes: &[u8]) -> Result<WireValue<'_>, MalformedWire> {
     let (&tag, rest) = bytes.split_first().ok_or(MalformedWire)?;
     match tag {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use spanferry_core::apply::window::WindowBuilder;
 use spanferry_core::plan::TableId;
+use spanferry_core::port::change::ChangeSink;
 use spanferry_core::port::change_log::{ChangeLog, Piece, PieceKind};
-use spanferry_core::port::source::{ChangeDecoder, ChangeSink, ChangeSource, PreparedId, TwoPhase};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSource, PreparedId, TwoPhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity, Subject};

@@ -327,7 +327,7 @@ pub(super) fn admit(registry: &Registry, builder: &mut WindowBuilder, table: Tab
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::port::source::ChangeSink;
+    use spanferry_core::port::change::{Change, ChangeSink};
     use spanferry_core::port::target::Epoch;
     use spanferry_core::position::{Bookmark, Witness};
 
@@ -347,7 +347,7 @@ mod tests {
         admit(&registry, &mut builder, TableId(0));
         let witness = Witness::parse("0-1-7@7").unwrap();
         builder.begin(Sequence(2), witness.clone()).unwrap();
-        builder.upsert(TableId(0), b"k", b"k");
+        builder.change(TableId(0), Change::Insert { key: b"k", row: b"k" });
         builder.end(0, witness).unwrap();
         builder.has_data()
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::port::change::{Change, ChangeSink, SchemaChange};
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, HistorySource, PreparedId, SchemaSource, TwoPhase,
+    ChangeDecoder, ChangeSource, ChangeStream, HistorySource, PreparedId, SchemaSource, TwoPhase,
 };
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code;
@@ -246,15 +247,11 @@ impl Touch {
 }
 
 impl ChangeSink for Touch {
-    fn upsert(&mut self, table: TableId, _key: &[u8], _row: &[u8]) {
-        self.note(table, None);
+    fn wants_old_rows(&self, _table: TableId) -> bool {
+        false
     }
 
-    fn relocate(&mut self, table: TableId, _old_key: &[u8], _key: &[u8], _row: &[u8]) {
-        self.note(table, None);
-    }
-
-    fn delete(&mut self, table: TableId, _key: &[u8]) {
+    fn change(&mut self, table: TableId, _change: Change<'_>) {
         self.note(table, None);
     }
 
@@ -262,6 +259,10 @@ impl ChangeSink for Touch {
         if changes > 0 {
             self.note(table, None);
         }
+    }
+
+    fn schema_change(&mut self, table: TableId, change: SchemaChange) {
+        self.note(table, Some(change.finding));
     }
 
     fn stop(&mut self, table: TableId, finding: Finding) {

@@ -69,6 +69,7 @@ fn wrong_targets_do_not_conform() {
         Mutant::LowAnew,
         Mutant::HighKept,
         Mutant::LargeIsTaken,
+        Mutant::InsertOverwrites,
         Mutant::BatchKept,
     ] {
         let checked = std::panic::catch_unwind(|| check(Some(mutant)));

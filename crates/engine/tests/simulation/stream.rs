@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::plan::{RefusedCell, TableId, TablePlan};
+use spanferry_core::port::change::{self, ChangeSink, NewRow, OldRow};
 use spanferry_core::port::change_log::{Piece, PieceKind, Sequence};
-use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, PreparedId, TwoPhase,
-};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSource, ChangeStream, PreparedId, TwoPhase};
 use spanferry_core::position::{Bookmark, Witness};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::{Class, Failure};
@@ -168,6 +167,11 @@ fn corrupt(text: &str) -> Failure {
     )
 }
 
+/// The simulated source logs the key of a row before a change, and nothing else of it.
+fn old_row(key: &[u8]) -> OldRow<'_> {
+    OldRow { key, row: None }
+}
+
 impl SimDecoder {
     fn plan(&self, table: usize) -> Option<&Arc<TablePlan>> {
         self.plans.iter().find(|plan| plan.id.0 as usize == table)
@@ -194,13 +198,30 @@ impl SimDecoder {
                     sink.pass(table, 1);
                 }
                 Ok(row) => match old {
-                    Some(old) if old != new[0] && !moved_is_kept => {
-                        sink.relocate(table, &encode_key(plan, old), &encode_key(plan, new[0]), &row);
+                    Some(old) => {
+                        let key = encode_key(plan, new[0]);
+                        let old = if moved_is_kept {
+                            key.clone()
+                        } else {
+                            encode_key(plan, old)
+                        };
+                        let update = change::Change::Update {
+                            old: old_row(&old),
+                            key: &key,
+                            row: NewRow::Whole(&row),
+                        };
+                        sink.change(table, update);
                     }
-                    Some(_) | None => sink.upsert(table, &encode_key(plan, new[0]), &row),
+                    None => {
+                        let (key, row) = (&encode_key(plan, new[0]), &row);
+                        sink.change(table, change::Change::Insert { key, row });
+                    }
                 },
             },
-            (Some(old), None) => sink.delete(table, &encode_key(plan, old)),
+            (Some(old), None) => {
+                let old = encode_key(plan, old);
+                sink.change(table, change::Change::Delete { old: old_row(&old) });
+            }
             (None, None) => panic!("a change changes something"),
         }
     }

@@ -108,6 +108,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::TrimsWhatIsRead
             | Mutant::JoinsInsideCut
             | Mutant::LargeIsTaken
+            | Mutant::InsertOverwrites
             | Mutant::BatchKept
             | Mutant::CheckpointBefore
             | Mutant::RecordBefore
@@ -156,6 +157,24 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
                         return Err(rejection("NOT_FOUND", "no such value"));
                     }
                     rows[table].insert(row[0], row);
+                }
+                MutationKind::Insert => {
+                    let all: Vec<usize> = (0..plan.columns.len()).collect();
+                    let row = read(plan, &all, payload).unwrap();
+                    let is_twin = rows[table].insert(row[0], row).is_some();
+                    if is_twin && world.mutant != Some(Mutant::InsertOverwrites) {
+                        return Err(rejection("ALREADY_EXISTS", "the row is there"));
+                    }
+                }
+                MutationKind::Update(columns) => {
+                    let written: Vec<usize> = columns.iter().collect();
+                    let values = read(plan, &written, payload).unwrap();
+                    let Some(row) = rows[table].get_mut(&values[0]) else {
+                        return Err(rejection("NOT_FOUND", "the row is not there"));
+                    };
+                    for source in written.iter().filter_map(|column| plan.columns[*column].source()) {
+                        row[source] = values[source];
+                    }
                 }
             }
         }

@@ -49,6 +49,8 @@ pub(crate) enum Mutant {
     JoinsInsideCut,
     /// The target takes a commit above its limit.
     LargeIsTaken,
+    /// An insert replaces a row that is there.
+    InsertOverwrites,
     /// Nobody is told which transactions are prepared, and which are committed later.
     PreparedUnseen,
     /// A scan leaves what an earlier batch brought.

@@ -43,6 +43,8 @@ pub enum Kind {
 pub enum Effect {
     /// Rows or columns of the table may change, or it may go.
     Changes(Named),
+    /// All rows of the table go; it keeps its columns.
+    Truncates(Named),
     /// The table keeps its rows and columns; these of its indexes change.
     Keeps(Named, Vec<IndexChange>),
     /// A table of this name may be new.

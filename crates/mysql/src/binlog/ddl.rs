@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::ChangeSink;
+use spanferry_core::port::change::{ChangeSink, SchemaChangeKind};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::source::{IndexPart, NameCase};
@@ -64,15 +64,14 @@ impl BinlogDecoder {
         }
         for effect in effects {
             match effect {
-                Effect::Changes(table) => {
+                Effect::Changes(table) | Effect::Truncates(table) => {
                     if let Some(index) = self.tables.find(&query.schema, table) {
-                        self.stop(
-                            index,
-                            code::DDL_SEEN,
-                            &format!("{title} at the source"),
-                            None,
-                            sink,
-                        );
+                        let kind = if matches!(effect, Effect::Truncates(_)) {
+                            SchemaChangeKind::Truncated
+                        } else {
+                            SchemaChangeKind::Altered
+                        };
+                        self.schema_change(index, kind, &format!("{title} at the source"), sink);
                     }
                 }
                 Effect::Keeps(table, indexes) => {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use spanferry_core::plan::{RowEncoder, TableId, TablePlan};
+use spanferry_core::port::change::{
+    Change as RowChange, ChangeSink, NewRow, OldRow, SchemaChange, SchemaChangeKind,
+};
 use spanferry_core::port::change_log::{Piece, PieceKind};
-use spanferry_core::port::source::{ChangeDecoder, ChangeSink, RefusedRow, TwoPhase};
+use spanferry_core::port::source::{ChangeDecoder, RefusedRow, TwoPhase};
 use spanferry_core::position::{TransactionId, Witness};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -48,6 +51,7 @@ pub struct BinlogDecoder {
     pub(super) mariadb: bool,
     scratch: Scratch,
     encoder: RowEncoder,
+    old_encoder: RowEncoder,
     key_encoder: KeyEncoder,
     key: Vec<u8>,
     old_key: Vec<u8>,
@@ -96,6 +100,7 @@ impl BinlogDecoder {
             mariadb: false,
             scratch: Scratch::default(),
             encoder: RowEncoder::new(),
+            old_encoder: RowEncoder::new(),
             key_encoder: KeyEncoder::default(),
             key: Vec::new(),
             old_key: Vec::new(),
@@ -296,27 +301,53 @@ impl BinlogDecoder {
         sink: &mut dyn ChangeSink,
     ) -> Result<(), ImageError> {
         let plan = Arc::clone(&self.plans[index]);
+        let wants_old_rows = sink.wants_old_rows(plan.id);
         let mut images = Cursor::new(event.images);
         while !images.is_empty() {
+            let mut has_old_row = false;
             if event.change != Change::Insert {
+                let image = images;
                 let (scratch, encoder) = (&mut self.scratch, &mut self.key_encoder);
                 reader.key(&plan, &mut images, scratch, encoder, &mut self.old_key)?;
+                has_old_row = wants_old_rows && self.old_row(&plan, reader, image)?;
             }
-            if event.change == Change::Delete {
-                sink.delete(plan.id, &self.old_key);
-                *told += 1;
-                continue;
+            if event.change != Change::Delete {
+                reader.row(&plan, &mut images, &mut self.scratch, &mut self.encoder)?;
+                self.encoder.key_into(&plan, &mut self.key);
             }
-            reader.row(&plan, &mut images, &mut self.scratch, &mut self.encoder)?;
-            self.encoder.key_into(&plan, &mut self.key);
-            if event.change == Change::Update && self.key != self.old_key {
-                sink.relocate(plan.id, &self.old_key, &self.key, self.encoder.row());
-            } else {
-                sink.upsert(plan.id, &self.key, self.encoder.row());
-            }
+            let old = OldRow {
+                key: &self.old_key,
+                row: has_old_row.then(|| self.old_encoder.row()),
+            };
+            let (key, row) = (self.key.as_slice(), self.encoder.row());
+            let change = match event.change {
+                Change::Insert => RowChange::Insert { key, row },
+                Change::Update => RowChange::Update {
+                    old,
+                    key,
+                    row: NewRow::Whole(row),
+                },
+                Change::Delete => RowChange::Delete { old },
+            };
+            sink.change(plan.id, change);
             *told += 1;
         }
         Ok(())
+    }
+
+    /// Encodes a whole image of a row before its change. False if a value that is not part of the key is refused: the row is
+    /// as good as unknown then, and its change still counts.
+    fn old_row(
+        &mut self,
+        plan: &TablePlan,
+        reader: &ImageReader,
+        mut image: Cursor<'_>,
+    ) -> Result<bool, Malformed> {
+        match reader.row(plan, &mut image, &mut self.scratch, &mut self.old_encoder) {
+            Ok(()) => Ok(true),
+            Err(ImageError::Refused(_)) => Ok(false),
+            Err(ImageError::Malformed(error)) => Err(error),
+        }
     }
 
     /// Rows in a form that is not read: stops the table, or all if it is not known.
@@ -372,9 +403,27 @@ impl BinlogDecoder {
         part: Option<String>,
         sink: &mut dyn ChangeSink,
     ) {
-        if !self.transaction.stopped.insert(index) {
-            return;
+        if self.transaction.stopped.insert(index) {
+            sink.stop(self.plans[index].id, self.blocking(index, code, text, part));
         }
+    }
+
+    /// A statement changed a whole table. Its later rows in the transaction are not decoded.
+    pub(super) fn schema_change(
+        &mut self,
+        index: usize,
+        kind: SchemaChangeKind,
+        text: &str,
+        sink: &mut dyn ChangeSink,
+    ) {
+        if self.transaction.stopped.insert(index) {
+            let finding = self.blocking(index, code::DDL_SEEN, text, None);
+            sink.schema_change(self.plans[index].id, SchemaChange { kind, finding });
+        }
+    }
+
+    /// The finding that stops a table.
+    fn blocking(&self, index: usize, code: code::Code, text: &str, part: Option<String>) -> Finding {
         let plan = &self.plans[index];
         let table = plan.name().table.clone();
         let remedy = Remedy::resync(&table);
@@ -382,10 +431,7 @@ impl BinlogDecoder {
             table: Some(table),
             part,
         };
-        sink.stop(
-            plan.id,
-            Finding::new(code, Severity::Blocking, subject, text).remedy(remedy),
-        );
+        Finding::new(code, Severity::Blocking, subject, text).remedy(remedy)
     }
 
     /// The tables it decodes, by index.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::port::change::{Change as RowChange, ChangeSink, NewRow, SchemaChange};
 use spanferry_core::port::change_log::Piece;
-use spanferry_core::port::source::{ChangeDecoder, ChangeSink};
+use spanferry_core::port::source::ChangeDecoder;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
@@ -67,17 +68,29 @@ struct Recorded {
 }
 
 impl ChangeSink for Recorded {
-    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
-        self.changes
-            .push(format!("{}: {} = {}", table.0, shown(key), shown(row)));
+    fn wants_old_rows(&self, _: TableId) -> bool {
+        false
     }
-    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
-        let (old_key, key, row) = (shown(old_key), shown(key), shown(row));
-        self.changes
-            .push(format!("{}: {old_key} -> {key} = {row}", table.0));
+    fn change(&mut self, table: TableId, change: RowChange<'_>) {
+        let table = table.0;
+        self.changes.push(match change {
+            RowChange::Insert { key, row } => format!("{table}: {} = {}", shown(key), shown(row)),
+            RowChange::Update { old, key, row } => {
+                let NewRow::Whole(row) = row else {
+                    panic!("MySQL's images are whole")
+                };
+                let (old_key, key, row) = (shown(old.key), shown(key), shown(row));
+                if old_key == key {
+                    format!("{table}: {key} = {row}")
+                } else {
+                    format!("{table}: {old_key} -> {key} = {row}")
+                }
+            }
+            RowChange::Delete { old } => format!("{table}: {} goes", shown(old.key)),
+        });
     }
-    fn delete(&mut self, table: TableId, key: &[u8]) {
-        self.changes.push(format!("{}: {} goes", table.0, shown(key)));
+    fn schema_change(&mut self, table: TableId, change: SchemaChange) {
+        self.stops.push((table.0, change.finding));
     }
     fn pass(&mut self, table: TableId, changes: u64) {
         self.passed.push((table.0, changes));

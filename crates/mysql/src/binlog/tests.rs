@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::port::change::{Change, ChangeSink, NewRow, SchemaChange};
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
-use spanferry_core::port::source::{ChangeDecoder, ChangeSink};
+use spanferry_core::port::source::ChangeDecoder;
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::Finding;
@@ -116,6 +117,11 @@ pub(super) struct Sink {
     pub(super) changes: Vec<String>,
     pub(super) stops: Vec<Finding>,
     pub(super) passed: u64,
+    /// What is said of rows before their changes, if it is wanted.
+    pub(super) old_rows: Vec<Option<String>>,
+    pub(super) wants_old_rows: bool,
+    /// Rows after their changes.
+    pub(super) new_rows: Vec<String>,
 }
 
 pub(super) fn shown(payload: &[u8]) -> String {
@@ -127,20 +133,36 @@ pub(super) fn shown(payload: &[u8]) -> String {
     values.collect::<Vec<_>>().join("|")
 }
 
+fn updated(old_key: &[u8], key: &[u8], row: &[u8]) -> String {
+    let (moved_from, key, row) = (shown(old_key), shown(key), shown(row));
+    if moved_from == key {
+        format!("upsert {key} {row}")
+    } else {
+        format!("relocate {moved_from} {key} {row}")
+    }
+}
+
 impl ChangeSink for Sink {
-    fn upsert(&mut self, _: TableId, key: &[u8], row: &[u8]) {
-        self.changes.push(format!("upsert {} {}", shown(key), shown(row)));
+    fn wants_old_rows(&self, _: TableId) -> bool {
+        self.wants_old_rows
     }
-    fn relocate(&mut self, _: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
-        self.changes.push(format!(
-            "relocate {} {} {}",
-            shown(old_key),
-            shown(key),
-            shown(row)
-        ));
+    fn change(&mut self, _: TableId, change: Change<'_>) {
+        let (text, old, after) = match change {
+            Change::Insert { key, row } => (format!("upsert {} {}", shown(key), shown(row)), None, Some(row)),
+            Change::Update { old, key, row } => {
+                let NewRow::Whole(row) = row else {
+                    panic!("MySQL's images are whole")
+                };
+                (updated(old.key, key, row), Some(old), Some(row))
+            }
+            Change::Delete { old } => (format!("delete {}", shown(old.key)), Some(old), None),
+        };
+        self.changes.push(text);
+        self.new_rows.extend(after.map(shown));
+        self.old_rows.extend(old.map(|old| old.row.map(shown)));
     }
-    fn delete(&mut self, _: TableId, key: &[u8]) {
-        self.changes.push(format!("delete {}", shown(key)));
+    fn schema_change(&mut self, _: TableId, change: SchemaChange) {
+        self.stops.push(change.finding);
     }
     fn pass(&mut self, _: TableId, changes: u64) {
         self.passed += changes;
@@ -408,5 +430,35 @@ fn begin_is_told_as_the_whole_parser_tells_it() {
             }
         }
         assert_eq!(begins, 1);
+    }
+}
+
+/// Events of both servers carry the row before a change: that of the update is the one that was inserted.
+#[test]
+fn events_carry_the_row_before() {
+    for (json, chain) in [
+        (true, [&MYSQL_INSERT, &MYSQL_UPDATE, &MYSQL_DELETE]),
+        (false, [&MARIADB_INSERT, &MARIADB_UPDATE, &MARIADB_DELETE]),
+    ] {
+        let plan = golden_plan(json);
+        let mut sink = Sink {
+            wants_old_rows: true,
+            ..Sink::default()
+        };
+        let mut decoder = BinlogDecoder::new("g", std::slice::from_ref(&plan));
+        for golden in chain {
+            decoder.decode(&piece(golden), &mut sink).unwrap();
+        }
+        let [updated, deleted] = &sink.old_rows[..] else {
+            panic!("{:?}", sink.old_rows)
+        };
+        assert_eq!(updated.as_ref(), sink.new_rows.first(), "json {json}");
+        let key = sink.changes[2].strip_prefix("delete ").unwrap();
+        let row = deleted.as_ref().unwrap();
+        assert!(row.starts_with(&format!("{key}|")), "json {json}: {row}");
+        // Not wanted, it is not told.
+        sink = Sink::default();
+        decoder.decode(&piece(chain[1]), &mut sink).unwrap();
+        assert_eq!(sink.old_rows, [None]);
     }
 }

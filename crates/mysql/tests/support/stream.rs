@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::port::change::{Change, ChangeSink, NewRow, OldRow, SchemaChange, SchemaChangeKind};
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
-    SnapshotSession,
+    ChangeDecoder, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession,
 };
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::report::failure::Failure;
@@ -28,6 +28,7 @@ pub(crate) struct Sink {
     pub(crate) stops: Vec<(u32, Finding)>,
     pub(crate) notices: Vec<Finding>,
     pub(crate) relocated: usize,
+    pub(crate) schema_changes: Vec<SchemaChangeKind>,
 }
 
 impl Sink {
@@ -36,29 +37,46 @@ impl Sink {
     }
 }
 
+impl Sink {
+    fn write(&mut self, table: TableId, key: &[u8], row: &[u8]) {
+        let rows = self.rows.entry(table.0).or_default();
+        rows.insert(key.to_vec(), row.to_vec());
+    }
+
+    /// Removes a row, which is as the change says.
+    fn remove(&mut self, table: TableId, old: OldRow<'_>) {
+        let removed = self.rows.entry(table.0).or_default().remove(old.key);
+        let removed = removed.expect("a row is changed that was never written");
+        assert_eq!(Some(removed.as_slice()), old.row, "the row before the change");
+    }
+}
+
 impl ChangeSink for Sink {
-    fn upsert(&mut self, table: TableId, key: &[u8], row: &[u8]) {
+    fn wants_old_rows(&self, _table: TableId) -> bool {
+        true
+    }
+
+    fn change(&mut self, table: TableId, change: Change<'_>) {
         if self.is_stopped(table.0) {
             return;
         }
-        self.rows
-            .entry(table.0)
-            .or_default()
-            .insert(key.to_vec(), row.to_vec());
-    }
-
-    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
-        self.relocated += 1;
-        self.delete(table, old_key);
-        self.upsert(table, key, row);
-    }
-
-    fn delete(&mut self, table: TableId, key: &[u8]) {
-        if self.is_stopped(table.0) {
-            return;
+        match change {
+            Change::Insert { key, row } => self.write(table, key, row),
+            Change::Update { old, key, row } => {
+                let NewRow::Whole(row) = row else {
+                    panic!("every column was logged")
+                };
+                self.relocated += usize::from(old.key != key);
+                self.remove(table, old);
+                self.write(table, key, row);
+            }
+            Change::Delete { old } => self.remove(table, old),
         }
-        let removed = self.rows.entry(table.0).or_default().remove(key);
-        assert!(removed.is_some(), "a row is deleted that was never written");
+    }
+
+    fn schema_change(&mut self, table: TableId, change: SchemaChange) {
+        self.schema_changes.push(change.kind);
+        self.stop(table, change.finding);
     }
 
     fn pass(&mut self, _table: TableId, _changes: u64) {}

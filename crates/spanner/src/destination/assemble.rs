@@ -27,8 +27,25 @@ pub(super) fn assemble(commit: &FencedCommit, migration: &str) -> Result<Mutatio
         match data.kind {
             MutationKind::Delete => mutations.delete(&table.name, &data.rows),
             MutationKind::Upsert => {
-                let columns = data.table.column_names();
-                mutations.write(WriteKind::Upsert, &table.name, columns, &data.rows);
+                mutations.write(
+                    WriteKind::Upsert,
+                    &table.name,
+                    data.table.column_names(),
+                    &data.rows,
+                );
+            }
+            MutationKind::Insert => {
+                mutations.write(
+                    WriteKind::Insert,
+                    &table.name,
+                    data.table.column_names(),
+                    &data.rows,
+                );
+            }
+            MutationKind::Update(columns) => {
+                let names = data.table.column_names().enumerate();
+                let written = names.filter_map(|(column, name)| columns.contains(column).then_some(name));
+                mutations.write(WriteKind::Update, &table.name, written, &data.rows);
             }
         }
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::port::change::{Change, ChangeSink, NewRow, OldRow, SchemaChange};
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::port::source::{
-    Boundary, ChangeDecoder, ChangeSink, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource,
-    SnapshotRows, SnapshotSession, SnapshotSource,
+    Boundary, ChangeDecoder, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
+    SnapshotSession, SnapshotSource,
 };
 use spanferry_core::position::{Bookmark, Position, TransactionId, Witness};
 use spanferry_core::report::code::Code;
@@ -54,39 +55,79 @@ pub(super) enum Recorded {
 
 /// What a decoder handed on, in order.
 #[derive(Debug, Default)]
-pub(super) struct Recorder(pub(super) Vec<Recorded>);
+pub(super) struct Recorder {
+    pub(super) calls: Vec<Recorded>,
+    /// Rows that were handed on, as they are now.
+    rows: State,
+}
+
+impl Recorder {
+    /// What is said of a row before a change is what was said of it last.
+    fn expect_old(&mut self, table: TableId, old: OldRow<'_>) -> i64 {
+        let key = key(old.key);
+        let known = self.rows.remove(&(table.0, key));
+        if let Some(found) = old.row.map(row) {
+            assert_eq!(found[0], key, "the old key is the old row's");
+            assert!(
+                known.is_none_or(|known| known == found),
+                "{known:?} was {found:?}"
+            );
+        }
+        key
+    }
+
+    /// Notes a row that is handed on whole.
+    fn whole(&mut self, table: TableId, found: &[u8], content: &[u8]) -> Row {
+        let content = row(content);
+        assert_eq!(key(found), content[0], "the key is the row's");
+        self.rows.insert((table.0, content[0]), content);
+        content
+    }
+}
 
 impl ChangeSink for Recorder {
-    fn upsert(&mut self, table: TableId, found: &[u8], content: &[u8]) {
-        let content = row(content);
-        assert_eq!(key(found), content[0], "the key is the row's");
-        self.0.push(Recorded::Upsert(table.0, content));
+    fn wants_old_rows(&self, _table: TableId) -> bool {
+        true
     }
 
-    fn relocate(&mut self, table: TableId, old_key: &[u8], found: &[u8], content: &[u8]) {
-        let content = row(content);
-        assert_eq!(key(found), content[0], "the key is the row's");
-        self.0.push(Recorded::Relocate(table.0, key(old_key), content));
-    }
-
-    fn delete(&mut self, table: TableId, key_payload: &[u8]) {
-        self.0.push(Recorded::Delete(table.0, key(key_payload)));
+    fn change(&mut self, table: TableId, change: Change<'_>) {
+        let recorded = match change {
+            Change::Insert { key, row } => Recorded::Upsert(table.0, self.whole(table, key, row)),
+            Change::Update { old, key, row } => {
+                let NewRow::Whole(row) = row else {
+                    panic!("every column was logged")
+                };
+                let old = self.expect_old(table, old);
+                let row = self.whole(table, key, row);
+                if old == row[0] {
+                    Recorded::Upsert(table.0, row)
+                } else {
+                    Recorded::Relocate(table.0, old, row)
+                }
+            }
+            Change::Delete { old } => Recorded::Delete(table.0, self.expect_old(table, old)),
+        };
+        self.calls.push(recorded);
     }
 
     /// Passes in a row are one: a decoder may count each row or a whole event.
     fn pass(&mut self, table: TableId, changes: u64) {
-        match self.0.last_mut() {
+        match self.calls.last_mut() {
             Some(Recorded::Pass(last, counted)) if *last == table.0 => *counted += changes,
-            _ => self.0.push(Recorded::Pass(table.0, changes)),
+            _ => self.calls.push(Recorded::Pass(table.0, changes)),
         }
     }
 
+    fn schema_change(&mut self, table: TableId, change: SchemaChange) {
+        self.stop(table, change.finding);
+    }
+
     fn stop(&mut self, table: TableId, finding: Finding) {
-        self.0.push(Recorded::Stop(table.0, finding.code));
+        self.calls.push(Recorded::Stop(table.0, finding.code));
     }
 
     fn notice(&mut self, finding: Finding) {
-        self.0.push(Recorded::Notice(finding.code));
+        self.calls.push(Recorded::Notice(finding.code));
     }
 }
 
@@ -197,7 +238,7 @@ pub(super) fn decode<D: ChangeDecoder>(decoder: &mut D, transactions: &[Captured
     for piece in transactions.iter().flat_map(|transaction| &transaction.pieces) {
         decoder.decode(piece, &mut recorder).unwrap();
     }
-    recorder.0
+    recorder.calls
 }
 
 /// What the source brings between `after` and now.

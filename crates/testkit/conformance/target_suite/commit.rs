@@ -8,11 +8,12 @@ use spanferry_core::port::target::{
     CommitError, Committer, ControlChange, ControlStore, Epoch, FenceKey, FenceRow, Lane, MutationKind,
     TableMutations, TablePhase, Target,
 };
+use spanferry_core::wire::partial_rows::ColumnSet;
 use spanferry_core::wire::rows::RowBatch;
 
 use super::bench::{
-    begin, commit, created, delete, emptied, fence, refused_by_fence, rejected, scanned, table_row,
-    until_clear, upsert,
+    begin, commit, created, delete, emptied, fence, mutations, refused_by_fence, rejected, scanned,
+    table_row, until_clear, upsert,
 };
 use super::{Row, Subject};
 
@@ -97,6 +98,41 @@ pub(super) async fn check_lanes<S: Subject>(subject: &S) {
             assert_eq!(target.read_fence(other).await.unwrap(), Some(expected));
         }
     }
+    emptied(subject, &target, &table).await;
+}
+
+/// An insert refuses a row that is there, an update one that is not. An update leaves the columns that it does not name.
+pub(super) async fn check_kinds<S: Subject>(subject: &S) {
+    let target = subject.connect();
+    let table = created(subject, &target).await;
+    begin(&target, &[(Lane::Apply, fence(1, 0))]).await;
+    let insert = |rows: &[&[i64]]| mutations(&table, MutationKind::Insert, rows);
+    let update = |columns: &[usize], row: &[i64]| {
+        let columns = ColumnSet::of(columns.iter().copied());
+        mutations(&table, MutationKind::Update(columns), &[row])
+    };
+    let first = commit(0, vec![insert(&[&[1, 10, 100], &[2, 20, 200]])]);
+    target.commit(&first).await.unwrap();
+    let rows = [[1, 10, 100], [2, 20, 200]];
+    check_unchanged(&target, &table, &rows, fence(1, 1)).await;
+    rejected(&target, &commit(1, vec![insert(&[&[3, 30, 300], &[2, 21, 201]])])).await;
+    check_unchanged(&target, &table, &rows, fence(1, 1)).await;
+    rejected(&target, &commit(1, vec![update(&[0, 2], &[9, 900])])).await;
+    check_unchanged(&target, &table, &rows, fence(1, 1)).await;
+    let several = vec![
+        delete(&table, &[2]),
+        insert(&[&[4, 20, 400]]),
+        update(&[0, 2], &[1, 101]),
+    ];
+    target.commit(&commit(1, several)).await.unwrap();
+    check_unchanged(&target, &table, &[[1, 10, 101], [4, 20, 400]], fence(1, 2)).await;
+    let unique = commit(2, vec![update(&[0, 1], &[4, 10])]);
+    rejected(&target, &unique).await;
+    target
+        .commit(&commit(2, vec![update(&[0, 1], &[4, 40])]))
+        .await
+        .unwrap();
+    check_unchanged(&target, &table, &[[1, 10, 101], [4, 40, 400]], fence(1, 3)).await;
     emptied(subject, &target, &table).await;
 }
 

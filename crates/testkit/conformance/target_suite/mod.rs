@@ -45,6 +45,7 @@ pub async fn check_all<S: Subject>(subject: &S) {
     commit::check_commits(subject).await;
     commit::check_lanes(subject).await;
     commit::check_race(subject).await;
+    commit::check_kinds(subject).await;
     commit::check_too_large(subject).await;
     scan::check_scan(subject).await;
     witness::check(subject).await;

@@ -98,7 +98,10 @@ impl Parser<'_> {
         self.defines("TABLE");
         let table = self.table()?;
         let read = self.wait().and_then(|()| self.end());
-        Some(changed(vec![table], read))
+        if read.is_none() {
+            return Some(changed(vec![table], read));
+        }
+        Some(Kind::Definition(vec![Effect::Truncates(table)]))
     }
 
     /// Behind ANALYZE: `[LOCAL] TABLE table, …` and what is counted. `ANALYZE UPDATE …` of MariaDB changes rows.

@@ -20,6 +20,7 @@ fn index(change: &IndexChange) -> String {
 fn effect(effect: &Effect) -> String {
     match effect {
         Effect::Changes(table) => format!("changes {}", name(table)),
+        Effect::Truncates(table) => format!("empties {}", name(table)),
         Effect::Keeps(table, indexes) => {
             let indexes: String = indexes.iter().map(index).collect();
             format!("keeps {}{indexes}", name(table))
@@ -174,9 +175,9 @@ fn actions_that_change() {
     );
     both("ALTER TABLE t COMMENT 'x", "changes t, mentioned");
     both("REPAIR TABLE t", "changes t");
-    both("TRUNCATE t", "changes t");
-    both("# c\nTRUNCATE TABLE /* it */ s.t", "changes s.t");
-    mariadb("TRUNCATE t WAIT 3", "changes t");
+    both("TRUNCATE t", "empties t");
+    both("# c\nTRUNCATE TABLE /* it */ s.t", "empties s.t");
+    mariadb("TRUNCATE t WAIT 3", "empties t");
     both("TRUNCATE t, u", "changes t, mentioned");
     both("DROP INDEX `PRIMARY` ON t", "changes t");
     both("CREATE INDEX i ON t (a) SOMEHOW", "changes t, mentioned");
@@ -239,7 +240,7 @@ fn other_tables_that_change() {
 fn settings_in_front_of_a_statement() {
     mariadb(
         "SET STATEMENT lock_wait_timeout=5 FOR TRUNCATE TABLE t",
-        "changes t",
+        "empties t",
     );
     mariadb(
         "SET STATEMENT a=(SELECT 1 FOR UPDATE), b='FOR' FOR RENAME TABLE a TO b",
