@@ -10,7 +10,7 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_engine::progress::{Snapshot, TableProgress};
-use spanferry_engine::verify::{DifferentKey, Kind, TableVerdict, Testimony};
+use spanferry_engine::verify::{DifferentKey, Kind, Lack, TableVerdict, Testimony};
 use spanferry_mysql::{MysqlError, Options};
 
 use crate::command::status;
@@ -264,4 +264,31 @@ fn a_verdict() {
         ..TableVerdict::default()
     };
     check("verdict", &verdict::lines(&different).join("\n"));
+    let equal = |name: &str| TableVerdict {
+        name: name.to_owned(),
+        rows_source: 1_500,
+        rows_target: 1_500,
+        testimony: Testimony {
+            rows_source: 1_500,
+            rows_target: 1_500,
+            rows_asked: 100,
+            ..Testimony::default()
+        },
+        ..TableVerdict::default()
+    };
+    let absent = TableVerdict {
+        rows_target: 0,
+        lack: Some(Lack::Table),
+        ..equal("invoices")
+    };
+    let verdicts = [equal("customers"), equal("客户订单"), absent, different];
+    let mut lines: Vec<String> = verdicts.iter().flat_map(verdict::lines).collect();
+    lines.extend(verdict::confirmed(&verdicts));
+    check("verify", &lines.join("\n"));
+    let others = [("notes".to_owned(), "it was created after the migration began")];
+    let report = json::verdict(&verdicts, &others, &[], false);
+    check(
+        "verify-json",
+        &serde_json::to_string_pretty(&report).expect("JSON"),
+    );
 }
