@@ -112,7 +112,15 @@ impl Registry {
             return;
         };
         expect_reason(row);
-        rows[plan.id.0 as usize] = row.clone();
+        let known = &mut rows[plan.id.0 as usize];
+        assert!(
+            may_follow(known.phase, row.phase),
+            "a table goes its way in order: {:?} after {:?} of {}",
+            row.phase,
+            known.phase,
+            row.table
+        );
+        *known = row.clone();
         self.progress.update_table(plan.id, |table| {
             table.phase = row.phase;
             table.stopped = row.stopped.as_ref().map(StopReason::to_string);
@@ -258,6 +266,25 @@ impl Transition<'_> {
             }
         }
         registry.touch();
+    }
+}
+
+/// Whether a table may go from one phase to another. A stop comes from everywhere.
+fn may_follow(from: TablePhase, to: TablePhase) -> bool {
+    match from {
+        TablePhase::Pending => matches!(
+            to,
+            TablePhase::Pending | TablePhase::Loading | TablePhase::Stopped
+        ),
+        TablePhase::Loading => matches!(to, TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped),
+        TablePhase::Loaded => matches!(to, TablePhase::Loaded | TablePhase::Joined | TablePhase::Stopped),
+        // Constraints that turn out to be missing are built again.
+        TablePhase::Joined | TablePhase::Constrained => matches!(
+            to,
+            TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped
+        ),
+        // `resync` begins again.
+        TablePhase::Stopped => matches!(to, TablePhase::Stopped | TablePhase::Pending),
     }
 }
 

@@ -84,6 +84,26 @@ pub(crate) struct Core {
     pub(crate) poison: OnceLock<LogError>,
 }
 
+/// What is durable stays so, and segments follow each other.
+fn expect_forward(mark: Mark, durable: &Durable) {
+    match durable {
+        Durable::Blocks {
+            segment,
+            bytes,
+            complete_below,
+            ..
+        } => {
+            assert_eq!(*segment, mark.segment, "blocks go to the last segment");
+            assert!(*bytes >= mark.bytes, "a segment does not shrink");
+            assert!(
+                *complete_below >= mark.complete_below,
+                "a complete transaction stays complete"
+            );
+        }
+        Durable::Segment { number, .. } => assert!(*number > mark.segment, "segments are numbered upwards"),
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
@@ -205,6 +225,7 @@ impl Core {
     }
 
     fn publish(&self, durable: Durable) {
+        expect_forward(*self.mark.borrow(), &durable);
         let mut catalog = lock(&self.catalog);
         match durable {
             Durable::Blocks {
