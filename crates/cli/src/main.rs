@@ -33,6 +33,7 @@ mod state_dir;
 mod status_lines;
 mod suggestion;
 mod table_lines;
+mod task;
 mod terminal_mode;
 mod usage;
 mod verdict;

@@ -23,6 +23,7 @@ pub mod resync;
 pub mod retention;
 mod schema_change;
 pub mod stop;
+pub mod task;
 mod throttle;
 mod two_phase;
 pub mod verify;

@@ -47,6 +47,10 @@ impl DiskLogWriter {
     async fn take(&mut self, pieces: &mut [Piece]) -> Result<(), LogError> {
         let steps = self.steps(pieces)?;
         let first = self.encode(pieces, &steps).await?;
+        assert!(
+            first.sequence >= lock_end(&self.end).complete_below,
+            "new pieces lie behind what is durable"
+        );
         for witness in steps.into_iter().flatten() {
             advance(&mut self.reached, witness)?;
         }
@@ -102,14 +106,16 @@ impl DiskLogWriter {
         let core = Arc::clone(&self.core);
         match spawn_blocking(move || core.sync()).await {
             Ok(result) => result?,
-            Err(error) => {
-                return Err(self
-                    .core
-                    .poison(LogError::poisoned(format!("a sync ended early: {error}"))));
-            }
+            Err(error) => return Err(self.core.poison(LogError::task_ended("log sync", error))),
         }
         let complete_below = self.core.mark().complete_below;
-        *lock_end(&self.end) = End {
+        let mut end = lock_end(&self.end);
+        assert!(
+            complete_below >= end.complete_below,
+            "what is durable stays so: {complete_below} after {}",
+            end.complete_below
+        );
+        *end = End {
             complete_below,
             reached: self.reached.clone(),
         };

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use spanferry_core::report::amount::bytes;
 use spanferry_core::report::code;
-use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::failure::{Class, Failure, panic_text};
 use spanferry_private_dir::{Fault, PrivateError};
 use thiserror::Error;
+use tokio::task::JoinError;
 
 /// What to do about damage: the hint of every error that names a segment.
 pub(crate) const REPAIR_HINT: &str = "Move the folder `log` of the state directory away and run the same command again: \
@@ -225,6 +226,14 @@ impl LogError {
     /// A broken invariant that leaves the log unusable until it is opened again.
     pub(crate) fn poisoned(cause: impl Into<String>) -> LogError {
         LogError::Poisoned { cause: cause.into() }
+    }
+
+    /// The same, since a task ended without a result: `task NAME panicked: …`.
+    pub(crate) fn task_ended(name: &str, error: JoinError) -> LogError {
+        LogError::poisoned(match error.try_into_panic() {
+            Ok(payload) => panic_text(name, payload.as_ref()),
+            Err(_) => format!("task {name} was ended early"),
+        })
     }
 
     /// Whether the same call may be made again once space is back.

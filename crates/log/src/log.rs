@@ -265,8 +265,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, LogError> {
     match spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(LogError::poisoned(format!(
-            "a task of the change log ended early: {error}"
-        ))),
+        Err(error) => Err(LogError::task_ended("change log", error)),
     }
 }

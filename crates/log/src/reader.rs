@@ -114,7 +114,7 @@ impl DiskLogReader {
             }
             Err(error) => {
                 self.task = Task::Lost;
-                Err(LogError::poisoned(format!("{early}: {error}")))
+                Err(LogError::task_ended("log reader", error))
             }
         }
     }

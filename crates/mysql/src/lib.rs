@@ -25,6 +25,7 @@ mod snapshot;
 mod source;
 mod sql;
 mod strain;
+mod task;
 mod witness;
 
 pub use error::MysqlError;

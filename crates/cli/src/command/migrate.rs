@@ -30,6 +30,7 @@ use crate::screen::Screen;
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, StateDir};
+use crate::task::Task;
 use crate::{monitor, render, run_log};
 
 /// Runs or resumes a migration; the exit status says how it ended.
@@ -44,11 +45,12 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     outlive_full_files();
     let interrupt = CancellationToken::new();
     let screen = Arc::new(Screen::open(settings.output));
-    let listener = tokio::spawn(stop_on_signal(interrupt.clone(), Arc::clone(&screen)));
+    let listening = stop_on_signal(interrupt.clone(), Arc::clone(&screen));
+    let listener = Task::spawn("signals", interrupt.clone(), listening);
     let result = migrate(&session, settings, &state, &screen, interrupt).await;
-    listener.abort();
+    let listened = listener.end().await;
     screen.close();
-    result
+    result.and_then(|status| listened.map(|()| status))
 }
 
 async fn migrate(
@@ -100,7 +102,7 @@ async fn migrate(
         tell_resumed(said.len(), settings);
     }
     let shown = CancellationToken::new();
-    let watched = tokio::spawn(monitor::watch(
+    let watching = monitor::watch(
         Arc::clone(&progress),
         Arc::clone(state),
         settings.output,
@@ -108,14 +110,13 @@ async fn migrate(
         said,
         shown.clone(),
         settings.printed_options(),
-    ));
+    );
+    let watched = Task::spawn("progress", interrupt.clone(), watching);
     let ended = migration(session, settings, prepared, &progress, interrupt, sees_all_tables)
         .run()
         .await;
     shown.cancel();
-    let last = watched
-        .await
-        .map_err(|cause| Failure::bug("progress", "its task ended by itself").caused_by(cause))?;
+    let last = watched.join().await?;
     let mut outcome = match ended {
         Ok(outcome) => outcome,
         Err(failure) => return reporter.fail(failure, &progress, last),

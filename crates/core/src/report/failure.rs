@@ -1,5 +1,6 @@
 //! Failures at the boundaries: classified where they are born, with a code, the object, the cause and the next command.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -69,6 +70,11 @@ impl Failure {
     /// A broken invariant.
     pub fn bug(object: impl Into<String>, message: impl Into<String>) -> Failure {
         Failure::new(code::BUG, Class::Bug, object, message)
+    }
+
+    /// A task that has panicked. `payload` is what the panic carried.
+    pub fn panicked(task: &str, payload: &(dyn Any + Send)) -> Failure {
+        Failure::bug("", panic_text(task, payload))
     }
 
     /// The same failure with its cause.
@@ -152,6 +158,13 @@ impl StdError for ServerWords {
     }
 }
 
+/// `task NAME panicked: …`, with the text of the panic.
+pub fn panic_text(task: &str, payload: &(dyn Any + Send)) -> String {
+    let fixed = payload.downcast_ref::<&str>().copied();
+    let text = fixed.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    format!("task {task} panicked: {}", text.unwrap_or("it gave no text"))
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.object.is_empty() {
@@ -179,6 +192,20 @@ mod tests {
         let inner = Failure::bug("disk", "is full");
         let failure = Failure::bug("statement", "was refused").caused_by(inner);
         assert_eq!(failure.for_log(), "statement: was refused: disk: is full");
+    }
+
+    #[test]
+    fn a_panic_is_reported_with_its_task_and_text() {
+        let text: &(dyn Any + Send) = &"boom";
+        assert_eq!(
+            Failure::panicked("capture", text).to_string(),
+            "task capture panicked: boom"
+        );
+        assert_eq!(
+            panic_text("apply", &"3 of 2".to_owned()),
+            "task apply panicked: 3 of 2"
+        );
+        assert_eq!(panic_text("apply", &7), "task apply panicked: it gave no text");
     }
 
     #[test]

@@ -18,7 +18,6 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::care::watch;
 use super::snapshot_check::{expect_strangers, expect_usable};
@@ -30,6 +29,7 @@ use crate::history::{SeenHistory, Unproved};
 use crate::lane::{Backoff, FencedLane, LaneShared, interrupted};
 use crate::registry::{Registry, Transition};
 use crate::stop::Pause;
+use crate::task::Tasks;
 use crate::throttle::Throttle;
 use crate::two_phase::PreparedLog;
 
@@ -353,19 +353,21 @@ async fn run<S: SnapshotSession, T: Committer>(
         lanes: Vec::new(),
         lost: None,
     };
-    let mut workers = JoinSet::new();
+    let mut workers = Tasks::new();
     let mut sessions = sessions.into_iter();
     for lane in lanes {
         match sessions.next() {
             Some(session) => {
-                workers.spawn(Worker::new(Arc::clone(attempt), lane, session).run());
+                workers.spawn(
+                    "load worker",
+                    Worker::new(Arc::clone(attempt), lane, session).run(),
+                );
             }
             None => result.lanes.push(lane),
         }
     }
     while let Some(joined) = workers.join_next().await {
-        let (lane, ended) =
-            joined.map_err(|cause| Failure::bug("load worker", "a task ended by itself").caused_by(cause))?;
+        let (lane, ended) = joined?;
         result.lanes.push(lane);
         match ended {
             Ok(()) => {}

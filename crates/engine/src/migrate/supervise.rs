@@ -9,7 +9,6 @@ use spanferry_core::port::target::{Committer, SchemaTarget};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::created::forget_dropped;
 use super::outcome::{Outcome, StopWhen};
@@ -24,6 +23,7 @@ use crate::prepare::Prepared;
 use crate::progress::Progress;
 use crate::retention::{Retention, RetentionOptions};
 use crate::stop::CancellationToken;
+use crate::task::Tasks;
 
 /// Everything a running migration works with.
 pub struct Migration<S, L, T> {
@@ -104,27 +104,33 @@ where
         progress.update(|state| state.phase = "running".into());
 
         let (following, is_following) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(capture(
-            Arc::clone(&source),
-            Arc::clone(&log),
-            Arc::clone(&registry),
-            Arc::clone(&control),
-            stop.clone(),
-            Arc::clone(&progress),
-            following,
-            unproved,
-        ));
-        tasks.spawn(apply.run());
-        tasks.spawn(retention.run(stop.clone()));
-        tasks.spawn(constraint::build(
-            Arc::clone(&source),
-            Arc::clone(&registry),
-            Arc::clone(&control),
-            shared.clone(),
-            dialect,
-            reached.clone(),
-        ));
+        let mut tasks = Tasks::new();
+        tasks.spawn(
+            "capture",
+            capture(
+                Arc::clone(&source),
+                Arc::clone(&log),
+                Arc::clone(&registry),
+                Arc::clone(&control),
+                stop.clone(),
+                Arc::clone(&progress),
+                following,
+                unproved,
+            ),
+        );
+        tasks.spawn("apply", apply.run());
+        tasks.spawn("retention", retention.run(stop.clone()));
+        tasks.spawn(
+            "constraints",
+            constraint::build(
+                Arc::clone(&source),
+                Arc::clone(&registry),
+                Arc::clone(&control),
+                shared.clone(),
+                dialect,
+                reached.clone(),
+            ),
+        );
         let loading = load(
             Arc::clone(&source),
             Arc::clone(&log),
@@ -139,7 +145,7 @@ where
                 unproved,
             },
         );
-        tasks.spawn(async move { loading.await.map(drop) });
+        tasks.spawn("load", async move { loading.await.map(drop) });
         let stale = StaleStream {
             source: Arc::clone(&source),
             log: Arc::clone(&log),
@@ -148,7 +154,7 @@ where
             progress: Arc::clone(&progress),
             unproved,
         };
-        tasks.spawn(stale.run());
+        tasks.spawn("stale stream", stale.run());
         let watcher = Watcher {
             source,
             log: Arc::clone(&log),
@@ -163,8 +169,8 @@ where
             progress,
             silent_since: None,
         };
-        tasks.spawn(watcher.clone().run(stop_when));
-        tasks.spawn(forward(interrupt.clone(), stop.clone()));
+        tasks.spawn("watcher", watcher.clone().run(stop_when));
+        tasks.spawn("interrupt", forward(interrupt.clone(), stop.clone()));
 
         let failure = settle(tasks, &stop).await;
         match failure {
@@ -180,12 +186,10 @@ where
 }
 
 /// Waits for every task; the first failure asks the others to stop and is returned.
-async fn settle(mut tasks: JoinSet<Result<(), Failure>>, stop: &CancellationToken) -> Option<Failure> {
+async fn settle(mut tasks: Tasks<Result<(), Failure>>, stop: &CancellationToken) -> Option<Failure> {
     let mut first: Option<Failure> = None;
     while let Some(joined) = tasks.join_next().await {
-        let ended = joined
-            .unwrap_or_else(|cause| Err(Failure::bug("task", "a task ended by itself").caused_by(cause)));
-        if let Err(failure) = ended {
+        if let Err(failure) = joined.flatten() {
             stop.cancel();
             if first.as_ref().is_none_or(|known| known.code == code::INTERRUPTED) {
                 first = Some(failure);

@@ -20,12 +20,21 @@ use crate::sql;
 #[derive(Debug)]
 pub(super) struct TableHold {
     state: Mutex<State>,
-    /// The table that the session was preempted for.
-    preempted: watch::Sender<Option<String>>,
+    /// Why the session was ended from our side, if it was.
+    ended: watch::Sender<Option<Ended>>,
     /// Whether the server gives a table's lock back at the end of a range.
     gives_back: bool,
     /// A ping has ended.
     pinged: Notify,
+}
+
+/// Why a session was ended from our side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// A statement waits for this table, which the session holds.
+    Preempted(String),
+    /// Nobody watches the session any more, for this reason: a statement that waits for it would wait for ever.
+    Unwatched(String),
 }
 
 #[derive(Debug)]
@@ -46,7 +55,7 @@ impl TableHold {
                 is_pinging: false,
                 tables: BTreeSet::new(),
             }),
-            preempted: watch::Sender::new(None),
+            ended: watch::Sender::new(None),
             gives_back,
             pinged: Notify::new(),
         }
@@ -68,17 +77,17 @@ impl TableHold {
         }
     }
 
-    /// The tables that it holds; none once it was preempted.
+    /// The tables that it holds; none once it was ended.
     pub(super) fn tables(&self) -> Vec<String> {
-        match self.preempted_for() {
+        match self.ended() {
             Some(_) => Vec::new(),
             None => self.lock().tables.iter().cloned().collect(),
         }
     }
 
-    /// The table that the session was preempted for, if it was.
-    pub(super) fn preempted_for(&self) -> Option<String> {
-        self.preempted.borrow().clone()
+    /// Why the session was ended from our side, if it was.
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.ended.borrow().clone()
     }
 
     /// Takes the connection for a call, which gives it back by `give_back` if it succeeds. Waits until a ping has ended.
@@ -106,7 +115,7 @@ impl TableHold {
         let Some(mut connection) = self.take_idle() else {
             return;
         };
-        let answered = self.until_preempted(connection.ping()).await;
+        let answered = self.until_ended(connection.ping()).await;
         if let Err(error) = &answered {
             tracing::warn!(error = error.for_log(), "an idle snapshot session is lost");
         }
@@ -127,21 +136,21 @@ impl TableHold {
     /// Ends a call.
     pub(super) fn give_back(&self, connection: Connection) {
         let mut state = self.lock();
-        if self.preempted.borrow().is_none() {
+        if self.ended.borrow().is_none() {
             state.connection = Some(connection);
         }
     }
 
-    /// Runs a call until it ends or the session is preempted.
-    pub(super) async fn until_preempted<R>(
+    /// Runs a call until it ends or the session is ended from our side.
+    pub(super) async fn until_ended<R>(
         &self,
         call: impl Future<Output = Result<R, MysqlError>>,
     ) -> Result<R, MysqlError> {
-        let mut preempted = self.preempted.subscribe();
+        let mut ended = self.ended.subscribe();
         tokio::select! {
             biased;
-            _ = preempted.wait_for(Option::is_some) => Err(MysqlError::Protocol {
-                expected: "a session that was not preempted",
+            _ = ended.wait_for(Option::is_some) => Err(MysqlError::Protocol {
+                expected: "a session that was not ended",
             }),
             result = call => result,
         }
@@ -152,10 +161,19 @@ impl TableHold {
         if !self.tables().iter().any(|held| held == table) {
             return false;
         }
-        self.preempted.send_replace(Some(table.to_owned()));
+        self.end(Ended::Preempted(table.to_owned()));
+        true
+    }
+
+    /// Ends the session. The first reason stays.
+    pub(super) fn end(&self, why: Ended) {
+        self.ended.send_if_modified(|ended| {
+            let is_first = ended.is_none();
+            ended.get_or_insert(why);
+            is_first
+        });
         // Behind the notice: a call that ends meanwhile no longer gives the connection back.
         drop(self.lock().connection.take());
-        true
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -198,7 +216,7 @@ mod tests {
         assert!(!hold.preempt("a"), "it was given back");
         hold.hold_table("b".to_owned());
         assert!(hold.preempt("b"));
-        assert_eq!(hold.preempted_for().as_deref(), Some("b"));
+        assert_eq!(hold.ended(), Some(Ended::Preempted("b".to_owned())));
         assert_eq!(hold.tables(), [""; 0]);
         assert!(!hold.preempt("b"), "once is enough");
     }
@@ -217,7 +235,7 @@ mod tests {
     async fn a_call_ends_when_its_session_is_preempted() {
         let hold = TableHold::new(None, true);
         hold.hold_table("a".to_owned());
-        let call = hold.until_preempted(std::future::pending::<Result<(), MysqlError>>());
+        let call = hold.until_ended(std::future::pending::<Result<(), MysqlError>>());
         let (result, ()) = tokio::join!(call, async {
             assert!(hold.preempt("a"));
         });

@@ -16,6 +16,7 @@ use super::mark::{Mark, Role};
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
 use crate::source::MysqlSource;
+use crate::task;
 
 /// How long the lock is waited for.
 const LOCK_WAIT_MAX: Duration = Duration::from_millis(400);
@@ -166,7 +167,7 @@ impl Drop for Request {
             return;
         }
         let (source, mark) = (self.source.clone(), Arc::clone(&self.mark));
-        drop(runtime.spawn(async move {
+        let withdrawal = async move {
             let withdrawn = async {
                 let mut aide = source.connect().await?;
                 withdraw(&mut aide, &mark).await
@@ -177,6 +178,8 @@ impl Drop for Request {
                     "the request for a read lock was not withdrawn; the server ends it"
                 );
             }
-        }));
+        };
+        // Nothing depends on it: the server ends the request by itself.
+        task::spawn(&runtime, "lock withdrawal", withdrawal, drop);
     }
 }

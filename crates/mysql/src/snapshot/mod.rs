@@ -15,6 +15,7 @@ mod session;
 mod watch;
 mod watched;
 
+pub(crate) use hold::Ended;
 pub(crate) use mark::Mark;
 pub use session::MysqlSession;
 pub(crate) use watched::{Watched, watch_sessions};

@@ -12,6 +12,7 @@ use spanferry_core::value::scalar::Scalar;
 use spanferry_format::charset::decode;
 use spanferry_format::mysql::cell::scalar;
 
+use super::hold::Ended;
 use super::key;
 use super::watched::Watched;
 use crate::connection::{ColumnDefinition, Connection, RowView};
@@ -393,8 +394,8 @@ fn failure(watched: &Watched, error: MysqlError, plan: &TablePlan) -> Failure {
     const UNKNOWN_TABLE: u16 = 1146;
     const UNKNOWN_KEY: u16 = 1176;
     const TABLE_CHANGED: u16 = 1412;
-    if let Some(table) = watched.preempted_for() {
-        return preempted(&table, plan).caused_by(ServerWords::from(error));
+    if let Some(ended) = watched.ended() {
+        return ended_by_us(&ended, plan).caused_by(ServerWords::from(error));
     }
     let lost =
         error.is_connection_lost() || error.is_retryable() || error.server_code() == Some(TABLE_CHANGED);
@@ -419,9 +420,40 @@ fn failure(watched: &Watched, error: MysqlError, plan: &TablePlan) -> Failure {
     error.into_failure(plan.name().to_string())
 }
 
-/// The failure of a session that was ended for a statement that waits for a table.
-fn preempted(table: &str, plan: &TablePlan) -> Failure {
+/// The failure of a session that was ended from our side.
+fn ended_by_us(ended: &Ended, plan: &TablePlan) -> Failure {
     let class = Class::Retry { after: None };
-    let text = format!("a statement waits for {table}, so the snapshot was closed, and a new one is opened");
+    let why = match ended {
+        Ended::Preempted(table) => format!("a statement waits for {table}"),
+        Ended::Unwatched(why) => why.clone(),
+    };
+    let text = format!("{why}, so the snapshot was closed, and a new one is opened");
     Failure::new(code::SNAPSHOT_LOST, class, plan.name().to_string(), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::fixture;
+    use spanferry_core::value::encode::Encoding;
+
+    use super::*;
+
+    /// Without the watch a DDL that waits for the session would wait for ever.
+    #[tokio::test]
+    async fn a_panic_of_the_watch_is_a_lost_snapshot_for_its_sessions() {
+        let column = fixture::column("a", fixture::BIGINT);
+        let plan = fixture::plan(fixture::table("t", vec![column]), [Encoding::Int64]);
+        let watched = Watched::panicking("boom");
+        let running = watched.endless_call().await;
+        let next = watched.borrow().await.expect_err("the connection is closed");
+        for error in [running, next] {
+            let failure = failure(&watched, error, &plan);
+            assert_eq!(failure.code, code::SNAPSHOT_LOST);
+            assert!(failure.is_retry());
+            assert!(
+                failure.to_string().contains("task snapshot watch panicked: boom"),
+                "{failure}"
+            );
+        }
+    }
 }

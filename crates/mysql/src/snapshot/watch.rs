@@ -13,16 +13,18 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::hold::TableHold;
+use super::hold::{Ended, TableHold};
 use super::mark::{Mark, Role};
 use super::probe::{Answer, PROBES_MAX, Probe};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::identity;
 use crate::source::MysqlSource;
+use crate::task;
 
 /// Time between two rounds of probes.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -85,7 +87,14 @@ impl Watch {
 
     fn is_preempted(&self, session: usize) -> bool {
         let hold = self.sessions.get(session);
-        hold.is_some_and(|hold| hold.preempted_for().is_some())
+        hold.is_some_and(|hold| hold.ended().is_some())
+    }
+
+    /// Ends every session: without the watch a statement that waits for one would wait for ever.
+    fn lose(&self, why: &str) {
+        for hold in &self.sessions {
+            hold.end(Ended::Unwatched(why.to_owned()));
+        }
     }
 }
 
@@ -107,11 +116,33 @@ pub(super) async fn start(
     };
     let pings = keep_alive(Arc::downgrade(watch), source.options().ping_interval());
     let tasks = [
-        tokio::spawn(lookout.run(Arc::downgrade(watch))).abort_handle(),
-        tokio::spawn(pings).abort_handle(),
+        observed(watch, "snapshot watch", lookout.run(Arc::downgrade(watch))),
+        observed(watch, "snapshot pings", pings),
     ];
     watch.tasks.set(tasks).expect("the watch is started once");
     Ok(())
+}
+
+/// Starts a task of the watch. A panic in it ends the sessions.
+fn observed(
+    watch: &Arc<Watch>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> AbortHandle {
+    let watch = Arc::downgrade(watch);
+    task::spawn(&Handle::current(), name, task, move |why| {
+        if let Some(watch) = watch.upgrade() {
+            watch.lose(&why);
+        }
+    })
+}
+
+/// Sessions without connections, one of whose watching tasks panics with `text`.
+#[cfg(test)]
+pub(super) fn panicking(sessions: Vec<Arc<TableHold>>, text: &'static str) -> Arc<Watch> {
+    let watch = Arc::new(Watch::new(Arc::new(Mark::new()), sessions));
+    observed(&watch, "snapshot watch", async move { panic!("{text}") });
+    watch
 }
 
 /// Keeps the sessions alive that no call uses.

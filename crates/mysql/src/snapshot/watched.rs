@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 
-use super::hold::TableHold;
+use super::hold::{Ended, TableHold};
 use super::mark::Mark;
 use super::watch::{self, Watch};
 use crate::connection::Connection;
@@ -59,9 +59,9 @@ impl Watched {
         self.hold.release();
     }
 
-    /// The table that the session was ended for, if it was.
-    pub(crate) fn preempted_for(&self) -> Option<String> {
-        self.hold.preempted_for()
+    /// Why the session was ended from our side, if it was.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        self.hold.ended()
     }
 
     /// Takes the connection for questions that hold no table; `give_back` returns it.
@@ -74,14 +74,35 @@ impl Watched {
         self.hold.give_back(connection);
     }
 
-    /// Runs a call on the session's connection until it ends or the session is preempted. A call that fails ends the session.
+    /// Runs a call on the session's connection until it ends or the session is ended. A call that fails ends the session.
     pub(crate) async fn call<R>(
         &self,
         call: impl AsyncFnOnce(&mut Connection) -> Result<R, MysqlError>,
     ) -> Result<R, MysqlError> {
         let mut connection = self.hold.borrow().await?;
-        let result = self.hold.until_preempted(call(&mut connection)).await?;
+        let result = self.hold.until_ended(call(&mut connection)).await?;
         self.hold.give_back(connection);
         Ok(result)
+    }
+}
+
+#[cfg(test)]
+impl Watched {
+    /// A session without a connection whose watch panics with `text`.
+    pub(super) fn panicking(text: &'static str) -> Watched {
+        let hold = Arc::new(TableHold::new(None, true));
+        Watched {
+            comment: String::new(),
+            hold: Arc::clone(&hold),
+            _watch: watch::panicking(vec![hold], text),
+        }
+    }
+
+    /// Runs a call that never ends by itself.
+    pub(super) async fn endless_call(&self) -> MysqlError {
+        let call = self
+            .hold
+            .until_ended(std::future::pending::<Result<(), MysqlError>>());
+        call.await.expect_err("the session was ended")
     }
 }

@@ -15,7 +15,7 @@ use super::{literal, plain, printed};
 use crate::connection::{Connection, ResultRow, ResultSet};
 use crate::error::MysqlError;
 use crate::own_type::own_type;
-use crate::snapshot::{Mark, Watched, watch_sessions};
+use crate::snapshot::{Ended, Mark, Watched, watch_sessions};
 use crate::source::{MysqlSource, position, unreadable};
 use crate::{identity, owned, sql};
 
@@ -94,11 +94,13 @@ impl MysqlWitness {
         };
         self.watched.hold(table);
         let found = self.watched.call(query).await;
-        let found = found.map_err(|error| match self.watched.preempted_for() {
-            Some(waited_for) => {
-                let text = format!(
-                    "a statement waits for {waited_for}, so the witness gave way and is opened again"
-                );
+        let found = found.map_err(|error| match self.watched.ended() {
+            Some(ended) => {
+                let why = match ended {
+                    Ended::Preempted(waited_for) => format!("a statement waits for {waited_for}"),
+                    Ended::Unwatched(why) => why,
+                };
+                let text = format!("{why}, so the witness gave way and is opened again");
                 lost(table.name().to_string(), text).caused_by(ServerWords::from(error))
             }
             None => self.source.failure(error),
