@@ -121,6 +121,13 @@ impl TablePlan {
         self.target.indexes.len() + self.backing_indexes
     }
 
+    /// The column, by its place in `columns`, that comes from this column of the source; the first, if there are several.
+    pub fn column_of(&self, source: usize) -> Option<usize> {
+        self.columns
+            .iter()
+            .position(|column| column.source() == Some(source))
+    }
+
     /// The names of the target's columns that are written, in the order of the encoded row.
     pub fn column_names(&self) -> impl Iterator<Item = &str> {
         self.columns

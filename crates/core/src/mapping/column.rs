@@ -1,6 +1,6 @@
 //! The type of one column at the target, and what types cannot do there.
 
-use crate::report::finding::Severity;
+use crate::mapping::decision::Remark;
 use crate::schema::logical::{BytesForm, Equality, LogicalText, LogicalType, TextForm};
 use crate::schema::target::{Dialect, TargetType};
 use crate::value::encode::{CELL_BYTES_MAX, Encoding, STRING_CHARACTERS_MAX};
@@ -205,42 +205,26 @@ pub(crate) fn folding(ty: &LogicalType) -> Option<String> {
 }
 
 /// What an operator should know about a column's new form.
-pub(crate) fn remark(ty: &LogicalType, target: TargetType) -> Option<(Severity, &'static str)> {
+pub(crate) fn remark(ty: &LogicalType, target: TargetType) -> Option<Remark> {
     match ty {
-        LogicalType::Decimal { .. } | LogicalType::AnyDecimal if target != TargetType::Numeric => Some((
-            Severity::Warning,
-            "a decimal that the target's numeric cannot take here is carried as text, and sorts as text",
-        )),
+        LogicalType::Decimal { .. } | LogicalType::AnyDecimal if target != TargetType::Numeric => {
+            Some(Remark::DecimalAsText)
+        }
         LogicalType::Integer {
             bits: 64,
             unsigned: true,
-        } if target == TargetType::Int64 => Some((
-            Severity::Notice,
-            "BIGINT UNSIGNED is carried as a signed integer; a value above 9223372036854775807 is refused",
-        )),
+        } if target == TargetType::Int64 => Some(Remark::UnsignedAsInteger),
         LogicalType::Integer {
             bits: 64,
             unsigned: true,
-        } => Some((
-            Severity::Notice,
-            "BIGINT UNSIGNED is carried as a numeric, which holds all of its values",
-        )),
+        } => Some(Remark::UnsignedAsNumeric),
         LogicalType::Text(text) => text_remark(text.form),
         LogicalType::Bytes {
             form: BytesForm::Geometry,
             ..
-        } => Some((
-            Severity::Notice,
-            "geometry is carried as bytes: 4 of SRID, then WKB",
-        )),
-        LogicalType::Vector { .. } => Some((
-            Severity::Notice,
-            "a vector with fewer elements than declared is refused",
-        )),
-        LogicalType::Uuid if target != TargetType::Uuid => Some((
-            Severity::Notice,
-            "UUID is carried as text, because this target has no such type",
-        )),
+        } => Some(Remark::GeometryAsBytes),
+        LogicalType::Vector { .. } => Some(Remark::WholeVector),
+        LogicalType::Uuid if target != TargetType::Uuid => Some(Remark::UuidAsText),
         LogicalType::Boolean
         | LogicalType::Integer { .. }
         | LogicalType::Decimal { .. }
@@ -261,16 +245,10 @@ pub(crate) fn remark(ty: &LogicalType, target: TargetType) -> Option<(Severity, 
     }
 }
 
-fn text_remark(form: TextForm) -> Option<(Severity, &'static str)> {
+fn text_remark(form: TextForm) -> Option<Remark> {
     match form {
-        TextForm::Duration => Some((
-            Severity::Notice,
-            "TIME is carried as text, `[-]HH:MM:SS[.ffffff]`",
-        )),
-        TextForm::Labels { .. } => Some((
-            Severity::Notice,
-            "SET is carried as text, its labels joined by commas",
-        )),
+        TextForm::Duration => Some(Remark::TimeAsText),
+        TextForm::Labels { .. } => Some(Remark::SetAsText),
         TextForm::Plain | TextForm::Label { .. } | TextForm::Printed => None,
     }
 }

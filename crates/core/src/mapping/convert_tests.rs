@@ -2,11 +2,17 @@
 
 use super::*;
 use crate::fixture::{BIGINT, column, foreign_key, index, innodb, table};
+use crate::report::code;
+use crate::report::finding::Finding;
 use crate::schema::charset::Charset;
 use crate::schema::ddl;
-use crate::schema::mysql::MysqlType;
+use crate::schema::mysql::{MysqlColumn, MysqlType};
 use crate::schema::postgres::{PostgresCollation, PostgresTable, PostgresType, PrintedType};
-use crate::schema::source::{ForeignKeyAction, SourceForeignKey, SourceIndex, TableFacts};
+use crate::schema::source::{
+    ForeignKeyAction, IndexPart, SourceColumn, SourceForeignKey, SourceIndex, TableFacts,
+};
+use crate::schema::target::TargetType;
+use crate::value::encode::Encoding;
 
 const GOOGLE: MappingOptions = MappingOptions {
     dialect: Dialect::GoogleSql,

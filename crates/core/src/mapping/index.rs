@@ -121,7 +121,9 @@ fn convert_index(
     ) {
         return Err((Severity::Warning, format!("a {} index", index.kind)));
     }
-    let mut columns = Vec::new();
+    // The same columns by their places in the target and in the plan.
+    let (mut columns, mut own) = (Vec::new(), Vec::new());
+    let mut folded = Vec::new();
     let mut notes = BTreeSet::new();
     for part in &index.parts {
         match part {
@@ -139,29 +141,33 @@ fn convert_index(
                 if prefix.is_some() {
                     notes.insert(PREFIX_NOTE.to_owned());
                 }
+                let Some(at) = plan.column_of(*column) else {
+                    return Err((Severity::Warning, "a column of it is left out".to_owned()));
+                };
                 let trouble =
                     key_trouble(&plan.source.columns[*column].ty.logical()).filter(|_| index.unique);
                 if let Some(reason) = trouble {
                     return Err((Severity::Warning, format!("unique over {reason}")));
                 }
-                check_indexable(plan.target.columns[*column].ty, dialect)?;
-                columns.push((*column, *descending));
+                let target = plan.columns[at].target;
+                check_indexable(plan.target.columns[target].ty, dialect)?;
+                own.push(at);
+                folded.extend(folding(&plan.source.columns[*column].ty.logical()));
+                columns.push((target, *descending));
             }
         }
     }
-    let key: Vec<usize> = columns.iter().map(|(column, _)| *column).collect();
-    if key == plan.key() && columns.iter().all(|(_, descending)| !descending) {
+    if own == plan.key() && columns.iter().all(|(_, descending)| !descending) {
         return Err((Severity::Notice, "the primary key does the same".to_owned()));
     }
-    if let Some(reason) = index_excess(plan, &key) {
+    if let Some(reason) = index_excess(plan, &own) {
         return Err((Severity::Warning, reason));
     }
     let nullable = columns
         .iter()
         .any(|(column, _)| !plan.target.columns[*column].not_null);
     let null_filtered = index.unique && nullable;
-    let folds = |part: &(usize, bool)| folding(&plan.source.columns[part.0].ty.logical());
-    if let Some(folding) = columns.iter().find_map(folds).filter(|_| index.unique) {
+    if let Some(folding) = folded.first().filter(|_| index.unique) {
         notes.insert(format!(
             "at the source the {folding} decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal"
         ));
@@ -306,16 +312,26 @@ fn convert_foreign_key(
     for (own, other) in key.columns.iter().zip(&parent_columns) {
         check_joined(&child.source.columns[*own].ty)?;
         check_joined(&parent.source.columns[*other].ty)?;
+    }
+    if !is_unique(parent, &parent_columns) {
+        return Err("the columns it refers to are not unique".to_owned());
+    }
+    let (own, others) = (places(child, &key.columns)?, places(parent, &parent_columns)?);
+    let target = |plan: &TablePlan, columns: &[usize]| -> Vec<usize> {
+        columns
+            .iter()
+            .map(|column| plan.columns[*column].target)
+            .collect()
+    };
+    let (columns, parent_columns) = (target(child, &own), target(parent, &others));
+    for (own, other) in columns.iter().zip(&parent_columns) {
         let (left, right) = (child.target.columns[*own].ty, parent.target.columns[*other].ty);
         if std::mem::discriminant(&left) != std::mem::discriminant(&right) {
             return Err("its two sides have different types at the target".to_owned());
         }
     }
-    if !is_unique(parent, &parent_columns) {
-        return Err("the columns it refers to are not unique".to_owned());
-    }
     // Spanner keeps an index over either side, unless the columns are the table's own key.
-    for (plan, columns) in [(child, &key.columns), (parent, &parent_columns)] {
+    for (plan, columns) in [(child, &own), (parent, &others)] {
         if columns.as_slice() != plan.key()
             && let Some(reason) = index_excess(plan, columns)
         {
@@ -327,14 +343,20 @@ fn convert_foreign_key(
     }
     Ok(TargetForeignKey {
         name: String::new(),
-        columns: key.columns.clone(),
+        columns,
         parent: parent.target.name.clone(),
-        parent_columns: parent_columns
-            .iter()
-            .map(|column| parent.target.columns[*column].name.clone())
-            .collect(),
+        parent_columns: column_names(&parent.target, &parent_columns),
         origin: key.name.clone(),
     })
+}
+
+/// The plan's columns that come from these columns of the source.
+fn places(plan: &TablePlan, columns: &[usize]) -> Result<Vec<usize>, String> {
+    let place = |column: &usize| {
+        let left_out = || format!("the column `{}` is left out", plan.source.columns[*column].name);
+        plan.column_of(*column).ok_or_else(left_out)
+    };
+    columns.iter().map(place).collect()
 }
 
 /// Text whose collation takes different bytes for equal would fail a foreign key that compares bytes.
@@ -360,7 +382,7 @@ fn is_unique(parent: &TablePlan, columns: &[usize]) -> bool {
             })
             .collect()
     };
-    same(parent.key())
+    same(&parent.source_key)
         || parent
             .source
             .indexes

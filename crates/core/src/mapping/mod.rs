@@ -1,9 +1,14 @@
 //! From the source's schema to the target's: types, keys, indexes, foreign keys and groups.
 
+pub mod check;
 mod column;
 pub mod convert;
 pub mod database_limits;
+pub mod decide;
+pub mod decision;
 pub mod groups;
 pub(crate) mod index;
 mod key_limits;
+pub mod overrides;
 mod session_expression;
+mod tell;

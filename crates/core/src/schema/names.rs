@@ -6,7 +6,7 @@ use crate::schema::legal_name::{NameKind, bytes_max, legal_name};
 use crate::schema::target::Dialect;
 
 /// The names given so far in one name space.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Names {
     dialect: Dialect,
     taken: BTreeSet<String>,
@@ -28,6 +28,11 @@ impl Names {
             dialect,
             taken: BTreeSet::new(),
         }
+    }
+
+    /// Whether nothing has this name.
+    pub fn is_free(&self, name: &str) -> bool {
+        !self.taken.contains(&name.to_lowercase())
     }
 
     /// Takes a name out of the choice.

@@ -1,0 +1,209 @@
+//! The rules: names, keys and types of tables and columns at the target.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::mapping::column::{Place, convert_type, key_trouble, remark};
+use crate::mapping::convert::{Known, MappingOptions};
+use crate::mapping::decision::{
+    ChosenBy, ColumnDecision, Decisions, Filling, KeyDecision, KeyReason, NameDecision, NameReason,
+    TableDecision,
+};
+use crate::schema::legal_name::NameKind;
+use crate::schema::names::{Names, Wish};
+use crate::schema::source::{IndexPart, QualifiedName, SourceIndex, SourceTable};
+use crate::schema::target::{Dialect, TargetType};
+use crate::value::encode::{Encoding, Input};
+
+/// Decides by rule about tables: their names, keys and columns.
+pub fn decide(mut tables: Vec<SourceTable>, known: &Known<'_>, options: &MappingOptions) -> Decisions {
+    tables.sort_by(|left, right| left.name.cmp(&right.name));
+    let joined = joined_columns(&tables);
+    let mut names = names_taken(known, options.dialect);
+    let given = table_names(&tables, known, &mut names);
+    let decided = tables.into_iter().zip(given).map(|(table, name)| {
+        let former = known.former(&table.name);
+        let reason = if former.is_some() && table.name.table != name {
+            NameReason::Former
+        } else {
+            reason_of(&table.name.table, &name)
+        };
+        let own = joined.iter().filter(|(name, _)| *name == table.name);
+        let mut decision = TableDecision {
+            name: NameDecision { name, reason },
+            key: key_of(&table),
+            columns: columns_of(&table, options.dialect),
+            excluded: Vec::new(),
+            joined: own.map(|(_, column)| *column).collect(),
+            counted_from: former.map_or(known.epoch, |former| former.counted_from),
+            source: Arc::new(table),
+        };
+        decide_types(&mut decision, *options);
+        decision
+    });
+    Decisions {
+        tables: decided.collect(),
+        options: *options,
+        names,
+    }
+}
+
+fn reason_of(own: &str, given: &str) -> NameReason {
+    if own == given {
+        NameReason::Own
+    } else {
+        NameReason::Changed
+    }
+}
+
+/// The names that are taken before any table is decided about.
+fn names_taken(known: &Known<'_>, dialect: Dialect) -> Names {
+    let mut names = Names::new(dialect);
+    for definition in &known.fixed {
+        let target = &definition.target;
+        names.reserve(&target.name);
+        target.indexes.iter().for_each(|index| names.reserve(&index.name));
+        target
+            .foreign_keys
+            .iter()
+            .for_each(|key| names.reserve(&key.name));
+    }
+    known.taken.iter().for_each(|name| names.reserve(name));
+    names
+}
+
+/// The tables' names at the target.
+fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> Vec<String> {
+    let wish = |table: &SourceTable| {
+        known
+            .former(&table.name)
+            .map(|former| former.target.name.as_str())
+    };
+    let wishes: Vec<Wish<'_>> = tables
+        .iter()
+        .map(|table| Wish {
+            wanted: &table.name.table,
+            former: wish(table),
+        })
+        .collect();
+    names.give_all(NameKind::Table, &wishes)
+}
+
+/// Columns of foreign keys, on either side: they must have one type.
+fn joined_columns(tables: &[SourceTable]) -> BTreeSet<(QualifiedName, usize)> {
+    let mut joined = BTreeSet::new();
+    for table in tables {
+        for key in &table.foreign_keys {
+            joined.extend(key.columns.iter().map(|column| (table.name.clone(), *column)));
+            let parent = tables.iter().find(|parent| parent.name == key.parent);
+            let columns = parent.into_iter().flat_map(|parent| {
+                let places = key.parent_columns.iter();
+                places.filter_map(|column| Some((parent.name.clone(), parent.column_index(column)?)))
+            });
+            joined.extend(columns);
+        }
+    }
+    joined
+}
+
+/// The columns of an index, if it is over whole NOT NULL columns: no two rows have the same values of them.
+pub(super) fn unique_columns(table: &SourceTable, index: &SourceIndex) -> Option<Vec<usize>> {
+    let whole_not_null = |part: &IndexPart| match part {
+        IndexPart::Column {
+            column, prefix: None, ..
+        } if !table.columns[*column].nullable => Some(*column),
+        IndexPart::Column { .. } | IndexPart::Expression { .. } => None,
+    };
+    if !index.unique {
+        return None;
+    }
+    index.parts.iter().map(whole_not_null).collect()
+}
+
+/// The key: the primary key, or a unique index over whole NOT NULL columns.
+fn key_of(table: &SourceTable) -> KeyDecision {
+    let decision = |columns: Vec<usize>, reason| KeyDecision {
+        target: columns.clone(),
+        source: columns,
+        reason,
+    };
+    if !table.primary_key.is_empty() {
+        return decision(table.primary_key.clone(), KeyReason::Primary);
+    }
+    let found = table
+        .indexes
+        .iter()
+        .filter_map(|index| Some((index.name.clone(), unique_columns(table, index)?)));
+    let has_trouble = |columns: &[usize]| {
+        columns
+            .iter()
+            .any(|column| key_trouble(&table.columns[*column].ty.logical()).is_some())
+    };
+    match found.min_by_key(|(_, columns)| (has_trouble(columns), columns.len())) {
+        Some((name, columns)) => decision(columns, KeyReason::UniqueIndex(name)),
+        None => decision(Vec::new(), KeyReason::Missing),
+    }
+}
+
+/// The columns as they are at the source, without a type yet.
+fn columns_of(table: &SourceTable, dialect: Dialect) -> Vec<ColumnDecision> {
+    let wishes: Vec<Wish<'_>> = table
+        .columns
+        .iter()
+        .map(|column| Wish {
+            wanted: &column.name,
+            former: None,
+        })
+        .collect();
+    let names = Names::new(dialect).give_all(NameKind::Column, &wishes);
+    let columns = table.columns.iter().zip(names).enumerate();
+    columns
+        .map(|(at, (column, name))| ColumnDecision {
+            name: NameDecision {
+                reason: reason_of(&column.name, &name),
+                name,
+            },
+            filling: Filling::Written(Input::Source(at)),
+            ty: TargetType::Int64,
+            encoding: Encoding::Int64,
+            not_null: !column.nullable,
+            remark: None,
+            chosen_by: ChosenBy::Rule,
+        })
+        .collect()
+}
+
+/// Decides the types of columns that no person has chosen, and what must not be NULL. Both depend on the key.
+pub(super) fn decide_types(table: &mut TableDecision, options: MappingOptions) {
+    for at in 0..table.columns.len() {
+        let is_key = table.key.target.contains(&at);
+        let Some(source) = table.columns[at].source() else {
+            table.columns[at].not_null |= is_key;
+            continue;
+        };
+        let column = &table.source.columns[source];
+        let (logical, not_null) = (column.ty.logical(), !column.nullable || is_key);
+        let is_joined = table.joined.contains(&source);
+        let place = Place {
+            dialect: options.dialect,
+            uuid_supported: options.uuid_supported,
+            needs_index: is_key || is_joined,
+            counts: counts(table, source, is_key || is_joined, options.dialect),
+        };
+        let decided = &mut table.columns[at];
+        if decided.chosen_by == ChosenBy::Rule {
+            (decided.ty, decided.encoding) = convert_type(&logical, place);
+        }
+        decided.remark = remark(&logical, decided.ty);
+        decided.not_null = not_null;
+    }
+}
+
+/// Whether an unsigned 64-bit integer counts things: a key, joined by a foreign key, numbered by the server or indexed.
+fn counts(table: &TableDecision, source: usize, needs_index: bool, dialect: Dialect) -> bool {
+    let indexed = |part: &IndexPart| matches!(part, IndexPart::Column { column, .. } if *column == source);
+    let mut indexes = table.source.indexes.iter();
+    needs_index
+        || table.source.columns[source].facts.is_numbered()
+        || (dialect == Dialect::PostgreSql && indexes.any(|index| index.parts.iter().any(indexed)))
+}

@@ -1,0 +1,195 @@
+//! What is decided about tables and columns: values, from which plans, DDL and findings are made.
+
+use std::sync::Arc;
+
+use crate::mapping::convert::MappingOptions;
+use crate::port::target::Epoch;
+use crate::report::finding::Severity;
+use crate::schema::names::Names;
+use crate::schema::source::SourceTable;
+use crate::schema::target::{ByTarget, TargetType};
+use crate::value::encode::{Encoding, Input};
+
+/// Who has chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChosenBy {
+    /// A rule of the mapping.
+    Rule,
+    /// A person, by an override.
+    Person,
+}
+
+/// Why an object has its name at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameReason {
+    /// It is the name at the source.
+    Own,
+    /// The name at the source is not legal at the target, or taken there.
+    Changed,
+    /// It had this name before.
+    Former,
+    /// A person has asked for it.
+    Asked,
+}
+
+/// A name at the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameDecision {
+    /// The name.
+    pub name: String,
+    /// Why.
+    pub reason: NameReason,
+}
+
+/// Why a table has its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyReason {
+    /// It is the primary key of the source.
+    Primary,
+    /// There is no primary key; this unique index over NOT NULL columns serves as one.
+    UniqueIndex(String),
+    /// A person has asked for it.
+    Asked,
+    /// There is none.
+    Missing,
+}
+
+/// The key of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDecision {
+    /// Places in the source's columns; empty if there is no key.
+    pub source: Vec<usize>,
+    /// Places in the decided columns.
+    pub target: Vec<usize>,
+    /// Why.
+    pub reason: KeyReason,
+}
+
+/// What fills a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filling {
+    /// It is written.
+    Written(Input),
+    /// The target fills it.
+    ByTarget(ByTarget),
+}
+
+/// What an operator should know about a column's form at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remark {
+    /// A decimal is carried as text.
+    DecimalAsText,
+    /// An unsigned 64-bit integer is carried as a signed one.
+    UnsignedAsInteger,
+    /// An unsigned 64-bit integer is carried as a numeric.
+    UnsignedAsNumeric,
+    /// TIME is carried as text.
+    TimeAsText,
+    /// SET is carried as text.
+    SetAsText,
+    /// A geometry is carried as bytes.
+    GeometryAsBytes,
+    /// A vector must have all its elements.
+    WholeVector,
+    /// A UUID is carried as text.
+    UuidAsText,
+}
+
+impl Remark {
+    /// How much it weighs, and its words.
+    pub(crate) fn words(self) -> (Severity, &'static str) {
+        match self {
+            Remark::DecimalAsText => (
+                Severity::Warning,
+                "a decimal that the target's numeric cannot take here is carried as text, and sorts as text",
+            ),
+            Remark::UnsignedAsInteger => (
+                Severity::Notice,
+                "BIGINT UNSIGNED is carried as a signed integer; a value above 9223372036854775807 is refused",
+            ),
+            Remark::UnsignedAsNumeric => (
+                Severity::Notice,
+                "BIGINT UNSIGNED is carried as a numeric, which holds all of its values",
+            ),
+            Remark::TimeAsText => (
+                Severity::Notice,
+                "TIME is carried as text, `[-]HH:MM:SS[.ffffff]`",
+            ),
+            Remark::SetAsText => (
+                Severity::Notice,
+                "SET is carried as text, its labels joined by commas",
+            ),
+            Remark::GeometryAsBytes => (
+                Severity::Notice,
+                "geometry is carried as bytes: 4 of SRID, then WKB",
+            ),
+            Remark::WholeVector => (
+                Severity::Notice,
+                "a vector with fewer elements than declared is refused",
+            ),
+            Remark::UuidAsText => (
+                Severity::Notice,
+                "UUID is carried as text, because this target has no such type",
+            ),
+        }
+    }
+}
+
+/// One column of a table at the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnDecision {
+    /// Its name.
+    pub name: NameDecision,
+    /// What fills it.
+    pub filling: Filling,
+    /// Its type.
+    pub ty: TargetType,
+    /// The form of its values.
+    pub encoding: Encoding,
+    /// NOT NULL.
+    pub not_null: bool,
+    /// What is worth knowing about its form.
+    pub remark: Option<Remark>,
+    /// Who has chosen its type.
+    pub chosen_by: ChosenBy,
+}
+
+impl ColumnDecision {
+    /// The place of the source column that it comes from, if it comes from one.
+    pub fn source(&self) -> Option<usize> {
+        match self.filling {
+            Filling::Written(Input::Source(source)) => Some(source),
+            Filling::Written(Input::Constant(_) | Input::Function(_)) | Filling::ByTarget(_) => None,
+        }
+    }
+}
+
+/// One table.
+#[derive(Debug, Clone)]
+pub struct TableDecision {
+    /// The table at the source.
+    pub source: Arc<SourceTable>,
+    /// Its name at the target.
+    pub name: NameDecision,
+    /// Its key.
+    pub key: KeyDecision,
+    /// The target's columns in their order.
+    pub columns: Vec<ColumnDecision>,
+    /// Source columns that a person has left out.
+    pub excluded: Vec<usize>,
+    /// Source columns that a foreign key joins, on either side: both sides have one type.
+    pub joined: Vec<usize>,
+    /// The epoch in which the table was taken into the migration.
+    pub counted_from: Epoch,
+}
+
+/// What is decided about all tables.
+#[derive(Debug, Clone)]
+pub struct Decisions {
+    /// The tables, by name at the source.
+    pub tables: Vec<TableDecision>,
+    /// What was decided for.
+    pub options: MappingOptions,
+    /// The names that are taken at the target.
+    pub(crate) names: Names,
+}

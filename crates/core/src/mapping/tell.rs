@@ -1,0 +1,247 @@
+//! Findings about decided tables and columns: printed from the decisions, nothing is decided here.
+
+use crate::mapping::check::{RESERVED_PREFIX, Trouble};
+use crate::mapping::column::folding;
+use crate::mapping::decision::{ColumnDecision, Decisions, KeyReason, TableDecision};
+use crate::mapping::session_expression::{Dependence, dependences};
+use crate::report::code::{self, Code};
+use crate::report::finding::{Finding, Severity, Subject};
+use crate::report::remedy::Remedy;
+use crate::schema::logical::LogicalType;
+use crate::schema::mysql::MysqlColumn;
+use crate::schema::source::{SourceColumn, SourceTable};
+
+/// What is worth knowing about all tables together.
+pub(super) fn tell_all(decisions: &Decisions, findings: &mut Vec<Finding>) {
+    let is_local = |column: &SourceColumn| column.ty.logical() == LogicalType::LocalDateTime;
+    let mut columns = decisions.tables.iter().flat_map(|table| &table.source.columns);
+    if columns.any(is_local) {
+        let text = "DATETIME values have no time zone at the source; they are read as UTC";
+        findings.push(Finding::new(
+            code::CONVERTED,
+            Severity::Notice,
+            Subject::whole(),
+            text,
+        ));
+    }
+}
+
+/// Prints what was decided about a table, and what is wrong with it.
+pub(super) fn tell(table: &TableDecision, troubles: &[Trouble], findings: &mut Vec<Finding>) {
+    let mut teller = Teller { table, findings };
+    teller.key();
+    if table.key.reason == KeyReason::Missing {
+        return;
+    }
+    let (name, own) = (&table.name.name, &table.source.name.table);
+    if name != own {
+        let text = format!("it is named `{name}` at the target");
+        teller.find(code::CONVERTED, Severity::Warning, None, text);
+    }
+    for trouble in troubles {
+        teller.trouble(trouble, None);
+    }
+    teller.left_out();
+    for (at, column) in table.columns.iter().enumerate() {
+        teller.column(at, column, troubles);
+    }
+    for source in &table.excluded {
+        let column = &table.source.columns[*source].name;
+        let text = "the column is left out".to_owned();
+        teller.find(code::LEFT_OUT, Severity::Warning, Some(column), text);
+    }
+}
+
+/// Prints findings about one table.
+struct Teller<'a> {
+    table: &'a TableDecision,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Teller<'_> {
+    fn find(&mut self, code: Code, severity: Severity, part: Option<&str>, text: String) {
+        let subject = Subject {
+            table: Some(self.table.source.name.table.clone()),
+            part: part.map(str::to_owned),
+        };
+        self.findings.push(Finding::new(code, severity, subject, text));
+    }
+
+    /// A column for which the whole table must be left out.
+    fn refuse(&mut self, code: Code, column: &str, text: String) {
+        let table = &self.table.source.name.table;
+        let finding = Finding::new(code, Severity::Blocking, Subject::part(table, column), text);
+        self.findings.push(finding.remedy(Remedy::exclude(table)));
+    }
+
+    fn key(&mut self) {
+        match &self.table.key.reason {
+            KeyReason::Primary | KeyReason::Asked => {}
+            KeyReason::UniqueIndex(name) => {
+                let text = format!("there is no primary key; the unique index `{name}` serves as one");
+                self.find(code::CONVERTED, Severity::Warning, None, text);
+            }
+            KeyReason::Missing => {
+                let text = "there is no primary key and no unique index over NOT NULL columns: give it one, or leave it out with `--exclude`";
+                let subject = Subject::table(self.table.source.name.table.clone());
+                let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
+                self.findings.push(finding.remedy(add_key(&self.table.source)));
+            }
+        }
+    }
+
+    /// Prints a trouble if it is about this column, or about the table as a whole.
+    fn trouble(&mut self, trouble: &Trouble, of: Option<usize>) {
+        match trouble {
+            Trouble::NoKey => {}
+            Trouble::Reserved if of.is_none() => {
+                let text =
+                    format!("names that begin with `{RESERVED_PREFIX}` are taken by the control tables");
+                self.find(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, None, text);
+            }
+            Trouble::Columns { columns, most } if of.is_none() => {
+                let text = format!("{columns} columns, Spanner takes {most}");
+                self.find(code::TARGET_LIMIT, Severity::Blocking, None, text);
+            }
+            Trouble::KeyParts { parts, most } if of.is_none() => {
+                let text = format!("a key of {parts} columns, Spanner takes {most}");
+                self.find(code::TARGET_LIMIT, Severity::Blocking, None, text);
+            }
+            Trouble::KeyBytes { bytes, most } if of.is_none() => {
+                let text = format!(
+                    "its key may take up to {bytes} bytes; the target rejects rows with more than {most}"
+                );
+                self.find(code::TARGET_LIMIT, Severity::Warning, None, text);
+            }
+            Trouble::Type { column, why } if of == Some(*column) => {
+                let name = self.title(*column);
+                self.refuse(code::TYPE_REFUSED, &name, why.clone());
+            }
+            Trouble::KeyType { column, why } if of == Some(*column) => {
+                let name = self.title(*column);
+                self.refuse(code::KEY_NOT_INJECTIVE, &name, (*why).to_owned());
+            }
+            Trouble::Reserved
+            | Trouble::Columns { .. }
+            | Trouble::KeyParts { .. }
+            | Trouble::KeyBytes { .. }
+            | Trouble::Type { .. }
+            | Trouble::KeyType { .. } => {}
+        }
+    }
+
+    /// The name of a decided column for people.
+    fn title(&self, at: usize) -> String {
+        let column = &self.table.columns[at];
+        match column.source() {
+            Some(source) => self.table.source.columns[source].name.clone(),
+            None => column.name.name.clone(),
+        }
+    }
+
+    fn column(&mut self, at: usize, column: &ColumnDecision, troubles: &[Trouble]) {
+        let Some(source) = column.source().map(|source| &self.table.source.columns[source]) else {
+            return;
+        };
+        if column.name.name != source.name {
+            let text = format!("it is named `{}` at the target", column.name.name);
+            self.find(code::CONVERTED, Severity::Warning, Some(&source.name), text);
+        }
+        for trouble in troubles {
+            self.trouble(trouble, Some(at));
+        }
+        if self.table.key.target.contains(&at)
+            && let Some(folding) = folding(&source.ty.logical())
+        {
+            let text = format!(
+                "the {folding} decides at the source which keys are equal; the target compares their bytes"
+            );
+            self.find(code::CONVERTED, Severity::Notice, Some(&source.name), text);
+        }
+        if let Some(remark) = column.remark {
+            let (severity, text) = remark.words();
+            self.find(code::CONVERTED, severity, Some(&source.name), text.to_owned());
+        }
+        self.dropped(source);
+    }
+
+    /// What of a column's definition is not at the target.
+    fn dropped(&mut self, column: &SourceColumn) {
+        let name = Some(column.name.as_str());
+        if let Some(expression) = &column.generated {
+            let text = format!(
+                "it is generated as `{expression}`; at the target it is a plain column with its values"
+            );
+            self.find(code::CONVERTED, Severity::Warning, name, text);
+            self.dependences(column);
+        } else if let Some(default) = &column.default {
+            self.find(code::LEFT_OUT, Severity::Warning, name, the_default(default));
+        }
+        if matches!(column.facts.mysql(), Some(MysqlColumn { on_update: true, .. })) {
+            let text = "ON UPDATE CURRENT_TIMESTAMP is not created at the target".to_owned();
+            self.find(code::LEFT_OUT, Severity::Warning, name, text);
+        }
+        if column.facts.is_numbered() {
+            let text = "AUTO_INCREMENT is not created at the target; the values are migrated".to_owned();
+            self.find(code::LEFT_OUT, Severity::Warning, name, text);
+        }
+    }
+
+    /// A VIRTUAL column has no value of its own where it depends on more than its row.
+    fn dependences(&mut self, column: &SourceColumn) {
+        for dependence in dependences(&self.table.source, column) {
+            match dependence {
+                Dependence::Setting(setting) => {
+                    let text = format!(
+                        "its values depend on `{setting}` of the session that reads or writes them: they are migrated as our sessions read them, and later changes as their own session computes them"
+                    );
+                    let name = Some(column.name.as_str());
+                    self.find(code::VALUE_UNSTABLE, Severity::Warning, name, text);
+                }
+                Dependence::Moment => {
+                    let text = "its values change by themselves: two reads of one row may differ".to_owned();
+                    self.refuse(code::VALUE_UNSTABLE, &column.name, text);
+                }
+            }
+        }
+    }
+
+    fn left_out(&mut self) {
+        for (name, text) in &self.table.source.checks {
+            let text = format!("the check `{text}` is not created at the target");
+            self.find(code::LEFT_OUT, Severity::Warning, Some(name), text);
+        }
+        for (name, timing) in &self.table.source.triggers {
+            let text = format!(
+                "the trigger ({timing}) is not created at the target; the changes that it makes at the source are migrated"
+            );
+            self.find(code::LEFT_OUT, Severity::Warning, Some(name), text);
+        }
+    }
+}
+
+/// The statement that gives a table a key: over the column that counts by itself, else over a new one, which the
+/// application's `SELECT *` and `INSERT … VALUES` do not meet.
+fn add_key(table: &SourceTable) -> Remedy {
+    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+    let table_name = format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.table));
+    let statement = match table.columns.iter().find(|column| column.facts.is_numbered()) {
+        Some(column) => format!(
+            "ALTER TABLE {table_name} ADD PRIMARY KEY ({})",
+            quoted(&column.name)
+        ),
+        None => format!(
+            "ALTER TABLE {table_name} ADD COLUMN `spanferry_id` BIGINT UNSIGNED NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
+        ),
+    };
+    Remedy::source(statement).note("this rebuilds the table, which takes long for a large one")
+}
+
+/// Tells that a default is left out; both servers write an empty text as a default in a form of their own.
+fn the_default(default: &str) -> String {
+    let shown = match default {
+        "" | "''" => "(an empty string)".to_owned(),
+        other => format!("`{other}`"),
+    };
+    format!("the default {shown} is not created at the target")
+}
