@@ -11,10 +11,15 @@ use spanferry_private_dir::PrivateDir;
 use crate::settings::{Agreement, Settings};
 use crate::state_dir::StateDir;
 
+/// The format of `run.json`. A file of another one, or of none, is refused by name.
+const VERSION: u32 = 1;
+
 /// The run, as stored in `run.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct RunFile {
+    /// The file's format.
+    version: u32,
     /// `--source`, without its password.
     pub(crate) source: String,
     /// `--source-password-file`.
@@ -31,6 +36,12 @@ pub(crate) struct RunFile {
     pub(crate) exclude: Vec<String>,
 }
 
+/// What files of all formats have in common.
+#[derive(Deserialize)]
+struct Head {
+    version: Option<u32>,
+}
+
 /// Its name in the state directory.
 pub(crate) const NAME: &str = "run.json";
 
@@ -38,6 +49,7 @@ impl RunFile {
     /// The run that settings describe.
     pub(crate) fn of(settings: &Settings) -> Result<RunFile, Failure> {
         Ok(RunFile {
+            version: VERSION,
             source: settings.need_source()?.url(),
             source_password_file: settings.source_password_file.clone(),
             target: target_url(settings)?,
@@ -61,16 +73,33 @@ impl RunFile {
         let Some(content) = directory.read(NAME)? else {
             return Ok(None);
         };
-        serde_json::from_slice(&content).map(Some).map_err(|cause| {
-            let object = directory.path().join(NAME).display().to_string();
-            Failure::new(
-                code::STATE_FOREIGN,
-                Class::StopMigration,
-                object,
-                "is not of this release",
-            )
-            .caused_by(cause)
-        })
+        let object = directory.path().join(NAME).display().to_string();
+        RunFile::parse(&content, &object).map(Some)
+    }
+
+    /// Reads the content of the file that `object` names.
+    fn parse(content: &[u8], object: &str) -> Result<RunFile, Failure> {
+        let refused = |text: String| {
+            let failure = Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, text);
+            failure.hint("Go on with the release that wrote it, or name another `--state-dir`.")
+        };
+        let unreadable = |cause: serde_json::Error| refused("cannot be read".to_owned()).caused_by(cause);
+        let head: Head = serde_json::from_slice(content).map_err(unreadable)?;
+        match head.version {
+            Some(VERSION) => serde_json::from_slice(content).map_err(unreadable),
+            Some(found) => Err(refused(format!(
+                "has format {found}; this release reads format {VERSION}"
+            ))),
+            None => Err(refused(format!(
+                "has no format number; this release reads format {VERSION}"
+            ))),
+        }
+    }
+
+    /// The content of the file.
+    fn content(&self) -> Result<Vec<u8>, Failure> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|cause| Failure::bug(NAME, "cannot be written").caused_by(cause))
     }
 
     /// What a state directory remembers before a start, if anything; one that another target has been bound to is refused.
@@ -84,9 +113,7 @@ impl RunFile {
 
     /// Binds the state directory to this run: from here on it serves no other target.
     pub(crate) fn write(&self, state: &StateDir) -> Result<(), Failure> {
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|cause| Failure::bug(NAME, "cannot be written").caused_by(cause))?;
-        Ok(state.directory().replace_durably(NAME, &text)?)
+        Ok(state.directory().replace_durably(NAME, &self.content()?)?)
     }
 
     /// Refuses settings that name something else than this run, as far as they must agree with it.
@@ -170,4 +197,50 @@ fn named(source: &spanferry_mysql::Options) -> String {
 fn source_name_of(url: &str) -> Option<String> {
     let options = spanferry_mysql::Options::parse(url).ok()?;
     Some(named(&options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What this release writes, byte for byte.
+    const GOLDEN: &str = include_str!("golden/run-1.json");
+
+    #[test]
+    fn a_golden_run_is_read_and_written_again() {
+        let run = RunFile {
+            version: VERSION,
+            source: "mysql://mover@db.example:3307/shop?ssl-mode=VERIFY_CA".to_owned(),
+            source_password_file: Some(PathBuf::from("/etc/spanferry/password")),
+            target: "spanner://projects/p/instances/i/databases/d".to_owned(),
+            target_endpoint: None,
+            target_allow_plaintext: false,
+            include: vec!["order*".to_owned()],
+            exclude: Vec::new(),
+        };
+        assert_eq!(
+            String::from_utf8(run.content().unwrap()).unwrap(),
+            GOLDEN.trim_end()
+        );
+        assert_eq!(RunFile::parse(GOLDEN.as_bytes(), NAME).unwrap(), run);
+    }
+
+    #[test]
+    fn another_format_is_refused_by_name() {
+        let check = |from: &str, to: &str, expected: &str| {
+            let text = GOLDEN.replacen(from, to, 1);
+            assert_ne!(text, GOLDEN, "{from}");
+            let refused = RunFile::parse(text.as_bytes(), NAME).unwrap_err();
+            assert_eq!(refused.code, code::STATE_FOREIGN);
+            assert!(refused.message.contains(expected), "{refused}");
+        };
+        check(
+            "\"version\": 1",
+            "\"version\": 2",
+            "has format 2; this release reads format 1",
+        );
+        check("\"version\": 1,", "", "has no format number");
+        check("\"include\"", "\"tables\"", "cannot be read");
+        check("}", "", "cannot be read");
+    }
 }
