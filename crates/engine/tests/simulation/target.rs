@@ -16,6 +16,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::Dialect;
+use spanferry_core::value::encode::Encoding;
 use spanferry_core::wire::rows::RowBatch;
 
 use crate::LIMITS;
@@ -736,8 +737,13 @@ impl TableReader for SimTarget {
     async fn scan(&self, table: &Arc<TablePlan>) -> Result<SimScan, Failure> {
         let world = self.0.lock();
         let rows = world.target.rows[table.id.0 as usize].values();
+        // The rows are as they were written, also where the reader's plan would refuse to write them.
+        let mut written = TablePlan::clone(table);
+        for column in &mut written.columns {
+            column.encoding = Encoding::Int64;
+        }
         Ok(SimScan {
-            rest: rows.map(|row| encode_row(table, *row).unwrap()).collect(),
+            rest: rows.map(|row| encode_row(&written, *row).unwrap()).collect(),
             keeps: world.mutant == Some(Mutant::BatchKept),
         })
     }
