@@ -47,9 +47,9 @@ impl<T: Committer> ControlLane<T> {
                 Ok(())
             }
             Err(LaneError::Failed(failure)) => Err(failure),
-            Err(LaneError::Rejected(rejection, _)) => {
+            Err(LaneError::Rejected(refused)) => {
                 Err(Failure::bug("control tables", "the target rejects control rows")
-                    .caused_by(ServerWords::from(rejection)))
+                    .caused_by(ServerWords::from(refused.rejection)))
             }
         }
     }

@@ -57,10 +57,21 @@ impl Backoff {
 /// Why a lane could not commit.
 #[derive(Debug)]
 pub enum LaneError {
-    /// The target rejects the data for good; nothing of it happened. The commit is handed back.
-    Rejected(Rejection, Box<FencedCommit>),
+    /// The target rejects the data for good.
+    Rejected(Box<Refused>),
     /// The lane is lost, the target is gone beyond patience, or the operator interrupts.
     Failed(Failure),
+}
+
+/// What the target rejected; nothing of it happened.
+#[derive(Debug)]
+pub struct Refused {
+    /// The target's reason.
+    pub rejection: Rejection,
+    /// The commit.
+    pub commit: FencedCommit,
+    /// The parts behind it that were not sent any more, in their order.
+    pub unsent: Vec<TableMutations>,
 }
 
 impl From<Failure> for LaneError {
@@ -140,7 +151,8 @@ impl<T: Committer> FencedLane<T> {
     /// Commits on a lane that counts its commits. Returns the data for reuse of its memory.
     ///
     /// What the target calls too large is halved and goes in several commits, in order; `control` travels with the last, so
-    /// that it never says more than is there. One row alone that is too large is rejected.
+    /// that it never says more than is there. One row alone that is too large is rejected. What was rejected comes back with what
+    /// was not sent any more; the parts before it have happened.
     pub async fn commit_counted(
         &mut self,
         data: Vec<TableMutations>,
@@ -155,17 +167,19 @@ impl<T: Committer> FencedLane<T> {
             match self.commit_next(data, travelling).await {
                 Ok(data) if is_last => return Ok(data),
                 Ok(_) => {}
-                Err(LaneError::Rejected(rejection, commit)) if rejection.too_large => {
-                    let Some((first, second)) = halves(&commit.data) else {
-                        return Err(LaneError::Rejected(rejection, commit));
+                Err(LaneError::Rejected(mut refused)) => {
+                    let is_too_large = refused.rejection.too_large;
+                    let Some((first, second)) = halves(&refused.commit.data).filter(|_| is_too_large) else {
+                        refused.unsent = parts.into_iter().rev().flatten().collect();
+                        return Err(LaneError::Rejected(refused));
                     };
                     tracing::info!(
-                        status = rejection.status,
+                        status = refused.rejection.status,
                         "a commit is too large; it goes in halves"
                     );
                     parts.extend([second, first]);
                 }
-                Err(error) => return Err(error),
+                Err(LaneError::Failed(failure)) => return Err(failure.into()),
             }
         }
     }
@@ -230,7 +244,13 @@ impl<T: Committer> FencedLane<T> {
                         );
                         self.wait(&mut backoff, None, Some(cause)).await?;
                     }
-                    Verdict::NotApplied => return Err(LaneError::Rejected(rejection, Box::new(commit))),
+                    Verdict::NotApplied => {
+                        return Err(LaneError::Rejected(Box::new(Refused {
+                            rejection,
+                            commit,
+                            unsent: Vec::new(),
+                        })));
+                    }
                     Verdict::Fenced => return Err(self.fenced().into()),
                 },
             }

@@ -22,6 +22,7 @@ impl SmallTarget {
             status: "INVALID_ARGUMENT".to_owned(),
             message: format!("{rows} rows are too many"),
             too_large: true,
+            of_value: false,
             transient: false,
         })
     }
@@ -150,11 +151,13 @@ async fn what_is_too_large_goes_in_halves_in_order() {
 async fn a_row_that_is_too_large_alone_is_rejected() {
     let (taken, outcome) = commit_seven(0).await;
     assert_eq!(taken, [""; 0]);
-    let Err(LaneError::Rejected(rejection, commit)) = outcome else {
+    let Err(LaneError::Rejected(refused)) = outcome else {
         panic!("a rejection was expected")
     };
-    assert!(rejection.too_large);
-    assert_eq!(told(&commit), "-a:1", "the row is named");
+    assert!(refused.rejection.too_large);
+    assert_eq!(told(&refused.commit), "-a:1", "the row is named");
+    let left = refused.unsent.iter().map(|mutations| mutations.rows.len());
+    assert_eq!(left.sum::<usize>(), 6, "nothing else was sent");
 }
 
 /// A key that came again would let a late copy of an earlier commit happen.

@@ -1,7 +1,9 @@
 //! The tables' states, shared by load, apply and constraints; the durable copy is at the target.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use spanferry_core::apply::table_states::TableState;
 use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::port::target::{ControlChange, LeftOut, TablePhase, TableRow};
 use spanferry_core::position::Bookmark;
@@ -25,6 +27,8 @@ pub struct Registry {
     /// Held by whoever changes a table's recorded state, see `Transition`.
     transition: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
+    /// The tables whose state has changed since apply has last asked.
+    changed_tables: Mutex<BTreeSet<TableId>>,
     progress: Arc<Progress>,
 }
 
@@ -40,6 +44,7 @@ impl Registry {
             left_out: Mutex::default(),
             transition: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
+            changed_tables: Mutex::default(),
             progress,
         }
     }
@@ -121,6 +126,7 @@ impl Registry {
             row.table
         );
         *known = row.clone();
+        self.changed_tables().insert(plan.id);
         self.progress.update_table(plan.id, |table| {
             table.phase = row.phase;
             table.stopped = row.stopped.as_ref().map(StopReason::to_string);
@@ -152,19 +158,27 @@ impl Registry {
         self.rows()[table.0 as usize].phase
     }
 
-    /// The tables in a phase.
-    pub fn in_phase(&self, phase: TablePhase) -> Vec<TableId> {
-        let rows = self.rows();
-        let with_ids = self.plans().iter().map(|plan| plan.id).zip(rows.iter());
-        with_ids
-            .filter(|(_, row)| row.phase == phase)
-            .map(|(id, _)| id)
-            .collect()
+    fn changed_tables(&self) -> std::sync::MutexGuard<'_, BTreeSet<TableId>> {
+        let tables = self.changed_tables.lock();
+        tables.expect("no task panics while it holds the registry")
     }
 
-    /// Whether any table is in a phase.
-    pub fn has_phase(&self, phase: TablePhase) -> bool {
-        self.rows().iter().any(|row| row.phase == phase)
+    /// The states of the migration's tables, by id, as far as apply needs them.
+    pub(crate) fn states(&self) -> Vec<TableState> {
+        self.rows().iter().map(state).collect()
+    }
+
+    /// The tables whose state has changed since the last call, with their states. For the apply task alone.
+    pub(crate) fn take_changed(&self) -> Vec<(TableId, TableState)> {
+        let changed = std::mem::take(&mut *self.changed_tables());
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let rows = self.rows();
+        let states = changed
+            .into_iter()
+            .map(|table| (table, state(&rows[table.0 as usize])));
+        states.collect()
     }
 
     /// The names of tables that are still going to read the change log from their own `low` on.
@@ -278,13 +292,20 @@ fn may_follow(from: TablePhase, to: TablePhase) -> bool {
         ),
         TablePhase::Loading => matches!(to, TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped),
         TablePhase::Loaded => matches!(to, TablePhase::Loaded | TablePhase::Joined | TablePhase::Stopped),
-        // Constraints that turn out to be missing are built again.
+        // Constraints that turn out to be missing are built again; rows that are ahead of the main stream are waited for.
         TablePhase::Joined | TablePhase::Constrained => matches!(
             to,
             TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped
         ),
         // `resync` begins again.
         TablePhase::Stopped => matches!(to, TablePhase::Stopped | TablePhase::Pending),
+    }
+}
+
+fn state(row: &TableRow) -> TableState {
+    TableState {
+        phase: row.phase,
+        low: row.low.clone(),
     }
 }
 

@@ -74,10 +74,12 @@ pub(crate) fn is_missing(message: &str) -> bool {
 
 /// What became of one commit, exhaustively; nothing that is unknown counts as an answer.
 pub(crate) fn commit_error(error: SpannerError) -> CommitError {
-    let rejected = |status: &str, message: String, too_large, transient| {
+    let rejected = |status: &str, message: String, too_large, transient: bool| {
+        let named = named_objects(&message);
         CommitError::Rejected(Rejection {
             status: status.to_owned(),
-            named: named_objects(&message),
+            of_value: !transient && is_of_value(&message, &named),
+            named,
             message,
             too_large,
             transient,
@@ -133,6 +135,21 @@ fn is_too_large(message: &str) -> bool {
     ];
     let message = message.to_ascii_lowercase();
     WORDS.iter().any(|words| message.contains(words))
+}
+
+/// Whether a value does not fit its column, the table's own key or a rule about values, as Spanner and the emulator say it. Other
+/// words that name an index, a key or a constraint are about that.
+fn is_of_value(message: &str, named: &[String]) -> bool {
+    const OF_COLUMN: [&str; 4] = [
+        "exceeds the maximum size limit for this column",
+        "cannot specify a null value for column",
+        "does not specify a non-null value",
+        "invalid value for column",
+    ];
+    const OF_ROW: [&str; 2] = ["check constraint ", "number of bytes for key of table "];
+    let message = message.to_ascii_lowercase();
+    let is_of_column = named.is_empty() && OF_COLUMN.iter().any(|words| message.contains(words));
+    is_of_column || OF_ROW.iter().any(|words| message.starts_with(words))
 }
 
 /// The status as gRPC writes it.
@@ -211,6 +228,27 @@ mod tests {
             "p_k",
         );
         assert!(named_objects("key: {String(\"index c_k\")}").is_empty());
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_told_from_a_constraint() {
+        let of_value = |status: &Status| match commit_error(SpannerError::new("t", status)) {
+            CommitError::Rejected(rejection) => rejection.of_value,
+            CommitError::Aborted { .. } | CommitError::Ambiguous(_) => false,
+        };
+        let cell = "New value exceeds the maximum size limit for this column: t.c, size: 5, limit: 4.";
+        assert!(of_value(&Status::failed_precondition(cell)));
+        let null = "Cannot specify a null value for column: c in table: t";
+        assert!(of_value(&Status::failed_precondition(null)));
+        let key = "Number of bytes for key of table p is 9008 which exceeds the maximum of 8192.";
+        assert!(of_value(&Status::failed_precondition(key)));
+        let key = "Number of bytes for key of index p_k is 9008 which exceeds the maximum of 8192.";
+        assert!(!of_value(&Status::failed_precondition(key)));
+        let foreign = "Foreign key `fk` constraint violation on table `c`. Cannot find referenced key `{String(\"invalid value for column\")}` in table `p`.";
+        assert!(!of_value(&Status::failed_precondition(foreign)));
+        let rule = "Check constraint `t`.`rule` is violated for key {Int64(5)}";
+        assert!(of_value(&Status::out_of_range(rule)));
+        assert!(!of_value(&Status::aborted(cell)));
     }
 
     #[test]

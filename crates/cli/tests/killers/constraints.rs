@@ -312,3 +312,43 @@ async fn killer_39_one_refused_statement_costs_no_other_mysql() {
 async fn killer_39_one_refused_statement_costs_no_other_mariadb_postgresql_dialect() {
     one_refused_statement_costs_no_other(Engine::MariaDb, "postgresql").await;
 }
+
+/// A transaction has rows of two groups, and the target rejects the row of one of them: only its group stops. The rest of the
+/// transaction is applied, and nothing of the other group gives way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_row_stops_only_its_own_group() {
+    let servers = bench(Engine::MySql).await;
+    let schema = "CREATE TABLE fits (id INT PRIMARY KEY, v INT, UNIQUE KEY uv (v));
+        CREATE TABLE unfit (id INT PRIMARY KEY, v INT, KEY iv (v));
+        INSERT INTO fits VALUES (1, 1);
+        INSERT INTO unfit VALUES (1, 1);
+        ";
+    let world = servers.as_ref().unwrap().world("googlesql", schema).await;
+    let mut migrate = world.migrate();
+    world.wait_caught_up(&mut migrate);
+    // A rule that only the target has.
+    let rule = "ALTER TABLE unfit ADD CONSTRAINT below CHECK (v < 100)".to_owned();
+    world
+        .target_client()
+        .update_ddl(&[rule], "by_hand")
+        .await
+        .unwrap();
+    world
+        .sql(
+            "BEGIN;\nINSERT INTO fits VALUES (2, 2);\nINSERT INTO unfit VALUES (2, 500);\nINSERT INTO fits VALUES (3, 3);\n\
+             COMMIT;\nINSERT INTO fits VALUES (4, 4);\n",
+        )
+        .await;
+    world.wait(&mut migrate, "one group had stopped", |status| {
+        let tables = status["tables"].as_array().into_iter().flatten();
+        let phases: Vec<_> = tables.map(|table| (&table["name"], &table["phase"])).collect();
+        let is = |name: &str, phase: &str| phases.iter().any(|known| *known.0 == name && *known.1 == phase);
+        is("unfit", "stopped") && is("fits", "constrained") && status["caught_up"] == true
+    });
+    assert_eq!(migrate.interrupt(), 4, "a group has stopped");
+    let rows = world.target_rows("fits", &["id"]).await;
+    assert_eq!(rows, [["1"], ["2"], ["3"], ["4"]]);
+    assert_eq!(world.target_rows("unfit", &["id"]).await, [["1"]]);
+    let indexes = ["fits_uv", "unfit_iv"].map(str::to_owned);
+    assert_eq!(objects(&world).await.indexes, BTreeSet::from(indexes));
+}

@@ -64,8 +64,8 @@ pub struct Stop {
     pub group: GroupId,
     /// The transaction at which it stops: nothing of it or after it is applied to the group.
     pub sequence: Sequence,
-    /// That transaction's identity.
-    pub transaction: String,
+    /// That transaction's identity; none if the target rejected a window of several.
+    pub transaction: Option<String>,
     /// Why.
     pub finding: Finding,
 }
@@ -477,7 +477,7 @@ impl ChangeSink for WindowBuilder {
         self.contents.stops.push(Stop {
             group,
             sequence: current.sequence,
-            transaction: current.count.witness.id.to_string(),
+            transaction: Some(current.count.witness.id.to_string()),
             finding,
         });
     }

@@ -82,6 +82,8 @@ pub struct Rejection {
     pub named: Vec<String>,
     /// The commit was larger than the target allows: splitting it helps.
     pub too_large: bool,
+    /// A value of a row does not fit its column: no index and no foreign key is the reason.
+    pub of_value: bool,
     /// Whether it concerns the session, the credentials or the request as such rather than its data: another attempt may help after the delay.
     pub transient: bool,
 }

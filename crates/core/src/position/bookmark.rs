@@ -108,6 +108,14 @@ impl Bookmark {
         Ok(())
     }
 
+    /// Takes in one transaction, unless it is in the position already.
+    pub fn take_in(&mut self, witness: &Witness) -> Result<(), PositionError> {
+        if self.position.contains(&witness.id)? {
+            return Ok(());
+        }
+        self.advance(witness.clone())
+    }
+
     /// A bookmark of stored parts: the witnesses lie in the position, one for each origin.
     pub fn of(position: Position, list: Vec<Witness>) -> Result<Bookmark, PositionError> {
         for (at, witness) in list.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A stream being read: pieces of the change log are decoded and folded.
+//! A stream being read: pieces of the change log are decoded into the scheduler's fold.
 
 use std::collections::BTreeSet;
 
@@ -15,32 +15,34 @@ use spanferry_core::report::remedy::Remedy;
 use crate::history::misplaced;
 use crate::two_phase::StreamLedger;
 
-/// A stream being read: the log's reader, the decoder and the fold.
+/// A stream being read: the log's reader and the decoder.
 pub(super) struct Stream<S: ChangeSource, L: ChangeLog> {
     pub(super) reader: L::Reader,
     pub(super) decoder: S::Decoder,
-    pub(super) builder: WindowBuilder,
     /// The prepared transactions that are open where the stream stands.
     pub(super) prepared: StreamLedger<S, L>,
-    /// Whether a transaction has begun whose last piece has not been taken yet.
-    pub(super) open: bool,
 }
 
 impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
     /// Takes one piece into the fold.
-    pub(super) async fn take(&mut self, piece: &Piece) -> Result<(), Failure> {
-        self.take_if(piece, |_| true).await
+    pub(super) async fn take(&mut self, piece: &Piece, fold: &mut WindowBuilder) -> Result<(), Failure> {
+        self.take_if(piece, fold, |_| true).await
     }
 
     /// The same, but leaves a body alone that can change none of the stream's tables. Its notices stay unheard: only for a
     /// stream that goes over what the main stream has heard already.
-    pub(super) async fn take_wanted(&mut self, piece: &Piece) -> Result<(), Failure> {
-        self.take_if(piece, WindowBuilder::wants_changes).await
+    pub(super) async fn take_wanted(
+        &mut self,
+        piece: &Piece,
+        fold: &mut WindowBuilder,
+    ) -> Result<(), Failure> {
+        self.take_if(piece, fold, WindowBuilder::wants_changes).await
     }
 
     async fn take_if(
         &mut self,
         piece: &Piece,
+        fold: &mut WindowBuilder,
         is_wanted: impl FnOnce(&WindowBuilder) -> bool,
     ) -> Result<(), Failure> {
         if piece.kind == PieceKind::Abandoned {
@@ -48,30 +50,26 @@ impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
         }
         if piece.number == 0 {
             let witness = self.decoder.transaction(piece)?;
-            self.builder.begin(piece.sequence, witness).map_err(misplaced)?;
-            self.open = true;
+            fold.begin(piece.sequence, witness).map_err(misplaced)?;
         }
         if let Some(found) = self.decoder.two_phase(piece)? {
-            self.follow_prepared(found).await?;
+            self.follow_prepared(found, fold).await?;
         }
-        if is_wanted(&self.builder) {
-            self.decoder.decode(piece, &mut self.builder)?;
+        if is_wanted(fold) {
+            self.decoder.decode(piece, fold)?;
         }
         if piece.last {
             let witness = self.decoder.transaction(piece)?;
-            self.builder
-                .end(piece.committed_at_us, witness)
-                .map_err(misplaced)?;
-            self.open = false;
+            fold.end(piece.committed_at_us, witness).map_err(misplaced)?;
         }
         Ok(())
     }
 
     /// Follows a transaction that is prepared, or that ends a prepared one.
-    async fn follow_prepared(&mut self, found: TwoPhase) -> Result<(), Failure> {
+    async fn follow_prepared(&mut self, found: TwoPhase, fold: &mut WindowBuilder) -> Result<(), Failure> {
         match found {
             // Before any table takes part nothing has to be known.
-            TwoPhase::Committed(id) if self.builder.wants_changes() => self.commit_prepared(&id).await,
+            TwoPhase::Committed(id) if fold.wants_changes() => self.commit_prepared(&id, fold).await,
             TwoPhase::Prepared { .. } | TwoPhase::Committed(_) | TwoPhase::RolledBack(_) => {
                 self.prepared.note(found);
                 Ok(())
@@ -81,19 +79,19 @@ impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
 
     /// Stops the tables whose changes were logged before their snapshot and are committed now: they are in neither. A table that was
     /// changed behind its snapshot has stopped where that was logged.
-    async fn commit_prepared(&mut self, id: &PreparedId) -> Result<(), Failure> {
+    async fn commit_prepared(&mut self, id: &PreparedId, fold: &mut WindowBuilder) -> Result<(), Failure> {
         let (tables, text) = match self.prepared.committed(id).await? {
             Some(tables) => (
                 tables,
                 "the commit of an XA transaction that was prepared before the table's snapshot",
             ),
             None => (
-                self.builder.tables().collect::<BTreeSet<TableId>>(),
+                fold.tables().collect::<BTreeSet<TableId>>(),
                 "the commit of an XA transaction of which the change log does not show what it changed",
             ),
         };
         for table in tables {
-            let name = self.builder.name(table).to_owned();
+            let name = fold.name(table).to_owned();
             let remedy = Remedy::resync(&name);
             let finding = Finding::new(
                 code::EVENT_UNSUPPORTED,
@@ -101,7 +99,7 @@ impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
                 Subject::table(name),
                 format!("{text}: {}", id.0),
             );
-            self.builder.stop(table, finding.remedy(remedy));
+            fold.stop(table, finding.remedy(remedy));
         }
         Ok(())
     }

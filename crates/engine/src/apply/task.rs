@@ -1,13 +1,13 @@
-//! The apply task: reads the main stream and commits its windows.
+//! The apply task: does what the scheduler asks for, and tells it the outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::apply::window::{TableFilter, Window, WindowBuilder, WindowLimits};
-use spanferry_core::plan::TableId;
+use spanferry_core::apply::action::{Action, Proposal, StreamId, Tick, Work};
+use spanferry_core::apply::scheduler::{Scheduler, Start};
 use spanferry_core::port::change_log::{ChangeLog, ChangeLogReader, Sequence};
 use spanferry_core::port::source::ChangeSource;
-use spanferry_core::port::target::{Committer, FenceKey, FenceRow, SchemaTarget, TablePhase};
+use spanferry_core::port::target::{Committer, SchemaTarget};
 use spanferry_core::position::Position;
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::failure::Failure;
@@ -15,93 +15,78 @@ use spanferry_core::schema::target::Dialect;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::stop::{settle, stopping};
+use super::give_way::give_way;
+use super::recording::Recording;
 use super::stream::Stream;
-use crate::history::misplaced;
 use crate::lane::{FencedLane, LaneError, LaneShared};
 use crate::registry::Registry;
 use crate::retention::Watermark;
 use crate::two_phase::{PreparedLog, StreamLedger};
 
-/// How long the watermark may stay behind transactions that change no migrated row.
-const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two lines of the run's log that say how far a large transaction is.
 const PART_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the apply task works with.
-pub struct Apply<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> {
-    source: Arc<S>,
-    pub(super) log: Arc<L>,
-    pub(super) registry: Arc<Registry>,
-    pub(super) shared: LaneShared<T>,
-    pub(super) limits: WindowLimits,
-    pub(super) main: FencedLane<T>,
-    pub(super) catch_up: FencedLane<T>,
-    /// Where the main stream's watermark stands in the source's history.
-    reached_now: Checkpoint,
+/// What the apply task is made of: one part for each boundary of the pipeline.
+pub struct ApplyParts<S, L, T> {
+    /// Decodes what the log holds.
+    pub source: Arc<S>,
+    /// The change log.
+    pub log: Arc<L>,
+    /// Table states.
+    pub registry: Arc<Registry>,
+    /// What lanes share.
+    pub shared: LaneShared<T>,
+    /// The main stream's lane.
+    pub main: FencedLane<T>,
+    /// The lane that batches catch up on.
+    pub catch_up: FencedLane<T>,
+    /// What is reached at the main lane's fence.
+    pub reached: Checkpoint,
     /// The target's dialect.
-    pub(super) dialect: Dialect,
-    /// Whether the log, read up to the watermark, is known to hold everything that `reached_now` says is applied.
-    aligned: bool,
-    /// The watermark at which that was last looked for.
-    looked_at: Option<Sequence>,
+    pub dialect: Dialect,
+}
+
+/// The apply task.
+pub struct Apply<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> {
+    parts: ApplyParts<S, L, T>,
+    machine: Scheduler,
+    main: Option<Stream<S, L>>,
+    catch_up: Option<Stream<S, L>>,
     /// Told after every commit of the main stream.
     reached: watch::Sender<Position>,
     /// Told as well.
     watermark: watch::Sender<Watermark>,
-    /// When the watermark last moved up to what had been read.
-    advanced_at: Instant,
+    /// When the machine's time began.
+    began: Instant,
     /// When the run's log last said how far a large transaction is.
     part_logged_at: Option<Instant>,
 }
 
-/// How the main stream stands after a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
-    /// There is more in the log.
-    More,
-    /// The log's end is reached and everything with data is committed.
-    Idle,
-}
-
 impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> {
-    /// An apply task at the main stream's fence `main.key()`, which has `reached` a place in the history.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one boundary of the pipeline, named where it is wired"
-    )]
-    pub fn new(
-        source: Arc<S>,
-        log: Arc<L>,
-        registry: Arc<Registry>,
-        shared: LaneShared<T>,
-        limits: WindowLimits,
-        main: FencedLane<T>,
-        catch_up: FencedLane<T>,
-        reached_now: Checkpoint,
-        dialect: Dialect,
-    ) -> Apply<S, L, T> {
-        let reached = watch::Sender::new(reached_now.position.clone());
-        let watermark = watch::Sender::new(Watermark {
-            sequence: main.key().sequence,
+    /// An apply task that goes on at the main lane's fence.
+    pub fn new(parts: ApplyParts<S, L, T>) -> Apply<S, L, T> {
+        let key = parts.main.key();
+        let watermark = Watermark {
+            sequence: key.sequence,
             committed_at_us: 0,
+        };
+        let machine = Scheduler::new(Start {
+            tables: parts.registry.counted().into(),
+            states: parts.registry.states(),
+            limits: parts.shared.target.capabilities().window_limits,
+            key,
+            reached: parts.reached.clone(),
+            now: Tick::default(),
         });
         Apply {
-            source,
-            log,
-            registry,
-            shared,
-            limits,
-            main,
-            catch_up,
-            reached_now,
-            dialect,
-            aligned: false,
-            looked_at: None,
-            reached,
-            watermark,
-            advanced_at: Instant::now(),
+            machine,
+            main: None,
+            catch_up: None,
+            reached: watch::Sender::new(parts.reached.position.clone()),
+            watermark: watch::Sender::new(watermark),
+            began: Instant::now(),
             part_logged_at: None,
+            parts,
         }
     }
 
@@ -119,244 +104,184 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
     ///
     /// A request to stop is followed between commits: everything that was sent is settled.
     pub async fn run(mut self) -> Result<(), Failure> {
-        let mut changed = self.registry.subscribe();
-        loop {
-            let mut stream = self.open_main().await?;
-            loop {
-                if self.shared.stop.is_cancelled() {
-                    return Ok(());
+        let mut changed = self.parts.registry.subscribe();
+        while !self.parts.shared.stop.is_cancelled() {
+            for (table, state) in self.parts.registry.take_changed() {
+                self.machine.table_changed(table, state);
+            }
+            let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            match self.machine.poll(Tick(now))? {
+                Action::Open { stream, first } => self.open(stream, first).await?,
+                Action::Read { stream, up_to } => self.read(stream, up_to).await?,
+                Action::AskReached { at } => {
+                    let held = self.parts.log.bookmark_before(at.next()).await?;
+                    self.machine.log_reached(&held)?;
                 }
-                // Load and catch-up stop groups too, of which other tables may be in the main stream already.
-                for table in self.registry.in_phase(TablePhase::Stopped) {
-                    stream.builder.set_filter(table, TableFilter::Ignore);
-                }
-                // A cut transaction must be whole first: its pieces passed without the tables that are to join.
-                let ready = self.registry.in_phase(TablePhase::Loaded);
-                let may_join = !ready.is_empty() && self.main.key().piece == 0 && self.is_aligned().await?;
-                let outcome = if may_join {
-                    let joined = self.catch_up_and_join(&mut stream, &ready).await;
-                    joined.map(|()| Round::More)
-                } else {
-                    self.round(&mut stream).await
-                };
-                match outcome {
-                    Ok(Round::More) => {}
-                    Ok(Round::Idle) => {
-                        let read = stream.builder.sequence().0;
-                        self.shared.progress.update(|state| state.idle_sequence = read);
-                        tokio::select! {
-                            biased;
-                            () = self.shared.stop.cancelled() => return Ok(()),
-                            _changed = changed.changed() => {}
-                            readable = stream.reader.readable() => readable?,
-                            () = tokio::time::sleep(ADVANCE_INTERVAL), if stream.builder.is_pending() => {}
-                        }
+                Action::AskStarts { lows } => {
+                    let mut starts = Vec::with_capacity(lows.len());
+                    for low in &lows {
+                        starts.push(self.parts.log.start_for(low).await?);
                     }
-                    Err(LaneError::Failed(failure)) => return Err(failure),
-                    Err(LaneError::Rejected(rejection, _)) => {
-                        self.resolve_rejection(&rejection).await?;
-                        break;
-                    }
+                    self.machine.log_starts(starts)?;
                 }
+                Action::Commit(proposal) => self.commit(*proposal).await?,
+                Action::GiveWay(obstacle) => {
+                    let ApplyParts {
+                        shared,
+                        registry,
+                        catch_up,
+                        dialect,
+                        ..
+                    } = &mut self.parts;
+                    let outcome = give_way(shared, registry, catch_up, *dialect, &obstacle).await?;
+                    self.machine.gave_way(outcome);
+                }
+                Action::Wait { until } => self.wait(until, &mut changed).await?,
             }
         }
+        Ok(())
     }
 
-    /// Whether the watermark's sequence and position name the same place: not so while a log that was begun anew repeats what is
-    /// applied. A batch catches up to the sequence, and the main stream goes on behind the position
-    /// (docs/design/hand-off.md, step 9).
-    async fn is_aligned(&mut self) -> Result<bool, Failure> {
-        let at = self.main.key().sequence;
-        // The log is asked once for each place of the watermark: it reads a segment for the answer.
-        if !self.aligned && self.looked_at != Some(at) {
-            self.looked_at = Some(at);
-            let held = self.log.bookmark_before(at.next()).await?;
-            let applied = &self.reached_now.position;
-            self.aligned = held.position.contains_all(applied).map_err(misplaced)?;
-        }
-        Ok(self.aligned)
-    }
-
-    pub(super) async fn open_main(&mut self) -> Result<Stream<S, L>, Failure> {
-        let reached = self.reached_now.clone();
-        let mut stream = self.stream(self.main.key().sequence, reached).await?;
-        for plan in self.registry.plans() {
-            admit(&self.registry, &mut stream.builder, plan.id);
-        }
-        Ok(stream)
-    }
-
-    pub(super) async fn stream(
-        &self,
-        sequence: Sequence,
-        reached: Checkpoint,
-    ) -> Result<Stream<S, L>, Failure> {
-        let plans = self.registry.counted();
+    async fn open(&mut self, stream: StreamId, first: Sequence) -> Result<(), Failure> {
+        let ApplyParts {
+            source,
+            log,
+            registry,
+            shared,
+            ..
+        } = &self.parts;
+        let plans = registry.counted();
         let past = PreparedLog {
-            source: Arc::clone(&self.source),
-            log: Arc::clone(&self.log),
+            source: Arc::clone(source),
+            log: Arc::clone(log),
             plans: plans.to_vec(),
-            stop: self.shared.stop.clone(),
+            stop: shared.stop.clone(),
         };
-        Ok(Stream {
-            prepared: StreamLedger::new(past, sequence.next()),
-            reader: self.log.reader(sequence.next()).await?,
-            decoder: self.source.decoder(plans),
-            builder: WindowBuilder::new(plans, self.limits, reached, sequence, self.main.key().epoch),
-            open: false,
-        })
+        let opened = Stream {
+            prepared: StreamLedger::new(past, first),
+            reader: log.reader(first).await?,
+            decoder: source.decoder(plans),
+        };
+        *self.stream(stream) = Some(opened);
+        self.machine.opened();
+        Ok(())
     }
 
-    /// Reads until a window is finished or the log's end is reached, and commits what there is. A request to stop ends it
-    /// between two commits, also inside a transaction.
-    async fn round(&mut self, stream: &mut Stream<S, L>) -> Result<Round, LaneError> {
-        while !self.shared.stop.is_cancelled() {
-            let piece = stream.reader.try_next().await?;
-            let at_end = piece.is_none();
-            if let Some(piece) = piece {
+    fn stream(&mut self, stream: StreamId) -> &mut Option<Stream<S, L>> {
+        match stream {
+            StreamId::Main => &mut self.main,
+            StreamId::CatchUp => &mut self.catch_up,
+        }
+    }
+
+    async fn read(&mut self, stream: StreamId, up_to: Sequence) -> Result<(), Failure> {
+        let opened = match stream {
+            StreamId::Main => &mut self.main,
+            StreamId::CatchUp => &mut self.catch_up,
+        };
+        let opened = opened
+            .as_mut()
+            .expect("the machine opens a stream before it reads it");
+        let piece = opened.reader.try_next().await?;
+        let Some(piece) = piece.filter(|piece| piece.sequence <= up_to) else {
+            self.machine.at_end(stream);
+            return Ok(());
+        };
+        let builder = self.machine.stream_mut(stream);
+        match stream {
+            StreamId::Main => {
                 // Apply may read a transaction before capture has counted it.
                 if piece.number == 0 {
-                    self.shared.progress.update(|state| {
+                    self.parts.shared.progress.update(|state| {
                         state.captured_sequence = state.captured_sequence.max(piece.sequence.0);
                     });
                 }
-                stream.take(&piece).await?;
-            }
-            self.tell(&mut stream.builder);
-            while let Some(window) = stream.builder.take_ready() {
-                self.commit(window).await?;
-                if self.shared.stop.is_cancelled() {
-                    return Ok(Round::More);
+                opened.take(&piece, builder).await?;
+                for finding in builder.take_notices() {
+                    tracing::info!(code = %finding.code, subject = %finding.subject, text = finding.text, "in the stream");
+                    self.parts.shared.progress.report(finding);
                 }
             }
-            if stream.open {
-                continue;
-            }
-            let due = self.advanced_at.elapsed() >= ADVANCE_INTERVAL;
-            let moves = (due && stream.builder.is_pending()) || (at_end && stream.builder.has_data());
-            if moves {
-                self.flush(stream).await?;
-            }
-            if at_end && !moves {
-                return Ok(Round::Idle);
-            }
-            // Where the watermark has moved, a batch may join that could not before.
-            if due || moves || (self.aligned && self.registry.has_phase(TablePhase::Loaded)) {
-                return Ok(Round::More);
+            StreamId::CatchUp => {
+                opened.take_wanted(&piece, builder).await?;
+                // The main stream has told them.
+                drop(builder.take_notices());
             }
         }
-        Ok(Round::More)
-    }
-
-    /// Commits what the fold holds; the watermark then stands at the last transaction that was read.
-    pub(super) async fn flush(&mut self, stream: &mut Stream<S, L>) -> Result<(), LaneError> {
-        while let Some(window) = stream.builder.take_now() {
-            self.commit(window).await?;
-        }
-        self.advanced_at = Instant::now();
         Ok(())
     }
 
-    pub(super) fn tell(&self, builder: &mut WindowBuilder) {
-        for finding in builder.take_notices() {
-            tracing::info!(code = %finding.code, subject = %finding.subject, text = finding.text, "in the stream");
-            self.shared.progress.report(finding);
+    async fn commit(&mut self, proposal: Proposal) -> Result<(), Failure> {
+        let registry = Arc::clone(&self.parts.registry);
+        let recording = Recording::of(&registry, &proposal).await?;
+        let Proposal { next, data, work, .. } = proposal;
+        let rows = recording.rows.clone();
+        let is_main = next.is_some();
+        let outcome = match next {
+            Some(next) => self.parts.main.commit(next, data, rows).await,
+            // What was to be recorded is recorded already.
+            None if data.is_empty() && rows.is_empty() => Ok(data),
+            None => self.parts.catch_up.commit_counted(data, rows).await,
+        };
+        match outcome {
+            Ok(_) => {
+                recording.settle(&self.parts.shared.progress);
+                self.machine.committed();
+                if is_main {
+                    self.tell(work);
+                }
+                Ok(())
+            }
+            Err(LaneError::Failed(failure)) => Err(failure),
+            Err(LaneError::Rejected(refused)) => {
+                let rejection = refused.rejection;
+                tracing::warn!(status = rejection.status, is_main, "a commit is rejected");
+                let mut rest = refused.commit.data;
+                rest.extend(refused.unsent);
+                self.machine.rejected(rejection, rest)
+            }
         }
     }
 
-    /// Commits one window of the main stream, its stops included.
-    pub(super) async fn commit(&mut self, window: Window) -> Result<(), LaneError> {
-        let key = FenceKey {
-            epoch: self.main.key().epoch,
-            sequence: window.sequence,
-            piece: window.reached.piece(),
-        };
-        let next = FenceRow {
-            key,
-            reached: Some(window.reached.clone()),
-        };
-        let registry = Arc::clone(&self.registry);
-        let stopping = stopping(&registry, &window).await;
-        let control = stopping.as_ref().map_or_else(Vec::new, |(_, rows)| rows.clone());
-        self.main.commit(next, window.data, control).await?;
-        settle(&window.stops, stopping, &self.shared.progress);
-        self.reached_now = window.reached;
-        self.reached.send_replace(self.reached_now.position.clone());
+    /// Tells where the main stream stands.
+    fn tell(&mut self, work: Work) {
+        let key = self.parts.main.key();
+        let reached = self.machine.reached();
+        self.reached.send_replace(reached.position.clone());
         self.watermark.send_modify(|watermark| {
-            watermark.sequence = window.sequence;
-            watermark.committed_at_us = watermark.committed_at_us.max(window.committed_at_us);
+            watermark.sequence = key.sequence;
+            watermark.committed_at_us = watermark.committed_at_us.max(work.committed_at_us);
         });
-        self.shared.progress.update(|state| {
-            state.applied_sequence = window.sequence.0;
-            state.applied_transactions += window.transactions;
-            state.applied_changes += window.changes;
-            state.applied_in_part = self.reached_now.changes_in_part();
-            state.applied_at_us = state.applied_at_us.max(window.committed_at_us);
-            state.position = self.reached_now.position.to_string();
+        let changes = reached.changes_in_part();
+        self.parts.shared.progress.update(|state| {
+            state.applied_sequence = key.sequence.0;
+            state.applied_transactions += work.transactions;
+            state.applied_changes += work.changes;
+            state.applied_in_part = changes;
+            state.applied_at_us = state.applied_at_us.max(work.committed_at_us);
+            state.position = reached.position.to_string();
         });
-        self.log_part();
-        Ok(())
-    }
-
-    /// Notes in the run's log, now and then, how far a transaction of many commits is.
-    fn log_part(&mut self) {
-        let changes = self.reached_now.changes_in_part();
-        if changes == 0
-            || self
-                .part_logged_at
-                .is_some_and(|at| at.elapsed() < PART_LOG_INTERVAL)
-        {
-            return;
+        let is_recent = |at: Instant| at.elapsed() < PART_LOG_INTERVAL;
+        if changes > 0 && !self.part_logged_at.is_some_and(is_recent) {
+            self.part_logged_at = Some(Instant::now());
+            tracing::info!(changes, "a large transaction is being applied");
         }
-        self.part_logged_at = Some(Instant::now());
-        tracing::info!(changes, "a large transaction is being applied");
     }
-}
 
-/// Lets a table take part in the main stream from its next transaction on, if it has joined. It may be under constraints
-/// already, a moment after it was recorded as joined: another task sees to that.
-pub(super) fn admit(registry: &Registry, builder: &mut WindowBuilder, table: TableId) {
-    let row = registry.row(table);
-    match row.phase {
-        TablePhase::Joined | TablePhase::Constrained => {
-            builder.set_filter(table, TableFilter::Apply { after: row.low });
+    async fn wait(&mut self, until: Option<Tick>, changed: &mut watch::Receiver<u64>) -> Result<(), Failure> {
+        let read = self.machine.read_up_to().0;
+        self.parts
+            .shared
+            .progress
+            .update(|state| state.idle_sequence = read);
+        let stream = self.main.as_mut().expect("the machine waits for the main stream");
+        let until = until.map(|tick| self.began + Duration::from_millis(tick.0));
+        tokio::select! {
+            biased;
+            () = self.parts.shared.stop.cancelled() => Ok(()),
+            _changed = changed.changed() => Ok(()),
+            readable = stream.reader.readable() => readable,
+            () = tokio::time::sleep_until(until.unwrap_or(self.began)), if until.is_some() => Ok(()),
         }
-        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use spanferry_core::port::change::{Change, ChangeSink};
-    use spanferry_core::port::target::Epoch;
-    use spanferry_core::position::{Bookmark, Witness};
-
-    use super::*;
-    use crate::fixture::{row, table};
-    use crate::progress::Progress;
-
-    /// Whether the main stream takes a change of a table that was in this phase when its batch had caught up.
-    fn takes_part(phase: TablePhase) -> bool {
-        let plans = vec![table("t")];
-        let row = row("t", phase, Some("mariadb:0-1-5"));
-        let progress = Arc::new(Progress::new(Vec::new()));
-        let registry = Registry::new(plans.clone(), vec![row], progress);
-        let position = Position::parse("mariadb:0-1-6").unwrap();
-        let reached = Checkpoint::whole(Bookmark::unproved(position));
-        let mut builder = WindowBuilder::new(&plans, WindowLimits::SPANNER, reached, Sequence(1), Epoch(1));
-        admit(&registry, &mut builder, TableId(0));
-        let witness = Witness::parse("0-1-7@7").unwrap();
-        builder.begin(Sequence(2), witness.clone()).unwrap();
-        builder.change(TableId(0), Change::Insert { key: b"k", row: b"k" });
-        builder.end(0, witness).unwrap();
-        builder.has_data()
-    }
-
-    #[test]
-    fn a_table_that_is_constrained_at_once_takes_part() {
-        assert!(takes_part(TablePhase::Joined));
-        assert!(takes_part(TablePhase::Constrained));
-        assert!(!takes_part(TablePhase::Loaded));
-        assert!(!takes_part(TablePhase::Stopped));
     }
 }

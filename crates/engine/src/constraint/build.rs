@@ -31,7 +31,8 @@ const GROUPS_MAX: usize = 500;
 /// How often it is asked whether the source still holds what tables wait for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Builds the constraints of groups as they become exact, until told to stop or nothing is left to build.
+/// Builds the constraints of groups as they become exact, until told to stop. A group that is complete may count as joined again
+/// for a while, when a transaction of it is rejected (docs/design/fence.md, step 14).
 pub async fn build<S: SchemaSource, T: Committer + SchemaTarget>(
     source: Arc<S>,
     registry: Arc<Registry>,
@@ -43,7 +44,15 @@ pub async fn build<S: SchemaSource, T: Committer + SchemaTarget>(
     let mut changed = registry.subscribe();
     let mut seen = SeenHistory::default();
     let mut looked_at = Instant::now();
-    while !registry.all_constrained() {
+    while !shared.stop.is_cancelled() {
+        if registry.all_constrained() {
+            tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => return Ok(()),
+                _changed = changed.changed() => {}
+            }
+            continue;
+        }
         let position = reached.borrow_and_update().clone();
         let mut groups = exact_groups(&registry, &position)?;
         let is_due = looked_at.elapsed() >= LOOK_INTERVAL;

@@ -185,6 +185,7 @@ mod tests {
             message: String::new(),
             named: named.iter().map(|name| (*name).to_owned()).collect(),
             too_large: false,
+            of_value: false,
             transient: false,
         };
         let written: BTreeSet<TableId> = written.iter().copied().map(TableId).collect();

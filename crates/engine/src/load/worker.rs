@@ -256,7 +256,8 @@ fn range_row(plan: &TablePlan, range: &Range, number: u64, rows: u64) -> RangeRo
 fn rejected(plan: &TablePlan, error: LaneError) -> Failure {
     match error {
         LaneError::Failed(failure) => failure,
-        LaneError::Rejected(rejection, _) => {
+        LaneError::Rejected(refused) => {
+            let rejection = refused.rejection;
             let text = format!("the target rejects rows of the snapshot: {}", rejection.status);
             Failure::of_table(code::CHANGE_REJECTED, plan.name(), text)
                 .caused_by(ServerWords::from(rejection))

@@ -14,7 +14,7 @@ use super::created::forget_dropped;
 use super::outcome::{Outcome, StopWhen};
 use super::stale::StaleStream;
 use super::watcher::Watcher;
-use crate::apply::Apply;
+use crate::apply::{Apply, ApplyParts};
 use crate::capture::capture;
 use crate::constraint;
 use crate::history::{ClaimProof, HistoryWatch};
@@ -82,17 +82,16 @@ where
             unproved,
         } = prepared;
         let stop = shared.stop.clone();
-        let apply = Apply::new(
-            Arc::clone(&source),
-            Arc::clone(&log),
-            Arc::clone(&registry),
-            shared.clone(),
-            shared.target.capabilities().window_limits,
+        let apply = Apply::new(ApplyParts {
+            source: Arc::clone(&source),
+            log: Arc::clone(&log),
+            registry: Arc::clone(&registry),
+            shared: shared.clone(),
             main,
             catch_up,
-            reached_now,
+            reached: reached_now,
             dialect,
-        );
+        });
         let reached = apply.reached();
         let retention = Retention::new(
             Arc::clone(&log),

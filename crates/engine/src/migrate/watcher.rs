@@ -103,8 +103,8 @@ impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
             }
             let asked = tokio::time::Instant::now();
             let is_reached = self.reaches_source(stop_when).await?;
-            if self.registry.all_stopped() {
-                // The last group has stopped meanwhile: nothing is caught up.
+            if self.registry.all_stopped() || !self.registry.all_constrained() {
+                // The last group has stopped meanwhile, or one is not exact any more: nothing is caught up.
                 continue;
             }
             self.note_reached(is_reached);

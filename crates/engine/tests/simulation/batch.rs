@@ -4,6 +4,7 @@ use spanferry_core::port::target::TablePhase;
 use spanferry_core::report::code;
 
 use crate::history::{BEFORE, Change, ITEM, NOTE, Transaction, plans};
+use crate::refused::run;
 use crate::target::expected_rows;
 use crate::unfit::{REFUSED, REJECTED};
 use crate::verification::insert;
@@ -78,20 +79,53 @@ fn each_table_of_a_batch_gets_every_change_behind_its_own_low() {
     }
 }
 
-/// The rows of the other group are in the window that the target did not take, and are not sent again.
+/// The rows of the other group are in the window that the target did not take: they are sent again without the unfit one.
 #[test]
-fn a_rejected_window_stops_every_group_that_has_rows_in_it() {
+fn a_rejected_window_stops_only_the_group_whose_row_is_rejected() {
     for (unfit, fit) in [(ITEM, NOTE), (NOTE, ITEM)] {
         let both = vec![added(unfit, REJECTED), added(fit, 7)];
         let shared = world(vec![Transaction::Changes(both)]);
         loaded(&mut shared.lock(), unfit, BEFORE);
         loaded(&mut shared.lock(), fit, BEFORE);
         live(&shared, None).unwrap().unwrap();
-        assert_eq!(
-            reasons(&shared),
-            [Some(code::CHANGE_REJECTED); 2],
-            "{unfit} is unfit"
-        );
+        expect_only(&shared, unfit, fit, "catching up");
+    }
+}
+
+/// One of two tables has stopped for its row; the other has all of its rows.
+fn expect_only(shared: &Shared, unfit: usize, fit: usize, context: &str) {
+    let stopped = [ITEM, NOTE].map(|table| (table == unfit).then_some(code::CHANGE_REJECTED));
+    assert_eq!(reasons(shared), stopped, "{unfit} is unfit, {context}");
+    let world = shared.lock();
+    let expected = expected_rows(&world);
+    assert_eq!(
+        world.target.rows[fit], expected[fit],
+        "{unfit} is unfit, {context}"
+    );
+    assert!(world.violations.is_empty(), "{context}: {:?}", world.violations);
+}
+
+/// In the main stream, a transaction of two groups is applied to the one whose rows fit, wherever the process dies.
+#[test]
+fn a_rejected_transaction_stops_only_the_group_whose_row_is_rejected() {
+    for (unfit, fit) in [(ITEM, NOTE), (NOTE, ITEM)] {
+        for step in 0.. {
+            let shared = world(Vec::new());
+            let both = vec![added(fit, 7), added(unfit, REJECTED)];
+            {
+                let world = &mut *shared.lock();
+                world.history.push(Transaction::Changes(both));
+                world.history.push(insert(fit, [KEY + 1, KEY + 1, 7]));
+                world.committed = world.history.transactions.len();
+                world.crash_in = Some(step);
+            }
+            let died = run(&shared);
+            expect_only(&shared, unfit, fit, &format!("step {step}"));
+            if !died {
+                assert!(step > 20, "a run has more steps than {step}");
+                break;
+            }
+        }
     }
 }
 

@@ -558,7 +558,8 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 70] = [
+const MUST_HAPPEN: [&str; 71] = [
+    "rows of a rejected transaction taken alone",
     "older copy of the log put back",
     "older copy of the log refused",
     "snapshot of a source that lags",

@@ -37,7 +37,7 @@ fn world(seed: u64, refused: i64) -> Shared {
 }
 
 /// Runs processes until one is through; whether one died.
-fn run(shared: &Shared) -> bool {
+pub(crate) fn run(shared: &Shared) -> bool {
     let mut died = false;
     for _ in 0..LIVES_MAX {
         match live(shared, None) {

@@ -60,6 +60,7 @@ fn rejection(status: &str, message: &str) -> CommitError {
         message: message.into(),
         named: Vec::new(),
         too_large: false,
+        of_value: false,
         transient: false,
     })
 }
@@ -138,6 +139,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             message: format!("{bytes} bytes"),
             named: Vec::new(),
             too_large: true,
+            of_value: false,
             transient: false,
         }));
     }
@@ -235,6 +237,10 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
         Lane::Apply => "apply commit",
         Lane::CatchUp => "catch-up commit",
     });
+    let is_joined = |change: &ControlChange| matches!(change, ControlChange::Table(row) if row.phase == TablePhase::Joined);
+    if commit.lane == Lane::CatchUp && !commit.data.is_empty() && commit.control.iter().any(is_joined) {
+        world.count("rows of a rejected transaction taken alone");
+    }
     if commit.lane == Lane::Apply && commit.next.key.piece > 0 {
         world.count("transaction cut in pieces");
     }

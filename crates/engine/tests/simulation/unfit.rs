@@ -61,17 +61,16 @@ pub(crate) fn mend(state: &State) -> Vec<Change> {
 /// Whether the source ever had a reason to stop a group in this way.
 pub(crate) fn explains(world: &World, group: GroupId, reason: Code) -> bool {
     let plans = plans();
-    let has = |is_unfit: &dyn Fn(&Row) -> bool, in_group_only: bool| {
-        world.history.changes_ever().any(|change| {
-            let is_concerned = !in_group_only || plans[change.table].group == group;
-            is_concerned && change.new.as_ref().is_some_and(is_unfit)
-        })
+    let has = |is_unfit: &dyn Fn(&Row) -> bool| {
+        world
+            .history
+            .changes_ever()
+            .any(|change| plans[change.table].group == group && change.new.as_ref().is_some_and(is_unfit))
     };
     if reason == code::VALUE_REFUSED {
-        return has(&|row| refusal(row).is_some(), true);
+        return has(&|row| refusal(row).is_some());
     }
-    // A batch that catches up stops with every group of the commit.
-    reason == code::CHANGE_REJECTED && has(&|row| is_rejected(row), false)
+    reason == code::CHANGE_REJECTED && has(&|row| is_rejected(row))
 }
 
 /// Counts the groups that a commit stops because of a value, by where the value was met.

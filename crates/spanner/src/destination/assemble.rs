@@ -67,6 +67,7 @@ fn too_large(bytes: usize) -> Rejection {
         message,
         named: Vec::new(),
         too_large: true,
+        of_value: false,
         transient: false,
     }
 }
