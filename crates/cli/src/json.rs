@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use spanferry_core::port::target::TablePhase;
+use spanferry_core::port::target::{CommitTimestamp, TablePhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity};
@@ -103,8 +103,9 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64, options: &s
             "seconds_to_catch_up": rates.catch_up_seconds},
         "log": {"bytes": snapshot.log_bytes, "budget_bytes": snapshot.log_budget_bytes,
             "seconds_to_budget": rates.budget_seconds},
-        "source": {"undo_transactions": snapshot.strain.undo_transactions,
-            "replica_lag_seconds": snapshot.strain.replica_lag.map(|lag| lag.as_secs())},
+        "source": {"undo_transactions": snapshot.health.versions_kept,
+            "replica_lag_seconds": snapshot.health.replica_lag.map(|lag| lag.as_secs())},
+        "target": {"committed_at_us": snapshot.committed_at.map(CommitTimestamp::microseconds)},
         "throttled": snapshot.why_throttled(),
         "hand_off": snapshot.hand_off,
         "groups": groups(&snapshot.tables),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use spanferry_core::mapping::convert::MappingOptions;
 use spanferry_core::mapping::database_limits::{DatabaseContent, check_database};
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CatalogSource, CheckRequest, PreflightSource};
 use spanferry_core::port::target::{Committer, ControlState, ControlStore, SchemaTarget, TargetDescription};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -87,16 +87,7 @@ impl Plan {
 impl Session {
     /// Names both ends; connections are made by the first calls.
     pub(crate) fn open(settings: &Settings) -> Result<Session, Failure> {
-        let options = settings.need_source()?.clone();
-        let address = options.address();
-        let source = match settings.server_id {
-            Some(server_id) => MysqlSource::new(options, server_id),
-            None => {
-                let (first, name) = default_server_id(&options, &settings.target_text());
-                MysqlSource::choosing_id(options, first, name)
-            }
-        };
-        let source = source.map_err(|error| error.into_failure(address))?;
+        let source = connect_source(settings)?;
         Ok(Session {
             source: Arc::new(source),
             target: connect_target(settings)?,
@@ -219,6 +210,20 @@ fn missing_database(settings: &Settings) -> Finding {
     let text = format!("the target database `{}` does not exist", settings.target_text());
     Finding::new(code::TARGET_MISSING, Severity::Blocking, Subject::whole(), text)
         .remedy("Create it, or add `--create-database --dialect googlesql` (or `postgresql`).")
+}
+
+/// The source alone. It connects at its first call.
+pub(crate) fn connect_source(settings: &Settings) -> Result<MysqlSource, Failure> {
+    let options = settings.need_source()?.clone();
+    let address = options.address();
+    let source = match settings.server_id {
+        Some(server_id) => MysqlSource::new(options, server_id),
+        None => {
+            let (first, name) = default_server_id(&options, &settings.target_text());
+            MysqlSource::choosing_id(options, first, name)
+        }
+    };
+    source.map_err(|error| error.into_failure(address))
 }
 
 /// The target alone.

@@ -12,6 +12,7 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::Finding;
 use spanferry_kill_point::kill_point;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::control::ControlLane;
 use crate::high::SeenWitnesses;
@@ -31,6 +32,8 @@ pub(crate) const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// ten seconds between its first look at the source and its first word at the target.
 const OWNER_LOOKS: u32 = 15;
 const OWNER_PAUSE: Duration = Duration::from_secs(1);
+/// How often the source is told what is durable.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a full log or disk is tried again.
 const BUDGET_PAUSE: Duration = Duration::from_secs(2);
 
@@ -59,6 +62,7 @@ pub async fn capture<S: ChangeSource, L: ChangeLog, T: Committer>(
     let (jobs, queue) = mpsc::channel(BATCHES_MAX);
     let receive = receive(
         source,
+        Arc::clone(&log),
         control,
         jobs,
         stop.clone(),
@@ -73,8 +77,13 @@ pub async fn capture<S: ChangeSource, L: ChangeLog, T: Committer>(
     appended.and(received)
 }
 
-async fn receive<S: ChangeSource, T: Committer>(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one boundary of the pipeline, named where it is wired"
+)]
+async fn receive<S: ChangeSource, L: ChangeLog, T: Committer>(
     source: Arc<S>,
+    log: Arc<L>,
     control: Arc<ControlLane<T>>,
     jobs: mpsc::Sender<Job>,
     stop: CancellationToken,
@@ -91,7 +100,7 @@ async fn receive<S: ChangeSource, T: Committer>(
         let Ok(end) = end.await else { return Ok(()) };
         let (_, captured) = end?;
         let opening = open_proved(source.as_ref(), &captured, unproved);
-        let followed = follow::<S>(opening, &jobs, &stop, &progress, &following).await;
+        let followed = follow::<S, L>(opening, &log, &jobs, &stop, &progress, &following).await;
         following.send_replace(false);
         let Err((lasted, failure)) = followed else {
             return Ok(());
@@ -147,8 +156,9 @@ async fn expect_owned<T: Committer>(
 }
 
 /// Follows one stream until told to stop; on failure, whether anything had arrived.
-async fn follow<S: ChangeSource>(
+async fn follow<S: ChangeSource, L: ChangeLog>(
     opening: impl Future<Output = Result<(S::Stream, Option<Finding>), Failure>>,
+    log: &L,
     jobs: &mpsc::Sender<Job>,
     stop: &CancellationToken,
     progress: &Progress,
@@ -165,6 +175,7 @@ async fn follow<S: ChangeSource>(
     progress.update(|state| state.source_lost = None);
     following.send_replace(true);
     let mut arrived = false;
+    let mut acknowledged = (Sequence::ZERO, Instant::now());
     loop {
         let mut pieces = Vec::new();
         tokio::select! {
@@ -173,10 +184,30 @@ async fn follow<S: ChangeSource>(
             next = stream.next(&mut pieces, BATCH_BYTES_MAX) => next.map_err(|failure| (arrived, failure))?,
         }
         arrived = true;
+        let told = acknowledge(&mut stream, log, &mut acknowledged).await;
+        told.map_err(|failure| (arrived, failure))?;
         if !pieces.is_empty() && jobs.send(Job::Append(pieces)).await.is_err() {
             return Ok(());
         }
     }
+}
+
+/// Tells the source now and then what it need not keep any more: only what is durable in the change log. `last` is what it was
+/// told last, and when.
+async fn acknowledge<C: ChangeStream, L: ChangeLog>(
+    stream: &mut C,
+    log: &L,
+    last: &mut (Sequence, Instant),
+) -> Result<(), Failure> {
+    if last.1.elapsed() < ACKNOWLEDGE_INTERVAL {
+        return Ok(());
+    }
+    let (durable, captured) = log.end().await?;
+    if durable > last.0 {
+        stream.acknowledge(&captured.position).await?;
+    }
+    *last = (durable, Instant::now());
+    Ok(())
 }
 
 async fn append<L: ChangeLog>(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
 use spanferry_core::position::{Bookmark, Position, PositionError};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -59,11 +59,13 @@ pub(crate) async fn open_proved<S: ChangeSource>(
     after: &Bookmark,
     unproved: Unproved,
 ) -> Result<(S::Stream, Option<Finding>), Failure> {
-    match source.open(after).await {
+    match source.open_stream(after).await {
         Ok(stream) => Ok((stream, None)),
         Err(failure) => {
             let finding = unproved.accept(failure)?;
-            let stream = source.open(&Bookmark::unproved(after.position.clone())).await?;
+            let stream = source
+                .open_stream(&Bookmark::unproved(after.position.clone()))
+                .await?;
             Ok((stream, Some(finding)))
         }
     }
@@ -97,7 +99,7 @@ pub fn no_witness() -> Failure {
 }
 
 /// The source must hold the history that led to `known`, by its numbers.
-pub(crate) async fn expect_history<S: SchemaSource>(source: &S, known: &Position) -> Result<(), Failure> {
+pub(crate) async fn expect_history<S: PositionSource>(source: &S, known: &Position) -> Result<(), Failure> {
     if source.holds(known).await? {
         return Ok(());
     }
@@ -210,7 +212,7 @@ pub(crate) enum Lacking {
 
 impl SeenHistory {
     /// Those of `tables` whose `high` the source does not hold; `reached` is where the stream stands that brings their changes.
-    pub(crate) async fn lacking<S: SchemaSource>(
+    pub(crate) async fn lacking<S: PositionSource>(
         &mut self,
         source: &S,
         registry: &Registry,
@@ -280,9 +282,7 @@ pub(crate) fn under_way() -> Failure {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use spanferry_core::port::source::{CheckRequest, Strain};
     use spanferry_core::port::target::TablePhase;
-    use spanferry_core::schema::source::Catalog;
 
     use super::*;
     use crate::fixture::{row, table};
@@ -291,15 +291,7 @@ mod tests {
     #[derive(Default)]
     struct Asked(AtomicU32);
 
-    impl SchemaSource for Asked {
-        async fn catalog(&self) -> Result<Catalog, Failure> {
-            unreachable!("only its history is asked for")
-        }
-
-        async fn check(&self, _request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
-            unreachable!("only its history is asked for")
-        }
-
+    impl PositionSource for Asked {
         async fn position(&self) -> Result<Position, Failure> {
             unreachable!("only its history is asked for")
         }
@@ -307,10 +299,6 @@ mod tests {
         async fn holds(&self, _position: &Position) -> Result<bool, Failure> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(true)
-        }
-
-        async fn strain(&self) -> Result<Strain, Failure> {
-            unreachable!("only its history is asked for")
         }
 
         async fn identity(&self) -> Result<String, Failure> {

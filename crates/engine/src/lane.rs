@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use spanferry_core::apply::fence::{Verdict, judge};
 use spanferry_core::port::target::{
-    CommitError, Committer, ControlChange, FenceKey, FenceRow, FencedCommit, Lane, Rejection, TableMutations,
+    CommitError, CommitTimestamp, Committer, ControlChange, FenceKey, FenceRow, FencedCommit, Lane,
+    Rejection, TableMutations,
 };
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -223,7 +224,10 @@ impl<T: Committer> FencedLane<T> {
         let mut backoff = Backoff::default();
         loop {
             match self.send(&commit).await {
-                Ok(()) => break,
+                Ok(at) => {
+                    self.shared.progress.note_commit(at);
+                    break;
+                }
                 Err(CommitError::Aborted { retry_after }) => {
                     self.shared.progress.count_aborted();
                     self.wait(&mut backoff, retry_after, None).await?;
@@ -259,7 +263,7 @@ impl<T: Committer> FencedLane<T> {
         Ok(commit.data)
     }
 
-    async fn send(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+    async fn send(&self, commit: &FencedCommit) -> Result<CommitTimestamp, CommitError> {
         let _permit = self
             .shared
             .gate

@@ -29,12 +29,13 @@ impl SmallTarget {
 }
 
 impl Committer for SmallTarget {
-    async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+    async fn commit(&self, commit: &FencedCommit) -> Result<CommitTimestamp, CommitError> {
         match self.refusal(commit) {
             Some(rejection) => Err(CommitError::Rejected(rejection)),
             None => {
-                self.taken.lock().unwrap().push(commit.clone());
-                Ok(())
+                let mut taken = self.taken.lock().unwrap();
+                taken.push(commit.clone());
+                Ok(timestamp(taken.len()))
             }
         }
     }
@@ -48,6 +49,14 @@ impl Committer for SmallTarget {
 
     fn capabilities(&self) -> TargetCapabilities {
         TargetCapabilities::EMULATOR
+    }
+}
+
+/// When the target makes its commit with this number.
+fn timestamp(number: usize) -> CommitTimestamp {
+    CommitTimestamp {
+        seconds: i64::try_from(number).unwrap(),
+        nanoseconds: 0,
     }
 }
 
@@ -130,6 +139,9 @@ async fn commit_seven(rows_max: usize) -> (Vec<String>, Result<(), LaneError>) {
         at = next;
     }
     assert_eq!(lane.key(), at, "the lane stands where its last commit left it");
+    let last = (!taken.is_empty()).then(|| timestamp(taken.len()));
+    let known = lane.shared.progress.snapshot().committed_at;
+    assert_eq!(known, last, "the last commit's timestamp is known");
     (taken.iter().map(told).collect(), outcome)
 }
 

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod capture;
 pub mod constraint;
 pub mod control;
+pub mod end;
 #[cfg(test)]
 mod fixture;
 mod high;

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use spanferry_core::plan::TableId;
-use spanferry_core::port::source::Strain;
+use spanferry_core::port::source::SourceHealth;
+use spanferry_core::port::target::CommitTimestamp;
 use spanferry_core::port::target::TablePhase;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::Finding;
@@ -82,8 +83,10 @@ pub struct Snapshot {
     pub throttled: Option<String>,
     /// Why the load is slower than it could be, if it is.
     pub load_throttled: Option<String>,
-    /// What the source bears while a snapshot is read.
-    pub strain: Strain,
+    /// What reading costs the source while a snapshot is read.
+    pub health: SourceHealth,
+    /// When the target made its last acknowledged commit, by its own clock; none before the first.
+    pub committed_at: Option<CommitTimestamp>,
     /// The position that apply has reached.
     pub position: String,
     /// Whether apply had reached the source's position when the source was last asked for it. `is_caught_up` tells whether that
@@ -242,6 +245,11 @@ impl Progress {
             finding.code != code::TABLE_CREATED || table.is_none_or(&is_there)
         };
         self.update(|state| state.findings.retain(is_kept));
+    }
+
+    /// The target has acknowledged a commit. Lanes commit side by side, so an answer may come late.
+    pub fn note_commit(&self, at: CommitTimestamp) {
+        self.update(|state| state.committed_at = state.committed_at.max(Some(at)));
     }
 
     /// Counts a commit that must be sent again.

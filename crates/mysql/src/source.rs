@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::port::source::{CheckRequest, SchemaSource, Strain};
+use spanferry_core::port::source::{
+    CatalogSource, CheckRequest, HealthSource, PositionSource, PreflightSource, SourceHealth,
+};
 use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -112,7 +114,7 @@ impl MysqlSource {
     }
 }
 
-impl SchemaSource for MysqlSource {
+impl CatalogSource for MysqlSource {
     async fn catalog(&self) -> Result<Catalog, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = catalog::read(asking.connection(), &self.options.schema).await;
@@ -120,7 +122,9 @@ impl SchemaSource for MysqlSource {
         asking.keep();
         Ok(found)
     }
+}
 
+impl PreflightSource for MysqlSource {
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = preflight::check(asking.connection(), &self.options, &self.replica, request).await;
@@ -135,7 +139,9 @@ impl SchemaSource for MysqlSource {
         }
         Ok(findings)
     }
+}
 
+impl PositionSource for MysqlSource {
     async fn position(&self) -> Result<Position, Failure> {
         let mut asking = self.ask(FRESH).await?;
         let found = position(asking.connection()).await;
@@ -151,7 +157,17 @@ impl SchemaSource for MysqlSource {
         Ok(holds)
     }
 
-    async fn strain(&self) -> Result<Strain, Failure> {
+    async fn identity(&self) -> Result<String, Failure> {
+        let mut asking = self.ask(KEPT).await?;
+        let found = identity(asking.connection()).await;
+        let found = found.map_err(|error| self.failure(error))?;
+        asking.keep();
+        Ok(found)
+    }
+}
+
+impl HealthSource for MysqlSource {
+    async fn health(&self) -> Result<SourceHealth, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = match strain::strain(asking.connection()).await {
             // The connection that was kept may have been closed meanwhile.
@@ -162,14 +178,6 @@ impl SchemaSource for MysqlSource {
             }
             found => found,
         };
-        let found = found.map_err(|error| self.failure(error))?;
-        asking.keep();
-        Ok(found)
-    }
-
-    async fn identity(&self) -> Result<String, Failure> {
-        let mut asking = self.ask(KEPT).await?;
-        let found = identity(asking.connection()).await;
         let found = found.map_err(|error| self.failure(error))?;
         asking.keep();
         Ok(found)

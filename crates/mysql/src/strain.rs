@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spanferry_core::port::source::Strain;
+use spanferry_core::port::source::SourceHealth;
 
 use crate::connection::{Connection, ResultSet};
 use crate::error::MysqlError;
@@ -12,14 +12,14 @@ use crate::replica;
 const LAG: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
 
 /// What the account may see of it.
-pub(crate) async fn strain(connection: &mut Connection) -> Result<Strain, MysqlError> {
+pub(crate) async fn strain(connection: &mut Connection) -> Result<SourceHealth, MysqlError> {
     let undo = connection.server().facts().undo_history;
     let undo = connection.query_if_allowed(undo).await?;
-    let undo_transactions = undo.and_then(|found| found.rows.first()?.number(1));
+    let versions_kept = undo.and_then(|found| found.rows.first()?.number(1));
     let status = replica::status(connection).await?;
     let replica_lag = status.as_ref().and_then(lag);
-    Ok(Strain {
-        undo_transactions,
+    Ok(SourceHealth {
+        versions_kept,
         replica_lag,
     })
 }

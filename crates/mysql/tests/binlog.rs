@@ -7,7 +7,7 @@ use std::sync::Arc;
 use spanferry_core::plan::{TableId, TablePlan, TargetKey};
 use spanferry_core::port::change::SchemaChangeKind;
 use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSource, ChangeStream, PreparedId, SchemaSource, SnapshotRows, SnapshotSession,
+    ChangeDecoder, ChangeSource, ChangeStream, PositionSource, PreparedId, SnapshotRows, SnapshotSession,
     TwoPhase,
 };
 use spanferry_core::position::{Bookmark, Witness};
@@ -511,7 +511,9 @@ const SILENCE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(90)
 async fn check_silence(server: &Server) {
     let source = MysqlSource::new(server.admin("mysql"), 4247).expect("options");
     let position = Bookmark::unproved(source.position().await.expect("a position"));
-    let mut stream = ChangeSource::open(&source, &position).await.expect("a stream");
+    let mut stream = ChangeSource::open_stream(&source, &position)
+        .await
+        .expect("a stream");
     let mut pieces = Vec::new();
     for _ in 0..2 {
         stream.next(&mut pieces, 1).await.expect("a heartbeat");
@@ -527,7 +529,9 @@ async fn check_silence(server: &Server) {
     };
     assert!(failure.is_retry(), "{failure:?}");
     server.command("resume");
-    let mut stream = ChangeSource::open(&source, &position).await.expect("a stream");
+    let mut stream = ChangeSource::open_stream(&source, &position)
+        .await
+        .expect("a stream");
     pieces.clear();
     while pieces.is_empty() {
         stream.next(&mut pieces, 1).await.expect("a stream");

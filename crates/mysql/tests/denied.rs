@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CheckRequest, PreflightSource};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity};

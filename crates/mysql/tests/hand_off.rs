@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use spanferry_core::port::source::SchemaSource;
+use spanferry_core::port::source::PositionSource;
 use spanferry_core::position::{Position, ServerUuid};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use spanferry_core::port::source::SchemaSource;
+use spanferry_core::port::source::{HealthSource, PositionSource};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
 use support::Server;
@@ -34,7 +34,7 @@ async fn sessions_take_leave(server: Server, query: &str) {
     for _ in 0..ROUNDS {
         let position = source.position().await.expect("a position");
         assert!(source.holds(&position).await.expect("an answer"));
-        source.strain().await.expect("what it bears");
+        source.health().await.expect("what it bears");
         source.identity().await.expect("who it is");
     }
     let asked = count(&mut admin, "Connections").await - logins;

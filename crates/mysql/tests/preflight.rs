@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CatalogSource, CheckRequest, PreflightSource};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::report::remedy::Remedy;

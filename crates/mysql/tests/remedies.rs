@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spanferry_core::port::source::{CheckRequest, SchemaSource};
+use spanferry_core::port::source::{CheckRequest, PreflightSource};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::report::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};

@@ -2,7 +2,7 @@
 
 mod support;
 
-use spanferry_core::port::source::{ChangeSource, ChangeStream, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, ChangeStream, PositionSource};
 use spanferry_core::position::Bookmark;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -33,15 +33,15 @@ async fn streams_live_side_by_side(server: Server) {
     let real = source(server.admin("s"), "spanferry-real");
     let rehearsal = source(server.admin("s"), "spanferry-rehearsal");
     let position = Bookmark::unproved(real.position().await.expect("a position"));
-    let mut one = real.open(&position).await.expect("a stream");
-    let mut other = rehearsal.open(&position).await.expect("a stream");
+    let mut one = real.open_stream(&position).await.expect("a stream");
+    let mut other = rehearsal.open_stream(&position).await.expect("a stream");
     assert_eq!((real.server_id(), rehearsal.server_id()), (CHOSEN, CHOSEN + 1));
     admin.execute("INSERT INTO s.t VALUES (1)").await.expect("a row");
     follow(&mut one).await.expect("the row");
     follow(&mut other).await.expect("the row");
     // An earlier stream of the same migration gives way to its next one, under the same number.
     let mut next = source(server.admin("s"), "spanferry-real")
-        .open(&position)
+        .open_stream(&position)
         .await
         .expect("a stream");
     follow(&mut next).await.expect("the row");
@@ -81,8 +81,8 @@ async fn a_collision_that_nobody_saw_is_mended() {
         source(blind(), "spanferry-rehearsal"),
     );
     let position = Bookmark::unproved(real.position().await.expect("a position"));
-    let mut one = real.open(&position).await.expect("a stream");
-    let mut other = rehearsal.open(&position).await.expect("a stream");
+    let mut one = real.open_stream(&position).await.expect("a stream");
+    let mut other = rehearsal.open_stream(&position).await.expect("a stream");
     let ended = follow(&mut one)
         .await
         .expect_err("the stream of the same number has come");
@@ -90,18 +90,18 @@ async fn a_collision_that_nobody_saw_is_mended() {
         ended.code == code::SOURCE_SERVER_ID && ended.is_retry(),
         "{ended}"
     );
-    let mut one = real.open(&position).await.expect("a stream");
+    let mut one = real.open_stream(&position).await.expect("a stream");
     assert_eq!((real.server_id(), rehearsal.server_id()), (CHOSEN + 1, CHOSEN));
     admin.execute("INSERT INTO s.t VALUES (1)").await.expect("a row");
     follow(&mut one).await.expect("the row");
     follow(&mut other).await.expect("the row");
     // A number that the operator gave is not changed.
     let given = MysqlSource::new(blind(), 99).expect("options");
-    let mut stream = given.open(&position).await.expect("a stream");
+    let mut stream = given.open_stream(&position).await.expect("a stream");
     follow(&mut stream).await.expect("the row");
     let mut taker = MysqlSource::new(blind(), 99)
         .expect("options")
-        .open(&position)
+        .open_stream(&position)
         .await
         .expect("a stream");
     follow(&mut taker).await.expect("the row");

@@ -193,7 +193,7 @@ async fn hostile_settings_reach_no_session(server: Server) {
     }
 
     let source = MysqlSource::new(server.options("plain", "plain", "l%C3%A4den", ""), 77).expect("a source");
-    let catalog = spanferry_core::port::source::SchemaSource::catalog(&source)
+    let catalog = spanferry_core::port::source::CatalogSource::catalog(&source)
         .await
         .expect("a catalog");
     let table = catalog

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use spanferry_core::port::source::{
-    CheckRequest, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession,
+    CheckRequest, PreflightSource, Range, ReadStatus, SnapshotRows, SnapshotSession,
 };
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};

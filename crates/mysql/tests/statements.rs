@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::{ChangeDecoder, ChangeSource, SchemaSource};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSource, PositionSource};
 use spanferry_core::position::Position;
 use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlError, MysqlSource};

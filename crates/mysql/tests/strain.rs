@@ -2,7 +2,7 @@
 
 mod support;
 
-use spanferry_core::port::source::SchemaSource;
+use spanferry_core::port::source::HealthSource;
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::{open, plans};
@@ -27,13 +27,13 @@ GRANT SELECT ON h.* TO 'low'@'%'",
             .await
             .expect("an update");
     }
-    let strain = source.strain().await.expect("what it bears");
-    assert!(strain.undo_transactions >= Some(UPDATES), "{strain:?}");
+    let strain = source.health().await.expect("what it bears");
+    assert!(strain.versions_kept >= Some(UPDATES), "{strain:?}");
     assert_eq!(strain.replica_lag, None);
     drop(snapshot);
     let low = MysqlSource::new(server.options("low", "low", "h", ""), 4242).expect("options");
-    let seen = low.strain().await.expect("what may be seen");
-    assert_eq!(seen.undo_transactions.is_some(), admin.server().is_mariadb());
+    let seen = low.health().await.expect("what may be seen");
+    assert_eq!(seen.versions_kept.is_some(), admin.server().is_mariadb());
     assert_eq!(seen.replica_lag, None);
 }
 

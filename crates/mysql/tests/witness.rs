@@ -10,7 +10,7 @@ mod support;
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::SchemaSource;
+use spanferry_core::port::source::PositionSource;
 use spanferry_core::value::encode::Encoding;
 use spanferry_core::verify::witness::{Contradiction, SourceWitness, WitnessSource};
 use spanferry_core::wire::list_value::{self, WireReader, WireValue};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    PreparedId, PreparedWait, SchemaSource, Snapshot, SnapshotRequest, SnapshotSource,
+    PositionSource, PreparedId, PreparedWait, Snapshot, SnapshotRequest, SnapshotSource,
 };
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -47,7 +47,7 @@ async fn open_beside(
         lock: false,
         prepared,
     };
-    let opened = SnapshotSource::open(source, &request);
+    let opened = SnapshotSource::open_snapshot(source, &request);
     tokio::time::timeout(PATIENCE, opened)
         .await
         .expect("it opens in time")

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use prost::Message;
+use spanferry_core::port::target::CommitTimestamp;
 use spanferry_core::wire::list_value;
 use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner_api::spanner::commit_response::MultiplexedSessionRetry;
@@ -165,6 +166,21 @@ fn put_delimited(out: &mut Vec<u8>, tag: u8, payload: &[u8]) {
 pub struct Committed {
     /// The commit timestamp.
     pub at: prost_types::Timestamp,
+}
+
+impl Committed {
+    /// The commit timestamp in the words of the boundary.
+    pub(crate) fn timestamp(&self) -> CommitTimestamp {
+        timestamp(self.at)
+    }
+}
+
+/// A timestamp of the server in the words of the boundary.
+pub(crate) fn timestamp(at: prost_types::Timestamp) -> CommitTimestamp {
+    CommitTimestamp {
+        seconds: at.seconds,
+        nanoseconds: u32::try_from(at.nanos).unwrap_or_default(),
+    }
 }
 
 impl Client {

@@ -5,6 +5,7 @@ use spanferry_core::port::target::ControlStore;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_kill_point::kill_point;
+use spanferry_mysql::MysqlSource;
 use spanferry_private_dir::PrivateDir;
 use spanferry_spanner::SpannerTarget;
 
@@ -12,7 +13,7 @@ use crate::args::{EndArgs, Output};
 use crate::incomplete::Incomplete;
 use crate::interrupt::or_interrupted;
 use crate::render;
-use crate::session::connect_target;
+use crate::session::{connect_source, connect_target};
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
 
@@ -41,7 +42,9 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
     if !args.yes && !render::confirm(&question, "end") {
         return Err(render::not_confirmed("end"));
     }
-    let ended = or_interrupted("end", end(&target, state.as_ref())).await?;
+    let source = settings.source.is_some().then(|| connect_source(settings));
+    let source = source.transpose()?;
+    let ended = or_interrupted("end", end(source.as_ref(), &target, state.as_ref())).await?;
     if ended == NOTHING {
         return Err(nothing_to_end(settings));
     }
@@ -145,9 +148,13 @@ impl Ended {
     }
 }
 
-async fn end(target: &SpannerTarget, state: Option<&StateDir>) -> Result<Ended, Failure> {
+async fn end(
+    source: Option<&MysqlSource>,
+    target: &SpannerTarget,
+    state: Option<&StateDir>,
+) -> Result<Ended, Failure> {
     kill_point("before control drop", "");
-    let dropped = match target.drop_control().await {
+    let dropped = match spanferry_engine::end::end(source, target).await {
         // Its control tables are gone with it; the change log may still be here.
         Err(failure) if failure.code == code::TARGET_MISSING && state.is_some_and(StateDir::has_run) => false,
         dropped => dropped?,

@@ -4,7 +4,7 @@ use spanferry_testkit::interposer::parse_rates;
 use spanferry_testkit::patience::until;
 use spanferry_testkit::server::{Engine, Server};
 
-use spanferry_core::port::source::{SchemaSource, Strain};
+use spanferry_core::port::source::{HealthSource, SourceHealth};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::options::Options;
 
@@ -110,10 +110,10 @@ async fn lossy_failover(engine: Engine) {
     assert!(!has_row(&world, "1000000").await);
 }
 
-async fn strain(server: &Server) -> Strain {
+async fn strain(server: &Server) -> SourceHealth {
     let url = server.url("shop").replace("admin@", "admin:admin@");
     let options = Options::parse(&url).unwrap();
-    MysqlSource::new(options, 4242).unwrap().strain().await.unwrap()
+    MysqlSource::new(options, 4242).unwrap().health().await.unwrap()
 }
 
 async fn has_row(world: &World, id: &str) -> bool {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use spanferry_core::mapping::convert::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    Boundary, CheckRequest, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows,
-    SnapshotSession, SnapshotSource, Strain,
+    Boundary, CatalogSource, CheckRequest, HealthSource, PositionSource, PreflightSource, Range, ReadStatus,
+    Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource, SourceHealth,
 };
 use spanferry_core::port::target::{ControlStore, Lane, SchemaTarget};
 use spanferry_core::position::Position;
@@ -45,15 +45,19 @@ struct FaultySession {
     rows: usize,
 }
 
-impl SchemaSource for FaultySource {
+impl CatalogSource for FaultySource {
     async fn catalog(&self) -> Result<Catalog, Failure> {
         self.source.catalog().await
     }
+}
 
+impl PreflightSource for FaultySource {
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
         self.source.check(request).await
     }
+}
 
+impl PositionSource for FaultySource {
     async fn position(&self) -> Result<Position, Failure> {
         self.source.position().await
     }
@@ -62,12 +66,14 @@ impl SchemaSource for FaultySource {
         self.source.holds(position).await
     }
 
-    async fn strain(&self) -> Result<Strain, Failure> {
-        self.source.strain().await
-    }
-
     async fn identity(&self) -> Result<String, Failure> {
         self.source.identity().await
+    }
+}
+
+impl HealthSource for FaultySource {
+    async fn health(&self) -> Result<SourceHealth, Failure> {
+        self.source.health().await
     }
 }
 
@@ -82,8 +88,8 @@ impl WitnessSource for FaultySource {
 impl SnapshotSource for FaultySource {
     type Session = FaultySession;
 
-    async fn open(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<FaultySession>, Failure> {
-        let snapshot = self.source.open(request).await?;
+    async fn open_snapshot(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<FaultySession>, Failure> {
+        let snapshot = self.source.open_snapshot(request).await?;
         let sessions = snapshot.sessions.into_iter();
         Ok(Snapshot {
             low: snapshot.low,

@@ -10,6 +10,7 @@ use crate::plan::TablePlan;
 use crate::port::capabilities::TargetCapabilities;
 use crate::port::control::ControlChange;
 use crate::port::lane::{FenceKey, FenceRow, Lane};
+use crate::port::timestamp::CommitTimestamp;
 use crate::report::failure::{Failure, ServerWords};
 use crate::wire::partial_rows::ColumnSet;
 use crate::wire::rows::RowBatch;
@@ -103,7 +104,12 @@ pub trait Committer: Send + Sync + 'static {
     ///
     /// Atomic. Blind compare-and-set on the lane's fence row: `Update` of the previous key's row, `Delete` of it, `Insert`
     /// of the next: a repeat, a late duplicate or a commit of a dead process finds no row and fails as a whole.
-    fn commit(&self, commit: &FencedCommit) -> impl Future<Output = Result<(), CommitError>> + Send;
+    ///
+    /// The answer is the timestamp of the commit: whoever reads the target at this timestamp or later sees it.
+    fn commit(
+        &self,
+        commit: &FencedCommit,
+    ) -> impl Future<Output = Result<CommitTimestamp, CommitError>> + Send;
 
     /// Reads a lane's fence row, strongly.
     fn read_fence(&self, lane: Lane) -> impl Future<Output = Result<Option<FenceRow>, Failure>> + Send;

@@ -10,3 +10,4 @@ mod schema_target;
 pub mod source;
 mod table_reader;
 pub mod target;
+mod timestamp;

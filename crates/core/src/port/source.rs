@@ -14,32 +14,41 @@ use crate::report::finding::Finding;
 use crate::schema::source::Catalog;
 use crate::wire::rows::RowBatch;
 
-/// Reads the source's schema and settings.
+/// Reads the source's schema.
 ///
 /// Nothing here changes the source. Every call may be repeated; a `Retry` failure means that the connection broke and a
 /// later call opens a new one. Cancellation: safe.
-pub trait SchemaSource: Send + Sync + 'static {
+pub trait CatalogSource: Send + Sync + 'static {
     /// The catalog of the migrated schema, all base tables of it.
     fn catalog(&self) -> impl Future<Output = Result<Catalog, Failure>> + Send;
+}
 
+/// Checks before anything is written whether the source can be migrated. Retries and cancellation as in [`CatalogSource`].
+pub trait PreflightSource: Send + Sync + 'static {
     /// Everything that catalog, variables and privileges show, all at once, for the tables that are to be migrated.
     /// A failure means only that the check itself could not be made (no route, no login).
     fn check(&self, request: &CheckRequest) -> impl Future<Output = Result<Vec<Finding>, Failure>> + Send;
+}
 
+/// Tells where the source's history stands. Retries and cancellation as in [`CatalogSource`].
+pub trait PositionSource: Send + Sync + 'static {
     /// Where the source's history stands now: everything committed before the call is contained.
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;
 
     /// Whether the source's history holds everything that led to `position`: false for one that lags behind it, has lost a part
     /// of it in a failover, or is a stranger. What a change stream may have sent is held, also before it is committed and seen in
-    /// `position`; it may still be given up then. Cancellation: safe.
+    /// `position`; it may still be given up then.
     fn holds(&self, position: &Position) -> impl Future<Output = Result<bool, Failure>> + Send;
-
-    /// What the source bears at this moment, as far as the account may see it; a source that shows nothing of it has the default.
-    /// Cancellation: safe.
-    fn strain(&self) -> impl Future<Output = Result<Strain, Failure>> + Send;
 
     /// Text that names the source's history for a person: server UUID or domain and server id, version, host.
     fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;
+}
+
+/// Tells how the source copes with being read. Retries and cancellation as in [`CatalogSource`].
+pub trait HealthSource: Send + Sync + 'static {
+    /// What reading costs the source at this moment, as far as the account may see it; a source that shows nothing of it has
+    /// the default.
+    fn health(&self) -> impl Future<Output = Result<SourceHealth, Failure>> + Send;
 }
 
 /// Proves that the source's history is the one that is known, by more than its numbers (docs/design/history.md).
@@ -58,7 +67,7 @@ pub trait HistorySource: Send + Sync + 'static {
     fn prove(&self, known: &Bookmark) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// What `SchemaSource::check` looks at.
+/// What `PreflightSource::check` looks at.
 #[derive(Debug, Clone, Default)]
 pub struct CheckRequest {
     /// Names of the selected tables.
@@ -71,11 +80,11 @@ pub struct CheckRequest {
     pub lock: bool,
 }
 
-/// What a source bears while it is read. `None`: there is nothing of the kind, or the account may not see it.
+/// What reading costs a source. `None`: there is nothing of the kind, or the account may not see it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Strain {
+pub struct SourceHealth {
     /// Transactions whose old row versions are kept because a snapshot may still need them.
-    pub undo_transactions: Option<u64>,
+    pub versions_kept: Option<u64>,
     /// How far the source, itself a replica, is behind its own source.
     pub replica_lag: Option<Duration>,
 }
@@ -117,6 +126,8 @@ pub enum SnapshotMethod {
         /// From the moment the lock was asked for until it was released: no writer waited longer.
         held: Duration,
     },
+    /// All sessions were opened on one exported state, without a lock: `low` and `high` are equal.
+    Exported,
     /// No lock was held: each session may show another state, and `low` and `high` bound them all.
     Unlocked,
 }
@@ -153,7 +164,7 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// the request does not name; one that does not end is the failure `SOURCE_PREPARED` (class `Retry`), which names it. A source
     /// that may not list them waits for none: their commits behind `low` are in the stream.
     /// Cancellation: dropping the future releases every lock and session.
-    fn open(
+    fn open_snapshot(
         &self,
         request: &SnapshotRequest<'_>,
     ) -> impl Future<Output = Result<Snapshot<Self::Session>, Failure>> + Send;
@@ -247,13 +258,22 @@ pub trait ChangeSource: Send + Sync + 'static {
     /// Decodes what the stream brought.
     type Decoder: ChangeDecoder;
 
+    /// Makes the source keep its history from this moment on for a migration, until it is acknowledged or released. It comes
+    /// before the position at which the change log begins, and again at every start: what is reserved stays as it is. A source
+    /// that keeps its history by itself, for a time that its administrator sets, has nothing to do. Cancellation: safe.
+    fn reserve(&self, migration: &str) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Gives up what `reserve` made the source keep for a migration, for good. May be repeated, also where nothing is reserved.
+    /// No stream of the migration is opened afterwards. Cancellation: safe.
+    fn release(&self, migration: &str) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Opens the stream of every transaction that is not contained in `after`.
     ///
     /// The source's history must be the one of `after`, as `HistorySource::prove` tells it, with the same failures; the
     /// witnesses come over the stream itself, so that nothing can be replaced between the proof and the first transaction. A
     /// position that the source has purged is `POSITION_PURGED`, of class `StopMigration`. Returns only once the source has
     /// accepted the position and the history is proved. Cancellation: safe.
-    fn open(&self, after: &Bookmark) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;
+    fn open_stream(&self, after: &Bookmark) -> impl Future<Output = Result<Self::Stream, Failure>> + Send;
 
     /// A decoder for the given tables, indexed by `TableId`. It knows no I/O.
     fn decoder(&self, tables: &[Arc<TablePlan>]) -> Self::Decoder;
@@ -273,6 +293,10 @@ pub trait ChangeStream: Send + 'static {
         pieces: &mut Vec<Piece>,
         bytes_max: usize,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Everything in `durable` is in the change log: the source need not keep it for this migration any more. It may come late
+    /// or be lost, so the source may keep more. A failure is one of the stream, as in `next`. Cancellation: safe.
+    fn acknowledge(&mut self, durable: &Position) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// What a transaction of the stream is to prepared transactions.
@@ -310,4 +334,28 @@ pub trait ChangeDecoder: Send + 'static {
     /// What the piece's transaction is to prepared ones, told with its last piece. Cheap where it is nothing to them: no rows are
     /// decoded. Pieces come in order, as for `decode`; each of both may be called without the other.
     fn two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Failure>;
+}
+
+/// A source with everything that a whole live migration needs of it.
+pub trait Source:
+    CatalogSource
+    + PreflightSource
+    + PositionSource
+    + HealthSource
+    + HistorySource
+    + SnapshotSource
+    + ChangeSource
+{
+}
+
+impl<
+    S: CatalogSource
+        + PreflightSource
+        + PositionSource
+        + HealthSource
+        + HistorySource
+        + SnapshotSource
+        + ChangeSource,
+> Source for S
+{
 }

@@ -15,6 +15,7 @@ pub use crate::port::schema_target::{
     DdlFailure, ExistingTable, SchemaObjects, SchemaTarget, TargetDescription,
 };
 pub use crate::port::table_reader::{TableReader, TargetScan};
+pub use crate::port::timestamp::CommitTimestamp;
 
 /// The target database, with everything that a whole migration needs of it.
 pub trait Target: Committer + ControlStore + SchemaTarget + TableReader {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::plan::{GroupId, TablePlan};
-use spanferry_core::port::source::SchemaSource;
+use spanferry_core::port::source::PositionSource;
 use spanferry_core::port::target::{Committer, ControlChange, SchemaTarget, TablePhase};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
@@ -33,7 +33,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Builds the constraints of groups as they become exact, until told to stop. A group that is complete may count as joined again
 /// for a while, when a transaction of it is rejected (docs/design/fence.md, step 14).
-pub async fn build<S: SchemaSource, T: Committer + SchemaTarget>(
+pub async fn build<S: PositionSource, T: Committer + SchemaTarget>(
     source: Arc<S>,
     registry: Arc<Registry>,
     control: Arc<ControlLane<T>>,
@@ -101,7 +101,7 @@ fn joined(registry: &Registry, wanted: impl Fn(&TablePlan) -> bool) -> Vec<Arc<T
 }
 
 /// Groups whose tables saw what the source does not hold: no stream will ever bring it. Those for which that is so for good stop.
-async fn still_to_come<S: SchemaSource, T: Committer>(
+async fn still_to_come<S: PositionSource, T: Committer>(
     source: &S,
     registry: &Registry,
     control: &ControlLane<T>,

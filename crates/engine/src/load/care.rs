@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use spanferry_core::port::source::{SchemaSource, Strain};
+use spanferry_core::port::source::{HealthSource, SourceHealth};
 use spanferry_core::report::amount::{count, span};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -20,17 +20,17 @@ const LAG_ALARM: Duration = Duration::from_secs(60);
 const LAG_QUIET: Duration = Duration::from_secs(20);
 
 /// Watches the source as long as it is polled; what it found is forgotten with the next call. Cancellation: safe.
-pub(super) async fn watch<S: SchemaSource>(
+pub(super) async fn watch<S: HealthSource>(
     source: &S,
     progress: &Progress,
     throttle: &Throttle,
 ) -> Infallible {
     let mut care = Care::default();
     loop {
-        match source.strain().await {
-            Ok(strain) => {
-                progress.update(|state| state.strain = strain);
-                let findings = care.judge(&strain);
+        match source.health().await {
+            Ok(health) => {
+                progress.update(|state| state.health = health);
+                let findings = care.judge(&health);
                 throttle.strain(care.slowed_by);
                 if care.slowed_by.is_none() {
                     progress.update(|state| state.load_throttled = throttle.reason());
@@ -59,14 +59,14 @@ struct Care {
 
 impl Care {
     /// What the operator is told now: each thing once.
-    fn judge(&mut self, strain: &Strain) -> Vec<Finding> {
+    fn judge(&mut self, health: &SourceHealth) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if let Some(undo) = strain.undo_transactions.filter(|undo| *undo >= UNDO_ALARM)
+        if let Some(undo) = health.versions_kept.filter(|undo| *undo >= UNDO_ALARM)
             && !std::mem::replace(&mut self.undo_told, true)
         {
             findings.push(long_undo(undo));
         }
-        let lag = strain.replica_lag.unwrap_or_default();
+        let lag = health.replica_lag.unwrap_or_default();
         let is_too_far = lag >= LAG_ALARM || self.slowed_by.is_some() && lag >= LAG_QUIET;
         self.slowed_by = is_too_far.then_some(lag);
         if is_too_far && !std::mem::replace(&mut self.lag_told, true) {
@@ -98,10 +98,10 @@ fn far_behind(lag: Duration) -> Finding {
 mod tests {
     use super::*;
 
-    fn lag(seconds: u64) -> Strain {
-        Strain {
+    fn lag(seconds: u64) -> SourceHealth {
+        SourceHealth {
             replica_lag: Some(Duration::from_secs(seconds)),
-            ..Strain::default()
+            ..SourceHealth::default()
         }
     }
 
@@ -122,16 +122,16 @@ mod tests {
             assert_eq!(care.slowed_by.is_some(), is_slow, "{seconds}");
         }
         assert_eq!(told, 1);
-        care.judge(&Strain::default());
+        care.judge(&SourceHealth::default());
         assert!(care.slowed_by.is_none(), "no longer a replica");
     }
 
     #[test]
     fn a_long_undo_history_is_told_once() {
         let mut care = Care::default();
-        let undo = |transactions| Strain {
-            undo_transactions: Some(transactions),
-            ..Strain::default()
+        let undo = |transactions| SourceHealth {
+            versions_kept: Some(transactions),
+            ..SourceHealth::default()
         };
         assert_eq!(care.judge(&undo(UNDO_ALARM - 1)).len(), 0);
         assert_eq!(care.judge(&undo(UNDO_ALARM)).len(), 1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::{ChangeLog, Sequence};
-use spanferry_core::port::source::{ChangeSource, HistorySource, PreparedId, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource, PreparedId};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -22,7 +22,7 @@ const CAPTURE_PATIENCE: Duration = Duration::from_secs(30);
 const CAPTURE_POLL: Duration = Duration::from_millis(100);
 
 /// Whether an attempt may begin at `low`; its sessions are open.
-pub(super) async fn expect_usable<S: SchemaSource + HistorySource, L: ChangeLog>(
+pub(super) async fn expect_usable<S: PositionSource + HistorySource, L: ChangeLog>(
     source: &S,
     log: &L,
     registry: &Registry,
@@ -52,7 +52,7 @@ pub(super) async fn expect_usable<S: SchemaSource + HistorySource, L: ChangeLog>
 
 /// The server that the snapshot was opened at has the history that was captured (docs/design/history.md, step 13): the stream may
 /// not have noticed yet that it has another one.
-async fn expect_captured_history<S: SchemaSource + HistorySource, L: ChangeLog>(
+async fn expect_captured_history<S: PositionSource + HistorySource, L: ChangeLog>(
     source: &S,
     log: &L,
 ) -> Result<(), Failure> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::ChangeLog;
 use spanferry_core::port::source::{
-    ChangeSource, HistorySource, PreparedId, PreparedWait, SchemaSource, Snapshot, SnapshotMethod,
-    SnapshotRequest, SnapshotSession, SnapshotSource, Strain,
+    ChangeSource, HealthSource, HistorySource, PositionSource, PreparedId, PreparedWait, Snapshot,
+    SnapshotMethod, SnapshotRequest, SnapshotSession, SnapshotSource, SourceHealth,
 };
 use spanferry_core::port::target::{Committer, ControlChange, Ranges, TablePhase};
 use spanferry_core::position::{Bookmark, Position};
@@ -53,7 +53,7 @@ pub struct LoadOptions {
     reason = "each is one boundary of the pipeline, named where it is wired"
 )]
 pub async fn load<
-    S: SchemaSource + HistorySource + SnapshotSource + ChangeSource,
+    S: PositionSource + HealthSource + HistorySource + SnapshotSource + ChangeSource,
     L: ChangeLog,
     T: Committer,
 >(
@@ -115,8 +115,11 @@ struct Loader<S, L, T> {
     backoff: Backoff,
 }
 
-impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeLog, T: Committer>
-    Loader<S, L, T>
+impl<
+    S: PositionSource + HealthSource + HistorySource + SnapshotSource + ChangeSource,
+    L: ChangeLog,
+    T: Committer,
+> Loader<S, L, T>
 {
     async fn run(&mut self) -> Result<(), Failure> {
         loop {
@@ -147,7 +150,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
         let snapshot = tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => return Err(interrupted()),
-            opened = SnapshotSource::open(self.source.as_ref(), &request) => opened?,
+            opened = self.source.open_snapshot(&request) => opened?,
         };
         let (source, log) = (self.source.as_ref(), self.log.as_ref());
         let (
@@ -189,7 +192,7 @@ impl<S: SchemaSource + HistorySource + SnapshotSource + ChangeSource, L: ChangeL
         self.throttle.strain(None);
         self.shared
             .progress
-            .update(|state| state.strain = Strain::default());
+            .update(|state| state.health = SourceHealth::default());
         self.lanes = result.lanes;
         self.ranges = attempt.ranges();
         if self.ranges.len() > before {
@@ -295,6 +298,7 @@ fn method_text(method: SnapshotMethod) -> String {
                 held.as_millis()
             )
         }
+        SnapshotMethod::Exported => "of one exported state, without a lock".to_owned(),
         SnapshotMethod::Unlocked => "without a lock".to_owned(),
     }
 }

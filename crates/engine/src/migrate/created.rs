@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use spanferry_core::port::source::SchemaSource;
+use spanferry_core::port::source::CatalogSource;
 use spanferry_core::report::failure::Failure;
 
 use crate::progress::Progress;
@@ -15,7 +15,7 @@ const CATALOG_PATIENCE: Duration = Duration::from_secs(10);
 /// target. The source must show all its tables: one that it hides would be forgotten as well.
 ///
 /// Cancellation: safe.
-pub(super) async fn forget_dropped<S: SchemaSource>(source: &S, progress: &Progress) {
+pub(super) async fn forget_dropped<S: CatalogSource>(source: &S, progress: &Progress) {
     if progress.created().tables.is_empty() {
         return;
     }
@@ -30,17 +30,14 @@ pub(super) async fn forget_dropped<S: SchemaSource>(source: &S, progress: &Progr
 }
 
 /// The names of all tables, in lower case.
-async fn names_now<S: SchemaSource>(source: &S) -> Result<BTreeSet<String>, Failure> {
+async fn names_now<S: CatalogSource>(source: &S) -> Result<BTreeSet<String>, Failure> {
     let tables = source.catalog().await?.tables.into_iter();
     Ok(tables.map(|table| table.name.table.to_lowercase()).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use spanferry_core::port::source::{CheckRequest, Strain};
-    use spanferry_core::position::Position;
     use spanferry_core::report::code;
-    use spanferry_core::report::failure::Class;
     use spanferry_core::report::finding::{Finding, Severity, Subject};
     use spanferry_core::schema::source::{Catalog, SourceTable};
 
@@ -50,7 +47,7 @@ mod tests {
     /// A source with one table, or one that does not answer.
     struct Source(Option<&'static str>);
 
-    impl SchemaSource for Source {
+    impl CatalogSource for Source {
         async fn catalog(&self) -> Result<Catalog, Failure> {
             let Some(name) = self.0 else {
                 return std::future::pending().await;
@@ -60,35 +57,6 @@ mod tests {
                 ..Catalog::default()
             })
         }
-
-        async fn check(&self, _request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
-            Err(unused())
-        }
-
-        async fn position(&self) -> Result<Position, Failure> {
-            Err(unused())
-        }
-
-        async fn holds(&self, _position: &Position) -> Result<bool, Failure> {
-            Err(unused())
-        }
-
-        async fn strain(&self) -> Result<Strain, Failure> {
-            Err(unused())
-        }
-
-        async fn identity(&self) -> Result<String, Failure> {
-            Err(unused())
-        }
-    }
-
-    fn unused() -> Failure {
-        Failure::new(
-            code::BUG,
-            Class::StopMigration,
-            "source",
-            "only its catalog is asked for",
-        )
     }
 
     #[tokio::test(start_paused = true)]

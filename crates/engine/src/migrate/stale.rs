@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanferry_core::port::change_log::{ChangeLog, Sequence};
-use spanferry_core::port::source::{HistorySource, SchemaSource};
+use spanferry_core::port::source::{HistorySource, PositionSource};
 use spanferry_core::position::Bookmark;
 use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ pub(super) struct StaleStream<S, L> {
     pub(super) unproved: Unproved,
 }
 
-impl<S: SchemaSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
+impl<S: PositionSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
     /// Looks until told to stop. Ends with a failure only if the source's history is another one.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut seen = Sequence::ZERO;

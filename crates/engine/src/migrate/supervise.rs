@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use spanferry_core::port::change_log::ChangeLog;
-use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
+use spanferry_core::port::source::Source;
 use spanferry_core::port::target::{Committer, SchemaTarget};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -49,7 +49,7 @@ pub struct Migration<S, L, T> {
 
 impl<S, L, T> Migration<S, L, T>
 where
-    S: SchemaSource + HistorySource + SnapshotSource + ChangeSource,
+    S: Source,
     L: ChangeLog,
     T: Committer + SchemaTarget,
 {

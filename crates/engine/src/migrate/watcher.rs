@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use spanferry_core::port::change_log::ChangeLog;
-use spanferry_core::port::source::{HistorySource, SchemaSource};
+use spanferry_core::port::source::{HistorySource, PositionSource};
 use spanferry_core::port::target::TablePhase;
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::record::StopReason;
@@ -74,7 +74,7 @@ impl<S, L> Clone for Watcher<S, L> {
     }
 }
 
-impl<S: SchemaSource + HistorySource, L: ChangeLog> Watcher<S, L> {
+impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
     pub(super) async fn run(mut self, stop_when: StopWhen) -> Result<(), Failure> {
         let mut changed = self.registry.subscribe();
         let mut warned = tokio::time::Instant::now();

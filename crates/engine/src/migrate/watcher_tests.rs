@@ -4,12 +4,10 @@ use std::sync::Mutex;
 
 use spanferry_core::plan::GroupId;
 use spanferry_core::port::change_log::{ChangeLogReader, ChangeLogWriter, LogId, LogUsage, Piece, Sequence};
-use spanferry_core::port::source::{CheckRequest, Strain};
 use spanferry_core::port::target::ControlChange;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Class;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
-use spanferry_core::schema::source::Catalog;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -140,15 +138,7 @@ impl Stage {
 
 struct Source(Arc<Stage>);
 
-impl SchemaSource for Source {
-    async fn catalog(&self) -> Result<Catalog, Failure> {
-        unreachable!("the watcher does not ask for it")
-    }
-
-    async fn check(&self, _request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
-        unreachable!("the watcher does not ask for it")
-    }
-
+impl PositionSource for Source {
     async fn position(&self) -> Result<Position, Failure> {
         let answer = at(*self.0.committed.lock().unwrap());
         self.0.play(Call::Position).await.map(|()| answer)
@@ -157,10 +147,6 @@ impl SchemaSource for Source {
     async fn holds(&self, _position: &Position) -> Result<bool, Failure> {
         let answer = *self.0.holds.lock().unwrap();
         self.0.play(Call::Holds).await.map(|()| answer)
-    }
-
-    async fn strain(&self) -> Result<Strain, Failure> {
-        unreachable!("the watcher does not ask for it")
     }
 
     async fn identity(&self) -> Result<String, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spanferry_core::port::change_log::{ChangeLog, Sequence};
-use spanferry_core::port::source::{HistorySource, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
 use spanferry_core::port::target::{ControlStore, Epoch, LeftOut, MigrationRow};
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::failure::Failure;
@@ -16,7 +16,11 @@ use super::prepared::{PrepareOptions, Start};
 use crate::history::expect_witness;
 use crate::progress::Progress;
 
-pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: ControlStore>(
+pub(super) async fn begin_new<
+    S: PositionSource + HistorySource + ChangeSource,
+    B: LogStore,
+    T: ControlStore,
+>(
     source: &S,
     target: &T,
     logs: &B,
@@ -28,6 +32,8 @@ pub(super) async fn begin_new<S: SchemaSource + HistorySource, B: LogStore, T: C
     target.create_control().await?;
     kill_point("after control tables", "");
     progress.step("creating the change log");
+    // The log begins here: from before this moment on, the source keeps what the log does not hold yet.
+    source.reserve(&options.new_migration_id).await?;
     let start = source.bookmark(&source.position().await?).await?;
     let unproved = expect_witness(&start, options.unproved)?;
     let id = log_id(&options.new_migration_id, Epoch(1));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
 use spanferry_core::port::target::{Committer, ControlStore, SchemaTarget};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -30,7 +30,7 @@ pub async fn prepare<S, B, T>(
     progress: &Arc<Progress>,
 ) -> Result<Prepared<B::Log, T>, Failure>
 where
-    S: SchemaSource + HistorySource + ChangeSource,
+    S: PositionSource + HistorySource + ChangeSource,
     B: LogStore,
     T: Committer + ControlStore + SchemaTarget,
 {

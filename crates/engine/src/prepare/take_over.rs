@@ -1,7 +1,7 @@
 //! A known migration: its state is read, its log and its source are recognised, and the next epoch is taken.
 
 use spanferry_core::port::change_log::ChangeLog;
-use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
 use spanferry_core::port::target::{
     ControlState, ControlStore, Epoch, FenceRow, Lane, LaneStart, MigrationRow, TablePhase, TableRow,
 };
@@ -22,7 +22,7 @@ use crate::plan::Planned;
 /// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All that the new process goes on with
 /// is read afterwards: until then a process that still runs, or a late commit of a dead one, may move everything (fence.md, step 7).
 pub(super) async fn take_over<
-    S: SchemaSource + HistorySource + ChangeSource,
+    S: PositionSource + HistorySource + ChangeSource,
     B: LogStore,
     T: ControlStore,
 >(
@@ -34,6 +34,7 @@ pub(super) async fn take_over<
     state: ControlState,
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
+    source.reserve(&state.migration.id).await?;
     let (old, reached) = main_fence(&state)?;
     let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
@@ -99,7 +100,7 @@ async fn owned<T: ControlStore>(
 }
 
 /// The main stream has moved on since the first look: log and source must have that part of the history too.
-async fn expect_moved<S: SchemaSource + HistorySource, L: ChangeLog>(
+async fn expect_moved<S: PositionSource + HistorySource, L: ChangeLog>(
     source: &S,
     log: &L,
     start: &LaneStart,
@@ -152,7 +153,7 @@ fn damaged(what: &str) -> Failure {
 }
 
 /// A log in the place of one that is lost.
-async fn log_anew<S: SchemaSource + HistorySource + ChangeSource, B: LogStore>(
+async fn log_anew<S: PositionSource + HistorySource + ChangeSource, B: LogStore>(
     source: &S,
     logs: &B,
     options: &PrepareOptions,
@@ -189,7 +190,7 @@ fn log_lost() -> Finding {
 ///
 /// A `low` that the source has lost in a failover is no place in its history. Its table's group will stop for that; the log then
 /// begins where the migration began.
-async fn new_log_start<S: SchemaSource>(
+async fn new_log_start<S: PositionSource>(
     source: &S,
     state: &ControlState,
     reached: &Checkpoint,
@@ -220,7 +221,7 @@ fn low_to_catch_up_from(row: &TableRow) -> Option<&Position> {
 
 /// The source must be the one that was captured and applied, and still send what follows, before anything is written. A finding
 /// if the operator has accepted one that cannot show it.
-async fn expect_source<S: SchemaSource + ChangeSource>(
+async fn expect_source<S: PositionSource + ChangeSource>(
     source: &S,
     captured: &Bookmark,
     applied: &Position,

@@ -6,7 +6,7 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::change::{Change, ChangeSink, SchemaChange};
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSource, ChangeStream, HistorySource, PreparedId, SchemaSource, TwoPhase,
+    ChangeDecoder, ChangeSource, ChangeStream, HistorySource, PositionSource, PreparedId, TwoPhase,
 };
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code;
@@ -44,7 +44,7 @@ pub(super) struct AtRest<'a, S, C> {
     seen: Vec<Position>,
 }
 
-impl<'a, S: SchemaSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
+impl<'a, S: PositionSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
     /// A watch over the tables of `plans`. Nothing is read yet.
     pub(super) fn new(
         source: &'a S,

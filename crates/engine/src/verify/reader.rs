@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    ChangeSource, HistorySource, PreparedWait, SchemaSource, SnapshotRequest, SnapshotSource,
+    ChangeSource, HistorySource, PositionSource, PreparedWait, SnapshotRequest, SnapshotSource,
 };
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::failure::Failure;
@@ -30,7 +30,7 @@ pub(super) struct Opened<S> {
     at: Instant,
 }
 
-impl<'a, S: SchemaSource + SnapshotSource, C: HistorySource + ChangeSource> Reader<'a, S, C> {
+impl<'a, S: PositionSource + SnapshotSource, C: HistorySource + ChangeSource> Reader<'a, S, C> {
     /// A reader of all tables of `plans`; `applied` is the position that the target holds.
     pub(super) fn new(
         source: &'a S,
@@ -84,7 +84,7 @@ impl<'a, S: SchemaSource + SnapshotSource, C: HistorySource + ChangeSource> Read
             lock: false,
             prepared: PreparedWait::Nothing,
         };
-        let snapshot = self.source.open(&request).await?;
+        let snapshot = self.source.open_snapshot(&request).await?;
         self.at_rest.note_snapshot(&snapshot.low, snapshot.high)?;
         let session = snapshot.sessions.into_iter().next();
         let session = session.ok_or_else(|| Failure::bug("snapshot", "one session was asked for"))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::{ChangeSource, HistorySource, SchemaSource, SnapshotSource};
+use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource, SnapshotSource};
 use spanferry_core::port::target::TableReader;
 use spanferry_core::position::Bookmark;
 use spanferry_core::report::failure::Failure;
@@ -57,7 +57,7 @@ pub async fn verify<S, C, T>(
     mut told: impl FnMut(&TableVerdict),
 ) -> Result<Verification, Failure>
 where
-    S: SchemaSource + SnapshotSource + WitnessSource,
+    S: PositionSource + SnapshotSource + WitnessSource,
     C: HistorySource + ChangeSource,
     T: TableReader + TargetWitness,
 {
@@ -124,7 +124,7 @@ struct Run<'a, S: SnapshotSource + WitnessSource, C, T> {
 
 impl<S, C, T> Run<'_, S, C, T>
 where
-    S: SchemaSource + SnapshotSource + WitnessSource,
+    S: PositionSource + SnapshotSource + WitnessSource,
     C: HistorySource + ChangeSource,
     T: TableReader + TargetWitness,
 {
@@ -227,7 +227,7 @@ async fn pair_rows<S, C, T>(
     verdict: &mut TableVerdict,
 ) -> Result<(), Failure>
 where
-    S: SchemaSource + SnapshotSource,
+    S: PositionSource + SnapshotSource,
     C: HistorySource + ChangeSource,
     T: TableReader,
 {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    ChangeSource, HistorySource, Range, ReadStatus, RefusedRow, SchemaSource, SnapshotRows, SnapshotSession,
-    SnapshotSource,
+    ChangeSource, HistorySource, PositionSource, Range, ReadStatus, RefusedRow, SnapshotRows,
+    SnapshotSession, SnapshotSource,
 };
 use spanferry_core::port::target::{TableReader, TargetScan};
 use spanferry_core::report::failure::Failure;
@@ -63,7 +63,7 @@ pub(super) async fn read_both<S, C, T>(
     mut take: impl FnMut(Side, &[u8], Content<'_>),
 ) -> Result<Refusals, Failure>
 where
-    S: SchemaSource + SnapshotSource,
+    S: PositionSource + SnapshotSource,
     C: HistorySource + ChangeSource,
     T: TableReader,
 {

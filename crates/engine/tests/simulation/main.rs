@@ -14,6 +14,7 @@ mod catalog;
 mod conformance;
 mod conformance_source;
 mod cut;
+mod ended;
 mod history;
 mod interrupt;
 mod last_look;
@@ -44,7 +45,7 @@ use std::time::Duration;
 use random::{Random, SEED_VARIABLE, seed};
 use spanferry_core::apply::window::WindowLimits;
 use spanferry_core::plan::GroupId;
-use spanferry_core::port::source::SchemaSource as _;
+use spanferry_core::port::source::CatalogSource as _;
 use spanferry_core::port::target::{
     ControlState, ControlStore as _, SchemaTarget as _, TablePhase, TableRow,
 };
@@ -67,7 +68,7 @@ use history::{BEFORE, BOOK, History, Kind, plans};
 use log::SimLog;
 use source::SimSource;
 use target::{SimTarget, TargetState, expected_rows, go_on_building, leave_in_flight, main_key, reached};
-use world::{Administration, Mutant, Shared, SourceFault, World, number_of};
+use world::{Administration, Mutant, Reservation, Shared, SourceFault, World, number_of};
 
 const SEEDS: u64 = 1_000;
 /// Seeds within which a wrong variant must be caught.
@@ -124,6 +125,11 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         is_quiet: false,
         sessions: (0, 0),
         commits_behind: None,
+        reservation: Reservation {
+            forgets: seed % 5 == 3 && !fails_over && !rewinds && lags == 0,
+            ..Reservation::default()
+        },
+        exports: seed % 7 == 2,
         log: None,
         log_copy: None,
         target: TargetState::default(),
@@ -288,6 +294,10 @@ fn died_at(shared: &Shared) {
         && log.crash(|tail| tail * share / 100)
     {
         world.count("log's tail lost");
+    }
+    if world.reservation.forgets {
+        // What was acknowledged is in the log alone.
+        return;
     }
     put_back_log(&mut world);
     if world.random.chance(10) {
@@ -558,8 +568,10 @@ fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'
     (left.0.or(right.0), counts)
 }
 
-const MUST_HAPPEN: [&str; 71] = [
+const MUST_HAPPEN: [&str; 73] = [
     "rows of a rejected transaction taken alone",
+    "acknowledged and forgotten",
+    "sessions on one exported state",
     "older copy of the log put back",
     "older copy of the log refused",
     "snapshot of a source that lags",
@@ -691,6 +703,7 @@ fn wrong_variants_are_caught() {
         Mutant::Source(SourceFault::RefusedOfLastRangeOnly),
         Mutant::Source(SourceFault::RefusedChangePassedOver),
         Mutant::PreparedUnseen,
+        Mutant::AcknowledgedEarly,
     ] {
         let (violation, _) = run_seeds(MUTANT_SEEDS, Some(mutant));
         assert!(violation.is_some(), "{mutant:?} passes {MUTANT_SEEDS} seeds");

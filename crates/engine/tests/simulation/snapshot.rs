@@ -66,7 +66,7 @@ fn expect_tables(world: &World, tables: &[Arc<TablePlan>]) -> Result<(), Failure
 impl SnapshotSource for SimSource {
     type Session = SimSession;
 
-    async fn open(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<SimSession>, Failure> {
+    async fn open_snapshot(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<SimSession>, Failure> {
         let (tables, sessions) = (request.tables, request.sessions);
         self.0.step().await;
         let mut held = request.lock.then(|| ReadLock::take(&self.0));
@@ -77,9 +77,12 @@ impl SnapshotSource for SimSource {
         };
         let passed = wait_for_prepared(&mut self.0.lock(), low, request.prepared)?;
         let mut opened = Vec::new();
+        let is_exported = held.is_none() && self.0.lock().exports;
         for _ in 0..sessions {
-            self.0.step().await;
-            self.0.lock().advance(3);
+            if !is_exported {
+                self.0.step().await;
+                self.0.lock().advance(3);
+            }
             opened.push(SimSession::open(&self.0));
         }
         let mut world = self.0.lock();
@@ -89,7 +92,12 @@ impl SnapshotSource for SimSource {
         expect_tables(&world, tables)?;
         let (low, high) = ends(&mut world, low, &opened);
         drop(world);
-        let mut method = SnapshotMethod::Unlocked;
+        let mut method = if is_exported {
+            self.0.lock().count("sessions on one exported state");
+            SnapshotMethod::Exported
+        } else {
+            SnapshotMethod::Unlocked
+        };
         if let Some(lock) = &mut held {
             lock.is_done = true;
             let held = Duration::ZERO;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use spanferry_core::port::source::{CheckRequest, HistorySource, SchemaSource, Strain};
+use spanferry_core::port::source::{
+    CatalogSource, CheckRequest, HealthSource, HistorySource, PositionSource, PreflightSource, SourceHealth,
+};
 use spanferry_core::position::{Bookmark, Position, Witness, Witnesses};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -97,11 +99,13 @@ impl HistorySource for SimSource {
     }
 }
 
-impl SchemaSource for SimSource {
+impl CatalogSource for SimSource {
     async fn catalog(&self) -> Result<Catalog, Failure> {
         Ok(catalog_now(&self.0.lock()))
     }
+}
 
+impl PreflightSource for SimSource {
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
         let tables = catalog().tables;
         let is_absent = |name: &&String| !tables.iter().any(|table| table.name.table == **name);
@@ -116,11 +120,14 @@ impl SchemaSource for SimSource {
         });
         Ok(absent.collect())
     }
+}
 
+impl PositionSource for SimSource {
     async fn position(&self) -> Result<Position, Failure> {
         let mut world = self.0.lock();
         world.advance(2);
         if world.target.control.is_none() {
+            world.expect_reservation();
             // Here the migration begins: a source that lacked it would be refused at once.
             world.received = world.committed;
         }
@@ -133,17 +140,19 @@ impl SchemaSource for SimSource {
         Ok(world.mutant == Some(Mutant::HoldsAnything) || world.holds(position))
     }
 
-    async fn strain(&self) -> Result<Strain, Failure> {
+    async fn identity(&self) -> Result<String, Failure> {
+        Ok("simulated".into())
+    }
+}
+
+impl HealthSource for SimSource {
+    async fn health(&self) -> Result<SourceHealth, Failure> {
         let world = self.0.lock();
         // Now and then it is a replica far behind, whose load is slowed down.
         let is_far_behind = !world.bare && world.committed.is_multiple_of(3);
-        Ok(Strain {
-            undo_transactions: Some(world.committed as u64),
+        Ok(SourceHealth {
+            versions_kept: Some(world.committed as u64),
             replica_lag: is_far_behind.then_some(Duration::from_secs(90)),
         })
-    }
-
-    async fn identity(&self) -> Result<String, Failure> {
-        Ok("simulated".into())
     }
 }

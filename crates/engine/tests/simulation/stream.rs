@@ -8,7 +8,7 @@ use spanferry_core::plan::{RefusedCell, TableId, TablePlan};
 use spanferry_core::port::change::{self, ChangeSink, NewRow, OldRow};
 use spanferry_core::port::change_log::{Piece, PieceKind, Sequence};
 use spanferry_core::port::source::{ChangeDecoder, ChangeSource, ChangeStream, PreparedId, TwoPhase};
-use spanferry_core::position::{Bookmark, Witness};
+use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -26,13 +26,26 @@ impl ChangeSource for SimSource {
     type Stream = SimStream;
     type Decoder = SimDecoder;
 
-    async fn open(&self, after: &Bookmark) -> Result<SimStream, Failure> {
+    async fn reserve(&self, _migration: &str) -> Result<(), Failure> {
+        self.0.lock().reserve();
+        Ok(())
+    }
+
+    async fn release(&self, _migration: &str) -> Result<(), Failure> {
+        self.0.lock().release();
+        Ok(())
+    }
+
+    async fn open_stream(&self, after: &Bookmark) -> Result<SimStream, Failure> {
         let world = self.0.lock();
         let stop = |code: Code| Failure::new(code, Class::StopMigration, "source", code.title());
         if !world.holds(&after.position) && !world.has(SourceFault::StrangerIsOpened) {
             return Err(stop(code::HISTORY_CHANGED));
         }
         let reached = number_of(&after.position.to_string());
+        if world.is_released() {
+            return Err(stop(code::POSITION_PURGED));
+        }
         if reached >= world.administration.purged {
             expect_history(&world, after, false)?;
         } else if !world.has(SourceFault::ForgottenIsOpened) {
@@ -146,6 +159,12 @@ impl ChangeStream for SimStream {
         } else {
             Err(lost(code::SOURCE_FAILED))
         }
+    }
+
+    async fn acknowledge(&mut self, durable: &Position) -> Result<(), Failure> {
+        let number = number_of(&durable.to_string());
+        self.shared.lock().acknowledge(number, self.next.0);
+        Ok(())
     }
 }
 

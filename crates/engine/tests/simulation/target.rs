@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{
-    CommitError, Committer, ControlChange, ControlState, ControlStore, DdlFailure, ExistingTable, FenceKey,
-    FenceRow, FencedCommit, Lane, LaneStart, MigrationRow, MutationKind, RangeRow, Rejection, SchemaObjects,
-    SchemaTarget, TablePhase, TableReader, TargetCapabilities, TargetDescription, TargetScan,
+    CommitError, CommitTimestamp, Committer, ControlChange, ControlState, ControlStore, DdlFailure,
+    ExistingTable, FenceKey, FenceRow, FencedCommit, Lane, LaneStart, MigrationRow, MutationKind, RangeRow,
+    Rejection, SchemaObjects, SchemaTarget, TablePhase, TableReader, TargetCapabilities, TargetDescription,
+    TargetScan,
 };
 use spanferry_core::position::Position;
 use spanferry_core::position::checkpoint::Checkpoint;
@@ -43,6 +44,8 @@ pub(crate) struct TargetState {
     late: Vec<(u64, FencedCommit)>,
     /// Commits that a process has begun to send, by lane.
     in_flight: BTreeMap<(String, u32), FencedCommit>,
+    /// How many commits it has made.
+    commits: i64,
     /// What the control tables held when they were read last, for wrong variants.
     read_before: Option<ControlState>,
 }
@@ -78,7 +81,7 @@ fn in_the_way(world: &mut World, constraint: &str) -> CommitError {
 }
 
 /// The commit arrives at the target: all of it happens, or nothing.
-fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
+fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, CommitError> {
     let changed;
     let commit = if world.mutant == Some(Mutant::OneStopACommit) {
         changed = unfit::without_later_stops(commit);
@@ -119,6 +122,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
             | Mutant::CountSelected
             | Mutant::OldLogIsTaken
             | Mutant::HighUnwitnessed
+            | Mutant::AcknowledgedEarly
             | Mutant::Source(_),
         )
         | None => holds,
@@ -248,7 +252,16 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<(), CommitError> {
         compare(world);
         cut::crash(world);
     }
-    Ok(())
+    world.target.commits += 1;
+    Ok(timestamp(world.target.commits))
+}
+
+/// When the target makes its commit with this number.
+fn timestamp(number: i64) -> CommitTimestamp {
+    CommitTimestamp {
+        seconds: number,
+        nanoseconds: 0,
+    }
 }
 
 /// What must hold before a commit (hand-off.md, steps 1 to 3; fence.md, step 7).
@@ -331,7 +344,7 @@ fn land(world: &mut World) {
     for commit in due {
         let stale = commit.previous.epoch != world.target.control.as_ref().unwrap().migration.epoch;
         let what = match (arrive(world, &commit), stale) {
-            (Ok(()), _) => "late commit applied",
+            (Ok(_), _) => "late commit applied",
             (Err(_), true) => "late commit of a dead epoch refused",
             (Err(_), false) => "late commit refused",
         };
@@ -370,7 +383,7 @@ fn unclear() -> CommitError {
 }
 
 impl SimTarget {
-    fn send(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+    fn send(&self, commit: &FencedCommit) -> Result<CommitTimestamp, CommitError> {
         let mut world = self.0.lock();
         if world.bare {
             return arrive(&mut world, commit);
@@ -524,7 +537,7 @@ fn creates_constraint(statement: &str) -> bool {
 }
 
 impl Committer for SimTarget {
-    async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+    async fn commit(&self, commit: &FencedCommit) -> Result<CommitTimestamp, CommitError> {
         let lane = lane_key(commit.lane);
         let sent = (lane.clone(), commit.clone());
         self.0.lock().target.in_flight.extend([sent]);

@@ -69,6 +69,8 @@ pub(crate) enum Mutant {
     OldLogIsTaken,
     /// What a snapshot has seen is recognised by its numbers alone.
     HighUnwitnessed,
+    /// What was sent counts as acknowledged, before it is durable in the change log.
+    AcknowledgedEarly,
     /// The source breaks its contract.
     Source(SourceFault),
 }
@@ -166,6 +168,15 @@ pub(crate) struct Administration {
     pub(crate) hidden_at_target: Option<(&'static str, &'static str)>,
 }
 
+/// What the source keeps of its history for the migration.
+#[derive(Debug, Default)]
+pub(crate) struct Reservation {
+    pub(crate) is_made: bool,
+    pub(crate) is_released: bool,
+    /// Whether what is acknowledged is forgotten at once. Otherwise the source keeps more than it must.
+    pub(crate) forgets: bool,
+}
+
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) mutant: Option<Mutant>,
@@ -202,6 +213,9 @@ pub(crate) struct World {
     pub(crate) sessions: (usize, usize),
     /// The source commits its next transaction right behind this answer.
     pub(crate) commits_behind: Option<Look>,
+    pub(crate) reservation: Reservation,
+    /// Whether all sessions of a snapshot open on one exported state.
+    pub(crate) exports: bool,
     pub(crate) log: Option<LogState>,
     /// A copy that somebody has made of it.
     pub(crate) log_copy: Option<LogState>,
@@ -329,6 +343,49 @@ impl World {
         };
         let number = usize::try_from(gtids.sequence(0)).unwrap();
         number <= self.committed && self.position(number) == *position
+    }
+
+    /// The source is asked to keep its history.
+    pub(crate) fn reserve(&mut self) {
+        self.reservation.is_made = true;
+        self.reservation.is_released = false;
+    }
+
+    /// The source need not keep its history any more.
+    pub(crate) fn release(&mut self) {
+        self.reservation.is_released = true;
+    }
+
+    /// Whether what a stream asks for was given up.
+    pub(crate) fn is_released(&self) -> bool {
+        self.reservation.is_released
+    }
+
+    /// A migration must not begin at a position behind which the source may forget.
+    pub(crate) fn expect_reservation(&mut self) {
+        if !self.bare && !self.reservation.is_made {
+            let text = "the change log begins before the source's history is reserved";
+            self.violations.push(text.into());
+        }
+    }
+
+    /// The engine has no need of the first `number` transactions any more; the stream has brought `sent`.
+    pub(crate) fn acknowledge(&mut self, number: usize, sent: usize) {
+        let durable = self
+            .log
+            .as_ref()
+            .map(|log| number_of(&log.end().position.to_string()));
+        if !self.bare && durable.is_none_or(|durable| number > durable) {
+            let text = format!("{number} is acknowledged, the change log holds {durable:?}");
+            self.violations.push(text);
+        }
+        if self.reservation.forgets {
+            let is_early = self.mutant == Some(Mutant::AcknowledgedEarly);
+            let number = if is_early { number.max(sent) } else { number };
+            // The last one stays: the source is recognised by it.
+            self.administration.purged = self.administration.purged.max(number.saturating_sub(1));
+            self.count("acknowledged and forgotten");
+        }
     }
 
     /// What a connection is one to: it ends with its server, or when it is cut.

@@ -255,7 +255,17 @@ impl ChangeSource for MysqlSource {
     type Stream = BinlogStream;
     type Decoder = BinlogDecoder;
 
-    async fn open(&self, after: &Bookmark) -> Result<BinlogStream, Failure> {
+    /// The server keeps its binary log for as long as its administrator has set.
+    async fn reserve(&self, _migration: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Nothing was reserved.
+    async fn release(&self, _migration: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn open_stream(&self, after: &Bookmark) -> Result<BinlogStream, Failure> {
         self.choose_id().await?;
         let reader = match self.server_id() {
             OBSERVER_ID => Reader::Observer,
@@ -321,6 +331,11 @@ impl BinlogStream {
 }
 
 impl ChangeStream for BinlogStream {
+    /// The server keeps its binary log whether it was read or not.
+    async fn acknowledge(&mut self, _durable: &Position) -> Result<(), Failure> {
+        Ok(())
+    }
+
     async fn next(&mut self, pieces: &mut Vec<Piece>, bytes_max: usize) -> Result<(), Failure> {
         let given = pieces.len();
         pieces.append(&mut self.held);

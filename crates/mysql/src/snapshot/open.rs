@@ -30,7 +30,7 @@ const TABLE_WAIT_SECONDS: u32 = 2;
 impl SnapshotSource for MysqlSource {
     type Session = MysqlSession;
 
-    async fn open(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<MysqlSession>, Failure> {
+    async fn open_snapshot(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<MysqlSession>, Failure> {
         let mut control = self.connect().await.map_err(|error| self.failure(error))?;
         expect_tables(self, &mut control, request.tables).await?;
         let mut opening = Opening::connect(self, control, request.sessions.max(1)).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan, TargetKey};
 use spanferry_core::port::source::{
-    PreparedWait, Range, ReadStatus, SchemaSource, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession,
+    CatalogSource, PreparedWait, Range, ReadStatus, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession,
     SnapshotSource,
 };
 use spanferry_core::report::failure::Failure;
@@ -118,7 +118,7 @@ pub(crate) async fn open_by(
         lock,
         prepared: PreparedWait::AllBut(&none),
     };
-    source.open(&request).await
+    source.open_snapshot(&request).await
 }
 
 /// All rows of a range as payloads.

@@ -7,7 +7,8 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::change::{Change, ChangeSink, NewRow, OldRow, SchemaChange, SchemaChangeKind};
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows, SnapshotSession,
+    ChangeDecoder, ChangeSource, ChangeStream, PositionSource, Range, ReadStatus, SnapshotRows,
+    SnapshotSession,
 };
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::report::failure::Failure;
@@ -94,7 +95,7 @@ impl ChangeSink for Sink {
 pub(crate) async fn capture(source: &MysqlSource, after: &Position) -> Result<Vec<Piece>, Failure> {
     let end = source.position().await?;
     let mut reached = after.clone();
-    let mut stream = ChangeSource::open(source, &Bookmark::unproved(after.clone())).await?;
+    let mut stream = ChangeSource::open_stream(source, &Bookmark::unproved(after.clone())).await?;
     let mut all = Vec::new();
     let mut number = 0;
     while !reached.contains_all(&end).expect("one kind of source") {

@@ -5,8 +5,9 @@ use std::sync::{Arc, RwLock};
 use bytes::Bytes;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{
-    CommitError, Committer, ControlState, ControlStore, DdlFailure, FenceRow, FencedCommit, Lane, LaneStart,
-    MigrationRow, SchemaObjects, SchemaTarget, TableReader, TargetCapabilities, TargetDescription,
+    CommitError, CommitTimestamp, Committer, ControlState, ControlStore, DdlFailure, FenceRow, FencedCommit,
+    Lane, LaneStart, MigrationRow, SchemaObjects, SchemaTarget, TableReader, TargetCapabilities,
+    TargetDescription,
 };
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
@@ -105,7 +106,7 @@ impl SpannerTarget {
 }
 
 impl Committer for SpannerTarget {
-    async fn commit(&self, commit: &FencedCommit) -> Result<(), CommitError> {
+    async fn commit(&self, commit: &FencedCommit) -> Result<CommitTimestamp, CommitError> {
         let Some(migration) = self.migration() else {
             let failure = Failure::bug(
                 format!("lane {:?}", commit.lane),
@@ -119,7 +120,9 @@ impl Committer for SpannerTarget {
             .client
             .commit(&format!("lane {stream} {number}"), mutations)
             .await;
-        committed.map(|_| ()).map_err(commit_error)
+        committed
+            .map(|committed| committed.timestamp())
+            .map_err(commit_error)
     }
 
     async fn read_fence(&self, lane: Lane) -> Result<Option<FenceRow>, Failure> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spanferry_core::port::change_log::Piece;
-use spanferry_core::port::source::{ChangeSource, ChangeStream, HistorySource, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, ChangeStream, HistorySource, PositionSource};
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::Class;
@@ -26,6 +26,7 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     check_idle(subject).await;
     check_lost(subject).await;
     check_history(subject).await;
+    check_reservation(subject).await;
 }
 
 /// Transactions of all forms, and the changes that they bring.
@@ -112,6 +113,43 @@ async fn check_resume<S: Subject>(subject: &S) {
     assert_eq!(reached, bench.source.position().await.unwrap());
 }
 
+/// What is reserved is there until it is acknowledged; what is acknowledged is not asked for again. Every call may be repeated.
+async fn check_reservation<S: Subject>(subject: &S) {
+    const MIGRATION: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
+    let mut bench = Bench::new(subject).await;
+    for _ in 0..2 {
+        bench.source.reserve(MIGRATION).await.unwrap();
+    }
+    let beginning = bench.source.position().await.unwrap();
+    bench.insert(A, &[[1, 1, 1]]).await;
+    bench.insert(A, &[[2, 2, 2]]).await;
+    let whole = capture(&bench.source, &beginning).await;
+    assert_eq!(whole.len(), 2, "everything behind the reservation is there");
+    let mut durable = beginning.clone();
+    let mut stream = bench
+        .source
+        .open_stream(&Bookmark::unproved(beginning))
+        .await
+        .unwrap();
+    for transaction in &whole {
+        durable.advance(&transaction.id).unwrap();
+        for _ in 0..2 {
+            stream.acknowledge(&durable).await.unwrap();
+        }
+    }
+    drop(stream);
+    bench.insert(A, &[[3, 3, 3]]).await;
+    let rest = capture(&bench.source, &durable).await;
+    assert_eq!(rest.len(), 1, "what is not acknowledged comes");
+    let other = subject.source();
+    for _ in 0..2 {
+        other.release(MIGRATION).await.unwrap();
+    }
+    // Another migration may begin.
+    other.reserve(MIGRATION).await.unwrap();
+    assert_eq!(capture(&other, &durable).await, rest);
+}
+
 /// A huge transaction comes in pieces, as many at a time as are asked for; given up in the middle, it comes again as a whole.
 async fn check_pieces<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
@@ -122,7 +160,7 @@ async fn check_pieces<S: Subject>(subject: &S) {
     bench.insert(A, &rows).await;
     bench.insert(B, &[[2, 2, 2]]).await;
     let mut assembly = Assembly::new(&bench.start);
-    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+    let mut stream = ChangeSource::open_stream(&bench.source, &bench.beginning())
         .await
         .unwrap();
     in_time("a huge transaction", async {
@@ -166,7 +204,7 @@ async fn next_within<S: ChangeStream>(stream: &mut S, bytes_max: usize) -> Vec<P
 /// Calls that are dropped lose nothing, wherever they are dropped.
 async fn check_dropped_calls<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+    let mut stream = ChangeSource::open_stream(&bench.source, &bench.beginning())
         .await
         .unwrap();
     let write = async {
@@ -204,7 +242,7 @@ async fn check_dropped_openings<S: Subject>(subject: &S) {
         let known = bench.source.bookmark(&before).await.unwrap();
         bench.writer.commit(&changes).await;
         for patience in GIVEN_UP_AFTER_MS.map(Duration::from_millis) {
-            let opening = ChangeSource::open(&bench.source, &known);
+            let opening = ChangeSource::open_stream(&bench.source, &known);
             drop(tokio::time::timeout(patience, opening).await);
         }
         assert_eq!(recorded_since(&bench.source, &bench.plans, &before).await, told);
@@ -214,7 +252,7 @@ async fn check_dropped_openings<S: Subject>(subject: &S) {
 /// A source that has nothing new reports that, and the stream continues.
 async fn check_idle<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+    let mut stream = ChangeSource::open_stream(&bench.source, &bench.beginning())
         .await
         .unwrap();
     let pieces = in_time("an idle stream", next_within(&mut stream, 1)).await;
@@ -232,7 +270,7 @@ async fn check_idle<S: Subject>(subject: &S) {
 /// A stream whose connection is cut fails, to be opened again behind the last whole transaction.
 async fn check_lost<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+    let mut stream = ChangeSource::open_stream(&bench.source, &bench.beginning())
         .await
         .unwrap();
     bench.insert(A, &[[1, 1, 1]]).await;
@@ -258,7 +296,7 @@ async fn check_lost<S: Subject>(subject: &S) {
 
 /// Opens a stream that must be refused, at once and for good.
 async fn refused<S: ChangeSource>(source: &S, after: &Position, expected: Code) {
-    let opened = ChangeSource::open(source, &Bookmark::unproved(after.clone())).await;
+    let opened = ChangeSource::open_stream(source, &Bookmark::unproved(after.clone())).await;
     let failure = opened.map(|_| after).unwrap_err();
     assert_eq!(
         (failure.code, failure.class),

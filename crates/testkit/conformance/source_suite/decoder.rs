@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spanferry_core::port::source::{ChangeDecoder, ChangeSource, SchemaSource};
+use spanferry_core::port::source::{ChangeDecoder, ChangeSource, PositionSource};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Class;
 

@@ -1,6 +1,6 @@
 //! What every `HistorySource` must do, and every stream: a history is recognised by its last transactions, not by its numbers.
 
-use spanferry_core::port::source::{ChangeSource, ChangeStream, HistorySource, SchemaSource};
+use spanferry_core::port::source::{ChangeSource, ChangeStream, HistorySource, PositionSource};
 use spanferry_core::position::{Bookmark, ContentDigest, Witness};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::Class;
@@ -48,7 +48,7 @@ async fn check_bookmarks<S: Subject>(subject: &S) {
 
 /// So many transactions behind a bookmark.
 async fn follow<S: ChangeSource>(source: &S, after: &Bookmark, count: usize) -> Vec<Captured> {
-    let mut stream = ChangeSource::open(source, after).await.unwrap();
+    let mut stream = ChangeSource::open_stream(source, after).await.unwrap();
     let mut assembly = Assembly::new(&after.position);
     in_time("a stream that was proved", async {
         while assembly.whole.len() < count {
@@ -63,7 +63,7 @@ async fn follow<S: ChangeSource>(source: &S, after: &Bookmark, count: usize) -> 
 
 /// Neither a stream nor a proof is to be had.
 async fn refused<S: HistorySource + ChangeSource>(source: &S, known: &Bookmark, expected: Code) {
-    let opened = ChangeSource::open(source, known).await.map(|_| ());
+    let opened = ChangeSource::open_stream(source, known).await.map(|_| ());
     for failure in [opened.unwrap_err(), source.prove(known).await.unwrap_err()] {
         assert_eq!(
             (failure.code, failure.class),
@@ -106,7 +106,7 @@ async fn check_beside_a_stream<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     bench.insert(A, &[[1, 1, 1]]).await;
     let position = bench.source.position().await.unwrap();
-    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+    let mut stream = ChangeSource::open_stream(&bench.source, &bench.beginning())
         .await
         .unwrap();
     let mut assembly = Assembly::new(&bench.start);

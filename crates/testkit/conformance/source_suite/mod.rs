@@ -23,7 +23,7 @@ use std::time::Duration;
 use spanferry_core::mapping::convert::{self, MappingOptions};
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    ChangeSource, HistorySource, PreparedWait, SchemaSource, Snapshot, SnapshotRequest, SnapshotSource,
+    CatalogSource, PositionSource, PreparedWait, Snapshot, SnapshotRequest, SnapshotSource, Source,
 };
 use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::failure::Failure;
@@ -82,7 +82,7 @@ pub enum Statement {
 /// A database of the kind under test, with the means to be its application and its administrator.
 pub trait Subject {
     /// The implementation of the traits.
-    type Source: SchemaSource + HistorySource + SnapshotSource + ChangeSource + WitnessSource;
+    type Source: Source + WitnessSource;
     /// An application's session.
     type Writer: Writer;
 
@@ -175,7 +175,7 @@ impl<S: Subject> Bench<S> {
 }
 
 /// The plans that the source's own catalog gives, one for each table.
-async fn plans<S: SchemaSource>(source: &S) -> Vec<Arc<TablePlan>> {
+async fn plans<S: CatalogSource>(source: &S) -> Vec<Arc<TablePlan>> {
     let options = MappingOptions {
         dialect: Dialect::GoogleSql,
         uuid_supported: false,
@@ -198,7 +198,7 @@ async fn open<S: SnapshotSource>(
         lock,
         prepared: PreparedWait::AllBut(&none),
     };
-    source.open(&request).await
+    source.open_snapshot(&request).await
 }
 
 /// The future's output; a source that lets one wait for ever has failed.

@@ -7,7 +7,7 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::change::{Change, ChangeSink, NewRow, OldRow, SchemaChange};
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::port::source::{
-    Boundary, ChangeDecoder, ChangeSource, ChangeStream, Range, ReadStatus, SchemaSource, SnapshotRows,
+    Boundary, ChangeDecoder, ChangeSource, ChangeStream, PositionSource, Range, ReadStatus, SnapshotRows,
     SnapshotSession, SnapshotSource,
 };
 use spanferry_core::position::{Bookmark, Position, TransactionId, Witness};
@@ -214,10 +214,10 @@ impl Assembly {
 }
 
 /// Every transaction behind `after`, up to where the source stands now.
-pub(super) async fn capture<S: ChangeSource + SchemaSource>(source: &S, after: &Position) -> Vec<Captured> {
+pub(super) async fn capture<S: ChangeSource + PositionSource>(source: &S, after: &Position) -> Vec<Captured> {
     let end = source.position().await.unwrap();
     let unproved = Bookmark::unproved(after.clone());
-    let mut stream = ChangeSource::open(source, &unproved).await.unwrap();
+    let mut stream = ChangeSource::open_stream(source, &unproved).await.unwrap();
     let mut assembly = Assembly::new(after);
     in_time("a stream", async {
         while !assembly.has_reached(&end) {
@@ -244,7 +244,7 @@ pub(super) fn decode<D: ChangeDecoder>(decoder: &mut D, transactions: &[Captured
 /// What the source brings between `after` and now.
 pub(super) async fn recorded_since<S>(source: &S, plans: &[Arc<TablePlan>], after: &Position) -> Vec<Recorded>
 where
-    S: ChangeSource + SchemaSource,
+    S: ChangeSource + PositionSource,
 {
     decode(&mut source.decoder(plans), &capture(source, after).await)
 }

@@ -1,8 +1,10 @@
-//! What every `SchemaSource` must do: a catalog that is whole, positions that only grow, and a history that knows its own.
+//! What every source must do of its schema and its position: a catalog that is whole, positions that only grow, and a history that knows its own.
 
 use std::time::Duration;
 
-use spanferry_core::port::source::{ChangeSource, ChangeStream, CheckRequest, SchemaSource};
+use spanferry_core::port::source::{
+    CatalogSource, ChangeSource, ChangeStream, CheckRequest, HealthSource, PositionSource, PreflightSource,
+};
 use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::report::finding::Severity;
 use spanferry_core::schema::source::{SourceColumn, SourceTable};
@@ -28,7 +30,7 @@ pub(super) async fn check<S: Subject>(subject: &S) {
 
 type Definition = (String, Vec<SourceColumn>, Vec<usize>);
 
-async fn definitions<S: SchemaSource>(source: &S) -> Vec<Definition> {
+async fn definitions<S: CatalogSource>(source: &S) -> Vec<Definition> {
     let definition = |table: SourceTable| (table.name.table, table.columns, table.primary_key);
     let mut found: Vec<_> = source
         .catalog()
@@ -76,7 +78,7 @@ async fn check_strain<S: Subject>(subject: &S) {
     let opening = open(&bench.source, &bench.plans, 1, true);
     let snapshot = opening.await.unwrap();
     for _ in 0..2 {
-        let strain = in_time("what the source bears", bench.source.strain())
+        let strain = in_time("what the source bears", bench.source.health())
             .await
             .unwrap();
         assert_eq!(strain.replica_lag, None);
@@ -181,7 +183,7 @@ pub(super) async fn strangers<S: Subject>(bench: &Bench<S>) -> [Position; 3] {
 /// What a stream has brought is held at once, also before `position` shows it.
 async fn check_sent_is_held<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
-    let mut stream = ChangeSource::open(&bench.source, &bench.beginning())
+    let mut stream = ChangeSource::open_stream(&bench.source, &bench.beginning())
         .await
         .unwrap();
     let mut assembly = Assembly::new(&bench.start);

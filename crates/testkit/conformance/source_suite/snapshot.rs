@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    ChangeSource, HistorySource, ReadStatus, SchemaSource, Snapshot, SnapshotMethod, SnapshotRows,
+    ChangeSource, HistorySource, PositionSource, ReadStatus, Snapshot, SnapshotMethod, SnapshotRows,
     SnapshotSession, SnapshotSource,
 };
 use spanferry_core::position::{Bookmark, Position, TransactionId};
@@ -60,7 +60,7 @@ struct Seen {
 /// A lock is held only where it was asked for, and never long. Beside writers it may be refused.
 fn expect_method(method: SnapshotMethod, may_lock: bool) {
     match method {
-        SnapshotMethod::Unlocked => {}
+        SnapshotMethod::Unlocked | SnapshotMethod::Exported => {}
         SnapshotMethod::Locked { held } => assert!(may_lock && held < LOCKED_MAX, "{method:?}"),
     }
 }
@@ -77,7 +77,10 @@ async fn look<S: Subject>(subject: &S, bench: &Bench<S>, lock: bool) -> Seen {
     }
     if snapshot.method != SnapshotMethod::Unlocked {
         let is_one = states.iter().all(|state| *state == states[0]);
-        assert!(is_one, "nobody writes under a lock");
+        assert!(is_one, "nobody writes under a lock, and an exported state is one");
+    }
+    if snapshot.method == SnapshotMethod::Exported {
+        assert_eq!(snapshot.low, snapshot.high, "an exported state has one position");
     }
     Seen {
         low: snapshot.low,
@@ -174,7 +177,7 @@ async fn check_standstill<S: Subject>(subject: &S) {
         let opening = open(&bench.source, &bench.plans, SESSIONS, lock);
         let mut snapshot = opening.await.unwrap();
         assert_eq!((&snapshot.low, &snapshot.high), (&position, &position));
-        let is_locked = snapshot.method != SnapshotMethod::Unlocked;
+        let is_locked = matches!(snapshot.method, SnapshotMethod::Locked { .. });
         assert_eq!(is_locked, lock && subject.locks(), "{:?}", snapshot.method);
         bench.insert(A, &[later]).await;
         for session in &mut snapshot.sessions {

@@ -1,6 +1,6 @@
 //! What every `WitnessSource` must do: count, list and judge as the source is now, and name a position that contains what it saw.
 
-use spanferry_core::port::source::SchemaSource;
+use spanferry_core::port::source::{CatalogSource, PositionSource};
 use spanferry_core::verify::witness::{Contradiction, SourceWitness, WitnessSource};
 use spanferry_core::wire::list_value;
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
-    CommitError, ControlChange, ControlStore, Epoch, FenceKey, FenceRow, FencedCommit, Lane, LeftOutRow,
-    MigrationRow, MutationKind, RangeRow, Rejection, SchemaTarget, TableMutations, TablePhase, TableRow,
-    Target, TargetScan,
+    CommitError, CommitTimestamp, ControlChange, ControlStore, Epoch, FenceKey, FenceRow, FencedCommit, Lane,
+    LeftOutRow, MigrationRow, MutationKind, RangeRow, Rejection, SchemaTarget, TableMutations, TablePhase,
+    TableRow, Target, TargetScan,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position, Witness};
@@ -54,7 +54,10 @@ pub(super) async fn refused_by_fence<T: Target>(target: &T, commit: &FencedCommi
 }
 
 /// Sends a commit, again for as long as it did not happen because the target gave it up.
-pub(super) async fn until_clear<T: Target>(target: &T, commit: &FencedCommit) -> Result<(), CommitError> {
+pub(super) async fn until_clear<T: Target>(
+    target: &T,
+    commit: &FencedCommit,
+) -> Result<CommitTimestamp, CommitError> {
     for _ in 0..ABORTS_MAX {
         match target.commit(commit).await {
             Err(CommitError::Aborted { retry_after }) => {

@@ -27,7 +27,7 @@ pub(super) async fn check_commits<S: Subject>(subject: &S) {
     )
     .await;
     let first = commit(0, vec![upsert(&table, &[[1, 10, 0], [-2, 20, 0], [3, 30, 0]])]);
-    target.commit(&first).await.unwrap();
+    let first_at = target.commit(&first).await.unwrap();
     // A repeat after a lost reply: refused, and the fence says that it happened.
     refused_by_fence(&target, &first).await;
     assert_eq!(target.read_fence(Lane::Apply).await.unwrap(), Some(fence(1, 1)));
@@ -43,7 +43,8 @@ pub(super) async fn check_commits<S: Subject>(subject: &S) {
         delete(&table, &[-2, 99]),
         upsert(&table, &[[1, 30, 1], [3, 10, 1], [4, 20, 1]]),
     ];
-    target.commit(&commit(1, swap)).await.unwrap();
+    let swapped_at = target.commit(&commit(1, swap)).await.unwrap();
+    assert!(swapped_at > first_at, "{swapped_at:?} after {first_at:?}");
     let rows = [[1, 30, 1], [3, 10, 1], [4, 20, 1]];
     assert_eq!(scanned(&target, &table, 1).await, rows);
 
@@ -147,8 +148,8 @@ pub(super) async fn check_race<S: Subject>(subject: &S) {
     let (left, right) = (of(1), of(2));
     let (left, right) = tokio::join!(until_clear(&one, &left), until_clear(&two, &right));
     let winner = match (left, right) {
-        (Ok(()), Err(CommitError::Rejected(_))) => [1, 1, 1],
-        (Err(CommitError::Rejected(_)), Ok(())) => [2, 2, 2],
+        (Ok(_), Err(CommitError::Rejected(_))) => [1, 1, 1],
+        (Err(CommitError::Rejected(_)), Ok(_)) => [2, 2, 2],
         other => panic!("{other:?}"),
     };
     assert_eq!(scanned(&one, &table, 1).await, [winner]);
