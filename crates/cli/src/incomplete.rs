@@ -28,7 +28,7 @@ impl Incomplete {
             let reason = row.stopped.as_ref().map(|reason| reason.code);
             (row.table.table.clone(), row.phase, reason)
         });
-        let (stream, lane) = Lane::Apply.parts();
+        let (stream, lane) = Lane::MAIN.parts();
         let main = control.fences.get(&(stream.to_owned(), lane));
         let reached = main.and_then(|fence| fence.reached.as_ref());
         Incomplete {

@@ -387,7 +387,7 @@ async fn a_plan_of_another_order_is_written_and_read() {
         plan.target_key = TargetKey::Columns(vec![1]);
         let create = ddl::create_table(&plan.target, dialect);
         let target = SpannerTarget::new(emulator.database(name, dialect, &[create.as_str()]).await);
-        let starts = [(Lane::Apply, fence(0).into())];
+        let starts = [(Lane::MAIN, fence(0).into())];
         target.create_control().await.unwrap();
         target
             .begin_epoch(None, &migration(dialect), &starts)
@@ -401,7 +401,7 @@ async fn a_plan_of_another_order_is_written_and_read() {
         };
         let plan = Arc::new(plan);
         let commit = FencedCommit {
-            lane: Lane::Apply,
+            lane: Lane::MAIN,
             previous: fence(0).key,
             next: fence(1),
             data: vec![TableMutations {
@@ -453,7 +453,7 @@ async fn a_rejection_names_the_constraint() {
             ],
         };
         let target = SpannerTarget::new(emulator.database(name, dialect, &statements).await);
-        let starts = [(Lane::Apply, fence(0).into())];
+        let starts = [(Lane::MAIN, fence(0).into())];
         target.create_control().await.unwrap();
         target
             .begin_epoch(None, &migration(dialect), &starts)
@@ -466,7 +466,7 @@ async fn a_rejection_names_the_constraint() {
             plan.target.columns[1].name = "v".to_owned();
             let table = Arc::new(plan);
             let commit = FencedCommit {
-                lane: Lane::Apply,
+                lane: Lane::MAIN,
                 previous: fence(at).key,
                 next: fence(at + 1),
                 data: vec![TableMutations { table, kind, rows }],

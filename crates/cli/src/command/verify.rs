@@ -257,7 +257,7 @@ fn conclude(control: &ControlState, verdicts: &[TableVerdict], compared_equal: b
 
 /// What the main stream has applied.
 fn applied(control: &ControlState) -> Result<Bookmark, Failure> {
-    let (stream, lane) = Lane::Apply.parts();
+    let (stream, lane) = Lane::MAIN.parts();
     let row = control.fences.get(&(stream.to_owned(), lane));
     row.and_then(|row| row.reached.as_ref())
         .map(Checkpoint::bookmark)

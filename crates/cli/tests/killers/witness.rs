@@ -181,7 +181,7 @@ async fn judged(world: &World, fault: Fault) -> TableVerdict {
     let plans = convert::map(tables, &options).plans.into_iter();
     let plans: Vec<_> = plans.map(Arc::new).collect();
     let control = target.read_control().await.unwrap().unwrap();
-    let (stream, lane) = Lane::Apply.parts();
+    let (stream, lane) = Lane::MAIN.parts();
     let fence = control.fences[&(stream.to_owned(), lane)].clone();
     let applied = fence.reached.unwrap().bookmark();
     let changes = source.observer();

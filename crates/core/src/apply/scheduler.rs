@@ -374,7 +374,7 @@ impl Scheduler {
         data.retain(|mutations| !self.states.is_stopped(mutations.table.id));
         let proposal = match stream {
             StreamId::Main => Proposal {
-                lane: Lane::Apply,
+                lane: Lane::MAIN,
                 next: Some(self.main.next(&window)),
                 stops: window.stops.clone(),
                 work: Work {

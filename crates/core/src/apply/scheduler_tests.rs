@@ -307,7 +307,7 @@ impl World {
     /// What the target says to rows: the rows behind them, or why not.
     fn judge(&self, proposal: &Proposal) -> Result<Rows, Rejection> {
         let count: usize = proposal.data.iter().map(|run| run.rows.len()).sum();
-        if proposal.lane == Lane::Apply && count > self.rows_max {
+        if proposal.lane == Lane::MAIN && count > self.rows_max {
             return Err(rejection("too large"));
         }
         let mut rows = self.rows.clone();

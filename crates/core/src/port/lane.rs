@@ -10,19 +10,22 @@ pub enum Lane {
     Control,
     /// One lane per load worker.
     Load(u32),
-    /// The main stream of changes.
-    Apply,
+    /// A lane of the main stream of changes. This release has one, number 0 (docs/design/lanes.md).
+    Apply(u32),
     /// The catch-up stream of a batch of loaded tables.
     CatchUp,
 }
 
 impl Lane {
+    /// The one lane of the main stream.
+    pub const MAIN: Lane = Lane::Apply(0);
+
     /// The stream's name and the lane's number within it, as stored.
     pub fn parts(self) -> (&'static str, u32) {
         match self {
             Lane::Control => ("control", 0),
             Lane::Load(number) => ("load", number),
-            Lane::Apply => ("apply", 0),
+            Lane::Apply(number) => ("apply", number),
             Lane::CatchUp => ("catch-up", 0),
         }
     }
@@ -93,5 +96,25 @@ impl LaneStart {
 impl From<FenceRow> for LaneStart {
     fn from(row: FenceRow) -> LaneStart {
         LaneStart::At(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is stored in the fence rows.
+    #[test]
+    fn lanes_have_their_stored_names_and_numbers() {
+        let lanes = [
+            (Lane::Control, ("control", 0)),
+            (Lane::Load(7), ("load", 7)),
+            (Lane::MAIN, ("apply", 0)),
+            (Lane::Apply(3), ("apply", 3)),
+            (Lane::CatchUp, ("catch-up", 0)),
+        ];
+        for (lane, stored) in lanes {
+            assert_eq!(lane.parts(), stored);
+        }
     }
 }

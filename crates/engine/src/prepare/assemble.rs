@@ -72,7 +72,7 @@ pub(super) async fn assemble<L: ChangeLog, T: Committer>(
         log: Arc::new(start.log),
         registry,
         control,
-        main: FencedLane::new(shared.clone(), Lane::Apply, start.main.key),
+        main: FencedLane::new(shared.clone(), Lane::MAIN, start.main.key),
         catch_up: lane(Lane::CatchUp),
         load_lanes: (0..options.workers)
             .map(|worker| lane(Lane::Load(worker)))

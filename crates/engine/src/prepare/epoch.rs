@@ -30,7 +30,7 @@ pub(super) fn counter_row(epoch: Epoch) -> FenceRow {
 pub(super) fn lanes(epoch: Epoch, main: LaneStart, workers: u32) -> Vec<(Lane, LaneStart)> {
     let counter = || LaneStart::At(counter_row(epoch));
     let mut lanes = vec![
-        (Lane::Apply, main),
+        (Lane::MAIN, main),
         (Lane::CatchUp, counter()),
         (Lane::Control, counter()),
     ];

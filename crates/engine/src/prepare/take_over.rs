@@ -139,9 +139,25 @@ fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), 
     Ok(())
 }
 
-/// The main stream's fence row, with the checkpoint that it must have.
+/// The main stream's fence row, with the checkpoint that it must have. It is the checkpoint only while there is no other lane
+/// of the main stream (docs/design/lanes.md).
 fn main_fence(state: &ControlState) -> Result<(FenceRow, Checkpoint), Failure> {
-    let (stream, lane) = Lane::Apply.parts();
+    let (stream, lane) = Lane::MAIN.parts();
+    let others = state.fences.keys();
+    let others = others.filter(|(other, number)| other == stream && *number != lane);
+    let others: Vec<String> = others.map(|(_, number)| number.to_string()).collect();
+    if !others.is_empty() {
+        let text = format!(
+            "a later release has applied changes with more lanes: {}",
+            others.join(", ")
+        );
+        return Err(Failure::new(
+            code::LANES_UNKNOWN,
+            Class::StopMigration,
+            "control tables",
+            text,
+        ));
+    }
     let row = state.fences.get(&(stream.to_owned(), lane));
     row.and_then(|row| Some((row.clone(), row.reached.clone()?)))
         .ok_or_else(|| damaged("fence row of the main stream"))

@@ -1,11 +1,11 @@
 //! Batches that catch up: tables with different `low` in one batch, and a window that the target rejects.
 
-use spanferry_core::port::target::TablePhase;
+use spanferry_core::port::target::{Lane, TablePhase};
 use spanferry_core::report::code;
 
 use crate::history::{BEFORE, Change, ITEM, NOTE, Transaction, plans};
 use crate::refused::run;
-use crate::target::expected_rows;
+use crate::target::{expected_rows, lane_key};
 use crate::unfit::{REFUSED, REJECTED};
 use crate::verification::insert;
 use crate::world::{Shared, World};
@@ -139,4 +139,21 @@ fn a_rejected_window_still_stops_what_it_stops_by_itself() {
     live(&shared, None).unwrap().unwrap();
     let expected = [Some(code::CHANGE_REJECTED), Some(code::VALUE_REFUSED)];
     assert_eq!(reasons(&shared), expected);
+}
+
+/// The checkpoint of one lane says nothing where a later release has used several (docs/design/lanes.md).
+#[test]
+fn lanes_of_a_later_release_are_refused() {
+    let shared = world(Vec::new());
+    let fences = || shared.lock().target.control.as_ref().unwrap().fences.clone();
+    {
+        let mut world = shared.lock();
+        let fences = &mut world.target.control.as_mut().unwrap().fences;
+        let main = fences[&lane_key(Lane::MAIN)].clone();
+        fences.insert(lane_key(Lane::Apply(1)), main);
+    }
+    let before = fences();
+    let failure = live(&shared, None).unwrap().unwrap_err();
+    assert_eq!(failure.code, code::LANES_UNKNOWN);
+    assert_eq!(fences(), before, "nothing is taken over");
 }

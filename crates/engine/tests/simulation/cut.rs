@@ -10,7 +10,7 @@ use crate::world::World;
 
 /// Whether the main stream stands inside a transaction while a table waits to join it.
 fn waits_inside(control: &ControlState) -> bool {
-    let main = control.fences.get(&lane_key(Lane::Apply));
+    let main = control.fences.get(&lane_key(Lane::MAIN));
     let mut tables = control.tables.values();
     main.is_some_and(|row| row.key.piece > 0) && tables.any(|row| row.phase == TablePhase::Loaded)
 }

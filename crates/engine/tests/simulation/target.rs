@@ -238,14 +238,14 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
     world.count(match commit.lane {
         Lane::Control => "control commit",
         Lane::Load(_) => "load commit",
-        Lane::Apply => "apply commit",
+        Lane::Apply(_) => "apply commit",
         Lane::CatchUp => "catch-up commit",
     });
     let is_joined = |change: &ControlChange| matches!(change, ControlChange::Table(row) if row.phase == TablePhase::Joined);
     if commit.lane == Lane::CatchUp && !commit.data.is_empty() && commit.control.iter().any(is_joined) {
         world.count("rows of a rejected transaction taken alone");
     }
-    if commit.lane == Lane::Apply && commit.next.key.piece > 0 {
+    if commit.lane == Lane::MAIN && commit.next.key.piece > 0 {
         world.count("transaction cut in pieces");
     }
     if !world.bare {
@@ -298,7 +298,7 @@ fn promises(world: &mut World, commit: &FencedCommit) {
 
 /// How far the main stream has come.
 pub(crate) fn reached(control: &ControlState) -> &Checkpoint {
-    control.fences[&lane_key(Lane::Apply)].reached.as_ref().unwrap()
+    control.fences[&lane_key(Lane::MAIN)].reached.as_ref().unwrap()
 }
 
 /// The source's rows where the main stream stands: at its position, with the first changes of a partial transaction.
@@ -317,7 +317,7 @@ pub(crate) fn expected_rows(world: &World) -> State {
 fn compare(world: &mut World) {
     let expected = expected_rows(world);
     let control = world.target.control.as_ref().unwrap();
-    let fence = &control.fences[&lane_key(Lane::Apply)];
+    let fence = &control.fences[&lane_key(Lane::MAIN)];
     for plan in plans() {
         let table = plan.id.0 as usize;
         let row = control.tables.get(plan.name());
@@ -771,7 +771,7 @@ impl TableReader for SimTarget {
 /// The fence key of the main stream, for a failure's text.
 pub(crate) fn main_key(world: &World) -> Option<FenceKey> {
     let control = world.target.control.as_ref()?;
-    control.fences.get(&lane_key(Lane::Apply)).map(|row| row.key)
+    control.fences.get(&lane_key(Lane::MAIN)).map(|row| row.key)
 }
 
 pub(crate) struct SimScan {

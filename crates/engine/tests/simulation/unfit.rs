@@ -84,10 +84,10 @@ pub(crate) fn count_stops(world: &mut World, commit: &FencedCommit) {
         let what = match (commit.lane, is_refused) {
             (Lane::Control, true) => "value refused in the load",
             (Lane::CatchUp, true) => "value refused in the catch-up",
-            (Lane::Apply, true) => "value refused in the stream",
+            (Lane::Apply(_), true) => "value refused in the stream",
             (Lane::Control, false) => "value rejected in the load",
             (Lane::CatchUp, false) => "value rejected in a stream",
-            (Lane::Load(_) | Lane::Apply, false) | (Lane::Load(_), true) => {
+            (Lane::Load(_) | Lane::Apply(_), false) | (Lane::Load(_), true) => {
                 world
                     .violations
                     .push(format!("a lane that stops nothing stops {}", row.table));

@@ -164,7 +164,7 @@ pub(super) fn delete(table: &Arc<TablePlan>, keys: &[i64]) -> TableMutations {
 /// The commit of epoch 1 that moves the main stream from `sequence` to the next.
 pub(super) fn commit(sequence: u64, data: Vec<TableMutations>) -> FencedCommit {
     FencedCommit {
-        lane: Lane::Apply,
+        lane: Lane::MAIN,
         previous: fence(1, sequence).key,
         next: fence(1, sequence + 1),
         data,

@@ -23,14 +23,14 @@ pub(super) async fn check_commits<S: Subject>(subject: &S) {
     let table = created(subject, &target).await;
     begin(
         &target,
-        &[(Lane::Apply, fence(1, 0)), (Lane::Control, fence(1, 0))],
+        &[(Lane::MAIN, fence(1, 0)), (Lane::Control, fence(1, 0))],
     )
     .await;
     let first = commit(0, vec![upsert(&table, &[[1, 10, 0], [-2, 20, 0], [3, 30, 0]])]);
     let first_at = target.commit(&first).await.unwrap();
     // A repeat after a lost reply: refused, and the fence says that it happened.
     refused_by_fence(&target, &first).await;
-    assert_eq!(target.read_fence(Lane::Apply).await.unwrap(), Some(fence(1, 1)));
+    assert_eq!(target.read_fence(Lane::MAIN).await.unwrap(), Some(fence(1, 1)));
     assert_eq!(
         target.read_fence(Lane::Control).await.unwrap(),
         Some(fence(1, 0)),
@@ -74,7 +74,7 @@ async fn check_unchanged<T: Target>(target: &T, table: &Arc<TablePlan>, rows: &[
     assert_eq!(scanned(target, table, 1).await, rows);
     let control = target.read_control().await.unwrap().unwrap();
     assert!(control.tables.is_empty());
-    assert_eq!(target.read_fence(Lane::Apply).await.unwrap(), Some(apply));
+    assert_eq!(target.read_fence(Lane::MAIN).await.unwrap(), Some(apply));
 }
 
 /// In every lane a commit happens once, and moves no other lane's fence row.
@@ -85,7 +85,7 @@ pub(super) async fn check_lanes<S: Subject>(subject: &S) {
         Lane::Control,
         Lane::Load(0),
         Lane::Load(1),
-        Lane::Apply,
+        Lane::MAIN,
         Lane::CatchUp,
     ];
     begin(&target, &lanes.map(|lane| (lane, fence(1, 0)))).await;
@@ -106,7 +106,7 @@ pub(super) async fn check_lanes<S: Subject>(subject: &S) {
 pub(super) async fn check_kinds<S: Subject>(subject: &S) {
     let target = subject.connect();
     let table = created(subject, &target).await;
-    begin(&target, &[(Lane::Apply, fence(1, 0))]).await;
+    begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
     let insert = |rows: &[&[i64]]| mutations(&table, MutationKind::Insert, rows);
     let update = |columns: &[usize], row: &[i64]| {
         let columns = ColumnSet::of(columns.iter().copied());
@@ -141,7 +141,7 @@ pub(super) async fn check_kinds<S: Subject>(subject: &S) {
 pub(super) async fn check_race<S: Subject>(subject: &S) {
     let (one, two) = (subject.connect(), subject.connect());
     let table = created(subject, &one).await;
-    begin(&one, &[(Lane::Apply, fence(1, 0))]).await;
+    begin(&one, &[(Lane::MAIN, fence(1, 0))]).await;
     // As after a start that finds a migration: what a connection must know for a commit, it reads.
     drop(two.read_control().await.unwrap());
     let of = |key: i64| commit(0, vec![upsert(&table, &[[key, key, key]])]);
@@ -160,7 +160,7 @@ pub(super) async fn check_race<S: Subject>(subject: &S) {
 pub(super) async fn check_too_large<S: Subject>(subject: &S) {
     let target = subject.connect();
     let table = created(subject, &target).await;
-    begin(&target, &[(Lane::Apply, fence(1, 0))]).await;
+    begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
     // The same row again and again: it is only about its bytes.
     let payload = upsert(&table, &[[1, 1, 1]]).rows;
     let payload = payload.payloads().next().unwrap();

@@ -24,7 +24,7 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     assert_eq!(target.read_control().await.unwrap(), None);
     let starts = [
         (Lane::Control, fence(1, 0).into()),
-        (Lane::Apply, fence(1, 4).into()),
+        (Lane::MAIN, fence(1, 4).into()),
     ];
     target.begin_epoch(None, &migration(1), &starts).await.unwrap();
     let plan = subject.table();
@@ -84,7 +84,7 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     let fences: Vec<_> = state.fences.into_iter().collect();
     let lane = |lane: Lane| (lane.parts().0.to_owned(), lane.parts().1);
     let expected = [
-        (lane(Lane::Apply), fence(1, 4)),
+        (lane(Lane::MAIN), fence(1, 4)),
         (lane(Lane::Control), fence(1, 2)),
     ];
     assert_eq!(fences, expected);
@@ -104,7 +104,7 @@ pub(super) async fn check_ddl<S: Subject>(subject: &S) {
         .run_ddl(&[ddl::create_table(&table.target, dialect)])
         .await
         .unwrap();
-    begin(&target, &[(Lane::Apply, fence(1, 0))]).await;
+    begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
     let twins = upsert(&table, &[[1, 5, 0], [2, 5, 0]]);
     target.commit(&commit(0, vec![twins])).await.unwrap();
 
@@ -159,7 +159,7 @@ pub(super) async fn check_ddl<S: Subject>(subject: &S) {
 pub(super) async fn check_takeover<S: Subject>(subject: &S) {
     let (old, new) = (subject.connect(), subject.connect());
     let table = created(subject, &old).await;
-    let starts = [(Lane::Apply, fence(1, 0)), (Lane::Load(3), fence(1, 0))];
+    let starts = [(Lane::MAIN, fence(1, 0)), (Lane::Load(3), fence(1, 0))];
     begin(&old, &starts).await;
     same_kind(
         new.begin_epoch(None, &migration(2), &[]).await,
@@ -171,12 +171,12 @@ pub(super) async fn check_takeover<S: Subject>(subject: &S) {
         Some(fence(1, 0)),
         "a refused takeover changes nothing"
     );
-    let takeover = [(Lane::Apply, fence(2, 0).into())];
+    let takeover = [(Lane::MAIN, fence(2, 0).into())];
     new.begin_epoch(Some(&migration(1)), &migration(2), &takeover)
         .await
         .unwrap();
     assert_eq!(new.read_fence(Lane::Load(3)).await.unwrap(), None);
-    assert_eq!(new.read_fence(Lane::Apply).await.unwrap(), Some(fence(2, 0)));
+    assert_eq!(new.read_fence(Lane::MAIN).await.unwrap(), Some(fence(2, 0)));
 
     let late = commit(0, vec![upsert(&table, &[[8, 8, 8]])]);
     refused_by_fence(&old, &late).await;
@@ -189,7 +189,7 @@ pub(super) async fn check_takeover<S: Subject>(subject: &S) {
     new.begin_epoch(Some(&migration(1)), &migration(2), &takeover)
         .await
         .unwrap();
-    assert_eq!(new.read_fence(Lane::Apply).await.unwrap(), Some(fence(2, 0)));
+    assert_eq!(new.read_fence(Lane::MAIN).await.unwrap(), Some(fence(2, 0)));
     assert_eq!(new.read_control().await.unwrap().unwrap().migration, migration(2));
     assert_eq!(scanned(&new, &table, 1).await, Vec::<Row>::new());
     kept(subject, &new).await;
@@ -211,12 +211,12 @@ async fn kept<S: Subject>(subject: &S, owner: &S::Target) {
     ] {
         let mut before = read.migration.clone();
         before.epoch = migration(epoch - 1).epoch;
-        let lanes = [(Lane::Apply, start), (Lane::Control, fence(epoch, 0).into())];
+        let lanes = [(Lane::MAIN, start), (Lane::Control, fence(epoch, 0).into())];
         next.begin_epoch(Some(&before), &migration(epoch), &lanes)
             .await
             .unwrap();
         let mut expected = fence(epoch, 7);
         expected.key.sequence.0 = sequence;
-        assert_eq!(next.read_fence(Lane::Apply).await.unwrap(), Some(expected));
+        assert_eq!(next.read_fence(Lane::MAIN).await.unwrap(), Some(expected));
     }
 }

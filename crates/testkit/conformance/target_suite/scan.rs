@@ -23,7 +23,7 @@ pub(super) async fn check_scan<S: Subject>(subject: &S) {
     const ROWS: i64 = 1_000;
     let target = subject.connect();
     let table = created(subject, &target).await;
-    begin(&target, &[(Lane::Apply, fence(1, 0))]).await;
+    begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
     assert_eq!(scanned(&target, &table, 1).await, Vec::<Row>::new());
     let rows: Vec<Row> = (0..ROWS).map(|id| [id, -id, id % 7]).collect();
     target
@@ -55,7 +55,7 @@ pub(super) async fn check_texts<S: Subject>(subject: &S, table: &Arc<TablePlan>)
     let (target, dialect) = (subject.connect(), subject.dialect());
     let create = ddl::create_table(&table.target, dialect);
     target.run_ddl(&[create]).await.unwrap();
-    begin(&target, &[(Lane::Apply, fence(1, 0))]).await;
+    begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
     let mut texts = texts();
     let left = WindowLimits::SPANNER.bytes_max - texts.iter().flatten().map(String::len).sum::<usize>();
     let long = Some("x".repeat(TEXT_BYTES_MAX));

@@ -11,7 +11,7 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     const ROWS: i64 = 300;
     let target = subject.connect();
     let table = created(subject, &target).await;
-    begin(&target, &[(Lane::Apply, fence(1, 0))]).await;
+    begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
     assert_eq!(target.count(&table).await.unwrap(), 0);
     let rows: Vec<Row> = (0..ROWS).map(|id| [id, -id, 1]).collect();
     target
