@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spanferry_core::fixture;
-use spanferry_core::plan::{TableId, TablePlan};
+use spanferry_core::plan::{TableId, TablePlan, TargetKey};
 use spanferry_core::port::change::{Change as RowChange, ChangeSink, NewRow, SchemaChange};
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::port::source::ChangeDecoder;
@@ -520,6 +520,26 @@ fn a_key_of_the_same_columns_in_another_order_is_another_key() {
         &|plan| Arc::make_mut(&mut plan.source).primary_key = vec![0, 1],
         "its primary key in the binary log",
     );
+}
+
+/// The row has the plan's order, and the key stays the same.
+#[test]
+fn a_plan_of_another_order_is_followed() {
+    let [p, _] = plans();
+    let mut swapped = TablePlan::clone(&p);
+    swapped.columns.swap(0, 3);
+    let place = |column: &usize| if *column == 0 { 3 } else { *column };
+    swapped.target_key = TargetKey::Columns(p.key().iter().map(place).collect());
+    let changes = |plan| told(&mut decoder("g", &[plan]), &[piece(&images::INSERT)]).changes;
+    let moved = |change: &String| {
+        let (key, row) = change.split_once(" = ").unwrap();
+        let mut cells: Vec<&str> = row.split('|').collect();
+        cells.swap(0, 3);
+        format!("{key} = {}", cells.join("|"))
+    };
+    let expected: Vec<String> = changes(Arc::clone(&p)).iter().map(moved).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(changes(Arc::new(swapped)), expected);
 }
 
 /// Each image of an update has a bitmap of its own, also where the changes are only counted.
