@@ -1,5 +1,7 @@
 //! The change log as a model in memory: a durable mark, and a tail that a crash may take.
 
+use std::sync::Arc;
+
 use spanferry_core::port::change_log::{
     ChangeLog, ChangeLogReader, ChangeLogWriter, LogId, LogUsage, Piece, Sequence,
 };
@@ -33,12 +35,13 @@ impl LogState {
         let kept = self.durable + kept(self.pieces.len() - self.durable);
         let lost = kept < self.pieces.len();
         self.pieces.truncate(kept);
+        // An incomplete transaction is abandoned: its sequence is not used again.
+        let last = self.pieces.last().map_or(0, |piece| piece.sequence.0);
         while self.pieces.last().is_some_and(|piece| !piece.last) {
             self.pieces.pop();
         }
-        let last = self.pieces.last().map_or(0, |piece| piece.sequence.0);
-        // One more, as for the incomplete transaction that was abandoned.
         self.next = self.next_durable.max(last + 1);
+        self.next_durable = self.next;
         self.durable = self.pieces.len();
         self.open = None;
         lost
@@ -115,30 +118,46 @@ impl SimLog {
     }
 
     /// What was trimmed must not be asked for again.
-    fn expect_kept(&self, from: Sequence) {
+    fn expect_kept(&self, from: Sequence) -> Result<(), Failure> {
         let mut world = self.0.lock();
         let oldest = world.log.as_ref().unwrap().oldest;
-        if from < oldest {
-            let text = format!("sequence {from} is needed, the log was trimmed below {oldest}");
-            world.violations.push(text);
+        // Nothing is before the first.
+        if from.max(Sequence(1)) >= oldest {
+            return Ok(());
         }
+        let text = format!("sequence {from} is needed, the log was trimmed below {oldest}");
+        world.violations.push(text.clone());
+        Err(Failure::new(code::LOG_CORRUPT, Class::StopMigration, "log", text))
     }
 }
 
 impl ChangeLog for SimLog {
-    type Writer = SimLog;
+    type Writer = SimWriter;
     type Reader = SimReader;
 
     fn id(&self) -> LogId {
         LogId(self.with(|log| log.id.clone()))
     }
 
-    async fn writer(&self) -> Result<SimLog, Failure> {
-        Ok(self.clone())
+    async fn writer(&self) -> Result<SimWriter, Failure> {
+        let mut world = self.0.lock();
+        if world.log_writer.upgrade().is_some() {
+            return Err(Failure::bug("log", "it has a writer already"));
+        }
+        let claim = Arc::new(());
+        world.log_writer = Arc::downgrade(&claim);
+        let log = world.log.as_mut().unwrap();
+        log.crash(|_| 0);
+        Ok(SimWriter {
+            reached: log.end(),
+            log: self.clone(),
+            failed: false,
+            _claim: claim,
+        })
     }
 
     async fn reader(&self, from: Sequence) -> Result<SimReader, Failure> {
-        self.expect_kept(from);
+        self.expect_kept(from)?;
         Ok(SimReader {
             log: self.clone(),
             next: (from.0, 0),
@@ -152,7 +171,7 @@ impl ChangeLog for SimLog {
     }
 
     async fn bookmark_before(&self, at: Sequence) -> Result<Bookmark, Failure> {
-        self.expect_kept(at);
+        self.expect_kept(at)?;
         if let Some(told) = bookmark_told(&self.0.lock(), at) {
             return Ok(told);
         }
@@ -162,6 +181,10 @@ impl ChangeLog for SimLog {
     async fn start_for(&self, position: &Position) -> Result<(Sequence, Bookmark), Failure> {
         let world = &mut *self.0.lock();
         let log = world.log.as_ref().unwrap();
+        position.contains_all(&log.start.position).map_err(|error| {
+            let text = error.to_string();
+            Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "log", text)
+        })?;
         let mut starts = vec![log.oldest];
         starts.extend(log.complete().map(|piece| piece.sequence.next()));
         let contained = number_of(&position.to_string());
@@ -210,11 +233,45 @@ impl ChangeLog for SimLog {
     }
 }
 
-impl ChangeLogWriter for SimLog {
+/// The one writer; what an earlier one has not synced is gone.
+pub(crate) struct SimWriter {
+    log: SimLog,
+    /// What all complete transactions that were appended have reached.
+    reached: Bookmark,
+    /// A call has failed other than for space: every later one fails.
+    failed: bool,
+    _claim: Arc<()>,
+}
+
+impl SimWriter {
+    fn expect_sound(&self) -> Result<(), Failure> {
+        if self.failed {
+            return Err(Failure::bug("log", "an earlier call has failed"));
+        }
+        Ok(())
+    }
+
+    /// What is reached behind pieces, which must follow what was reached before.
+    fn behind(&self, pieces: &[Piece]) -> Result<Bookmark, Failure> {
+        let mut reached = self.reached.clone();
+        for piece in pieces.iter().filter(|piece| piece.last) {
+            let wrong = |cause: String| Failure::bug("log", cause);
+            let witness = Witness::parse(&piece.transaction).map_err(|error| wrong(error.to_string()))?;
+            reached
+                .advance(witness)
+                .map_err(|error| wrong(error.to_string()))?;
+        }
+        Ok(reached)
+    }
+}
+
+impl ChangeLogWriter for SimWriter {
     async fn append(&mut self, pieces: &mut [Piece]) -> Result<(), Failure> {
-        self.0.step().await;
-        let mut world = self.0.lock();
-        if world.random.chance(5) {
+        self.expect_sound()?;
+        let reached = self.behind(pieces).inspect_err(|_| self.failed = true)?;
+        self.log.0.step().await;
+        let mut world = self.log.0.lock();
+        if world.fails(5) {
             world.count("log at its budget");
             let class = Class::Retry { after: None };
             return Err(Failure::new(
@@ -235,11 +292,13 @@ impl ChangeLogWriter for SimLog {
             }
             log.pieces.push(piece.clone());
         }
+        self.reached = reached;
         Ok(())
     }
 
     async fn abandon(&mut self) -> Result<(), Failure> {
-        let abandoned = self.with(|log| {
+        self.expect_sound()?;
+        let abandoned = self.log.with(|log| {
             let open = log.open.take().is_some();
             while log.pieces.last().is_some_and(|piece| !piece.last) {
                 log.pieces.pop();
@@ -249,21 +308,23 @@ impl ChangeLogWriter for SimLog {
             open
         });
         if abandoned {
-            self.0.lock().count("transaction abandoned");
+            self.log.0.lock().count("transaction abandoned");
         }
         Ok(())
     }
 
     async fn sync(&mut self) -> Result<Sequence, Failure> {
-        self.0.step().await;
-        self.with(|log| {
+        self.expect_sound()?;
+        let shared = &self.log.0;
+        shared.step().await;
+        self.log.with(|log| {
             log.durable = log.pieces.len();
             log.next_durable = log.next;
         });
-        copy_log(&mut self.0.lock());
-        self.0.durable.send_modify(|version| *version += 1);
-        self.0.step().await;
-        Ok(self.usage().durable)
+        copy_log(&mut shared.lock());
+        shared.durable.send_modify(|version| *version += 1);
+        shared.step().await;
+        Ok(self.log.usage().durable)
     }
 }
 
@@ -292,7 +353,7 @@ impl ChangeLogReader for SimReader {
         let piece = self.peek();
         if let Some(piece) = &piece {
             if self.is_open && piece.sequence.0 != self.next.0 {
-                self.log.expect_kept(Sequence(self.next.0));
+                self.log.expect_kept(Sequence(self.next.0))?;
                 let class = Class::StopMigration;
                 return Err(Failure::new(
                     code::LOG_CORRUPT,

@@ -12,6 +12,7 @@ mod backward;
 mod batch;
 mod catalog;
 mod conformance;
+mod conformance_log;
 mod conformance_source;
 mod cut;
 mod ended;
@@ -38,8 +39,8 @@ mod witness;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use random::{Random, SEED_VARIABLE, seed};
@@ -109,6 +110,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         random,
         mutant,
         bare: false,
+        log_writer: Weak::new(),
         is_mapped: false,
         administration: Administration::default(),
         catalog: CatalogChanges::default(),

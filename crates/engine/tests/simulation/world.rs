@@ -1,7 +1,7 @@
 //! The simulated world: one source history, one log, one target, and the seed that decides what goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use crate::random::Random;
@@ -183,6 +183,8 @@ pub(crate) struct World {
     /// Whether source and target are asked for their contracts alone: nothing goes wrong by itself, no history explains the
     /// target's rows, and the source brings as much at a time as it is asked for.
     pub(crate) bare: bool,
+    /// Alive while the change log has a writer.
+    pub(crate) log_writer: Weak<()>,
     /// Whether one table has another shape at the target.
     pub(crate) is_mapped: bool,
     pub(crate) administration: Administration,
