@@ -655,6 +655,6 @@ async fn a_rejected_row_is_named_and_not_logged() {
     check(said(&world.run("status", &[])), 0, &["SF-4006", "s3cret-"]);
     check(world.drain(), 0, &["migrate: ended"]);
     let log = std::fs::read_to_string(world.state.join("run.log")).unwrap();
-    assert!(log.contains("a window is rejected"), "{log}");
+    assert!(log.contains("a commit is rejected"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
 }
