@@ -43,7 +43,7 @@ enum Job {
     Resume(oneshot::Sender<Result<(Sequence, Bookmark), Failure>>),
 }
 
-/// Captures until told to stop. Ends with an error only for what another attempt cannot mend, or beyond patience.
+/// Captures until the stop signal. Returns an error only if another attempt cannot help, or after the limit of attempts.
 /// `following` holds whether a stream is open, whose position the source has accepted. The rows of `registry` hold what snapshots saw.
 #[expect(
     clippy::too_many_arguments,
@@ -155,7 +155,7 @@ async fn expect_owned<T: Committer>(
     Ok(())
 }
 
-/// Follows one stream until told to stop; on failure, whether anything had arrived.
+/// Follows one stream until the stop signal; on failure, whether anything had arrived.
 async fn follow<S: ChangeSource, L: ChangeLog>(
     opening: impl Future<Output = Result<(S::Stream, Option<Finding>), Failure>>,
     log: &L,
@@ -261,7 +261,7 @@ fn portions(pieces: &mut [Piece], budget_bytes: u64) -> impl Iterator<Item = &mu
     pieces.split_inclusive_mut(move |piece| is_large && piece.last)
 }
 
-/// Appends, waiting while the log is at its budget or the disk full; false if told to stop meanwhile.
+/// Appends, waiting while the log is at its budget or the disk full; false if the stop signal came meanwhile.
 async fn append_patiently<W: ChangeLogWriter>(
     writer: &mut W,
     pieces: &mut [Piece],
@@ -280,7 +280,7 @@ async fn append_patiently<W: ChangeLogWriter>(
     }
 }
 
-/// Makes durable what was appended, waiting while the disk is full; nothing if told to stop meanwhile.
+/// Makes durable what was appended, waiting while the disk is full; nothing if the stop signal came meanwhile.
 async fn sync_patiently<W: ChangeLogWriter>(
     writer: &mut W,
     stop: &CancellationToken,
@@ -298,7 +298,7 @@ async fn sync_patiently<W: ChangeLogWriter>(
     }
 }
 
-/// Says why the log takes nothing more, and waits a while; false if told to stop meanwhile. Fails for any other reason than room.
+/// Says why the log takes nothing more, and waits a while; false if the stop signal came meanwhile. Fails for any other reason than room.
 async fn wait_for_room(
     failure: Failure,
     stop: &CancellationToken,

@@ -12,7 +12,7 @@ use crate::lane::{FencedLane, LaneError};
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 
-/// The control lane: one commit at a time, whoever asks.
+/// The control lane: one commit at a time, for all tasks.
 #[derive(Debug)]
 pub struct ControlLane<T> {
     lane: Mutex<FencedLane<T>>,
@@ -28,7 +28,7 @@ impl<T: Committer> ControlLane<T> {
         }
     }
 
-    /// Makes the rows that `rows` chooses durable, then known to the registry; nobody else changes recorded states meanwhile.
+    /// Makes the rows that `rows` chooses durable, then known to the registry; no other task changes recorded states meanwhile.
     /// No rows, no commit.
     pub async fn record(
         &self,

@@ -125,7 +125,7 @@ pub(crate) struct HistoryWatch {
 }
 
 impl HistoryWatch {
-    /// Whether a source that `holds` what was applied, or not, can be gone on with; false if it may only lag, to be asked again.
+    /// Whether a source that `holds` what was applied, or not, can be used further; false if it may only lag and must be asked again.
     /// One that stays behind is a failure.
     pub(crate) fn accepts(&mut self, holds: bool) -> Result<bool, Failure> {
         self.behind = if holds { 0 } else { self.behind + 1 };
@@ -167,7 +167,7 @@ impl ClaimProof {
         if is_recent && !is_final {
             return Ok(true);
         }
-        // A stream that is open goes on without it; it is the next start that needs it.
+        // A stream that is open continues without it; it is the next start that needs it.
         let unproved = if is_final {
             self.unproved
         } else {
@@ -196,8 +196,8 @@ impl ClaimProof {
 pub(crate) struct SeenHistory {
     /// Since when the source lacks a `high`; one entry for each attempt whose tables wait.
     lacking_since: BTreeMap<String, Instant>,
-    /// Each `high` that the source was found to hold once the stream had passed it: a stream goes on only from a source that
-    /// holds all that was captured, so nobody need be asked again. One entry for each attempt that loaded a table.
+    /// Each `high` that the source was found to hold once the stream had passed it: a stream continues only from a source that
+    /// holds all that was captured, so the source need not be asked again. One entry for each attempt that loaded a table.
     settled: BTreeSet<String>,
 }
 
@@ -260,7 +260,7 @@ fn lost(plan: &TablePlan) -> Failure {
     Failure::of_table(code::HISTORY_CHANGED, plan.name(), text)
 }
 
-/// What is told while a table waits for a source that may still apply what its snapshot saw.
+/// The finding that is shown while a table waits, because the source has not yet applied transactions that its snapshot contained.
 pub(crate) fn waits_for_source(plan: &TablePlan) -> Finding {
     let text = format!(
         "its rows were read from a server that had more transactions than the source has now: \

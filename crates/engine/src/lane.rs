@@ -88,7 +88,7 @@ pub struct LaneShared<T> {
     pub target: Arc<T>,
     /// As many permits as commits may be in flight at the target.
     pub gate: Arc<Semaphore>,
-    /// Held by whoever changes the target's schema, from the look at what is there on. It comes before a permit of the gate.
+    /// Held by the task that changes the target's schema, from the look at what is there on. It comes before a permit of the gate.
     pub ddl: Arc<tokio::sync::Mutex<()>>,
     /// The request to stop.
     pub stop: CancellationToken,
@@ -316,7 +316,7 @@ impl<T: Committer> FencedLane<T> {
     }
 }
 
-/// The failure that ends a task which was told to stop.
+/// The failure that ends a task after the stop signal.
 pub fn interrupted() -> Failure {
     Failure::new(
         code::INTERRUPTED,

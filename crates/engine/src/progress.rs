@@ -1,4 +1,4 @@
-//! Counters that tell where the migration stands; written by tasks, read by whoever shows them.
+//! Counters that show where the migration stands; written by tasks, read by the code that shows them.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -89,7 +89,7 @@ pub struct Snapshot {
     pub committed_at: Option<CommitTimestamp>,
     /// The position that apply has reached.
     pub position: String,
-    /// Whether apply had reached the source's position when the source was last asked for it. `is_caught_up` tells whether that
+    /// Whether apply had reached the source's position when the source was last asked for it. `is_caught_up` returns whether that
     /// still holds.
     pub source_reached: bool,
     /// How the last snapshot was made and how long writers were held up.

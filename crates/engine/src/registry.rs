@@ -24,7 +24,7 @@ pub struct Registry {
     tables: usize,
     rows: Mutex<Vec<TableRow>>,
     left_out: Mutex<LeftOut>,
-    /// Held by whoever changes a table's recorded state, see `Transition`.
+    /// Held by the task that changes a table's recorded state, see `Transition`.
     transition: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     /// The tables whose state has changed since apply has last asked.
@@ -87,7 +87,7 @@ impl Registry {
         self
     }
 
-    /// Wakes whoever waits for changes.
+    /// Wakes the tasks that wait for changes.
     pub fn touch(&self) {
         self.changed.send_modify(|version| *version += 1);
     }

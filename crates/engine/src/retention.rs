@@ -42,7 +42,7 @@ impl RetentionOptions {
 
 /// The same while capture may be waiting for room.
 const FULL_INTERVAL: Duration = Duration::from_secs(1);
-/// Share of the budget at which the operator is told, in percent; from here on nothing that is applied is kept on purpose.
+/// Share of the budget at which a finding is reported, in percent; from here on nothing that is applied is kept on purpose.
 const ALARM_PERCENT: u64 = 70;
 /// Room that capture needs in any case: an append of it may be larger than 30 % of a very small budget.
 const ROOM_BYTES_MIN: u64 = 4 << 20;
@@ -69,7 +69,7 @@ pub struct Retention<L> {
     progress: Arc<Progress>,
     /// When the log was last looked at, and the bytes it had afterwards.
     last_look: Option<(Instant, u64)>,
-    /// Whether the operator has been told.
+    /// Whether the finding was reported.
     alarmed: bool,
 }
 
@@ -93,7 +93,7 @@ impl<L: ChangeLog> Retention<L> {
         }
     }
 
-    /// Looks again and again until told to stop. A log that cannot be trimmed is told and tried again: nothing else depends on it.
+    /// Looks again and again until the stop signal. A log that cannot be trimmed is reported and tried again: nothing else depends on it.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
         loop {
             let usage = self.log.usage();
@@ -195,7 +195,7 @@ impl<L: ChangeLog> Retention<L> {
             .report(finding.remedy("Stop `migrate` and start it with a larger --log-budget, on a larger disk if needed. Where the lag grows, give the target more nodes."));
     }
 
-    /// When the log is full if it goes on growing as since the last look.
+    /// When the log is full if it continues to grow as since the last look.
     fn time_left(&self, usage: &LogUsage) -> String {
         let Some((looked_at, bytes)) = self.last_look else {
             return "how fast it grows is not known yet".to_owned();

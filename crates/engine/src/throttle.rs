@@ -95,7 +95,7 @@ mod tests {
         // Another session, at the same time, stands behind the first one.
         check(500, 0, 1_000);
         check(100, 1_000, 100);
-        // What was not used while nobody read is not saved up.
+        // What was not used while nothing was read is not saved up.
         check(500, 10_000, 500);
         assert_eq!(Throttle::new(None).delay(u64::MAX, start), Duration::ZERO);
     }

@@ -107,7 +107,7 @@ fn expect_forward(mark: Mark, durable: &Durable) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
-        .expect("nobody panics while holding a lock of the log")
+        .expect("no thread panics while holding a lock of the log")
 }
 
 impl Core {

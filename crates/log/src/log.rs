@@ -89,7 +89,7 @@ pub(crate) type SharedEnd = Arc<Mutex<End>>;
 /// Locks the end; nothing can panic meanwhile.
 pub(crate) fn lock_end(end: &SharedEnd) -> MutexGuard<'_, End> {
     end.lock()
-        .expect("nobody panics while holding the end of the log")
+        .expect("no thread panics while holding the end of the log")
 }
 
 impl DiskLog {

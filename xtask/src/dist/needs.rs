@@ -1,4 +1,4 @@
-//! What a program needs of the system it runs on, as `readelf` tells it.
+//! What a program needs of the system it runs on, as `readelf` shows it.
 
 use std::path::Path;
 use std::process::Command;

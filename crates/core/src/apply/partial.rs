@@ -1,4 +1,4 @@
-//! Counts the changes of a transaction, so that one that was cut goes on behind the changes that are applied
+//! Counts the changes of a transaction, so that one that was cut continues behind the changes that are applied
 //! (docs/design/fence.md, steps 8 to 11).
 
 use crate::plan::TablePlan;
@@ -78,7 +78,7 @@ impl ChangeCount {
         !is_counted || self.seen > self.skip
     }
 
-    /// Counts changes that are not told.
+    /// Counts changes that are not handed on.
     pub(super) fn pass(&mut self, plan: &TablePlan, changes: u64) {
         if self.counts(plan) {
             self.seen += changes;

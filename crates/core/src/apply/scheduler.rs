@@ -160,7 +160,7 @@ impl Scheduler {
     /// Answers `AskReached`.
     ///
     /// The watermark's sequence and position must name the same place before a batch joins: not so while a log that was begun
-    /// again repeats what is applied. A batch catches up to the sequence, and the main stream goes on behind the position
+    /// again repeats what is applied. A batch catches up to the sequence, and the main stream continues behind the position
     /// (docs/design/hand-off.md, step 9).
     pub fn log_reached(&mut self, held: &Bookmark) -> Result<(), Failure> {
         assert!(matches!(self.asked, Asked::LogReached), "it was not asked");

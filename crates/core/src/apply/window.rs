@@ -289,7 +289,7 @@ impl WindowBuilder {
         self.contents.transactions > 0 || !self.ready.is_empty()
     }
 
-    /// Takes what was told by `ChangeSink::notice`.
+    /// Takes what was reported by `ChangeSink::notice`.
     pub fn take_notices(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.notices)
     }

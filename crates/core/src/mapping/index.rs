@@ -81,13 +81,13 @@ fn wishes<'a>(wanted: &'a [String], former: &[Option<&'a str>]) -> Vec<Wish<'a>>
         .collect()
 }
 
-/// What a person is told where a name cannot be as it was wanted.
+/// The message where a name cannot be as it was wanted.
 fn renamed(table: &SourceTable, part: &str, wanted: &str, given: &str) -> Option<Finding> {
     let text = format!("it is named `{given}` at the target");
     (wanted != given).then(|| finding(table, part, code::CONVERTED, Severity::Notice, text))
 }
 
-/// What a person is told of an index that is not carried. A unique one is missed in another way than the others.
+/// The message about an index that is not carried. A missing unique index has other effects than the others.
 fn index_left_out(table: &SourceTable, index: &SourceIndex, (severity, reason): LeftOut) -> Finding {
     if index.unique && severity > Severity::Notice {
         let text = format!(

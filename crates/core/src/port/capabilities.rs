@@ -1,4 +1,4 @@
-//! What a target can do, as it tells itself: nobody asks which product or which emulator stands behind it.
+//! What a target can do, as it reports itself: no code asks which product or emulator stands behind it.
 
 use crate::apply::window::WindowLimits;
 

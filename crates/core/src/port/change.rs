@@ -69,7 +69,7 @@ pub enum SchemaChangeKind {
 
 /// What a decoder hands on, in the order of the source. One change of a row is a point at which a huge transaction may be cut.
 ///
-/// The changes of each table are told or passed, all of them, so that their number depends on the source's events alone: a
+/// The changes of each table are handed on or passed, all of them, so that their number depends on the source's events alone: a
 /// transaction that was cut is continued after so many changes, perhaps by a process that can no longer decode one of its tables.
 pub trait ChangeSink {
     /// Whether the sink reads `OldRow::row` of a table. It costs the decoder a second row for each change.
@@ -78,7 +78,7 @@ pub trait ChangeSink {
     /// One change of one row.
     fn change(&mut self, table: TableId, change: Change<'_>);
 
-    /// So many changes of the table follow that are not told: the table has stopped in this transaction, or they cannot be decoded.
+    /// So many changes of the table follow that are not handed on: the table has stopped in this transaction, or they cannot be decoded.
     /// Where the source's events do not even show their number, an event counts as one change.
     fn pass(&mut self, table: TableId, changes: u64);
 

@@ -32,7 +32,7 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// The UUID a log was given when it was created; it tells one log from another at the target's fence.
+/// The UUID a log was given when it was created; it distinguishes one log from another at the target's fence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogId(pub String);
 
@@ -109,7 +109,7 @@ pub trait ChangeLog: Send + Sync + 'static {
     /// What was reached just before the transaction with sequence `at`, counted up from the segment's own context.
     fn bookmark_before(&self, at: Sequence) -> impl Future<Output = Result<Bookmark, Failure>> + Send;
 
-    /// Where to begin reading for somebody who has everything up to `position`: a sequence below which `position` contains every
+    /// Where to begin reading for a reader that has everything up to `position`: a sequence below which `position` contains every
     /// transaction, as late as is cheap to find (a segment's beginning), and what was reached just before it. The oldest sequence if none is
     /// known to be later. Reading from there also brings transactions that `position` contains: the reader filters by position.
     ///
@@ -130,7 +130,7 @@ pub trait ChangeLog: Send + Sync + 'static {
 ///
 /// Cancellation: a dropped `append` or `sync` future leaves the log as after a crash at that point: reopen the writer.
 /// After any failure of class other than `Retry` the writer is poisoned: every later call fails the same way, because a
-/// failed fsync says nothing about what reached the disk; the log must be opened anew.
+/// failed fsync says nothing about what reached the disk; the log must be opened again.
 /// `LOG_BUDGET` and a full disk are of class `Retry`: nothing of the failed append stays visible, and the same append may be
 /// made again when there is room.
 pub trait ChangeLogWriter: Send + 'static {

@@ -60,7 +60,7 @@ pub struct FenceRow {
 pub enum LaneStart {
     /// This row.
     At(FenceRow),
-    /// The row that the transaction finds, in the new epoch: the lane goes on where it stands in that moment.
+    /// The row that the transaction finds, in the new epoch: the lane continues where it stands in that moment.
     Kept,
     /// The same for a change log that is new, whose first sequence is 1.
     KeptInNewLog,

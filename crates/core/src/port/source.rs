@@ -199,7 +199,7 @@ pub struct RefusedRow {
 /// What `SnapshotSession::read` brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadStatus {
-    /// The range goes on.
+    /// The range continues.
     More,
     /// The range is read to its end.
     End,
@@ -269,7 +269,7 @@ pub trait ChangeSource: Send + Sync + 'static {
 
     /// Opens the stream of every transaction that is not contained in `after`.
     ///
-    /// The source's history must be the one of `after`, as `HistorySource::prove` tells it, with the same failures; the
+    /// The source's history must be the one of `after`, as `HistorySource::prove` checks it, with the same failures; the
     /// witnesses come over the stream itself, so that nothing can be replaced between the proof and the first transaction. A
     /// position that the source has purged is `POSITION_PURGED`, of class `StopMigration`. Returns only once the source has
     /// accepted the position and the history is proved. Cancellation: safe.
@@ -324,14 +324,14 @@ pub trait ChangeDecoder: Send + 'static {
 
     /// Decodes the next piece of a transaction; pieces come in order, the first with `number` 0.
     ///
-    /// What concerns one table is told to `sink.stop`; a failure is returned only for what concerns the stream as a whole
+    /// What concerns one table goes to `sink.stop`; a failure is returned only for what concerns the stream as a whole
     /// (class `StopMigration`).
     ///
     /// A transaction with changes that are only prepared stops their tables. One that commits a prepared transaction brings no
     /// changes: what it means is up to the caller, by `two_phase`.
     fn decode(&mut self, piece: &Piece, sink: &mut dyn ChangeSink) -> Result<(), Failure>;
 
-    /// What the piece's transaction is to prepared ones, told with its last piece. Cheap where it is nothing to them: no rows are
+    /// What the piece's transaction means for prepared ones, returned with its last piece. Cheap where it means nothing for them: no rows are
     /// decoded. Pieces come in order, as for `decode`; each of both may be called without the other.
     fn two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Failure>;
 }

@@ -18,7 +18,7 @@ pub enum PositionError {
         domain: u32,
         /// Where it was.
         from: u64,
-        /// Where it was told to go.
+        /// Where it should go.
         to: u64,
     },
     /// A transaction with the identity of another one: the source's history was replaced.

@@ -1,4 +1,4 @@
-//! What tells a transaction from another one that has the same identity in another history.
+//! What distinguishes a transaction from another one that has the same identity in another history.
 //!
 //! A server whose history was reset, or that was restored from a backup, gives its numbers out a second time. The identity
 //! of a transaction is then no proof; its commit time and its content are (docs/design/history.md).

@@ -17,7 +17,7 @@ pub enum Exit {
     Failed,
     /// 130: interrupted by the operator, resumable.
     Interrupted,
-    /// None: it is told and ends nothing.
+    /// None: it is reported and ends nothing.
     Recorded,
 }
 

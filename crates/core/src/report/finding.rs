@@ -9,11 +9,11 @@ use crate::schema::source::NameCase;
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing; the migration goes on.
+    /// Worth knowing; the migration continues.
     Notice,
-    /// Something is left out or carried in another form; the migration goes on, the final report repeats it.
+    /// Something is left out or carried in another form; the migration continues, and the final report repeats it.
     Warning,
-    /// The migration does not start unless it is mended or, where the text says so, accepted by name.
+    /// The migration does not start unless it is fixed or, where the text says so, accepted by name.
     Blocking,
 }
 
@@ -71,7 +71,7 @@ pub struct Finding {
     pub subject: Subject,
     /// What was found, as a sentence fragment.
     pub text: String,
-    /// What mends it.
+    /// Its remedy.
     pub remedy: Option<Remedy>,
 }
 
@@ -87,7 +87,7 @@ impl Finding {
         }
     }
 
-    /// The same finding with what mends it.
+    /// The same finding with its remedy.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<Remedy>) -> Finding {
         let remedy = remedy.into();

@@ -1,4 +1,4 @@
-//! What mends a finding: statements and commands that can be run as they are printed, or words.
+//! The remedy of a finding: statements and commands that can be run as they are printed, or words.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub const WITH_STATEMENTS: [Code; 9] = [
     code::SOURCE_SESSIONS_TAKEN,
 ];
 
-/// What mends a finding.
+/// The remedy of a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
     /// Statements to be run at the source, in this order.
@@ -43,7 +43,7 @@ pub enum Remedy {
     Words(String),
 }
 
-/// What kind of text a remedy is, for whoever shows it.
+/// What kind of text a remedy is, for the code that shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemedyKind {
     /// SQL for the source.

@@ -35,7 +35,7 @@ pub struct Contradiction {
 
 /// A witness at the source. Used by one task at a time.
 ///
-/// It reads the present state, not a snapshot: `position` tells what it may have seen. A failure of class `Retry` means that it
+/// It reads the present state, not a snapshot: `position` bounds what it may have seen. A failure of class `Retry` means that it
 /// is lost (its connection broke, or it gave way to a statement that waits for a table): open another.
 pub trait SourceWitness: Send + 'static {
     /// All base tables of the migrated schema with all of their columns. Cancellation: not safe; drop the witness.

@@ -90,17 +90,17 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
         }
     }
 
-    /// The position that the main stream has reached, told after every commit.
+    /// The position that the main stream has reached, sent after every commit.
     pub fn reached(&self) -> watch::Receiver<Position> {
         self.reached.subscribe()
     }
 
-    /// The sequence up to which the main stream is durable, told after every commit.
+    /// The sequence up to which the main stream is durable, sent after every commit.
     pub fn watermark(&self) -> watch::Receiver<Watermark> {
         self.watermark.subscribe()
     }
 
-    /// Applies until told to stop.
+    /// Applies until the stop signal.
     ///
     /// A request to stop is followed between commits: everything that was sent is settled.
     pub async fn run(mut self) -> Result<(), Failure> {

@@ -58,7 +58,7 @@ impl Constraint {
         }
     }
 
-    /// What a person is told when it is not at the target.
+    /// The message when it is not at the target.
     pub(crate) fn left_out(&self, why: &str) -> Finding {
         let subject = Subject::part(self.plan.name().table.clone(), self.name());
         let text = format!("left out: {why}");

@@ -13,9 +13,9 @@ use crate::throttle::Throttle;
 
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// Transactions in the undo history from which on the operator is told: the servers' own readers slow down about there.
+/// Transactions in the undo history from which on a finding is reported: the servers' own readers slow down about there.
 const UNDO_ALARM: u64 = 1_000_000;
-/// Lag of a replica source from which on the load slows down, and below which it goes on at full speed.
+/// Lag of a replica source from which on the load slows down, and below which it continues at full speed.
 const LAG_ALARM: Duration = Duration::from_secs(60);
 const LAG_QUIET: Duration = Duration::from_secs(20);
 
@@ -58,7 +58,7 @@ struct Care {
 }
 
 impl Care {
-    /// What the operator is told now: each thing once.
+    /// What is reported now: each thing once.
     fn judge(&mut self, health: &SourceHealth) -> Vec<Finding> {
         let mut findings = Vec::new();
         if let Some(undo) = health.versions_kept.filter(|undo| *undo >= UNDO_ALARM)

@@ -32,7 +32,7 @@ pub(super) struct StaleStream<S, L> {
 }
 
 impl<S: PositionSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
-    /// Looks until told to stop. Ends with a failure only if the source's history is another one.
+    /// Looks until the stop signal. Ends with a failure only if the source's history is another one.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut seen = Sequence::ZERO;
         while self.stop.pause(STILL_MAX).await {
@@ -59,7 +59,7 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
         {
             return Ok(());
         }
-        // A source that lacks something only lags, or is told as another one by those who ask what it holds.
+        // A source that lacks something only lags; if it is another one, the tasks that ask what it holds report that.
         if !self.source.holds(&captured.position).await? {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The watcher: tells whether apply has caught up, and ends the migration at its stop condition.
+//! The watcher: decides whether apply has caught up, and ends the migration at its stop condition.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -190,7 +190,7 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
     }
 
     /// Shows that the source does not answer. Fails when that has lasted too long for a run that waits for the answer; changes may
-    /// flow all the same, so any other run goes on.
+    /// still flow, so any other run continues.
     fn note_silence(&mut self, failure: Failure, stop_when: StopWhen) -> Result<(), Failure> {
         let since = *self.silent_since.get_or_insert_with(Instant::now);
         if stop_when == StopWhen::CaughtUp && since.elapsed() > SOURCE_PATIENCE {

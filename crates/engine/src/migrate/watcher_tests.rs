@@ -168,7 +168,7 @@ impl HistorySource for Source {
 /// A log of which only the end is looked at.
 struct Log(Arc<Stage>);
 
-/// An end of the log that nobody takes.
+/// An end of the log that no task takes.
 enum Nobody {}
 
 impl ChangeLog for Log {
@@ -327,7 +327,7 @@ async fn the_goal_stays_where_it_was_set() {
     assert!(*stage.committed.lock().unwrap() > 6);
 }
 
-/// A stream that is lost may have been one of a history that is gone; what was applied does not tell.
+/// A stream that is lost may have been one of a history that is gone; what was applied does not show it.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_claimed_without_an_open_stream() {
     use Event::{Apply, Capture, Commit, Follow};

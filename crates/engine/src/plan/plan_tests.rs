@@ -189,7 +189,7 @@ fn a_later_start_works_on_the_record() {
         &[],
     );
     check(|_| {}, &["other"], &[("other", code::TABLE_UNSELECTED)], &[]);
-    // A name that the target does not tell from a recorded one, and that comes first.
+    // A name that the target takes for a recorded one, and that comes first.
     check(
         |tables| tables.insert(0, table("ALONE", vec![column("id", BIGINT)])),
         &[],
@@ -405,7 +405,7 @@ fn what_is_loaded_again_keeps_its_names_and_the_epoch_it_counts_from() {
         (&after.name, after.indexes.len(), &after.indexes[0]),
         (&before.name, 2, &before.indexes[0])
     );
-    // The name of an index that somebody else has made is not given again.
+    // The name of an index that was made by hand is not given again.
     assert!(!["parent_by_hand", "by_hand"].contains(&after.indexes[1].name.as_str()));
     // A new table counts from the next epoch on, and is a group of its own.
     let new = &request("new").reload[0];

@@ -26,7 +26,7 @@ pub(super) fn counter_row(epoch: Epoch) -> FenceRow {
     }
 }
 
-/// All lanes of an epoch; only the main stream's goes on from the epoch before.
+/// All lanes of an epoch; only the main stream's continues from the epoch before.
 pub(super) fn lanes(epoch: Epoch, main: LaneStart, workers: u32) -> Vec<(Lane, LaneStart)> {
     let counter = || LaneStart::At(counter_row(epoch));
     let mut lanes = vec![

@@ -30,7 +30,7 @@ pub trait LogStore: Send + Sync + 'static {
 }
 
 /// The identity of a log that is made with an epoch: known before the log is, so that a start that died before the target
-/// had heard of its log leaves one that the next start tells from a foreign one.
+/// had heard of its log leaves one that the next start can distinguish from a foreign one.
 pub(super) fn log_id(migration: &str, epoch: Epoch) -> LogId {
     let hash = blake3::hash(format!("change log of {migration} from epoch {}", epoch.0).as_bytes());
     let (id, _rest) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
@@ -75,7 +75,7 @@ pub(super) async fn compare_log<L: ChangeLog>(
         )));
     }
     let held = log.bookmark_before(at.next()).await?;
-    // A log that was begun anew before the watermark's position repeats what is applied; it never lacks anything.
+    // A log that was begun again before the watermark's position repeats what is applied; it never lacks anything.
     let lacks_nothing = contains_all("change log", &applied.position, &held.position)?;
     if !lacks_nothing {
         return Err(other_log(format!(

@@ -1,4 +1,4 @@
-//! What a start is told, and what it makes.
+//! What a start is given, and what it makes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

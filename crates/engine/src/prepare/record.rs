@@ -43,7 +43,7 @@ pub(crate) async fn record_definitions<T: Committer>(
 }
 
 /// Records the tables of a new migration: the definitions first, then all rows in one commit. Until that commit the next start
-/// decides anew, so definitions that an earlier start has left are removed.
+/// decides again, so definitions that an earlier start has left are removed.
 pub(super) async fn record_new<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,

@@ -38,7 +38,7 @@ where
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
     let control = target.read_control().await?;
-    // Nothing is taken over if the record has changed already; `take_over` looks again once nobody else can change it.
+    // Nothing is taken over if the record has changed already; `take_over` looks again once no other process can change it.
     planned.expect_record(control.as_ref())?;
     let start = match control {
         None => begin_new(source, target.as_ref(), logs, options, dialect, progress).await?,

@@ -55,7 +55,7 @@ pub(super) async fn create_tables<L, T: Committer + SchemaTarget>(
     record_stops(registry, &prepared.control, &refused).await
 }
 
-/// Stops for the tables that were created before and that the target does not have: somebody has dropped them. A change would be
+/// Stops for the tables that were created before and that the target does not have: they were dropped there. A change would be
 /// refused only when it arrives, and until then the table would count as complete. `objects` is read after `create_tables`.
 pub(super) fn missing_tables(registry: &Registry, objects: &SchemaObjects) -> Vec<TableStop> {
     let is_missing = |plan: &&Arc<TablePlan>| {

@@ -19,7 +19,7 @@ use crate::history::{Unproved, expect_history, open_proved, prove};
 use crate::order::incomparable;
 use crate::plan::Planned;
 
-/// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All that the new process goes on with
+/// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All that the new process continues with
 /// is read afterwards: until then a process that still runs, or a late commit of a dead one, may move everything (fence.md, step 7).
 pub(super) async fn take_over<
     S: PositionSource + HistorySource + ChangeSource,
@@ -41,7 +41,7 @@ pub(super) async fn take_over<
     let (log, main) = match own_log(logs, &state, epoch).await? {
         Some(log) => {
             compare_log(&log, &old, &reached.bookmark()).await?;
-            // What was captured goes on where what was applied ends: its proof is the proof of both.
+            // What was captured continues where what was applied ends: its proof is the proof of both.
             let (_, captured) = log.end().await?;
             let accepted = expect_source(source, &captured, &reached.position, options.unproved).await?;
             findings.extend(accepted);

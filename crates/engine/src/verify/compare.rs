@@ -1,4 +1,4 @@
-//! Pairs rows of both sides by key as they arrive, within a bound of memory: pure, told row by row.
+//! Pairs rows of both sides by key as they arrive, within a bound of memory: pure, one row at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! How far a verification is; written by it, read by whoever shows it.
+//! How far a verification is; written by it, read by the code that shows it.
 
 use std::sync::Mutex;
 

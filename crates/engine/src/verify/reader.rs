@@ -1,4 +1,4 @@
-//! The source's session of a verification: one snapshot for table after table, opened anew when it is lost or old.
+//! The source's session of a verification: one snapshot for table after table, opened again when it is lost or old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::at_rest::AtRest;
 
-/// How old a snapshot may be when a table begins. An old one costs the source its undo log, and tells late that writes have begun.
+/// How old a snapshot may be when a table begins. An old one costs the source its undo log, and shows late that writes have begun.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Hands out the one session, which sees the compared tables exactly as the target should hold them.

@@ -23,7 +23,7 @@ use super::witness::{Witnesses, contradicted};
 
 /// Bytes of rows held at once while they wait for their partners: 200,000 rows or more.
 const HELD_BYTES_MAX: usize = 48 << 20;
-/// Scans of both sides that pairing may take; what is left then is told as lower bounds.
+/// Scans of both sides that pairing may take; what is left then is reported as lower bounds.
 const COMPARE_PASSES_MAX: u32 = 8;
 /// How often one table is begun before the failure that breaks it off is the result: 16 s of delays.
 const TABLE_ATTEMPTS_MAX: u32 = 14;
@@ -45,7 +45,7 @@ pub struct Verification {
 /// of the tables, before or meanwhile, is the failure `SOURCE_AHEAD`, never a difference; `changes` brings those transactions, and
 /// is opened only if there are any. `told` is called with each table's verdict.
 ///
-/// The tables share a session at the source. When it is lost, the table that was being read is compared anew, a bounded number of times.
+/// The tables share a session at the source. When it is lost, the table that was being read is compared again, a bounded number of times.
 /// Memory: two batches, two sets of buckets, a sample and `HELD_BYTES_MAX`. Cancellation: safe, nothing is written.
 pub async fn verify<S, C, T>(
     source: &S,
@@ -147,7 +147,7 @@ where
                 }
             },
         );
-        // The servers count while their rows are read. A witness that is lost is asked again, and the reading goes on.
+        // The servers count while their rows are read. A witness that is lost is asked again, and the reading continues.
         let witnesses = &mut self.witnesses;
         let counting = patiently(name, async || witnesses.count(plan).await);
         let (refusals, counted_source, counted_target) =

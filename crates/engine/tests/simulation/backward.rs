@@ -17,7 +17,7 @@ pub(crate) fn goes_back(mutant: Option<Mutant>) -> bool {
     matches!(mutant, None | Some(Mutant::OldLogIsTaken))
 }
 
-/// Now and then somebody copies the state directory.
+/// Now and then the state directory is copied.
 pub(crate) fn copy_log(world: &mut World) {
     // A run whose source is rewound has no copies: each of the two is judged alone.
     let is_rewinding = world.rewinds || world.rewinds_unseen || world.rewound.is_some();

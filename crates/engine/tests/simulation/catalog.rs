@@ -16,7 +16,7 @@ use crate::source::catalog_now;
 use crate::target::reached;
 use crate::world::{Mutant, World};
 
-/// Names that sort before those of the tables, and that the target cannot tell from them: mapped together, they take these names.
+/// Names that sort before those of the tables, and that the target cannot distinguish from them: mapped together, they take these names.
 const COLLIDING: [&str; 4] = ["AUTHOR", "Book", "ITEM", "NOTE"];
 
 /// What an administrator has changed since the migration began.

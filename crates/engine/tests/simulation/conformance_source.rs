@@ -95,7 +95,7 @@ impl Subject for Shared {
     }
 }
 
-/// Commits once nobody holds the writers up.
+/// Commits once nothing holds the writers up.
 async fn commit(shared: &Shared, transaction: Transaction) {
     for _ in 0..WAITS_MAX {
         let delay = shared.lock().random.between(1, WRITE_MS_MAX);

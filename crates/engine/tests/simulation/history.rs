@@ -80,13 +80,13 @@ pub(crate) enum Kind {
 
 pub(crate) struct History {
     pub(crate) transactions: Vec<Transaction>,
-    /// What tells each of them from any other, also from one that took its place: never given twice, from 1.
+    /// What distinguishes each of them from any other, also from one that took its place: never given twice, from 1.
     pub(crate) stamps: Vec<u64>,
     /// The state after so many transactions.
     pub(crate) states: Vec<State>,
     /// Whether the source checks foreign keys: a session may have switched that off.
     pub(crate) checks_keys: bool,
-    /// Whether some values do not fit the target, until the last transaction mends them.
+    /// Whether some values do not fit the target, until the last transaction repairs them.
     has_unfit: bool,
     /// Whether many transactions are too large for one commit.
     is_large: bool,

@@ -116,7 +116,7 @@ fn an_interrupt_is_followed_inside_a_huge_transaction() {
     assert!(at_end.piece > 0, "it went on to the end of the transaction");
     let commits = (at_end.piece - at_request.piece).div_ceil(LIMITS.mutations_max as u64);
     assert!(commits <= 2, "{commits} more commits after the request");
-    // The next process goes on in the middle.
+    // The next process continues in the middle.
     live(&shared, None).unwrap().unwrap();
     let world = shared.lock();
     assert_eq!(main_key(&world).unwrap().piece, 0);

@@ -114,7 +114,7 @@ impl SnapshotSource for SimSource {
 }
 
 /// What is prepared behind `low` transactions must have ended, but for what need not be waited for, and what the list does not show:
-/// nobody may see it, or a transaction is listed later than it is logged.
+/// no session may see it, or a transaction is listed later than it is logged.
 fn wait_for_prepared(
     world: &mut World,
     low: usize,

@@ -40,7 +40,7 @@ pub(crate) struct TargetState {
     pub(crate) control: Option<ControlState>,
     /// Ranges that were read to their end and had refused rows.
     pub(crate) refused_ranges: Vec<RangeRow>,
-    /// Commits on their way that nobody waits for, with the target's steps until they arrive.
+    /// Commits on their way that no task waits for, with the target's steps until they arrive.
     late: Vec<(u64, FencedCommit)>,
     /// Commits that a process has begun to send, by lane.
     in_flight: BTreeMap<(String, u32), FencedCommit>,

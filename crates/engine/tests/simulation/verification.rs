@@ -94,7 +94,7 @@ fn verify_agrees_with_the_oracle() {
     let check = |expected: bool| {
         shared.lock().counts.clear();
         for _ in 0..VERIFICATIONS {
-            // A session may be lost here as anywhere: the table is compared anew.
+            // A session may be lost here as anywhere: the table is compared again.
             let verdicts = verified(&shared, &plans(), BEFORE).unwrap();
             let equal = verdicts.iter().all(TableVerdict::is_equal);
             assert_eq!(equal, expected, "{verdicts:?}");
@@ -263,8 +263,8 @@ fn transactions_on_other_tables_are_not_in_the_way() {
     verified(&shared, &compared, BEFORE).unwrap();
 }
 
-/// What was prepared before the target's position and is committed behind it is nothing that verify knows: it is in nobody's way
-/// unless a difference is found, and that is not told then.
+/// What was prepared before the target's position and is committed behind it is unknown to verify: it is in no way
+/// unless a difference is found, and that is not known then.
 #[test]
 fn a_commit_of_what_was_prepared_before_is_no_verdict() {
     let shared = migrated(|_| {});

@@ -23,7 +23,7 @@ pub(crate) enum Mutant {
     NoLoadFence,
     /// Load commits are fenced by their epoch alone.
     EpochOnly,
-    /// `low` is taken anew after a restart.
+    /// `low` is taken again after a restart.
     LowAnew,
     /// The source reports `low` as `high`.
     HighIsLow,
@@ -41,9 +41,9 @@ pub(crate) enum Mutant {
     RefusedRangeRecorded,
     /// Of several groups that a commit stops only the first is recorded.
     OneStopACommit,
-    /// The log is trimmed by one transaction too many: as if the watermark were told too high.
+    /// The log is trimmed by one transaction too many: as if the watermark sent were too high.
     TrimsOneMore,
-    /// The log is trimmed up to what was read: as if the watermark were told before its commit.
+    /// The log is trimmed up to what was read: as if the watermark were sent before its commit.
     TrimsWhatIsRead,
     /// A loaded table joins the main stream inside a cut transaction.
     JoinsInsideCut,
@@ -51,17 +51,17 @@ pub(crate) enum Mutant {
     LargeIsTaken,
     /// An insert replaces a row that is there.
     InsertOverwrites,
-    /// Nobody is told which transactions are prepared, and which are committed later.
+    /// No task learns which transactions are prepared, and which are committed later.
     PreparedUnseen,
     /// A scan leaves what an earlier batch brought.
     BatchKept,
-    /// The main stream goes on from the checkpoint that was read before the epoch was taken.
+    /// The main stream continues from the checkpoint that was read before the epoch was taken.
     CheckpointBefore,
     /// The record is used as it was read before the epoch was taken.
     RecordBefore,
-    /// What tables are built from is decided anew at each start.
+    /// What tables are built from is decided again at each start.
     PlanAnew,
-    /// The key of a table is chosen anew at each start.
+    /// The key of a table is chosen again at each start.
     KeyAnew,
     /// Changes of a cut transaction are counted over the tables that are there and selected.
     CountSelected,
@@ -122,7 +122,7 @@ pub(crate) enum SourceFault {
     StrangerIsOpened,
     /// A stream that is cut brings nothing more, and does not say so.
     CutIsQuiet,
-    /// A decoder tells nothing of the first transaction that it sees.
+    /// A decoder hands on nothing of the first transaction that it sees.
     DecoderNeedsPast,
     /// A row that moves leaves itself behind.
     MovedIsKept,
@@ -219,7 +219,7 @@ pub(crate) struct World {
     /// Whether all sessions of a snapshot open on one exported state.
     pub(crate) exports: bool,
     pub(crate) log: Option<LogState>,
-    /// A copy that somebody has made of it.
+    /// A copy that was made of it.
     pub(crate) log_copy: Option<LogState>,
     pub(crate) target: TargetState,
     /// Durable steps until the process dies.
@@ -278,7 +278,7 @@ impl World {
         self.rewind_to(kept);
     }
 
-    /// The source goes back to its first `kept` transactions, and goes on from there in another way.
+    /// The source goes back to its first `kept` transactions, and continues from there in another way.
     pub(crate) fn rewind_to(&mut self, kept: usize) {
         self.rewound = Some(kept);
         self.administration.cuts += 1;
