@@ -30,8 +30,8 @@ impl Profile {
     }
 }
 
-/// Builds the programs of packages, all in one call so that their dependencies have the same features; the folder in which
-/// the programs lie.
+/// Builds the programs of packages, all in one call so that their dependencies have the same
+/// features; the folder in which the programs lie.
 pub(crate) fn build(packages: &[&str], profile: Profile) -> Result<PathBuf, TaskError> {
     let mut command = cargo();
     command.arg("build").args(profile.options());

@@ -1,4 +1,5 @@
-//! `cargo xtask demo` and `bench`: builds `spanferry` with `spanferry-drive` and hands over to the latter.
+//! `cargo xtask demo` and `bench`: builds `spanferry` with `spanferry-drive` and hands over to the
+//! latter.
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
@@ -89,7 +90,8 @@ fn drive(folder: &Path, programs: &Path, task: &str) -> Command {
     command
 }
 
-/// Goes on as `command`, so that signals reach it and its exit code is ours; returns only when that fails.
+/// Goes on as `command`, so that signals reach it and its exit code is ours; returns only when that
+/// fails.
 fn replace_us(mut command: Command) -> TaskError {
     let source = command.exec();
     TaskError::Run {
@@ -129,10 +131,12 @@ mod tests {
 
     use crate::cargo::cargo;
 
-    /// Packages by name and version with the features that a call of cargo builds them with; one with two sets is built twice.
+    /// Packages by name and version with the features that a call of cargo builds them with; one
+    /// with two sets is built twice.
     fn features(arguments: &[&str]) -> BTreeMap<String, Vec<String>> {
         let mut command = cargo();
-        // Without `--no-dedupe` the dependencies of a package would be shown for only one of its uses.
+        // Without `--no-dedupe` the dependencies of a package would be shown for only one of its
+        // uses.
         command.args([
             "tree",
             "--locked",

@@ -25,13 +25,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Migrate a web shop under write load from a real server to the Spanner emulator, before your eyes.
+    /// Migrate a web shop under write load from a real server to the Spanner emulator, before your
+    /// eyes.
     Demo(drive::DemoOptions),
     /// Format check, lints and all tests; the last line is `N passed, N failed`.
     Test,
-    /// Measure speed, processor time and memory against a null Spanner and the emulator; prints one table.
+    /// Measure speed, processor time and memory against a null Spanner and the emulator; prints one
+    /// table.
     Bench(drive::BenchOptions),
-    /// Build what users install: one program that needs only the C library, man pages, completions; packed with a checksum.
+    /// Build what users install: one program that needs only the C library, man pages, completions;
+    /// packed with a checksum.
     Dist,
     /// Repeat the random tests with new seeds.
     Soak(soak::Options),

@@ -1,4 +1,5 @@
-//! Where there is no Spanner emulator the demo ends with 3 and the commands that install it, before anything is built, fetched or started.
+//! Where there is no Spanner emulator the demo ends with 3 and the commands that install it, before
+//! anything is built, fetched or started.
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// A machine on which a `gcloud` is installed and no emulator beside it: folders of its own, the rest is shared.
+/// A machine on which a `gcloud` is installed and no emulator beside it: folders of its own, the
+/// rest is shared.
 struct Machine {
     path: PathBuf,
 }
@@ -25,7 +27,8 @@ impl Machine {
         Machine { path }
     }
 
-    /// Runs the demo with `named` as the address of an emulator; the exit status and what was printed.
+    /// Runs the demo with `named` as the address of an emulator; the exit status and what was
+    /// printed.
     fn demo(&self, named: Option<&str>) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         let own = |folder: &str| self.path.join(folder);

@@ -22,7 +22,8 @@ const START: &str = "start";
 const FOLLOWING: &str = "following";
 const GROUPS: [&str; 6] = [SOURCE_END, TARGET_END, SELECTED, RESOURCES, START, FOLLOWING];
 
-/// Which option groups each command uses; `migrate` uses all. A command accepts the others too, because they may stand in a shared script, but its help does not show them.
+/// Which option groups each command uses; `migrate` uses all. A command accepts the others too,
+/// because they may stand in a shared script, but its help does not show them.
 const HEEDED: [(&str, &[&str]); 5] = [
     ("check", &[SOURCE_END, TARGET_END, SELECTED, RESOURCES, START]),
     ("status", &[]),
@@ -84,7 +85,8 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Look for everything that stands in the way of a migration, all at once, with the statement that fixes each.
+    /// Look for everything that stands in the way of a migration, all at once, with the statement
+    /// that fixes each.
     Check(Common),
     /// Convert the schema, copy the data and follow the changes; run again, it resumes.
     Migrate(MigrateArgs),
@@ -94,7 +96,8 @@ pub(crate) enum Verb {
     Verify(Common),
     /// Empty the group of a table at the target, so that the next `migrate` loads it again.
     Resync(ResyncArgs),
-    /// End a migration: drop the control tables, erase the change log; refused where there is neither, or where a table is not complete.
+    /// End a migration: drop the control tables, erase the change log; refused where there is
+    /// neither, or where a table is not complete.
     End(EndArgs),
     /// Explain an error code.
     Explain {
@@ -103,8 +106,8 @@ pub(crate) enum Verb {
     },
 }
 
-/// Options that all verbs take, under the headings of their help; the configuration file has the same names. What a verb does not
-/// use is left out of its help, see [`command`].
+/// Options that all verbs take, under the headings of their help; the configuration file has the
+/// same names. What a verb does not use is left out of its help, see [`command`].
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Common {
     /// Configuration file (TOML) with the same names as these options.
@@ -134,10 +137,12 @@ pub(crate) struct Common {
 #[derive(Debug, Clone, Default, Args)]
 #[group(id = SOURCE_END)]
 pub(crate) struct SourceEnd {
-    /// `mysql://user@host:port/schema`, with ssl-mode, ssl-ca, ssl-cert, ssl-key, server-public-key-path, get-server-public-key, enable-cleartext-plugin as query parameters.
+    /// `mysql://user@host:port/schema`, with ssl-mode, ssl-ca, ssl-cert, ssl-key,
+    /// server-public-key-path, get-server-public-key, enable-cleartext-plugin as query parameters.
     #[arg(long, value_name = "URL", help_heading = SOURCE)]
     pub(crate) source: Option<String>,
-    /// File that holds the source's password; otherwise SPANFERRY_SOURCE_PASSWORD, the URL, or a prompt.
+    /// File that holds the source's password; otherwise SPANFERRY_SOURCE_PASSWORD, the URL, or a
+    /// prompt.
     #[arg(long, value_name = "FILE", help_heading = SOURCE)]
     pub(crate) source_password_file: Option<PathBuf>,
 }
@@ -176,7 +181,8 @@ pub(crate) struct Resources {
     /// Sessions that read the snapshot, and lanes that load it [default: 4].
     #[arg(long, value_name = "N", help_heading = SOURCE)]
     pub(crate) source_connections: Option<u32>,
-    /// Most bytes the change log may take on disk, such as 64GiB [default: 80 % of what is free at the start].
+    /// Most bytes the change log may take on disk, such as 64GiB [default: 80 % of what is free at
+    /// the start].
     #[arg(long, value_name = "BYTES", help_heading = STATE)]
     pub(crate) log_budget: Option<ByteCount>,
 }
@@ -185,14 +191,16 @@ pub(crate) struct Resources {
 #[derive(Debug, Clone, Default, Args)]
 #[group(id = START)]
 pub(crate) struct Start {
-    /// Most bytes a second that the load reads from the source, over all sessions, such as 50MB/s [default: no bound].
+    /// Most bytes a second that the load reads from the source, over all sessions, such as 50MB/s
+    /// [default: no bound].
     #[arg(long, value_name = "BYTES", help_heading = SOURCE)]
     pub(crate) source_rate: Option<ByteRate>,
     /// Id under which we register as a replica; must be unique among the source's replicas.
     #[arg(long, value_name = "N", help_heading = SOURCE)]
     pub(crate) server_id: Option<u32>,
-    /// Lock the tables against writers for the moment in which the snapshot opens, so that all sessions show one state. Tried
-    /// once, for less than a second; a busy source is read without it. Nothing is more exact with it.
+    /// Lock the tables against writers for the moment in which the snapshot opens, so that all
+    /// sessions show one state. Tried once, for less than a second; a busy source is read without
+    /// it. Nothing is more exact with it.
     #[arg(long, help_heading = SOURCE)]
     pub(crate) lock: bool,
     /// Take no lock at the source. This is the default.
@@ -204,7 +212,8 @@ pub(crate) struct Start {
     /// Dialect of a database that is to be created.
     #[arg(long, value_enum, help_heading = TARGET)]
     pub(crate) dialect: Option<DialectName>,
-    /// Accept a blocking finding by name: SF-2008 (the source's retention), SF-2012 (tables hidden from the account), SF-5030 (a source that cannot show its history); may be repeated.
+    /// Accept a blocking finding by name: SF-2008 (the source's retention), SF-2012 (tables hidden
+    /// from the account), SF-5030 (a source that cannot show its history); may be repeated.
     #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
     pub(crate) accept: Vec<String>,
 }
@@ -213,7 +222,8 @@ pub(crate) struct Start {
 #[derive(Debug, Clone, Default, Args)]
 #[group(id = FOLLOWING)]
 pub(crate) struct Following {
-    /// Hours behind what is applied that the change log is kept, as long as it has 30 % of its budget free [default: 24].
+    /// Hours behind what is applied that the change log is kept, as long as it has 30 % of its
+    /// budget free [default: 24].
     #[arg(long, value_name = "HOURS", help_heading = STATE)]
     pub(crate) log_retention: Option<u32>,
 }
@@ -238,7 +248,8 @@ pub(crate) struct ResyncArgs {
     pub(crate) table: String,
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Drop the table at the target and take it out of the migration: it was dropped or renamed at the source, or is not wanted.
+    /// Drop the table at the target and take it out of the migration: it was dropped or renamed at
+    /// the source, or is not wanted.
     #[arg(long)]
     pub(crate) forget: bool,
     /// Do not ask.

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// Units that are taken, each with its bytes; the letters' case matters, as they are always written.
+/// Units that are taken, each with its bytes; the letters' case matters, as they are always
+/// written.
 const UNITS: [(&str, u64); 10] = [
     ("B", 1),
     ("kB", 1_000),
@@ -67,7 +68,8 @@ impl FromStr for ByteRate {
     }
 }
 
-/// A number with at most one point, then perhaps a space, then perhaps a unit. `whole` is what the message repeats.
+/// A number with at most one point, then perhaps a space, then perhaps a unit. `whole` is what the
+/// message repeats.
 fn parse(text: &str, whole: &str) -> Result<u64, MalformedQuantity> {
     let malformed = || MalformedQuantity::Malformed(whole.to_owned());
     let end = text

@@ -1,4 +1,5 @@
-//! What has changed between two statuses, for programs that follow a run: documented in docs/reference/json.md.
+//! What has changed between two statuses, for programs that follow a run: documented in
+//! docs/reference/json.md.
 
 use serde_json::{Map, Value, json};
 
@@ -9,8 +10,8 @@ const LEFT_OUT: &str = "findings";
 /// Changes at every look, and says nothing alone.
 const CLOCK: &str = "at_us";
 
-/// The members of a status that are new: of an object its new members, of tables and groups those of each that has any. Nothing if
-/// only time has passed.
+/// The members of a status that are new: of an object its new members, of tables and groups those
+/// of each that has any. Nothing if only time has passed.
 pub(crate) fn changed(before: &Value, now: &Value) -> Option<Value> {
     let mut changed = Map::new();
     for (name, value) in members(now).filter(|(name, _)| *name != LEFT_OUT) {
@@ -43,7 +44,8 @@ fn new_value(known: &Value, value: &Value) -> Option<Value> {
     Some(Value::Object(new.collect()))
 }
 
-/// The items that are new or have new members, by their key. Items keep their places while a run lasts.
+/// The items that are new or have new members, by their key. Items keep their places while a run
+/// lasts.
 fn new_items(known: &Value, items: &Value, key: &str) -> Option<Value> {
     let items = items.as_array().into_iter().flatten().enumerate();
     let new: Map<String, Value> = items

@@ -16,8 +16,8 @@ pub(crate) fn utc(at_us: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of a number of days since 1970: the Gregorian calendar repeats after 146,097 days. Years are counted from
-/// March on here, so that the leap day is the last of its year.
+/// Year, month and day of a number of days since 1970: the Gregorian calendar repeats after 146,097
+/// days. Years are counted from March on here, so that the leap day is the last of its year.
 fn date(days: u64) -> (u64, u64, u64) {
     /// Days from the first of March of year 0 to 1970.
     const DAYS_TO_1970: u64 = 719_468;

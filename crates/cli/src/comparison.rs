@@ -1,4 +1,5 @@
-//! Shows how far a running comparison is: one line renewed on a terminal, plain lines otherwise, nothing for a program.
+//! Shows how far a running comparison is: one line renewed on a terminal, plain lines otherwise,
+//! nothing for a program.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};

@@ -11,7 +11,8 @@ const NAMED_MAX: usize = 20;
 /// What of a migration is not complete at the target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Incomplete {
-    /// Tables that do not have all rows and constraints, by name, with their phase and, in brackets, why they stopped.
+    /// Tables that do not have all rows and constraints, by name, with their phase and, in
+    /// brackets, why they stopped.
     tables: Vec<(String, TablePhase, Option<code::Code>)>,
     /// How many tables the migration has.
     of: usize,

@@ -10,7 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::render;
 use crate::screen::Screen;
 
-/// Asks for a clean stop at the first signal; a second one ends the process at once, which is as safe as any crash.
+/// Asks for a clean stop at the first signal; a second one ends the process at once, which is as
+/// safe as any crash.
 pub(crate) async fn stop_on_signal(stop: CancellationToken, screen: Arc<Screen>) {
     let Some(mut signals) = Signals::new() else { return };
     signals.next().await;
@@ -22,8 +23,9 @@ pub(crate) async fn stop_on_signal(stop: CancellationToken, screen: Arc<Screen>)
     std::process::exit(i32::from(Exit::Interrupted.status()));
 }
 
-/// What `work` ends with, or the interruption by a signal: `work` is dropped where it stands, so it must be safe to run again.
-/// Not for work that asks a person something: the signal would be seen only after the answer.
+/// What `work` ends with, or the interruption by a signal: `work` is dropped where it stands, so it
+/// must be safe to run again. Not for work that asks a person something: the signal would be seen
+/// only after the answer.
 pub(crate) async fn or_interrupted<T>(
     verb: &str,
     work: impl Future<Output = Result<T, Failure>>,
@@ -40,7 +42,8 @@ pub(crate) async fn or_interrupted<T>(
     }
 }
 
-/// What `work` ends with, or the interruption that was asked for by `stop`; `work` is dropped where it stands.
+/// What `work` ends with, or the interruption that was asked for by `stop`; `work` is dropped where
+/// it stands.
 pub(crate) async fn unless_stopped<T>(
     verb: &str,
     stop: &CancellationToken,

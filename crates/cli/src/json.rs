@@ -28,7 +28,8 @@ pub(crate) fn failure(failure: &Failure) -> Value {
         "causes": causes, "hint": failure.next_step()})
 }
 
-/// The last event of a migration, which is also its report. `outcome` and `snapshot` are those of a run that came so far.
+/// The last event of a migration, which is also its report. `outcome` and `snapshot` are those of a
+/// run that came so far.
 pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Value {
     let stopped: Vec<Value> = outcome
         .stopped
@@ -40,8 +41,8 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Valu
         "caught_up": outcome.caught_up, "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
 }
 
-/// The last event of a migration that was refused or failed; `begun` is what is known of one that had begun, and
-/// the options of its commands.
+/// The last event of a migration that was refused or failed; `begun` is what is known of one that
+/// had begun, and the options of its commands.
 pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Snapshot, &str)>) -> Value {
     let findings = begun.map_or_else(Vec::new, |(snapshot, options)| findings(snapshot, options));
     let position = begun.map(|(snapshot, _)| &snapshot.position);
@@ -120,8 +121,8 @@ fn rounded(rate: f64) -> f64 {
     (rate * 10.0).round() / 10.0
 }
 
-/// Takes the tables of a group back to the start in a status that was written before they were emptied. By name: another run may
-/// have numbered its groups otherwise.
+/// Takes the tables of a group back to the start in a status that was written before they were
+/// emptied. By name: another run may have numbered its groups otherwise.
 pub(crate) fn empty_group(status: &mut Value, tables: &[String]) {
     let is_emptied = |name: &Value| is_one_of(name, tables);
     let stopped = |status: &Value| -> Vec<Value> {
@@ -181,7 +182,8 @@ pub(crate) fn forget_tables(status: &mut Value, tables: &[String]) {
     }
 }
 
-/// Rows that the load of a table makes: the source's estimate, until the table is loaded and the number known.
+/// Rows that the load of a table makes: the source's estimate, until the table is loaded and the
+/// number known.
 fn rows_expected(table: &TableProgress) -> u64 {
     match table.phase {
         TablePhase::Stopped | TablePhase::Pending | TablePhase::Loading => {
@@ -228,7 +230,8 @@ fn rank(phase: TablePhase) -> u8 {
     }
 }
 
-/// The verdict on all tables; `equal` is false also when a table is not among them, which then has its reason.
+/// The verdict on all tables; `equal` is false also when a table is not among them, which then has
+/// its reason.
 pub(crate) fn verdict(
     verdicts: &[TableVerdict],
     not_compared: &[(String, &str)],

@@ -94,27 +94,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// The allocator asks for huge pages: with them every thread's first few kilobytes of a size take 2 MiB, which are filled with
-/// zeros first. Measured in a backlog of small transactions: 70 MiB instead of 125, in less processor time.
+/// The allocator asks for huge pages: with them every thread's first few kilobytes of a size take 2
+/// MiB, which are filled with zeros first. Measured in a backlog of small transactions: 70 MiB
+/// instead of 125, in less processor time.
 fn use_small_pages() {
     // A kernel that cannot do it leaves us with the larger figure.
     let _unchanged = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-/// The allocator keeps freed memory for a second: where large rows pass, that is several of them at once. Measured with rows of
-/// 8 MiB in a debug build: 97 to 129 MiB at the peak instead of 120 to 198, for about a tenth more processor time.
+/// The allocator keeps freed memory for a second: where large rows pass, that is several of them at
+/// once. Measured with rows of 8 MiB in a debug build: 97 to 129 MiB at the peak instead of 120 to
+/// 198, for about a tenth more processor time.
 #[expect(
     unsafe_code,
     reason = "the allocator's option has no safe name: its binding offers none, and the environment is read before `main`"
 )]
 fn give_memory_back_at_once() {
     use std::ffi::{c_int, c_long};
-    // mimalloc 3, `mimalloc.h`: `mi_option_purge_delay`, in milliseconds, is the sixteenth of `mi_option_t`.
+    // mimalloc 3, `mimalloc.h`: `mi_option_purge_delay`, in milliseconds, is the sixteenth of
+    // `mi_option_t`.
     const PURGE_DELAY: c_int = 15;
     unsafe extern "C" {
         fn mi_option_set(option: c_int, value: c_long);
     }
-    // SAFETY: the function is part of the linked allocator and only stores a number; no other thread runs yet.
+    // SAFETY: the function is part of the linked allocator and only stores a number; no other
+    // thread runs yet.
     unsafe { mi_option_set(PURGE_DELAY, 0) }
 }
 

@@ -1,4 +1,5 @@
-//! The man pages and the shell completions, made from the command line. Not part of the program: the example `manual` writes them.
+//! The man pages and the shell completions, made from the command line. Not part of the program:
+//! the example `manual` writes them.
 
 use std::io;
 use std::path::Path;

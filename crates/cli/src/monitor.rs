@@ -1,4 +1,5 @@
-//! Shows a running migration: a bar per table on a terminal, plain lines otherwise, JSON lines if asked, and status.json.
+//! Shows a running migration: a bar per table on a terminal, plain lines otherwise, JSON lines if
+//! asked, and status.json.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ const ROWS_LEFT: usize = 1;
 /// How often a plain line is printed while nothing else changes.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows progress until `stop`; then writes the last status and returns it. The findings at the places `said` were printed already.
+/// Shows progress until `stop`; then writes the last status and returns it. The findings at the
+/// places `said` were printed already.
 pub(crate) async fn watch(
     progress: Arc<Progress>,
     state: Arc<StateDir>,
@@ -152,7 +154,8 @@ impl Monitor {
 
 /// Summary and tables, as a screen of (columns, rows) has room for them.
 pub(crate) fn screen_text(status: &Value, (columns, rows): (usize, usize)) -> String {
-    // A line of a summary can be longer than a terminal is wide: why something waits must be read to its end.
+    // A line of a summary can be longer than a terminal is wide: why something waits must be read
+    // to its end.
     let summary = folded(&status_lines::summary(status).join("\n"), columns);
     let mut lines: Vec<String> = summary
         .lines()

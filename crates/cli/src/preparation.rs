@@ -1,5 +1,6 @@
-//! Shows what a command is doing before it has figures: a line renewed on a terminal, plain lines for what takes long, JSON lines
-//! if asked, and the step in the state directory, where `status` finds it.
+//! Shows what a command is doing before it has figures: a line renewed on a terminal, plain lines
+//! for what takes long, JSON lines if asked, and the step in the state directory, where `status`
+//! finds it.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! How both ends are reached, one step after the other: name, route, TLS, login; a step that fails says which one it was.
+//! How both ends are reached, one step after the other: name, route, TLS, login; a step that fails
+//! says which one it was.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -160,7 +161,8 @@ pub(crate) async fn target(session: &Session, settings: &Settings) -> Probe {
 }
 
 impl Probe {
-    /// Notes the failure of a conversation whose route was good: at TLS if its code says so, else at the login.
+    /// Notes the failure of a conversation whose route was good: at TLS if its code says so, else
+    /// at the login.
     fn fail_at(&mut self, failure: Failure, tls: Code, silent: Code) {
         if failure.code == tls || failure.code == silent {
             self.note("TLS", Err::<(), _>(failure), |()| String::new());

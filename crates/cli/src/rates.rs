@@ -96,7 +96,8 @@ impl Meter {
     }
 }
 
-/// Nobody knows what the source has beyond what is captured while capture waits or the source is lost.
+/// Nobody knows what the source has beyond what is captured while capture waits or the source is
+/// lost.
 fn lag_seconds(now: &Snapshot) -> Option<u64> {
     if is_blind(now) {
         return None;

@@ -14,7 +14,8 @@ use crate::clock::{now_us, utc};
 use crate::json;
 use crate::wrap::fitted;
 
-/// Writes lines for a person to standard output, fitted to it; a reader that has gone away is no error.
+/// Writes lines for a person to standard output, fitted to it; a reader that has gone away is no
+/// error.
 pub(crate) fn say(text: &str) {
     say_whole(&fitted(text, std::io::stdout()));
 }
@@ -108,7 +109,8 @@ fn place(subject: &Subject) -> String {
     format!("`{subject}`: ")
 }
 
-/// The remedy of a finding, on lines of its own: SQL and commands as they can be pasted. `kind` is the remedy's word in JSON.
+/// The remedy of a finding, on lines of its own: SQL and commands as they can be pasted. `kind` is
+/// the remedy's word in JSON.
 pub(crate) fn fix(kind: &str, text: &str) -> String {
     let label = if kind == RemedyKind::Statements.word() {
         FIX.to_owned()

@@ -1,4 +1,5 @@
-//! What a state directory remembers of the command line, so that other verbs find the run. No secrets.
+//! What a state directory remembers of the command line, so that other verbs find the run. No
+//! secrets.
 
 use std::path::{Path, PathBuf};
 
@@ -102,7 +103,8 @@ impl RunFile {
             .map_err(|cause| Failure::bug(NAME, "cannot be written").caused_by(cause))
     }
 
-    /// What a state directory remembers before a start, if anything; one that another target has been bound to is refused.
+    /// What a state directory remembers before a start, if anything; one that another target has
+    /// been bound to is refused.
     pub(crate) fn expect_unbound_or_same(settings: &Settings) -> Result<Option<RunFile>, Failure> {
         let known = RunFile::read(&settings.state_dir)?;
         if let Some(run) = &known {
@@ -120,8 +122,8 @@ impl RunFile {
     pub(crate) fn expect_same(&self, given: &Settings, agreement: Agreement) -> Result<(), Failure> {
         self.expect_target(given)?;
         let source = source_name_of(&self.source);
-        // Whether letter case counts in the schema's name is known once the source is reached: the target's own record of the
-        // schema is compared then.
+        // Whether letter case counts in the schema's name is known once the source is reached: the
+        // target's own record of the schema is compared then.
         let is_other = match (&given.source, &source) {
             (None, _) => false,
             (Some(_), Some(known)) => !NameCase::Insensitive.same(&source_name(given)?, known),

@@ -1,4 +1,5 @@
-//! The run's log: `run.log` in the state directory, mode 0600, bounded, without row values or secrets.
+//! The run's log: `run.log` in the state directory, mode 0600, bounded, without row values or
+//! secrets.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,12 +13,14 @@ use tracing_subscriber::EnvFilter;
 use crate::clock::{now_us, utc};
 use crate::state_dir::StateDir;
 
-/// Most bytes of the log before it becomes the old one, which takes the place of an older one: enough for weeks.
+/// Most bytes of the log before it becomes the old one, which takes the place of an older one:
+/// enough for weeks.
 const RUN_LOG_BYTES_MAX: u64 = 16 << 20;
 const NAME: &str = "run.log";
 const OLD_NAME: &str = "run.log.old";
 
-/// Sends everything that is traced to the state directory. `SPANFERRY_LOG` sets the filter, `info` without it.
+/// Sends everything that is traced to the state directory. `SPANFERRY_LOG` sets the filter, `info`
+/// without it.
 pub(crate) fn start(state: &StateDir) -> Result<(), Failure> {
     let log = RunLog::open(state.directory().try_clone()?, RUN_LOG_BYTES_MAX)?;
     let filter = EnvFilter::try_from_env("SPANFERRY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -87,8 +90,8 @@ impl RunLog {
 }
 
 impl Write for RunLog {
-    /// One event a call, as the subscriber writes them. A disk that takes nothing is no error of the caller: capture and the
-    /// status say it where a person looks, and the event is counted.
+    /// One event a call, as the subscriber writes them. A disk that takes nothing is no error of
+    /// the caller: capture and the status say it where a person looks, and the event is counted.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         if self.append(event).is_err() {
             self.lost += 1;

@@ -1,4 +1,5 @@
-//! The part of a terminal that is drawn again and again; a line that stays is printed through its owner.
+//! The part of a terminal that is drawn again and again; a line that stays is printed through its
+//! owner.
 
 use std::io::{IsTerminal, Stderr, stderr};
 use std::sync::{Mutex, PoisonError};
@@ -10,10 +11,11 @@ use crate::args::Output;
 use crate::render;
 use crate::terminal_mode::{ModesOff, is_ours};
 
-/// Lines of progress below everything that was said; nothing is drawn off a terminal, nor for a program.
+/// Lines of progress below everything that was said; nothing is drawn off a terminal, nor for a
+/// program.
 ///
-/// While it is open the terminal does not show `^C` for Ctrl-C, which would shift the lines. Closed by [`Screen::close`], by
-/// [`Screen::clear`] or when it is dropped.
+/// While it is open the terminal does not show `^C` for Ctrl-C, which would shift the lines. Closed
+/// by [`Screen::close`], by [`Screen::clear`] or when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Screen {
     drawn: Option<ProgressBar>,
@@ -58,7 +60,8 @@ impl Screen {
         self.above(|| render::tell_now(line));
     }
 
-    /// Leaves what was drawn last, and the terminal as it was. Once closed, nothing is drawn any more.
+    /// Leaves what was drawn last, and the terminal as it was. Once closed, nothing is drawn any
+    /// more.
     pub(crate) fn close(&self) {
         // A second time would draw it over what was said since.
         if let Some(drawn) = self.drawn.as_ref().filter(|drawn| !drawn.is_finished()) {

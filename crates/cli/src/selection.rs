@@ -16,7 +16,8 @@ impl Settings {
         (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude)
     }
 
-    /// The globs that match no table of the source: a table may be mistyped and so be carried, or not carried, unnoticed.
+    /// The globs that match no table of the source: a table may be mistyped and so be carried, or
+    /// not carried, unnoticed.
     pub(crate) fn globs_without_table(&self, tables: &[&str], names: NameCase) -> Vec<Finding> {
         let options = [("--include", &self.include), ("--exclude", &self.exclude)];
         let globs = options
@@ -42,8 +43,9 @@ fn without_table(option: &str, glob: &str, tables: &[&str]) -> Finding {
     Finding::new(code::SELECTION_UNMATCHED, severity, Subject::whole(), text)
 }
 
-/// The commands, in their order, that take a table into a running migration again which the selection had left out. A selection is
-/// remembered, so leaving `--exclude` out of a command changes nothing. The first one needs `--exclude` for the tables that stay out.
+/// The commands, in their order, that take a table into a running migration again which the
+/// selection had left out. A selection is remembered, so leaving `--exclude` out of a command
+/// changes nothing. The first one needs `--exclude` for the tables that stay out.
 pub(crate) fn select_again(table: &str, options: &str) -> [String; 3] {
     [
         format!("spanferry migrate{options} --include '*' --stop-when caught-up"),

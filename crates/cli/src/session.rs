@@ -28,7 +28,8 @@ use crate::settings::Settings;
 use crate::source::default_server_id;
 use crate::state_dir::default_budget;
 
-/// Rows a second that a load is expected to make, for the check of the source's retention: cautious.
+/// Rows a second that a load is expected to make, for the check of the source's retention:
+/// cautious.
 const LOAD_ROWS_PER_SECOND: u64 = 10_000;
 
 /// Room that a change log should have in any case.
@@ -115,7 +116,8 @@ impl Session {
         } else {
             self.target.read_control().await?
         };
-        // A selection that leaves nothing is a mistake, unless the tables of the migration were dropped at the source.
+        // A selection that leaves nothing is a mistake, unless the tables of the migration were
+        // dropped at the source.
         let mut recorded = control.iter().flat_map(|control| control.tables.keys());
         if selected.is_empty() && recorded.all(|table| unselected.contains(table)) {
             return Err(nothing_selected(settings, &catalog, &tables));
@@ -190,7 +192,8 @@ impl Session {
     }
 }
 
-/// What a database that is yet to be created will be: empty, in the dialect asked for, else in Spanner's own default.
+/// What a database that is yet to be created will be: empty, in the dialect asked for, else in
+/// Spanner's own default.
 fn empty_target(settings: &Settings) -> TargetDescription {
     TargetDescription {
         dialect: settings.dialect.unwrap_or(Dialect::GoogleSql),
@@ -242,7 +245,8 @@ pub(crate) fn connect_target(settings: &Settings) -> Result<Arc<SpannerTarget>, 
     Ok(Arc::new(SpannerTarget::new(client)))
 }
 
-/// Whether the change log has room for what is written while the load runs: how much is unknown; a tenth of the data is usual.
+/// Whether the change log has room for what is written while the load runs: how much is unknown; a
+/// tenth of the data is usual.
 fn log_space(settings: &Settings, bytes_estimate: u64) -> Option<Finding> {
     let budget = settings
         .log_budget

@@ -23,20 +23,22 @@ use crate::suggestion::nearest;
 
 /// Names the source's password in the environment.
 const PASSWORD_VARIABLE: &str = "SPANFERRY_SOURCE_PASSWORD";
-/// Sessions of a snapshot unless the operator says otherwise: enough for one target node, bearable for a production source.
+/// Sessions of a snapshot unless the operator says otherwise: enough for one target node, bearable
+/// for a production source.
 const SOURCE_CONNECTIONS: u32 = 4;
 /// Most sessions of a snapshot.
 const SOURCE_CONNECTIONS_MAX: u32 = 64;
 /// The state directory unless the operator says otherwise.
 const STATE_DIR: &str = "spanferry-state";
 
-/// Hours behind what is applied that the change log is kept unless the operator says otherwise: a working day to look into what
-/// has happened.
+/// Hours behind what is applied that the change log is kept unless the operator says otherwise: a
+/// working day to look into what has happened.
 const LOG_RETENTION_HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Blocking findings that the operator may accept: they are about time, space, sessions, which tables are meant, and about a fact that only
-/// the operator can know (that the source was not reset). One about exactness itself cannot be waved through.
+/// Blocking findings that the operator may accept: they are about time, space, sessions, which
+/// tables are meant, and about a fact that only the operator can know (that the source was not
+/// reset). One about exactness itself cannot be waved through.
 pub(crate) const ACCEPTABLE: [Code; 4] = [
     code::SOURCE_RETENTION,
     code::SOURCE_PARTLY_VISIBLE,
@@ -111,7 +113,8 @@ pub(crate) struct Settings {
     pub(crate) dry_run: bool,
 }
 
-/// In what a command line must agree with what the state directory remembers of the migration, where it gives it.
+/// In what a command line must agree with what the state directory remembers of the migration,
+/// where it gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Agreement {
     /// Source, target and selection.
@@ -128,8 +131,8 @@ pub(crate) fn usage(object: impl Into<String>, message: impl Into<String>) -> Fa
 }
 
 impl Settings {
-    /// Settings of `migrate`, with the options that only it has. It may go on from a new host of the source, and with another
-    /// selection.
+    /// Settings of `migrate`, with the options that only it has. It may go on from a new host of
+    /// the source, and with another selection.
     pub(crate) fn load_migrate(args: &MigrateArgs) -> Result<Settings, Failure> {
         let mut settings = Settings::load_known(&args.common, Agreement::Target)?;
         settings.stop_when = args.stop_when.or(settings.stop_when);
@@ -142,8 +145,8 @@ impl Settings {
         Settings::merge(common, read_config(common)?)
     }
 
-    /// Settings of a command that continues a migration: what is not given is taken from what the state directory remembers,
-    /// and what is given must agree with it.
+    /// Settings of a command that continues a migration: what is not given is taken from what the
+    /// state directory remembers, and what is given must agree with it.
     pub(crate) fn load_known(common: &Common, agreement: Agreement) -> Result<Settings, Failure> {
         let file = read_config(common)?;
         let given = Settings::merge(common, file.clone())?;
@@ -266,7 +269,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Asks a person for the source's password if none was given; without a person the login continues without one.
+    /// Asks a person for the source's password if none was given; without a person the login
+    /// continues without one.
     pub(crate) fn with_password(mut self) -> Result<Settings, Failure> {
         let Some(source) = self.source.as_mut().filter(|source| source.password.is_empty()) else {
             return Ok(self);
@@ -286,7 +290,8 @@ impl Settings {
         self.target.as_ref().ok_or_else(|| self.missing())
     }
 
-    /// The failure of a verb that lacks the source, the target or both, which the state directory does not remember either.
+    /// The failure of a verb that lacks the source, the target or both, which the state directory
+    /// does not remember either.
     fn missing(&self) -> Failure {
         let source = ("--source", "mysql://user@host:port/schema", self.source.is_none());
         let target = (
@@ -311,7 +316,8 @@ impl Settings {
         ))
     }
 
-    /// What a printed command needs behind its verb to find this migration: nothing where it is in the usual place.
+    /// What a printed command needs behind its verb to find this migration: nothing where it is in
+    /// the usual place.
     pub(crate) fn printed_options(&self) -> String {
         if self.state_dir == Path::new(STATE_DIR) {
             return String::new();

@@ -2,8 +2,9 @@
 
 use spanferry_mysql::Options;
 
-/// Where a stream's choice of replica ids begins, and the name by which its migration is known among the replicas of the source. The
-/// same at every start, and another for each host, source, schema and target: a rehearsal into another target is another replica.
+/// Where a stream's choice of replica ids begins, and the name by which its migration is known
+/// among the replicas of the source. The same at every start, and another for each host, source,
+/// schema and target: a rehearsal into another target is another replica.
 pub(crate) fn default_server_id(options: &Options, target: &str) -> (u32, String) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let text = format!(

@@ -17,7 +17,8 @@ use spanferry_private_dir::{PrivateDir, PrivateError};
 
 use crate::run_file;
 
-/// Share of the free space that the change log may take unless the operator says otherwise, in percent.
+/// Share of the free space that the change log may take unless the operator says otherwise, in
+/// percent.
 const BUDGET_PERCENT: u64 = 80;
 
 /// Segments that a budget has room for, at least.
@@ -25,7 +26,8 @@ const SEGMENTS_PER_BUDGET: u64 = 16;
 /// Smallest segment, whatever the budget: a few blocks.
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 
-/// Bytes that a change log below `path` may take if the operator says nothing; the directory need not be there yet.
+/// Bytes that a change log below `path` may take if the operator says nothing; the directory need
+/// not be there yet.
 pub(crate) fn default_budget(path: &Path) -> u64 {
     let place = path
         .ancestors()
@@ -50,7 +52,8 @@ const RUN_FILES: [&str; 2] = [STATUS, run_file::NAME];
 
 /// The lock's file in it.
 const LOCK: &str = "lock";
-/// How long a lock is tried for: `status` holds it for an instant when it looks whether anybody does.
+/// How long a lock is tried for: `status` holds it for an instant when it looks whether anybody
+/// does.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -75,7 +78,8 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
-    /// Makes the directory if it is missing (mode 0700) and locks it for `verb` against a second process.
+    /// Makes the directory if it is missing (mode 0700) and locks it for `verb` against a second
+    /// process.
     pub(crate) fn lock(path: &Path, verb: &str) -> Result<StateDir, Failure> {
         let unlocked = "the state directory cannot be locked";
         let directory = PrivateDir::create(path).map_err(|error| match error {
@@ -170,7 +174,8 @@ impl StateDir {
             directory: self.directory.try_clone()?,
             options: LogOptions {
                 budget_bytes,
-                // Only whole segments are trimmed: a small budget needs small ones to become free again.
+                // Only whole segments are trimmed: a small budget needs small ones to become free
+                // again.
                 segment_bytes: (budget_bytes / SEGMENTS_PER_BUDGET)
                     .clamp(SEGMENT_BYTES_MIN, DEFAULT_SEGMENT_BYTES),
             },
@@ -188,7 +193,8 @@ impl StateDir {
         names.any(|name| self.directory.contains(name))
     }
 
-    /// Removes the change log and what describes the run; the report, the run log and the lock file stay.
+    /// Removes the change log and what describes the run; the report, the run log and the lock file
+    /// stay.
     pub(crate) fn erase(&self) -> Result<(), Failure> {
         self.directory.remove_directory(LOG)?;
         for name in RUN_FILES {
@@ -219,7 +225,8 @@ pub(crate) fn disk_failed(path: &Path, what: &'static str) -> impl Fn(std::io::E
     move |cause| Failure::new(code::DISK_FAILED, Class::StopMigration, object.clone(), what).caused_by(cause)
 }
 
-/// Whether a file of a log is a whole segment: one under another ending was being made when a process died.
+/// Whether a file of a log is a whole segment: one under another ending was being made when a
+/// process died.
 fn is_segment(name: &str) -> bool {
     name.starts_with("segment-") && name.strip_suffix(".log").is_some()
 }

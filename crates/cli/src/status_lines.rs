@@ -1,4 +1,5 @@
-//! Where a migration stands, in lines for a person: from the documented status, so that `migrate` and `status` say the same.
+//! Where a migration stands, in lines for a person: from the documented status, so that `migrate`
+//! and `status` say the same.
 
 use std::time::Duration;
 

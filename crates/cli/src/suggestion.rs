@@ -1,6 +1,7 @@
 //! The known name that a mistyped one probably means.
 
-/// From this likeness on a name is worth proposing (0 nothing in common, 1 the same): one letter wrong, left out or swapped in four.
+/// From this likeness on a name is worth proposing (0 nothing in common, 1 the same): one letter
+/// wrong, left out or swapped in four.
 const LIKENESS_MIN: f64 = 0.8;
 
 /// The known name that is most like `word`, if any is like it at all. Case is no difference.

@@ -1,4 +1,5 @@
-//! The tables of a migration in lines for a person: what needs a look first, what is finished as a count.
+//! The tables of a migration in lines for a person: what needs a look first, what is finished as a
+//! count.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +31,9 @@ struct Entry {
     tables: usize,
 }
 
-/// The tables, no line wider than `columns`, and no more lines than `room` if there is a bound: stopped groups, then tables that are
-/// loading, then the others. What has no line of its own is counted by its phase in the last line.
+/// The tables, no line wider than `columns`, and no more lines than `room` if there is a bound:
+/// stopped groups, then tables that are loading, then the others. What has no line of its own is
+/// counted by its phase in the last line.
 pub(crate) fn lines(status: &Value, columns: usize, room: Option<usize>) -> Vec<String> {
     let mut entries = stopped(status, columns, room.is_some());
     entries.extend(of_phase(status, "loading", columns));

@@ -1,4 +1,5 @@
-//! A named task beside the migration: when it panics, the migration is asked to stop, and the panic is its failure.
+//! A named task beside the migration: when it panics, the migration is asked to stop, and the panic
+//! is its failure.
 
 use spanferry_core::report::failure::Failure;
 use spanferry_engine::stop::CancellationToken;

@@ -13,7 +13,8 @@ pub(crate) struct ModesOff<Terminal: AsFd> {
 }
 
 impl<Terminal: AsFd> ModesOff<Terminal> {
-    /// Switches those of `modes` off that are on. `when` says what becomes of input that was typed already.
+    /// Switches those of `modes` off that are on. `when` says what becomes of input that was typed
+    /// already.
     pub(crate) fn new(
         terminal: Terminal,
         modes: LocalModes,
@@ -29,7 +30,8 @@ impl<Terminal: AsFd> ModesOff<Terminal> {
 
 impl<Terminal: AsFd> Drop for ModesOff<Terminal> {
     fn drop(&mut self) {
-        // The terminal of a shell that has put us into the background is not ours to change: asking would stop us.
+        // The terminal of a shell that has put us into the background is not ours to change: asking
+        // would stop us.
         if !is_ours(&self.terminal) {
             return;
         }
@@ -41,8 +43,8 @@ impl<Terminal: AsFd> Drop for ModesOff<Terminal> {
     }
 }
 
-/// Whether this process may change the terminal's modes: in the background of a shell that would stop it. A terminal that controls
-/// no process here has the foreground.
+/// Whether this process may change the terminal's modes: in the background of a shell that would
+/// stop it. A terminal that controls no process here has the foreground.
 pub(crate) fn is_ours(terminal: impl AsFd) -> bool {
     tcgetpgrp(terminal).map_or(true, |group| group == getpgrp())
 }

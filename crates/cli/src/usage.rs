@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// Clock ticks a second in `/proc/self/stat`: Linux has fixed them for user space (proc(5), `USER_HZ`).
+/// Clock ticks a second in `/proc/self/stat`: Linux has fixed them for user space (proc(5),
+/// `USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// `{"cpu_seconds", "memory_peak_bytes"}`, each null where the system does not show it.
@@ -15,7 +16,8 @@ pub(crate) fn report() -> Value {
     })
 }
 
-/// User and system time: fields 14 and 15, counted behind the command's name, which may hold anything.
+/// User and system time: fields 14 and 15, counted behind the command's name, which may hold
+/// anything.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut ticks = fields.split_ascii_whitespace().skip(11);

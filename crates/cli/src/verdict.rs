@@ -73,7 +73,8 @@ fn lacking(verdict: &TableVerdict, lack: Lack) -> String {
     )
 }
 
-/// What the servers themselves confirm of the equal tables; none if no table is equal. Of a table that differs it says nothing.
+/// What the servers themselves confirm of the equal tables; none if no table is equal. Of a table
+/// that differs it says nothing.
 pub(crate) fn confirmed(verdicts: &[TableVerdict]) -> Option<String> {
     let equal: Vec<&TableVerdict> = verdicts.iter().filter(|verdict| verdict.is_equal()).collect();
     if equal.is_empty() {

@@ -1,4 +1,5 @@
-//! What is printed for a person, fitted to where it goes: colours only where they are wanted, no word broken by a terminal's edge.
+//! What is printed for a person, fitted to where it goes: colours only where they are wanted, no
+//! word broken by a terminal's edge.
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -61,7 +62,8 @@ pub(crate) fn folded(text: &str, columns: usize) -> String {
     lines.join("\n")
 }
 
-/// Whether a line begins something that is there to be copied: it is never folded, nor are the lines that stand further in below it.
+/// Whether a line begins something that is there to be copied: it is never folded, nor are the
+/// lines that stand further in below it.
 fn is_copied(words: &str) -> bool {
     words.strip_prefix(FIX_STOPPED).unwrap_or(words).starts_with(FIX)
 }
@@ -84,7 +86,8 @@ fn folded_line(line: &str, columns: usize) -> String {
     textwrap::fill(words, options)
 }
 
-/// Columns that a text takes on a terminal: colours take none, a character of Chinese, Japanese or Korean two.
+/// Columns that a text takes on a terminal: colours take none, a character of Chinese, Japanese or
+/// Korean two.
 pub(crate) fn width(text: &str) -> usize {
     textwrap::core::display_width(text)
 }

@@ -1,4 +1,5 @@
-//! What concerns the source's account while a migration runs: limits on its sessions, and a password that changes.
+//! What concerns the source's account while a migration runs: limits on its sessions, and a
+//! password that changes.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -42,7 +43,8 @@ fn wait_until_told(world: &World, migrate: &mut Running, words: &str) {
     });
 }
 
-/// Others have sessions of the account: a start is refused, or waits for them if that was accepted, and says so.
+/// Others have sessions of the account: a start is refused, or waits for them if that was accepted,
+/// and says so.
 async fn taken_sessions(world: &World) {
     let account = mysql_async::OptsBuilder::default()
         .ip_or_hostname("127.0.0.1")
@@ -69,7 +71,8 @@ async fn taken_sessions(world: &World) {
     assert_eq!(migrate.interrupt(), 130);
 }
 
-/// With too few sessions the run is refused by name. With the fewest possible it works. A limit that is reached while it runs is shown.
+/// With too few sessions the run is refused by name. With the fewest possible it works. A limit
+/// that is reached while it runs is shown.
 async fn few_sessions(engine: Engine) {
     let world = world(engine).await;
     let (status, text) = world.drain();
@@ -133,7 +136,8 @@ async fn change_password(world: &World, password: &str) {
     }
 }
 
-/// The password is changed at the source, and a while later in its file; then once more, without a file.
+/// The password is changed at the source, and a while later in its file; then once more, without a
+/// file.
 async fn the_password_changes(engine: Engine) {
     let mut world = world(engine).await;
     allow(&world, 50).await;

@@ -71,8 +71,8 @@ async fn a_thousand_small_tables() {
 
 const LARGE: u64 = 8 << 20;
 
-/// Rows of 8 MiB, bytes and text, from the snapshot and from the stream. The text is of four-byte characters: Spanner counts
-/// those of a STRING, and takes fewer than 2^22.
+/// Rows of 8 MiB, bytes and text, from the snapshot and from the stream. The text is of four-byte
+/// characters: Spanner counts those of a STRING, and takes fewer than 2^22.
 async fn large_rows(engine: Engine) {
     let servers = bench(engine).await;
     let rows = |first: u64| {

@@ -17,8 +17,8 @@ use support::World;
 /// Operations of one random run, all connections together.
 const OPERATIONS: u64 = 10_000;
 
-/// Random transactions before, during and after the snapshot, some of them left open across it; the process is killed again and
-/// again, each time twice in a row.
+/// Random transactions before, during and after the snapshot, some of them left open across it; the
+/// process is killed again and again, each time twice in a row.
 async fn random_operations_with_kills(engine: Engine) {
     let seed = seed(20_261_124);
     let world = World::new(engine, SCHEMA).await;
@@ -29,7 +29,8 @@ async fn random_operations_with_kills(engine: Engine) {
     crowd.run(1_500).await.unwrap();
     for round in 0..5 {
         crowd.hold(random.between(5, 60)).await.unwrap();
-        // The moments differ by the seed: before the first commit, in the load, in catch-up, when caught up.
+        // The moments differ by the seed: before the first commit, in the load, in catch-up, when
+        // caught up.
         for _ in 0..2 {
             let migrate = world.migrate();
             crowd.run(random.between(1, 500)).await.unwrap();
@@ -220,7 +221,8 @@ async fn a_huge_transaction_under_a_unique_index() {
     world.expect_equal();
 }
 
-/// A DDL stops its group with exit status 4 and a finding; the others flow; `resync` brings it back.
+/// A DDL stops its group with exit status 4 and a finding; the others flow; `resync` brings it
+/// back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ddl_stops_its_group_and_resync_brings_it_back() {
     let world = World::new(
@@ -264,7 +266,8 @@ async fn a_ddl_stops_its_group_and_resync_brings_it_back() {
     world.expect_equal();
 }
 
-/// A table that is created while the migration runs is reported and never carried in silence: the end is 4, also of a later run.
+/// A table that is created while the migration runs is reported and never carried in silence: the
+/// end is 4, also of a later run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_created_meanwhile_is_told_at_every_end() {
     let world = World::new(
@@ -343,7 +346,8 @@ async fn verify_of_a_migration_without_tables_is_not_equal() {
     world.expect_equal();
 }
 
-/// Events that do not carry the whole change stop the group instead of passing unseen: killer 16 in part.
+/// Events that do not carry the whole change stop the group instead of passing unseen: killer 16 in
+/// part.
 #[tokio::test(flavor = "multi_thread")]
 async fn statement_events_and_partial_images_stop_the_group() {
     for (statements, expected) in [
@@ -371,8 +375,8 @@ async fn statement_events_and_partial_images_stop_the_group() {
     }
 }
 
-/// A server that comes up again without `binlog_format = ROW` in its file: the stop does not put it down to a session, and a new
-/// start names the server's setting.
+/// A server that comes up again without `binlog_format = ROW` in its file: the stop does not put it
+/// down to a session, and a new start names the server's setting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_row_format_is_named() {
     let table = "CREATE TABLE a (id INT PRIMARY KEY, v INT);\nINSERT INTO a VALUES (1, 1);\n";
@@ -395,7 +399,8 @@ async fn a_server_without_row_format_is_named() {
     );
 }
 
-/// A value without an exact form is refused with key, column and reason, from the snapshot: killers 18 and 27.
+/// A value without an exact form is refused with key, column and reason, from the snapshot: killers
+/// 18 and 27.
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_27_values_without_exact_form_are_refused() {
     let world = World::new(

@@ -1,4 +1,5 @@
-//! What an operator meets: the state directory remembers the run, programs read every line, options say what they take.
+//! What an operator meets: the state directory remembers the run, programs read every line, options
+//! say what they take.
 
 #![allow(
     clippy::unwrap_used,
@@ -104,7 +105,8 @@ async fn a_refused_start_binds_nothing_and_a_begun_one_is_remembered() {
         2,
         &["SF-1003", "another `--exclude`: `bad`"],
     );
-    // Refused by what the target holds: what is remembered stays, and another directory remembers nothing.
+    // Refused by what the target holds: what is remembered stays, and another directory remembers
+    // nothing.
     let wrong = world.source_url().replace("/shop", "/wrong");
     world
         .sql("CREATE DATABASE wrong;\nCREATE TABLE wrong.good (id INT PRIMARY KEY, v INT DEFAULT 5);\n")
@@ -249,7 +251,8 @@ async fn a_program_can_read_every_line() {
             .starts_with("Did you mean `good`?"),
         "{error}"
     );
-    // A name that matches nothing is reported, as what was meant may be carried or not carried unnoticed.
+    // A name that matches nothing is reported, as what was meant may be carried or not carried
+    // unnoticed.
     let (_, lines) = read(&world, "check", &["--exclude", "bat", "--exclude", "bad"]);
     let findings = lines[0]["findings"].as_array().unwrap();
     let told = findings
@@ -284,7 +287,8 @@ async fn a_program_can_read_every_line() {
     assert_eq!(lines[0]["erased"], world.state.to_str().unwrap());
 }
 
-/// Before the migration runs, `status` and the program that reads along know what is being done, and an interrupt is followed.
+/// Before the migration runs, `status` and the program that reads along know what is being done,
+/// and an interrupt is followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_takes_long_shows_its_step() {
     let mut world = World::new(Engine::MySql, TWO_TABLES).await;
@@ -358,7 +362,8 @@ async fn nothing_to_end_is_no_success() {
     check(said(&world.run("end", &["--yes"])), 2, &["error[SF-1003]"]);
 }
 
-/// A finding is printed once at a first start. A table that is left out afterwards stops, and every command prints the same ways out.
+/// A finding is printed once at a first start. A table that is left out afterwards stops, and every
+/// command prints the same ways out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finding_is_told_once_and_an_excluded_table_has_ways_that_work() {
     let world = World::new(Engine::MySql, TWO_TABLES).await;
@@ -525,7 +530,8 @@ CREATE TABLE `-dash` (id INT PRIMARY KEY, u INT UNIQUE);
 CREATE TABLE `a b` (id INT PRIMARY KEY);
 ";
 
-/// A group that has stopped, for each cause: the printed command is run as it stands, in a shell with a terminal.
+/// A group that has stopped, for each cause: the printed command is run as it stands, in a shell
+/// with a terminal.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_group_that_stopped_is_loaded_by_the_printed_command() {
     let world = World::new(Engine::MySql, ODD_NAMES).await;
@@ -592,7 +598,8 @@ async fn each_group_that_stopped_is_loaded_by_the_printed_command() {
     world.expect_equal();
 }
 
-/// When every group has stopped, the migration ends by itself, says so, and claims nowhere that it has caught up.
+/// When every group has stopped, the migration ends by itself, says so, and claims nowhere that it
+/// has caught up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_of_which_every_group_has_stopped_claims_nothing() {
     let schema = "CREATE TABLE a (id INT PRIMARY KEY);\nCREATE TABLE b (id INT PRIMARY KEY);\n";
@@ -645,7 +652,8 @@ async fn a_rejected_row_is_named_and_not_logged() {
     world
         .sql("INSERT INTO t VALUES ('s3cret-3', 's3cret-2');\n")
         .await;
-    // The unique index gives way to the source's row, and the reason names it; the next start knows the reason.
+    // The unique index gives way to the source's row, and the reason names it; the next start knows
+    // the reason.
     let named = [
         "SF-4006",
         "s3cret-",

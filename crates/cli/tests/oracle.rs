@@ -1,5 +1,6 @@
-//! The database as oracle: random and edge values of every type go through snapshot and change stream into Spanner, are read
-//! back from there, and the source itself judges whether they are its own.
+//! The database as oracle: random and edge values of every type go through snapshot and change
+//! stream into Spanner, are read back from there, and the source itself judges whether they are its
+//! own.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +24,8 @@ use spanferry_testkit::random::{Random, seed};
 use spanferry_testkit::server::Engine;
 use support::World;
 
-/// Rows that are there before the snapshot; as many come after it with other values, and as many with the same.
+/// Rows that are there before the snapshot; as many come after it with other values, and as many
+/// with the same.
 const ROWS: usize = 60;
 
 /// How values of a column are made and judged.
@@ -381,7 +383,8 @@ fn date(random: &mut Random) -> String {
 }
 
 fn clock(random: &mut Random, hours: u64) -> String {
-    // Half a microsecond is never asked for, so that no server rounds up into the next day; a column with fewer digits may.
+    // Half a microsecond is never asked for, so that no server rounds up into the next day; a
+    // column with fewer digits may.
     let micros = random.pick(&[0, 5, 499_999, 120_000, 1]).to_string();
     format!(
         "{:02}:{:02}:{:02}.{micros:0>6}",

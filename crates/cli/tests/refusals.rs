@@ -272,7 +272,8 @@ fn a_configuration_that_is_not_understood_is_refused() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// An account that may not do what is needed: the statement that grants it stands beside what it lacks.
+/// An account that may not do what is needed: the statement that grants it stands beside what it
+/// lacks.
 async fn a_missing_privilege(engine: Engine) {
     let schema = "CREATE TABLE t (id INT PRIMARY KEY);
         CREATE USER 'nobody'@'%' IDENTIFIED BY 'nobody';
@@ -387,7 +388,8 @@ async fn gtids_without_strict_mode_are_refused_mariadb() {
     .await;
 }
 
-/// Every verb that uses the state directory: what another user may have put there chooses no server, and no link is followed.
+/// Every verb that uses the state directory: what another user may have put there chooses no
+/// server, and no link is followed.
 #[test]
 fn a_state_directory_that_others_can_reach_is_refused() {
     let place = std::env::temp_dir().join(format!("sf-refused-state-{}", std::process::id()));

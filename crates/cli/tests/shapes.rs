@@ -1,5 +1,6 @@
-//! Every shape of table that `check` passes: it is loaded, then rows are inserted, updated, deleted and get other keys, and both
-//! sides are equal. One server and one migration for all shapes of a server.
+//! Every shape of table that `check` passes: it is loaded, then rows are inserted, updated, deleted
+//! and get other keys, and both sides are equal. One server and one migration for all shapes of a
+//! server.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -12,7 +13,8 @@ use spanferry_core::schema::charset::Charset;
 use spanferry_testkit::server::Engine;
 use support::World;
 
-/// A type, an expression for a value that differs by `{i}` (1 to 9), and whether columns of it may be keys.
+/// A type, an expression for a value that differs by `{i}` (1 to 9), and whether columns of it may
+/// be keys.
 type Values = (String, &'static str, bool);
 
 fn values(engine: Engine) -> Vec<Values> {
@@ -253,7 +255,8 @@ impl Shape {
         (1..=4).fold(create + ";\n", |sql, number| sql + &self.insert(number))
     }
 
-    /// What happens to it afterwards: an insert, an update, a change of key, a delete, and a row with the key that has become free.
+    /// What happens to it afterwards: an insert, an update, a change of key, a delete, and a row
+    /// with the key that has become free.
     fn after(&self) -> String {
         let delete = self.fill(&format!("DELETE FROM {{t}} WHERE {};\n", self.at), 3);
         [

@@ -1,5 +1,6 @@
-//! The application never waits for the migration: its statements are watched at the server while a migration from afar reads
-//! every table over many sessions, beside a long SELECT, a transaction that stays open, and the application's own DDL.
+//! The application never waits for the migration: its statements are watched at the server while a
+//! migration from afar reads every table over many sessions, beside a long SELECT, a transaction
+//! that stays open, and the application's own DDL.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 

@@ -29,7 +29,8 @@ fn start_slowly(world: &World) -> Running {
     migrate
 }
 
-/// Runs the DDL and a reader behind it, and waits until the migration reports why it ended its snapshot.
+/// Runs the DDL and a reader behind it, and waits until the migration reports why it ended its
+/// snapshot.
 async fn change(world: &World, migrate: &mut Running, ddl: &str) {
     let pool = world.server.pool(Some("shop"));
     let (mut changer, mut reader) = (pool.get_conn().await.unwrap(), pool.get_conn().await.unwrap());

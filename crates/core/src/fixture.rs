@@ -1,4 +1,5 @@
-//! Small tables and their plans, for the tests of this crate and, by the feature `fixture`, of others.
+//! Small tables and their plans, for the tests of this crate and, by the feature `fixture`, of
+//! others.
 
 use std::sync::Arc;
 
@@ -109,8 +110,8 @@ pub fn target_column(name: &str) -> TargetColumn {
     }
 }
 
-/// The plan of a table as the first of a migration: a nullable column for each encoding, the source's key. Its target has a name
-/// and a key, but no columns: what needs them says which.
+/// The plan of a table as the first of a migration: a nullable column for each encoding, the
+/// source's key. Its target has a name and a key, but no columns: what needs them says which.
 pub fn plan(source: SourceTable, encodings: impl IntoIterator<Item = Encoding>) -> TablePlan {
     let columns = encodings.into_iter().enumerate();
     let columns = columns.map(|(at, encoding)| ColumnPlan::of_source(at, at, encoding, false));

@@ -12,7 +12,8 @@ mod row;
 
 pub use row::{RefusedCell, RowEncoder, RowLayout};
 
-/// A migrated table, by its place in the migration's list of tables (ordered by name, fixed for the whole migration).
+/// A migrated table, by its place in the migration's list of tables (ordered by name, fixed for the
+/// whole migration).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableId(pub u32);
 
@@ -20,7 +21,8 @@ pub struct TableId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
 
-/// The version of a table's schema. It begins with 1, and rises with every change of the schema that is carried to the target.
+/// The version of a table's schema. It begins with 1, and rises with every change of the schema
+/// that is carried to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SchemaVersion(pub u32);
 
@@ -32,9 +34,11 @@ impl SchemaVersion {
 /// What makes a row of the target one: changes are folded by it, rows are compared by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetKey {
-    /// These columns, in key order, as indexes into the plan's columns. No two rows of the source have the same values of them.
+    /// These columns, in key order, as indexes into the plan's columns. No two rows of the source
+    /// have the same values of them.
     Columns(Vec<usize>),
-    /// For rows that may be equal: a digest of the row, and the row's number among equal ones, as indexes into the plan's columns.
+    /// For rows that may be equal: a digest of the row, and the row's number among equal ones, as
+    /// indexes into the plan's columns.
     Multiset([usize; 2]),
 }
 
@@ -55,19 +59,22 @@ pub struct TablePlan {
     pub id: TableId,
     /// Its group.
     pub group: GroupId,
-    /// The source table it was made from: the schema that every range and every table map must still have.
+    /// The source table it was made from: the schema that every range and every table map must
+    /// still have.
     pub source: Arc<SourceTable>,
     /// The target table it writes to. Columns that none of `columns` fills are left to the target.
     pub target: TargetTable,
     /// The columns that are written, in the order of the encoded row.
     pub columns: Vec<ColumnPlan>,
-    /// The key by which the source's rows are read in ranges, in key order, as places in the source's columns.
+    /// The key by which the source's rows are read in ranges, in key order, as places in the
+    /// source's columns.
     pub source_key: Vec<usize>,
     /// The key at the target.
     pub target_key: TargetKey,
     /// The version of the schema that the plan is for.
     pub version: SchemaVersion,
-    /// Indexes that Spanner keeps unasked behind foreign keys, on the child's and on the parent's side.
+    /// Indexes that Spanner keeps unasked behind foreign keys, on the child's and on the parent's
+    /// side.
     pub backing_indexes: usize,
     /// The epoch in which the table was taken into the migration (`TableDefinition::counted_from`).
     pub counted_from: Epoch,
@@ -84,7 +91,8 @@ impl TablePlan {
         self.target_key.columns()
     }
 
-    /// The unique index that makes the source's key one, where it is not the primary key: over the whole key columns, in key order.
+    /// The unique index that makes the source's key one, where it is not the primary key: over the
+    /// whole key columns, in key order.
     pub fn key_index(&self) -> Option<&SourceIndex> {
         let key = &self.source_key;
         if *key == self.source.primary_key {
@@ -100,8 +108,9 @@ impl TablePlan {
         self.source.indexes.iter().find(is_key)
     }
 
-    /// What one upserted row counts against Spanner's limit of mutations per commit: a column is one, also one that the target
-    /// fills; an index entry that may be removed and written again is two.
+    /// What one upserted row counts against Spanner's limit of mutations per commit: a column is
+    /// one, also one that the target fills; an index entry that may be removed and written again is
+    /// two.
     pub fn mutations_per_upsert(&self) -> usize {
         self.columns.len().max(self.target.columns.len()) + 2 * self.index_count()
     }
@@ -121,7 +130,8 @@ impl TablePlan {
         self.target.indexes.len() + self.backing_indexes
     }
 
-    /// The column, by its place in `columns`, that comes from this column of the source; the first, if there are several.
+    /// The column, by its place in `columns`, that comes from this column of the source; the first,
+    /// if there are several.
     pub fn column_of(&self, source: usize) -> Option<usize> {
         self.columns
             .iter()
@@ -135,7 +145,8 @@ impl TablePlan {
             .map(|column| self.target.columns[column.target].name.as_str())
     }
 
-    /// The name of a written column for people: that of the source's column, or the target's where it comes from none.
+    /// The name of a written column for people: that of the source's column, or the target's where
+    /// it comes from none.
     pub fn column_title(&self, index: usize) -> &str {
         let column = &self.columns[index];
         match column.source() {

@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: a web shop moves to Spanner while its application writes, and survives a kill on the way.
+//! `cargo xtask demo`: a web shop moves to Spanner while its application writes, and survives a
+//! kill on the way.
 
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,11 @@ use crate::{DriveError, failed, runtime, service, succeeds};
 const SCHEMA: &str = "shop";
 /// Percent of the rows after whose load the migrating process is killed.
 const KILL_PERCENT: u64 = 35;
-/// Transactions a second of the application: a steady load that leaves the emulator, which commits one transaction at a
-/// time, room to catch up.
+/// Transactions a second of the application: a steady load that leaves the emulator, which commits
+/// one transaction at a time, room to catch up.
 const TRANSACTIONS_PER_SECOND: u32 = 120;
-/// Longest wait for any one state; the whole takes a fraction of it, so this only ends a run that hangs.
+/// Longest wait for any one state; the whole takes a fraction of it, so this only ends a run that
+/// hangs.
 const WAIT_MAX: Duration = Duration::from_secs(240);
 /// Longest wait for an orderly stop.
 const STOP_MAX: Duration = Duration::from_secs(60);
@@ -71,7 +73,8 @@ pub(crate) fn run(options: &Options, programs: &Path) -> Result<(), DriveError> 
             _ = terminations.recv() => Err(DriveError::Interrupted),
             outcome = demo(options, programs) => outcome,
         };
-        // A step that held this thread, such as the start of a server, was sent the same signal and failed of it.
+        // A step that held this thread, such as the start of a server, was sent the same signal and
+        // failed of it.
         if outcome.is_err() && (has_come(&mut interrupts).await || has_come(&mut terminations).await) {
             return Err(DriveError::Interrupted);
         }
@@ -211,7 +214,8 @@ async fn emulator() -> Result<Emulator, DriveError> {
 fn start_source(kind: SourceKind) -> Result<Server, DriveError> {
     if kind == SourceKind::Mysql {
         say("starting MySQL (an installed one of version 8 or later, else fetched from Debian)");
-        // An installed server may be confined to its own folders (AppArmor); the fetched one is not.
+        // An installed server may be confined to its own folders (AppArmor); the fetched one is
+        // not.
         for installed in [true, false] {
             let flag = if installed { "1" } else { "0" };
             if succeeds(

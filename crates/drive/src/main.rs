@@ -1,4 +1,5 @@
-//! `spanferry-drive`: runs the built `spanferry` against real servers, for `cargo xtask demo` and `cargo xtask bench`.
+//! `spanferry-drive`: runs the built `spanferry` against real servers, for `cargo xtask demo` and
+//! `cargo xtask bench`.
 
 #![expect(
     clippy::print_stdout,
@@ -29,9 +30,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Migrate a web shop under write load from a real server to the Spanner emulator, before your eyes.
+    /// Migrate a web shop under write load from a real server to the Spanner emulator, before your
+    /// eyes.
     Demo(demo::Options),
-    /// Measure speed, processor time and memory against a null Spanner and the emulator; prints one table.
+    /// Measure speed, processor time and memory against a null Spanner and the emulator; prints one
+    /// table.
     Bench(bench::Options),
 }
 

@@ -40,7 +40,8 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// Reads one JSON object; none when it is not one, which is so before the first progress was saved.
+    /// Reads one JSON object; none when it is not one, which is so before the first progress was
+    /// saved.
     fn read(json: &[u8]) -> Option<Self> {
         let status: Value = serde_json::from_slice(json).ok()?;
         let tables = status.get("tables")?.as_array()?;

@@ -28,8 +28,9 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const BATCHES_MAX: usize = 2;
 /// How long the source may be out of reach before the migration ends, resumable.
 pub(crate) const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How often, and how long after another, the target is asked whether another process has taken the migration over: a start has some
-/// ten seconds between its first look at the source and its first word at the target.
+/// How often, and how long after another, the target is asked whether another process has taken the
+/// migration over: a start has some ten seconds between its first look at the source and its first
+/// word at the target.
 const OWNER_LOOKS: u32 = 15;
 const OWNER_PAUSE: Duration = Duration::from_secs(1);
 /// How often the source is told what is durable.
@@ -43,8 +44,9 @@ enum Job {
     Resume(oneshot::Sender<Result<(Sequence, Bookmark), Failure>>),
 }
 
-/// Captures until the stop signal. Returns an error only if another attempt cannot help, or after the limit of attempts.
-/// `following` holds whether a stream is open, whose position the source has accepted. The rows of `registry` hold what snapshots saw.
+/// Captures until the stop signal. Returns an error only if another attempt cannot help, or after
+/// the limit of attempts. `following` holds whether a stream is open, whose position the source has
+/// accepted. The rows of `registry` hold what snapshots saw.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is one boundary of the pipeline, named where it is wired"
@@ -136,8 +138,9 @@ async fn receive<S: ChangeSource, L: ChangeLog, T: Committer>(
     }
 }
 
-/// Another stream has come with our replica id: that may be the process that has taken the migration over. It may look at the source
-/// before it says so at the target, so we look for a while where the collision would end us.
+/// Another stream has come with our replica id: that may be the process that has taken the
+/// migration over. It may look at the source before it says so at the target, so we look for a
+/// while where the collision would end us.
 async fn expect_owned<T: Committer>(
     control: &ControlLane<T>,
     collision: &Failure,
@@ -192,8 +195,8 @@ async fn follow<S: ChangeSource, L: ChangeLog>(
     }
 }
 
-/// Tells the source now and then what it need not keep any more: only what is durable in the change log. `last` is what it was
-/// told last, and when.
+/// Tells the source now and then what it need not keep any more: only what is durable in the change
+/// log. `last` is what it was told last, and when.
 async fn acknowledge<C: ChangeStream, L: ChangeLog>(
     stream: &mut C,
     log: &L,
@@ -253,15 +256,17 @@ async fn append<L: ChangeLog>(
     Ok(())
 }
 
-/// What is appended at once, because an append takes all or nothing: everything, or one transaction after the other where everything
-/// is more than half of the log's budget and might find no room although each of them would.
+/// What is appended at once, because an append takes all or nothing: everything, or one transaction
+/// after the other where everything is more than half of the log's budget and might find no room
+/// although each of them would.
 fn portions(pieces: &mut [Piece], budget_bytes: u64) -> impl Iterator<Item = &mut [Piece]> {
     let bytes: u64 = pieces.iter().map(|piece| piece.body.len() as u64).sum();
     let is_large = bytes > budget_bytes / 2;
     pieces.split_inclusive_mut(move |piece| is_large && piece.last)
 }
 
-/// Appends, waiting while the log is at its budget or the disk full; false if the stop signal came meanwhile.
+/// Appends, waiting while the log is at its budget or the disk full; false if the stop signal came
+/// meanwhile.
 async fn append_patiently<W: ChangeLogWriter>(
     writer: &mut W,
     pieces: &mut [Piece],
@@ -280,7 +285,8 @@ async fn append_patiently<W: ChangeLogWriter>(
     }
 }
 
-/// Makes durable what was appended, waiting while the disk is full; nothing if the stop signal came meanwhile.
+/// Makes durable what was appended, waiting while the disk is full; nothing if the stop signal came
+/// meanwhile.
 async fn sync_patiently<W: ChangeLogWriter>(
     writer: &mut W,
     stop: &CancellationToken,
@@ -298,7 +304,8 @@ async fn sync_patiently<W: ChangeLogWriter>(
     }
 }
 
-/// Says why the log takes nothing more, and waits a while; false if the stop signal came meanwhile. Fails for any other reason than room.
+/// Says why the log takes nothing more, and waits a while; false if the stop signal came meanwhile.
+/// Fails for any other reason than room.
 async fn wait_for_room(
     failure: Failure,
     stop: &CancellationToken,

@@ -28,8 +28,8 @@ impl<T: Committer> ControlLane<T> {
         }
     }
 
-    /// Makes the rows that `rows` chooses durable, then known to the registry; no other task changes recorded states meanwhile.
-    /// No rows, no commit.
+    /// Makes the rows that `rows` chooses durable, then known to the registry; no other task
+    /// changes recorded states meanwhile. No rows, no commit.
     pub async fn record(
         &self,
         registry: &Registry,

@@ -15,7 +15,8 @@ pub(crate) fn table(name: &str) -> Arc<TablePlan> {
     Arc::new(plan(source_table(name, Vec::new()), []))
 }
 
-/// The state of a table in a phase, whose snapshot was taken at one position, in its text form, perhaps with witnesses.
+/// The state of a table in a phase, whose snapshot was taken at one position, in its text form,
+/// perhaps with witnesses.
 pub(crate) fn row(name: &str, phase: TablePhase, snapshot: Option<&str>) -> TableRow {
     let high = snapshot.map(|text| Bookmark::parse(text).expect("a position"));
     let reason = || StopReason {

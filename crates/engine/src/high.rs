@@ -1,5 +1,5 @@
-//! What snapshots have seen: the last transactions of each `high`, by which another history that reaches the same numbers is
-//! noticed before it is captured (docs/design/history.md, step 13).
+//! What snapshots have seen: the last transactions of each `high`, by which another history that
+//! reaches the same numbers is noticed before it is captured (docs/design/history.md, step 13).
 
 use std::sync::Arc;
 
@@ -16,8 +16,9 @@ use crate::history::{Unproved, misplaced};
 use crate::order::contains_all;
 use crate::registry::Registry;
 
-/// The `high` of a snapshot whose sessions are open, with the transactions that prove it. Where the source shows none of them, all of
-/// it must be captured, unless the operator has accepted that: then there is a finding.
+/// The `high` of a snapshot whose sessions are open, with the transactions that prove it. Where the
+/// source shows none of them, all of it must be captured, unless the operator has accepted that:
+/// then there is a finding.
 pub(crate) async fn witnessed<S: HistorySource>(
     source: &S,
     captured: &Position,
@@ -32,8 +33,9 @@ pub(crate) async fn witnessed<S: HistorySource>(
     Ok((high, Some(accepted)))
 }
 
-/// Before another attempt writes its `high` over those of earlier ones: the source shows the last transactions that these have seen.
-/// Those that it shows no longer must be captured, because they were compared then, or the operator has accepted it.
+/// Before another attempt writes its `high` over those of earlier ones: the source shows the last
+/// transactions that these have seen. Those that it shows no longer must be captured, because they
+/// were compared then, or the operator has accepted it.
 pub(crate) async fn expect_earlier<S: HistorySource>(
     source: &S,
     captured: &Position,
@@ -110,8 +112,9 @@ impl SeenWitnesses {
         self.version != Some(*self.changed.borrow()) || !self.awaited.is_empty()
     }
 
-    /// Pieces that are about to be captured behind `captured` show what snapshots have seen, as far as it is among them. A finding if
-    /// a snapshot has seen what nothing proves, and the operator has accepted that.
+    /// Pieces that are about to be captured behind `captured` show what snapshots have seen, as far
+    /// as it is among them. A finding if a snapshot has seen what nothing proves, and the operator
+    /// has accepted that.
     pub(crate) fn expect_same(
         &mut self,
         captured: &Position,
@@ -209,7 +212,8 @@ mod tests {
         }
     }
 
-    /// How a table stands after its snapshot, what is captured, what comes next, and the code with which that is refused.
+    /// How a table stands after its snapshot, what is captured, what comes next, and the code with
+    /// which that is refused.
     fn compare(
         phase: TablePhase,
         high: &str,

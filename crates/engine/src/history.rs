@@ -1,4 +1,5 @@
-//! Whether the source is still the one whose history was read: it may lag for a moment, it may not lack anything for good.
+//! Whether the source is still the one whose history was read: it may lag for a moment, it may not
+//! lack anything for good.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,11 +19,13 @@ use crate::registry::Registry;
 
 /// How often the source is asked where it stands.
 pub(crate) const ASK_INTERVAL: Duration = Duration::from_secs(3);
-/// Asks in a row at which the source may stand behind what was applied, before it counts as another one: a replica that takes
-/// over has a moment to apply what it has received; and where its position is asked, not its history, a semi-synchronous commit
-/// waits for 10 s unless set otherwise.
+/// Asks in a row at which the source may stand behind what was applied, before it counts as another
+/// one: a replica that takes over has a moment to apply what it has received; and where its
+/// position is asked, not its history, a semi-synchronous commit waits for 10 s unless set
+/// otherwise.
 const BEHIND_ASKS_MAX: u32 = 5;
-/// How long the source may lack what a table's snapshot saw: a replica that took over may still have it to apply.
+/// How long the source may lack what a table's snapshot saw: a replica that took over may still
+/// have it to apply.
 const SEEN_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// What happens with a source that cannot show the transactions by which its history is recognised.
@@ -53,7 +56,8 @@ impl Unproved {
     }
 }
 
-/// Opens the stream behind `after` at a source whose history is proved; a finding if that was accepted without proof.
+/// Opens the stream behind `after` at a source whose history is proved; a finding if that was
+/// accepted without proof.
 pub(crate) async fn open_proved<S: ChangeSource>(
     source: &S,
     after: &Bookmark,
@@ -83,7 +87,8 @@ pub(crate) async fn prove<S: HistorySource>(
     }
 }
 
-/// A place in the history must have a transaction by which it is recognised later; a finding if it was accepted without.
+/// A place in the history must have a transaction by which it is recognised later; a finding if it
+/// was accepted without.
 pub(crate) fn expect_witness(start: &Bookmark, unproved: Unproved) -> Result<Option<Finding>, Failure> {
     if !start.witnesses.is_empty() {
         return Ok(None);
@@ -91,7 +96,8 @@ pub(crate) fn expect_witness(start: &Bookmark, unproved: Unproved) -> Result<Opt
     unproved.accept(no_witness()).map(Some)
 }
 
-/// The failure of a source whose log shows no transaction by which the start of a migration could be recognised.
+/// The failure of a source whose log shows no transaction by which the start of a migration could
+/// be recognised.
 pub fn no_witness() -> Failure {
     let text = "its binary log holds no transaction by which its history can be recognised later";
     let failure = Failure::new(code::HISTORY_UNPROVED, Class::StopMigration, "source", text);
@@ -125,8 +131,8 @@ pub(crate) struct HistoryWatch {
 }
 
 impl HistoryWatch {
-    /// Whether a source that `holds` what was applied, or not, can be used further; false if it may only lag and must be asked again.
-    /// One that stays behind is a failure.
+    /// Whether a source that `holds` what was applied, or not, can be used further; false if it may
+    /// only lag and must be asked again. One that stays behind is a failure.
     pub(crate) fn accepts(&mut self, holds: bool) -> Result<bool, Failure> {
         self.behind = if holds { 0 } else { self.behind + 1 };
         if self.behind >= BEHIND_ASKS_MAX {
@@ -136,10 +142,12 @@ impl HistoryWatch {
     }
 }
 
-/// How long a proof of what is said to be caught up is good for, while it is only said and nothing ends by it.
+/// How long a proof of what is said to be caught up is good for, while it is only said and nothing
+/// ends by it.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Proves the source's history before something is claimed of it: not at each ask, because each proof reads a part of its log.
+/// Proves the source's history before something is claimed of it: not at each ask, because each
+/// proof reads a part of its log.
 #[derive(Debug, Clone)]
 pub(crate) struct ClaimProof {
     unproved: Unproved,
@@ -154,8 +162,8 @@ impl ClaimProof {
         }
     }
 
-    /// Whether the claim holds that the source's history is that of `captured`; false if the source does not answer. A final
-    /// claim is always proved. Another history is a failure.
+    /// Whether the claim holds that the source's history is that of `captured`; false if the source
+    /// does not answer. A final claim is always proved. Another history is a failure.
     pub(crate) async fn expect<S: HistorySource>(
         &mut self,
         source: &S,
@@ -190,14 +198,15 @@ impl ClaimProof {
     }
 }
 
-/// What the snapshots of tables saw. A source that has lost a part of it in a failover never sends the changes that would undo it:
-/// the rows would stay (docs/design/hand-off.md, step 14).
+/// What the snapshots of tables saw. A source that has lost a part of it in a failover never sends
+/// the changes that would undo it: the rows would stay (docs/design/hand-off.md, step 14).
 #[derive(Debug, Default)]
 pub(crate) struct SeenHistory {
     /// Since when the source lacks a `high`; one entry for each attempt whose tables wait.
     lacking_since: BTreeMap<String, Instant>,
-    /// Each `high` that the source was found to hold once the stream had passed it: a stream continues only from a source that
-    /// holds all that was captured, so the source need not be asked again. One entry for each attempt that loaded a table.
+    /// Each `high` that the source was found to hold once the stream had passed it: a stream
+    /// continues only from a source that holds all that was captured, so the source need not be
+    /// asked again. One entry for each attempt that loaded a table.
     settled: BTreeSet<String>,
 }
 
@@ -211,7 +220,8 @@ pub(crate) enum Lacking {
 }
 
 impl SeenHistory {
-    /// Those of `tables` whose `high` the source does not hold; `reached` is where the stream stands that brings their changes.
+    /// Those of `tables` whose `high` the source does not hold; `reached` is where the stream
+    /// stands that brings their changes.
     pub(crate) async fn lacking<S: PositionSource>(
         &mut self,
         source: &S,
@@ -260,7 +270,8 @@ fn lost(plan: &TablePlan) -> Failure {
     Failure::of_table(code::HISTORY_CHANGED, plan.name(), text)
 }
 
-/// The finding that is shown while a table waits, because the source has not yet applied transactions that its snapshot contained.
+/// The finding that is shown while a table waits, because the source has not yet applied
+/// transactions that its snapshot contained.
 pub(crate) fn waits_for_source(plan: &TablePlan) -> Finding {
     let text = format!(
         "its rows were read from a server that had more transactions than the source has now: \
@@ -271,7 +282,8 @@ pub(crate) fn waits_for_source(plan: &TablePlan) -> Finding {
     Finding::new(code::HISTORY_CHANGED, Severity::Warning, subject, text)
 }
 
-/// What was applied is in the source's history, but not visible there yet: a commit that takes its time.
+/// What was applied is in the source's history, but not visible there yet: a commit that takes its
+/// time.
 pub(crate) fn under_way() -> Failure {
     let text = "it is still committing transactions that have been applied";
     let failure = Failure::new(code::SOURCE_AHEAD, Class::StopMigration, "source", text);

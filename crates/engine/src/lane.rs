@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use crate::progress::Progress;
 use crate::stop::{CancellationToken, Pause};
 
-/// The first delay before a commit is sent again when the target names none; it doubles up to `BACKOFF_MAX`.
+/// The first delay before a commit is sent again when the target names none; it doubles up to
+/// `BACKOFF_MAX`.
 const BACKOFF_FIRST: Duration = Duration::from_millis(2);
 /// The longest such delay.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
@@ -88,7 +89,8 @@ pub struct LaneShared<T> {
     pub target: Arc<T>,
     /// As many permits as commits may be in flight at the target.
     pub gate: Arc<Semaphore>,
-    /// Held by the task that changes the target's schema, from the look at what is there on. It comes before a permit of the gate.
+    /// Held by the task that changes the target's schema, from the look at what is there on. It
+    /// comes before a permit of the gate.
     pub ddl: Arc<tokio::sync::Mutex<()>>,
     /// The request to stop.
     pub stop: CancellationToken,
@@ -109,8 +111,8 @@ impl<T> Clone for LaneShared<T> {
 }
 
 impl<T: Committer> LaneShared<T> {
-    /// Keeps commits out where the target needs that: the emulator refuses DDL while one is in flight. The service does not, and its
-    /// commits must not be held up.
+    /// Keeps commits out where the target needs that: the emulator refuses DDL while one is in
+    /// flight. The service does not, and its commits must not be held up.
     pub(crate) async fn quiet(&self) -> Option<SemaphorePermit<'_>> {
         if self.target.capabilities().ddl_needs_quiet {
             Some(self.gate.acquire().await.expect("the gate is never closed"))
@@ -151,9 +153,10 @@ impl<T: Committer> FencedLane<T> {
 
     /// Commits on a lane that counts its commits. Returns the data for reuse of its memory.
     ///
-    /// What the target calls too large is halved and goes in several commits, in order; `control` travels with the last, so
-    /// that it never says more than is there. One row alone that is too large is rejected. What was rejected comes back with what
-    /// was not sent any more; the parts before it have happened.
+    /// What the target calls too large is halved and goes in several commits, in order; `control`
+    /// travels with the last, so that it never says more than is there. One row alone that is too
+    /// large is rejected. What was rejected comes back with what was not sent any more; the parts
+    /// before it have happened.
     pub async fn commit_counted(
         &mut self,
         data: Vec<TableMutations>,
@@ -199,7 +202,8 @@ impl<T: Committer> FencedLane<T> {
         self.commit(next, data, control).await
     }
 
-    /// Commits until the outcome is certain (docs/design/fence.md). Returns the data for reuse of its memory.
+    /// Commits until the outcome is certain (docs/design/fence.md). Returns the data for reuse of
+    /// its memory.
     ///
     /// Cancellation: not safe; the lane is then unusable until the next epoch.
     pub async fn commit(

@@ -1,4 +1,5 @@
-//! What a lane does with a commit that the target calls too large, against a target that takes a few rows at a time.
+//! What a lane does with a commit that the target calls too large, against a target that takes a
+//! few rows at a time.
 
 use std::sync::Mutex;
 
@@ -115,7 +116,8 @@ fn lane(target: &Arc<SmallTarget>) -> FencedLane<SmallTarget> {
     FencedLane::new(shared, Lane::Load(0), first_row().key)
 }
 
-/// Commits seven rows to a target that takes `rows_max` at a time: what it took, and whether the lane succeeded.
+/// Commits seven rows to a target that takes `rows_max` at a time: what it took, and whether the
+/// lane succeeded.
 async fn commit_seven(rows_max: usize) -> (Vec<String>, Result<(), LaneError>) {
     let target = Arc::new(SmallTarget {
         rows_max,

@@ -1,7 +1,7 @@
 //! Runs a migration: supervises snapshot, capture, apply and verify over the traits of core.
 //!
-//! Generic over the boundary traits; it imports no connector, prints nothing and knows no wall clock but tokio's timer, so that a
-//! simulation in virtual time runs the very same code.
+//! Generic over the boundary traits; it imports no connector, prints nothing and knows no wall
+//! clock but tokio's timer, so that a simulation in virtual time runs the very same code.
 
 pub mod apply;
 pub mod capture;

@@ -4,7 +4,8 @@ use spanferry_core::position::{Position, PositionError};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 
-/// Whether everything that has happened at `earlier` has happened at `position` too; `object` names what has the position.
+/// Whether everything that has happened at `earlier` has happened at `position` too; `object` names
+/// what has the position.
 pub(crate) fn contains_all(
     object: &'static str,
     position: &Position,
@@ -15,7 +16,8 @@ pub(crate) fn contains_all(
         .map_err(|cause| incomparable(object, cause))
 }
 
-/// The failure of two positions that cannot be compared: they come from servers of different families.
+/// The failure of two positions that cannot be compared: they come from servers of different
+/// families.
 pub(crate) fn incomparable(object: &'static str, cause: PositionError) -> Failure {
     let text = "its position belongs to another history than the migration's";
     Failure::new(code::HISTORY_CHANGED, Class::StopMigration, object, text).caused_by(cause)

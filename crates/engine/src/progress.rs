@@ -1,4 +1,5 @@
-//! Counters that show where the migration stands; written by tasks, read by the code that shows them.
+//! Counters that show where the migration stands; written by tasks, read by the code that shows
+//! them.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -46,20 +47,23 @@ pub struct Snapshot {
     pub captured_transactions: u64,
     /// Bytes captured since this process started.
     pub captured_bytes: u64,
-    /// The transaction that was captured last, as the source names it; empty before the first of this process.
+    /// The transaction that was captured last, as the source names it; empty before the first of
+    /// this process.
     pub captured_transaction: String,
     /// Last sequence that is durable in the change log.
     pub captured_sequence: u64,
     /// Last sequence that is durable at the target.
     pub applied_sequence: u64,
-    /// Last sequence that was read while the log had nothing more to read and no change was waiting for a commit. It can be ahead of
-    /// `applied_sequence` by transactions that change no migrated row.
+    /// Last sequence that was read while the log had nothing more to read and no change was waiting
+    /// for a commit. It can be ahead of `applied_sequence` by transactions that change no migrated
+    /// row.
     pub idle_sequence: u64,
     /// Transactions applied since this process started.
     pub applied_transactions: u64,
     /// Changes applied since this process started, before folding.
     pub applied_changes: u64,
-    /// Changes applied of a transaction of which the rest is still to come; 0 if none is applied in part.
+    /// Changes applied of a transaction of which the rest is still to come; 0 if none is applied in
+    /// part.
     pub applied_in_part: u64,
     /// When the source committed what was last captured, microseconds since 1970.
     pub captured_at_us: u64,
@@ -89,8 +93,8 @@ pub struct Snapshot {
     pub committed_at: Option<CommitTimestamp>,
     /// The position that apply has reached.
     pub position: String,
-    /// Whether apply had reached the source's position when the source was last asked for it. `is_caught_up` returns whether that
-    /// still holds.
+    /// Whether apply had reached the source's position when the source was last asked for it.
+    /// `is_caught_up` returns whether that still holds.
     pub source_reached: bool,
     /// How the last snapshot was made and how long writers were held up.
     pub hand_off: Option<String>,
@@ -101,7 +105,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Transactions that are captured and not applied. A transaction that changes no migrated row counts until it is read.
+    /// Transactions that are captured and not applied. A transaction that changes no migrated row
+    /// counts until it is read.
     pub fn lag_transactions(&self) -> u64 {
         let done = self.applied_sequence.max(self.idle_sequence);
         self.captured_sequence.saturating_sub(done)
@@ -113,8 +118,8 @@ impl Snapshot {
         reasons.into_iter().find_map(Option::as_deref)
     }
 
-    /// Whether everything is applied that the source is known to have. Everything that shows this takes it from here. Tables that
-    /// have stopped do not count.
+    /// Whether everything is applied that the source is known to have. Everything that shows this
+    /// takes it from here. Tables that have stopped do not count.
     pub fn is_caught_up(&self) -> bool {
         let nothing_waits = self.lag_transactions() == 0 && self.applied_in_part == 0;
         self.source_reached && nothing_waits && self.capture_trouble().is_none()
@@ -136,8 +141,8 @@ impl Snapshot {
     }
 }
 
-/// Tables that were created at the source after the migration began. Kept apart from the findings, of which some may be only
-/// counted: the exit status depends on these.
+/// Tables that were created at the source after the migration began. Kept apart from the findings,
+/// of which some may be only counted: the exit status depends on these.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Created {
     /// Their names, at most `CREATED_MAX`.

@@ -18,7 +18,8 @@ use crate::progress::Progress;
 /// All tables of the migration.
 #[derive(Debug)]
 pub struct Registry {
-    /// All tables whose changes are counted: those of the migration, then those that it has given up.
+    /// All tables whose changes are counted: those of the migration, then those that it has given
+    /// up.
     counted: Vec<Arc<TablePlan>>,
     /// How many of them the migration has.
     tables: usize,
@@ -76,7 +77,8 @@ impl Registry {
         of_table.map(|(_, constraint)| constraint.clone()).collect()
     }
 
-    /// The same, with tables that the migration has given up and that a transaction still has to be counted with.
+    /// The same, with tables that the migration has given up and that a transaction still has to be
+    /// counted with.
     #[must_use]
     pub fn with_forgotten(mut self, forgotten: &[TableDefinition]) -> Registry {
         for (id, plan) in (self.tables..).zip(plans_of(forgotten, &Estimates::new())) {
@@ -168,7 +170,8 @@ impl Registry {
         self.rows().iter().map(state).collect()
     }
 
-    /// The tables whose state has changed since the last call, with their states. For the apply task alone.
+    /// The tables whose state has changed since the last call, with their states. For the apply
+    /// task alone.
     pub(crate) fn take_changed(&self) -> Vec<(TableId, TableState)> {
         let changed = std::mem::take(&mut *self.changed_tables());
         if changed.is_empty() {
@@ -222,10 +225,12 @@ impl Registry {
     }
 }
 
-/// The right to change recorded states, from the look at the present ones until the new ones are durable and adopted.
+/// The right to change recorded states, from the look at the present ones until the new ones are
+/// durable and adopted.
 ///
-/// Load, apply and constraints commit table rows on lanes of their own. Without this a row made from an older look could
-/// overwrite a stop that another lane has just recorded, and the changes after the stop would never be applied.
+/// Load, apply and constraints commit table rows on lanes of their own. Without this a row made
+/// from an older look could overwrite a stop that another lane has just recorded, and the changes
+/// after the stop would never be applied.
 #[derive(Debug)]
 pub struct Transition<'a> {
     registry: &'a Registry,
@@ -292,7 +297,8 @@ fn may_follow(from: TablePhase, to: TablePhase) -> bool {
         ),
         TablePhase::Loading => matches!(to, TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped),
         TablePhase::Loaded => matches!(to, TablePhase::Loaded | TablePhase::Joined | TablePhase::Stopped),
-        // Constraints that turn out to be missing are built again; rows that are ahead of the main stream are waited for.
+        // Constraints that turn out to be missing are built again; rows that are ahead of the main
+        // stream are waited for.
         TablePhase::Joined | TablePhase::Constrained => matches!(
             to,
             TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped
@@ -309,7 +315,8 @@ fn state(row: &TableRow) -> TableState {
     }
 }
 
-/// A stop without a reason would be missing in the exit status; a reason without a stop would be shown for a table that flows.
+/// A stop without a reason would be missing in the exit status; a reason without a stop would be
+/// shown for a table that flows.
 fn expect_reason(row: &TableRow) {
     let is_stopped = row.phase == TablePhase::Stopped;
     assert_eq!(is_stopped, row.stopped.is_some(), "a stop has a reason: {row:?}");

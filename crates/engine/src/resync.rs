@@ -1,5 +1,5 @@
-//! Resync: tables are emptied at the target and recorded with today's definitions, so that the next run loads them; or they are
-//! given up.
+//! Resync: tables are emptied at the target and recorded with today's definitions, so that the next
+//! run loads them; or they are given up.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +21,13 @@ use spanferry_kill_point::kill_point;
 use crate::plan::Resync;
 use crate::prepare::{Prepared, record_definitions};
 
-/// Does what was decided. Its tables must not be written by anybody else meanwhile: `prepared` owns the fence.
+/// Does what was decided. Its tables must not be written by anybody else meanwhile: `prepared` owns
+/// the fence.
 ///
-/// Order: the tables are recorded as stopped, then dropped at the target with everything that hangs on them there, then
-/// recorded with their new definitions, then created, then recorded as pending. A crash in between leaves stopped tables, of
-/// which each has a definition, and the same resync can be run again (docs/design/record.md). Cancellation: as a crash.
+/// Order: the tables are recorded as stopped, then dropped at the target with everything that hangs
+/// on them there, then recorded with their new definitions, then created, then recorded as pending.
+/// A crash in between leaves stopped tables, of which each has a definition, and the same resync
+/// can be run again (docs/design/record.md). Cancellation: as a crash.
 pub async fn resync<L: ChangeLog, T: Committer + SchemaTarget>(
     prepared: &Prepared<L, T>,
     resync: &Resync,
@@ -86,7 +88,8 @@ pub(crate) fn new_row(table: &QualifiedName) -> TableRow {
     }
 }
 
-/// Records the tables as stopped, with nothing loaded. Tables that are new to the migration have no row until the end.
+/// Records the tables as stopped, with nothing loaded. Tables that are new to the migration have no
+/// row until the end.
 fn begin_rows<L, T>(prepared: &Prepared<L, T>, resync: &Resync) -> Vec<ControlChange> {
     let stopped = |table: &QualifiedName, reason: StopReason| {
         let row = TableRow {
@@ -140,7 +143,8 @@ fn dropped_names<L, T>(prepared: &Prepared<L, T>, resync: &Resync) -> BTreeSet<S
         .collect()
 }
 
-/// The statements that drop tables with everything that hangs on them at the target, whether the record knows it or not.
+/// The statements that drop tables with everything that hangs on them at the target, whether the
+/// record knows it or not.
 fn drops(names: &BTreeSet<String>, existing: &TargetDescription, dialect: Dialect) -> Vec<String> {
     let tables = || existing.tables.values().map(|found| &found.table);
     let mut statements = Vec::new();
@@ -157,7 +161,8 @@ fn drops(names: &BTreeSet<String>, existing: &TargetDescription, dialect: Dialec
     statements
 }
 
-/// Takes a table out of the migration. Where a transaction that is applied in part was counted with it, its definition stays.
+/// Takes a table out of the migration. Where a transaction that is applied in part was counted with
+/// it, its definition stays.
 fn forget_rows<L, T>(prepared: &Prepared<L, T>, definition: &TableDefinition) -> Vec<ControlChange> {
     let name = definition.name();
     let mut rows = forget_left_out(prepared, name);

@@ -1,4 +1,5 @@
-//! Retention: the change log is trimmed below what anybody may still need, and its budget is watched.
+//! Retention: the change log is trimmed below what anybody may still need, and its budget is
+//! watched.
 //!
 //! Why nothing is trimmed that is needed: docs/design/retention.md.
 
@@ -42,11 +43,14 @@ impl RetentionOptions {
 
 /// The same while capture may be waiting for room.
 const FULL_INTERVAL: Duration = Duration::from_secs(1);
-/// Share of the budget at which a finding is reported, in percent; from here on nothing that is applied is kept on purpose.
+/// Share of the budget at which a finding is reported, in percent; from here on nothing that is
+/// applied is kept on purpose.
 const ALARM_PERCENT: u64 = 70;
-/// Room that capture needs in any case: an append of it may be larger than 30 % of a very small budget.
+/// Room that capture needs in any case: an append of it may be larger than 30 % of a very small
+/// budget.
 const ROOM_BYTES_MIN: u64 = 4 << 20;
-/// Share below which the alarm may be given again, in percent: the distance keeps it from being given over and over.
+/// Share below which the alarm may be given again, in percent: the distance keeps it from being
+/// given over and over.
 const QUIET_PERCENT: u64 = 60;
 /// Tables that an alarm names as the reason why nothing can be trimmed.
 const HOLDING_NAMED_MAX: usize = 5;
@@ -56,7 +60,8 @@ const HOLDING_NAMED_MAX: usize = 5;
 pub struct Watermark {
     /// Everything up to it is applied.
     pub sequence: Sequence,
-    /// When the source committed it: microseconds since 1970, 0 if this process has not applied anything yet.
+    /// When the source committed it: microseconds since 1970, 0 if this process has not applied
+    /// anything yet.
     pub committed_at_us: u64,
 }
 
@@ -93,7 +98,8 @@ impl<L: ChangeLog> Retention<L> {
         }
     }
 
-    /// Looks again and again until the stop signal. A log that cannot be trimmed is reported and tried again: nothing else depends on it.
+    /// Looks again and again until the stop signal. A log that cannot be trimmed is reported and
+    /// tried again: nothing else depends on it.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
         loop {
             let usage = self.log.usage();
@@ -145,8 +151,9 @@ impl<L: ChangeLog> Retention<L> {
         self.first_committed_at(kept_from_us, oldest, applied_below).await
     }
 
-    /// The first sequence from `oldest` on that was committed at `from_us` or later, at most `below`. Where times do not rise
-    /// with the sequence it is one of several such; any of them is safe.
+    /// The first sequence from `oldest` on that was committed at `from_us` or later, at most
+    /// `below`. Where times do not rise with the sequence it is one of several such; any of them is
+    /// safe.
     async fn first_committed_at(
         &self,
         from_us: u64,
@@ -154,7 +161,8 @@ impl<L: ChangeLog> Retention<L> {
         below: Sequence,
     ) -> Result<Sequence, Failure> {
         let (mut old_below, mut kept_from) = (oldest, below);
-        // The oldest decides first: most of the time it is still to be kept, and nothing else has to be read.
+        // The oldest decides first: most of the time it is still to be kept, and nothing else has
+        // to be read.
         let mut probe = oldest;
         while old_below < kept_from {
             if self.is_older(probe, from_us).await? {
@@ -167,7 +175,8 @@ impl<L: ChangeLog> Retention<L> {
         Ok(kept_from)
     }
 
-    /// Whether the first transaction from `at` on was committed before `from_us`; one without a time counts as young.
+    /// Whether the first transaction from `at` on was committed before `from_us`; one without a
+    /// time counts as young.
     async fn is_older(&self, at: Sequence, from_us: u64) -> Result<bool, Failure> {
         let piece = self.log.reader(at).await?.try_next().await?;
         Ok(piece.is_some_and(|piece| (1..from_us).contains(&piece.committed_at_us)))

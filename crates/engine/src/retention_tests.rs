@@ -146,7 +146,8 @@ async fn a_restart_finds_what_it_needs_wherever_the_watermark_stood() {
                 oldest <= kept_from + 1,
                 "{oldest}, {number} is applied, {keep} h are kept"
             );
-            // Whole segments of about three go, so what is kept beyond need is less than one of them.
+            // Whole segments of about three go, so what is kept beyond need is less than one of
+            // them.
             assert!(
                 oldest + 3 >= kept_from,
                 "{oldest}, {number} is applied, {keep} h are kept"

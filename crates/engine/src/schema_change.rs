@@ -1,4 +1,5 @@
-//! Objects that the target is to have, or is to have no more: what is missing is created, what is there is dropped.
+//! Objects that the target is to have, or is to have no more: what is missing is created, what is
+//! there is dropped.
 
 use spanferry_core::port::target::{DdlFailure, SchemaObjects, SchemaTarget};
 use spanferry_core::report::failure::Failure;
@@ -60,16 +61,19 @@ pub(crate) struct Wanted {
 /// What became of objects that were to be created; all others are ready.
 #[derive(Debug, Default)]
 pub(crate) struct Created {
-    /// Those that the target refuses, by their place in the list, each with the target's own reason.
+    /// Those that the target refuses, by their place in the list, each with the target's own
+    /// reason.
     pub(crate) refused: Vec<(usize, Failure)>,
-    /// Those on which another operation is at work, by their place: they are ready or gone when it ends.
+    /// Those on which another operation is at work, by their place: they are ready or gone when it
+    /// ends.
     pub(crate) unfinished: Vec<usize>,
 }
 
 /// Creates the wanted objects that the target lacks, in order.
 ///
-/// The target is looked at before the statements are sent, and again after each refusal: an object whose creation succeeded although
-/// its answer was lost is there, and is not refused for that. Each round ends the work or adds a refused object, so it ends.
+/// The target is looked at before the statements are sent, and again after each refusal: an object
+/// whose creation succeeded although its answer was lost is there, and is not refused for that.
+/// Each round ends the work or adds a refused object, so it ends.
 pub(crate) async fn create_missing<T: SchemaTarget>(
     target: &T,
     wanted: &[Wanted],
@@ -102,7 +106,8 @@ pub(crate) async fn create_missing<T: SchemaTarget>(
     }
 }
 
-/// Drops the objects that the target has, in order. It fails if the target refuses to drop one that is still there.
+/// Drops the objects that the target has, in order. It fails if the target refuses to drop one that
+/// is still there.
 pub(crate) async fn drop_present<T: SchemaTarget>(target: &T, unwanted: &[Wanted]) -> Result<(), DdlFailure> {
     let mut before = usize::MAX;
     loop {
@@ -118,7 +123,8 @@ pub(crate) async fn drop_present<T: SchemaTarget>(target: &T, unwanted: &[Wanted
         }
         let dropped = target.run_ddl(&present).await;
         match dropped {
-            // A statement may be refused because an earlier attempt has dropped the object: then fewer are left.
+            // A statement may be refused because an earlier attempt has dropped the object: then
+            // fewer are left.
             Err(DdlFailure::Refused { .. }) if present.len() < before => before = present.len(),
             dropped => return dropped,
         }

@@ -26,7 +26,8 @@ impl<T: Send + 'static> Tasks<T> {
         self.names.insert(id, name);
     }
 
-    /// Waits for the next task that ends: its result, or the failure of one that panicked. None when all have ended.
+    /// Waits for the next task that ends: its result, or the failure of one that panicked. None
+    /// when all have ended.
     pub(crate) async fn join_next(&mut self) -> Option<Result<T, Failure>> {
         let ended = self.running.join_next_with_id().await?;
         let id = match &ended {

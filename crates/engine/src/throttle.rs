@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long each session waits between two batches while the source has to recover: slow, and never at a stand, because the
-/// source's trouble may have another reason.
+/// How long each session waits between two batches while the source has to recover: slow, and never
+/// at a stand, because the source's trouble may have another reason.
 const STRAINED_DELAY: Duration = Duration::from_secs(1);
 
-/// Spaces batches so that their bytes keep to a rate on the average; one batch may always pass at once.
+/// Spaces batches so that their bytes keep to a rate on the average; one batch may always pass at
+/// once.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     bytes_per_second: Option<NonZeroU64>,

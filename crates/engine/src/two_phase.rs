@@ -1,5 +1,5 @@
-//! The ledger of prepared transactions: which of them are open in the change log, and which tables they changed
-//! (docs/design/hand-off.md, "Prepared XA transactions").
+//! The ledger of prepared transactions: which of them are open in the change log, and which tables
+//! they changed (docs/design/hand-off.md, "Prepared XA transactions").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::history::misplaced;
 use crate::lane::interrupted;
 use crate::stop::CancellationToken;
 
-/// Open transactions that a ledger knows. A server keeps locks and old rows for each, so there are few. One more is left out: its
-/// commit then counts as one of which nothing is known.
+/// Open transactions that a ledger knows. A server keeps locks and old rows for each, so there are
+/// few. One more is left out: its commit then counts as one of which nothing is known.
 const OPEN_MAX: usize = 65_536;
 /// How often the log is read from its beginning again because that was trimmed meanwhile.
 const READ_ATTEMPTS_MAX: u32 = 5;
@@ -70,7 +70,8 @@ pub(crate) struct PreparedLog<S, L> {
 }
 
 impl<S: ChangeSource, L: ChangeLog> PreparedLog<S, L> {
-    /// What is open behind the last transaction that is durable and, if a bound is given, lies below it.
+    /// What is open behind the last transaction that is durable and, if a bound is given, lies
+    /// below it.
     pub(crate) async fn ledger(&self, below: Option<Sequence>) -> Result<Ledger, Failure> {
         let note = |ledger: &mut Ledger, _: &TransactionId, found| {
             ledger.note(found);
@@ -79,7 +80,8 @@ impl<S: ChangeSource, L: ChangeLog> PreparedLog<S, L> {
         self.read(below, note).await
     }
 
-    /// Of each of these transactions, the tables that it changed when it was prepared for the last time in `position`.
+    /// Of each of these transactions, the tables that it changed when it was prepared for the last
+    /// time in `position`.
     pub(crate) async fn prepared_in(
         &self,
         position: &Position,
@@ -97,7 +99,8 @@ impl<S: ChangeSource, L: ChangeLog> PreparedLog<S, L> {
         self.read(None, note).await
     }
 
-    /// Reads the log from its oldest transaction on. What is trimmed meanwhile makes it begin again.
+    /// Reads the log from its oldest transaction on. What is trimmed meanwhile makes it begin
+    /// again.
     async fn read<T: Default>(
         &self,
         below: Option<Sequence>,
@@ -140,7 +143,8 @@ impl<S: ChangeSource, L: ChangeLog> PreparedLog<S, L> {
     }
 }
 
-/// The ledger of a stream: it follows the stream, and reads what lies before it only when that is asked for.
+/// The ledger of a stream: it follows the stream, and reads what lies before it only when that is
+/// asked for.
 pub(crate) struct StreamLedger<S, L> {
     past: PreparedLog<S, L>,
     /// Where the stream begins.
@@ -166,7 +170,8 @@ impl<S: ChangeSource, L: ChangeLog> StreamLedger<S, L> {
         self.ledger.note(found);
     }
 
-    /// A transaction of the stream is committed: the tables that it changed, if the log shows where it was prepared.
+    /// A transaction of the stream is committed: the tables that it changed, if the log shows where
+    /// it was prepared.
     pub(crate) async fn committed(&mut self, id: &PreparedId) -> Result<Option<BTreeSet<TableId>>, Failure> {
         let known = self.ledger.end(id);
         if known.is_some() || self.is_whole {

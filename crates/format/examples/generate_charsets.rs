@@ -1,4 +1,5 @@
-//! Turns what servers answered about their character sets (`charset-tables/observe.sh`) into this crate's tables.
+//! Turns what servers answered about their character sets (`charset-tables/observe.sh`) into this
+//! crate's tables.
 //!
 //! `generate DIR` writes `src/charset/tables/*.bin`, `single_byte.rs` and `collations.rs`;
 //! `check DIR` compares the compiled decoder with every answer in DIR and prints the figures.
@@ -89,7 +90,8 @@ impl Answer {
         } else {
             String::from_utf8(from_hex(text)?).ok()
         };
-        // the count is -1 for bytes the server changes; MySQL's eucjpms keeps an incomplete last character and drops it here
+        // the count is -1 for bytes the server changes; MySQL's eucjpms keeps an incomplete last
+        // character and drops it here
         let whole = |text: &str| text.chars().count().to_string() == characters;
         let text = text.filter(|text| {
             whole(text) && marks(text) == marks_expected(charset, &bytes) && !is_hole(charset, text)
@@ -102,7 +104,8 @@ impl Answer {
     }
 }
 
-/// Whether a server's table names holes U+FFFD, as those of big5 and tis620 do: no text has that meaning there.
+/// Whether a server's table names holes U+FFFD, as those of big5 and tis620 do: no text has that
+/// meaning there.
 fn is_hole(charset: &str, text: &str) -> bool {
     TABLED
         .iter()
@@ -110,7 +113,8 @@ fn is_hole(charset: &str, text: &str) -> bool {
         && text.contains(char::REPLACEMENT_CHARACTER)
 }
 
-/// Question marks in the answer; each one more than the bytes hold stands for something undecodable.
+/// Question marks in the answer; each one more than the bytes hold stands for something
+/// undecodable.
 fn marks(text: &str) -> usize {
     text.bytes().filter(|&byte| byte == b'?').count()
 }

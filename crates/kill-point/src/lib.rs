@@ -1,14 +1,15 @@
-//! Kill points: named steps at which a debug build ends itself as by SIGKILL when a test asks for it.
+//! Kill points: named steps at which a debug build ends itself as by SIGKILL when a test asks for
+//! it.
 //!
-//! `SPANFERRY_KILL_AT="after commit apply:2"` ends the process the second time it reaches the step `after commit apply`.
-//! Release builds hold nothing of this. Steps stand before and after everything that is durable; a crash between two of them
-//! is a crash at the second one.
+//! `SPANFERRY_KILL_AT="after commit apply:2"` ends the process the second time it reaches the step
+//! `after commit apply`. Release builds hold nothing of this. Steps stand before and after
+//! everything that is durable; a crash between two of them is a crash at the second one.
 
 /// Names the step, and after a colon which time: 1 is the first.
 pub const KILL_VARIABLE: &str = "SPANFERRY_KILL_AT";
 
-/// Ends the process, without a word or a clean-up, if this step was asked for and its turn has come.
-/// The step's name is `what`, then `of` if it is not empty.
+/// Ends the process, without a word or a clean-up, if this step was asked for and its turn has
+/// come. The step's name is `what`, then `of` if it is not empty.
 #[inline]
 pub fn kill_point(what: &'static str, of: &str) {
     #[cfg(debug_assertions)]

@@ -1,6 +1,8 @@
-//! Measures append and sync, and reading back: `cargo run --release -p spanferry-log --example log_bench [DIRECTORY]`.
+//! Measures append and sync, and reading back:
+//! `cargo run --release -p spanferry-log --example log_bench [DIRECTORY]`.
 //!
-//! Each line: transactions of one piece with a body of so many bytes, so many bytes of bodies for each sync.
+//! Each line: transactions of one piece with a body of so many bytes, so many bytes of bodies for
+//! each sync.
 
 use std::error::Error;
 use std::io::{Write, stdout};

@@ -1,4 +1,5 @@
-//! The writer for asynchronous callers: numbers pieces, counts what is reached, syncs on the blocking pool.
+//! The writer for asynchronous callers: numbers pieces, counts what is reached, syncs on the
+//! blocking pool.
 
 use std::sync::Arc;
 
@@ -16,8 +17,9 @@ use crate::position::{advance, parse_transaction};
 
 /// The one writer of a `DiskLog`.
 ///
-/// A failed call other than for space makes every later one fail in the same way. A dropped `append` took all its pieces
-/// or none, a dropped `sync` continues in the background: take a new writer, which discards what is not durable.
+/// A failed call other than for space makes every later one fail in the same way. A dropped
+/// `append` took all its pieces or none, a dropped `sync` continues in the background: take a new
+/// writer, which discards what is not durable.
 pub struct DiskLogWriter {
     core: Arc<Core>,
     end: SharedEnd,
@@ -91,7 +93,8 @@ impl DiskLogWriter {
                 Ok(Appended::From(place)) => return Ok(place),
                 Ok(Appended::SyncFirst) => self.make_durable().await?,
                 Err(error @ (LogError::BudgetReached { .. } | LogError::BudgetTooSmall { .. })) => {
-                    // One large transaction may fill the last segment, and the last one is never trimmed.
+                    // One large transaction may fill the last segment, and the last one is never
+                    // trimmed.
                     self.core.seal(|| self.reached.to_string().into_bytes())?;
                     self.make_durable().await?;
                     return Err(error);

@@ -23,8 +23,8 @@
 //!       32 identity of the transaction (UTF-8), body
 //! ```
 //!
-//! `durable` serves recovery: bytes below the `durable` of any later valid block were promised to a writer, so damage
-//! there is an error; bytes that no later block covers may be a torn tail.
+//! `durable` serves recovery: bytes below the `durable` of any later valid block were promised to a
+//! writer, so damage there is an error; bytes that no later block covers may be a torn tail.
 
 use bytes::Bytes;
 use spanferry_core::port::change_log::PieceKind;
@@ -40,9 +40,11 @@ pub(crate) const BLOCK_HEADER_BYTES: usize = 56;
 pub(crate) const PIECE_HEADER_BYTES: usize = 32;
 /// Longest identity of a transaction.
 pub const MAX_TRANSACTION_BYTES: usize = 64 << 10;
-/// Longest body of a piece: MySQL's largest event (`max_allowed_packet` of 1 GiB) and room for its frame.
+/// Longest body of a piece: MySQL's largest event (`max_allowed_packet` of 1 GiB) and room for its
+/// frame.
 pub const MAX_BODY_BYTES: usize = (1 << 30) + (16 << 20);
-/// Longest payload that can be valid: blocks close at `BLOCK_TARGET_BYTES`, which one piece may exceed by its length.
+/// Longest payload that can be valid: blocks close at `BLOCK_TARGET_BYTES`, which one piece may
+/// exceed by its length.
 pub(crate) const MAX_PAYLOAD_BYTES: usize =
     BLOCK_TARGET_BYTES + PIECE_HEADER_BYTES + MAX_TRANSACTION_BYTES + MAX_BODY_BYTES;
 /// A block that has reached this length takes no further piece.
@@ -111,7 +113,8 @@ impl BlockHeader {
         BLOCK_HEADER_BYTES as u64 + u64::from(self.payload_bytes)
     }
 
-    /// Reads the fields; `None` if this cannot be the header of a block. The checksum is not looked at.
+    /// Reads the fields; `None` if this cannot be the header of a block. The checksum is not looked
+    /// at.
     pub(crate) fn decode(bytes: &[u8]) -> Option<BlockHeader> {
         if bytes.len() < BLOCK_HEADER_BYTES || bytes[..4] != BLOCK_MAGIC {
             return None;
@@ -131,7 +134,8 @@ impl BlockHeader {
         plausible.then_some(header)
     }
 
-    /// Writes the header over the first bytes of `block`, whose payload is complete, with the checksum.
+    /// Writes the header over the first bytes of `block`, whose payload is complete, with the
+    /// checksum.
     pub(crate) fn seal(&self, seed: u32, block: &mut [u8]) {
         block[..4].copy_from_slice(&BLOCK_MAGIC);
         block[8..12].copy_from_slice(&self.payload_bytes.to_le_bytes());
@@ -207,7 +211,8 @@ fn kind_of(byte: u8) -> Option<PieceKind> {
         .find(|kind| kind_byte(*kind) == byte)
 }
 
-/// Takes a payload apart without copying. The checksum matched, so a failure means that another program wrote it.
+/// Takes a payload apart without copying. The checksum matched, so a failure means that another
+/// program wrote it.
 pub(crate) fn decode_pieces(header: &BlockHeader, payload: &Bytes) -> Result<Vec<PieceView>, String> {
     let mut pieces: Vec<PieceView> = Vec::new();
     let mut expected = header.first;

@@ -39,7 +39,8 @@ impl Catalog {
         old.map(|((number, info), _)| (*number, info.bytes)).collect()
     }
 
-    /// Forgets a segment. Its abandoned sequences are kept: the last complete one may lie before them.
+    /// Forgets a segment. Its abandoned sequences are kept: the last complete one may lie before
+    /// them.
     pub(crate) fn remove(&mut self, number: u64) {
         if let Some(info) = self.segments.remove(&number) {
             self.abandoned = self.abandoned.split_off(&info.first_sequence);

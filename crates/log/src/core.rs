@@ -1,7 +1,7 @@
 //! The log without a runtime: appending, syncing, trimming, look-ups; all blocking.
 //!
-//! Locks are taken in the order writer, encoder, catalog; the encoder's is never held during a file operation, so
-//! pieces are taken while a sync runs.
+//! Locks are taken in the order writer, encoder, catalog; the encoder's is never held during a file
+//! operation, so pieces are taken while a sync runs.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -58,7 +58,8 @@ pub(crate) struct Limits {
 pub(crate) struct SegmentContext {
     /// The segment.
     pub(crate) segment: u64,
-    /// The first transaction the context is good for: read from here on to reach any later one of the segment.
+    /// The first transaction the context is good for: read from here on to reach any later one of
+    /// the segment.
     pub(crate) first_sequence: u64,
     /// The bytes given when the segment was opened.
     pub(crate) context: Vec<u8>,
@@ -111,8 +112,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Core {
-    /// Forgets what was taken and is not durable, and abandons a transaction that is durable in part: the log is as after
-    /// a crash and a new opening.
+    /// Forgets what was taken and is not durable, and abandons a transaction that is durable in
+    /// part: the log is as after a crash and a new opening.
     pub(crate) fn discard(&self) -> Result<(), LogError> {
         let mut writer = lock(&self.writer);
         self.check_poison()?;
@@ -159,7 +160,8 @@ impl Core {
         self.mark.subscribe()
     }
 
-    /// Takes pieces into memory, all or none. `context` is asked with the index of a piece that opens a new segment.
+    /// Takes pieces into memory, all or none. `context` is asked with the index of a piece that
+    /// opens a new segment.
     pub(crate) fn append(
         &self,
         pieces: &[PieceParts<'_>],
@@ -169,8 +171,8 @@ impl Core {
         lock(&self.encoder).append(pieces, context)
     }
 
-    /// Opens a new segment with the next sync if no transaction is open, however short the last one is: the last one is never
-    /// trimmed.
+    /// Opens a new segment with the next sync if no transaction is open, however short the last one
+    /// is: the last one is never trimmed.
     pub(crate) fn seal(&self, context: impl FnOnce() -> Vec<u8>) -> Result<(), LogError> {
         self.check_poison()?;
         lock(&self.encoder).seal(context)
@@ -182,7 +184,8 @@ impl Core {
         Ok(lock(&self.encoder).abandon())
     }
 
-    /// Makes everything durable that was taken before the call. `DiskFull`: repeat it when space is back.
+    /// Makes everything durable that was taken before the call. `DiskFull`: repeat it when space is
+    /// back.
     pub(crate) fn sync(&self) -> Result<(), LogError> {
         let mut writer = lock(&self.writer);
         self.check_poison()?;
@@ -259,7 +262,8 @@ impl Core {
         }
     }
 
-    /// Removes segments all of whose sequences are below `sequence`, oldest first, never the last one; how many bytes.
+    /// Removes segments all of whose sequences are below `sequence`, oldest first, never the last
+    /// one; how many bytes.
     pub(crate) fn trim(&self, sequence: u64) -> Result<u64, LogError> {
         let _writer = lock(&self.writer);
         let removable = lock(&self.catalog).removable(sequence);
@@ -282,7 +286,8 @@ impl Core {
         Ok(removed)
     }
 
-    /// Removes the whole log, oldest segment first: what a crash leaves is a trimmed log, never a rewound one.
+    /// Removes the whole log, oldest segment first: what a crash leaves is a trimmed log, never a
+    /// rewound one.
     pub(crate) fn erase(&self) -> Result<(), LogError> {
         let writer = lock(&self.writer);
         drop(self.poison(LogError::poisoned("the change log was erased")));

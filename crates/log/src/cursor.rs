@@ -1,4 +1,5 @@
-//! Reading forward from a sequence, blocking: what a reader does between two moves of the durable mark.
+//! Reading forward from a sequence, blocking: what a reader does between two moves of the durable
+//! mark.
 
 use std::sync::Arc;
 
@@ -49,7 +50,8 @@ impl LogCursor {
                 None => self.open_first()?,
             };
             let Some(limit) = self.limit(segment.at.segment, mark) else {
-                // Trimmed. If it was read to its end, reading continues in the one that is now the oldest.
+                // Trimmed. If it was read to its end, reading continues in the one that is now the
+                // oldest.
                 if self.deliver_from.sequence < self.core.oldest() {
                     return Err(self.trimmed());
                 }

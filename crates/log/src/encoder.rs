@@ -12,7 +12,8 @@ use crate::core::Limits;
 use crate::error::LogError;
 use crate::segment::{LogId, MAX_CONTEXT_BYTES, SegmentHeader};
 
-/// Bytes that may wait for a sync; they are kept in memory so that a sync can be repeated after a full disk.
+/// Bytes that may wait for a sync; they are kept in memory so that a sync can be repeated after a
+/// full disk.
 pub(crate) const MAX_UNSYNCED_BYTES: u64 = 16 << 20;
 
 /// Blocks whose memory is kept for the next ones: what one sync usually covers.
@@ -126,8 +127,8 @@ impl Encoder {
         self.at.next.piece == 0 && self.at.segment_used && self.at.offset >= self.limits.segment_bytes
     }
 
-    /// Takes all pieces, or none: on any error, and on `SyncFirst`, everything is as before. `context` is asked with the
-    /// index of each piece that opens a new segment.
+    /// Takes all pieces, or none: on any error, and on `SyncFirst`, everything is as before.
+    /// `context` is asked with the index of each piece that opens a new segment.
     pub(crate) fn append(
         &mut self,
         pieces: &[PieceParts<'_>],
@@ -169,8 +170,8 @@ impl Encoder {
         Ok(Appended::From(first))
     }
 
-    /// Bytes of a log that holds the first transaction of `pieces`, as far as it is among them, and nothing that can be trimmed:
-    /// the segment in which it has begun stays.
+    /// Bytes of a log that holds the first transaction of `pieces`, as far as it is among them, and
+    /// nothing that can be trimmed: the segment in which it has begun stays.
     fn bytes_with_first(&self, pieces: &[PieceParts<'_>]) -> u64 {
         let end = pieces
             .iter()
@@ -181,8 +182,8 @@ impl Encoder {
         own + if has_begun { self.at.offset } else { 0 }
     }
 
-    /// Opens a new segment, so that the last one can be trimmed once it is applied. Nothing where a transaction is open, or where
-    /// the segment is still empty.
+    /// Opens a new segment, so that the last one can be trimmed once it is applied. Nothing where a
+    /// transaction is open, or where the segment is still empty.
     pub(crate) fn seal(&mut self, context: impl FnOnce() -> Vec<u8>) -> Result<(), LogError> {
         if self.at.next.piece == 0 && self.at.segment_used {
             let header = self.next_segment(context())?;
@@ -211,8 +212,8 @@ impl Encoder {
         Ok(())
     }
 
-    /// Ends the open sequence with a marker, if there is one. It is let through at the budget: it lets a stuck sequence
-    /// end, and is a few dozen bytes.
+    /// Ends the open sequence with a marker, if there is one. It is let through at the budget: it
+    /// lets a stuck sequence end, and is a few dozen bytes.
     pub(crate) fn abandon(&mut self) -> Option<u64> {
         let Place { sequence, piece } = self.at.next;
         if piece == 0 {

@@ -22,7 +22,8 @@ pub(crate) const BUDGET_HINT: &str =
 /// Why the change log could not do what it was asked.
 #[derive(Debug, Clone, Error)]
 pub enum LogError {
-    /// No room on the device or in the quota. Nothing half-written stays visible; the same call may be made again.
+    /// No room on the device or in the quota. Nothing half-written stays visible; the same call may
+    /// be made again.
     #[error("no space left for the change log in `{}`", directory.display())]
     DiskFull {
         /// The log's directory.
@@ -31,7 +32,8 @@ pub enum LogError {
         #[source]
         source: Arc<io::Error>,
     },
-    /// The piece would exceed the byte budget. Nothing was taken; the same call may be made again after a trim.
+    /// The piece would exceed the byte budget. Nothing was taken; the same call may be made again
+    /// after a trim.
     #[error(
         "the change log holds {} of at most {}, and {} more are needed",
         bytes(*used_bytes), bytes(*budget_bytes), bytes(*needed_bytes)
@@ -52,10 +54,12 @@ pub enum LogError {
     BudgetTooSmall {
         /// The budget.
         budget_bytes: u64,
-        /// What the log would hold with this transaction and nothing that can be trimmed, as far as the transaction is known.
+        /// What the log would hold with this transaction and nothing that can be trimmed, as far as
+        /// the transaction is known.
         transaction_bytes: u64,
     },
-    /// An earlier write, fsync or task failed in a way that leaves the file's state unknown. Re-open the log.
+    /// An earlier write, fsync or task failed in a way that leaves the file's state unknown.
+    /// Re-open the log.
     #[error("the change log takes no more pieces since `{cause}`; it has to be opened again")]
     Poisoned {
         /// What happened first.
@@ -181,7 +185,8 @@ pub enum LogError {
         /// The limit.
         limit: u64,
     },
-    /// Other users can reach the directory or a file in it, or it is not what its name promises. Nothing was read or written.
+    /// Other users can reach the directory or a file in it, or it is not what its name promises.
+    /// Nothing was read or written.
     #[error("`{}` {fault}", path.display())]
     Unsafe {
         /// The directory or file.
@@ -245,7 +250,8 @@ impl LogError {
     }
 }
 
-/// ENOSPC, EDQUOT, and EFBIG of a file system or user limit, which can be raised while the process runs.
+/// ENOSPC, EDQUOT, and EFBIG of a file system or user limit, which can be raised while the process
+/// runs.
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),

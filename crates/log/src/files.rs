@@ -1,4 +1,5 @@
-//! The file operations the log needs, as a private trait: the real ones here, simulated ones with faults in the tests.
+//! The file operations the log needs, as a private trait: the real ones here, simulated ones with
+//! faults in the tests.
 
 use std::fs::File;
 use std::io;

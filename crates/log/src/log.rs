@@ -52,22 +52,24 @@ impl From<LogOptions> for Limits {
 
 /// The change log on local disk.
 ///
-/// **Order.** Pieces have the order of the `append` calls. One transaction is open at a time; a new segment begins only
-/// between two transactions, so a huge transaction makes a huge segment.
+/// **Order.** Pieces have the order of the `append` calls. One transaction is open at a time; a new
+/// segment begins only between two transactions, so a huge transaction makes a huge segment.
 ///
-/// **Durability.** `append` only takes pieces into memory; at most 16 MiB wait there, then it syncs by itself.
-/// Everything taken before a call of `sync` is durable when it returns, with one fsync for all of it.
+/// **Durability.** `append` only takes pieces into memory; at most 16 MiB wait there, then it syncs
+/// by itself. Everything taken before a call of `sync` is durable when it returns, with one fsync
+/// for all of it.
 ///
-/// **Full disk or budget.** `append` takes all its pieces or none, `sync` keeps what it could not write; either call may
-/// be made again when there is room.
+/// **Full disk or budget.** `append` takes all its pieces or none, `sync` keeps what it could not
+/// write; either call may be made again when there is room.
 ///
-/// **Other failures** of a write or fsync poison the log: nothing is taken any more, and readers get the reason once they
-/// have read what is durable. Opening it again reads the files again.
+/// **Other failures** of a write or fsync poison the log: nothing is taken any more, and readers
+/// get the reason once they have read what is durable. Opening it again reads the files again.
 ///
-/// **Taking the writer** discards what an earlier writer left unsynced, so ask `end` after it, not before.
+/// **Taking the writer** discards what an earlier writer left unsynced, so ask `end` after it, not
+/// before.
 ///
-/// **Closing.** Dropping the log ends waiting readers. The directory stays locked until the log, its writer, its readers
-/// and calls of theirs that were cancelled are gone.
+/// **Closing.** Dropping the log ends waiting readers. The directory stays locked until the log,
+/// its writer, its readers and calls of theirs that were cancelled are gone.
 pub struct DiskLog {
     core: Arc<Core>,
     end: SharedEnd,
@@ -93,8 +95,8 @@ pub(crate) fn lock_end(end: &SharedEnd) -> MutexGuard<'_, End> {
 }
 
 impl DiskLog {
-    /// Creates a log in a directory (made with mode 0700) that holds none. `id` is a UUID, `source` names the source for a
-    /// person, `start` is where it begins.
+    /// Creates a log in a directory (made with mode 0700) that holds none. `id` is a UUID, `source`
+    /// names the source for a person, `start` is where it begins.
     pub async fn create(
         directory: &Path,
         id: &change_log::LogId,
@@ -117,7 +119,8 @@ impl DiskLog {
         .await
     }
 
-    /// Opens the log in a directory. A torn tail is cut, a transaction without its last piece is abandoned.
+    /// Opens the log in a directory. A torn tail is cut, a transaction without its last piece is
+    /// abandoned.
     pub async fn open(directory: &Path, options: LogOptions) -> Result<DiskLog, LogError> {
         let directory = directory.to_owned();
         blocking(move || {
@@ -153,7 +156,8 @@ impl DiskLog {
         self.core.set_budget_bytes(budget_bytes);
     }
 
-    /// Removes all files of the log; the empty directory stays. The writer and readers fail from now on.
+    /// Removes all files of the log; the empty directory stays. The writer and readers fail from
+    /// now on.
     ///
     /// A crash on the way leaves a log that looks trimmed, never one that looks rewound.
     pub async fn erase(self) -> Result<(), LogError> {

@@ -42,8 +42,8 @@ impl Core {
         Core::open(files, limits)
     }
 
-    /// Opens an existing log. A torn transaction at its end is abandoned; if the disk is too full for the marker, it is
-    /// written with the next sync.
+    /// Opens an existing log. A torn transaction at its end is abandoned; if the disk is too full
+    /// for the marker, it is written with the next sync.
     pub(crate) fn open(files: Arc<dyn Files>, limits: Limits) -> Result<Core, LogError> {
         let directory = files.path("");
         let Some(recovered) = recover(files.as_ref())? else {

@@ -1,4 +1,5 @@
-//! Counting bookmarks: what the log has reached, from a segment's context and the transactions after it.
+//! Counting bookmarks: what the log has reached, from a segment's context and the transactions
+//! after it.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use crate::cursor::LogCursor;
 use crate::error::LogError;
 use crate::segment::segment_name;
 
-/// What was reached just before the transaction with a sequence, or the one that will get it. Reads the segment up to there.
+/// What was reached just before the transaction with a sequence, or the one that will get it. Reads
+/// the segment up to there.
 pub(crate) fn bookmark_before(core: &Arc<Core>, sequence: u64) -> Result<Bookmark, LogError> {
     let start = core.context(sequence)?;
     let mut reached = parse_context(core, &start)?;
@@ -28,8 +30,9 @@ pub(crate) fn bookmark_before(core: &Arc<Core>, sequence: u64) -> Result<Bookmar
     }
 }
 
-/// The last segment whose first transaction has nothing before it that `position` lacks: its first sequence and what was reached
-/// before that. The oldest segment if there is no such. Reads headers only, from the newest on.
+/// The last segment whose first transaction has nothing before it that `position` lacks: its first
+/// sequence and what was reached before that. The oldest segment if there is no such. Reads headers
+/// only, from the newest on.
 pub(crate) fn start_for(core: &Arc<Core>, position: &Position) -> Result<(u64, Bookmark), LogError> {
     let oldest = core.oldest();
     let mut firsts = core.first_sequences();

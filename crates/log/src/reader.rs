@@ -13,10 +13,12 @@ use crate::cursor::LogCursor;
 use crate::error::LogError;
 use crate::piece::PieceView;
 
-/// Reads complete, durable, not abandoned transactions in sequence order. Many may read at the same time.
+/// Reads complete, durable, not abandoned transactions in sequence order. Many may read at the same
+/// time.
 ///
-/// **Errors** come after everything before them was delivered, and come again on the next call. A poisoned or closed log
-/// is an error of `readable` and `next_chunk` once everything durable was delivered.
+/// **Errors** come after everything before them was delivered, and come again on the next call. A
+/// poisoned or closed log is an error of `readable` and `next_chunk` once everything durable was
+/// delivered.
 ///
 /// **Cancellation.** Every method may be dropped at any time; nothing is lost or repeated.
 pub struct DiskLogReader {
@@ -51,7 +53,8 @@ impl DiskLogReader {
         })
     }
 
-    /// The next pieces without a copy, as many as one read of the file brings, at least one; waits until there is one.
+    /// The next pieces without a copy, as many as one read of the file brings, at least one; waits
+    /// until there is one.
     pub async fn next_chunk(&mut self) -> Result<Vec<PieceView>, LogError> {
         self.fill_or_wait().await?;
         Ok(std::mem::take(&mut self.ready).into())

@@ -2,17 +2,20 @@
 //!
 //! The argument, step by step:
 //!
-//! 1. A segment is created only after the one before is durable, and names its length. So all but the last are whole,
-//!    and any other length is damage.
-//! 2. In the last segment, blocks are valid up to some offset X. If a valid block behind X says that bytes beyond X were
-//!    durable when it was written, X was promised to a writer: damage, an error. Otherwise nothing was promised
-//!    from X on (a sync returns only after everything before it is durable), and the tail is cut at X.
-//! 3. What is valid may still be only in the page cache: of a process that was killed before its sync, or whose sync
-//!    failed (after which Linux takes the pages for clean). Therefore everything from the `durable` of the last block to X
-//!    is written again with the same bytes, the length is set again, and both are synced before anything is shown to a
-//!    reader. Bytes before it were durable.
-//! 4. A transaction without its last piece can only be at the end of the last segment, since segments change between
-//!    transactions. It is ended by an "abandoned" marker: the source sends it again, under a new sequence.
+//! 1. A segment is created only after the one before is durable, and names its length. So all but
+//!    the last are whole, and any other length is damage.
+//! 2. In the last segment, blocks are valid up to some offset X. If a valid block behind X says
+//!    that bytes beyond X were durable when it was written, X was promised to a writer: damage, an
+//!    error. Otherwise nothing was promised from X on (a sync returns only after everything before
+//!    it is durable), and the tail is cut at X.
+//! 3. What is valid may still be only in the page cache: of a process that was killed before its
+//!    sync, or whose sync failed (after which Linux takes the pages for clean). Therefore
+//!    everything from the `durable` of the last block to X is written again with the same bytes,
+//!    the length is set again, and both are synced before anything is shown to a reader. Bytes
+//!    before it were durable.
+//! 4. A transaction without its last piece can only be at the end of the last segment, since
+//!    segments change between transactions. It is ended by an "abandoned" marker: the source sends
+//!    it again, under a new sequence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -299,7 +302,8 @@ impl Scan<'_> {
 
     /// Cuts the tail and makes sure of what is left: step 3.
     fn settle(&self, tail: &Tail) -> io::Result<()> {
-        // The length is set in any case, and to another one first: an earlier cut may have been lost by a failed sync.
+        // The length is set in any case, and to another one first: an earlier cut may have been
+        // lost by a failed sync.
         self.file.set_len(tail.cursor.offset + 1)?;
         self.file.set_len(tail.cursor.offset)?;
         let mut at = tail.unsure;

@@ -56,9 +56,9 @@ pub(crate) struct Chunk {
     pub(crate) fault: Option<Fault>,
 }
 
-/// Reads the blocks at `cursor`, at least one unless `limit` is reached or a fault is found. `limit` is the end of
-/// the bytes that may be looked at; a block that crosses it is a fault. `memory` holds what the last call read; it is
-/// used again if no piece of it is held any more.
+/// Reads the blocks at `cursor`, at least one unless `limit` is reached or a fault is found.
+/// `limit` is the end of the bytes that may be looked at; a block that crosses it is a fault.
+/// `memory` holds what the last call read; it is used again if no piece of it is held any more.
 pub(crate) fn read_blocks(
     file: &dyn LogFile,
     seed: u32,
@@ -105,7 +105,8 @@ fn length(bytes: u64) -> io::Result<usize> {
     usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))
 }
 
-/// Takes whole blocks from the front; a rest that is only cut by the end of the buffer is a fault if `complete`.
+/// Takes whole blocks from the front; a rest that is only cut by the end of the buffer is a fault
+/// if `complete`.
 fn parse(buffer: &Bytes, seed: u32, mut cursor: Cursor, complete: bool) -> Chunk {
     let mut blocks = Vec::new();
     let mut at = 0;
@@ -189,8 +190,8 @@ fn misplaced(header: &BlockHeader, cursor: Cursor) -> Option<String> {
     None
 }
 
-/// Whether a valid block of this segment behind `cursor` says that the bytes at it were durable: then what is there is damage,
-/// not a torn tail.
+/// Whether a valid block of this segment behind `cursor` says that the bytes at it were durable:
+/// then what is there is damage, not a torn tail.
 pub(crate) fn was_durable(file: &dyn LogFile, seed: u32, cursor: Cursor, end: u64) -> io::Result<bool> {
     let finder = memchr::memmem::Finder::new(&BLOCK_MAGIC);
     let mut start = cursor.offset + 1;
@@ -224,8 +225,9 @@ fn covers(file: &dyn LogFile, seed: u32, cursor: Cursor, offset: u64, end: u64) 
     Ok(checksum_matches(seed, &read(file, offset, header.block_bytes())?))
 }
 
-/// Walks over block headers only, from `cursor`, to the last block that begins at or before `wanted`. Payloads are not
-/// read, so nothing is judged: at the first oddity the walk ends, and reading from there reports it.
+/// Walks over block headers only, from `cursor`, to the last block that begins at or before
+/// `wanted`. Payloads are not read, so nothing is judged: at the first oddity the walk ends, and
+/// reading from there reports it.
 pub(crate) fn seek(file: &dyn LogFile, cursor: Cursor, wanted: Place, limit: u64) -> io::Result<Cursor> {
     let mut best = cursor;
     let mut offset = cursor.offset;

@@ -15,8 +15,9 @@
 //! end CRC-32 of everything before it, u32
 //! ```
 //!
-//! All numbers are little-endian. A header is written to a temporary file, synced and renamed, so a segment under its
-//! final name always has a whole header. Segments change only between transactions: a transaction never spans two.
+//! All numbers are little-endian. A header is written to a temporary file, synced and renamed, so a
+//! segment under its final name always has a whole header. Segments change only between
+//! transactions: a transaction never spans two.
 
 use std::fmt;
 
@@ -44,7 +45,8 @@ const TEMPORARY_SUFFIX: &str = ".new";
 /// Digits of the largest u64, so that names sort as numbers.
 const NAME_DIGITS: usize = 20;
 
-/// The identity of one log: given when it is created, in every segment, and in the fence rows at the target.
+/// The identity of one log: given when it is created, in every segment, and in the fence rows at
+/// the target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LogId(pub(crate) [u8; 16]);
 
@@ -203,7 +205,8 @@ impl SegmentHeader {
     }
 }
 
-/// Lengths in headers were checked against `MAX_CONTEXT_BYTES`, and abandoned sequences are bounded by blocks.
+/// Lengths in headers were checked against `MAX_CONTEXT_BYTES`, and abandoned sequences are bounded
+/// by blocks.
 fn length(bytes: u64) -> u32 {
     u32::try_from(bytes).expect("lengths are limited when they are taken")
 }
@@ -244,8 +247,9 @@ pub(crate) fn segment_number(name: &str) -> Option<u64> {
 
 /// Creates a segment: header to a temporary file, synced, renamed, directory synced.
 ///
-/// On any failure the temporary file is removed as far as possible, and nothing exists under the final name, except
-/// when the directory could not be synced: then the outcome is unknown and the error is `Poisoned`.
+/// On any failure the temporary file is removed as far as possible, and nothing exists under the
+/// final name, except when the directory could not be synced: then the outcome is unknown and the
+/// error is `Poisoned`.
 pub(crate) fn create_segment(
     files: &dyn Files,
     header: &SegmentHeader,

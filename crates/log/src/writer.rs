@@ -1,4 +1,5 @@
-//! The writing side: brings encoded blocks and segment headers to the device, in order, with one sync for many blocks.
+//! The writing side: brings encoded blocks and segment headers to the device, in order, with one
+//! sync for many blocks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Goes on at the end of a segment whose `durable` bytes are durable; `next` is the place behind them.
+    /// Goes on at the end of a segment whose `durable` bytes are durable; `next` is the place
+    /// behind them.
     pub(crate) fn new(
         files: Arc<dyn Files>,
         file: Box<dyn LogFile>,
@@ -80,7 +82,8 @@ impl Writer {
         self.segment
     }
 
-    /// Forgets what is not durable, for good: no crash brings back what an earlier failed write left.
+    /// Forgets what is not durable, for good: no crash brings back what an earlier failed write
+    /// left.
     pub(crate) fn discard(&mut self) -> Result<(), LogError> {
         self.queue.clear();
         let failed = |error| {
@@ -100,8 +103,9 @@ impl Writer {
         self.queue.extend(operations);
     }
 
-    /// Writes and syncs everything that waits. `DiskFull`: what was not yet durable waits again, the file is cut back to
-    /// its durable length, and `flush` may be repeated. Any other error: the state of the file is unknown, poison.
+    /// Writes and syncs everything that waits. `DiskFull`: what was not yet durable waits again,
+    /// the file is cut back to its durable length, and `flush` may be repeated. Any other error:
+    /// the state of the file is unknown, poison.
     pub(crate) fn flush(&mut self, mut publish: impl FnMut(Durable)) -> Result<(), LogError> {
         while let Some(operation) = self.queue.front() {
             match operation {
@@ -128,7 +132,8 @@ impl Writer {
         self.file.sync().or_else(|error| {
             let error = LogError::from_io("synced", &self.files.path(&segment_name(segment)), error);
             if error.is_space() {
-                // Some file systems give out room only now. Nothing of these blocks is relied on: all are written again.
+                // Some file systems give out room only now. Nothing of these blocks is relied on:
+                // all are written again.
                 return cut_back(self.file.as_ref(), durable, error);
             }
             Err(LogError::poisoned(error_chain(&error)))
@@ -194,7 +199,8 @@ fn write_block(
     Ok(block.header.offset + block.bytes.len() as u64)
 }
 
-/// After a failed write or sync: a full disk leaves the durable bytes only, anything else (also if cutting fails) is poison.
+/// After a failed write or sync: a full disk leaves the durable bytes only, anything else (also if
+/// cutting fails) is poison.
 fn cut_back<T>(file: &dyn LogFile, durable: u64, error: LogError) -> Result<T, LogError> {
     match (&error, file.set_len(durable)) {
         (LogError::DiskFull { .. }, Ok(())) => Err(error),

@@ -1,4 +1,5 @@
-//! What is particular to the log on local disk: modes, lock, budget, erasure, large pieces, damage on real files.
+//! What is particular to the log on local disk: modes, lock, budget, erasure, large pieces, damage
+//! on real files.
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -71,7 +72,8 @@ async fn files_are_private() {
     drop(log);
 }
 
-/// A directory that others can reach, and a link in the place of the directory, the lock or a segment.
+/// A directory that others can reach, and a link in the place of the directory, the lock or a
+/// segment.
 #[tokio::test]
 async fn what_is_not_private_is_refused() {
     let scratch = Scratch::new();
@@ -110,7 +112,8 @@ async fn what_is_not_private_is_refused() {
     fs::remove_file(victim.path()).unwrap();
 }
 
-/// One transaction larger than what a segment should hold fills the last segment, which is never trimmed: it is sealed.
+/// One transaction larger than what a segment should hold fills the last segment, which is never
+/// trimmed: it is sealed.
 #[tokio::test]
 async fn a_log_that_is_full_and_applied_takes_more_after_a_trim() {
     let scratch = Scratch::new();

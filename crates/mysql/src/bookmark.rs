@@ -1,4 +1,5 @@
-//! Shows the transactions by which the source's history is recognised, without being one of its replicas.
+//! Shows the transactions by which the source's history is recognised, without being one of its
+//! replicas.
 
 use spanferry_core::port::source::HistorySource;
 use spanferry_core::position::{
@@ -16,7 +17,8 @@ use crate::sql;
 
 /// Binary log files that are looked into, from the newest on, for one that holds any transaction.
 const FILES_MAX: usize = 64;
-/// First events of a file among which it lists what lies before it; an encrypted file has one event more.
+/// First events of a file among which it lists what lies before it; an encrypted file has one event
+/// more.
 const HEAD_EVENTS: usize = 5;
 
 impl HistorySource for MysqlSource {
@@ -60,7 +62,8 @@ impl MysqlSource {
         })
     }
 
-    /// A finding if the binary log shows no transaction by which its history could be recognised later.
+    /// A finding if the binary log shows no transaction by which its history could be recognised
+    /// later.
     pub(crate) async fn expect_witness(
         &self,
         mut connection: Connection,
@@ -79,7 +82,8 @@ impl MysqlSource {
         )))
     }
 
-    /// The last transaction of each origin in `position`, as far as the newest file that has any of `position` holds them.
+    /// The last transaction of each origin in `position`, as far as the newest file that has any of
+    /// `position` holds them.
     async fn last_identities(
         &self,
         connection: &mut Connection,
@@ -87,7 +91,8 @@ impl MysqlSource {
     ) -> Result<Vec<Witness>, Failure> {
         let files = connection.query_if_allowed("SHOW BINARY LOGS").await;
         let Some(files) = files.map_err(|error| self.failure(error))? else {
-            // Without REPLICATION CLIENT the files are not known: what is not purged is looked for, wherever it lies.
+            // Without REPLICATION CLIENT the files are not known: what is not purged is looked for,
+            // wherever it lies.
             let forgotten = match position {
                 Position::Mysql(_) => Before::Mysql(history::purged(self, connection).await?),
                 Position::Mariadb(_) => Before::Mariadb(Vec::new()),

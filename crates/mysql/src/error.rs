@@ -56,8 +56,8 @@ pub enum MysqlError {
         /// Whether there is TLS, whose certificate was not looked at.
         encrypted: bool,
     },
-    /// The account needs a login method that this client does not have, or does not exist: the server then names any
-    /// method, so that accounts cannot be guessed.
+    /// The account needs a login method that this client does not have, or does not exist: the
+    /// server then names any method, so that accounts cannot be guessed.
     #[error(
         "there is no such account for this host, or it uses the authentication plugin `{plugin}`{}, which is not supported",
         login_method::description(plugin)
@@ -71,7 +71,8 @@ pub enum MysqlError {
         "the account uses the authentication plugin `mysql_clear_password`: the server wants the password in clear"
     )]
     ClearPassword {
-        /// Whether the server's certificate was verified, so that only the operator's consent is missing.
+        /// Whether the server's certificate was verified, so that only the operator's consent is
+        /// missing.
         is_verified: bool,
     },
     /// The server refuses the password that it took before.
@@ -123,7 +124,8 @@ pub enum MysqlError {
     Usage(String),
 }
 
-/// Server errors after which the same call may be made again (error numbers: MySQL error reference, MariaDB error codes).
+/// Server errors after which the same call may be made again (error numbers: MySQL error reference,
+/// MariaDB error codes).
 const RETRYABLE: &[u16] = &[
     1053, // shutdown in progress
     1152, 1158, 1159, 1160, 1161, // aborted connection, network read and write
@@ -134,13 +136,15 @@ const RETRYABLE: &[u16] = &[
     4031, // disconnected for inactivity
 ];
 
-/// Server errors of a login, or of a statement, that is beyond what the account or the server may have at this time: too many
-/// connections, a host that is blocked for now, two limits of the account.
+/// Server errors of a login, or of a statement, that is beyond what the account or the server may
+/// have at this time: too many connections, a host that is blocked for now, two limits of the
+/// account.
 const LIMITED: &[u16] = &[1040, 1129, 1203, 1226];
 
-/// Trouble of the server's machine with files or memory while it answers, not with the data: a temporary table that it could
-/// not make, grow or delete, no descriptor, no memory. The statement had no effect. Numbers below 1000 come from the server's
-/// file layer; 22 and 28 of them are unknown character sets and collations, which no second attempt repairs.
+/// Trouble of the server's machine with files or memory while it answers, not with the data: a
+/// temporary table that it could not make, grow or delete, no descriptor, no memory. The statement
+/// had no effect. Numbers below 1000 come from the server's file layer; 22 and 28 of them are
+/// unknown character sets and collations, which no second attempt repairs.
 fn is_server_resource(code: u16) -> bool {
     matches!(code, 1..=21 | 23..=27 | 29..=31) || matches!(code, 1021 | 1037 | 1038 | 1041 | 1114) // disk full, out of memory, sort memory, resources, table full
 }
@@ -154,7 +158,8 @@ fn names_objects_only(code: u16) -> bool {
 /// Server errors that mean a missing privilege.
 const DENIED: &[u16] = &[1044, 1142, 1143, 1227, 1370, 3879];
 
-/// Server errors that mean a refused login; as an answer to a statement, a missing privilege: Amazon RDS refuses some statements so.
+/// Server errors that mean a refused login; as an answer to a statement, a missing privilege:
+/// Amazon RDS refuses some statements so.
 const NO_ACCESS: &[u16] = &[1045, 1698];
 
 /// Server errors that mean a refused login.
@@ -236,8 +241,9 @@ impl MysqlError {
         }
     }
 
-    /// What a log may hold of it. A server quotes values where it judges data, and parts of a statement where it does not
-    /// understand it, which may be the bounds of a range: those words are left out.
+    /// What a log may hold of it. A server quotes values where it judges data, and parts of a
+    /// statement where it does not understand it, which may be the bounds of a range: those words
+    /// are left out.
     pub fn for_log(&self) -> String {
         match self {
             MysqlError::Server { code, sqlstate, .. } if !names_objects_only(*code) => {
@@ -314,7 +320,8 @@ impl MysqlError {
         }
     }
 
-    /// What opens a schema that the account may not even name: `check` cannot say it, because it does not get so far.
+    /// What opens a schema that the account may not even name: `check` cannot say it, because it
+    /// does not get so far.
     fn grant(&self) -> Option<String> {
         const SCHEMA_DENIED: u16 = 1044;
         let MysqlError::Server {
@@ -337,7 +344,8 @@ impl MysqlError {
     }
 }
 
-/// The statement that opens the schema which the server's message names; none if the message is not in English.
+/// The statement that opens the schema which the server's message names; none if the message is not
+/// in English.
 fn grant_statement(message: &str) -> Option<String> {
     let (_, denied) = message.split_once("for user ")?;
     let (account, schema) = denied.split_once(" to database ")?;
@@ -527,12 +535,13 @@ mod tests {
 
     #[test]
     fn what_may_be_asked_again() {
-        // Lock wait, interrupted query, a temporary file that is gone or cannot be deleted, a full disk, no memory,
-        // limits on sessions and a blocked host.
+        // Lock wait, interrupted query, a temporary file that is gone or cannot be deleted, a full
+        // disk, no memory, limits on sessions and a blocked host.
         for code in [1205, 1317, 6, 7, 20, 29, 1021, 1037, 1114, 1040, 1129, 1203, 1226] {
             check(code, true);
         }
-        // Unknown character set, syntax, missing table, denied, a crashed table: these stay as they are.
+        // Unknown character set, syntax, missing table, denied, a crashed table: these stay as they
+        // are.
         for code in [22, 28, 1064, 1146, 1142, 1194, 1030] {
             check(code, false);
         }

@@ -1,6 +1,7 @@
 //! What differs between the two families of servers, as data: statements, columns and versions.
 //!
-//! Where the families need another order of steps, and not only other words, the code asks for the family itself.
+//! Where the families need another order of steps, and not only other words, the code asks for the
+//! family itself.
 
 use crate::connection::{Flavor, Server};
 

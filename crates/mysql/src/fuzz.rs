@@ -1,4 +1,5 @@
-//! Damage for the fuzz tests (`cargo test -p spanferry-mysql fuzz`): random numbers that repeat, and bytes changed by them.
+//! Damage for the fuzz tests (`cargo test -p spanferry-mysql fuzz`): random numbers that repeat,
+//! and bytes changed by them.
 
 /// xorshift64: the same seed gives the same damage.
 pub(crate) struct Random(pub(crate) u64);

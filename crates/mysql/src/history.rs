@@ -9,11 +9,13 @@ use crate::source::{MysqlSource, unreadable};
 
 /// Whether the server has what `position` contains. A server of the other kind has not.
 ///
-/// MySQL: what is executed, or owned by a commit under way, of which a replica may have heard already.
+/// MySQL: what is executed, or owned by a commit under way, of which a replica may have heard
+/// already.
 ///
-/// MariaDB: `gtid_binlog_state` holds the last sequence of each server in each domain, also of purged binary logs, and
-/// `gtid_slave_pos` where a replica was set up; a position's last transaction must be known by its own server's sequence, because a
-/// domain's sequence alone does not distinguish what a failover has lost from what came in its place.
+/// MariaDB: `gtid_binlog_state` holds the last sequence of each server in each domain, also of
+/// purged binary logs, and `gtid_slave_pos` where a replica was set up; a position's last
+/// transaction must be known by its own server's sequence, because a domain's sequence alone does
+/// not distinguish what a failover has lost from what came in its place.
 pub(crate) async fn holds(
     source: &MysqlSource,
     connection: &mut Connection,
@@ -47,7 +49,8 @@ pub(crate) async fn purged(source: &MysqlSource, connection: &mut Connection) ->
         .map_err(|error| unreadable(source.options(), error))
 }
 
-/// Whether each domain's last transaction of `position` is in a list of last transactions, which has several servers a domain.
+/// Whether each domain's last transaction of `position` is in a list of last transactions, which
+/// has several servers a domain.
 fn state_holds(state: &str, position: &MariadbGtids) -> Result<bool, PositionError> {
     let mut known = Vec::new();
     for part in state.split(',').filter(|part| !part.is_empty()) {

@@ -1,4 +1,5 @@
-//! The one connection by which the source is asked: one question at a time, and one login for questions that follow one another.
+//! The one connection by which the source is asked: one question at a time, and one login for
+//! questions that follow one another.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use crate::error::MysqlError;
 use crate::login::Login;
 use crate::options::Options;
 
-/// Age up to which a connection may ask where the source stands and what it holds. An older one could still reach the server that was
-/// failed over from (docs/design/hand-off.md, step 14).
+/// Age up to which a connection may ask where the source stands and what it holds. An older one
+/// could still reach the server that was failed over from (docs/design/hand-off.md, step 14).
 pub(crate) const FRESH: Duration = Duration::from_secs(1);
-/// Age up to which a connection may ask what does not depend on which server stands behind the address now.
+/// Age up to which a connection may ask what does not depend on which server stands behind the
+/// address now.
 pub(crate) const KEPT: Duration = Duration::from_secs(60);
 
 /// The connection that is kept between questions, if there is one.
@@ -27,7 +29,8 @@ struct Kept {
     opened: Instant,
 }
 
-/// The connection of a question under way. Dropped, it is closed; `keep` leaves it to the next question.
+/// The connection of a question under way. Dropped, it is closed; `keep` leaves it to the next
+/// question.
 #[derive(Debug)]
 pub(crate) struct Asking<'a> {
     slot: MutexGuard<'a, Option<Kept>>,
@@ -35,7 +38,8 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Line {
-    /// The connection for a question, no older than `age_max`. Waits until the question before has its answer.
+    /// The connection for a question, no older than `age_max`. Waits until the question before has
+    /// its answer.
     pub(crate) async fn ask(
         &self,
         login: &Login,

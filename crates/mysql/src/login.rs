@@ -1,8 +1,9 @@
-//! Logging in while the password may change: after it was accepted once, a refusal may mean that it was changed at the server.
+//! Logging in while the password may change: after it was accepted once, a refusal may mean that it
+//! was changed at the server.
 //!
-//! The rules: a refused password is not sent again for `SAME_PAUSE`, so that no account is locked by us. The password file is looked
-//! at meanwhile. Another content is tried when two looks have shown it, so that a file is not read while it is being written. All this
-//! ends after `PATIENCE`.
+//! The rules: a refused password is not sent again for `SAME_PAUSE`, so that no account is locked
+//! by us. The password file is looked at meanwhile. Another content is tried when two looks have
+//! shown it, so that a file is not read while it is being written. All this ends after `PATIENCE`.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -17,14 +18,15 @@ use crate::options::{Options, read_password};
 
 /// How long another password is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// Time between two tries of the same refused password: two in all within `PATIENCE`, fewer than any lock counts.
+/// Time between two tries of the same refused password: two in all within `PATIENCE`, fewer than
+/// any lock counts.
 const SAME_PAUSE: Duration = Duration::from_secs(6 * 60);
 /// Time between two looks at the file that show the same content.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a login waits for its turn. A slow line must not make one wait for the other for long.
 const TURN_PATIENCE: Duration = Duration::from_secs(3);
-/// For so long after a login that was accepted, several may be tried at once. Otherwise one at a time finds out that the password is
-/// refused.
+/// For so long after a login that was accepted, several may be tried at once. Otherwise one at a
+/// time finds out that the password is refused.
 const PROVED_FOR: Duration = Duration::from_secs(1);
 
 /// All logins of one source, which share what is known of the password.
@@ -48,7 +50,8 @@ impl Login {
         }
     }
 
-    /// A new connection. While the password is refused, this fails without asking the server, and may be tried again.
+    /// A new connection. While the password is refused, this fails without asking the server, and
+    /// may be tried again.
     pub(crate) async fn open(&self, options: &Options) -> Result<Connection, MysqlError> {
         let _turn = self.turn().await;
         let step = self.with(|memory| memory.next(Instant::now(), || self.read()));

@@ -1,4 +1,5 @@
-//! Transactions of MySQL that sessions may see, or replicas have, though `gtid_executed` does not hold them yet.
+//! Transactions of MySQL that sessions may see, or replicas have, though `gtid_executed` does not
+//! hold them yet.
 
 use std::time::Duration;
 
@@ -9,13 +10,15 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 use crate::source::{MysqlSource, unreadable};
 
-/// How long a commit that is under way is waited for. It is short but for `AFTER_COMMIT` of semi-synchronous replication,
-/// which waits for a replica between the engine's commit and `gtid_executed`.
+/// How long a commit that is under way is waited for. It is short but for `AFTER_COMMIT` of
+/// semi-synchronous replication, which waits for a replica between the engine's commit and
+/// `gtid_executed`.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const COMMIT_POLL: Duration = Duration::from_millis(10);
 
-/// A transaction that a session owns: it is being committed, or the session has set `gtid_next` to it.
+/// A transaction that a session owns: it is being committed, or the session has set `gtid_next` to
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Owned {
     server: ServerUuid,
@@ -23,7 +26,8 @@ struct Owned {
     number: u64,
 }
 
-/// A set that holds every transaction visible to any session that opened before the call: `docs/design/hand-off.md`, MySQL 3.
+/// A set that holds every transaction visible to any session that opened before the call:
+/// `docs/design/hand-off.md`, MySQL 3.
 pub(crate) async fn upper_bound(
     source: &MysqlSource,
     connection: &mut Connection,
@@ -31,7 +35,8 @@ pub(crate) async fn upper_bound(
     let mut under_way = owned(source, connection).await?;
     let deadline = Instant::now() + COMMIT_PATIENCE;
     loop {
-        // In this order: what is owned no longer was added to the executed set before, if it was committed at all.
+        // In this order: what is owned no longer was added to the executed set before, if it was
+        // committed at all.
         let still = owned(source, connection).await?;
         let mut executed = executed(source, connection).await?;
         under_way.retain(|one| still.contains(one) && !executed.contains(one.server, &one.tag, one.number));
@@ -52,8 +57,9 @@ pub(crate) async fn upper_bound(
     }
 }
 
-/// A set that holds every transaction that the server has sent to any replica: it owns the GTID before it writes the
-/// transaction to the binary log, and until after `gtid_executed` holds it. It may hold some that are given up yet.
+/// A set that holds every transaction that the server has sent to any replica: it owns the GTID
+/// before it writes the transaction to the binary log, and until after `gtid_executed` holds it. It
+/// may hold some that are given up yet.
 pub(crate) async fn executed_or_owned(
     source: &MysqlSource,
     connection: &mut Connection,
@@ -85,8 +91,9 @@ async fn executed(source: &MysqlSource, connection: &mut Connection) -> Result<G
     GtidSet::parse(&text).map_err(|error| unreadable(source.options(), error))
 }
 
-/// Reads `uuid:number#thread:number#thread`, `uuid:tag:number#thread`. The server writes the next UUID directly behind the
-/// thread's number, so the last 36 characters of a piece that is so long are that UUID.
+/// Reads `uuid:number#thread:number#thread`, `uuid:tag:number#thread`. The server writes the next
+/// UUID directly behind the thread's number, so the last 36 characters of a piece that is so long
+/// are that UUID.
 fn parse(text: &str) -> Option<Vec<Owned>> {
     const UUID_LENGTH: usize = 36;
     let separator = |letter: char| letter.is_ascii_whitespace() || letter == ',';

@@ -29,8 +29,9 @@ pub(crate) async fn list(connection: &mut Connection) -> Result<Option<Vec<Prepa
     }
 }
 
-/// Whether a commit of a prepared transaction that is executed is also visible, so that a snapshot may do without the list. MySQL
-/// before 8.4 may count it as executed first (docs/design/hand-off.md).
+/// Whether a commit of a prepared transaction that is executed is also visible, so that a snapshot
+/// may do without the list. MySQL before 8.4 may count it as executed first
+/// (docs/design/hand-off.md).
 pub(crate) fn needs_list(server: &Server) -> bool {
     !server.is_mariadb() && server.version < (8, 4, 0)
 }
@@ -40,7 +41,8 @@ pub(crate) fn grant(account: &str) -> String {
     format!("GRANT XA_RECOVER_ADMIN ON *.* TO {account}")
 }
 
-/// A row of `XA RECOVER`: format, length of the global part, length of the branch's part, and both parts together.
+/// A row of `XA RECOVER`: format, length of the global part, length of the branch's part, and both
+/// parts together.
 fn listed(row: &ResultRow) -> PreparedId {
     let data = row.bytes(3).unwrap_or_default();
     let length = row.number(1).and_then(|length| usize::try_from(length).ok());
@@ -57,8 +59,9 @@ fn identity(global: &[u8], branch: &[u8], format: u64) -> PreparedId {
     ))
 }
 
-/// The body of an XA_PREPARE event: whether the transaction commits at once, its format, the lengths of both parts, both parts
-/// (`XA_prepare_log_event`, the same at both servers). `None` if it commits at once, or cannot be read.
+/// The body of an XA_PREPARE event: whether the transaction commits at once, its format, the
+/// lengths of both parts, both parts (`XA_prepare_log_event`, the same at both servers). `None` if
+/// it commits at once, or cannot be read.
 pub(crate) fn of_event(body: &[u8]) -> Option<PreparedId> {
     let word = |at: usize| Some(u32::from_le_bytes(*body.get(at..)?.first_chunk()?));
     let length = |at: usize| usize::try_from(word(at)?).ok();

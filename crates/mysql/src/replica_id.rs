@@ -1,4 +1,5 @@
-//! The number and the name under which the change stream registers among the replicas of the source.
+//! The number and the name under which the change stream registers among the replicas of the
+//! source.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,7 +8,8 @@ use crate::error::MysqlError;
 
 /// The name of a stream whose number the operator gave.
 const NAME: &str = "spanferry";
-/// How often another number is chosen before a collision is an error: other programs take numbers faster than we look.
+/// How often another number is chosen before a collision is an error: other programs take numbers
+/// faster than we look.
 const MOVES_MAX: u32 = 16;
 /// Chosen numbers are far above the small ones that people give.
 const CHOSEN_MIN: u32 = 0x4000_0000;
@@ -32,7 +34,8 @@ impl ReplicaId {
         }
     }
 
-    /// A number to begin with. By `name` the source distinguishes this migration's streams, also earlier ones, from those of others.
+    /// A number to begin with. By `name` the source distinguishes this migration's streams, also
+    /// earlier ones, from those of others.
     pub(crate) fn chosen(first: u32, name: String) -> ReplicaId {
         ReplicaId {
             number: AtomicU32::new(first | CHOSEN_MIN),
@@ -54,8 +57,8 @@ impl ReplicaId {
         self.is_given
     }
 
-    /// Whether another replica has the number. The server may not have noticed yet that an earlier stream of ours has gone; it gives
-    /// way to the next one.
+    /// Whether another replica has the number. The server may not have noticed yet that an earlier
+    /// stream of ours has gone; it gives way to the next one.
     pub(crate) fn is_taken(&self, replicas: &[Replica]) -> bool {
         let number = self.number();
         let mut others = replicas.iter().filter(|replica| replica.name != self.name);

@@ -1,7 +1,8 @@
 //! How many sessions the source lets the account open, and how many of them a snapshot may have.
 //!
-//! A limit belongs to the account (`MAX_USER_CONNECTIONS`, or the server's `max_user_connections`) or to the whole server
-//! (`max_connections`). Both can be seen without any privilege, and so can the number of sessions that are open.
+//! A limit belongs to the account (`MAX_USER_CONNECTIONS`, or the server's `max_user_connections`)
+//! or to the whole server (`max_connections`). Both can be seen without any privilege, and so can
+//! the number of sessions that are open.
 
 use std::time::Duration;
 
@@ -18,18 +19,20 @@ use crate::line::KEPT;
 use crate::preflight::{account, set};
 use crate::source::MysqlSource;
 
-/// Sessions that a migration needs beside those that read its snapshot: the change stream, one for questions, one that proves the
-/// source's history, two of the snapshot's watch, and one that is closed but that the server still counts.
-pub const SESSIONS_BESIDE: usize = 6;
-/// Sessions that `--lock` adds while a snapshot opens: the one that locks, and the one that withdraws the request.
-const SESSIONS_OF_LOCK: usize = 2;
-/// Sessions that a verification needs: two readers with a watch of two each, the change stream, one for questions, and one that is
+/// Sessions that a migration needs beside those that read its snapshot: the change stream, one for
+/// questions, one that proves the source's history, two of the snapshot's watch, and one that is
 /// closed but that the server still counts.
+pub const SESSIONS_BESIDE: usize = 6;
+/// Sessions that `--lock` adds while a snapshot opens: the one that locks, and the one that
+/// withdraws the request.
+const SESSIONS_OF_LOCK: usize = 2;
+/// Sessions that a verification needs: two readers with a watch of two each, the change stream, one
+/// for questions, and one that is closed but that the server still counts.
 const SESSIONS_OF_VERIFY: usize = 9;
 /// The part of the server's sessions that stays free for the application: one in so many.
 const APPLICATION_PART: u64 = 10;
-/// How long other sessions of the account are waited for, and the time between two looks: the server counts the change stream of an
-/// earlier process until its next heartbeat, 5 s.
+/// How long other sessions of the account are waited for, and the time between two looks: the
+/// server counts the change stream of an earlier process until its next heartbeat, 5 s.
 const ENDED_PATIENCE: Duration = Duration::from_secs(8);
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
@@ -97,13 +100,15 @@ struct Limits {
     all: Vec<Limit>,
 }
 
-/// Sessions that a migration needs beside those that read its snapshot, at the most; with `lock` the snapshot opens under a read lock.
+/// Sessions that a migration needs beside those that read its snapshot, at the most; with `lock`
+/// the snapshot opens under a read lock.
 pub fn sessions_beside(lock: bool) -> usize {
     SESSIONS_BESIDE + if lock { SESSIONS_OF_LOCK } else { 0 }
 }
 
 impl MysqlSource {
-    /// How many sessions a snapshot may have, if `wanted` are asked for; with `lock` it opens under a read lock.
+    /// How many sessions a snapshot may have, if `wanted` are asked for; with `lock` it opens under
+    /// a read lock.
     pub async fn allot_sessions(&self, wanted: usize, lock: bool) -> Result<Allotment, Failure> {
         self.allot(wanted, sessions_beside(lock)).await
     }

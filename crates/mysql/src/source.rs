@@ -1,4 +1,5 @@
-//! The source as the engine sees it: options plus the schema, opening connections as they are needed.
+//! The source as the engine sees it: options plus the schema, opening connections as they are
+//! needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +22,13 @@ use crate::options::Options;
 use crate::replica_id::ReplicaId;
 use crate::{catalog, history, preflight, strain};
 
-/// The replica id of a client that is no replica, as `mysqlbinlog` uses it: both servers end no other stream for it, and end its own at
-/// the end of the binary log (`kill_zombie_dump_threads`, `mysql_binlog_send`).
+/// The replica id of a client that is no replica, as `mysqlbinlog` uses it: both servers end no
+/// other stream for it, and end its own at the end of the binary log (`kill_zombie_dump_threads`,
+/// `mysql_binlog_send`).
 pub(crate) const OBSERVER_ID: u32 = 0;
 
-/// A MySQL or MariaDB server and the schema that is migrated. Stream and snapshot open connections of their own; all questions go
-/// over one that is kept for a while.
+/// A MySQL or MariaDB server and the schema that is migrated. Stream and snapshot open connections
+/// of their own; all questions go over one that is kept for a while.
 #[derive(Debug, Clone)]
 pub struct MysqlSource {
     options: Options,
@@ -43,8 +45,8 @@ impl MysqlSource {
         MysqlSource::registering(options, ReplicaId::given(server_id))
     }
 
-    /// A source whose change stream chooses its replica id, beginning with `first`. `name` tells this migration's streams, also
-    /// earlier ones, from those of others.
+    /// A source whose change stream chooses its replica id, beginning with `first`. `name` tells
+    /// this migration's streams, also earlier ones, from those of others.
     pub fn choosing_id(options: Options, first: u32, name: String) -> Result<MysqlSource, MysqlError> {
         MysqlSource::registering(options, ReplicaId::chosen(first, name))
     }
@@ -64,8 +66,8 @@ impl MysqlSource {
         })
     }
 
-    /// The same source for a client that only looks at its changes: the stream takes no replica's place, and ends
-    /// where the binary log ends.
+    /// The same source for a client that only looks at its changes: the stream takes no replica's
+    /// place, and ends where the binary log ends.
     #[must_use]
     pub fn observer(&self) -> MysqlSource {
         MysqlSource {

@@ -10,10 +10,12 @@ pub(crate) fn text(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// A query of the information schema, in which `$in(column)` stands for the condition that the column names this schema.
+/// A query of the information schema, in which `$in(column)` stands for the condition that the
+/// column names this schema.
 ///
-/// MariaDB compares there without regard to letter case, also where `Shop` and `shop` are two schemas; the first half of the
-/// condition is the one by which both servers find the schema at once.
+/// MariaDB compares there without regard to letter case, also where `Shop` and `shop` are two
+/// schemas; the first half of the condition is the one by which both servers find the schema at
+/// once.
 pub(crate) fn in_schema(sql: &str, schema: &str) -> String {
     let mut parts = sql.split("$in(");
     let mut whole = parts.next().unwrap_or_default().to_owned();

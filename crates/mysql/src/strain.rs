@@ -1,4 +1,5 @@
-//! The load on the server while it is read: old row versions that it keeps for snapshots, and how far a replica is behind.
+//! The load on the server while it is read: old row versions that it keeps for snapshots, and how
+//! far a replica is behind.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use crate::connection::{Connection, ResultSet};
 use crate::error::MysqlError;
 use crate::replica;
 
-/// The columns of a replica's status that show its lag, new name first; NULL while it does not replicate.
+/// The columns of a replica's status that show its lag, new name first; NULL while it does not
+/// replicate.
 const LAG: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
 
 /// What the account may see of it.

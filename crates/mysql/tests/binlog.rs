@@ -33,7 +33,8 @@ async fn every_type_is_the_same_as_selected() {
         assert_eq!(sink.stops, [], "mariadb {mariadb}");
         assert_same(&plans, &sink, &snapshot(&source, &plans).await);
         assert_eq!(sink.relocated, 4);
-        // The same rows in another order, with a constant that the key begins with, and without a last column that is no key.
+        // The same rows in another order, with a constant that the key begins with, and without a
+        // last column that is no key.
         let turned: Vec<_> = plans.iter().map(|plan| turned(plan)).collect();
         let sink = decode(&source, &turned, &before).await;
         assert_eq!(sink.stops, [], "mariadb {mariadb}");
@@ -65,8 +66,8 @@ fn turned(plan: &TablePlan) -> Arc<TablePlan> {
     Arc::new(turned)
 }
 
-/// Character sets of a MariaDB JSON column, and a text that each of them can hold. sjis has the byte of a backslash inside of
-/// characters.
+/// Character sets of a MariaDB JSON column, and a text that each of them can hold. sjis has the
+/// byte of a backslash inside of characters.
 const JSON_CHARSETS: [(&str, &str); 9] = [
     ("utf8mb4", "é😀"),
     ("utf8mb3", "é日"),
@@ -79,7 +80,8 @@ const JSON_CHARSETS: [(&str, &str); 9] = [
     ("gbk", "中文"),
 ];
 
-/// Issue 7, point 7: `CONVERT TO CHARACTER SET` leaves a JSON column of MariaDB in any character set.
+/// Issue 7, point 7: `CONVERT TO CHARACTER SET` leaves a JSON column of MariaDB in any character
+/// set.
 #[tokio::test]
 async fn json_texts_of_any_charset_are_the_same_by_both_roads() {
     let server = Server::mariadb("--gtid-strict-mode=1 --binlog-row-metadata=FULL");
@@ -138,7 +140,8 @@ async fn json_texts_of_any_charset_are_the_same_by_both_roads() {
     assert_eq!(cells(1)[1..], documents[..]);
 }
 
-/// Bytes that are no character of the column's character set are refused by both roads, in the same words.
+/// Bytes that are no character of the column's character set are refused by both roads, in the same
+/// words.
 #[tokio::test]
 async fn json_bytes_that_are_no_text_are_refused_by_both_roads() {
     let server = Server::mariadb("--gtid-strict-mode=1 --binlog-row-metadata=FULL");
@@ -460,7 +463,8 @@ async fn positions_resume_behind_huge_and_tagged_transactions() {
         let mariadb = admin.server().is_mariadb();
         let source = MysqlSource::new(server.admin("p"), 4246).unwrap();
         let plans = plans(&source).await;
-        // A transaction in several pieces, one event above the bound of a piece, empty transactions and rotations between.
+        // A transaction in several pieces, one event above the bound of a piece, empty transactions
+        // and rotations between.
         let before = source.position().await.unwrap();
         let mut huge = server.run("USE p;\nSTART TRANSACTION").await;
         for id in 0..40 {
@@ -507,7 +511,8 @@ async fn positions_resume_behind_huge_and_tagged_transactions() {
 /// Longest that a server's silence may take to be noticed, its heartbeats before included.
 const SILENCE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
 
-/// Heartbeats come while nothing else does; a server that is paused, and one that is killed, end the stream.
+/// Heartbeats come while nothing else does; a server that is paused, and one that is killed, end
+/// the stream.
 async fn check_silence(server: &Server) {
     let source = MysqlSource::new(server.admin("mysql"), 4247).expect("options");
     let position = Bookmark::unproved(source.position().await.expect("a position"));

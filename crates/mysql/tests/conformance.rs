@@ -1,4 +1,5 @@
-//! MySQL and MariaDB keep the contracts of the source traits, as an account with all privileges and as lesser ones.
+//! MySQL and MariaDB keep the contracts of the source traits, as an account with all privileges and
+//! as lesser ones.
 
 #![expect(
     clippy::unwrap_used,
@@ -124,7 +125,8 @@ impl Subject for Account<'_> {
             let setting = "SET GLOBAL slave_connections_needed_for_purge = 0";
             admin.execute(setting).await.unwrap();
         }
-        // The server purges only once it has noticed that earlier streams are gone, and it does so when it writes.
+        // The server purges only once it has noticed that earlier streams are gone, and it does so
+        // when it writes.
         let deadline = Instant::now() + PATIENCE;
         loop {
             admin.execute("FLUSH BINARY LOGS").await.unwrap();
@@ -198,7 +200,8 @@ fn low(server: &Server) -> Account<'_> {
     }
 }
 
-/// The suite as the account that may do everything; what depends on the lock also as those that may just take it, or not.
+/// The suite as the account that may do everything; what depends on the lock also as those that may
+/// just take it, or not.
 async fn check(server: &Server) {
     drop(server.run(ACCOUNTS).await);
     let mid = Account {

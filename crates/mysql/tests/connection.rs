@@ -28,7 +28,8 @@ async fn mysql_logins_and_tls() {
     let ca = server.authority().display().to_string();
     let key = server.folder().join("data/public_key.pem").display().to_string();
     let password = "p%40%3A%2F%25%C3%A4";
-    // full by RSA under the pinned and under the server's own key, then fast from the server's cache, then full and fast under TLS
+    // full by RSA under the pinned and under the server's own key, then fast from the server's
+    // cache, then full and fast under TLS
     for (query, encrypted, forget) in [
         (
             format!("ssl-mode=DISABLED&server-public-key-path={key}"),
@@ -200,7 +201,8 @@ async fn mariadb_logins() {
     assert!(server.connect().await.server().is_mariadb());
 }
 
-/// What a server says where it judges data or does not understand a statement quotes values; none of that may come into a log.
+/// What a server says where it judges data or does not understand a statement quotes values; none
+/// of that may come into a log.
 async fn a_log_holds_no_value_that_a_server_quotes(server: Server) {
     let mut connection = server
         .run("CREATE DATABASE words;\nCREATE TABLE words.t (id VARCHAR(20) PRIMARY KEY, d DATE);\nINSERT INTO words.t VALUES ('s3cret', NULL);\nSET SESSION sql_mode = 'STRICT_ALL_TABLES'")

@@ -1,5 +1,6 @@
-//! Services that refuse statements: each statement of a check and of a snapshot is answered with 1045, as Amazon RDS does, by a proxy before a real
-//! server; and the table in which such a service keeps its retention.
+//! Services that refuse statements: each statement of a check and of a snapshot is answered with
+//! 1045, as Amazon RDS does, by a proxy before a real server; and the table in which such a service
+//! keeps its retention.
 
 mod support;
 
@@ -109,7 +110,8 @@ fn request() -> CheckRequest {
     }
 }
 
-/// What a check or a snapshot cannot do without. None of it needs a privilege, or more than SELECT on the schema.
+/// What a check or a snapshot cannot do without. None of it needs a privilege, or more than SELECT
+/// on the schema.
 fn is_needed(statement: &str) -> bool {
     const BEGINNINGS: [&str; 12] = [
         "SET @master_binlog_checksum",

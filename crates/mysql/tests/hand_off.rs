@@ -1,4 +1,5 @@
-//! A snapshot without a lock beside what a server shows to sessions earlier or later than its position says.
+//! A snapshot without a lock beside what a server shows to sessions earlier or later than its
+//! position says.
 
 mod support;
 
@@ -26,7 +27,8 @@ async fn begun(admin: &mut Connection) -> u64 {
     rows[0].number(1).expect("a number")
 }
 
-/// What is owned while the sessions open may be visible to them: `high` holds it, unless it is given up.
+/// What is owned while the sessions open may be visible to them: `high` holds it, unless it is
+/// given up.
 #[tokio::test]
 async fn mysql_waits_for_what_is_owned() {
     let server = Server::mysql("");
@@ -79,7 +81,8 @@ async fn insert_until(server: &Server, done: &AtomicBool) {
     }
 }
 
-/// A session with an old snapshot asks for its place, again and again: the server answers others with it now and then.
+/// A session with an old snapshot asks for its place, again and again: the server answers others
+/// with it now and then.
 async fn ask_until(server: &Server, done: &AtomicBool) {
     let mut asker = server.connect().await;
     let begin = asker.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT").await;
@@ -90,8 +93,8 @@ async fn ask_until(server: &Server, done: &AtomicBool) {
     }
 }
 
-/// MariaDB changes its binary log every few transactions, and other sessions ask for their own places: every session sees all of `low`,
-/// and nothing beyond `high`. Each transaction is one row.
+/// MariaDB changes its binary log every few transactions, and other sessions ask for their own
+/// places: every session sees all of `low`, and nothing beyond `high`. Each transaction is one row.
 #[tokio::test]
 async fn mariadb_changes_its_log_and_answers_others() {
     let server = Server::mariadb("--max-binlog-size=4096 --sync-binlog=1");

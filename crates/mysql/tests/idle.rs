@@ -1,4 +1,5 @@
-//! Snapshot sessions that wait for work are kept alive, and those of a client that has vanished are not.
+//! Snapshot sessions that wait for work are kept alive, and those of a client that has vanished are
+//! not.
 
 mod support;
 
@@ -57,7 +58,8 @@ async fn until_left(admin: &mut Connection, is_reached: impl Fn(&[u64]) -> bool)
     }
 }
 
-/// `client` is a runtime of its own: what is not run on it stands still like a process that was stopped, with its sockets open.
+/// `client` is a runtime of its own: what is not run on it stands still like a process that was
+/// stopped, with its sockets open.
 fn check(server: &Server) {
     let (client, other) = (runtime(), runtime());
     drop(other.block_on(server.run(SCHEMA)));

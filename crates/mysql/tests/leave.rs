@@ -1,5 +1,6 @@
-//! How connections end: with a word to the server, and no more logins than are needed. A change stream is no conversation: the server
-//! counts the end of every replica's stream as an aborted client.
+//! How connections end: with a word to the server, and no more logins than are needed. A change
+//! stream is no conversation: the server counts the end of every replica's stream as an aborted
+//! client.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! The read lock of an opening: asked for once, where it can be had at once, and released on every way out.
+//! The read lock of an opening: asked for once, where it can be had at once, and released on every
+//! way out.
 
 mod support;
 
@@ -109,7 +110,8 @@ async fn check(server: Server) {
     given_up(&server, &source, &mut admin).await;
 }
 
-/// Behind a transaction that has just begun to write the lock is asked for once, in vain; behind an old one it is not.
+/// Behind a transaction that has just begun to write the lock is asked for once, in vain; behind an
+/// old one it is not.
 async fn behind_transactions(server: &Server, source: &MysqlSource, admin: &mut Connection) {
     let mut writer = server.connect().await;
     for attempt in 1.. {

@@ -30,7 +30,8 @@ async fn check(source: &MysqlSource, tables: &[&str]) -> Vec<Finding> {
     source.check(&request).await.expect("a check")
 }
 
-/// `lower_case_table_names = 1`, and names in every letter case: in the URL, in grants, in statements.
+/// `lower_case_table_names = 1`, and names in every letter case: in the URL, in grants, in
+/// statements.
 #[tokio::test]
 async fn lower_case_names_are_found_in_any_letter_case() {
     for server in lower_case() {

@@ -1,4 +1,5 @@
-//! What `check` sees of a real account, table and replica: grants by pattern and by role, defaults, filters of replication.
+//! What `check` sees of a real account, table and replica: grants by pattern and by role, defaults,
+//! filters of replication.
 
 mod support;
 
@@ -56,7 +57,8 @@ async fn only_given_defaults_are_told(server: &Server) {
     assert_eq!(told, ["word"]);
 }
 
-/// A table that the account may not read is not there for it: that is said, and never takes a table away in silence.
+/// A table that the account may not read is not there for it: that is said, and never takes a table
+/// away in silence.
 async fn hidden_tables_are_told(server: &Server) {
     let found = findings(server, "single", "x").await;
     let partly = found

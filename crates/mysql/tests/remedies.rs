@@ -1,4 +1,5 @@
-//! `check` prints statements that repair what it finds: on a server with everything wrong they are run, and nothing is left.
+//! `check` prints statements that repair what it finds: on a server with everything wrong they are
+//! run, and nothing is left.
 
 mod support;
 
@@ -41,7 +42,8 @@ async fn partly_visible(source: &MysqlSource, request: &CheckRequest) -> Option<
         .find(|finding| finding.code == code::SOURCE_PARTLY_VISIBLE)
 }
 
-/// Tables with dates and times in the format of before MySQL 5.6, which only MariaDB can still make.
+/// Tables with dates and times in the format of before MySQL 5.6, which only MariaDB can still
+/// make.
 const OLD_TEMPORAL: &str = "SET GLOBAL mysql56_temporal_format = OFF;
 CREATE TABLE `c d`.`o ld` (id INT PRIMARY KEY, a DATETIME, b TIMESTAMP(3) NULL, c TIME(6))";
 

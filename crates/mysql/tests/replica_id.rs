@@ -65,7 +65,8 @@ async fn streams_live_side_by_side_mariadb() {
     streams_live_side_by_side(Server::mariadb("")).await;
 }
 
-/// An account that may not see the replicas learns of a collision when its stream is ended, and continues under another number.
+/// An account that may not see the replicas learns of a collision when its stream is ended, and
+/// continues under another number.
 #[tokio::test]
 async fn a_collision_that_nobody_saw_is_mended() {
     let server = Server::mariadb("");

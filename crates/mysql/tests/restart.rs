@@ -1,4 +1,5 @@
-//! A restart of the source gives the numbers of our sessions to other clients, which the watch leaves alone.
+//! A restart of the source gives the numbers of our sessions to other clients, which the watch
+//! leaves alone.
 
 mod support;
 
@@ -54,7 +55,8 @@ async fn check(server: Server) {
     assert_eq!(status, ReadStatus::More);
 
     server.restart();
-    // The application's connections take the old numbers, and all that the watch's own new ones leave between them.
+    // The application's connections take the old numbers, and all that the watch's own new ones
+    // leave between them.
     let mut application = Vec::new();
     while application.iter().map(Connection::id).max() <= numbers.iter().copied().max() {
         application.push(server.connect().await);

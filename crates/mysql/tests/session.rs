@@ -1,4 +1,5 @@
-//! The session state of every connection, against real servers: nothing of the server's or the account's settings is inherited.
+//! The session state of every connection, against real servers: nothing of the server's or the
+//! account's settings is inherited.
 
 #[path = "../../testkit/src/hostile.rs"]
 mod hostile;
@@ -9,7 +10,8 @@ use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::{Connection, SessionVariable};
 use support::Server;
 
-/// Versions of which every session variable is known. Of others, a variable that is not listed is only reported.
+/// Versions of which every session variable is known. Of others, a variable that is not listed is
+/// only reported.
 const KNOWN_MYSQL: [(u16, u16); 3] = [(8, 0), (8, 4), (9, 7)];
 const KNOWN_MARIADB: [(u16, u16); 3] = [(10, 5), (10, 11), (11, 8)];
 
@@ -46,7 +48,8 @@ async fn every_session_variable_is_listed(server: Server) {
         if listed.iter().any(|variable| variable.name == name) {
             continue;
         }
-        // The server itself says whether a session has a value of its own. A wrong type is enough to hear it.
+        // The server itself says whether a session has a value of its own. A wrong type is enough
+        // to hear it.
         let answer = connection
             .execute(&format!("SET SESSION {name} = @@SESSION.{name}"))
             .await;
@@ -216,7 +219,8 @@ async fn hostile_settings_reach_no_session_mariadb() {
     hostile_settings_reach_no_session(Server::mariadb(arguments)).await;
 }
 
-/// An account without privileges needs one statement for all settings: no server refuses one of them to it.
+/// An account without privileges needs one statement for all settings: no server refuses one of
+/// them to it.
 async fn one_statement_sets_everything(server: Server) {
     let mut admin = server
         .run("CREATE USER plain@'%' IDENTIFIED BY 'plain';\nCREATE ROLE reader;\nGRANT reader TO plain@'%'")

@@ -1,4 +1,5 @@
-//! Limits on sessions, on real servers: they are seen without a privilege, and the printed statement is enough.
+//! Limits on sessions, on real servers: they are seen without a privilege, and the printed
+//! statement is enough.
 
 mod support;
 

@@ -181,7 +181,8 @@ async fn refused_rows_fill_a_batch() {
     assert_eq!(refused, rows.len());
 }
 
-/// Without a primary key the rows are unique by an index, which must be the planned one when the snapshot is opened.
+/// Without a primary key the rows are unique by an index, which must be the planned one when the
+/// snapshot is opened.
 #[tokio::test]
 async fn a_key_index_that_is_not_the_planned_one_opens_no_snapshot() {
     const TABLE: &str = "CREATE TABLE i.t (v INT, a INT NOT NULL, b INT NOT NULL, UNIQUE KEY u (a, b))";
@@ -211,7 +212,8 @@ async fn a_key_index_that_is_not_the_planned_one_opens_no_snapshot() {
     }
 }
 
-/// The rows of a range whose session is killed: far more than the sockets between server and reader hold.
+/// The rows of a range whose session is killed: far more than the sockets between server and reader
+/// hold.
 async fn fill(admin: &mut Connection) {
     for chunk in 0..20 {
         let rows: Vec<_> = (0..1000)

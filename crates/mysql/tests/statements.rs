@@ -1,4 +1,5 @@
-//! Every action of ALTER TABLE, crossed with every modifier, on real servers: what the decoder passes over has kept rows and columns.
+//! Every action of ALTER TABLE, crossed with every modifier, on real servers: what the decoder
+//! passes over has kept rows and columns.
 
 mod support;
 
@@ -167,7 +168,8 @@ const MARIADB: &[Action] = &[
     (Partitioned, Either, "DROP PARTITION IF EXISTS p1"),
 ];
 
-/// How a statement is written. `$t` is the table, `$a` the action, `$q` the action inside of a text literal.
+/// How a statement is written. `$t` is the table, `$a` the action, `$q` the action inside of a text
+/// literal.
 const FORMS_OF_BOTH: &[&str] = &[
     "ALTER TABLE $t $a",
     "ALTER TABLE s.$t $a, ALGORITHM = DEFAULT, LOCK = DEFAULT",
@@ -206,7 +208,8 @@ const FORMS_OF_MARIADB: &[&str] = &[
     "SET binlog_alter_two_phase = 1;\nALTER TABLE $t $a",
 ];
 
-/// Other statements, each with the tables (t, o) that must stop. Those of `UniqueKey` shape have no `o`.
+/// Other statements, each with the tables (t, o) that must stop. Those of `UniqueKey` shape have no
+/// `o`.
 type Other = (Shape, &'static [bool; 2], &'static str);
 
 const OTHERS: &[Other] = &[
@@ -343,7 +346,8 @@ const OTHERS_OF_MARIADB: &[Other] = &[
     (Plain, &[true, false], "EXECUTE IMMEDIATE 'DROP TABLE $t'"),
 ];
 
-/// One statement on tables of its own, and which of them must stop; `None`: that is left to the comparison of rows.
+/// One statement on tables of its own, and which of them must stop; `None`: that is left to the
+/// comparison of rows.
 struct Case {
     number: usize,
     shape: Shape,
@@ -406,7 +410,8 @@ impl Case {
     }
 }
 
-/// A statement that shows rows, and then what it has done: one connection of ours takes only one answer.
+/// A statement that shows rows, and then what it has done: one connection of ours takes only one
+/// answer.
 fn shows_rows(action: &str) -> bool {
     ["ANALYZE", "OPTIMIZE", "REPAIR"]
         .iter()

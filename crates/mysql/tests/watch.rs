@@ -1,4 +1,5 @@
-//! A snapshot never holds up a DDL: a session whose table a statement waits for gives way, and says so.
+//! A snapshot never holds up a DDL: a session whose table a statement waits for gives way, and says
+//! so.
 
 mod support;
 
@@ -59,7 +60,8 @@ async fn read_to_failure(session: &mut MysqlSession) -> Failure {
     }
 }
 
-/// A DDL and a reader behind it end although a range is open whose reader stands still, and whose session gets the reason.
+/// A DDL and a reader behind it end although a range is open whose reader stands still, and whose
+/// session gets the reason.
 async fn check(server: &Server, user: &str, ddl: &str) {
     let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
     let plans = plans(&source).await;
@@ -97,7 +99,8 @@ async fn check(server: &Server, user: &str, ddl: &str) {
     );
 }
 
-/// A session that cannot give its lock back holds the table behind its range, too, and gives way for it.
+/// A session that cannot give its lock back holds the table behind its range, too, and gives way
+/// for it.
 async fn check_behind_range(server: &Server) {
     let source = MysqlSource::new(server.options("low", "low", "w", ""), 4242).expect("options");
     let plans = plans(&source).await;
@@ -120,8 +123,8 @@ async fn check_behind_range(server: &Server) {
     assert!(failure.message.contains("`w`.`u`"), "{failure:?}");
 }
 
-/// A server that is busy with a session's statement, and sends nothing, does not notice that the session's socket is closed: its
-/// statement is ended too.
+/// A server that is busy with a session's statement, and sends nothing, does not notice that the
+/// session's socket is closed: its statement is ended too.
 async fn check_quiet(server: &Server, user: &str) {
     let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
     let plans = plans(&source).await;

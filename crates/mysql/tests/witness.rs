@@ -1,4 +1,5 @@
-//! The witness against real servers: it agrees with what the load reads of every type, and sees every cell that is altered.
+//! The witness against real servers: it agrees with what the load reads of every type, and sees
+//! every cell that is altered.
 
 #![expect(
     clippy::unwrap_used,
@@ -119,7 +120,8 @@ async fn check_table(witness: &mut MysqlWitness, plan: &Arc<TablePlan>, rows: &[
     }
 }
 
-/// Every type: what the load reads is what the server prints, and a cell that is altered is seen, whatever its type.
+/// Every type: what the load reads is what the server prints, and a cell that is altered is seen,
+/// whatever its type.
 #[tokio::test]
 async fn every_type_is_printed_as_it_is_read() {
     for server in Server::both() {

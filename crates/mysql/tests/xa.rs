@@ -89,7 +89,8 @@ async fn a_snapshot_waits_for_what_is_prepared() {
         let snapshot = open_beside(&source, &plans, PreparedWait::Nothing).await;
         assert_eq!(snapshot.expect("a snapshot").passed, []);
 
-        // One that ends meanwhile: the snapshot shows its rows, and its `low` may lie before its commit.
+        // One that ends meanwhile: the snapshot shows its rows, and its `low` may lie before its
+        // commit.
         prepare(&server, "t", "INSERT INTO x.a VALUES (7)").await;
         let before = source.position().await.expect("a position");
         let seen = looks(&mut admin).await;

@@ -1,4 +1,5 @@
-//! The directory: every name in it is opened from its handle, so that the directory cannot be exchanged meanwhile.
+//! The directory: every name in it is opened from its handle, so that the directory cannot be
+//! exchanged meanwhile.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -22,7 +23,8 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIRECTORY_MODE: u32 = 0o700;
 /// Rights of the group and of others.
 const OTHERS: u32 = 0o077;
-/// A link is an error, a pipe does not block, a terminal does not become ours, and no child inherits the handle.
+/// A link is an error, a pipe does not block, a terminal does not become ours, and no child
+/// inherits the handle.
 const SAFE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
@@ -30,8 +32,8 @@ const SAFE: OFlags = OFlags::NOFOLLOW
 
 /// An open directory that belongs to this user and gives rights to no other user.
 ///
-/// Only its own files are used: regular files of this user, without rights for others and without a second name. The
-/// directories above it are not judged, and links among those are followed.
+/// Only its own files are used: regular files of this user, without rights for others and without a
+/// second name. The directories above it are not judged, and links among those are followed.
 #[derive(Debug)]
 pub struct PrivateDir {
     path: PathBuf,
@@ -142,7 +144,8 @@ impl PrivateDir {
         Ok(Some(content))
     }
 
-    /// Replaces a small file at once: a reader sees the old content or the new one. A power cut may leave an empty file.
+    /// Replaces a small file at once: a reader sees the old content or the new one. A power cut may
+    /// leave an empty file.
     pub fn replace(&self, name: &str, content: &[u8]) -> Result<(), PrivateError> {
         self.replace_with(name, content, |_| Ok(()))
     }

@@ -34,7 +34,8 @@ pub enum PrivateError {
 }
 
 impl PrivateError {
-    /// The error for a caller that knows the action and the file itself: the operating system's, or this one within.
+    /// The error for a caller that knows the action and the file itself: the operating system's, or
+    /// this one within.
     pub fn into_io(self) -> io::Error {
         match self {
             PrivateError::Io { source, .. } => source,

@@ -123,8 +123,8 @@ impl Client {
             .statements)
     }
 
-    /// Creates the database and waits for it. One that is there is `Rejected` with `ALREADY_EXISTS`, which may also be
-    /// an earlier attempt of the same call.
+    /// Creates the database and waits for it. One that is there is `Rejected` with
+    /// `ALREADY_EXISTS`, which may also be an earlier attempt of the same call.
     pub async fn create_database(&self, dialect: Dialect) -> Result<(), SpannerError> {
         let id = self.name().database();
         let (create_statement, dialect) = match dialect {

@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::SpannerError;
 
-/// How long one effect-free call is repeated before its failure is the caller's: longer than a failover of Spanner's front end.
+/// How long one effect-free call is repeated before its failure is the caller's: longer than a
+/// failover of Spanner's front end.
 pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(60);
 /// Longer than any budget; an instant further away may not be representable.
 const BUDGET_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -30,7 +31,8 @@ impl Backoff {
         }
     }
 
-    /// Waits as long as the server asks, or as its own turn says; gives the error back when the budget is used up.
+    /// Waits as long as the server asks, or as its own turn says; gives the error back when the
+    /// budget is used up.
     pub(crate) async fn wait(&mut self, error: SpannerError) -> Result<(), SpannerError> {
         let delay = error.retry_delay().unwrap_or_else(|| jittered(self.next));
         self.next = (self.next * 2).min(DELAY_MAX);

@@ -39,7 +39,8 @@ pub(crate) const SYSTEM_SCHEMAS: &str =
 const NOT_NULL_CHECK: &str = "CK_IS_NOT_NULL_";
 
 impl Client {
-    /// Names of the tables in the default schema that begin with `prefix`, which holds no `%`, `_` aside.
+    /// Names of the tables in the default schema that begin with `prefix`, which holds no `%`, `_`
+    /// aside.
     pub(crate) async fn table_names(&self, prefix: &str) -> Result<Vec<String>, SpannerError> {
         let sql = format!(
             "SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' \
@@ -53,7 +54,8 @@ impl Client {
             .collect())
     }
 
-    /// Tables in the default schema whose names begin with `prefix`, with the names of their columns in order.
+    /// Tables in the default schema whose names begin with `prefix`, with the names of their
+    /// columns in order.
     pub(crate) async fn column_names(
         &self,
         prefix: &str,

@@ -1,6 +1,7 @@
 //! Rows put together from `PartialResultSet`s: values as raw bytes, chunked ones merged.
 //!
-//! Facts: google/spanner/v1/result_set.proto, `PartialResultSet.chunked_value`; google/protobuf/struct.proto.
+//! Facts: google/spanner/v1/result_set.proto, `PartialResultSet.chunked_value`;
+//! google/protobuf/struct.proto.
 
 use bytes::Bytes;
 use spanferry_core::wire::list_value;
@@ -86,7 +87,8 @@ fn put_element(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// Merges two chunks of one `Value`: strings and lists are joined; what cannot be chunked is an error.
+/// Merges two chunks of one `Value`: strings and lists are joined; what cannot be chunked is an
+/// error.
 fn merge(head: &[u8], tail: &[u8]) -> Result<Vec<u8>, Malformed> {
     let (kind, head) = body(head)?;
     let (tail_kind, tail) = body(tail)?;
@@ -105,7 +107,8 @@ fn merge(head: &[u8], tail: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(out)
 }
 
-/// Joins two `ListValue` payloads; the last element of the first and the first of the second are one if they are strings or lists.
+/// Joins two `ListValue` payloads; the last element of the first and the first of the second are
+/// one if they are strings or lists.
 fn merge_lists(head: &[u8], tail: &[u8]) -> Result<Vec<u8>, Malformed> {
     let Some(start) = last_element(head)? else {
         return Ok(tail.to_vec());

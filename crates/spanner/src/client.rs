@@ -50,7 +50,8 @@ pub enum Priority {
 pub struct ClientOptions {
     /// Priority of every request.
     pub priority: Priority,
-    /// How long Spanner may hold a commit back to batch it with others: latency for throughput. At most 500 ms.
+    /// How long Spanner may hold a commit back to batch it with others: latency for throughput. At
+    /// most 500 ms.
     pub commit_delay_max: Option<Duration>,
 }
 
@@ -78,7 +79,8 @@ struct OpenSession {
     opened: Instant,
 }
 
-/// How a call is routed: to the leader region if it is part of a read-write transaction or changes a session.
+/// How a call is routed: to the leader region if it is part of a read-write transaction or changes
+/// a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Leader,
@@ -86,7 +88,8 @@ pub(crate) enum Route {
 }
 
 impl Client {
-    /// A client; connects at the first call. Credentials are looked for at once, which needs a tokio runtime.
+    /// A client; connects at the first call. Credentials are looked for at once, which needs a
+    /// tokio runtime.
     pub fn new(
         name: DatabaseName,
         endpoint: Endpoint,
@@ -178,7 +181,8 @@ impl Client {
         Ok(request)
     }
 
-    /// Priority and tags of a request; the tag is a request tag for reads, a transaction tag for transactions.
+    /// Priority and tags of a request; the tag is a request tag for reads, a transaction tag for
+    /// transactions.
     pub(crate) fn request_options(&self, transaction: bool) -> RequestOptions {
         let priority = match self.inner.options.priority {
             Priority::Low => WirePriority::Low,
@@ -210,7 +214,8 @@ impl Client {
         Ok(name)
     }
 
-    /// Opens a session of its own: what the emulator needs for a read-write transaction, since it keeps 32 a session.
+    /// Opens a session of its own: what the emulator needs for a read-write transaction, since it
+    /// keeps 32 a session.
     pub(crate) async fn create_session(&self) -> Result<Arc<str>, SpannerError> {
         retry(|| self.create_session_once()).await
     }
@@ -259,7 +264,8 @@ impl Client {
         }
     }
 
-    /// Classifies a status of a call about `object` of this database, and forgets a session that is gone.
+    /// Classifies a status of a call about `object` of this database, and forgets a session that is
+    /// gone.
     pub(crate) async fn session_error(&self, object: &str, session: &str, status: &Status) -> SpannerError {
         let error = self.error(object, status);
         if matches!(error, SpannerError::SessionLost { .. }) {

@@ -37,7 +37,8 @@ const KEY_SET_ALL: [u8; 2] = [0x18, 1]; // KeySet.all = 3
 const TAG_RANGE_START_CLOSED: u8 = 0x0a; // KeyRange.start_closed = 1
 const TAG_RANGE_END_CLOSED: u8 = 0x1a; // KeyRange.end_closed = 3
 
-/// What a write does to a row that is there, or is not (mutation.proto: the field numbers of `Mutation`).
+/// What a write does to a row that is there, or is not (mutation.proto: the field numbers of
+/// `Mutation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteKind {
     /// The row must not be there.
@@ -82,7 +83,8 @@ impl Mutations {
         self.bytes.len()
     }
 
-    /// Appends writes of whole rows; each holds the values of `columns` in their order. No rows, no mutation.
+    /// Appends writes of whole rows; each holds the values of `columns` in their order. No rows, no
+    /// mutation.
     pub fn write<'a>(
         &mut self,
         kind: WriteKind,
@@ -184,10 +186,12 @@ pub(crate) fn timestamp(at: prost_types::Timestamp) -> CommitTimestamp {
 }
 
 impl Client {
-    /// Commits blind mutations in a transaction of their own, once: no retry of any kind, also not inside the transport.
+    /// Commits blind mutations in a transaction of their own, once: no retry of any kind, also not
+    /// inside the transport.
     ///
-    /// `object` names what it is about in errors. After `Unanswered` the outcome is unknown; after every other error
-    /// nothing of this attempt happened (an earlier attempt may have). Dropping the future leaves the outcome unknown.
+    /// `object` names what it is about in errors. After `Unanswered` the outcome is unknown; after
+    /// every other error nothing of this attempt happened (an earlier attempt may have). Dropping
+    /// the future leaves the outcome unknown.
     pub async fn commit(&self, object: &str, mutations: Mutations) -> Result<Committed, SpannerError> {
         let session = self.session().await?;
         let single_use = TransactionOptions {
@@ -199,7 +203,8 @@ impl Client {
             .await
     }
 
-    /// Commits in a given transaction; resends with the server's precommit token when it asks for that.
+    /// Commits in a given transaction; resends with the server's precommit token when it asks for
+    /// that.
     pub(crate) async fn commit_in(
         &self,
         object: &str,
@@ -274,7 +279,8 @@ pub(crate) fn protobuf_duration(duration: Duration) -> prost_types::Duration {
     duration.try_into().expect("a delay of milliseconds fits")
 }
 
-/// A `CommitRequest` in two parts: protobuf fields may come in any order, so the parts are simply joined.
+/// A `CommitRequest` in two parts: protobuf fields may come in any order, so the parts are simply
+/// joined.
 #[derive(Debug)]
 struct EncodedCommit {
     head: Vec<u8>,

@@ -36,7 +36,8 @@ pub const FENCES: &str = "spanferry_fence";
 
 /// The key of the one row of `spanferry_migration`.
 const SINGLETON: u64 = 1;
-/// Room for the text of a qualified name: two names of 64 characters, each of which may be escaped by three, and the dot.
+/// Room for the text of a qualified name: two names of 64 characters, each of which may be escaped
+/// by three, and the dot.
 const TABLE_NAME_CHARACTERS: u32 = 512;
 
 /// The columns by which the format is known: they are there in every format.
@@ -136,7 +137,8 @@ fn definition(
     }
 }
 
-/// The migration's row with the process that wrote it, by which an owner knows its own row from a rival's equal one.
+/// The migration's row with the process that wrote it, by which an owner knows its own row from a
+/// rival's equal one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OwnedMigration {
     pub(crate) migration: MigrationRow,
@@ -332,10 +334,11 @@ pub(crate) fn read_range(row: &[u8]) -> Result<RangeRow, MalformedRow> {
     })
 }
 
-/// Appends the compare-and-set of a lane: the previous row must be there, and the next takes its place.
+/// Appends the compare-and-set of a lane: the previous row must be there, and the next takes its
+/// place.
 ///
-/// `Update` fails with NOT_FOUND if the row is not there, `Insert` with ALREADY_EXISTS if the next one is: a repeat, a late
-/// duplicate and a commit of a dead process fail as a whole.
+/// `Update` fails with NOT_FOUND if the row is not there, `Insert` with ALREADY_EXISTS if the next
+/// one is: a repeat, a late duplicate and a commit of a dead process fail as a whole.
 pub(crate) fn write_fence(
     mutations: &mut Mutations,
     migration: &str,

@@ -1,7 +1,8 @@
 //! Application default credentials as call metadata.
 //!
-//! Google's library renews access tokens by itself, from credentials that it reads once. After a refusal that it takes for final it never
-//! asks again. So the credentials are looked for again here, now and then and after such a refusal: a key file may have been replaced.
+//! Google's library renews access tokens by itself, from credentials that it reads once. After a
+//! refusal that it takes for final it never asks again. So the credentials are looked for again
+//! here, now and then and after such a refusal: a key file may have been replaced.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,7 +37,8 @@ pub(crate) enum CallCredentials {
 }
 
 impl CallCredentials {
-    /// Finds application default credentials: the environment's file, gcloud's login, or the metadata server.
+    /// Finds application default credentials: the environment's file, gcloud's login, or the
+    /// metadata server.
     pub(crate) fn application_default() -> Result<CallCredentials, SpannerError> {
         let found = RenewedCredentials::new(application_default)?;
         Ok(CallCredentials::Google(Arc::new(found)))
@@ -202,7 +204,8 @@ mod tests {
 
     use super::*;
 
-    /// The key that is valid at the service, and the one in the file; zero is a file that is not there.
+    /// The key that is valid at the service, and the one in the file; zero is a file that is not
+    /// there.
     static VALID: AtomicU32 = AtomicU32::new(1);
     static IN_FILE: AtomicU32 = AtomicU32::new(1);
 

@@ -1,4 +1,5 @@
-//! DDL statements in calls of a bounded size; a refusal is narrowed down to the one statement that the server refuses.
+//! DDL statements in calls of a bounded size; a refusal is narrowed down to the one statement that
+//! the server refuses.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::failure::is_missing;
 
 /// How long DDL that is refused because of other work on the database is tried again.
 const CONTENTION_BUDGET: Duration = Duration::from_secs(120);
-/// Most statements of one call: the emulator answers a call only when all of them are done, each slower than the one before.
+/// Most statements of one call: the emulator answers a call only when all of them are done, each
+/// slower than the one before.
 const STATEMENTS_MAX: usize = 50;
 /// What the server says while a read-write transaction or another schema change is active.
 const CONTENTION: &str = "concurrent schema change operation or read-write transaction";
@@ -28,7 +30,8 @@ const OBJECT: &str = "its schema change";
 pub struct DdlError {
     /// Statements before it, all of them done.
     pub applied: usize,
-    /// Whether the server refuses the next statement. Otherwise the reason lies elsewhere, and the next statements may still be done.
+    /// Whether the server refuses the next statement. Otherwise the reason lies elsewhere, and the
+    /// next statements may still be done.
     pub is_refusal: bool,
     /// Why.
     #[source]
@@ -39,21 +42,23 @@ pub struct DdlError {
 enum CallError {
     /// The operation ended at the statement behind the `applied` ones.
     Statement { applied: usize, cause: SpannerError },
-    /// The call was refused before it became an operation: none of the statements behind the `applied` ones is done, and the
-    /// answer does not say which one is refused.
+    /// The call was refused before it became an operation: none of the statements behind the
+    /// `applied` ones is done, and the answer does not say which one is refused.
     Whole { applied: usize, cause: SpannerError },
     /// The reason is no statement, or the outcome is not known.
     Failed { applied: usize, cause: SpannerError },
 }
 
 impl Client {
-    /// Runs DDL statements in order, in few calls, and waits for their end, however long that takes.
+    /// Runs DDL statements in order, in few calls, and waits for their end, however long that
+    /// takes.
     ///
-    /// `operation_id` (a letter, then letters, digits and `_`) makes the calls repeatable: a call that was accepted under its id
-    /// before is waited for, not run again. Statements before a failing one stay done.
+    /// `operation_id` (a letter, then letters, digits and `_`) makes the calls repeatable: a call
+    /// that was accepted under its id before is waited for, not run again. Statements before a
+    /// failing one stay done.
     ///
-    /// A call that is refused as a whole is halved until the refused statement is alone, so that the refusal is surely about that
-    /// statement. The halves in front of it are run on the way.
+    /// A call that is refused as a whole is halved until the refused statement is alone, so that
+    /// the refusal is surely about that statement. The halves in front of it are run on the way.
     pub async fn update_ddl(&self, statements: &[String], operation_id: &str) -> Result<(), DdlError> {
         let mut ids = OperationIds::new(operation_id);
         let mut applied = 0;
@@ -103,7 +108,8 @@ impl Client {
         loop {
             let operation = match self.operation_of(&statements[applied..], ids.current()).await {
                 Ok(operation) => operation,
-                // The id stays the same: an earlier attempt whose answer was lost may have been accepted.
+                // The id stays the same: an earlier attempt whose answer was lost may have been
+                // accepted.
                 Err(cause) if is_contention(&cause) => {
                     wait(&mut backoff, applied, cause).await?;
                     continue;
@@ -153,7 +159,8 @@ impl Client {
     }
 }
 
-/// Where the next call ends: in the middle of a part that was refused, else as far as a call may reach.
+/// Where the next call ends: in the middle of a part that was refused, else as far as a call may
+/// reach.
 fn call_end(applied: usize, refused_end: Option<usize>, all: usize) -> usize {
     match refused_end {
         Some(refused) => applied + ((refused - applied) / 2).max(1),

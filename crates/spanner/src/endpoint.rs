@@ -1,4 +1,5 @@
-//! Which server to talk to, and over what: emulator, private or regional endpoint, or the service itself.
+//! Which server to talk to, and over what: emulator, private or regional endpoint, or the service
+//! itself.
 
 use std::net::IpAddr;
 
@@ -24,7 +25,8 @@ pub enum EndpointKind {
     Emulator,
     /// Spanner itself over TLS, with application default credentials.
     Service,
-    /// Spanner's protocol without TLS or credentials: a test server or a local proxy that adds both.
+    /// Spanner's protocol without TLS or credentials: a test server or a local proxy that adds
+    /// both.
     Plaintext,
 }
 

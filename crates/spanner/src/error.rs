@@ -10,10 +10,12 @@ use tonic::{Code, Status};
 
 use crate::endpoint::EndpointError;
 
-/// What went wrong in one call. Display names the object and what the server said; it holds what the server put there, which may be a key.
+/// What went wrong in one call. Display names the object and what the server said; it holds what
+/// the server put there, which may be a key.
 #[derive(Debug, thiserror::Error)]
 pub enum SpannerError {
-    /// The transaction was aborted: nothing happened; run it again, not before the delay the server asks for.
+    /// The transaction was aborted: nothing happened; run it again, not before the delay the server
+    /// asks for.
     #[error("{object}: transaction aborted: {message}")]
     Aborted {
         /// What the call was about.
@@ -23,7 +25,8 @@ pub enum SpannerError {
         /// Delay asked for by the server.
         retry_delay: Option<Duration>,
     },
-    /// No answer, or one that says nothing about the outcome: a write may have happened, a read may be made again.
+    /// No answer, or one that says nothing about the outcome: a write may have happened, a read may
+    /// be made again.
     #[error("{object}: no definite answer ({code:?}): {message}")]
     Unanswered {
         /// What the call was about.
@@ -153,8 +156,9 @@ impl SpannerError {
         }
     }
 
-    /// What a log may hold of it. A server quotes rows and keys where it judges data (a duplicate, a reference, a conflict); it
-    /// does not where it speaks of the way to it, of sessions or of access.
+    /// What a log may hold of it. A server quotes rows and keys where it judges data (a duplicate,
+    /// a reference, a conflict); it does not where it speaks of the way to it, of sessions or of
+    /// access.
     pub fn for_log(&self) -> String {
         match self {
             SpannerError::Aborted { object, .. } => format!("{object}: transaction aborted"),
@@ -175,7 +179,8 @@ impl SpannerError {
         }
     }
 
-    /// Whether a call without effects, or whose effects repeat harmlessly, may be made again as it is.
+    /// Whether a call without effects, or whose effects repeat harmlessly, may be made again as it
+    /// is.
     pub fn is_passing(&self) -> bool {
         match self {
             SpannerError::Aborted { .. }

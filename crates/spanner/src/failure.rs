@@ -7,7 +7,8 @@ use spanferry_core::report::failure::{Class, Failure, ServerWords};
 use crate::error::SpannerError;
 use crate::row::MalformedRow;
 
-/// The failure of a call whose retries are used up, or that no retry helps: the migration stops and can be resumed.
+/// The failure of a call whose retries are used up, or that no retry helps: the migration stops and
+/// can be resumed.
 pub(crate) fn failure(error: SpannerError) -> Failure {
     let (code, message) = judge(&error);
     Failure::new(code, Class::StopMigration, "", message).caused_by(ServerWords::from(error))
@@ -110,8 +111,9 @@ pub(crate) fn commit_error(error: SpannerError) -> CommitError {
     }
 }
 
-/// What stands behind the word `index`, `key` or `constraint` in the server's words, perhaps quoted, in its order. Behind the first
-/// bracket a server quotes values, which could hold anything.
+/// What stands behind the word `index`, `key` or `constraint` in the server's words, perhaps
+/// quoted, in its order. Behind the first bracket a server quotes values, which could hold
+/// anything.
 fn named_objects(message: &str) -> Vec<String> {
     const KINDS: [&str; 4] = ["index", "indexes", "key", "constraint"];
     let words = message.split(['{', '[', '(']).next().unwrap_or_default();
@@ -123,7 +125,8 @@ fn named_objects(message: &str) -> Vec<String> {
     behind.map(|pair| pair[1].to_owned()).collect()
 }
 
-/// Whether a commit as a whole was too large, as Spanner, the emulator and gRPC say it; a cell that is too large is another matter.
+/// Whether a commit as a whole was too large, as Spanner, the emulator and gRPC say it; a cell that
+/// is too large is another matter.
 fn is_too_large(message: &str) -> bool {
     const WORDS: [&str; 6] = [
         "too many mutations",
@@ -137,8 +140,8 @@ fn is_too_large(message: &str) -> bool {
     WORDS.iter().any(|words| message.contains(words))
 }
 
-/// Whether a value does not fit its column, the table's own key or a rule about values, as Spanner and the emulator say it. Other
-/// words that name an index, a key or a constraint are about that.
+/// Whether a value does not fit its column, the table's own key or a rule about values, as Spanner
+/// and the emulator say it. Other words that name an index, a key or a constraint are about that.
 fn is_of_value(message: &str, named: &[String]) -> bool {
     const OF_COLUMN: [&str; 4] = [
         "exceeds the maximum size limit for this column",

@@ -46,8 +46,8 @@ impl DatabaseName {
         &self.database
     }
 
-    /// Whether Spanner creates a database of this id: 2 to 30 lower-case letters, digits, `_` and `-`, a letter first and neither
-    /// `_` nor `-` last (documentation of `CREATE DATABASE`).
+    /// Whether Spanner creates a database of this id: 2 to 30 lower-case letters, digits, `_` and
+    /// `-`, a letter first and neither `_` nor `-` last (documentation of `CREATE DATABASE`).
     pub fn can_be_created(&self) -> bool {
         let id = &self.database;
         (2..=30).contains(&id.len())

@@ -10,8 +10,8 @@ use crate::client::Client;
 use crate::control::PREFIX;
 use crate::error::SpannerError;
 
-/// The state of an index that reads and writes use. Before it, an index is being created and filled, or it is being removed
-/// because it could not be filled.
+/// The state of an index that reads and writes use. Before it, an index is being created and
+/// filled, or it is being removed because it could not be filled.
 const INDEX_READY: &str = "READ_WRITE";
 /// The state of a foreign key whose indexes are filled and whose rows are checked.
 const FOREIGN_KEY_READY: &str = "COMMITTED";

@@ -19,8 +19,8 @@ use crate::chunk::RowAssembler;
 use crate::client::{Client, Route, STREAM_IDLE_DEADLINE};
 use crate::error::SpannerError;
 
-/// Bytes held back while waiting for a resume token; past them rows are given out and the read cannot be resumed until
-/// the next token. The emulator sends no tokens.
+/// Bytes held back while waiting for a resume token; past them rows are given out and the read
+/// cannot be resumed until the next token. The emulator sends no tokens.
 const UNRESUMABLE_BYTES_MAX: usize = 8 << 20;
 /// Deadline of the whole stream: Spanner itself ends streams after an hour.
 const STREAM_DEADLINE: Duration = Duration::from_secs(3600);
@@ -106,7 +106,8 @@ enum Request {
     Query(Box<ExecuteSqlRequest>),
 }
 
-/// Rows of one read or query, in the order of the server. Memory is bounded by what waits for a resume token.
+/// Rows of one read or query, in the order of the server. Memory is bounded by what waits for a
+/// resume token.
 #[derive(Debug)]
 pub struct RowStream {
     client: Client,
@@ -130,7 +131,8 @@ pub struct RowStream {
 }
 
 impl Client {
-    /// Opens a read in a read-only transaction of its own. Passing failures before the first row are retried within a bound.
+    /// Opens a read in a read-only transaction of its own. Passing failures before the first row
+    /// are retried within a bound.
     pub async fn read(&self, object: &str, read: &Read, at: ReadAt) -> Result<RowStream, SpannerError> {
         let request = Request::Read(Box::new(ReadRequest {
             transaction: single_use(at),
@@ -139,7 +141,8 @@ impl Client {
         self.open(object, request, Some(read.columns.len())).await
     }
 
-    /// Opens a read inside a read-write transaction; it locks what it reads. Not resumed when it breaks.
+    /// Opens a read inside a read-write transaction; it locks what it reads. Not resumed when it
+    /// breaks.
     pub(crate) async fn read_in(
         &self,
         object: &str,
@@ -260,7 +263,8 @@ impl RowStream {
         self.precommit.take()
     }
 
-    /// The next row as `ListValue` payload, or `None` at the end. Cancellation-safe: a dropped call loses no row.
+    /// The next row as `ListValue` payload, or `None` at the end. Cancellation-safe: a dropped call
+    /// loses no row.
     pub async fn next(&mut self) -> Result<Option<Bytes>, SpannerError> {
         loop {
             if let Some(row) = self.rows.pop_front() {
@@ -282,7 +286,8 @@ impl RowStream {
         Ok(rows)
     }
 
-    /// Opens the stream and waits for its first part, so that an error of the request itself shows at once.
+    /// Opens the stream and waits for its first part, so that an error of the request itself shows
+    /// at once.
     async fn first(&mut self) -> Result<(), SpannerError> {
         self.fetch().await
     }

@@ -66,7 +66,8 @@ impl<'a> Cells<'a> {
             .map_err(|_| MalformedRow("a number below 2^32"))
     }
 
-    /// The next cell as truth: BOOL, or `YES` and `NO` as INFORMATION_SCHEMA writes in the PostgreSQL dialect.
+    /// The next cell as truth: BOOL, or `YES` and `NO` as INFORMATION_SCHEMA writes in the
+    /// PostgreSQL dialect.
     pub(crate) fn truth(&mut self) -> Result<bool, MalformedRow> {
         match self.reader.next() {
             Some(Ok(WireValue::Bool(truth))) => Ok(truth),

@@ -14,10 +14,12 @@ use crate::commit::{Committed, Mutations};
 use crate::error::SpannerError;
 use crate::read::Read;
 
-/// A read-write transaction in progress. It must read before it commits: a multiplexed session asks a transaction that only
-/// writes for one of its mutations at its begin, which `Client::commit` makes needless.
+/// A read-write transaction in progress. It must read before it commits: a multiplexed session asks
+/// a transaction that only writes for one of its mutations at its begin, which `Client::commit`
+/// makes needless.
 ///
-/// Dropped without `commit` or `rollback`, it holds its locks until the server gives it up (10 seconds of silence).
+/// Dropped without `commit` or `rollback`, it holds its locks until the server gives it up (10
+/// seconds of silence).
 #[derive(Debug)]
 pub struct Transaction {
     client: Client,
@@ -31,7 +33,8 @@ pub struct Transaction {
 impl Client {
     /// Begins a read-write transaction, once.
     pub async fn begin(&self, object: &str) -> Result<Transaction, SpannerError> {
-        // The emulator keeps 32 transactions a session and forgets the oldest: there each gets its own session.
+        // The emulator keeps 32 transactions a session and forgets the oldest: there each gets its
+        // own session.
         let own_session = self.is_emulator();
         let session = if own_session {
             self.create_session().await?
@@ -100,7 +103,8 @@ impl Transaction {
         if committed.is_ok() {
             self.end().await;
         } else {
-            // Its locks would stand in the way of the next attempt; one that has ended after all refuses this without harm.
+            // Its locks would stand in the way of the next attempt; one that has ended after all
+            // refuses this without harm.
             self.rollback().await;
         }
         committed

@@ -1,4 +1,5 @@
-//! Column types as INFORMATION_SCHEMA's `spanner_type` spells them: the way back from `spanferry_core::schema::ddl::type_name`.
+//! Column types as INFORMATION_SCHEMA's `spanner_type` spells them: the way back from
+//! `spanferry_core::schema::ddl::type_name`.
 
 use spanferry_core::schema::target::{Dialect, TargetType};
 

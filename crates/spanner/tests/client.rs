@@ -1,4 +1,5 @@
-//! The low-level client against the emulator: reads of every kind, transactions, DDL under contention, outages.
+//! The low-level client against the emulator: reads of every kind, transactions, DDL under
+//! contention, outages.
 
 #![expect(
     clippy::unwrap_used,
@@ -151,7 +152,8 @@ async fn transactions_read_lock_and_outnumber_the_emulators_memory() {
             .unwrap();
         assert_eq!(ids(&client, Keys::All, ReadAt::Strong).await.len(), number + 1);
     }
-    // One transaction at a time: of two that have read, the one that loses is aborted, and nothing of it happens.
+    // One transaction at a time: of two that have read, the one that loses is aborted, and nothing
+    // of it happens.
     let (mut one, mut other) = (client.begin("t").await.unwrap(), client.begin("t").await.unwrap());
     let outcomes = [one.read(&read).await.is_ok(), other.read(&read).await.is_ok()];
     let commits = [

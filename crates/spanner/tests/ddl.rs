@@ -1,4 +1,5 @@
-//! A batch of DDL with one statement that the emulator refuses: that one is named, and everything else is created.
+//! A batch of DDL with one statement that the emulator refuses: that one is named, and everything
+//! else is created.
 
 #![expect(
     clippy::unwrap_used,

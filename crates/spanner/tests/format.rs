@@ -23,7 +23,8 @@ use support::Emulator;
 /// The control tables of version 1.
 const VERSION_1: &str = include_str!("golden/control-1.googlesql");
 
-/// A change of the control tables needs a new format number: the statements of each format are kept.
+/// A change of the control tables needs a new format number: the statements of each format are
+/// kept.
 #[test]
 fn the_control_tables_are_those_of_their_format_number() {
     for dialect in [Dialect::GoogleSql, Dialect::PostgreSql] {

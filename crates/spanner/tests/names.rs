@@ -1,4 +1,5 @@
-//! Names at the target: every name that the conversion gives is taken by the emulator, and found again as it was given.
+//! Names at the target: every name that the conversion gives is taken by the emulator, and found
+//! again as it was given.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,7 +32,8 @@ const WORDS: &str = "select order table index group all analyse analyze and any 
     lookup merge new no nulls of over partition preceding proto qualify range recursive respect rollup rows set struct unbounded unnest \
     within json jsonb date";
 
-/// Names that a server keeps for itself, or that are near to such, and letters that no name may have.
+/// Names that a server keeps for itself, or that are near to such, and letters that no name may
+/// have.
 const SPECIAL: &str = "information_schema INFORMATION_SCHEMA spanner_sys SPANNER_SYS pg_catalog pg_x PG_x Pg_X pg pgx spanner_x \
     public PUBLIC _x __x x_ _TABLE_ ctid CTID oid tableoid xmin xmax cmin cmax rowid _row_ commit_timestamp PENDING_COMMIT_TIMESTAMP \
     PRIMARY_KEY primary_key IDX_x FK_x PK_x pk_y CK_x CK_IS_NOT_NULL_x ck_is_not_null_y sys mysql root dual value 2nd größe 表 a-b a\u{20}b";
@@ -45,7 +47,8 @@ fn special() -> Vec<String> {
     names
 }
 
-/// A table for each name, whose second column has that name too. A special one is also the name of an index and of a foreign key.
+/// A table for each name, whose second column has that name too. A special one is also the name of
+/// an index and of a foreign key.
 fn tables() -> Vec<SourceTable> {
     let plain = |name: &str| table(name, vec![column("id", BIGINT), column(name, BIGINT)]);
     let special = special().into_iter().map(|name| {

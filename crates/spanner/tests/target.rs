@@ -140,7 +140,8 @@ async fn what_was_created_is_found_again() {
     }
 }
 
-/// The emulator shows neither vector lengths nor, in the PostgreSQL dialect, the filter of an index; it has no UUID type.
+/// The emulator shows neither vector lengths nor, in the PostgreSQL dialect, the filter of an
+/// index; it has no UUID type.
 fn every_type(dialect: Dialect) -> TargetTable {
     let bytes = if dialect == Dialect::GoogleSql {
         Some(4)
@@ -243,7 +244,8 @@ async fn misfits_and_rows_are_named() {
     let found = SpannerTarget::new(client).describe().await.unwrap();
     let misfit = |table: &str| found.tables[table].misfit.as_deref();
     assert_eq!(misfit("fits"), None);
-    // An array is a type that we create; types that we do not know are never those of a plain column at the emulator.
+    // An array is a type that we create; types that we do not know are never those of a plain
+    // column at the emulator.
     assert_eq!(misfit("type"), None);
     assert_eq!(misfit("dflt"), Some("column `a` has the default 1"));
     assert_eq!(misfit("gen"), Some("column `a` is generated"));
@@ -431,7 +433,8 @@ async fn a_plan_of_another_order_is_written_and_read() {
     }
 }
 
-/// Words of a rejection name the index or foreign key that it is about, whichever side of a foreign key is written.
+/// Words of a rejection name the index or foreign key that it is about, whichever side of a foreign
+/// key is written.
 #[tokio::test]
 async fn a_rejection_names_the_constraint() {
     let emulator = Emulator::start();

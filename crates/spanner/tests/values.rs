@@ -1,5 +1,5 @@
-//! Values of every family's types at the emulator, in both dialects: what we write is taken, means there what it should, and is
-//! read back as equal.
+//! Values of every family's types at the emulator, in both dialects: what we write is taken, means
+//! there what it should, and is read back as equal.
 
 #![expect(
     clippy::unwrap_used,
@@ -40,7 +40,8 @@ fn moment(nanosecond: u32) -> DateTime {
     }
 }
 
-/// A value in a column of its type, and a condition on that column `c` which the server must find true, in either dialect.
+/// A value in a column of its type, and a condition on that column `c` which the server must find
+/// true, in either dialect.
 struct Case {
     ty: TargetType,
     encoding: Encoding,

@@ -1,7 +1,9 @@
-//! A scenario on several connections: one commits all the time, the others hold transactions open for a set time.
+//! A scenario on several connections: one commits all the time, the others hold transactions open
+//! for a set time.
 //!
-//! Each has keys of its own, because a transaction that is open keeps its rows locked. A row that no statement touches stands between the
-//! keys of two connections, so that a lock on the gap below a row does not reach into the neighbour's.
+//! Each has keys of its own, because a transaction that is open keeps its rows locked. A row that
+//! no statement touches stands between the keys of two connections, so that a lock on the gap below
+//! a row does not reach into the neighbour's.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Pool};
@@ -33,8 +35,9 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// A crowd on the empty tables of [`crate::scenario::SCHEMA`] in the default schema of `pool`. The one that commits all the time
-    /// has `keys` keys. A pure function of `seed`, as long as the same calls follow.
+    /// A crowd on the empty tables of [`crate::scenario::SCHEMA`] in the default schema of `pool`.
+    /// The one that commits all the time has `keys` keys. A pure function of `seed`, as long as the
+    /// same calls follow.
     ///
     /// # Panics
     /// When `keys` is 0, or so large that the next connection's keys begin before its end.

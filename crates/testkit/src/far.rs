@@ -1,4 +1,5 @@
-//! A TCP relay that makes its two ends far from each other: every byte arrives later, and none is lost.
+//! A TCP relay that makes its two ends far from each other: every byte arrives later, and none is
+//! lost.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,8 @@ pub struct FarLine {
 }
 
 impl FarLine {
-    /// Listens on a free loopback port. What is sent to it reaches `upstream` half a `round_trip` later, and the other way round.
+    /// Listens on a free loopback port. What is sent to it reaches `upstream` half a `round_trip`
+    /// later, and the other way round.
     pub async fn start(upstream: SocketAddr, round_trip: Duration) -> io::Result<FarLine> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;

@@ -1,7 +1,8 @@
 //! Settings of a server that would change, cut off or end what a session reads that inherits them.
 //!
-//! Each stands for a server that was set up for other purposes. They are set globally and by `init_connect`, which the
-//! server runs in each session of an account without CONNECTION_ADMIN or SUPER.
+//! Each stands for a server that was set up for other purposes. They are set globally and by
+//! `init_connect`, which the server runs in each session of an account without CONNECTION_ADMIN or
+//! SUPER.
 #![allow(unreachable_pub, reason = "tests of other crates include this file")]
 
 /// A session variable and a value that harms, as SQL.

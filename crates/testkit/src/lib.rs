@@ -1,7 +1,9 @@
-//! Test kit: real servers, interposer, fault proxy, workload generator, reference model and conformance suites.
+//! Test kit: real servers, interposer, fault proxy, workload generator, reference model and
+//! conformance suites.
 //!
-//! Nothing here is part of the shipped program. Servers are started by the scripts of the folder `services`, each in a
-//! directory and on a port of its own, and end with the value that stands for them.
+//! Nothing here is part of the shipped program. Servers are started by the scripts of the folder
+//! `services`, each in a directory and on a port of its own, and end with the value that stands for
+//! them.
 
 pub mod crowd;
 pub mod far;

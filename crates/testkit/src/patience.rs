@@ -1,4 +1,5 @@
-//! Waiting for a state, with a deadline: a test that waits for what never comes says so instead of hanging.
+//! Waiting for a state, with a deadline: a test that waits for what never comes says so instead of
+//! hanging.
 
 use std::time::{Duration, Instant};
 

@@ -13,31 +13,34 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// Bytes moved at once; small, so that a cut falls inside a message.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// What the kernel may hold of a server's bytes before the server's own writes wait. Left to itself it grows to tens of MiB,
-/// and a server would never notice a reader that stands still.
+/// What the kernel may hold of a server's bytes before the server's own writes wait. Left to itself
+/// it grows to tens of MiB, and a server would never notice a reader that stands still.
 const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 
-/// What happens to the bytes. Connections that are open at a switch and those that come later are treated alike.
+/// What happens to the bytes. Connections that are open at a switch and those that come later are
+/// treated alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Bytes flow.
     None,
-    /// The next so many bytes from the server still reach the clients (all connections together), then every
-    /// connection is closed at both ends, new ones too.
+    /// The next so many bytes from the server still reach the clients (all connections together),
+    /// then every connection is closed at both ends, new ones too.
     CutAfter(u64),
-    /// Connections stay open and are accepted, but no byte moves in either direction. Nothing is lost: after
-    /// [`Fault::None`] the bytes that waited go on.
+    /// Connections stay open and are accepted, but no byte moves in either direction. Nothing is
+    /// lost: after [`Fault::None`] the bytes that waited go on.
     Stall,
-    /// At most the next so many bytes from the server still reach the clients (all connections together), then it is a
-    /// [`Fault::Stall`].
+    /// At most the next so many bytes from the server still reach the clients (all connections
+    /// together), then it is a [`Fault::Stall`].
     StallAfter(u64),
-    /// The server's side is closed while the client's stays open and silent: a peer that died without a FIN.
+    /// The server's side is closed while the client's stays open and silent: a peer that died
+    /// without a FIN.
     HalfOpen,
     /// Both sides are ended by a TCP reset; new connections are reset as soon as they are accepted.
     Reset,
 }
 
-/// What the proxy does about a text that a client sends, where it arrives in one piece. Not for connections with TLS.
+/// What the proxy does about a text that a client sends, where it arrives in one piece. Not for
+/// connections with TLS.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// The text reaches the server as another of the same length.
@@ -153,7 +156,8 @@ impl Switch {
 }
 
 impl FaultProxy {
-    /// Listens on a free loopback port and connects each client to `upstream`, without a fault at first.
+    /// Listens on a free loopback port and connects each client to `upstream`, without a fault at
+    /// first.
     pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
         Self::start_at(upstream, None).await
     }
@@ -161,7 +165,8 @@ impl FaultProxy {
     /// The same, with a rule about what clients send.
     ///
     /// # Panics
-    /// When a text is empty, or is rewritten to one of another length, which would break the protocol's own lengths.
+    /// When a text is empty, or is rewritten to one of another length, which would break the
+    /// protocol's own lengths.
     pub async fn start_with(upstream: SocketAddr, rule: Rule) -> io::Result<Self> {
         match rule {
             Rule::Rewrite { from, to } => assert!(
@@ -204,7 +209,8 @@ impl FaultProxy {
         self.address
     }
 
-    /// Puts `fault` in force for all connections from now on. Bytes already handed to the kernel are not called back.
+    /// Puts `fault` in force for all connections from now on. Bytes already handed to the kernel
+    /// are not called back.
     pub fn set(&self, fault: Fault) {
         self.control.send_replace(Switch::new(fault));
     }
@@ -247,7 +253,8 @@ async fn accept(
     }
 }
 
-/// One client from its first byte to its end. Errors of either socket end the connection, which is what the other end sees.
+/// One client from its first byte to its end. Errors of either socket end the connection, which is
+/// what the other end sees.
 async fn serve(
     mut client: TcpStream,
     (upstream, rule): (SocketAddr, Option<Arc<ActiveRule>>),
@@ -275,7 +282,8 @@ async fn serve(
         }
         Ending::HalfOpen => {
             drop(server);
-            // Silent towards the client until something else is in force, then gone. An error means the proxy is gone.
+            // Silent towards the client until something else is in force, then gone. An error means
+            // the proxy is gone.
             drop(watcher.changed().await);
         }
     }
@@ -323,7 +331,8 @@ async fn relay(
             Fault::Reset => return Ending::Reset,
             Fault::HalfOpen => return Ending::HalfOpen,
         }
-        // Fair on purpose: a busy direction must not starve the other. Every branch can be dropped without losing bytes.
+        // Fair on purpose: a busy direction must not starve the other. Every branch can be dropped
+        // without losing bytes.
         let step = tokio::select! {
             changed = watcher.changed() => changed.map_err(|_| ()),
             step = up.step(&mut client_reader, &mut server_writer, None) => step,
@@ -358,8 +367,8 @@ impl Direction {
         }
     }
 
-    /// One read or one write. With `switch`, bytes count against its budget, and those beyond it are an error.
-    /// Cancellation-safe: a dropped step has moved nothing.
+    /// One read or one write. With `switch`, bytes count against its budget, and those beyond it
+    /// are an error. Cancellation-safe: a dropped step has moved nothing.
     async fn step(
         &mut self,
         reader: &mut ReadHalf<'_>,
@@ -390,7 +399,8 @@ impl Direction {
         let stalls = switch.is_some_and(|switch| matches!(switch.fault, Fault::StallAfter(_)));
         self.filled = 0..if stalls { read } else { allowed };
         if switch.is_some_and(Switch::is_cut) {
-            // The last bytes before the cut; a client that does not read them must not keep the connection open.
+            // The last bytes before the cut; a client that does not read them must not keep the
+            // connection open.
             let last = &self.buffer[self.filled.clone()];
             drop(writer.try_write(last));
             return Err(());
@@ -484,7 +494,8 @@ mod tests {
         proxy.set(Fault::CutAfter(5));
         stream.write_all(b"1234567").await.unwrap();
         let mut got = Vec::new();
-        // The end may be a reset, because bytes of ours were still unread; what came before it counts.
+        // The end may be a reset, because bytes of ours were still unread; what came before it
+        // counts.
         stream.read_to_end(&mut got).await.ok();
         assert_eq!(got, b"12345");
         assert!(matches!(idle.read(&mut [0; 1]).await, Ok(0) | Err(_)));

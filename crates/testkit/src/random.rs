@@ -1,4 +1,5 @@
-//! A small seeded generator of pseudo-random numbers, so that a seed replays a run exactly on every machine.
+//! A small seeded generator of pseudo-random numbers, so that a seed replays a run exactly on every
+//! machine.
 
 /// Environment variable that gives the random tests another seed than the one they always run with.
 pub const SEED_VARIABLE: &str = "SPANFERRY_SEED";
@@ -16,7 +17,8 @@ pub fn seed(default: u64) -> u64 {
     }
 }
 
-/// SplitMix64: one word of state, equal results for equal seeds, good enough for test data (never for secrets).
+/// SplitMix64: one word of state, equal results for equal seeds, good enough for test data (never
+/// for secrets).
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,
@@ -28,7 +30,8 @@ impl Random {
         Self { state: seed }
     }
 
-    /// A generator of its own for part number `index` of a run, independent of how far this one has come since.
+    /// A generator of its own for part number `index` of a run, independent of how far this one has
+    /// come since.
     #[must_use]
     pub fn fork(&self, index: u64) -> Self {
         let mut child = Self::new(self.state ^ index.wrapping_mul(0xA076_1D64_78BD_642F));
@@ -51,7 +54,8 @@ impl Random {
     /// When `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "an empty range has no number");
-        // The high half of a 128-bit product: no division, and a bias below 2^-32 for the bounds used here.
+        // The high half of a 128-bit product: no division, and a bias below 2^-32 for the bounds
+        // used here.
         let product = u128::from(self.word()) * u128::from(bound);
         u64::try_from(product >> 64).expect("the high half of a product of two u64 fits")
     }

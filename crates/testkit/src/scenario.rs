@@ -1,7 +1,8 @@
 //! Random operations on few keys, with a model that knows the state they must lead to.
 //!
-//! The few keys make every transaction meet the traces of earlier ones: keys that come back after a delete, unique values
-//! that change hands, children that move between parents. The whole is a pure function of its seed.
+//! The few keys make every transaction meet the traces of earlier ones: keys that come back after a
+//! delete, unique values that change hands, children that move between parents. The whole is a pure
+//! function of its seed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -72,7 +73,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// A stream over the keys from 1 to `keys` of each table, from empty tables on. Equal seeds give equal streams.
+    /// A stream over the keys from 1 to `keys` of each table, from empty tables on. Equal seeds
+    /// give equal streams.
     ///
     /// # Panics
     /// When `keys` is 0.
@@ -113,7 +115,8 @@ impl Scenario {
         statements
     }
 
-    /// The statements of a transaction of so many operations, without its end, which is for [`Scenario::end_transaction`].
+    /// The statements of a transaction of so many operations, without its end, which is for
+    /// [`Scenario::end_transaction`].
     ///
     /// # Panics
     /// When the one before has not ended.
@@ -149,8 +152,8 @@ impl Scenario {
         }
     }
 
-    /// Runs transactions on `connection` until at least `operations` more were given out. Stops at the first refusal,
-    /// after which state and database no longer agree.
+    /// Runs transactions on `connection` until at least `operations` more were given out. Stops at
+    /// the first refusal, after which state and database no longer agree.
     pub async fn run(&mut self, connection: &mut Conn, operations: u64) -> Result<(), Error> {
         let end = self.operations + operations;
         while self.operations < end {

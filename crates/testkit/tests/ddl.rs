@@ -1,4 +1,5 @@
-//! A batch of DDL with one refused statement, at each place and refused in each way: the target names that one and no other.
+//! A batch of DDL with one refused statement, at each place and refused in each way: the target
+//! names that one and no other.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
@@ -12,7 +13,8 @@ use spanferry_testkit::interposer::{DdlStage, Fault, Interposer, Loss, Mode, Opt
 /// Statements of a batch: more than one call takes.
 const STATEMENTS: usize = 60;
 const DIALECTS: [Dialect; 2] = [Dialect::GoogleSql, Dialect::PostgreSql];
-/// Most calls that a batch with one refused statement may take: two full ones, and six halvings on each side of it.
+/// Most calls that a batch with one refused statement may take: two full ones, and six halvings on
+/// each side of it.
 const CALLS_MAX: usize = 2 + 2 * 6 + 1;
 
 /// What a statement of the batch creates.
@@ -148,7 +150,8 @@ async fn a_batch_that_nothing_is_wrong_with_takes_as_few_calls_as_it_can() {
     assert_eq!(interposer.ddl_rules().calls()[1..], [50, 10]);
 }
 
-/// A call whose answer is lost is joined by its operation id: nothing is run twice, and nothing is taken for refused.
+/// A call whose answer is lost is joined by its operation id: nothing is run twice, and nothing is
+/// taken for refused.
 #[tokio::test]
 async fn a_lost_answer_blames_no_statement() {
     for loss in [Loss::Unavailable, Loss::Drop] {

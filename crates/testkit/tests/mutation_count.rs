@@ -1,4 +1,5 @@
-//! Plans never count fewer mutations than the target does: as many rows as they allow in a commit are taken.
+//! Plans never count fewer mutations than the target does: as many rows as they allow in a commit
+//! are taken.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
@@ -35,8 +36,8 @@ fn table(name: &str, columns: &[&str]) -> SourceTable {
     fixture::table(name, columns.collect())
 }
 
-/// Foreign keys to a primary key, to unique columns, to a table itself, over several columns, and beside an index of the
-/// same columns.
+/// Foreign keys to a primary key, to unique columns, to a table itself, over several columns, and
+/// beside an index of the same columns.
 fn plans() -> Vec<TablePlan> {
     let mut parent = table("a", &["id", "code", "part", "other"]);
     parent.indexes = vec![index("code", true, &[1]), index("pair", true, &[2, 1])];
@@ -128,7 +129,8 @@ async fn commits_filled_by_the_plans_count_are_taken() {
     }
     assert_eq!(interposer.violations(), []);
 
-    // The check itself bites: a row is never cheaper than its columns, a delete never cheaper than one.
+    // The check itself bites: a row is never cheaper than its columns, a delete never cheaper than
+    // one.
     let plan = &plans[0];
     let many = MUTATIONS_MAX / plan.columns.len() + 1;
     client.commit("data", upserts(plan, many)).await.unwrap_err();

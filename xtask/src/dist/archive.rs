@@ -1,4 +1,5 @@
-//! Packs a folder as `NAME.tar.gz` with `NAME.tar.gz.sha256` beside it; equal files give an equal archive.
+//! Packs a folder as `NAME.tar.gz` with `NAME.tar.gz.sha256` beside it; equal files give an equal
+//! archive.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: the archive that users install: one program, its man pages and shell completions.
+//! `cargo xtask dist`: the archive that users install: one program, its man pages and shell
+//! completions.
 
 mod archive;
 mod needs;
@@ -15,7 +16,8 @@ const TARGET: &str = env!("BUILD_TARGET");
 /// All crates of the workspace have one version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Builds, checks and packs; prints the archive, the program's size and the C library that it needs.
+/// Builds, checks and packs; prints the archive, the program's size and the C library that it
+/// needs.
 pub(crate) fn run() -> Result<(), TaskError> {
     let folder = target_directory().join("archives");
     let name = format!("spanferry-{VERSION}-{TARGET}");
@@ -43,7 +45,8 @@ pub(crate) fn run() -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Builds the program. The compiler's own runtime (`libgcc_s`) is linked into it: in `link` its name stands for the static one.
+/// Builds the program. The compiler's own runtime (`libgcc_s`) is linked into it: in `link` its
+/// name stands for the static one.
 fn program(link: &Path) -> Result<PathBuf, TaskError> {
     write(&link.join("libgcc_s.so"), "INPUT(libgcc_eh.a)\n")?;
     let search = format!("link-arg=-L{}", link.display());

@@ -1,4 +1,5 @@
-//! The part of a long output that a recap shows: its first lines, its panic message and its last lines.
+//! The part of a long output that a recap shows: its first lines, its panic message and its last
+//! lines.
 
 use std::collections::VecDeque;
 

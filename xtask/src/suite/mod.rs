@@ -1,4 +1,5 @@
-//! `cargo xtask test`: format check, lints and every test, with a recap of what failed and one closing line.
+//! `cargo xtask test`: format check, lints and every test, with a recap of what failed and one
+//! closing line.
 
 mod excerpt;
 mod output;
@@ -11,7 +12,8 @@ use crate::cargo::{cargo, emulator_missing, service, succeeds};
 use excerpt::Excerpt;
 use report::Report;
 
-/// How long no line may come from the tests. The longest of them takes about four minutes on a busy machine.
+/// How long no line may come from the tests. The longest of them takes about four minutes on a busy
+/// machine.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
 /// Starts the recap; `.ci/run` prints everything from this line on once more at its own end.
 const RECAP: &str = "==> recap of the tests";
@@ -63,7 +65,8 @@ pub(crate) fn run() -> Result<(), TaskError> {
     }
 }
 
-/// Runs a command of cargo and notes its time; true when it succeeded, and the part of its output that a recap shows.
+/// Runs a command of cargo and notes its time; true when it succeeded, and the part of its output
+/// that a recap shows.
 fn shown(report: &mut Report, phase: &str, arguments: &[&str]) -> Result<(bool, Excerpt), TaskError> {
     println!("==> cargo {}", arguments.join(" "));
     let began = Instant::now();

@@ -1,4 +1,5 @@
-//! Runs a command of cargo and shows its output line by line as it comes; ends tests that are silent for too long.
+//! Runs a command of cargo and shows its output line by line as it comes; ends tests that are
+//! silent for too long.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
@@ -12,8 +13,9 @@ use crate::TaskError;
 /// Lines that wait to be printed.
 const LINES_WAITING: usize = 1024;
 
-/// Runs `command`; each line of its output is printed and given to `each`. True when it succeeded. When `silence_max` is set
-/// and no line comes for so long, the programs that the command has started are killed.
+/// Runs `command`; each line of its output is printed and given to `each`. True when it succeeded.
+/// When `silence_max` is set and no line comes for so long, the programs that the command has
+/// started are killed.
 pub(super) fn run(
     command: &mut Command,
     silence_max: Option<Duration>,
@@ -39,8 +41,9 @@ pub(super) fn run(
     Ok(child.wait().map_err(failed)?.success())
 }
 
-/// The lines of `output`, as they come. When none comes for `silence_max`, the programs that process `parent` has started are
-/// killed: a test that hangs fails the run, and the tests after it still run.
+/// The lines of `output`, as they come. When none comes for `silence_max`, the programs that
+/// process `parent` has started are killed: a test that hangs fails the run, and the tests after it
+/// still run.
 fn lines(
     output: impl Read + Send + 'static,
     silence_max: Option<Duration>,
@@ -66,7 +69,8 @@ fn lines(
     })
 }
 
-/// Kills what a process has started; what that has started in turn ends by itself, as after any kill.
+/// Kills what a process has started; what that has started in turn ends by itself, as after any
+/// kill.
 fn end_children(of: u32, silence: Option<Duration>) {
     let seconds = silence.map_or(0, |silence| silence.as_secs());
     for child in children(of) {

@@ -1,4 +1,5 @@
-//! What the output of `cargo test` shows: counts, the failed tests with their output, and the time of each test binary.
+//! What the output of `cargo test` shows: counts, the failed tests with their output, and the time
+//! of each test binary.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -211,7 +212,8 @@ impl Binary {
     }
 }
 
-/// `engine tests/load.rs` from `Running tests/load.rs (target/debug/deps/load-0123456789abcdef)`, or a crate's documentation tests.
+/// `engine tests/load.rs` from `Running tests/load.rs (target/debug/deps/load-0123456789abcdef)`,
+/// or a crate's documentation tests.
 fn binary_name(line: &str) -> Option<String> {
     let line = line.trim_start();
     if let Some(name) = line.strip_prefix("Doc-tests ") {

@@ -17,8 +17,8 @@ use crate::session::{connect_source, connect_target};
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
 
-/// Ends a migration for good, after asking. Where there is none to end, that is a failure: the target may be mistyped. So is one
-/// that is not complete, unless the operator abandons it.
+/// Ends a migration for good, after asking. Where there is none to end, that is a failure: the
+/// target may be mistyped. So is one that is not complete, unless the operator abandons it.
 pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failure> {
     let target = connect_target(settings)?;
     // A directory that is not there is not made for this.
@@ -99,7 +99,8 @@ impl Found {
 /// Looks whether the migration is complete.
 async fn look(target: &SpannerTarget, state: Option<&StateDir>, abandons: bool) -> Result<Found, Failure> {
     let control = match target.read_control().await {
-        // A database that was dropped has no tables that could be incomplete; the change log may still be here.
+        // A database that was dropped has no tables that could be incomplete; the change log may
+        // still be here.
         Err(failure) if failure.code == code::TARGET_MISSING && state.is_some_and(StateDir::has_run) => {
             return Ok(Found::Complete);
         }

@@ -1,4 +1,5 @@
-//! `spanferry migrate`: from an empty target to one that follows the source; the same command line resumes.
+//! `spanferry migrate`: from an empty target to one that follows the source; the same command line
+//! resumes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -70,7 +71,8 @@ async fn migrate(
     let planned = preparation.show(unless_stopped(MIGRATE, &interrupt, session.plan(settings)));
     let mut plan = planned.await.inspect_err(|failure| reporter.not_begun(failure))?;
     let (resumes, names) = (plan.planned.is_recorded(), plan.names);
-    // On a resume only what concerns the servers as a whole stands in the way: a table's own trouble stops its group.
+    // On a resume only what concerns the servers as a whole stands in the way: a table's own
+    // trouble stops its group.
     if resumes {
         lower(&mut plan.findings, passes_on_resume);
     }
@@ -131,13 +133,15 @@ fn concerns_resume(finding: &Finding) -> bool {
     finding.subject.table.is_none()
 }
 
-/// Whether a resume continues in spite of a finding that would stop a first start. Whether the history is the known one is not shown by
-/// an empty log: the stream proves it when it opens, or finds another one. Sessions that others have taken are waited for.
+/// Whether a resume continues in spite of a finding that would stop a first start. Whether the
+/// history is the known one is not shown by an empty log: the stream proves it when it opens, or
+/// finds another one. Sessions that others have taken are waited for.
 fn passes_on_resume(finding: &Finding) -> bool {
     [code::HISTORY_UNPROVED, code::SOURCE_SESSIONS_TAKEN].contains(&finding.code)
 }
 
-/// Makes warnings of the findings that do not block: what is marked as blocking must end the run or stop a table.
+/// Makes warnings of the findings that do not block: what is marked as blocking must end the run or
+/// stop a table.
 fn lower(findings: &mut [Finding], passes: impl Fn(&Finding) -> bool) {
     let passing = findings.iter_mut().filter(|finding| passes(finding));
     for finding in passing.filter(|finding| finding.severity == Severity::Blocking) {
@@ -155,8 +159,8 @@ fn found(progress: &Progress, findings: Vec<Finding>) -> Range<usize> {
     first..places()
 }
 
-/// Whether a person has read it when the migration began: it is about the schema, or about a setting worth knowing. A program
-/// sees all of every run.
+/// Whether a person has read it when the migration began: it is about the schema, or about a
+/// setting worth knowing. A program sees all of every run.
 fn is_known_on_resume(finding: &Finding, settings: &Settings) -> bool {
     settings.output == Output::Text && finding.code.exit() == Exit::Recorded
 }
@@ -170,7 +174,8 @@ fn tell_resumed(known: usize, settings: &Settings) {
     }
 }
 
-/// Whether a table that the catalog lacks is not there. Where the account may read single tables only, others are hidden from it.
+/// Whether a table that the catalog lacks is not there. Where the account may read single tables
+/// only, others are hidden from it.
 fn sees_all_tables(plan: &Plan) -> bool {
     let mut findings = plan.findings.iter();
     !findings.any(|finding| finding.code == code::SOURCE_PARTLY_VISIBLE)
@@ -200,8 +205,9 @@ fn migration(
     }
 }
 
-/// Sets the migration up at the target and binds the state directory to it. What the directory remembers changes only once the
-/// start is accepted: a refused one leaves it as it was, and an unbound directory to any other command line.
+/// Sets the migration up at the target and binds the state directory to it. What the directory
+/// remembers changes only once the start is accepted: a refused one leaves it as it was, and an
+/// unbound directory to any other command line.
 async fn start(
     session: &Session,
     settings: &Settings,
@@ -212,7 +218,8 @@ async fn start(
     let (known, run) = (RunFile::expect_unbound_or_same(settings)?, RunFile::of(settings)?);
     let is_unbound = known.is_none();
     if is_unbound {
-        // Bound before anything is written: a crash must not leave the change log to a start for another target.
+        // Bound before anything is written: a crash must not leave the change log to a start for
+        // another target.
         run.write(state)?;
     }
     let started = unless_stopped(MIGRATE, interrupt, set_up(session, settings, state, plan)).await;
@@ -226,8 +233,9 @@ async fn start(
     started
 }
 
-/// Whether a failed start has left nothing that the directory must be bound to. The target held a migration before, and the start
-/// did not come as far as a change log for it; or the target holds none.
+/// Whether a failed start has left nothing that the directory must be bound to. The target held a
+/// migration before, and the start did not come as far as a change log for it; or the target holds
+/// none.
 async fn is_left_unbound(plan: &Plan, state: &StateDir, target: &SpannerTarget) -> bool {
     if plan.control.is_some() {
         !state.has_log()
@@ -269,7 +277,8 @@ async fn set_up(
     prepare(source, target, &logs, &plan.planned, &options, &session.progress).await
 }
 
-/// A file that may not grow further is an error of that write, for which capture waits, not the end of the process.
+/// A file that may not grow further is an error of that write, for which capture waits, not the end
+/// of the process.
 fn outlive_full_files() {
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         tracing::warn!(%error, "a file at its size limit will end the process");

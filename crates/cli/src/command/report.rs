@@ -1,4 +1,5 @@
-//! What a start found and how a run ended: for a person, for a program, in `report.json` and in the last status.
+//! What a start found and how a run ended: for a person, for a program, in `report.json` and in the
+//! last status.
 
 use serde_json::{Value, json};
 use spanferry_core::record::StopReason;
@@ -48,7 +49,8 @@ pub(super) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Ends a run that a finding stands in the way of; nothing was written but the run's log and report.
+    /// Ends a run that a finding stands in the way of; nothing was written but the run's log and
+    /// report.
     pub(super) fn refuse(&self, finding: &Finding) -> Result<u8, Failure> {
         let failure = refusal(finding, &self.settings.printed_options());
         ends(&failure);
@@ -140,7 +142,8 @@ fn stopped(outcome: &Outcome, options: &str) -> Vec<String> {
     groups.map(line).collect()
 }
 
-/// How the tables of a stop flow again. What is repaired at the source must be loaded again afterwards.
+/// How the tables of a stop flow again. What is repaired at the source must be loaded again
+/// afterwards.
 fn fix(reason: &StopReason, table: &str, options: &str) -> String {
     let resync = Remedy::resync(table).printed(options);
     match &reason.remedy {

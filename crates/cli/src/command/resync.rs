@@ -1,4 +1,5 @@
-//! `spanferry resync`: the group of a table is emptied at the target, so that the next `migrate` loads it; or a table is given up.
+//! `spanferry resync`: the group of a table is emptied at the target, so that the next `migrate`
+//! loads it; or a table is given up.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `spanferry status`: where a migration stands, from its state directory, while it runs and after it stopped.
+//! `spanferry status`: where a migration stands, from its state directory, while it runs and after
+//! it stopped.
 
 use std::time::Duration;
 
@@ -111,8 +112,9 @@ fn why(end: &Value) -> String {
     format!("with {}: {at}{}", text(&error["code"]), reason.join(": "))
 }
 
-/// Brings what a process wrote up to now: whether that process still lives, and how old its figures are. Rates of a process
-/// that is gone are no rates, and what had been caught up then may not be now.
+/// Brings what a process wrote up to now: whether that process still lives, and how old its figures
+/// are. Rates of a process that is gone are no rates, and what had been caught up then may not be
+/// now.
 pub(crate) fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
     let writer = status["process_id"].as_u64();
     let wrote_last = status["state"] == "ended";

@@ -74,7 +74,8 @@ fn too_few_sessions(settings: &Settings, finding: &Finding) -> Result<Failure, F
     })
 }
 
-/// Adds the tables that the migration carries, or that the source's own catalog shows, and that nothing was said of yet.
+/// Adds the tables that the migration carries, or that the source's own catalog shows, and that
+/// nothing was said of yet.
 fn add_others(
     not_compared: &mut Vec<(String, &'static str)>,
     found: &Verification,
@@ -153,7 +154,8 @@ const REDEFINED: &str = "has another definition at the source than the migration
 
 const STOPPED: &str = "is stopped, as every table of the migration is, and the source has changed since";
 
-/// Whether the source is ahead and no drain changes that: once every table has stopped, `migrate` applies nothing.
+/// Whether the source is ahead and no drain changes that: once every table has stopped, `migrate`
+/// applies nothing.
 fn no_drain_helps(failure: &Failure, control: &ControlState) -> bool {
     let mut tables = control.tables.values();
     failure.code == code::SOURCE_AHEAD && tables.all(|row| row.phase == TablePhase::Stopped)
@@ -167,8 +169,9 @@ fn fixes(plans: &[Arc<TablePlan>], options: &str) -> Vec<String> {
     commands.map(|command| format!("  fix: {command}")).collect()
 }
 
-/// Leaves the plan the tables that the target holds as they are at the source; the names of the others, with the reason. Those that
-/// the migration has not recorded were created later, or the first start has died before it recorded any.
+/// Leaves the plan the tables that the target holds as they are at the source; the names of the
+/// others, with the reason. Those that the migration has not recorded were created later, or the
+/// first start has died before it recorded any.
 fn keep_to_comparable_tables(plan: &mut Plan, control: &ControlState) -> Vec<(String, &'static str)> {
     let mut others = Vec::new();
     let selected = plan.today.selected.iter();

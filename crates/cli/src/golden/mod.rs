@@ -1,7 +1,7 @@
 //! What a person sees, whole, as snapshots: a change of any word shows in a review.
 //!
-//! `INSTA_UPDATE=always cargo test -p spanferry golden` writes them again. They depend on no time, machine or width.
-//! The help of each command is compared as `docs/reference/cli.md` (`reference`).
+//! `INSTA_UPDATE=always cargo test -p spanferry golden` writes them again. They depend on no time,
+//! machine or width. The help of each command is compared as `docs/reference/cli.md` (`reference`).
 
 use serde_json::{Value, json};
 use spanferry_core::port::target::TablePhase;

@@ -1,4 +1,5 @@
-//! The change log's disk: at its budget capture pauses and says so, and continues when there is room.
+//! The change log's disk: at its budget capture pauses and says so, and continues when there is
+//! room.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -14,8 +15,9 @@ const CHANGES: &str = "SET SESSION cte_max_recursion_depth = 10000;
     REPLACE INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 400) SELECT i, CONCAT(UUID(), REPEAT('x', 2500)) FROM n;
     ";
 
-/// A budget smaller than what comes: capture waits, says why, and continues once what is applied was trimmed. A transaction larger
-/// than the budget has to wait for a larger one: an interrupt is clean, and the next start resumes.
+/// A budget smaller than what comes: capture waits, says why, and continues once what is applied
+/// was trimmed. A transaction larger than the budget has to wait for a larger one: an interrupt is
+/// clean, and the next start resumes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_at_its_budget_pauses_capture_and_says_so() {
     let servers = bench(Engine::MySql).await;
@@ -51,7 +53,8 @@ async fn a_log_at_its_budget_pauses_capture_and_says_so() {
     world.expect_equal();
 }
 
-/// Transactions that come at once are more than the budget, and each of them is less: they take turns.
+/// Transactions that come at once are more than the budget, and each of them is less: they take
+/// turns.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_above_the_budget_goes_through_by_transactions() {
     let servers = bench(Engine::MySql).await;
@@ -67,7 +70,8 @@ async fn a_batch_above_the_budget_goes_through_by_transactions() {
     world.expect_equal();
 }
 
-/// Lets files of a running process grow up to `bytes` and no further: to write beyond fails as on a full disk.
+/// Lets files of a running process grow up to `bytes` and no further: to write beyond fails as on a
+/// full disk.
 fn limit_files(migrate: &Running, bytes: &str) {
     let limited = Command::new("prlimit")
         .args(["--pid", &migrate.0.id().to_string(), &format!("--fsize={bytes}:")])
@@ -101,7 +105,8 @@ async fn a_disk_without_room_pauses_capture_until_there_is_some() {
     world.expect_equal();
 }
 
-/// The state directory of another migration is refused; a lost one is noticed, and what it held is fetched again.
+/// The state directory of another migration is refused; a lost one is noticed, and what it held is
+/// fetched again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_state_directory_is_refused_and_a_lost_one_replaced() {
     let servers = bench(Engine::MySql).await;

@@ -32,8 +32,8 @@ fn phase<'a>(status: &'a serde_json::Value, table: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Rows that came from transactions which the new source never had are not taken for the source's: the table waits and says why,
-/// the others flow, and a resync ends it.
+/// Rows that came from transactions which the new source never had are not taken for the source's:
+/// the table waits and says why, the others flow, and a resync ends it.
 async fn lossy_failover(engine: Engine) {
     let mut world = World::new(engine, SCHEMA).await;
     let replica = world.server.replica().unwrap();

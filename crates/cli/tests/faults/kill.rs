@@ -1,5 +1,5 @@
-//! SIGKILL at every durable step, the first time it comes and a later time, twice in a row, then drained and compared.
-//! The drop of a constraint that is in the way: `killers/constraints.rs`.
+//! SIGKILL at every durable step, the first time it comes and a later time, twice in a row, then
+//! drained and compared. The drop of a constraint that is in the way: `killers/constraints.rs`.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +11,8 @@ use crate::support::{World, bench};
 const KILL_VARIABLE: &str = "SPANFERRY_KILL_AT";
 const SIGKILL: i32 = 9;
 
-/// A parent, its children (whose key is not in the order of the columns), a unique column, and rows enough for several commits of one range.
+/// A parent, its children (whose key is not in the order of the columns), a unique column, and rows
+/// enough for several commits of one range.
 const SCHEMA: &str = "CREATE TABLE parent (id INT PRIMARY KEY, slot INT NULL, v INT NOT NULL, UNIQUE KEY slot (slot));
     CREATE TABLE child (number INT, id INT, v INT NOT NULL, PRIMARY KEY (id, number), FOREIGN KEY (id) REFERENCES parent (id));
     CREATE TABLE alone (id INT PRIMARY KEY, v VARCHAR(60) NOT NULL);
@@ -51,8 +52,9 @@ fn expect_killed(world: &World, verb: &str, more: &[&str], step: &str, turn: u32
     );
 }
 
-/// Steps of a new migration, in the order in which it passes them: each process is killed at its step and leaves the next one
-/// what it has. Several chains, each another migration, because what one process has done the next does not do again.
+/// Steps of a new migration, in the order in which it passes them: each process is killed at its
+/// step and leaves the next one what it has. Several chains, each another migration, because what
+/// one process has done the next does not do again.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step_of_a_new_migration() {
     let servers = bench(Engine::MySql).await;
@@ -95,7 +97,8 @@ async fn killed_at_every_step_of_a_new_migration() {
     }
 }
 
-/// Steps that come with every batch of changes and every start: one migration, killed again and again.
+/// Steps that come with every batch of changes and every start: one migration, killed again and
+/// again.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step_of_the_stream() {
     let servers = bench(Engine::MySql).await;
@@ -119,7 +122,8 @@ async fn killed_at_every_step_of_the_stream() {
     }
 }
 
-/// A lost log is replaced: killed at every step of that, twice, each time beginning with what the one before left.
+/// A lost log is replaced: killed at every step of that, twice, each time beginning with what the
+/// one before left.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_lost_log_is_replaced() {
     let servers = bench(Engine::MySql).await;
@@ -171,7 +175,8 @@ async fn killed_at_every_step_of_resync_and_end() {
         expect_killed(&world, "resync", resync, step, turn);
         expect_killed(&world, "resync", resync, step, turn);
         world.sql(CHANGES).await;
-        // What is half emptied stays stopped until it is emptied whole: never equal by chance, never wrong.
+        // What is half emptied stays stopped until it is emptied whole: never equal by chance,
+        // never wrong.
         let (status, text) = crate::support::said(&world.run("resync", resync));
         assert_eq!(status, 0, "{step}:{turn}: {text}");
         world.expect_drained();

@@ -1,4 +1,5 @@
-//! Servers on the way: the source restarted, failed over, of another history, purged; the emulator standing still.
+//! Servers on the way: the source restarted, failed over, of another history, purged; the emulator
+//! standing still.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,7 +82,8 @@ async fn source_replaced(engine: Engine) {
     refuse_rewound(&world, &replica).await;
 }
 
-/// A source that forgets its history while it is followed ends the migration: it never looks caught up again.
+/// A source that forgets its history while it is followed ends the migration: it never looks caught
+/// up again.
 async fn refuse_rewound(world: &World, source: &Server) {
     let mut migrate = world.migrate();
     world.wait_caught_up(&mut migrate);
@@ -95,7 +97,8 @@ async fn refuse_rewound(world: &World, source: &Server) {
     assert!(status == 3 && text.contains("SF-5007"), "{status}: {text}");
 }
 
-/// A server with the same tables but another history is refused, whether it stands behind what was captured or far ahead.
+/// A server with the same tables but another history is refused, whether it stands behind what was
+/// captured or far ahead.
 async fn refuse_stranger(world: &mut World, engine: Engine) {
     let stranger = Server::start(engine).unwrap();
     stranger.execute(None, "CREATE DATABASE shop").await.unwrap();

@@ -35,7 +35,8 @@ fn reported(world: &World, code: &str) -> Vec<(String, String)> {
 
 const TABLES: usize = 60;
 
-/// Sixty tables with an index each, and foreign keys between some of them. One index has sixteen parts on top of the table's key.
+/// Sixty tables with an index each, and foreign keys between some of them. One index has sixteen
+/// parts on top of the table's key.
 fn sixty_tables() -> String {
     let columns: Vec<String> = (0..16).map(|column| format!("w{column} INT")).collect();
     let parts: Vec<String> = (0..16).map(|column| format!("w{column}")).collect();
@@ -68,7 +69,8 @@ fn sixty_tables() -> String {
     sql
 }
 
-/// Only what the target refuses is left out, each by its own reason; all other indexes and foreign keys are there.
+/// Only what the target refuses is left out, each by its own reason; all other indexes and foreign
+/// keys are there.
 async fn one_refused_statement_costs_no_other(engine: Engine, dialect: &'static str) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world(dialect, &sixty_tables()).await;
@@ -105,7 +107,8 @@ async fn one_refused_statement_costs_no_other(engine: Engine, dialect: &'static 
     assert_eq!(objects.foreign_keys, keys);
 }
 
-/// An index over the first characters of a long text is left out and named; a value that is longer than a key flows.
+/// An index over the first characters of a long text is left out and named; a value that is longer
+/// than a key flows.
 async fn prefix_of_a_long_text(engine: Engine, dialect: &'static str) {
     let servers = bench(engine).await;
     let schema = "CREATE TABLE p (id INT PRIMARY KEY, body TEXT, mail VARCHAR(255), KEY ib (body(20)), KEY im (mail(10)));
@@ -149,8 +152,9 @@ fn expect_killed(world: &World, step: &str) {
     assert_eq!(output.status.signal(), Some(9), "`{step}`: {}", said(&output).1);
 }
 
-/// Rows that a foreign key does not allow, written by sessions that do not check foreign keys: the foreign key goes, by name, and
-/// all rows flow. A kill between the record and the drop, and one behind the drop, change nothing of that.
+/// Rows that a foreign key does not allow, written by sessions that do not check foreign keys: the
+/// foreign key goes, by name, and all rows flow. A kill between the record and the drop, and one
+/// behind the drop, change nothing of that.
 async fn rows_without_a_parent(engine: Engine, dialect: &'static str) {
     let servers = bench(engine).await;
     let schema = "CREATE TABLE parent (id INT PRIMARY KEY, code INT NOT NULL, UNIQUE KEY uc (code));
@@ -213,7 +217,8 @@ async fn rows_without_a_parent(engine: Engine, dialect: &'static str) {
         "{left_out:?}"
     );
 
-    // Every later run prints the same reasons, and builds none of them. A person may build one: then its reason is no longer printed.
+    // Every later run prints the same reasons, and builds none of them. A person may build one:
+    // then its reason is no longer printed.
     world
         .sql("DELETE FROM child WHERE id = 2;\nDELETE FROM child WHERE id = 3;\n")
         .await;
@@ -260,7 +265,8 @@ async fn rows_without_a_parent_drop_the_foreign_key_mariadb() {
     rows_without_a_parent(Engine::MariaDb, "postgresql").await;
 }
 
-/// A process dies while the target builds an index: the next one waits for the target, and does not count the index as built.
+/// A process dies while the target builds an index: the next one waits for the target, and does not
+/// count the index as built.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_is_still_being_built_is_waited_for() {
     let servers = bench(Engine::MySql).await;
@@ -313,8 +319,8 @@ async fn killer_39_one_refused_statement_costs_no_other_mariadb_postgresql_diale
     one_refused_statement_costs_no_other(Engine::MariaDb, "postgresql").await;
 }
 
-/// A transaction has rows of two groups, and the target rejects the row of one of them: only its group stops. The rest of the
-/// transaction is applied, and nothing of the other group gives way.
+/// A transaction has rows of two groups, and the target rejects the row of one of them: only its
+/// group stops. The rest of the transaction is applied, and nothing of the other group gives way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_row_stops_only_its_own_group() {
     let servers = bench(Engine::MySql).await;

@@ -1,7 +1,8 @@
 //! From changes that were stored to changes that stream: 25.
 //!
-//! Rows are upserts, so a transaction that came twice would leave no trace at the end. An observer therefore looks at the target all
-//! the time: every state of it must be one that the source had, and none may lie before an earlier one.
+//! Rows are upserts, so a transaction that came twice would leave no trace at the end. An observer
+//! therefore looks at the target all the time: every state of it must be one that the source had,
+//! and none may lie before an earlier one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,8 @@ use tokio::task::JoinHandle;
 use crate::outage::source_proxy;
 use crate::support::{HELD_UP, Running, World, bench};
 
-/// Transaction number n sets both counters to n and enters n into the ledger: two tables of one group, one of another.
+/// Transaction number n sets both counters to n and enters n into the ledger: two tables of one
+/// group, one of another.
 const SCHEMA: &str = "CREATE TABLE counter (id INT PRIMARY KEY, n INT NOT NULL);
     CREATE TABLE ledger (n INT PRIMARY KEY, counter INT NOT NULL, FOREIGN KEY (counter) REFERENCES counter (id));
     CREATE TABLE mirror (id INT PRIMARY KEY, n INT NOT NULL);

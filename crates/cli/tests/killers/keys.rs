@@ -81,7 +81,8 @@ async fn killer_01_keys_move_between_ranges_mariadb() {
     keys_move(Engine::MariaDb).await;
 }
 
-/// Fixed binary keys end in zero bytes that the binary log strips; variable ones with and without them are different keys.
+/// Fixed binary keys end in zero bytes that the binary log strips; variable ones with and without
+/// them are different keys.
 async fn binary_keys(engine: Engine) {
     let servers = bench(engine).await;
     let schema = "CREATE TABLE f (k BINARY(4) PRIMARY KEY, v INT NOT NULL);
@@ -126,7 +127,8 @@ async fn killer_03_binary_keys_with_trailing_zeros_mariadb() {
     binary_keys(Engine::MariaDb).await;
 }
 
-/// Signed, unsigned and decimal keys at both ends and far apart, snowflake ids, one huge value alone.
+/// Signed, unsigned and decimal keys at both ends and far apart, snowflake ids, one huge value
+/// alone.
 async fn sparse_keys(engine: Engine) {
     let servers = bench(engine).await;
     let schema = with_numbers(
@@ -169,7 +171,8 @@ async fn killer_08_sparse_keys_mariadb() {
     sparse_keys(Engine::MariaDb).await;
 }
 
-/// A composite key with a constant first column, text keys under a collation that has an order of its own, UUIDs both ways.
+/// A composite key with a constant first column, text keys under a collation that has an order of
+/// its own, UUIDs both ways.
 async fn composite_and_text_keys(engine: Engine) {
     let servers = bench(engine).await;
     let collation = match engine {

@@ -8,8 +8,8 @@ use spanferry_testkit::server::Engine;
 
 use crate::support::{bench, said};
 
-/// Tables, columns, indexes and foreign keys with the longest names that the source takes, twice each, and a table that the
-/// PostgreSQL dialect keeps for itself.
+/// Tables, columns, indexes and foreign keys with the longest names that the source takes, twice
+/// each, and a table that the PostgreSQL dialect keeps for itself.
 async fn long_names(engine: Engine) {
     let servers = bench(engine).await;
     let name = |letter: &str, last: &str| format!("{}{last}", letter.repeat(63));

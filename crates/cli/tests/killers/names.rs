@@ -1,4 +1,5 @@
-//! Names in another letter case than the server keeps them in: 34. `crates/mysql/tests/names.rs` has the details.
+//! Names in another letter case than the server keeps them in: 34. `crates/mysql/tests/names.rs`
+//! has the details.
 
 use std::sync::Arc;
 

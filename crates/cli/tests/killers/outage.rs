@@ -63,7 +63,8 @@ async fn killer_12_a_hot_row_and_a_slow_target() {
     assert_eq!(world.target_rows("t", &["v"]).await[0], [(steps * 5).to_string()]);
 }
 
-/// A commit that was applied is answered as failed, in every way there is; and it comes a second time, late.
+/// A commit that was applied is answered as failed, in every way there is; and it comes a second
+/// time, late.
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_13_a_failed_commit_that_was_applied() {
     let servers = bench(Engine::MySql).await;
@@ -172,7 +173,8 @@ async fn killer_15_the_source_vanishes_without_a_fin_mariadb() {
     silent_source(Engine::MariaDb).await;
 }
 
-/// Every session asks the server for patience with a slow reader; here the server understands one second.
+/// Every session asks the server for patience with a slow reader; here the server understands one
+/// second.
 const IMPATIENT: Rule = Rule::Rewrite {
     from: "net_write_timeout = 900",
     to: "net_write_timeout = 001",
@@ -189,7 +191,8 @@ const LARGE_ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, pad LONGTEXT NOT N
     INSERT INTO t SELECT id + 256, pad FROM t WHERE id <= 144;
     ";
 
-/// Whether the server is busy with what `which` says of its process list, for one of our program's connections.
+/// Whether the server is busy with what `which` says of its process list, for one of our program's
+/// connections.
 async fn is_serving(world: &World, which: &str) -> bool {
     let sql =
         format!("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND {which}");
@@ -256,7 +259,8 @@ async fn killer_15_the_source_drops_a_slow_reader_mariadb() {
     dropped_as_too_slow(Engine::MariaDb).await;
 }
 
-/// The network falls silent while the read lock is held: the server's writers wait for seconds, not until it misses us.
+/// The network falls silent while the read lock is held: the server's writers wait for seconds, not
+/// until it misses us.
 async fn silent_under_the_lock(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", rows(engine)).await;
@@ -292,7 +296,8 @@ async fn killer_15_the_network_dies_under_the_read_lock_mariadb() {
     silent_under_the_lock(Engine::MariaDb).await;
 }
 
-/// The connection ends inside a range, at several places: what is missing is read again, in the same process.
+/// The connection ends inside a range, at several places: what is missing is read again, in the
+/// same process.
 async fn cut_inside_a_range(engine: Engine) {
     let servers = bench(engine).await;
     for bytes in [1_000, 100_000, 700_000] {

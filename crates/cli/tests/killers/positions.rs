@@ -15,7 +15,8 @@ const SCHEMA: &str = "CREATE TABLE t (id BIGINT PRIMARY KEY, v INT NOT NULL);
     INSERT INTO t VALUES (1, 0), (2, 0);
     ";
 
-/// Gaps that stay, gaps that are filled later, transactions without an event, tags, and a new binary log file every few steps.
+/// Gaps that stay, gaps that are filled later, transactions without an event, tags, and a new
+/// binary log file every few steps.
 fn odd_history_mysql(own: &str, step: u64) -> Vec<String> {
     let foreign = "11111111-2222-3333-4444-555555555555";
     let change = format!("INSERT INTO t VALUES ({}, {step})", 100 + step);
@@ -55,7 +56,8 @@ fn odd_history_mysql(own: &str, step: u64) -> Vec<String> {
     }
 }
 
-/// Sequences with gaps, two domains, other servers' ids, statements that change nothing, and a new binary log file every few steps.
+/// Sequences with gaps, two domains, other servers' ids, statements that change nothing, and a new
+/// binary log file every few steps.
 fn odd_history_mariadb(step: u64) -> Vec<String> {
     let change = format!("INSERT INTO t VALUES ({}, {step})", 100 + step);
     match step % 6 {
@@ -93,7 +95,8 @@ async fn binary_logs(world: &World) -> usize {
     logs.len()
 }
 
-/// Such a history before, during and after the snapshot, over connections that are cut and processes that are killed.
+/// Such a history before, during and after the snapshot, over connections that are cut and
+/// processes that are killed.
 async fn odd_history(engine: Engine) {
     let servers = bench(engine).await;
     let mut world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;
@@ -172,8 +175,8 @@ async fn wait_for_rows(server: &Server, rows: u64) {
     .await;
 }
 
-/// A real replica's id is refused; one that takes ours while we run costs neither side a change; and what the source has from a
-/// server of our id is carried like anything else.
+/// A real replica's id is refused; one that takes ours while we run costs neither side a change;
+/// and what the source has from a server of our id is carried like anything else.
 async fn taken_server_id(engine: Engine) {
     let mut world = World::new(engine, SCHEMA).await;
     let replica = world.server.replica().unwrap();
@@ -203,7 +206,8 @@ async fn taken_server_id(engine: Engine) {
     world.wait_caught_up(&mut migrate);
     rename_replica(&replica, SERVER_ID).await;
     if engine == Engine::MariaDb {
-        // The server ends the older of two streams of one id: to take it back would end the replica's.
+        // The server ends the older of two streams of one id: to take it back would end the
+        // replica's.
         assert_eq!(migrate.ended(), Some(3));
         world.options = ["--server-id", &ours].map(str::to_owned).to_vec();
         let (status, text) = world.drain();
@@ -234,8 +238,8 @@ async fn taken_server_id(engine: Engine) {
     assert_eq!(world.target_rows("t", &["v"]).await[..3], [["-1"], ["0"], ["-2"]]);
 }
 
-/// Another process takes the migration over and, with it, the replica id. The one before hears that it was replaced, not that it
-/// should choose another id.
+/// Another process takes the migration over and, with it, the replica id. The one before hears that
+/// it was replaced, not that it should choose another id.
 async fn taken_over(engine: Engine) {
     let mut world = World::new(engine, SCHEMA).await;
     let ours = SERVER_ID.to_string();

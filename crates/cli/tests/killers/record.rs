@@ -1,5 +1,6 @@
-//! What the target was built from is recorded and used: names, keys, indexes and foreign keys stay when the source's catalog or the
-//! selection changes, and a table that cannot go on stops for its own reason.
+//! What the target was built from is recorded and used: names, keys, indexes and foreign keys stay
+//! when the source's catalog or the selection changes, and a table that cannot go on stops for its
+//! own reason.
 
 use spanferry_testkit::server::Engine;
 
@@ -17,7 +18,8 @@ async fn count(world: &World, table: &str) -> usize {
     world.target_rows(table, &["id"]).await.len()
 }
 
-/// Killer 38: a table that is created or dropped at the source moves no name of another, and the legal name stays with its table.
+/// Killer 38: a table that is created or dropped at the source moves no name of another, and the
+/// legal name stays with its table.
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_38_names_stay_when_tables_come_and_go() {
     for engine in ENGINES {
@@ -94,8 +96,9 @@ fn huge_transaction(engine: Engine, first: u32) -> String {
     format!("SET SESSION {depth} = 10000;\nSTART TRANSACTION;\n{parts}COMMIT;\n")
 }
 
-/// A crash inside a transaction that takes several commits, while a table of it has stopped: the next process counts the changes that
-/// are applied over the recorded tables, also if that table is excluded, or altered, meanwhile.
+/// A crash inside a transaction that takes several commits, while a table of it has stopped: the
+/// next process counts the changes that are applied over the recorded tables, also if that table is
+/// excluded, or altered, meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_transaction_is_counted_over_the_recorded_tables() {
     for engine in ENGINES {
@@ -147,7 +150,8 @@ async fn a_cut_transaction_is_counted_over_the_recorded_tables() {
     }
 }
 
-/// The key of a table without a primary key is the recorded one, whatever index is added while it is loaded.
+/// The key of a table without a primary key is the recorded one, whatever index is added while it
+/// is loaded.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_that_was_chosen_stays() {
     for engine in ENGINES {
@@ -219,7 +223,8 @@ async fn resync_drops_what_is_there_not_what_the_source_has() {
     }
 }
 
-/// Killer 37: a cascade or another engine that comes while migrating stops the table by that finding, and a reload is refused.
+/// Killer 37: a cascade or another engine that comes while migrating stops the table by that
+/// finding, and a reload is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_37_a_blocking_finding_of_its_own_stops_a_table() {
     for (engine, change, fix) in [

@@ -1,4 +1,5 @@
-//! A source that gives its numbers out a second time: 36. Its history is reset, or an older copy of its data takes its place.
+//! A source that gives its numbers out a second time: 36. Its history is reset, or an older copy of
+//! its data takes its place.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -127,7 +128,8 @@ async fn reset_before_the_first_transaction(lab: &Lab) {
     refused(&world, "SF-5007").await;
 }
 
-/// Reset under a running migrate that has captured little: the stream ends, or stays open and follows no longer.
+/// Reset under a running migrate that has captured little: the stream ends, or stays open and
+/// follows no longer.
 async fn reset_while_running(lab: &Lab) {
     let world = lab.world("running").await;
     let mut migrate = world.migrate();
@@ -141,8 +143,8 @@ async fn reset_while_running(lab: &Lab) {
     refused(&world, "SF-5007").await;
 }
 
-/// An older copy of the data takes its place. What was lost was captured: refused. It was not: nothing is known of it, and
-/// the target is what the source is.
+/// An older copy of the data takes its place. What was lost was captured: refused. It was not:
+/// nothing is known of it, and the target is what the source is.
 async fn older_copy(lab: &Lab) {
     let world = lab.drained("restored").await;
     lab.back_up();
@@ -174,7 +176,8 @@ async fn older_copy(lab: &Lab) {
     assert_eq!(migrate.interrupt(), 130);
 }
 
-/// A source that has purged the last transaction that was captured cannot show it: refused, unless the operator knows better.
+/// A source that has purged the last transaction that was captured cannot show it: refused, unless
+/// the operator knows better.
 async fn purged_witness(lab: &Lab) {
     let mut world = lab.drained("purged").await;
     let statement = match lab.server.engine() {

@@ -1,7 +1,8 @@
 //! A server whose settings cut off, change or end what a session reads that inherits them: 33.
 //!
-//! Every setting of `testkit::hostile` is set globally and by `init_connect`. What the target holds is compared with a model by code that
-//! shares nothing with the program, because `verify` reads under the same settings.
+//! Every setting of `testkit::hostile` is set globally and by `init_connect`. What the target holds
+//! is compared with a model by code that shares nothing with the program, because `verify` reads
+//! under the same settings.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;

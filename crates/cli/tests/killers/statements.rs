@@ -1,4 +1,5 @@
-//! Statements that change data in an odd dress: 35. `crates/mysql/tests/statements.rs` tries all of them on the decoder.
+//! Statements that change data in an odd dress: 35. `crates/mysql/tests/statements.rs` tries all of
+//! them on the decoder.
 
 use spanferry_testkit::server::Engine;
 
@@ -57,7 +58,8 @@ async fn odd_statements(engine: Engine, statements: &str) {
     assert_eq!(rows, [["1"], ["2"], ["3"], ["4"]]);
 }
 
-/// When every table has stopped, a drain applies nothing: `verify` does not ask for one, and names what helps.
+/// When every table has stopped, a drain applies nothing: `verify` does not ask for one, and names
+/// what helps.
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_asks_for_no_drain_when_every_table_has_stopped() {
     let servers = bench(Engine::MySql).await;

@@ -5,7 +5,8 @@ use spanferry_testkit::server::Engine;
 use crate::support::bench;
 use crate::survive;
 
-/// Rows 1 to 40 of `u` hold the values 1 to 40 in `a`, pairs in (`b`, `c`), and texts that a prefix index distinguishes.
+/// Rows 1 to 40 of `u` hold the values 1 to 40 in `a`, pairs in (`b`, `c`), and texts that a prefix
+/// index distinguishes.
 async fn unique_values_move(engine: Engine, dialect: &'static str) {
     let servers = bench(engine).await;
     let functional = match engine {

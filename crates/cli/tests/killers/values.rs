@@ -1,11 +1,12 @@
-//! Values that other tools shift, wrap or drop: 18, 27, 28, 29, 30. The expected values are literals: `verify` alone would
-//! not see a conversion that is wrong on both sides.
+//! Values that other tools shift, wrap or drop: 18, 27, 28, 29, 30. The expected values are
+//! literals: `verify` alone would not see a conversion that is wrong on both sides.
 
 use spanferry_testkit::server::{Engine, Server, ServerOptions};
 
 use crate::support::{World, bench};
 
-/// Migrates `rows` from the snapshot, then the same rows with the ids of `again` from the change stream.
+/// Migrates `rows` from the snapshot, then the same rows with the ids of `again` from the change
+/// stream.
 async fn by_both_roads(world: &World, again: &str) {
     let mut migrate = world.migrate();
     world.wait_caught_up(&mut migrate);
@@ -131,7 +132,8 @@ async fn unsigned(engine: Engine) {
         ],
     )
     .await;
-    // As a key it is an INT64: what does not fit stops the table by name, from the stream as from the snapshot.
+    // As a key it is an INT64: what does not fit stops the table by name, from the stream as from
+    // the snapshot.
     world
         .sql("INSERT INTO t VALUES (9223372036854775808, 1, 1, 1);\n")
         .await;
@@ -194,7 +196,8 @@ async fn killer_28_global_time_zone_other_than_utc_mariadb() {
     global_zone(Engine::MariaDb).await;
 }
 
-/// Generated columns, stored and virtual, before, between and behind others: carried as plain values, no row is lost.
+/// Generated columns, stored and virtual, before, between and behind others: carried as plain
+/// values, no row is lost.
 async fn generated(engine: Engine) {
     let servers = bench(engine).await;
     let table = "CREATE TABLE t (id INT, total INT AS (a + b) STORED, a INT NOT NULL, twice BIGINT AS (a * 2) VIRTUAL, b INT NOT NULL, \
@@ -239,7 +242,8 @@ async fn killer_29_generated_columns_mariadb() {
     generated(Engine::MariaDb).await;
 }
 
-/// FLOAT, the year 0000 and JSON numbers: the same from both roads, and what the source says they are.
+/// FLOAT, the year 0000 and JSON numbers: the same from both roads, and what the source says they
+/// are.
 async fn odd_numbers(engine: Engine) {
     let servers = bench(engine).await;
     let table = "CREATE TABLE t (id INT PRIMARY KEY, f FLOAT, d DOUBLE, y YEAR, j JSON);\n";
@@ -277,7 +281,8 @@ async fn killer_30_odd_numbers_mariadb() {
     odd_numbers(Engine::MariaDb).await;
 }
 
-/// `check` names VIRTUAL columns whose values depend on the session, by the expressions that the servers themselves print.
+/// `check` names VIRTUAL columns whose values depend on the session, by the expressions that the
+/// servers themselves print.
 async fn virtual_columns_of_a_session(engine: Engine, by_themselves: &str, blocking: &[&str]) {
     let servers = bench(engine).await;
     let schema = format!(

@@ -1,4 +1,5 @@
-//! What `verify` must see, and must not: 19, 20, 43, and a target that another program has written to.
+//! What `verify` must see, and must not: 19, 20, 43, and a target that another program has written
+//! to.
 
 use mysql_async::prelude::Queryable;
 use spanferry_testkit::patience::until;
@@ -13,7 +14,8 @@ fn witness(rows_source: u64, rows_target: u64, contradicted: serde_json::Value) 
         "columns_missing": [], "contradicted": contradicted})
 }
 
-/// Differences that cancel out under XOR, or that hide behind separators: each is found, with its key.
+/// Differences that cancel out under XOR, or that hide behind separators: each is found, with its
+/// key.
 #[tokio::test(flavor = "multi_thread")]
 async fn killer_19_differences_that_weak_checksums_miss() {
     let servers = bench(Engine::MySql).await;
@@ -68,7 +70,8 @@ async fn killer_19_differences_that_weak_checksums_miss() {
     }
 }
 
-/// Rows changed, removed and added at the target behind our back: each is reported, with its key and the columns that differ.
+/// Rows changed, removed and added at the target behind our back: each is reported, with its key
+/// and the columns that differ.
 async fn a_target_changed_behind_our_back(dialect: &'static str) {
     let servers = bench(Engine::MySql).await;
     let schema = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), n INT, d DECIMAL(10,2));
@@ -143,7 +146,8 @@ async fn a_target_changed_behind_our_back_postgresql() {
     a_target_changed_behind_our_back("postgresql").await;
 }
 
-/// Verify while the application writes: the source being ahead is said, never a difference; at rest it is equal again.
+/// Verify while the application writes: the source being ahead is said, never a difference; at rest
+/// it is equal again.
 async fn no_false_alarm(engine: Engine) {
     let servers = bench(engine).await;
     let schema = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL);
@@ -238,8 +242,9 @@ async fn dumps(world: &World) -> Vec<u64> {
     found
 }
 
-/// A heartbeat in another schema every few milliseconds: verify at rest is equal all the same, beside a `migrate` whose stream it
-/// leaves alone, and after it. A write to a selected table is not passed over.
+/// A heartbeat in another schema every few milliseconds: verify at rest is equal all the same,
+/// beside a `migrate` whose stream it leaves alone, and after it. A write to a selected table is
+/// not passed over.
 async fn heartbeat_elsewhere(engine: Engine) {
     let servers = bench(engine).await;
     let schema = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL);
@@ -310,7 +315,8 @@ async fn killer_43_a_heartbeat_in_another_schema_mariadb() {
     heartbeat_elsewhere(Engine::MariaDb).await;
 }
 
-/// A row without an exact form is reported, with the rest of its table and the other tables compared; keys of bytes are readable.
+/// A row without an exact form is reported, with the rest of its table and the other tables
+/// compared; keys of bytes are readable.
 async fn rows_without_an_exact_form(engine: Engine) {
     let servers = bench(engine).await;
     let schema = "CREATE TABLE t (id INT PRIMARY KEY, d DATE NULL);
@@ -365,8 +371,9 @@ async fn rows_without_an_exact_form_are_reported_mariadb() {
     rows_without_an_exact_form(Engine::MariaDb).await;
 }
 
-/// A table or a column that was dropped at the target is a difference of its table, and the others are compared. What
-/// was added there is noted. `migrate` stops the group of the dropped table by name, and what is printed brings it back.
+/// A table or a column that was dropped at the target is a difference of its table, and the others
+/// are compared. What was added there is noted. `migrate` stops the group of the dropped table by
+/// name, and what is printed brings it back.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_dropped_at_the_target_is_a_difference_of_its_table() {
     let servers = bench(Engine::MySql).await;

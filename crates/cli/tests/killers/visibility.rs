@@ -1,7 +1,8 @@
 //! Transactions that the binary log shows before any session does: 4.
 //!
-//! Semi-synchronous replication that waits after the sync stretches that moment for as long as a test wants: the transaction
-//! is in the binary log and sent to replicas, the engine has not committed it.
+//! Semi-synchronous replication that waits after the sync stretches that moment for as long as a
+//! test wants: the transaction is in the binary log and sent to replicas, the engine has not
+//! committed it.
 
 use mysql_async::prelude::Queryable;
 use spanferry_testkit::patience::until;
@@ -20,7 +21,8 @@ const HOLD_MARIADB: &[&str] = &[
     "SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC",
     "SET GLOBAL rpl_semi_sync_master_timeout = 3600000",
     "SET GLOBAL rpl_semi_sync_master_enabled = 1",
-    // One group: behind a commit that waits, MariaDB lets nothing look at its binary log once the next one has come.
+    // One group: behind a commit that waits, MariaDB lets nothing look at its binary log once the
+    // next one has come.
     "SET GLOBAL binlog_commit_wait_usec = 60000000",
     "SET GLOBAL binlog_commit_wait_count = 3",
 ];
@@ -147,13 +149,14 @@ async fn expect_all_carried(world: &World) {
     assert_eq!(rows.len(), 6_000);
 }
 
-/// The first snapshot opens while such transactions hang; a lock that is asked for is not waited for.
+/// The first snapshot opens while such transactions hang; a lock that is asked for is not waited
+/// for.
 async fn first_snapshot(engine: Engine, options: &[&str]) {
     let world = world(engine).await;
     let held = Held::new(&world).await;
     let mut migrate = world.migrate_with(options);
-    // MySQL's position does not hold them: they are left to the stream. MariaDB's does, and so does the change log's
-    // beginning: no snapshot may open.
+    // MySQL's position does not hold them: they are left to the stream. MariaDB's does, and so does
+    // the change log's beginning: no snapshot may open.
     world.wait(
         &mut migrate,
         "a snapshot was opened or given up",

@@ -43,8 +43,9 @@ fn waits(status: &Value) -> bool {
     texts.any(|finding| finding["text"].as_str().unwrap().contains("X'6265666F7265'"))
 }
 
-/// One prepared on the migrated table before the start holds the load up until it has ended, and is named. One that the change log
-/// shows to be a stranger holds nothing up, also when it ends after a restart; nor does a stream of them.
+/// One prepared on the migrated table before the start holds the load up until it has ended, and is
+/// named. One that the change log shows to be a stranger holds nothing up, also when it ends after
+/// a restart; nor does a stream of them.
 async fn beside_xa(engine: Engine) {
     let servers = bench(engine).await;
     let world = servers.as_ref().unwrap().world("googlesql", SCHEMA).await;

@@ -11,7 +11,8 @@ use super::World;
 static MYSQL: Mutex<Option<Bench>> = Mutex::const_new(None);
 static MARIADB: Mutex<Option<Bench>> = Mutex::const_new(None);
 
-/// A source server and an emulator. They live as long as the process; their guards end them with it.
+/// A source server and an emulator. They live as long as the process; their guards end them with
+/// it.
 pub struct Bench {
     pub server: Arc<Server>,
     pub emulator: Arc<Emulator>,
@@ -27,8 +28,8 @@ impl Bench {
     }
 }
 
-/// The shared servers, for the caller alone until the guard is dropped: a transaction of another test at the source would
-/// be one that `verify` takes for the source having moved on.
+/// The shared servers, for the caller alone until the guard is dropped: a transaction of another
+/// test at the source would be one that `verify` takes for the source having moved on.
 pub async fn bench(engine: Engine) -> MutexGuard<'static, Option<Bench>> {
     let shared = match engine {
         Engine::MySql => &MYSQL,

@@ -41,11 +41,13 @@ pub struct World {
     pub schema: String,
     /// How the source's URL spells the schema, if otherwise.
     pub schema_spelled: Option<&'static str>,
-    /// What stands before the source (a proxy, a replica), if the program is not to reach it directly.
+    /// What stands before the source (a proxy, a replica), if the program is not to reach it
+    /// directly.
     pub source_address: Option<SocketAddr>,
     /// Who logs in to the source; the password is the same word.
     pub account: &'static str,
-    /// What follows the schema in the source's URL, with its `?`; empty for TLS with a verified certificate.
+    /// What follows the schema in the source's URL, with its `?`; empty for TLS with a verified
+    /// certificate.
     pub source_query: &'static str,
     /// What stands before the target (a proxy, an interposer).
     pub target_address: Option<SocketAddr>,
@@ -155,8 +157,8 @@ impl World {
         command
     }
 
-    /// A printed command as a person types it: in a shell with a terminal, with this answer to its question; the exit status and
-    /// everything that was shown.
+    /// A printed command as a person types it: in a shell with a terminal, with this answer to its
+    /// question; the exit status and everything that was shown.
     pub fn type_in(&self, command: &str, answer: &str) -> (i32, String) {
         let program = Path::new(env!("CARGO_BIN_EXE_spanferry"));
         let path = std::env::var_os("PATH").unwrap();
@@ -300,7 +302,8 @@ impl World {
         });
     }
 
-    /// Waits until every table is complete. Beside a writer that never rests, changes may wait at every look.
+    /// Waits until every table is complete. Beside a writer that never rests, changes may wait at
+    /// every look.
     pub fn wait_complete(&self, running: &mut Running) {
         self.wait(running, "every table was complete", |status| {
             let tables = status["tables"].as_array();

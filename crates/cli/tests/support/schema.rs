@@ -1,4 +1,5 @@
-//! Holds JSON against `docs/reference/output.schema.json`: as much of JSON Schema as that page uses.
+//! Holds JSON against `docs/reference/output.schema.json`: as much of JSON Schema as that page
+//! uses.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! The target's rows as Spanner itself spells them: a judge that shares no conversion with the program's own `verify`.
+//! The target's rows as Spanner itself spells them: a judge that shares no conversion with the
+//! program's own `verify`.
 
 use spanferry_core::wire::list_value::{self, WireReader, WireValue};
 use spanferry_core::wire::rows::RowBatch;

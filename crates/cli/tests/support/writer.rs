@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::World;
 
-/// Time between two steps: some 200 a second, which leaves the emulator of a debug build room to catch up.
+/// Time between two steps: some 200 a second, which leaves the emulator of a debug build room to
+/// catch up.
 const PACE: Duration = Duration::from_millis(5);
 
 /// A background writer; stopped by `stop`, or by its runtime's end.
@@ -44,7 +45,8 @@ impl Writer {
 }
 
 impl World {
-    /// Runs the statements that `step` gives for 0, 1, 2, …, on one connection. None of them may be refused.
+    /// Runs the statements that `step` gives for 0, 1, 2, …, on one connection. None of them may be
+    /// refused.
     pub fn writer(&self, mut step: impl FnMut(u64) -> Vec<String> + Send + 'static) -> Writer {
         let (stop, stopped) = watch::channel(false);
         let (told, steps) = watch::channel(0);

@@ -32,7 +32,8 @@ pub enum StreamId {
     CatchUp,
 }
 
-/// What is to be done next. Each is answered by one of the machine's methods before the machine is asked again.
+/// What is to be done next. Each is answered by one of the machine's methods before the machine is
+/// asked again.
 #[derive(Debug)]
 pub enum Action {
     /// Open the change log for a stream. Answer: `opened`.
@@ -42,7 +43,8 @@ pub enum Action {
         /// The first sequence to read.
         first: Sequence,
     },
-    /// Read the stream's next piece. Answer: what it holds, told to `stream_mut`; `at_end` if no piece is readable now.
+    /// Read the stream's next piece. Answer: what it holds, told to `stream_mut`; `at_end` if no
+    /// piece is readable now.
     Read {
         /// The stream.
         stream: StreamId,
@@ -54,16 +56,19 @@ pub enum Action {
         /// The transaction.
         at: Sequence,
     },
-    /// Ask the log for each position where a stream begins that needs everything behind it. Answer: `log_starts`.
+    /// Ask the log for each position where a stream begins that needs everything behind it. Answer:
+    /// `log_starts`.
     AskStarts {
         /// The positions, each once.
         lows: Vec<Position>,
     },
     /// Commit on a lane. Answer: `committed` or `rejected`.
     Commit(Box<Proposal>),
-    /// Look for a constraint that stands in the way of a group's change, and drop it. Answer: `gave_way`.
+    /// Look for a constraint that stands in the way of a group's change, and drop it. Answer:
+    /// `gave_way`.
     GiveWay(Obstacle),
-    /// Nothing is to be done until the log has more, a table's state changes, or the moment comes. Needs no answer.
+    /// Nothing is to be done until the log has more, a table's state changes, or the moment comes.
+    /// Needs no answer.
     Wait {
         /// The moment; none if only an event brings work.
         until: Option<Tick>,
@@ -104,9 +109,10 @@ impl Proposal {
     }
 }
 
-/// Rows that a commit takes from a transaction which the main stream has not passed. The same commit records that: the `high`
-/// of each flowing table of the groups takes in the transaction, and the table counts as joined until the main stream has
-/// passed it (docs/design/fence.md, step 14).
+/// Rows that a commit takes from a transaction which the main stream has not passed. The same
+/// commit records that: the `high` of each flowing table of the groups takes in the transaction,
+/// and the table counts as joined until the main stream has passed it (docs/design/fence.md, step
+/// 14).
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The transaction.

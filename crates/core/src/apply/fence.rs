@@ -15,8 +15,9 @@ pub enum Verdict {
 
 /// Judges a commit from `previous` to `next` by the key that was `found` afterwards.
 ///
-/// Holds because keys of a lane never fall and never repeat (docs/design/fence.md, steps 1 to 4): `next` is found only if the
-/// commit happened and nothing after it; `previous` only if it has not happened yet.
+/// Holds because keys of a lane never fall and never repeat (docs/design/fence.md, steps 1 to 4):
+/// `next` is found only if the commit happened and nothing after it; `previous` only if it has not
+/// happened yet.
 pub fn judge(previous: FenceKey, next: FenceKey, found: Option<FenceKey>) -> Verdict {
     match found {
         Some(key) if key == next => Verdict::Applied,

@@ -1,7 +1,7 @@
 //! Which tables take part in a stream, and which of them an open transaction concerns.
 //!
-//! A table that has its `low` before it is compared with each transaction; the others cost nothing. So the work for a
-//! transaction grows with the tables that are behind, not with all tables.
+//! A table that has its `low` before it is compared with each transaction; the others cost nothing.
+//! So the work for a transaction grows with the tables that are behind, not with all tables.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,8 @@ pub(super) struct Filters {
     lows: BTreeMap<TableId, Position>,
     /// Of these, the tables to which the open transaction is no news: their `low` contains it.
     has_it: Vec<TableId>,
-    /// Whether the stream's own position contains the open transaction: then no table takes its changes.
+    /// Whether the stream's own position contains the open transaction: then no table takes its
+    /// changes.
     is_known: bool,
 }
 

@@ -1,7 +1,8 @@
 //! The fold: changes of rows become one final mutation a key.
 //!
-//! Changes are staged in their order. `fold_staged` takes them into the fold, where a change of a key meets what earlier changes
-//! of the window have made of it; `meet` is the rule for each pair. `take` collects what the fold holds; staged changes stay.
+//! Changes are staged in their order. `fold_staged` takes them into the fold, where a change of a
+//! key meets what earlier changes of the window have made of it; `meet` is the rule for each pair.
+//! `take` collects what the fold holds; staged changes stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
@@ -42,7 +43,8 @@ enum Held {
 enum Meeting {
     /// The change alone counts.
     Replaces,
-    /// Its columns replace those that are held: a whole row stays whole, some columns become those of both.
+    /// Its columns replace those that are held: a whole row stays whole, some columns become those
+    /// of both.
     LiesOver,
     /// It changes a row that is gone.
     IsUnfit,
@@ -70,7 +72,8 @@ fn meet(held: Option<Held>, change: Held) -> Meeting {
 enum Stored {
     Gone,
     Whole,
-    /// The place of its columns in `Fold::column_sets`: a small number, because a run of changes holds many of these.
+    /// The place of its columns in `Fold::column_sets`: a small number, because a run of changes
+    /// holds many of these.
     Partial(u32),
 }
 
@@ -106,7 +109,8 @@ struct Operation {
 }
 
 impl Operation {
-    /// Where in the arena lies what the target gets: the key of a deletion, the whole row otherwise.
+    /// Where in the arena lies what the target gets: the key of a deletion, the whole row
+    /// otherwise.
     fn payload(&self) -> Range<usize> {
         let (start, end) = match self.stored {
             Stored::Gone => self.key,
@@ -242,7 +246,8 @@ impl Fold {
         u32::try_from(place).expect("a window is bounded by the limit of mutations")
     }
 
-    /// The tables with a staged change of some columns of a row that is gone. They must be stopped before `fold_staged`.
+    /// The tables with a staged change of some columns of a row that is gone. They must be stopped
+    /// before `fold_staged`.
     pub(super) fn unfit(&self) -> BTreeSet<TableId> {
         let mut unfit = BTreeSet::new();
         // Rows are whole where the source sends whole rows: then there is nothing to look for.
@@ -394,7 +399,8 @@ impl Fold {
     }
 
     fn collect(&self) -> Vec<TableMutations> {
-        // Sized before they are filled: growing by doubling would hold up to three times the window for a moment.
+        // Sized before they are filled: growing by doubling would hold up to three times the window
+        // for a moment.
         let mut sizes: BTreeMap<(u32, TableId), (usize, usize)> = BTreeMap::new();
         for operation in &self.folded {
             let size = sizes

@@ -1,4 +1,5 @@
-//! The fold against a naive model: whatever changes come in whatever order, its mutations make the rows that the changes make.
+//! The fold against a naive model: whatever changes come in whatever order, its mutations make the
+//! rows that the changes make.
 
 use std::collections::BTreeMap;
 

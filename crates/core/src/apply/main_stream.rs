@@ -7,9 +7,11 @@ use crate::position::checkpoint::Checkpoint;
 use super::action::Tick;
 use super::window::{Window, WindowBuilder, WindowLimits};
 
-/// Transactions that are applied one at a time after a rejected window, before windows are folded again.
+/// Transactions that are applied one at a time after a rejected window, before windows are folded
+/// again.
 const SINGLE_TRANSACTIONS: u64 = 10_000;
-/// By how much a piece of a transaction becomes smaller each time that the target calls it too large.
+/// By how much a piece of a transaction becomes smaller each time that the target calls it too
+/// large.
 const TOO_LARGE_DIVISOR: usize = 8;
 
 /// How transactions are folded.
@@ -68,8 +70,9 @@ impl MainStream {
         }
     }
 
-    /// Whether a batch may join it now: it folds whole windows, and stands inside no transaction. A transaction that was cut
-    /// must be whole first: its earlier pieces were applied without the tables that are to join.
+    /// Whether a batch may join it now: it folds whole windows, and stands inside no transaction. A
+    /// transaction that was cut must be whole first: its earlier pieces were applied without the
+    /// tables that are to join.
     pub(super) fn may_be_joined(&self) -> bool {
         self.mode == Mode::Windows && self.key.piece == 0
     }
@@ -98,8 +101,8 @@ impl MainStream {
         self.reached = window.reached;
     }
 
-    /// A window is rejected. Returns whether it is as small as it can be made; otherwise the stream reads its transactions
-    /// again, one at a time or in smaller pieces.
+    /// A window is rejected. Returns whether it is as small as it can be made; otherwise the stream
+    /// reads its transactions again, one at a time or in smaller pieces.
     pub(super) fn rejected(&mut self, rejection: &Rejection, window: &Window, target: WindowLimits) -> bool {
         self.builder = None;
         self.at_end = false;
@@ -123,7 +126,8 @@ impl MainStream {
         next.is_none()
     }
 
-    /// Folds windows again, if so many transactions were applied one at a time, or all that there are.
+    /// Folds windows again, if so many transactions were applied one at a time, or all that there
+    /// are.
     pub(super) fn fold_again(&mut self, target: WindowLimits) {
         let Mode::Alone { from, .. } = self.mode else {
             return;

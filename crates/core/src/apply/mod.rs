@@ -1,7 +1,8 @@
-//! The ordered apply: what of the source's transactions goes into which commit, and how far it has come.
+//! The ordered apply: what of the source's transactions goes into which commit, and how far it has
+//! come.
 //!
-//! `scheduler` is the machine that decides, and `action` what it asks for. `window` folds transactions; `fence` judges what
-//! became of a commit.
+//! `scheduler` is the machine that decides, and `action` what it asks for. `window` folds
+//! transactions; `fence` judges what became of a commit.
 
 pub mod action;
 mod batch;

@@ -1,5 +1,5 @@
-//! Counts the changes of a transaction, so that one that was cut continues behind the changes that are applied
-//! (docs/design/fence.md, steps 8 to 11).
+//! Counts the changes of a transaction, so that one that was cut continues behind the changes that
+//! are applied (docs/design/fence.md, steps 8 to 11).
 
 use crate::plan::TablePlan;
 use crate::port::target::Epoch;
@@ -53,7 +53,8 @@ impl ChangeCount {
         };
         let count = &mut begun.count;
         if partial.transaction.id != count.witness.id {
-            // Should this one be cut too, the other is abandoned: it comes later, whole, and is applied from its first change.
+            // Should this one be cut too, the other is abandoned: it comes later, whole, and is
+            // applied from its first change.
             count.given_up = partial.given_up + partial.changes;
             return Ok(begun);
         }
@@ -65,8 +66,8 @@ impl ChangeCount {
         Ok(begun)
     }
 
-    /// Whether the table's changes are counted. One that was recorded later was not counted, and none of its changes is in an
-    /// earlier commit.
+    /// Whether the table's changes are counted. One that was recorded later was not counted, and
+    /// none of its changes is in an earlier commit.
     fn counts(&self, plan: &TablePlan) -> bool {
         plan.counted_from <= self.counted_in
     }

@@ -1,9 +1,11 @@
-//! The apply machine: decides what is folded, committed, caught up, joined and stopped, and in which order.
+//! The apply machine: decides what is folded, committed, caught up, joined and stopped, and in
+//! which order.
 //!
-//! It does no I/O and knows no clock. Its owner asks `poll` what to do next, does that, and tells the outcome; time comes in
-//! as an argument. One thing is under way at a time: while a batch catches up, the main stream stands still at a window
-//! boundary `W`; the batch joins exactly there, and is durable as joined before `W + 1` is applied
-//! (docs/design/hand-off.md, steps 9 to 12).
+//! It does no I/O and knows no clock. Its owner asks `poll` what to do next, does that, and tells
+//! the outcome; time comes in as an argument. One thing is under way at a time: while a batch
+//! catches up, the main stream stands still at a window boundary `W`; the batch joins exactly
+//! there, and is durable as joined before `W + 1` is applied (docs/design/hand-off.md, steps 9 to
+//! 12).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +48,8 @@ enum Asked {
 /// What the machine begins with.
 #[derive(Debug)]
 pub struct Start {
-    /// All tables whose changes are counted, by id: those of the migration, then those that it has given up.
+    /// All tables whose changes are counted, by id: those of the migration, then those that it has
+    /// given up.
     pub tables: Arc<[Arc<TablePlan>]>,
     /// The states of the migration's tables, by id.
     pub states: Vec<TableState>,
@@ -159,9 +162,10 @@ impl Scheduler {
 
     /// Answers `AskReached`.
     ///
-    /// The watermark's sequence and position must name the same place before a batch joins: not so while a log that was begun
-    /// again repeats what is applied. A batch catches up to the sequence, and the main stream continues behind the position
-    /// (docs/design/hand-off.md, step 9).
+    /// The watermark's sequence and position must name the same place before a batch joins: not so
+    /// while a log that was begun again repeats what is applied. A batch catches up to the
+    /// sequence, and the main stream continues behind the position (docs/design/hand-off.md, step
+    /// 9).
     pub fn log_reached(&mut self, held: &Bookmark) -> Result<(), Failure> {
         assert!(matches!(self.asked, Asked::LogReached), "it was not asked");
         self.asked = Asked::Nothing;
@@ -170,8 +174,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Answers `AskStarts`: for each position, a sequence below which it contains every transaction, and what was reached just
-    /// before that sequence.
+    /// Answers `AskStarts`: for each position, a sequence below which it contains every
+    /// transaction, and what was reached just before that sequence.
     pub fn log_starts(&mut self, starts: Vec<(Sequence, Bookmark)>) -> Result<(), Failure> {
         assert!(matches!(self.asked, Asked::LogStarts), "it was not asked");
         self.asked = Asked::Nothing;
@@ -208,8 +212,9 @@ impl Scheduler {
         }
     }
 
-    /// Answers `Commit`: the target rejects it for good. `rest` is what has not happened of its rows: all of them on the main
-    /// lane; on a lane that counts its commits, parts of it may have happened before.
+    /// Answers `Commit`: the target rejects it for good. `rest` is what has not happened of its
+    /// rows: all of them on the main lane; on a lane that counts its commits, parts of it may have
+    /// happened before.
     pub fn rejected(&mut self, rejection: Rejection, rest: Vec<TableMutations>) -> Result<(), Failure> {
         match std::mem::replace(&mut self.asked, Asked::Nothing) {
             Asked::Window(stream, window) if !rest.is_empty() => {
@@ -253,7 +258,8 @@ impl Scheduler {
         self.search.as_mut().expect("a search is under way")
     }
 
-    /// Marks a group as stopped: no stream takes its changes from the next transaction on, and none of its rows are sent.
+    /// Marks a group as stopped: no stream takes its changes from the next transaction on, and none
+    /// of its rows are sent.
     fn stop(&mut self, group: GroupId) {
         for plan in self.tables.iter().filter(|plan| plan.group == group) {
             if self.states.phase(plan.id).is_some() {
@@ -262,8 +268,8 @@ impl Scheduler {
         }
     }
 
-    /// A search has ended with a stop. The main stream reads the transaction again, without the group; a batch sends what is
-    /// left of the window.
+    /// A search has ended with a stop. The main stream reads the transaction again, without the
+    /// group; a batch sends what is left of the window.
     fn end_search(&mut self) {
         let search = self.search.take().expect("a search is under way");
         if search.origin == StreamId::CatchUp {
@@ -368,7 +374,8 @@ impl Scheduler {
         }
     }
 
-    /// The commit of a window, without rows of groups that have stopped meanwhile. None if nothing is to be said.
+    /// The commit of a window, without rows of groups that have stopped meanwhile. None if nothing
+    /// is to be said.
     fn propose(&mut self, stream: StreamId, mut window: Window) -> Option<Action> {
         let mut data = std::mem::take(&mut window.data);
         data.retain(|mutations| !self.states.is_stopped(mutations.table.id));
@@ -408,7 +415,8 @@ impl Scheduler {
             if self.main.aligned {
                 return self.begin_batch(now);
             }
-            // The log is asked once for each place of the watermark: it reads a segment for the answer.
+            // The log is asked once for each place of the watermark: it reads a segment for the
+            // answer.
             let at = self.main.key.sequence;
             if self.main.asked_at.replace(at) != Some(at) {
                 self.asked = Asked::LogReached;
@@ -435,7 +443,8 @@ impl Scheduler {
         })
     }
 
-    /// Commits the next part of what the fold holds; the watermark then stands at the last transaction that was read.
+    /// Commits the next part of what the fold holds; the watermark then stands at the last
+    /// transaction that was read.
     fn flush(&mut self, now: Tick) -> Option<Action> {
         self.main.advanced_at = now;
         let builder = self.main.builder.as_mut().expect("the main stream is open");

@@ -1,5 +1,6 @@
-//! Seeded interleavings of the apply machine against a naive model of the target: rejected rows, constraints, tables that become
-//! ready, processes that die. Without the engine. `SPANFERRY_SEED=N` replays one seed.
+//! Seeded interleavings of the apply machine against a naive model of the target: rejected rows,
+//! constraints, tables that become ready, processes that die. Without the engine.
+//! `SPANFERRY_SEED=N` replays one seed.
 
 #[path = "../../../testkit/src/random.rs"]
 #[expect(
@@ -37,7 +38,8 @@ const LIMITS: WindowLimits = WindowLimits {
 };
 /// The group of each table.
 const GROUPS: [u32; 6] = [0, 0, 1, 2, 3, 3];
-/// Values from here on are rejected by the group's constraint while it stands, from `UNFIT` on always.
+/// Values from here on are rejected by the group's constraint while it stands, from `UNFIT` on
+/// always.
 const UNBOUND: u8 = 200;
 const UNFIT: u8 = 230;
 /// Steps of one process after which it does not get on.
@@ -249,7 +251,8 @@ impl World {
         }
     }
 
-    /// What other tasks do meanwhile: capture, load, constraints. Returns the tables that have changed.
+    /// What other tasks do meanwhile: capture, load, constraints. Returns the tables that have
+    /// changed.
     fn elsewhere(&mut self) -> BTreeSet<usize> {
         let before: Vec<TablePhase> = self.tables.iter().map(|table| table.phase).collect();
         self.now += self.random.below(400);
@@ -369,7 +372,8 @@ impl World {
         self.expect_constrained();
     }
 
-    /// Only a group with rows that do not fit stops. In the main stream, it stops right before the transaction.
+    /// Only a group with rows that do not fit stops. In the main stream, it stops right before the
+    /// transaction.
     fn expect_stop(&mut self, stopped: usize, by_rejection: bool) {
         let mut changes = self.history.iter().flatten();
         let is_unfit = |change: &Change| group(change.table) == stopped && change.value >= Some(UNFIT);
@@ -654,7 +658,8 @@ fn random_interleavings_equal_a_serial_replay() {
     }
 }
 
-/// Whether the main stream takes a change of a table that was in this phase when the stream was opened.
+/// Whether the main stream takes a change of a table that was in this phase when the stream was
+/// opened.
 fn takes_part(phase: TablePhase) -> bool {
     let mut world = World::new(0, None);
     (world.tables[0].phase, world.tables[0].low) = (phase, Some(0));
@@ -669,7 +674,8 @@ fn takes_part(phase: TablePhase) -> bool {
         sequence: 1,
         change: 0,
     };
-    // A table that is loaded would catch up first: its group is looked at in a stream that is open already.
+    // A table that is loaded would catch up first: its group is looked at in a stream that is open
+    // already.
     assert!(matches!(machine.poll(Tick(0)).unwrap(), Action::Open { .. }));
     machine.opened();
     assert!(read(&mut world, &mut machine, StreamId::Main, &mut reader, 1));

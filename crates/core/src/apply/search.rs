@@ -1,7 +1,9 @@
-//! The search for the group whose rows the target rejects, in a commit that holds rows of several groups.
+//! The search for the group whose rows the target rejects, in a commit that holds rows of several
+//! groups.
 //!
-//! No constraint spans two groups, so the target takes a commit if it takes the rows of each group alone
-//! (docs/design/fence.md, steps 12 to 15). Halves of the groups are tried until one group alone is rejected.
+//! No constraint spans two groups, so the target takes a commit if it takes the rows of each group
+//! alone (docs/design/fence.md, steps 12 to 15). Halves of the groups are tried until one group
+//! alone is rejected.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +25,8 @@ pub(super) struct Search {
     suspects: Vec<GroupId>,
     /// The last rejection.
     pub(super) rejection: Rejection,
-    /// Whether `rejection` is about the suspects alone; otherwise it follows from what the target has taken.
+    /// Whether `rejection` is about the suspects alone; otherwise it follows from what the target
+    /// has taken.
     is_direct: bool,
     /// Whether it is known that no constraint stands in the way of the group that was found.
     is_blocked: bool,
@@ -69,8 +72,8 @@ impl Search {
         }
     }
 
-    /// Whether a constraint may be the reason. Nothing binds the tables of a batch yet; no constraint makes a commit too large,
-    /// or a value unfit for its column.
+    /// Whether a constraint may be the reason. Nothing binds the tables of a batch yet; no
+    /// constraint makes a commit too large, or a value unfit for its column.
     fn may_give_way(&self) -> bool {
         self.origin == StreamId::Main
             && !self.is_blocked

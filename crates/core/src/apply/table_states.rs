@@ -1,4 +1,5 @@
-//! The tables' phases as apply sees them, in sets: what a step costs grows with the tables that it concerns.
+//! The tables' phases as apply sees them, in sets: what a step costs grows with the tables that it
+//! concerns.
 
 use std::collections::BTreeSet;
 
@@ -25,8 +26,8 @@ pub(super) struct TableStates {
     changed: BTreeSet<TableId>,
 }
 
-/// Whether the main stream applies the changes of a table. It may be under constraints a moment after it has joined: another
-/// task sees to that.
+/// Whether the main stream applies the changes of a table. It may be under constraints a moment
+/// after it has joined: another task sees to that.
 fn flows(phase: TablePhase) -> bool {
     match phase {
         TablePhase::Joined | TablePhase::Constrained => true,

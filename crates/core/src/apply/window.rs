@@ -5,11 +5,11 @@
 //!                      └─ too large for one commit: cut between changes, in order ──────────────────────────► Window (partial)
 //! ```
 //!
-//! A transaction is staged as it is decoded and joins the fold only at its end, so that a window never holds half of one,
-//! unless the transaction alone exceeds what one commit may hold.
+//! A transaction is staged as it is decoded and joins the fold only at its end, so that a window
+//! never holds half of one, unless the transaction alone exceeds what one commit may hold.
 //!
-//! `filter` says which changes count, `partial` counts those of a cut transaction, `fold` holds the rows. Here is decided
-//! where a window ends.
+//! `filter` says which changes count, `partial` counts those of a cut transaction, `fold` holds the
+//! rows. Here is decided where a window ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,16 +34,19 @@ pub use super::filter::TableFilter;
 /// How large a window may grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowLimits {
-    /// A window of several transactions is closed at this many bytes: commits of a few megabytes are what Spanner takes best.
+    /// A window of several transactions is closed at this many bytes: commits of a few megabytes
+    /// are what Spanner takes best.
     pub bytes_best: usize,
-    /// One transaction may take this many bytes before it is cut: bounded by our memory, below Spanner's 100 MiB.
+    /// One transaction may take this many bytes before it is cut: bounded by our memory, below
+    /// Spanner's 100 MiB.
     pub bytes_max: usize,
     /// Spanner's limit of mutations in a commit, less the control rows that travel along.
     pub mutations_max: usize,
 }
 
 impl WindowLimits {
-    /// The limits for the emulator, whose commits take time by the square of their rows when an index is unique.
+    /// The limits for the emulator, whose commits take time by the square of their rows when an
+    /// index is unique.
     pub const EMULATOR: WindowLimits = WindowLimits {
         bytes_best: 512 << 10,
         bytes_max: 20 << 20,
@@ -75,7 +78,8 @@ pub struct Stop {
 pub struct Window {
     /// The last transaction that is wholly in it or before it.
     pub sequence: Sequence,
-    /// The source position at `sequence`, and the transaction behind it of which changes are in it or before it.
+    /// The source position at `sequence`, and the transaction behind it of which changes are in it
+    /// or before it.
     pub reached: Checkpoint,
     /// Transactions that ended in it.
     pub transactions: u64,
@@ -111,7 +115,8 @@ struct Current {
 pub struct WindowBuilder {
     tables: Arc<[Arc<TablePlan>]>,
     limits: WindowLimits,
-    /// The epoch of the process: transactions that it cuts are counted with all tables that are recorded now.
+    /// The epoch of the process: transactions that it cuts are counted with all tables that are
+    /// recorded now.
     epoch: Epoch,
     filters: Filters,
     fold: Fold,
@@ -131,8 +136,8 @@ pub struct WindowBuilder {
 }
 
 impl WindowBuilder {
-    /// A builder for a stream that has `reached` a place in the history, which is `sequence` in the log that is read. `tables` are
-    /// all that the migration has recorded by `epoch`.
+    /// A builder for a stream that has `reached` a place in the history, which is `sequence` in the
+    /// log that is read. `tables` are all that the migration has recorded by `epoch`.
     pub fn new(
         tables: &[Arc<TablePlan>],
         limits: WindowLimits,
@@ -235,7 +240,8 @@ impl WindowBuilder {
 
     /// Ends the transaction that `begin` opened; `witness` is what its last piece shows of it.
     ///
-    /// One that is applied already, and is not the one that was applied under its identity, is an error.
+    /// One that is applied already, and is not the one that was applied under its identity, is an
+    /// error.
     pub fn end(&mut self, committed_at_us: u64, witness: Witness) -> Result<(), PositionError> {
         self.stop_unfit();
         let current = self.current.take().expect("begin comes before end");
@@ -308,7 +314,8 @@ impl WindowBuilder {
         is_new && self.filters.applies(table)
     }
 
-    /// Before a change is staged: makes room when the transaction alone outgrows one commit. False if that has stopped the table.
+    /// Before a change is staged: makes room when the transaction alone outgrows one commit. False
+    /// if that has stopped the table.
     fn make_room(&mut self, table: TableId, bytes: usize, mutations: usize) -> bool {
         if self.fold.has_nothing_staged()
             || (self.fold.staged_bytes() + bytes <= self.limits.bytes_max
@@ -400,7 +407,8 @@ impl WindowBuilder {
         }
     }
 
-    /// Stops the tables with a staged change of a row that an earlier change of the window has deleted.
+    /// Stops the tables with a staged change of a row that an earlier change of the window has
+    /// deleted.
     fn stop_unfit(&mut self) {
         for table in self.fold.unfit() {
             let text = "some columns of a row changed, and the row was deleted before";

@@ -121,7 +121,8 @@ fn a_row_that_went_in_an_earlier_transaction_of_the_window_is_gone() {
     assert_eq!((window.stops.len(), window.stops[0].sequence), (1, Sequence(12)));
 }
 
-/// The ordered apply carries out no change of a whole table yet: it stops the group with what the decoder says.
+/// The ordered apply carries out no change of a whole table yet: it stops the group with what the
+/// decoder says.
 #[test]
 fn a_change_of_a_whole_table_stops_its_group() {
     for kind in [SchemaChangeKind::Truncated, SchemaChangeKind::Altered] {

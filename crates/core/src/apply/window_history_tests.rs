@@ -1,4 +1,5 @@
-//! What a window knows of the source's history: a transaction is recognised by more than its number, and each commit shows the last.
+//! What a window knows of the source's history: a transaction is recognised by more than its
+//! number, and each commit shows the last.
 
 use std::sync::Arc;
 
@@ -89,7 +90,8 @@ fn stop(builder: &mut WindowBuilder, table: u32) {
     builder.stop(TableId(table), finding);
 }
 
-/// The first changes of the one that was cut are at the target: the rest of another one must not follow them.
+/// The first changes of the one that was cut are at the target: the rest of another one must not
+/// follow them.
 #[test]
 fn the_rest_of_a_cut_transaction_is_of_that_transaction() {
     let begin = |shown| builder(&[table(0, 1, 1)], reached_in_part(3, 2)).begin(Sequence(11), shown);
@@ -124,8 +126,8 @@ fn a_window_shows_the_last_transaction() {
     assert_eq!(builder.take_now().unwrap().reached.witnesses, last);
 }
 
-/// What an earlier epoch has counted of a cut transaction is nothing of a table that was recorded later: none of its changes is
-/// at the target.
+/// What an earlier epoch has counted of a cut transaction is nothing of a table that was recorded
+/// later: none of its changes is at the target.
 #[test]
 fn a_table_that_was_recorded_later_gets_all_of_a_cut_transaction() {
     let mut builder = builder(&[table(0, 1, 1), table(1, 2, 1)], reached_in_part(3, 2));
@@ -163,7 +165,8 @@ fn a_commit_holds_no_mutation_more_than_its_limit() {
     }
 }
 
-/// What a stopped group had in a transaction leaves its room to the others: they are not cut because of it.
+/// What a stopped group had in a transaction leaves its room to the others: they are not cut
+/// because of it.
 #[test]
 fn changes_that_a_stop_removes_take_no_room() {
     let mut builder = builder(&[table(0, 1, 1), table(1, 1, 1)], reached(3));

@@ -1,4 +1,5 @@
-//! Windows applied one after another equal a serial replay, wherever a process dies and in whatever order the log comes again.
+//! Windows applied one after another equal a serial replay, wherever a process dies and in whatever
+//! order the log comes again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ const LIMITS: WindowLimits = WindowLimits {
     mutations_max: 20,
 };
 const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-/// Tables 0 and 1 are one group, table 2 is another. The rest takes no part in the stream: table 3 has stopped before, table 4 is
-/// recorded only later.
+/// Tables 0 and 1 are one group, table 2 is another. The rest takes no part in the stream: table 3
+/// has stopped before, table 4 is recorded only later.
 const GROUPS: [u32; 5] = [0, 0, 1, 2, 3];
 
 #[derive(Debug, Clone)]
@@ -44,7 +45,8 @@ impl Change {
     }
 }
 
-/// Transactions of one lane keep their order on every server; those of different lanes touch different keys and do not.
+/// Transactions of one lane keep their order on every server; those of different lanes touch
+/// different keys and do not.
 #[derive(Debug, Clone)]
 struct Transaction {
     number: u64,
@@ -139,7 +141,8 @@ struct Target {
     rows: Rows,
     reached: Checkpoint,
     key: (u64, u64),
-    /// Whether group 1 has stopped, and whether a part of the transaction that stops it was applied before.
+    /// Whether group 1 has stopped, and whether a part of the transaction that stops it was applied
+    /// before.
     stopped: bool,
     stop_was_torn: bool,
     /// Whether a transaction that was cut has been given up for another.
@@ -198,7 +201,8 @@ impl Target {
 }
 
 impl Target {
-    /// Tables that never stop are as after whole transactions and so many changes of the next: none is missing, none comes twice.
+    /// Tables that never stop are as after whole transactions and so many changes of the next: none
+    /// is missing, none comes twice.
     fn expect_prefix(&self, partial: &PartialTransaction, transaction: &Transaction, case: &Case) {
         let mut expected = Rows::new();
         let whole = |it: &&Transaction| self.reached.position.contains(&id(it.number)).unwrap();
@@ -251,8 +255,8 @@ fn old(key: &[u8]) -> OldRow<'_> {
     OldRow { key, row: None }
 }
 
-/// Tells a builder a transaction; changes of the tables in `passed` are only counted, those of tables from `recorded` on are
-/// not known.
+/// Tells a builder a transaction; changes of the tables in `passed` are only counted, those of
+/// tables from `recorded` on are not known.
 fn feed(
     builder: &mut WindowBuilder,
     transaction: &Transaction,
@@ -310,8 +314,8 @@ fn reordered(transactions: &[Transaction], first: u8) -> Vec<Transaction> {
     lane(first).chain(lane(1 - first)).collect()
 }
 
-/// One process: reads the log from its watermark until it dies or the log ends; whether it reached the end. Without a life it
-/// does not die.
+/// One process: reads the log from its watermark until it dies or the log ends; whether it reached
+/// the end. Without a life it does not die.
 fn live(target: &mut Target, log: &[Transaction], life: Option<&Life>, epoch: u64, case: &Case) -> bool {
     let recorded = if epoch < case.recorded_in { 4 } else { 5 };
     let plans: Vec<_> = (0..recorded).map(|id| plan(id, case)).collect();
@@ -394,7 +398,8 @@ fn run(case: &Case) {
     assert_eq!(target.reached.position, position(&case.transactions));
     assert_eq!(target.reached.partial, None);
     let mut expected = Rows::new();
-    // What the stream stopped at: only seen behind the snapshot of table 2, and only if it has changes.
+    // What the stream stopped at: only seen behind the snapshot of table 2, and only if it has
+    // changes.
     let stop = case.stop.map(|stop| stop.0).filter(|_| target.stopped);
     for transaction in &case.transactions {
         let is_stopped = stop.is_some_and(|stop| {
@@ -406,7 +411,8 @@ fn run(case: &Case) {
         });
     }
     if let Some(stop) = stop {
-        // The other lane stands wherever it stood when the stop came; and a cut transaction may have left its first pieces.
+        // The other lane stands wherever it stood when the stop came; and a cut transaction may
+        // have left its first pieces.
         let lane = case.transactions[usize::try_from(stop).unwrap() - 1].lane;
         let left = |(table, key): &(u32, u8)| *table < 2 || (key % 2 == lane && !target.stop_was_torn);
         expected.retain(|key, _| left(key));
@@ -497,7 +503,8 @@ fn a_second_torn_transaction_at_one_place_does_not_repeat_a_fence_key() {
             })
             .collect(),
     };
-    // The first dies with three pieces of transaction 1 applied; the next log brings transaction 2 first, and is lost as well.
+    // The first dies with three pieces of transaction 1 applied; the next log brings transaction 2
+    // first, and is lost as well.
     run(&Case {
         transactions: Vec::from([large(1, 1), large(2, 0), large(3, 1)]),
         loaded: 0,

@@ -53,7 +53,8 @@ pub enum Trouble {
     },
 }
 
-/// Everything that is wrong with a decided table. Nothing else is looked at where the key is missing.
+/// Everything that is wrong with a decided table. Nothing else is looked at where the key is
+/// missing.
 pub fn check(table: &TableDecision) -> Vec<Trouble> {
     if table.key.reason == KeyReason::Missing {
         return vec![Trouble::NoKey];

@@ -55,7 +55,8 @@ pub(crate) fn convert_type(ty: &LogicalType, place: Place) -> (TargetType, Encod
     }
 }
 
-/// An array of what its elements become; none if those are arrays themselves, which `refusal` refuses.
+/// An array of what its elements become; none if those are arrays themselves, which `refusal`
+/// refuses.
 fn array(element: &LogicalType, place: Place) -> Option<(TargetType, Encoding)> {
     let alone = Place {
         needs_index: false,
@@ -171,7 +172,8 @@ pub(crate) fn key_trouble(ty: &LogicalType) -> Option<&'static str> {
     }
 }
 
-/// What decides at the source which values are equal, where it takes values of different bytes for equal.
+/// What decides at the source which values are equal, where it takes values of different bytes for
+/// equal.
 pub(crate) fn folding(ty: &LogicalType) -> Option<String> {
     match ty {
         LogicalType::Text(LogicalText {

@@ -1,4 +1,5 @@
-//! The conversion of a schema: what is decided about tables becomes plans and groups, with a finding for all that changes.
+//! The conversion of a schema: what is decided about tables becomes plans and groups, with a
+//! finding for all that changes.
 
 use std::sync::Arc;
 
@@ -30,9 +31,11 @@ pub struct MappingOptions {
 /// What is decided already when tables are converted.
 #[derive(Debug, Clone, Default)]
 pub struct Known<'a> {
-    /// Tables that stay as they are recorded: their names are taken, and foreign keys may refer to them.
+    /// Tables that stay as they are recorded: their names are taken, and foreign keys may refer to
+    /// them.
     pub fixed: Vec<&'a TableDefinition>,
-    /// Recorded definitions of tables that are converted again: table, indexes and foreign keys keep their names.
+    /// Recorded definitions of tables that are converted again: table, indexes and foreign keys
+    /// keep their names.
     pub former: Vec<&'a TableDefinition>,
     /// More names that are taken at the target.
     pub taken: Vec<&'a str>,
@@ -62,7 +65,8 @@ pub fn map(tables: Vec<SourceTable>, options: &MappingOptions) -> Mapping {
     map_known(tables, &Known::default(), options)
 }
 
-/// Converts tables by rule. Those that cannot be carried have a blocking finding and, where they lack a key, no plan.
+/// Converts tables by rule. Those that cannot be carried have a blocking finding and, where they
+/// lack a key, no plan.
 pub fn map_known(tables: Vec<SourceTable>, known: &Known<'_>, options: &MappingOptions) -> Mapping {
     map_decided(decide(tables, known, options), known)
 }

@@ -221,7 +221,8 @@ fn types_of_postgres_in_both_dialects() {
     printed(PrintedType::Range, "STRING(MAX)", "text");
 }
 
-/// Keys of PostgreSQL's types: which are refused, and of which two different texts may be equal at the source.
+/// Keys of PostgreSQL's types: which are refused, and of which two different texts may be equal at
+/// the source.
 #[test]
 fn keys_of_postgres() {
     let check = |ty: PostgresType, expected: &[&str]| {
@@ -511,7 +512,8 @@ fn indexes() {
     );
 }
 
-/// An index over the columns given, of a table whose key has `key_parts` columns; the finding about it, if it is left out.
+/// An index over the columns given, of a table whose key has `key_parts` columns; the finding about
+/// it, if it is left out.
 #[track_caller]
 fn check_index(types: &[MysqlType], key_parts: usize, index: SourceIndex, expected: Option<&str>) {
     for options in [GOOGLE, POSTGRES] {
@@ -699,7 +701,8 @@ fn foreign_keys_and_groups() {
         .map(|key| key.name.as_str())
         .collect();
     assert_eq!(carried, ["cascade", "own"]);
-    // `b` has one index over `a_id` for both of its keys; the parents' columns are primary keys, and so is the child's of `d`.
+    // `b` has one index over `a_id` for both of its keys; the parents' columns are primary keys,
+    // and so is the child's of `d`.
     let backing: Vec<usize> = mapped.plans.iter().map(|plan| plan.backing_indexes).collect();
     assert_eq!(backing, [0, 1, 0, 0]);
     assert_eq!(

@@ -92,7 +92,8 @@ mod tests {
         uuid_supported: true,
     };
 
-    /// Tables of one kind: their columns have names of 120 characters, so that few make long statements.
+    /// Tables of one kind: their columns have names of 120 characters, so that few make long
+    /// statements.
     fn plans(tables: usize, columns: usize, indexes: usize) -> Vec<Arc<TablePlan>> {
         let columns = (0..columns).map(|place| column(&format!("c{place:0>119}"), BIGINT));
         let mut one = table("t", columns.collect());

@@ -106,7 +106,8 @@ fn joined_columns(tables: &[SourceTable]) -> BTreeSet<(QualifiedName, usize)> {
     joined
 }
 
-/// The columns of an index, if it is over whole NOT NULL columns: no two rows have the same values of them.
+/// The columns of an index, if it is over whole NOT NULL columns: no two rows have the same values
+/// of them.
 pub(super) fn unique_columns(table: &SourceTable, index: &SourceIndex) -> Option<Vec<usize>> {
     let whole_not_null = |part: &IndexPart| match part {
         IndexPart::Column {
@@ -173,7 +174,8 @@ fn columns_of(table: &SourceTable, dialect: Dialect) -> Vec<ColumnDecision> {
         .collect()
 }
 
-/// Decides the types of columns that no person has chosen, and what must not be NULL. Both depend on the key.
+/// Decides the types of columns that no person has chosen, and what must not be NULL. Both depend
+/// on the key.
 pub(super) fn decide_types(table: &mut TableDecision, options: MappingOptions) {
     for at in 0..table.columns.len() {
         let is_key = table.key.target.contains(&at);
@@ -199,7 +201,8 @@ pub(super) fn decide_types(table: &mut TableDecision, options: MappingOptions) {
     }
 }
 
-/// Whether an unsigned 64-bit integer counts things: a key, joined by a foreign key, numbered by the server or indexed.
+/// Whether an unsigned 64-bit integer counts things: a key, joined by a foreign key, numbered by
+/// the server or indexed.
 fn counts(table: &TableDecision, source: usize, needs_index: bool, dialect: Dialect) -> bool {
     let indexed = |part: &IndexPart| matches!(part, IndexPart::Column { column, .. } if *column == source);
     let mut indexes = table.source.indexes.iter();

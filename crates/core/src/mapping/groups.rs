@@ -6,10 +6,11 @@ use crate::mapping::convert::Known;
 use crate::plan::{GroupId, TablePlan};
 use crate::schema::source::QualifiedName;
 
-/// Numbers the groups of plans by the foreign keys that are carried; a table without any is a group of its own.
+/// Numbers the groups of plans by the foreign keys that are carried; a table without any is a group
+/// of its own.
 ///
-/// Tables that stay as they are recorded (`Known::fixed`) stay together, and their group keeps its number; of several that a new
-/// foreign key brings together the lowest remains.
+/// Tables that stay as they are recorded (`Known::fixed`) stay together, and their group keeps its
+/// number; of several that a new foreign key brings together the lowest remains.
 pub fn group_tables(plans: &mut [TablePlan], known: &Known<'_>) {
     let recorded: BTreeMap<&QualifiedName, GroupId> = known
         .fixed

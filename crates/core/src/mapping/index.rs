@@ -16,7 +16,8 @@ use crate::schema::source::{
 };
 use crate::schema::target::{Dialect, TargetForeignKey, TargetIndex, TargetTable, TargetType};
 
-/// What becomes of an index over the first characters of a column whose whole values fit into a key.
+/// What becomes of an index over the first characters of a column whose whole values fit into a
+/// key.
 const PREFIX_NOTE: &str = "an index over a prefix becomes one over the whole column";
 /// Most secondary indexes of a table.
 const INDEXES_MAX: usize = 128;
@@ -87,7 +88,8 @@ fn renamed(table: &SourceTable, part: &str, wanted: &str, given: &str) -> Option
     (wanted != given).then(|| finding(table, part, code::CONVERTED, Severity::Notice, text))
 }
 
-/// The message about an index that is not carried. A missing unique index has other effects than the others.
+/// The message about an index that is not carried. A missing unique index has other effects than
+/// the others.
 fn index_left_out(table: &SourceTable, index: &SourceIndex, (severity, reason): LeftOut) -> Finding {
     if index.unique && severity > Severity::Notice {
         let text = format!(
@@ -359,7 +361,8 @@ fn places(plan: &TablePlan, columns: &[usize]) -> Result<Vec<usize>, String> {
     columns.iter().map(place).collect()
 }
 
-/// Text whose collation takes different bytes for equal would fail a foreign key that compares bytes.
+/// Text whose collation takes different bytes for equal would fail a foreign key that compares
+/// bytes.
 fn check_joined(ty: &SourceType) -> Result<(), String> {
     match folding(&ty.logical()) {
         Some(folding) => Err(format!("text of the {folding} may be equal in other bytes")),
@@ -392,8 +395,9 @@ fn is_unique(parent: &TablePlan, columns: &[usize]) -> bool {
             .any(|known| same(&known))
 }
 
-/// Counts the indexes that Spanner makes by itself behind foreign keys: one over the child's columns, one over the parent's,
-/// each unless these are the table's primary key. Keys over the same columns share it.
+/// Counts the indexes that Spanner makes by itself behind foreign keys: one over the child's
+/// columns, one over the parent's, each unless these are the table's primary key. Keys over the
+/// same columns share it.
 pub(crate) fn count_backing_indexes(plans: &mut [TablePlan]) {
     let mut backed: BTreeSet<(String, Vec<String>)> = BTreeSet::new();
     for plan in &*plans {

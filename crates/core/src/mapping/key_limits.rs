@@ -15,7 +15,8 @@ const SHORT_PART_BYTES: u64 = 24;
 /// Most bytes of a character in UTF-8.
 const CHARACTER_BYTES_MAX: u64 = 4;
 
-/// Most bytes that a value takes in a key of the target; `ty` is the type at the source, if it comes from there.
+/// Most bytes that a value takes in a key of the target; `ty` is the type at the source, if it
+/// comes from there.
 pub(crate) fn key_part_bytes(ty: Option<&LogicalType>, encoding: Encoding) -> u64 {
     match encoding {
         Encoding::String { characters_max } => character_bytes(ty) * u64::from(characters_max),
@@ -44,7 +45,8 @@ fn character_bytes(ty: Option<&LogicalType>) -> u64 {
     }
 }
 
-/// Why an index over these columns would have a key above the limits, in words; none if it always fits.
+/// Why an index over these columns would have a key above the limits, in words; none if it always
+/// fits.
 pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<String> {
     let parts: BTreeSet<usize> = columns.iter().chain(plan.key()).copied().collect();
     if plan.key().len() > KEY_PARTS_MAX {

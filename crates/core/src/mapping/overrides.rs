@@ -1,4 +1,5 @@
-//! What a person has decided otherwise: names, types, keys, columns that are left out, and columns that the source has not.
+//! What a person has decided otherwise: names, types, keys, columns that are left out, and columns
+//! that the source has not.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +68,8 @@ pub enum OverrideError {
     Key(QualifiedName),
 }
 
-/// Applies what a person has decided. Types that no person has chosen follow the new key. All errors come together.
+/// Applies what a person has decided. Types that no person has chosen follow the new key. All
+/// errors come together.
 pub fn apply(mut decisions: Decisions, overrides: &Overrides) -> Result<Decisions, Vec<OverrideError>> {
     let mut errors = Vec::new();
     for (name, wanted) in overrides {
@@ -186,7 +188,8 @@ fn exclude_column(table: &mut TableDecision, source: usize, at: usize) {
     }
 }
 
-/// The form of values of a source type in a column of this type, where it holds each of them exactly or refuses it.
+/// The form of values of a source type in a column of this type, where it holds each of them
+/// exactly or refuses it.
 fn encoding_of(
     logical: &LogicalType,
     ty: TargetType,
@@ -274,7 +277,8 @@ fn expect_distinct(table: &TableDecision, dialect: Dialect, errors: &mut Vec<Ove
     }
 }
 
-/// The key must hold a key of the source: then no two rows have the same. What else it holds must be a constant or come from the source.
+/// The key must hold a key of the source: then no two rows have the same. What else it holds must
+/// be a constant or come from the source.
 fn change_key(table: &mut TableDecision, asked: &[String], errors: &mut Vec<OverrideError>) {
     let place = |name: &String| table.columns.iter().position(|column| column.name.name == *name);
     let places: Option<Vec<usize>> = asked.iter().map(place).collect();
@@ -304,7 +308,8 @@ fn change_key(table: &mut TableDecision, asked: &[String], errors: &mut Vec<Over
     }
 }
 
-/// Columns of which no two rows of the source have the same values; the key that the rules have chosen comes first.
+/// Columns of which no two rows of the source have the same values; the key that the rules have
+/// chosen comes first.
 fn source_keys(table: &TableDecision) -> impl Iterator<Item = Vec<usize>> {
     let chosen = (!table.key.source.is_empty()).then(|| table.key.source.clone());
     let indexes = table.source.indexes.iter();

@@ -154,7 +154,8 @@ fn what_a_person_decides_is_what_is_made() {
     );
 }
 
-/// Ranges are read by the source's key, rows are written by the target's; a column of the target's own is not written.
+/// Ranges are read by the source's key, rows are written by the target's; a column of the target's
+/// own is not written.
 #[test]
 fn a_plan_has_a_key_for_each_end() {
     let own = AddedColumn {

@@ -1,8 +1,10 @@
-//! What the value of a VIRTUAL column depends on besides its row, by a look at the words of its expression.
+//! What the value of a VIRTUAL column depends on besides its row, by a look at the words of its
+//! expression.
 //!
-//! A VIRTUAL column is computed whenever it is read, with the settings of the session that reads it: a snapshot sees it with ours, a
-//! change brings it as the writing session computed it. What each word depends on was measured on MySQL 9.7 and MariaDB 10.11, which
-//! allow more or less of these words in such a column.
+//! A VIRTUAL column is computed whenever it is read, with the settings of the session that reads
+//! it: a snapshot sees it with ours, a change brings it as the writing session computed it. What
+//! each word depends on was measured on MySQL 9.7 and MariaDB 10.11, which allow more or less of
+//! these words in such a column.
 
 use std::collections::BTreeSet;
 
@@ -103,7 +105,8 @@ enum Token {
     Sign(char),
 }
 
-/// Everything that the values of a VIRTUAL column depend on besides its row; nothing for other columns.
+/// Everything that the values of a VIRTUAL column depend on besides its row; nothing for other
+/// columns.
 pub(crate) fn dependences(table: &SourceTable, column: &SourceColumn) -> BTreeSet<Dependence> {
     let Some(expression) = column.generated.as_deref().filter(|_| !column.generated_stored) else {
         return BTreeSet::new();
@@ -155,7 +158,8 @@ fn is_timestamp(column: &SourceColumn) -> bool {
     matches!(column.ty.mysql(), Some(MysqlType::Timestamp { .. }))
 }
 
-/// A TIMESTAMP is a moment; as soon as it becomes a date, a number or a text, or they become one, the session's zone decides.
+/// A TIMESTAMP is a moment; as soon as it becomes a date, a number or a text, or they become one,
+/// the session's zone decides.
 fn uses_time_zone(column: &SourceColumn, used: &[&SourceColumn], is_copy: bool) -> bool {
     let reads_moment = used.iter().any(|used| is_timestamp(used));
     if is_timestamp(column) {
@@ -262,7 +266,8 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | '$')
 }
 
-/// The content up to the closing quote: a doubled quote stands for itself, and so does what follows a backslash in a text.
+/// The content up to the closing quote: a doubled quote stands for itself, and so does what follows
+/// a backslash in a text.
 fn quoted(quote: char, rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
     let mut content = String::new();
     while let Some(next) = rest.next() {

@@ -220,8 +220,8 @@ impl Teller<'_> {
     }
 }
 
-/// The statement that gives a table a key: over the column that counts by itself, else over a new one, which the
-/// application's `SELECT *` and `INSERT … VALUES` do not meet.
+/// The statement that gives a table a key: over the column that counts by itself, else over a new
+/// one, which the application's `SELECT *` and `INSERT … VALUES` do not meet.
 fn add_key(table: &SourceTable) -> Remedy {
     let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
     let table_name = format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.table));
@@ -237,7 +237,8 @@ fn add_key(table: &SourceTable) -> Remedy {
     Remedy::source(statement).note("this rebuilds the table, which takes long for a large one")
 }
 
-/// Tells that a default is left out; both servers write an empty text as a default in a form of their own.
+/// Tells that a default is left out; both servers write an empty text as a default in a form of
+/// their own.
 fn the_default(default: &str) -> String {
     let shown = match default {
         "" | "''" => "(an empty string)".to_owned(),

@@ -1,4 +1,5 @@
-//! Cases of plans whose rows are not those of the source: another order, constants, functions, columns left to the target.
+//! Cases of plans whose rows are not those of the source: another order, constants, functions,
+//! columns left to the target.
 
 use super::*;
 use crate::fixture::{self, BIGINT, column, table};

@@ -1,4 +1,5 @@
-//! The encoding of one row: the source hands its values in its own order, the row has them in the plan's.
+//! The encoding of one row: the source hands its values in its own order, the row has them in the
+//! plan's.
 
 use crate::plan::TablePlan;
 use crate::value::encode::{Input, Refusal, RowFunction};
@@ -54,12 +55,14 @@ impl RowLayout {
         }
     }
 
-    /// The columns of the source that are read, in the source's order: the order in which [`RowEncoder::cell`] takes their values.
+    /// The columns of the source that are read, in the source's order: the order in which
+    /// [`RowEncoder::cell`] takes their values.
     pub fn feeds(&self) -> &[Feed] {
         &self.feeds
     }
 
-    /// Whether the row's cells are those of the source in the source's order, so that each is written as it arrives.
+    /// Whether the row's cells are those of the source in the source's order, so that each is
+    /// written as it arrives.
     pub fn is_direct(&self) -> bool {
         self.is_direct
     }
@@ -70,7 +73,8 @@ impl RowLayout {
     }
 }
 
-/// Encodes one row at a time and remembers where each cell lies, so that its key can be taken from it.
+/// Encodes one row at a time and remembers where each cell lies, so that its key can be taken from
+/// it.
 #[derive(Debug, Default)]
 pub struct RowEncoder {
     row: Vec<u8>,
@@ -171,7 +175,8 @@ impl RowEncoder {
         }
     }
 
-    /// The digest of the row's values from the source, each with its length before it, in the plan's order.
+    /// The digest of the row's values from the source, each with its length before it, in the
+    /// plan's order.
     fn digest(&self, plan: &TablePlan) -> [u8; DIGEST_BYTES] {
         let mut hasher = blake3::Hasher::new();
         for (column, (start, end)) in plan.columns.iter().zip(&self.places) {

@@ -1,4 +1,5 @@
-//! What a target can do, as it reports itself: no code asks which product or emulator stands behind it.
+//! What a target can do, as it reports itself: no code asks which product or emulator stands behind
+//! it.
 
 use crate::apply::window::WindowLimits;
 
@@ -16,7 +17,8 @@ pub struct TargetCapabilities {
 }
 
 impl TargetCapabilities {
-    /// What the Spanner service can do. Its connections carry 100 calls each; fewer commits are in flight, so that reads find room.
+    /// What the Spanner service can do. Its connections carry 100 calls each; fewer commits are in
+    /// flight, so that reads find room.
     pub const SPANNER: TargetCapabilities = TargetCapabilities {
         commits_in_flight: 32,
         window_limits: WindowLimits::SPANNER,

@@ -1,4 +1,5 @@
-//! The boundary to what takes the changes of a stream: what happened to which row, and to which table.
+//! The boundary to what takes the changes of a stream: what happened to which row, and to which
+//! table.
 
 use crate::plan::TableId;
 use crate::report::finding::Finding;
@@ -35,8 +36,8 @@ pub enum Change<'a> {
 pub struct OldRow<'a> {
     /// Its key as `ListValue` payload.
     pub key: &'a [u8],
-    /// The whole row as `ListValue` payload. None where the sink does not want it, the source's event lacks it, or a value that
-    /// is not part of the key has no form at the target.
+    /// The whole row as `ListValue` payload. None where the sink does not want it, the source's
+    /// event lacks it, or a value that is not part of the key has no form at the target.
     pub row: Option<&'a [u8]>,
 }
 
@@ -67,27 +68,31 @@ pub enum SchemaChangeKind {
     Altered,
 }
 
-/// What a decoder hands on, in the order of the source. One change of a row is a point at which a huge transaction may be cut.
+/// What a decoder hands on, in the order of the source. One change of a row is a point at which a
+/// huge transaction may be cut.
 ///
-/// The changes of each table are handed on or passed, all of them, so that their number depends on the source's events alone: a
-/// transaction that was cut is continued after so many changes, perhaps by a process that can no longer decode one of its tables.
+/// The changes of each table are handed on or passed, all of them, so that their number depends on
+/// the source's events alone: a transaction that was cut is continued after so many changes,
+/// perhaps by a process that can no longer decode one of its tables.
 pub trait ChangeSink {
-    /// Whether the sink reads `OldRow::row` of a table. It costs the decoder a second row for each change.
+    /// Whether the sink reads `OldRow::row` of a table. It costs the decoder a second row for each
+    /// change.
     fn wants_old_rows(&self, table: TableId) -> bool;
 
     /// One change of one row.
     fn change(&mut self, table: TableId, change: Change<'_>);
 
-    /// So many changes of the table follow that are not handed on: the table has stopped in this transaction, or they cannot be decoded.
-    /// Where the source's events do not even show their number, an event counts as one change.
+    /// So many changes of the table follow that are not handed on: the table has stopped in this
+    /// transaction, or they cannot be decoded. Where the source's events do not even show their
+    /// number, an event counts as one change.
     fn pass(&mut self, table: TableId, changes: u64);
 
-    /// A statement changed a whole table. A sink that cannot carry that out stops the table's group with the finding. No change
-    /// of the table follows in this transaction: they are passed.
+    /// A statement changed a whole table. A sink that cannot carry that out stops the table's group
+    /// with the finding. No change of the table follows in this transaction: they are passed.
     fn schema_change(&mut self, table: TableId, change: SchemaChange);
 
-    /// The table's group must stop at this transaction: a statement that is not understood, an event that does not carry the whole
-    /// change, a refused value.
+    /// The table's group must stop at this transaction: a statement that is not understood, an
+    /// event that does not carry the whole change, a refused value.
     fn stop(&mut self, table: TableId, finding: Finding);
 
     /// Something worth reporting that changes no row: a harmless DDL, a table created.

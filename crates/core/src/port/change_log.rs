@@ -1,4 +1,5 @@
-//! The boundary to the durable change log: what may be appended, when it is durable, who may read it.
+//! The boundary to the durable change log: what may be appended, when it is durable, who may read
+//! it.
 //!
 //! ```text
 //!   trimmed │ kept for replay │ applied … watermark │ durable, not applied │ appended, not durable
@@ -11,7 +12,8 @@ use std::future::Future;
 use crate::position::{Bookmark, Position};
 use crate::report::failure::Failure;
 
-/// Our own dense number of a source transaction, given at append: the only order used downstream. The first is 1.
+/// Our own dense number of a source transaction, given at append: the only order used downstream.
+/// The first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Sequence(pub u64);
 
@@ -32,7 +34,8 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// The UUID a log was given when it was created; it distinguishes one log from another at the target's fence.
+/// The UUID a log was given when it was created; it distinguishes one log from another at the
+/// target's fence.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogId(pub String);
 
@@ -41,7 +44,8 @@ pub struct LogId(pub String);
 pub enum PieceKind {
     /// Raw source events of a transaction.
     Transaction,
-    /// The transaction of this sequence was cut off; the source sends it again under a new sequence. Has no body.
+    /// The transaction of this sequence was cut off; the source sends it again under a new
+    /// sequence. Has no body.
     Abandoned,
 }
 
@@ -56,7 +60,8 @@ pub struct Piece {
     pub last: bool,
     /// What it carries.
     pub kind: PieceKind,
-    /// The transaction as `Witness` prints it: its last piece knows all of it, the earlier ones not yet its content.
+    /// The transaction as `Witness` prints it: its last piece knows all of it, the earlier ones not
+    /// yet its content.
     pub transaction: String,
     /// When the source committed it: microseconds since 1970, 0 if unknown.
     pub committed_at_us: u64,
@@ -82,10 +87,11 @@ pub struct LogUsage {
 
 /// A durable change log.
 ///
-/// Order: pieces are read in the order of their append. Sequences are dense: 1, 2, 3, … without a hole, across restarts.
-/// Durability: a transaction is readable once its last piece has been made durable by `ChangeLogWriter::sync`, never before;
-/// what was readable once is never lost or given to another transaction, whatever crashes. An incomplete transaction at the
-/// tail is abandoned when the log is opened again: readers skip it, its sequence is not used again.
+/// Order: pieces are read in the order of their append. Sequences are dense: 1, 2, 3, … without a
+/// hole, across restarts. Durability: a transaction is readable once its last piece has been made
+/// durable by `ChangeLogWriter::sync`, never before; what was readable once is never lost or given
+/// to another transaction, whatever crashes. An incomplete transaction at the tail is abandoned
+/// when the log is opened again: readers skip it, its sequence is not used again.
 pub trait ChangeLog: Send + Sync + 'static {
     /// The single writer.
     type Writer: ChangeLogWriter;
@@ -95,23 +101,28 @@ pub trait ChangeLog: Send + Sync + 'static {
     /// The log's identity.
     fn id(&self) -> LogId;
 
-    /// Takes the writer. There is one; a second call is a `Failure` of class `Bug` until the first writer is dropped.
+    /// Takes the writer. There is one; a second call is a `Failure` of class `Bug` until the first
+    /// writer is dropped.
     fn writer(&self) -> impl Future<Output = Result<Self::Writer, Failure>> + Send;
 
-    /// A reader whose first piece is the first one of the first transaction with a sequence at or past `from`.
-    /// A sequence that has been trimmed is a failure (`LOG_CORRUPT` naming the oldest one).
+    /// A reader whose first piece is the first one of the first transaction with a sequence at or
+    /// past `from`. A sequence that has been trimmed is a failure (`LOG_CORRUPT` naming the oldest
+    /// one).
     fn reader(&self, from: Sequence) -> impl Future<Output = Result<Self::Reader, Failure>> + Send;
 
-    /// What the last complete durable transaction reached, and its sequence. For an empty log: the bookmark it was created
-    /// with, and `Sequence::ZERO`. Capture starts here.
+    /// What the last complete durable transaction reached, and its sequence. For an empty log: the
+    /// bookmark it was created with, and `Sequence::ZERO`. Capture starts here.
     fn end(&self) -> impl Future<Output = Result<(Sequence, Bookmark), Failure>> + Send;
 
-    /// What was reached just before the transaction with sequence `at`, counted up from the segment's own context.
+    /// What was reached just before the transaction with sequence `at`, counted up from the
+    /// segment's own context.
     fn bookmark_before(&self, at: Sequence) -> impl Future<Output = Result<Bookmark, Failure>> + Send;
 
-    /// Where to begin reading for a reader that has everything up to `position`: a sequence below which `position` contains every
-    /// transaction, as late as is cheap to find (a segment's beginning), and what was reached just before it. The oldest sequence if none is
-    /// known to be later. Reading from there also brings transactions that `position` contains: the reader filters by position.
+    /// Where to begin reading for a reader that has everything up to `position`: a sequence below
+    /// which `position` contains every transaction, as late as is cheap to find (a segment's
+    /// beginning), and what was reached just before it. The oldest sequence if none is known to be
+    /// later. Reading from there also brings transactions that `position` contains: the reader
+    /// filters by position.
     ///
     /// A position of another kind of source is the failure `HISTORY_CHANGED`. Cancellation: safe.
     fn start_for(
@@ -119,7 +130,8 @@ pub trait ChangeLog: Send + Sync + 'static {
         position: &Position,
     ) -> impl Future<Output = Result<(Sequence, Bookmark), Failure>> + Send;
 
-    /// Drops what lies wholly below `below`. Keeps more than asked if that is cheaper (whole segments).
+    /// Drops what lies wholly below `below`. Keeps more than asked if that is cheaper (whole
+    /// segments).
     fn trim(&self, below: Sequence) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// What it holds, from memory: cheap.
@@ -128,23 +140,26 @@ pub trait ChangeLog: Send + Sync + 'static {
 
 /// The appending end.
 ///
-/// Cancellation: a dropped `append` or `sync` future leaves the log as after a crash at that point: reopen the writer.
-/// After any failure of class other than `Retry` the writer is poisoned: every later call fails the same way, because a
-/// failed fsync says nothing about what reached the disk; the log must be opened again.
-/// `LOG_BUDGET` and a full disk are of class `Retry`: nothing of the failed append stays visible, and the same append may be
-/// made again when there is room.
+/// Cancellation: a dropped `append` or `sync` future leaves the log as after a crash at that point:
+/// reopen the writer. After any failure of class other than `Retry` the writer is poisoned: every
+/// later call fails the same way, because a failed fsync says nothing about what reached the disk;
+/// the log must be opened again. `LOG_BUDGET` and a full disk are of class `Retry`: nothing of the
+/// failed append stays visible, and the same append may be made again when there is room.
 pub trait ChangeLogWriter: Send + 'static {
-    /// Appends pieces in order, numbering them, and leaves them in `pieces`. A piece that follows one without `last` continues that transaction.
+    /// Appends pieces in order, numbering them, and leaves them in `pieces`. A piece that follows
+    /// one without `last` continues that transaction.
     fn append(&mut self, pieces: &mut [Piece]) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Ends an incomplete transaction as abandoned; nothing to do if there is none.
     fn abandon(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Makes everything appended durable, then visible to readers. Returns the last complete sequence.
+    /// Makes everything appended durable, then visible to readers. Returns the last complete
+    /// sequence.
     fn sync(&mut self) -> impl Future<Output = Result<Sequence, Failure>> + Send;
 }
 
-/// A reading end. Never sees a piece of a transaction that is not complete and durable; skips abandoned ones.
+/// A reading end. Never sees a piece of a transaction that is not complete and durable; skips
+/// abandoned ones.
 pub trait ChangeLogReader: Send + 'static {
     /// The next piece if one is readable now; `None` if the reader has reached the durable mark.
     ///

@@ -24,8 +24,8 @@ pub enum MutationKind {
     Upsert,
     /// Rows are whole rows. The commit is rejected if one of them is there.
     Insert,
-    /// Rows hold these columns in the plan's order, those of the key among them; the other columns keep their values. The commit
-    /// is rejected if one of the rows is not there.
+    /// Rows hold these columns in the plan's order, those of the key among them; the other columns
+    /// keep their values. The commit is rejected if one of the rows is not there.
     Update(ColumnSet),
 }
 
@@ -79,13 +79,15 @@ pub struct Rejection {
     pub status: String,
     /// The target's own words. May hold key values: for findings, never for logs.
     pub message: String,
-    /// What its words name as an index or a foreign key, in their order. Spanner gives no other sign of which one it was.
+    /// What its words name as an index or a foreign key, in their order. Spanner gives no other
+    /// sign of which one it was.
     pub named: Vec<String>,
     /// The commit was larger than the target allows: splitting it helps.
     pub too_large: bool,
     /// A value of a row does not fit its column: no index and no foreign key is the reason.
     pub of_value: bool,
-    /// Whether it concerns the session, the credentials or the request as such rather than its data: another attempt may help after the delay.
+    /// Whether it concerns the session, the credentials or the request as such rather than its
+    /// data: another attempt may help after the delay.
     pub transient: bool,
 }
 
@@ -97,15 +99,18 @@ impl From<Rejection> for ServerWords {
 
 /// Commits behind a fence.
 ///
-/// Retries: nothing is retried inside `commit`. `read_fence` retries transient failures within a named bound and then fails with
-/// class `StopMigration` (resumable). Cancellation: a dropped commit may or may not have happened.
+/// Retries: nothing is retried inside `commit`. `read_fence` retries transient failures within a
+/// named bound and then fails with class `StopMigration` (resumable). Cancellation: a dropped
+/// commit may or may not have happened.
 pub trait Committer: Send + Sync + 'static {
     /// Sends one commit, once.
     ///
-    /// Atomic. Blind compare-and-set on the lane's fence row: `Update` of the previous key's row, `Delete` of it, `Insert`
-    /// of the next: a repeat, a late duplicate or a commit of a dead process finds no row and fails as a whole.
+    /// Atomic. Blind compare-and-set on the lane's fence row: `Update` of the previous key's row,
+    /// `Delete` of it, `Insert` of the next: a repeat, a late duplicate or a commit of a dead
+    /// process finds no row and fails as a whole.
     ///
-    /// The answer is the timestamp of the commit: whoever reads the target at this timestamp or later sees it.
+    /// The answer is the timestamp of the commit: whoever reads the target at this timestamp or
+    /// later sees it.
     fn commit(
         &self,
         commit: &FencedCommit,

@@ -65,8 +65,8 @@ pub struct TableRow {
     pub phase: TablePhase,
     /// Position of the first snapshot attempt; none before it.
     pub low: Option<Position>,
-    /// Position of the last snapshot attempt, with the transactions that prove it; none before the first. Without witnesses, the
-    /// source could show none (docs/design/history.md, step 13).
+    /// Position of the last snapshot attempt, with the transactions that prove it; none before the
+    /// first. Without witnesses, the source could show none (docs/design/history.md, step 13).
     pub high: Option<Bookmark>,
     /// Rows loaded so far by finished ranges.
     pub rows_loaded: u64,
@@ -89,8 +89,8 @@ pub struct RangeRow {
     pub rows: u64,
 }
 
-/// The control row of an index or foreign key that is not at the target although the plan has it: the target refuses it, or it gave
-/// way to a change. It is not built again.
+/// The control row of an index or foreign key that is not at the target although the plan has it:
+/// the target refuses it, or it gave way to a change. It is not built again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOutRow {
     /// The source table; with `constraint` the row's key.
@@ -141,9 +141,10 @@ pub struct MigrationRow {
     pub dialect: Dialect,
 }
 
-/// The format of the control tables that this release writes and reads. A migration that is recorded in another one is the
-/// failure `CONTROL_FORMAT`. Version 1 kept table names without their schema, and no definitions; version 2 knew only types of
-/// MySQL-family servers, and columns that come from the source.
+/// The format of the control tables that this release writes and reads. A migration that is
+/// recorded in another one is the failure `CONTROL_FORMAT`. Version 1 kept table names without
+/// their schema, and no definitions; version 2 knew only types of MySQL-family servers, and columns
+/// that come from the source.
 pub const CONTROL_VERSION: u32 = 3;
 
 /// Constraints that are left out, by (table, constraint).
@@ -157,8 +158,8 @@ pub type Ranges = BTreeMap<(QualifiedName, u64), RangeRow>;
 pub struct ControlState {
     /// The migration.
     pub migration: MigrationRow,
-    /// Its tables, by source name. They are recorded in one commit, after all definitions: without any, the first start has
-    /// died before it had decided what is migrated.
+    /// Its tables, by source name. They are recorded in one commit, after all definitions: without
+    /// any, the first start has died before it had decided what is migrated.
     pub tables: BTreeMap<QualifiedName, TableRow>,
     /// What each table is built from, by source name: one for each of `tables` at least.
     pub definitions: BTreeMap<QualifiedName, TableDefinition>,
@@ -172,19 +173,22 @@ pub struct ControlState {
 
 /// Keeps the control state of one migration.
 ///
-/// Retries: transient failures are retried within a named bound, and then fail with class `StopMigration` (resumable).
-/// Cancellation: a dropped call may or may not have happened.
+/// Retries: transient failures are retried within a named bound, and then fail with class
+/// `StopMigration` (resumable). Cancellation: a dropped call may or may not have happened.
 pub trait ControlStore: Send + Sync + 'static {
-    /// Creates the control tables where they are missing. Those of another format are the failure `CONTROL_FORMAT`.
+    /// Creates the control tables where they are missing. Those of another format are the failure
+    /// `CONTROL_FORMAT`.
     fn create_control(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Reads all control state, consistently; `None` if there is no migration. One in another format is the failure
-    /// `CONTROL_FORMAT`; a row that cannot be read is a failure too, never a row that is not there.
+    /// Reads all control state, consistently; `None` if there is no migration. One in another
+    /// format is the failure `CONTROL_FORMAT`; a row that cannot be read is a failure too, never a
+    /// row that is not there.
     fn read_control(&self) -> impl Future<Output = Result<Option<ControlState>, Failure>> + Send;
 
-    /// Takes over: one read-write transaction that checks that the migration's row is as `expected` (`None`: not there),
-    /// writes `migration`, removes all fence rows and writes those of `lanes`; what they keep is read in the same transaction.
-    /// If the row is not as expected: `TARGET_FENCED`. An unknown outcome is resolved inside by reading the migration's row.
+    /// Takes over: one read-write transaction that checks that the migration's row is as `expected`
+    /// (`None`: not there), writes `migration`, removes all fence rows and writes those of `lanes`;
+    /// what they keep is read in the same transaction. If the row is not as expected:
+    /// `TARGET_FENCED`. An unknown outcome is resolved inside by reading the migration's row.
     fn begin_epoch(
         &self,
         expected: Option<&MigrationRow>,
@@ -192,6 +196,7 @@ pub trait ControlStore: Send + Sync + 'static {
         lanes: &[(Lane, LaneStart)],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Removes the control tables that are there, also what is left of them; false if there were none. May be repeated.
+    /// Removes the control tables that are there, also what is left of them; false if there were
+    /// none. May be repeated.
     fn drop_control(&self) -> impl Future<Output = Result<bool, Failure>> + Send;
 }

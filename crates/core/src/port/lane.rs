@@ -40,9 +40,11 @@ pub struct Epoch(pub u64);
 pub struct FenceKey {
     /// The owner's term.
     pub epoch: Epoch,
-    /// `Apply`: the sequence up to which the lane is durable. Other lanes: a commit counter. It never falls within an epoch.
+    /// `Apply`: the sequence up to which the lane is durable. Other lanes: a commit counter. It
+    /// never falls within an epoch.
     pub sequence: Sequence,
-    /// Changes of the partial transaction that are already applied: 0, except inside a transaction too large for one commit.
+    /// Changes of the partial transaction that are already applied: 0, except inside a transaction
+    /// too large for one commit.
     pub piece: u64,
 }
 
@@ -60,14 +62,16 @@ pub struct FenceRow {
 pub enum LaneStart {
     /// This row.
     At(FenceRow),
-    /// The row that the transaction finds, in the new epoch: the lane continues where it stands in that moment.
+    /// The row that the transaction finds, in the new epoch: the lane continues where it stands in
+    /// that moment.
     Kept,
     /// The same for a change log that is new, whose first sequence is 1.
     KeptInNewLog,
 }
 
 impl LaneStart {
-    /// The row with which the lane begins `epoch`; `found` is its row so far. None if the row to keep is not there.
+    /// The row with which the lane begins `epoch`; `found` is its row so far. None if the row to
+    /// keep is not there.
     pub fn row(&self, epoch: Epoch, found: Option<&FenceRow>) -> Option<FenceRow> {
         let kept = |sequence| {
             let found = found?;

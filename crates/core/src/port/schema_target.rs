@@ -14,7 +14,8 @@ pub enum DdlFailure {
     /// The target refuses one statement, whichever others come with it.
     #[error("the target refuses a statement")]
     Refused {
-        /// Its place in the batch. The statements before it are done; it and those behind it are not.
+        /// Its place in the batch. The statements before it are done; it and those behind it are
+        /// not.
         statement: usize,
         /// Why: `TARGET_DDL` (class `StopTable`), whose object is the statement.
         #[source]
@@ -41,7 +42,8 @@ pub struct ExistingTable {
     pub table: TargetTable,
     /// Whether it has any row.
     pub has_rows: bool,
-    /// Whether it has anything we would not create (other column types, defaults, checks, interleaving), with the reason.
+    /// Whether it has anything we would not create (other column types, defaults, checks,
+    /// interleaving), with the reason.
     pub misfit: Option<String>,
 }
 
@@ -67,16 +69,18 @@ pub struct SchemaObjects {
     pub indexes: BTreeSet<String>,
     /// Names of all foreign keys, also of unfinished ones.
     pub foreign_keys: BTreeSet<String>,
-    /// Names of indexes and foreign keys that the target is still building, or removing after it could not build them.
+    /// Names of indexes and foreign keys that the target is still building, or removing after it
+    /// could not build them.
     pub unfinished: BTreeSet<String>,
 }
 
 /// Describes and changes the schema of the target.
 ///
-/// Retries: transient failures are retried within a named bound, and then fail with class `StopMigration` (resumable).
-/// Cancellation: a dropped call may or may not have happened.
+/// Retries: transient failures are retried within a named bound, and then fail with class
+/// `StopMigration` (resumable). Cancellation: a dropped call may or may not have happened.
 pub trait SchemaTarget: Send + Sync + 'static {
-    /// Looks at the database. A missing one is the failure `TARGET_MISSING`, a missing instance `TARGET_INSTANCE_MISSING`.
+    /// Looks at the database. A missing one is the failure `TARGET_MISSING`, a missing instance
+    /// `TARGET_INSTANCE_MISSING`.
     fn describe(&self) -> impl Future<Output = Result<TargetDescription, Failure>> + Send;
 
     /// Creates the database; fails if it is there.
@@ -85,7 +89,7 @@ pub trait SchemaTarget: Send + Sync + 'static {
     /// Looks at which objects are there. A missing database fails as in `describe`.
     fn schema_objects(&self) -> impl Future<Output = Result<SchemaObjects, Failure>> + Send;
 
-    /// Runs DDL statements in order and waits for them. Statements before a failing one stay done. A statement is refused only
-    /// if the target refuses it alone, after those before it.
+    /// Runs DDL statements in order and waits for them. Statements before a failing one stay done.
+    /// A statement is refused only if the target refuses it alone, after those before it.
     fn run_ddl(&self, statements: &[String]) -> impl Future<Output = Result<(), DdlFailure>> + Send;
 }

@@ -9,8 +9,8 @@ use crate::wire::rows::RowBatch;
 
 /// Reads tables.
 ///
-/// Retries: transient failures are retried within a named bound, and then fail with class `StopMigration` (resumable).
-/// Cancellation: safe, nothing is written.
+/// Retries: transient failures are retried within a named bound, and then fail with class
+/// `StopMigration` (resumable). Cancellation: safe, nothing is written.
 pub trait TableReader: Send + Sync + 'static {
     /// A scan in progress.
     type Scan: TargetScan;
@@ -21,7 +21,8 @@ pub trait TableReader: Send + Sync + 'static {
 
 /// Rows of one table as the target holds them.
 pub trait TargetScan: Send + 'static {
-    /// Clears `into` and fills it with the next rows as the target spells them, at most about `bytes_max` bytes (at least one row); false at the end.
+    /// Clears `into` and fills it with the next rows as the target spells them, at most about
+    /// `bytes_max` bytes (at least one row); false at the end.
     fn next(
         &mut self,
         into: &mut RowBatch,

@@ -1,6 +1,7 @@
 //! The boundary to the target as a whole: all its capabilities under one name.
 //!
-//! Code that needs only some of them asks for those: [`Committer`], [`ControlStore`], [`SchemaTarget`], [`TableReader`].
+//! Code that needs only some of them asks for those: [`Committer`], [`ControlStore`],
+//! [`SchemaTarget`], [`TableReader`].
 
 pub use crate::port::capabilities::TargetCapabilities;
 pub use crate::port::commit::{

@@ -6,11 +6,13 @@ use super::{Position, PositionError, TransactionId, Witness};
 
 /// Most witnesses kept: a source rarely has transactions of so many servers at once.
 pub const WITNESSES_MAX: usize = 8;
-/// How much older than the newest witness another one may be, in microseconds. To show an old one again, the source reads its
-/// binary log from there on; a server that has not written for so long has mostly been replaced.
+/// How much older than the newest witness another one may be, in microseconds. To show an old one
+/// again, the source reads its binary log from there on; a server that has not written for so long
+/// has mostly been replaced.
 pub const WITNESS_SPAN_US: u64 = 60 * 60 * 1_000_000;
 
-/// The last transactions of a history: one for each origin (MySQL: server and tag; MariaDB: domain), the newest at the end.
+/// The last transactions of a history: one for each origin (MySQL: server and tag; MariaDB:
+/// domain), the newest at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Witnesses {
     list: Vec<Witness>,
@@ -83,7 +85,8 @@ fn is_one_origin(one: &TransactionId, other: &TransactionId) -> bool {
     }
 }
 
-/// A position, and the last transactions before it: another history that reaches the same numbers does not have them.
+/// A position, and the last transactions before it: another history that reaches the same numbers
+/// does not have them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bookmark {
     /// Where it stands.
@@ -93,7 +96,8 @@ pub struct Bookmark {
 }
 
 impl Bookmark {
-    /// A position of which nothing but the numbers is known: any history that has those numbers is taken for it.
+    /// A position of which nothing but the numbers is known: any history that has those numbers is
+    /// taken for it.
     pub fn unproved(position: Position) -> Bookmark {
         Bookmark {
             position,
@@ -225,7 +229,8 @@ mod tests {
             &["0-1-1@5", "1-1-1@6", &format!("2-1-1@{}", hour + 6)],
             &format!("mariadb:0-1-1,1-1-1,2-1-1 last 1-1-1@6,2-1-1@{}", hour + 6),
         );
-        // One alone stays however old it is, and a clock that goes back leaves the newest out of nothing.
+        // One alone stays however old it is, and a clock that goes back leaves the newest out of
+        // nothing.
         check(
             "mariadb:0-1-1 last 0-1-1@5",
             &["0-1-2@1"],

@@ -1,4 +1,5 @@
-//! Where a stream stands in the source's history: a position with its last transactions, and the one behind it that is applied in part.
+//! Where a stream stands in the source's history: a position with its last transactions, and the
+//! one behind it that is applied in part.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +13,17 @@ const WHAT: &str = "the checkpoint of the main stream";
 /// A transaction too large for one commit, of which an earlier commit holds the first changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialTransaction {
-    /// The transaction, as its first pieces show it. Its place in a log may change (the log was lost, the source failed over),
-    /// its identity does not.
+    /// The transaction, as its first pieces show it. Its place in a log may change (the log was
+    /// lost, the source failed over), its identity does not.
     pub transaction: Witness,
     /// How many of its changes are applied: at least 1.
     pub changes: u64,
-    /// Changes of other, abandoned transactions that were partly applied at the same place: they count in the fence key, which never
-    /// falls, but not here. 0 unless the source has failed over to a server with another order.
+    /// Changes of other, abandoned transactions that were partly applied at the same place: they
+    /// count in the fence key, which never falls, but not here. 0 unless the source has failed over
+    /// to a server with another order.
     pub given_up: u64,
-    /// The epoch in which the changes were counted first: those of every table that was recorded by then, whether the table
-    /// flowed, had stopped or was not selected (docs/design/fence.md).
+    /// The epoch in which the changes were counted first: those of every table that was recorded by
+    /// then, whether the table flowed, had stopped or was not selected (docs/design/fence.md).
     pub counted_in: Epoch,
 }
 
@@ -36,14 +38,15 @@ pub struct Checkpoint {
     pub partial: Option<PartialTransaction>,
 }
 
-/// The stored form. A further value of the checkpoint is one more optional field here and in `Checkpoint`; golden files of the
-/// form before it stay readable.
+/// The stored form. A further value of the checkpoint is one more optional field here and in
+/// `Checkpoint`; golden files of the form before it stay readable.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredCheckpoint {
     version: u32,
     position: String,
-    /// The last transactions, as `Witness` prints them, the newest at the end. Left out if none is known.
+    /// The last transactions, as `Witness` prints them, the newest at the end. Left out if none is
+    /// known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     last: Vec<String>,
     partial: Option<StoredPartial>,

@@ -23,7 +23,8 @@ impl Position {
         }
     }
 
-    /// Whether a transaction has happened at this position: *not* contained means "after the position".
+    /// Whether a transaction has happened at this position: *not* contained means "after the
+    /// position".
     pub fn contains(&self, id: &TransactionId) -> Result<bool, PositionError> {
         match (self, id) {
             (Position::Mysql(set), TransactionId::Mysql { server, tag, number }) => {
@@ -61,7 +62,8 @@ impl Position {
         }
     }
 
-    /// Moves on by one transaction. MariaDB: a sequence that does not rise is an error (gtid_strict_mode).
+    /// Moves on by one transaction. MariaDB: a sequence that does not rise is an error
+    /// (gtid_strict_mode).
     pub fn advance(&mut self, id: &TransactionId) -> Result<(), PositionError> {
         match (self, id) {
             (Position::Mysql(set), TransactionId::Mysql { server, tag, number }) => {
@@ -81,7 +83,8 @@ impl Position {
         }
     }
 
-    /// How many transactions of `self` have not happened at `other` (MariaDB: by sequence numbers, an estimate).
+    /// How many transactions of `self` have not happened at `other` (MariaDB: by sequence numbers,
+    /// an estimate).
     pub fn count_beyond(&self, other: &Position) -> Result<u64, PositionError> {
         match (self, other) {
             (Position::Mysql(own), Position::Mysql(theirs)) => Ok(own.count_beyond(theirs)),

@@ -5,17 +5,20 @@ use std::fmt;
 
 use super::{PositionError, ServerUuid};
 
-/// Most intervals of a set that is read. A server with as many would hardly run; texts that fill our memory have more.
+/// Most intervals of a set that is read. A server with as many would hardly run; texts that fill
+/// our memory have more.
 const INTERVALS_MAX: usize = 1 << 16;
 
-/// A GTID set: per (server, tag) the numbers, as half-open intervals that neither touch nor overlap.
+/// A GTID set: per (server, tag) the numbers, as half-open intervals that neither touch nor
+/// overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GtidSet {
     sets: BTreeMap<(ServerUuid, String), Vec<(u64, u64)>>,
 }
 
 impl GtidSet {
-    /// Parses `uuid:1-5:7,uuid:tag:1-3`; spaces and newlines are allowed, empty text is the empty set.
+    /// Parses `uuid:1-5:7,uuid:tag:1-3`; spaces and newlines are allowed, empty text is the empty
+    /// set.
     pub fn parse(text: &str) -> Result<GtidSet, PositionError> {
         let malformed = || PositionError::malformed(text);
         let mut intervals = 0;
@@ -189,7 +192,8 @@ impl GtidSet {
         count
     }
 
-    /// Every (server, tag) with its half-open intervals, in order: what `COM_BINLOG_DUMP_GTID` sends.
+    /// Every (server, tag) with its half-open intervals, in order: what `COM_BINLOG_DUMP_GTID`
+    /// sends.
     pub fn intervals(&self) -> impl Iterator<Item = (ServerUuid, &str, &[(u64, u64)])> {
         self.sets
             .iter()
@@ -203,7 +207,8 @@ impl GtidSet {
 }
 
 fn is_key(key: &(ServerUuid, String), server: ServerUuid, tag: &str) -> bool {
-    // Hardly anybody uses tags, and comparing two empty texts costs more than one may think: their addresses are not mapped.
+    // Hardly anybody uses tags, and comparing two empty texts costs more than one may think: their
+    // addresses are not mapped.
     let same_tag = (tag.is_empty() && key.1.is_empty()) || key.1 == tag;
     key.0.number() == server.number() && same_tag
 }

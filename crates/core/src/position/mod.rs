@@ -1,4 +1,5 @@
-//! Positions: where in the source's history. Values with laws; positions of different histories do not compare.
+//! Positions: where in the source's history. Values with laws; positions of different histories do
+//! not compare.
 
 mod bookmark;
 pub mod checkpoint;

@@ -1,7 +1,8 @@
 //! What distinguishes a transaction from another one that has the same identity in another history.
 //!
-//! A server whose history was reset, or that was restored from a backup, gives its numbers out a second time. The identity
-//! of a transaction is then no proof; its commit time and its content are (docs/design/history.md).
+//! A server whose history was reset, or that was restored from a backup, gives its numbers out a
+//! second time. The identity of a transaction is then no proof; its commit time and its content are
+//! (docs/design/history.md).
 
 use std::fmt;
 
@@ -12,9 +13,11 @@ use super::{PositionError, TransactionId};
 pub struct Witness {
     /// The identity.
     pub id: TransactionId,
-    /// When it was committed on the server where it began, in microseconds since 1970. Replicas keep it. 0 if unknown.
+    /// When it was committed on the server where it began, in microseconds since 1970. Replicas
+    /// keep it. 0 if unknown.
     pub committed_at_us: u64,
-    /// A digest of the rows that it changed; `None` if it is not known. One without rows has the digest of nothing.
+    /// A digest of the rows that it changed; `None` if it is not known. One without rows has the
+    /// digest of nothing.
     pub content: Option<ContentDigest>,
 }
 
@@ -66,7 +69,8 @@ impl Witness {
         Ok(witness)
     }
 
-    /// Refuses a transaction of the same identity that is not this one. What cannot be compared passes.
+    /// Refuses a transaction of the same identity that is not this one. What cannot be compared
+    /// passes.
     pub fn expect_same(&self, shown: &Witness) -> Result<(), PositionError> {
         match self.compare(shown) {
             Agreement::Same | Agreement::Unknown => Ok(()),

@@ -1,4 +1,5 @@
-//! Stored definitions: the golden files are read and written again, and what this release does not write is an error.
+//! Stored definitions: the golden files are read and written again, and what this release does not
+//! write is an error.
 
 use std::sync::Arc;
 
@@ -234,7 +235,8 @@ fn postgres_types() -> TableDefinition {
     }
 }
 
-/// A definition without a primary key at the source, with an index of each part and a foreign key with actions.
+/// A definition without a primary key at the source, with an index of each part and a foreign key
+/// with actions.
 fn with_keys() -> TableDefinition {
     let columns = ["a", "b"].map(|name| fixture::column(name, BIGINT));
     let mut source = SourceTable {
@@ -310,7 +312,8 @@ fn with_keys() -> TableDefinition {
     }
 }
 
-/// A definition whose target has another key and order than the source, a constant, functions, and columns of its own.
+/// A definition whose target has another key and order than the source, a constant, functions, and
+/// columns of its own.
 fn inputs() -> TableDefinition {
     let fill = |by_target, at| TargetColumn {
         by_target,

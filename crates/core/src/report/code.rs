@@ -1,13 +1,16 @@
-//! The register of error and finding codes: append-only, one line a code, the source of `docs/reference/errors.md`.
+//! The register of error and finding codes: append-only, one line a code, the source of
+//! `docs/reference/errors.md`.
 
 use std::fmt;
 
-/// How a process ends when an error with this code is what ended it (see `docs/reference/exit-codes.md`).
+/// How a process ends when an error with this code is what ended it (see
+/// `docs/reference/exit-codes.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Exit {
     /// 1: an invariant of Spanferry itself broke.
     Bug,
-    /// 2: usage: unknown option, unreadable configuration, wrong pair of state and target, second process.
+    /// 2: usage: unknown option, unreadable configuration, wrong pair of state and target, second
+    /// process.
     Usage,
     /// 3: refused by what `check` finds at the start.
     Refused,
@@ -22,7 +25,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The process exit status. What should end nothing and has ended a process all the same is a bug.
+    /// The process exit status. What should end nothing and has ended a process all the same is a
+    /// bug.
     pub fn status(self) -> u8 {
         match self {
             Exit::Bug | Exit::Recorded => 1,

@@ -1,4 +1,5 @@
-//! Failures at the boundaries: classified where they are born, with a code, the object, the cause and the next command.
+//! Failures at the boundaries: classified where they are born, with a code, the object, the cause
+//! and the next command.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -18,7 +19,8 @@ pub enum Class {
     },
     /// It may or may not have happened: look before judging.
     Ambiguous,
-    /// Belongs to one table, `Failure::table`: its group stops, the others flow. Or to one statement of a batch.
+    /// Belongs to one table, `Failure::table`: its group stops, the others flow. Or to one
+    /// statement of a batch.
     StopTable,
     /// The migration ends, resumable.
     StopMigration,
@@ -33,7 +35,8 @@ pub struct Failure {
     pub code: Code,
     /// What may be done.
     pub class: Class,
-    /// The object it happened to: a table, file, host or statement; never a value of a row. For people: decisions read `table`.
+    /// The object it happened to: a table, file, host or statement; never a value of a row. For
+    /// people: decisions read `table`.
     pub object: String,
     /// The source table whose group it stops.
     pub table: Option<QualifiedName>,
@@ -104,7 +107,8 @@ impl Failure {
         }
     }
 
-    /// The failure and all of its causes in one line for a log: without words of a server that may quote a row.
+    /// The failure and all of its causes in one line for a log: without words of a server that may
+    /// quote a row.
     pub fn for_log(&self) -> String {
         let mut text = self.to_string();
         let mut cause = StdError::source(self);
@@ -128,8 +132,8 @@ impl Failure {
     }
 }
 
-/// A cause in the words of a server, which may quote a row or its key: whole for a person and for findings, which only the operator
-/// can read, and cut for a log, which goes to others too.
+/// A cause in the words of a server, which may quote a row or its key: whole for a person and for
+/// findings, which only the operator can read, and cut for a log, which goes to others too.
 #[derive(Debug)]
 pub struct ServerWords {
     cause: Box<dyn StdError + Send + Sync>,

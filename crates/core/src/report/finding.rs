@@ -11,9 +11,11 @@ use crate::schema::source::NameCase;
 pub enum Severity {
     /// Worth knowing; the migration continues.
     Notice,
-    /// Something is left out or carried in another form; the migration continues, and the final report repeats it.
+    /// Something is left out or carried in another form; the migration continues, and the final
+    /// report repeats it.
     Warning,
-    /// The migration does not start unless it is fixed or, where the text says so, accepted by name.
+    /// The migration does not start unless it is fixed or, where the text says so, accepted by
+    /// name.
     Blocking,
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use crate::report::code::{self, Code};
 use crate::report::shell::quoted;
 
-/// Codes whose findings may carry statements for the source. Each is pasted into real servers as it is printed
-/// (`mysql/tests/remedies.rs`), so a new one needs its case there.
+/// Codes whose findings may carry statements for the source. Each is pasted into real servers as it
+/// is printed (`mysql/tests/remedies.rs`), so a new one needs its case there.
 pub const WITH_STATEMENTS: [Code; 9] = [
     code::SOURCE_PRIVILEGE,
     code::SOURCE_SETTING,
@@ -110,8 +110,8 @@ impl Remedy {
         }
     }
 
-    /// The text as it can be pasted: statements one a line, each with its semicolon, a note as their comment; a command with
-    /// `options` behind its verb.
+    /// The text as it can be pasted: statements one a line, each with its semicolon, a note as
+    /// their comment; a command with `options` behind its verb.
     pub fn printed(&self, options: &str) -> String {
         match self {
             Remedy::Source { statements, note } => {

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The text as one word of a POSIX shell: in single quotes unless it consists of characters that mean nothing to a shell.
+/// The text as one word of a POSIX shell: in single quotes unless it consists of characters that
+/// mean nothing to a shell.
 pub fn quoted(text: &str) -> Cow<'_, str> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:,@%+=".contains(letter);
     // A word that begins with a hyphen or an equals sign can mean something else.

@@ -1,6 +1,7 @@
 //! Character sets of MySQL-family servers by name, and what of them a mapping depends on.
 //!
-//! How their bytes are read is known to `spanferry-format` (`charset`), whose tests prove what is said here of their characters.
+//! How their bytes are read is known to `spanferry-format` (`charset`), whose tests prove what is
+//! said here of their characters.
 
 /// A character set of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,7 +12,8 @@ pub enum Charset {
     Ascii,
     /// Big5, traditional Chinese.
     Big5,
-    /// No character set: bytes. `spanferry-format` decodes them as `utf8mb4`, as the server's `CONVERT` does.
+    /// No character set: bytes. `spanferry-format` decodes them as `utf8mb4`, as the server's
+    /// `CONVERT` does.
     Binary,
     /// Windows Central European.
     Cp1250,
@@ -55,7 +57,8 @@ pub enum Charset {
     Koi8r,
     /// KOI8-U, Ukrainian.
     Koi8u,
-    /// The server's latin1: Windows code page 1252, with its five holes decoded to U+0081, U+008D, U+008F, U+0090, U+009D.
+    /// The server's latin1: Windows code page 1252, with its five holes decoded to U+0081, U+008D,
+    /// U+008F, U+0090, U+009D.
     Latin1,
     /// ISO 8859-2, Central European.
     Latin2,
@@ -83,7 +86,8 @@ pub enum Charset {
     Utf16le,
     /// UTF-32, big-endian.
     Utf32,
-    /// UTF-8 of the Basic Multilingual Plane, up to three bytes a character; `utf8` to older servers.
+    /// UTF-8 of the Basic Multilingual Plane, up to three bytes a character; `utf8` to older
+    /// servers.
     Utf8mb3,
     /// UTF-8, up to four bytes a character.
     Utf8mb4,
@@ -158,9 +162,9 @@ impl Charset {
         }
     }
 
-    /// Whether no two different byte strings decode to the same text. Where they do, distinct keys of the source could
-    /// become one key of the target: armscii8 has six characters twice, sjis and ujis the backslash (ujis the tilde
-    /// too), cp932 and eucjpms the NEC and IBM duplicates.
+    /// Whether no two different byte strings decode to the same text. Where they do, distinct keys
+    /// of the source could become one key of the target: armscii8 has six characters twice, sjis
+    /// and ujis the backslash (ujis the tilde too), cp932 and eucjpms the NEC and IBM duplicates.
     #[rustfmt::skip]
     pub const fn is_injective(self) -> bool {
         match self {

@@ -1,4 +1,5 @@
-//! What one table of the target was built from: decided once, recorded with the migration, and used at every start.
+//! What one table of the target was built from: decided once, recorded with the migration, and used
+//! at every start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use crate::value::encode::ColumnPlan;
 /// What one table of the target was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableDefinition {
-    /// The source table as it was when this was decided. It holds what rows, keys, indexes and foreign keys depend on; the
-    /// rest (defaults, checks, triggers, estimates) is empty.
+    /// The source table as it was when this was decided. It holds what rows, keys, indexes and
+    /// foreign keys depend on; the rest (defaults, checks, triggers, estimates) is empty.
     pub source: SourceTable,
     /// The target table with its indexes and foreign keys.
     pub target: TargetTable,
@@ -26,13 +27,14 @@ pub struct TableDefinition {
     pub target_key: TargetKey,
     /// The version of the schema that this is made from.
     pub version: SchemaVersion,
-    /// Its group. The number means nothing but that tables with the same one stop and load together.
+    /// Its group. The number means nothing but that tables with the same one stop and load
+    /// together.
     pub group: GroupId,
-    /// The epoch in which the table was taken into the migration: changes of a transaction that was cut in an earlier epoch
-    /// were counted without it.
+    /// The epoch in which the table was taken into the migration: changes of a transaction that was
+    /// cut in an earlier epoch were counted without it.
     pub counted_from: Epoch,
-    /// Whether the migration has given the table up. It is kept only because a transaction that is applied in part was counted
-    /// with it.
+    /// Whether the migration has given the table up. It is kept only because a transaction that is
+    /// applied in part was counted with it.
     pub is_forgotten: bool,
 }
 

@@ -5,8 +5,8 @@ use crate::schema::definition::TableDefinition;
 use crate::schema::mysql::MysqlTable;
 use crate::schema::source::{IndexPart, SourceForeignKey, SourceIndex, SourceTable, TableFacts};
 
-/// The first difference by which rows of one table have another form: storage, columns, primary key. Secondary indexes, foreign
-/// keys, defaults, checks, triggers and estimates do not count.
+/// The first difference by which rows of one table have another form: storage, columns, primary
+/// key. Secondary indexes, foreign keys, defaults, checks, triggers and estimates do not count.
 pub fn row_difference(recorded: &SourceTable, today: &SourceTable) -> Option<String> {
     if let Some(difference) = facts_difference(&recorded.facts, &today.facts) {
         return Some(difference);
@@ -81,7 +81,8 @@ fn names(table: &SourceTable, columns: &[usize]) -> String {
     names.join(", ")
 }
 
-/// The first difference for which a table must stop: its rows have another form, or its key is none any more.
+/// The first difference for which a table must stop: its rows have another form, or its key is none
+/// any more.
 pub fn difference(recorded: &TableDefinition, today: &SourceTable) -> Option<String> {
     if let Some(difference) = row_difference(&recorded.source, today) {
         return Some(difference);
@@ -94,9 +95,9 @@ pub fn difference(recorded: &TableDefinition, today: &SourceTable) -> Option<Str
     Some(format!("no unique index is over its key ({columns}) any more"))
 }
 
-/// The first difference for which the rows of a plan cannot be read as it says: they have another form, or the unique index that
-/// serves as key is not exactly the planned one. Without it rows may share a key, and one of them would be lost
-/// (docs/design/hand-off.md, step 15).
+/// The first difference for which the rows of a plan cannot be read as it says: they have another
+/// form, or the unique index that serves as key is not exactly the planned one. Without it rows may
+/// share a key, and one of them would be lost (docs/design/hand-off.md, step 15).
 pub fn plan_difference(plan: &TablePlan, today: &SourceTable) -> Option<String> {
     if let Some(difference) = row_difference(&plan.source, today) {
         return Some(difference);
@@ -132,7 +133,8 @@ pub enum Change {
     Dropped,
 }
 
-/// One index or foreign key that was added or dropped at the source. One that was changed or renamed makes two of these.
+/// One index or foreign key that was added or dropped at the source. One that was changed or
+/// renamed makes two of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConstraintChange {
     /// `index` or `foreign key`.

@@ -1,4 +1,5 @@
-//! Which names the target takes, by dialect and kind of object: measured on the emulator (`crates/spanner/tests/names.rs`).
+//! Which names the target takes, by dialect and kind of object: measured on the emulator
+//! (`crates/spanner/tests/names.rs`).
 
 use crate::schema::target::Dialect;
 
@@ -17,7 +18,8 @@ pub enum NameKind {
 
 /// What a name begins with that may not be as it is.
 const ESCAPE: &str = "x_";
-/// Names of schemas that the server keeps by itself: a table of the same name would be read as one of these.
+/// Names of schemas that the server keeps by itself: a table of the same name would be read as one
+/// of these.
 const SCHEMAS: [&str; 2] = ["information_schema", "spanner_sys"];
 
 /// Longest name, in bytes. The PostgreSQL dialect cuts what is longer, and says nothing.
@@ -28,8 +30,9 @@ pub(crate) fn bytes_max(dialect: Dialect) -> usize {
     }
 }
 
-/// The legal name that is nearest to a wanted one: letters, digits and underscores, a letter first, nothing that is reserved, and no
-/// longer than the dialect takes. All of it is ASCII, so characters are bytes.
+/// The legal name that is nearest to a wanted one: letters, digits and underscores, a letter first,
+/// nothing that is reserved, and no longer than the dialect takes. All of it is ASCII, so
+/// characters are bytes.
 pub(crate) fn legal_name(wanted: &str, kind: NameKind, dialect: Dialect) -> String {
     let letter = |letter: char| {
         if letter.is_ascii_alphanumeric() {

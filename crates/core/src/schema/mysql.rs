@@ -1,4 +1,5 @@
-//! What only MySQL-family servers have in their catalogs: types with charsets, engines, numbered columns.
+//! What only MySQL-family servers have in their catalogs: types with charsets, engines, numbered
+//! columns.
 
 use super::source::{ColumnFacts, SourceType, TableFacts};
 use crate::schema::charset::Charset;
@@ -19,7 +20,8 @@ pub struct MysqlColumn {
     pub on_update: bool,
     /// AUTO_INCREMENT.
     pub auto_increment: bool,
-    /// MariaDB: a date and time in the storage format of before MySQL 5.6, whose width the binary log does not show.
+    /// MariaDB: a date and time in the storage format of before MySQL 5.6, whose width the binary
+    /// log does not show.
     pub is_old_temporal: bool,
 }
 
@@ -116,7 +118,8 @@ pub enum MysqlType {
     Json,
     /// MariaDB's JSON: LONGTEXT with a `json_valid` check; the text is the value.
     JsonText {
-        /// How its bytes are to be read: utf8mb4 as the server declares JSON, any other after `CONVERT TO CHARACTER SET`.
+        /// How its bytes are to be read: utf8mb4 as the server declares JSON, any other after
+        /// `CONVERT TO CHARACTER SET`.
         charset: Charset,
     },
     /// DATE.

@@ -40,8 +40,9 @@ impl Names {
         self.taken.insert(name.to_lowercase());
     }
 
-    /// Names for all objects of one kind, in their order. First those that had a name keep it. Then those whose own name is legal
-    /// get that, whatever other names would become the same. The rest is renamed.
+    /// Names for all objects of one kind, in their order. First those that had a name keep it. Then
+    /// those whose own name is legal get that, whatever other names would become the same. The rest
+    /// is renamed.
     pub fn give_all(&mut self, kind: NameKind, wishes: &[Wish<'_>]) -> Vec<String> {
         let mut given: Vec<Option<String>> =
             wishes.iter().map(|wish| wish.former.map(str::to_owned)).collect();

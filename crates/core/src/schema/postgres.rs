@@ -35,7 +35,8 @@ pub struct PostgresColumn {
 pub struct PostgresCollation {
     /// Its name.
     pub name: String,
-    /// Whether only texts of the same bytes are equal. All collations but those that were created otherwise are so.
+    /// Whether only texts of the same bytes are equal. All collations but those that were created
+    /// otherwise are so.
     pub is_deterministic: bool,
 }
 

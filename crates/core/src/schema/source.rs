@@ -1,4 +1,5 @@
-//! The source's schema as read from its catalog: what every source has, and one variant for each family of sources.
+//! The source's schema as read from its catalog: what every source has, and one variant for each
+//! family of sources.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +10,8 @@ use super::postgres::{PostgresColumn, PostgresTable, PostgresType};
 
 /// Schema and table name of the source, as the server writes them.
 ///
-/// Its text is `schema.table`. A `.` or `%` that belongs to a name is written `%2E` or `%25`, so two names never have the same
-/// text. Control tables use that text as the table's key.
+/// Its text is `schema.table`. A `.` or `%` that belongs to a name is written `%2E` or `%25`, so
+/// two names never have the same text. Control tables use that text as the table's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QualifiedName {
     /// Schema (MySQL: database).
@@ -54,11 +55,11 @@ fn unescaped(text: &str) -> Option<String> {
     is_escaped.then(|| text.replace("%2E", ".").replace("%25", "%"))
 }
 
-/// How a source compares names of schemas and tables: the one rule for every comparison with a name that was not taken from its
-/// catalog, such as one that a person typed or a statement holds.
+/// How a source compares names of schemas and tables: the one rule for every comparison with a name
+/// that was not taken from its catalog, such as one that a person typed or a statement holds.
 ///
-/// `lower_case_table_names` of MySQL-family servers. How names of columns are compared is a matter of the family:
-/// [`TableFacts::column_names`].
+/// `lower_case_table_names` of MySQL-family servers. How names of columns are compared is a matter
+/// of the family: [`TableFacts::column_names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NameCase {
     /// As written: `Orders` and `orders` are two tables.
@@ -83,7 +84,8 @@ impl NameCase {
     }
 }
 
-/// One character for one, as the servers do it: they have no letter whose lower case depends on its place.
+/// One character for one, as the servers do it: they have no letter whose lower case depends on its
+/// place.
 fn lower_case(character: char) -> char {
     let mut lower = character.to_lowercase();
     match (lower.next(), lower.next()) {
@@ -102,7 +104,8 @@ pub struct Catalog {
     pub names: NameCase,
     /// Base tables of the migrated schema, by name.
     pub tables: Vec<SourceTable>,
-    /// Objects that are listed as findings but not carried: views, routines, events, sequences, with their kind.
+    /// Objects that are listed as findings but not carried: views, routines, events, sequences,
+    /// with their kind.
     pub other_objects: Vec<OtherObject>,
 }
 
@@ -124,7 +127,8 @@ pub struct SourceTable {
     pub names: NameCase,
     /// What only its family has.
     pub facts: TableFacts,
-    /// Columns in their order at the source; every column the binlog carries, generated ones included.
+    /// Columns in their order at the source; every column the binlog carries, generated ones
+    /// included.
     pub columns: Vec<SourceColumn>,
     /// Indexes into `columns`, in key order; empty if there is no primary key.
     pub primary_key: Vec<usize>,
@@ -155,14 +159,15 @@ pub struct SourceColumn {
     pub default: Option<String>,
     /// Generation expression's text, if generated.
     pub generated: Option<String>,
-    /// Whether a generated column is stored (virtual columns are in the binlog too, unless the server leaves them out).
+    /// Whether a generated column is stored (virtual columns are in the binlog too, unless the
+    /// server leaves them out).
     pub generated_stored: bool,
     /// What only its family has.
     pub facts: ColumnFacts,
 }
 
-/// The type of a source column, by the family of its source. Connectors read and write values by it; the mapping decides by its
-/// [`LogicalType`].
+/// The type of a source column, by the family of its source. Connectors read and write values by
+/// it; the mapping decides by its [`LogicalType`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceType {
     /// MySQL and MariaDB.
@@ -224,7 +229,8 @@ impl TableFacts {
         }
     }
 
-    /// How names of columns are compared: MySQL-family servers take `ID` and `id` for one column, PostgreSQL for two.
+    /// How names of columns are compared: MySQL-family servers take `ID` and `id` for one column,
+    /// PostgreSQL for two.
     pub fn column_names(&self) -> NameCase {
         match self {
             TableFacts::Mysql(_) => NameCase::Insensitive,

@@ -56,7 +56,8 @@ pub enum TargetType {
     Array {
         /// The type of each element.
         element: ElementType,
-        /// How many elements each value must have: `vector_length`, which only arrays of floats can have.
+        /// How many elements each value must have: `vector_length`, which only arrays of floats can
+        /// have.
         dimensions: Option<u32>,
     },
     /// UUID.
@@ -200,6 +201,7 @@ pub struct TargetForeignKey {
     pub parent: String,
     /// Referenced columns' names.
     pub parent_columns: Vec<String>,
-    /// Name of the source foreign key that it was made from; empty for one that was found at the target.
+    /// Name of the source foreign key that it was made from; empty for one that was found at the
+    /// target.
     pub origin: String,
 }

@@ -1,6 +1,8 @@
-//! Owned values with the plain, readable definition of the conversion: the oracle of the fast one in `encode`.
+//! Owned values with the plain, readable definition of the conversion: the oracle of the fast one
+//! in `encode`.
 //!
-//! Nothing here is fast, and nothing of it is shared with `encode`: what both agree on was thought twice.
+//! Nothing here is fast, and nothing of it is shared with `encode`: what both agree on was thought
+//! twice.
 
 use crate::value::encode::{CELL_BYTES_MAX, ColumnPlan, ElementEncoding, Encoding, Refusal};
 use crate::value::json::NESTING_MAX;
@@ -369,7 +371,8 @@ fn timestamp(value: &DateTime) -> Result<Plain, Refusal> {
     )))
 }
 
-/// Each part that is not zero with its unit, and the clock if it is not zero or nothing else is left.
+/// Each part that is not zero with its unit, and the clock if it is not zero or nothing else is
+/// left.
 fn interval_text(interval: &Interval) -> String {
     let Interval {
         months,
@@ -517,7 +520,8 @@ fn is_json_number(text: &str, is_jsonb: bool) -> bool {
     double.is_finite() && expand(&format!("{double:e}")).map(plain) == Some(plain((whole, fraction)))
 }
 
-/// The digits before and behind the point once the exponent is written out; `None` if it is beyond every limit.
+/// The digits before and behind the point once the exponent is written out; `None` if it is beyond
+/// every limit.
 fn expand(text: &str) -> Option<(String, String)> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let exponent: i32 = exponent

@@ -1,4 +1,5 @@
-//! Properties of the conversion: the fast way equals the plain one, keys stay apart, spellings of one value agree.
+//! Properties of the conversion: the fast way equals the plain one, keys stay apart, spellings of
+//! one value agree.
 
 use proptest::prelude::*;
 
@@ -306,7 +307,8 @@ fn matched_alone() -> impl Strategy<Value = (Value, Encoding)> {
     ]
 }
 
-/// JSON whose meaning is known: members in order, no key twice, numbers as integer and power of ten.
+/// JSON whose meaning is known: members in order, no key twice, numbers as integer and power of
+/// ten.
 #[derive(Debug, Clone, PartialEq)]
 enum Tree {
     Word(&'static str),
@@ -324,7 +326,8 @@ fn numbers_of_json() -> impl Strategy<Value = String> {
 }
 
 fn trees() -> impl Strategy<Value = Tree> {
-    // Numbers within 15 digits, so that both flavors hold them; normalised, so that equal numbers are equal trees.
+    // Numbers within 15 digits, so that both flavors hold them; normalised, so that equal numbers
+    // are equal trees.
     let number = (-999_999_999_999_i64..1_000_000_000_000, -20..20_i8).prop_map(|(mut digits, mut power)| {
         while digits != 0 && digits % 10 == 0 {
             digits /= 10;

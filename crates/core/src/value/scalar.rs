@@ -1,6 +1,7 @@
 //! One source value, borrowed: the common form between a connector's bytes and the conversion.
 
-/// A calendar date as the source holds it; zero and partial dates are representable, so that they can be refused by name.
+/// A calendar date as the source holds it; zero and partial dates are representable, so that they
+/// can be refused by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date {
     /// 0 to 9999.
@@ -41,7 +42,8 @@ pub struct Time {
     pub microseconds: u32,
 }
 
-/// A span of calendar time as PostgreSQL keeps it: its three parts are not converted into one another.
+/// A span of calendar time as PostgreSQL keeps it: its three parts are not converted into one
+/// another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
     /// Months; 12 of them are printed as a year.
@@ -52,10 +54,11 @@ pub struct Interval {
     pub microseconds: i64,
 }
 
-/// One source value. Connectors decode their bytes into it without allocating; text is already UTF-8.
+/// One source value. Connectors decode their bytes into it without allocating; text is already
+/// UTF-8.
 ///
-/// A value arrives in the same variant family whichever road it took: the snapshot's integer text as `Digits` and the
-/// stream's binary integer as `Signed` or `Unsigned` convert to the same bytes.
+/// A value arrives in the same variant family whichever road it took: the snapshot's integer text
+/// as `Digits` and the stream's binary integer as `Signed` or `Unsigned` convert to the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scalar<'a> {
     /// SQL NULL.
@@ -66,9 +69,11 @@ pub enum Scalar<'a> {
     Signed(i64),
     /// An integer of an unsigned type.
     Unsigned(u64),
-    /// An integer as the server prints it: optional `-`, digits without leading zeros (ZEROFILL is stripped).
+    /// An integer as the server prints it: optional `-`, digits without leading zeros (ZEROFILL is
+    /// stripped).
     Digits(&'a [u8]),
-    /// A decimal as the server prints it: optional `-`, digits, optional `.` and digits; or `NaN`, which only PostgreSQL has.
+    /// A decimal as the server prints it: optional `-`, digits, optional `.` and digits; or `NaN`,
+    /// which only PostgreSQL has.
     Decimal(&'a [u8]),
     /// A 4-byte float.
     Float32(f32),
@@ -76,7 +81,8 @@ pub enum Scalar<'a> {
     Float64(f64),
     /// Text, ENUM labels and SET lists included.
     Text(&'a str),
-    /// Bytes: BINARY with its trailing zeros put back, BIT big-endian in its full width, GEOMETRY, VECTOR.
+    /// Bytes: BINARY with its trailing zeros put back, BIT big-endian in its full width, GEOMETRY,
+    /// VECTOR.
     Bytes(&'a [u8]),
     /// A date.
     Date(Date),

@@ -1,4 +1,5 @@
-//! The form in which equal rows are equal bytes, whether converted from the source or read back from the target.
+//! The form in which equal rows are equal bytes, whether converted from the source or read back
+//! from the target.
 
 use crate::plan::TablePlan;
 use crate::value::encode::{Encoding, PlainDecimal, base64_bytes, json_flavor};
@@ -54,7 +55,8 @@ impl Canonicalizer {
     }
 }
 
-/// A value that cannot be read as its type, which no source value becomes, stays as it is: rows that differ then differ.
+/// A value that cannot be read as its type, which no source value becomes, stays as it is: rows
+/// that differ then differ.
 fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) -> Result<(), MalformedWire> {
     match (encoding, value) {
         (Encoding::Float32, WireValue::Number(number)) => list_value::put_number(out, single(number)),
@@ -106,7 +108,8 @@ fn put_canonical(encoding: Encoding, value: WireValue<'_>, out: &mut Vec<u8>) ->
     Ok(())
 }
 
-/// The double of the 4-byte float that was meant, should the target have printed it shorter than the double is.
+/// The double of the 4-byte float that was meant, should the target have printed it shorter than
+/// the double is.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "every 4-byte float comes back from its double, and from its shortest text"
@@ -145,8 +148,9 @@ fn put(value: WireValue<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// A strong digest of canonical bytes, to be added modulo 2^128. Values are length-prefixed by the wire form, so that no
-/// separator can be forged, and addition does not cancel equal rows as XOR would.
+/// A strong digest of canonical bytes, to be added modulo 2^128. Values are length-prefixed by the
+/// wire form, so that no separator can be forged, and addition does not cancel equal rows as XOR
+/// would.
 pub fn digest(bytes: &[u8]) -> u128 {
     let hash = blake3::hash(bytes);
     let mut half = [0; 16];
@@ -154,7 +158,8 @@ pub fn digest(bytes: &[u8]) -> u128 {
     u128::from_le_bytes(half)
 }
 
-/// A short digest of each column of a canonical row: enough to name the columns in which two rows differ whose strong digests do.
+/// A short digest of each column of a canonical row: enough to name the columns in which two rows
+/// differ whose strong digests do.
 pub fn column_digests(row: &[u8]) -> Box<[u32]> {
     let mut values = WireReader::new(row);
     let mut rest = row;

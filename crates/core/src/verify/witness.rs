@@ -1,8 +1,10 @@
-//! The boundary to witnesses: what each end says of itself, by ways that share nothing with the load and with verify's own reading.
+//! The boundary to witnesses: what each end says of itself, by ways that share nothing with the
+//! load and with verify's own reading.
 //!
-//! A witness is asked what it holds in words of its own: its server's count, its server's catalog, and rows as the server itself
-//! prints them. It uses neither the plan's conversions (`encode`, `canonical`, `value`) nor a snapshot's rows, so that a fault that
-//! the load and verify have in common does not hide.
+//! A witness is asked what it holds in words of its own: its server's count, its server's catalog,
+//! and rows as the server itself prints them. It uses neither the plan's conversions (`encode`,
+//! `canonical`, `value`) nor a snapshot's rows, so that a fault that the load and verify have in
+//! common does not hide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -35,24 +37,29 @@ pub struct Contradiction {
 
 /// A witness at the source. Used by one task at a time.
 ///
-/// It reads the present state, not a snapshot: `position` bounds what it may have seen. A failure of class `Retry` means that it
-/// is lost (its connection broke, or it gave way to a statement that waits for a table): open another.
+/// It reads the present state, not a snapshot: `position` bounds what it may have seen. A failure
+/// of class `Retry` means that it is lost (its connection broke, or it gave way to a statement that
+/// waits for a table): open another.
 pub trait SourceWitness: Send + 'static {
-    /// All base tables of the migrated schema with all of their columns. Cancellation: not safe; drop the witness.
+    /// All base tables of the migrated schema with all of their columns. Cancellation: not safe;
+    /// drop the witness.
     fn columns(&mut self) -> impl Future<Output = Result<TableColumns, Failure>> + Send;
 
-    /// Rows of a table by the server's own count, which may take long. Cancellation: not safe; drop the witness.
+    /// Rows of a table by the server's own count, which may take long. Cancellation: not safe; drop
+    /// the witness.
     fn count(&mut self, table: &Arc<TablePlan>) -> impl Future<Output = Result<u64, Failure>> + Send;
 
-    /// Looks for the rows of the target at the source, by their keys, and compares each cell with what the source prints. `rows` are
-    /// `ListValue` payloads as the target spells them, columns in the plan's order. Cancellation: not safe; drop the witness.
+    /// Looks for the rows of the target at the source, by their keys, and compares each cell with
+    /// what the source prints. `rows` are `ListValue` payloads as the target spells them, columns
+    /// in the plan's order. Cancellation: not safe; drop the witness.
     fn compare(
         &mut self,
         table: &Arc<TablePlan>,
         rows: &[Vec<u8>],
     ) -> impl Future<Output = Result<Vec<Contradiction>, Failure>> + Send;
 
-    /// A position that contains every transaction that the calls before may have seen. Cancellation: not safe; drop the witness.
+    /// A position that contains every transaction that the calls before may have seen.
+    /// Cancellation: not safe; drop the witness.
     fn position(&mut self) -> impl Future<Output = Result<Position, Failure>> + Send;
 }
 

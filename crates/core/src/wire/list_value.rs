@@ -1,15 +1,17 @@
 //! Spanner's wire form of rows: `google.protobuf.Value` and `ListValue` bytes, written in one pass.
 //!
-//! Facts: google/protobuf/struct.proto (field numbers of `Value` and `ListValue`) and google/spanner/v1/mutation.proto
-//! (`Write.values = 3`, `KeySet.keys = 1`). Lengths that are not known beforehand are written as padded varints, which both
-//! protobuf's C++ parser and prost accept.
+//! Facts: google/protobuf/struct.proto (field numbers of `Value` and `ListValue`) and
+//! google/spanner/v1/mutation.proto (`Write.values = 3`, `KeySet.keys = 1`). Lengths that are not
+//! known beforehand are written as padded varints, which both protobuf's C++ parser and prost
+//! accept.
 
 #![expect(
     clippy::cast_possible_truncation,
     reason = "each byte takes the bits that its shift or mask leaves"
 )]
 
-/// Bytes of a padded length varint: enough for 2^28 - 1, beyond every cell, row and commit limit of Spanner.
+/// Bytes of a padded length varint: enough for 2^28 - 1, beyond every cell, row and commit limit of
+/// Spanner.
 pub const PADDED_LENGTH: usize = 4;
 
 const TAG_LIST_VALUES: u8 = 0x0a; // ListValue.values = 1, length-delimited
@@ -39,7 +41,8 @@ pub fn open_length(out: &mut Vec<u8>) -> usize {
     out.len()
 }
 
-/// Fills in the length opened at `start` (the value that `open_length` returned) with the bytes written since.
+/// Fills in the length opened at `start` (the value that `open_length` returned) with the bytes
+/// written since.
 pub fn close_length(out: &mut [u8], start: usize) {
     let length = out.len() - start;
     assert!(
@@ -69,7 +72,8 @@ pub fn put_number(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Appends a string as an element of a list: INT64, NUMERIC, STRING, BYTES (base64), DATE, TIMESTAMP, JSON, UUID.
+/// Appends a string as an element of a list: INT64, NUMERIC, STRING, BYTES (base64), DATE,
+/// TIMESTAMP, JSON, UUID.
 pub fn put_string(out: &mut Vec<u8>, value: &[u8]) {
     put_string_head(out, value.len());
     out.extend_from_slice(value);

@@ -71,7 +71,8 @@ impl fmt::Debug for ColumnSet {
     }
 }
 
-/// The values of some columns of a row. A column that it lacks was not sent and is unchanged; that is never NULL.
+/// The values of some columns of a row. A column that it lacks was not sent and is unchanged; that
+/// is never NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartialRow<'a> {
     /// The columns that it holds, those of the key among them.
@@ -99,7 +100,8 @@ impl PartialRow<'_> {
         );
     }
 
-    /// Appends the values of the columns of both, this one's where both have one. Returns those columns.
+    /// Appends the values of the columns of both, this one's where both have one. Returns those
+    /// columns.
     pub(crate) fn over_partial(&self, earlier: PartialRow<'_>, out: &mut Vec<u8>) -> ColumnSet {
         let both = earlier.columns.union(self.columns);
         let (mut old, mut new) = (elements(earlier.cells), elements(self.cells));

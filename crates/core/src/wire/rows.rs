@@ -1,4 +1,5 @@
-//! Encoded rows and keys: what flows from a source to the target without another copy of its values.
+//! Encoded rows and keys: what flows from a source to the target without another copy of its
+//! values.
 
 use crate::wire::list_value;
 
@@ -6,7 +7,8 @@ use crate::wire::list_value;
 const TAG_WRITE_VALUES: u8 = 0x1a;
 const HEAD: usize = 1 + list_value::PADDED_LENGTH;
 
-/// A run of rows (or keys) of one table, each already in the form of `Write.values`, so that a commit takes them as one piece of bytes.
+/// A run of rows (or keys) of one table, each already in the form of `Write.values`, so that a
+/// commit takes them as one piece of bytes.
 #[derive(Debug, Clone, Default)]
 pub struct RowBatch {
     bytes: Vec<u8>,
@@ -20,7 +22,8 @@ impl RowBatch {
         RowBatch::default()
     }
 
-    /// An empty batch with room for rows whose payloads have these bytes together: filling it up to there never moves it.
+    /// An empty batch with room for rows whose payloads have these bytes together: filling it up to
+    /// there never moves it.
     pub fn with_capacity(rows: usize, payload_bytes: usize) -> RowBatch {
         RowBatch {
             bytes: Vec::with_capacity(payload_bytes + rows * HEAD),
@@ -56,7 +59,8 @@ impl RowBatch {
         self.open = false;
     }
 
-    /// Begins a row; its `ListValue` payload is written to the returned buffer, then `end_row` or `abandon_row` follows.
+    /// Begins a row; its `ListValue` payload is written to the returned buffer, then `end_row` or
+    /// `abandon_row` follows.
     pub fn begin_row(&mut self) -> &mut Vec<u8> {
         self.abandon_row();
         self.bytes.push(TAG_WRITE_VALUES);

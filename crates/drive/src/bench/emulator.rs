@@ -1,4 +1,5 @@
-//! The emulator's own ceiling, and how much of it a snapshot reaches: both with one commit in flight.
+//! The emulator's own ceiling, and how much of it a snapshot reaches: both with one commit in
+//! flight.
 
 use std::time::Instant;
 

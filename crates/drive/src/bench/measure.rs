@@ -1,4 +1,5 @@
-//! A child process measured as a whole: wall time, processor time of itself and its children, peak memory.
+//! A child process measured as a whole: wall time, processor time of itself and its children, peak
+//! memory.
 
 use std::path::Path;
 use std::process::Command;

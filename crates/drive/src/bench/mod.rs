@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: our own ceiling against a null Spanner, the emulator's, and what the source's tools need beside us.
+//! `cargo xtask bench`: our own ceiling against a null Spanner, the emulator's, and what the
+//! source's tools need beside us.
 
 mod emulator;
 mod measure;

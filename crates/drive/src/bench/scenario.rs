@@ -1,4 +1,5 @@
-//! The scenarios: what stands in the source before a migration, what is written behind it, and which tool is measured beside us.
+//! The scenarios: what stands in the source before a migration, what is written behind it, and
+//! which tool is measured beside us.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,4 +1,5 @@
-//! Drops the constraint that stands in the way of a group's change (docs/design/constraints.md, step 4).
+//! Drops the constraint that stands in the way of a group's change (docs/design/constraints.md,
+//! step 4).
 
 use std::sync::Arc;
 
@@ -34,7 +35,8 @@ pub(super) async fn give_way<T: Committer + SchemaTarget>(
     }
 }
 
-/// Records that constraints are left out, then drops them. They stay if the target refuses to drop them.
+/// Records that constraints are left out, then drops them. They stay if the target refuses to drop
+/// them.
 async fn let_through<T: Committer + SchemaTarget>(
     shared: &LaneShared<T>,
     registry: &Registry,

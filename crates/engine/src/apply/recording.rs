@@ -1,4 +1,5 @@
-//! The control rows that travel with a commit of apply, and what is made known once it has happened.
+//! The control rows that travel with a commit of apply, and what is made known once it has
+//! happened.
 
 use spanferry_core::apply::action::{Proposal, Seen};
 use spanferry_core::apply::window::Stop;
@@ -76,8 +77,8 @@ fn join_rows(registry: &Registry, transition: &Transition<'_>, joins: &[TableId]
         .collect()
 }
 
-/// The tables hold rows of a transaction that the main stream has not passed: they are exact again once it has
-/// (docs/design/fence.md, step 14).
+/// The tables hold rows of a transaction that the main stream has not passed: they are exact again
+/// once it has (docs/design/fence.md, step 14).
 fn seen_rows(
     registry: &Registry,
     transition: &Transition<'_>,

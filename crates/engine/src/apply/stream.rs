@@ -29,8 +29,8 @@ impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
         self.take_if(piece, fold, |_| true).await
     }
 
-    /// The same, but leaves a body alone that can change none of the stream's tables. Its notices stay unheard: only for a
-    /// stream that goes over what the main stream has heard already.
+    /// The same, but leaves a body alone that can change none of the stream's tables. Its notices
+    /// stay unheard: only for a stream that goes over what the main stream has heard already.
     pub(super) async fn take_wanted(
         &mut self,
         piece: &Piece,
@@ -77,8 +77,9 @@ impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
         }
     }
 
-    /// Stops the tables whose changes were logged before their snapshot and are committed now: they are in neither. A table that was
-    /// changed behind its snapshot has stopped where that was logged.
+    /// Stops the tables whose changes were logged before their snapshot and are committed now: they
+    /// are in neither. A table that was changed behind its snapshot has stopped where that was
+    /// logged.
     async fn commit_prepared(&mut self, id: &PreparedId, fold: &mut WindowBuilder) -> Result<(), Failure> {
         let (tables, text) = match self.prepared.committed(id).await? {
             Some(tables) => (

@@ -31,8 +31,9 @@ const GROUPS_MAX: usize = 500;
 /// How often it is asked whether the source still holds what tables wait for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Builds the constraints of groups as they become exact, until told to stop. A group that is complete may count as joined again
-/// for a while, when a transaction of it is rejected (docs/design/fence.md, step 14).
+/// Builds the constraints of groups as they become exact, until told to stop. A group that is
+/// complete may count as joined again for a while, when a transaction of it is rejected
+/// (docs/design/fence.md, step 14).
 pub async fn build<S: PositionSource, T: Committer + SchemaTarget>(
     source: Arc<S>,
     registry: Arc<Registry>,
@@ -100,7 +101,8 @@ fn joined(registry: &Registry, wanted: impl Fn(&TablePlan) -> bool) -> Vec<Arc<T
         .collect()
 }
 
-/// Groups whose tables saw what the source does not hold: no stream will ever bring it. Those for which that is so for good stop.
+/// Groups whose tables saw what the source does not hold: no stream will ever bring it. Those for
+/// which that is so for good stop.
 async fn still_to_come<S: PositionSource, T: Committer>(
     source: &S,
     registry: &Registry,
@@ -134,7 +136,8 @@ async fn still_to_come<S: PositionSource, T: Committer>(
     Ok(groups)
 }
 
-/// Groups whose tables have all joined and whose every `high` the main stream has passed, unless they are constrained.
+/// Groups whose tables have all joined and whose every `high` the main stream has passed, unless
+/// they are constrained.
 fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<GroupId>, Failure> {
     let (mut exact, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for plan in registry.plans() {
@@ -157,8 +160,8 @@ fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<Gro
     Ok(exact.difference(&waiting).copied().take(GROUPS_MAX).collect())
 }
 
-/// Builds the constraints of all groups in one batch, which the service works on together. False if another operation is still at
-/// work on some of them: then their groups wait.
+/// Builds the constraints of all groups in one batch, which the service works on together. False if
+/// another operation is still at work on some of them: then their groups wait.
 async fn build_groups<T: Committer + SchemaTarget>(
     registry: &Registry,
     control: &ControlLane<T>,
@@ -205,7 +208,8 @@ async fn build_groups<T: Committer + SchemaTarget>(
     Ok(created.unfinished.is_empty())
 }
 
-/// Creates what the target lacks of the constraints that are not recorded as left out; they come back with what became of them.
+/// Creates what the target lacks of the constraints that are not recorded as left out; they come
+/// back with what became of them.
 async fn create<T: Committer + SchemaTarget>(
     registry: &Registry,
     shared: &LaneShared<T>,
@@ -222,7 +226,8 @@ async fn create<T: Committer + SchemaTarget>(
     let _quiet = shared.quiet().await;
     let wanted: Vec<Wanted> = constraints.iter().map(Constraint::to_create).collect();
     kill_point("before constraints", "");
-    // An index over many rows takes long: a request to stop leaves the target to go on with it alone.
+    // An index over many rows takes long: a request to stop leaves the target to go on with it
+    // alone.
     let created = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return Err(interrupted()),

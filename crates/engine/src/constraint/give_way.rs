@@ -33,8 +33,8 @@ pub(crate) enum Way {
     Changed,
 }
 
-/// Looks for the constraints that a rejected commit meets, of those that the target has. `written` are the tables of the commit, and
-/// `group` all tables of their groups.
+/// Looks for the constraints that a rejected commit meets, of those that the target has. `written`
+/// are the tables of the commit, and `group` all tables of their groups.
 ///
 /// Cancellation: safe, nothing is changed. A request to stop is the failure `INTERRUPTED`.
 pub(crate) async fn find_way<T: Committer + SchemaTarget>(
@@ -69,7 +69,8 @@ pub(crate) async fn find_way<T: Committer + SchemaTarget>(
                 false => Way::Through(chosen),
             });
         }
-        // The operation of an earlier run is at work on it: the target would queue a statement behind that.
+        // The operation of an earlier run is at work on it: the target would queue a statement
+        // behind that.
         waited = true;
         if !shared.stop.pause(ASK_INTERVAL).await {
             return Err(interrupted());
@@ -77,8 +78,8 @@ pub(crate) async fn find_way<T: Committer + SchemaTarget>(
     }
 }
 
-/// The constraint that the target names; else those of one kind that may be it, most likely first. If they are not it, the commit is
-/// rejected again, and the next kind follows.
+/// The constraint that the target names; else those of one kind that may be it, most likely first.
+/// If they are not it, the commit is rejected again, and the next kind follows.
 fn choose(
     standing: Vec<Constraint>,
     rejection: &Rejection,

@@ -1,5 +1,6 @@
-//! Indexes and foreign keys: built once all tables of a group are exact. What the target refuses, or what stands in the way of a
-//! change later, is left out, recorded and named (docs/design/constraints.md).
+//! Indexes and foreign keys: built once all tables of a group are exact. What the target refuses,
+//! or what stands in the way of a change later, is left out, recorded and named
+//! (docs/design/constraints.md).
 
 mod build;
 mod give_way;

@@ -1,4 +1,5 @@
-//! Care for the source: what an open snapshot costs it is watched and told, and the load slows down where that helps.
+//! Care for the source: what an open snapshot costs it is watched and told, and the load slows down
+//! where that helps.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,13 +14,16 @@ use crate::throttle::Throttle;
 
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// Transactions in the undo history from which on a finding is reported: the servers' own readers slow down about there.
+/// Transactions in the undo history from which on a finding is reported: the servers' own readers
+/// slow down about there.
 const UNDO_ALARM: u64 = 1_000_000;
-/// Lag of a replica source from which on the load slows down, and below which it continues at full speed.
+/// Lag of a replica source from which on the load slows down, and below which it continues at full
+/// speed.
 const LAG_ALARM: Duration = Duration::from_secs(60);
 const LAG_QUIET: Duration = Duration::from_secs(20);
 
-/// Watches the source as long as it is polled; what it found is forgotten with the next call. Cancellation: safe.
+/// Watches the source as long as it is polled; what it found is forgotten with the next call.
+/// Cancellation: safe.
 pub(super) async fn watch<S: HealthSource>(
     source: &S,
     progress: &Progress,

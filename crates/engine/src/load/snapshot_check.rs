@@ -1,4 +1,5 @@
-//! Whether a snapshot that has been opened can be loaded from: no older than the log and than earlier attempts, and of one history.
+//! Whether a snapshot that has been opened can be loaded from: no older than the log and than
+//! earlier attempts, and of one history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +51,8 @@ pub(super) async fn expect_usable<S: PositionSource + HistorySource, L: ChangeLo
     }
 }
 
-/// The server that the snapshot was opened at has the history that was captured (docs/design/history.md, step 13): the stream may
-/// not have noticed yet that it has another one.
+/// The server that the snapshot was opened at has the history that was captured
+/// (docs/design/history.md, step 13): the stream may not have noticed yet that it has another one.
 async fn expect_captured_history<S: PositionSource + HistorySource, L: ChangeLog>(
     source: &S,
     log: &L,
@@ -69,8 +70,8 @@ async fn expect_captured_history<S: PositionSource + HistorySource, L: ChangeLog
     prove(source, &captured, Unproved::Accepted).await.map(drop)
 }
 
-/// Every change after `low` must be in the change log: a snapshot may not be older than the log's beginning
-/// (docs/design/hand-off.md, step 1).
+/// Every change after `low` must be in the change log: a snapshot may not be older than the log's
+/// beginning (docs/design/hand-off.md, step 1).
 async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Failure> {
     let oldest = Sequence(log.usage().oldest.0.max(1));
     let beginning = log.bookmark_before(oldest).await?;
@@ -85,8 +86,8 @@ async fn expect_logged<L: ChangeLog>(log: &L, low: &Position) -> Result<(), Fail
     ))
 }
 
-/// A later attempt sees no earlier state than the first: a replica that took over and lags behind is waited for
-/// (docs/design/hand-off.md, step 1).
+/// A later attempt sees no earlier state than the first: a replica that took over and lags behind
+/// is waited for (docs/design/hand-off.md, step 1).
 fn expect_not_before(registry: &Registry, tables: &[Arc<TablePlan>], low: &Position) -> Result<(), Failure> {
     for plan in tables {
         let Some(own) = registry.row(plan.id).low else {
@@ -104,8 +105,8 @@ fn expect_not_before(registry: &Registry, tables: &[Arc<TablePlan>], low: &Posit
     Ok(())
 }
 
-/// Prepared transactions that a snapshot did not wait for have changed no migrated table, whatever their names meant before: an
-/// identity may be used again.
+/// Prepared transactions that a snapshot did not wait for have changed no migrated table, whatever
+/// their names meant before: an identity may be used again.
 pub(super) async fn expect_strangers<S: ChangeSource, L: ChangeLog>(
     prepared: &PreparedLog<S, L>,
     low: &Position,

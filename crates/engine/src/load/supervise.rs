@@ -1,4 +1,5 @@
-//! Attempts: opens a snapshot for what is missing, runs the workers, and opens another while anything is left.
+//! Attempts: opens a snapshot for what is missing, runs the workers, and opens another while
+//! anything is left.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
@@ -47,7 +48,8 @@ pub struct LoadOptions {
     pub unproved: Unproved,
 }
 
-/// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the load lanes back.
+/// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the
+/// load lanes back.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is one boundary of the pipeline, named where it is wired"
@@ -169,7 +171,8 @@ impl<
         Ok((snapshot, high))
     }
 
-    /// Reads what the snapshot's sessions can; the failure that ended one of them, if any did: what is left needs a new snapshot.
+    /// Reads what the snapshot's sessions can; the failure that ended one of them, if any did: what
+    /// is left needs a new snapshot.
     async fn read(
         &mut self,
         tables: &[Arc<TablePlan>],
@@ -201,7 +204,8 @@ impl<
         Ok(result.lost)
     }
 
-    /// What becomes of a failed attempt: its table stops, or another attempt follows after a while, or it is passed on.
+    /// What becomes of a failed attempt: its table stops, or another attempt follows after a while,
+    /// or it is passed on.
     async fn resolve(&mut self, failure: Failure) -> Result<(), Failure> {
         if failure.class == Class::StopTable {
             return self.control.stop_table(&self.registry, &failure).await;
@@ -313,7 +317,8 @@ fn lost_snapshot(failure: &Failure) -> Finding {
     Finding::new(failure.code, Severity::Notice, Subject::whole(), text)
 }
 
-/// Tables whose ranges are all recorded are loaded: a process may have died between its last range and that record.
+/// Tables whose ranges are all recorded are loaded: a process may have died between its last range
+/// and that record.
 async fn finish_complete<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,

@@ -110,9 +110,11 @@ pub(super) struct Attempt<T> {
     pub(super) control: Arc<ControlLane<T>>,
     pub(super) shared: LaneShared<T>,
     pub(super) ranges: Mutex<Ranges>,
-    /// A session was lost: the others finish their range, then a new snapshot with all sessions takes the rest.
+    /// A session was lost: the others finish their range, then a new snapshot with all sessions
+    /// takes the rest.
     pub(super) lost: AtomicBool,
-    /// One permit: batches of large rows are committed one at a time, whatever the number of workers.
+    /// One permit: batches of large rows are committed one at a time, whatever the number of
+    /// workers.
     pub(super) large: Semaphore,
     pub(super) throttle: Arc<Throttle>,
 }
@@ -179,7 +181,8 @@ impl<T: Committer> Attempt<T> {
         });
     }
 
-    /// Counts a finished range; the last one makes the table loaded, or stops its group if a value was refused.
+    /// Counts a finished range; the last one makes the table loaded, or stops its group if a value
+    /// was refused.
     pub(super) async fn finish(
         &self,
         table: TableId,

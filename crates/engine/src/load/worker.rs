@@ -18,7 +18,8 @@ use crate::lane::{FencedLane, LaneError, interrupted};
 const COMMIT_ROWS_MAX: usize = 1_000;
 /// Most encoded bytes of one load commit: larger messages leave the processor's cache.
 const COMMIT_BYTES_MAX: usize = 1 << 20;
-/// A batch above this holds rows so large that one worker at a time commits such a batch, without reading on meanwhile.
+/// A batch above this holds rows so large that one worker at a time commits such a batch, without
+/// reading on meanwhile.
 const LARGE_BYTES: u64 = 2 << 20;
 /// Most mutations of one load commit, below Spanner's 80,000.
 const COMMIT_MUTATIONS_MAX: usize = 79_000;
@@ -78,7 +79,8 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
         (self.lane, result)
     }
 
-    /// Does one piece of work: divides it if it is the rest of a table, then loads its range. On failure, what is left of the work.
+    /// Does one piece of work: divides it if it is the rest of a table, then loads its range. On
+    /// failure, what is left of the work.
     async fn one(&mut self, table: TableId, work: Work) -> Result<(), (Work, Failure)> {
         let plan = Arc::clone(&self.attempt.registry.plans()[table.0 as usize]);
         let up_to = match &work.up_to {
@@ -170,7 +172,8 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
                 None
             };
             if status == ReadStatus::End {
-                // A range with refused rows is not recorded: after a crash it must be read, and refused, again.
+                // A range with refused rows is not recorded: after a crash it must be read, and
+                // refused, again.
                 let row = (done.refused == 0).then(|| range_row(plan, range, number, done.rows));
                 self.commit(plan, data, row.into_iter().map(ControlChange::Range).collect())
                     .await?;

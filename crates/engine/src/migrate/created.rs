@@ -1,4 +1,5 @@
-//! Before the end: which of the tables that were created after the migration began are still at the source.
+//! Before the end: which of the tables that were created after the migration began are still at the
+//! source.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,11 +9,13 @@ use spanferry_core::report::failure::Failure;
 
 use crate::progress::Progress;
 
-/// How long the end may wait for the source's catalog. Without an answer every created table is still reported.
+/// How long the end may wait for the source's catalog. Without an answer every created table is
+/// still reported.
 const CATALOG_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Forgets created tables that the source does not have any more: they were dropped or renamed, so nothing of them is missing at the
-/// target. The source must show all its tables: one that it hides would be forgotten as well.
+/// Forgets created tables that the source does not have any more: they were dropped or renamed, so
+/// nothing of them is missing at the target. The source must show all its tables: one that it hides
+/// would be forgotten as well.
 ///
 /// Cancellation: safe.
 pub(super) async fn forget_dropped<S: CatalogSource>(source: &S, progress: &Progress) {

@@ -1,8 +1,8 @@
-//! Whether an open stream still follows the source: one that brings nothing while the source moves on may belong to a history
-//! that was replaced.
+//! Whether an open stream still follows the source: one that brings nothing while the source moves
+//! on may belong to a history that was replaced.
 //!
-//! Servers keep a stream open over a reset of their binary log for as long as the new log is shorter than the old one was, and
-//! go on with their heartbeats (docs/design/history.md, step 8).
+//! Servers keep a stream open over a reset of their binary log for as long as the new log is
+//! shorter than the old one was, and go on with their heartbeats (docs/design/history.md, step 8).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::history::{Unproved, misplaced, prove};
 use crate::progress::Progress;
 use crate::stop::{CancellationToken, Pause};
 
-/// How long an open stream may bring nothing, while the source stands elsewhere, before its history is looked for.
+/// How long an open stream may bring nothing, while the source stands elsewhere, before its history
+/// is looked for.
 const STILL_MAX: Duration = Duration::from_secs(15);
 
 /// Looks for streams that follow no longer.
@@ -32,7 +33,8 @@ pub(super) struct StaleStream<S, L> {
 }
 
 impl<S: PositionSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
-    /// Looks until the stop signal. Ends with a failure only if the source's history is another one.
+    /// Looks until the stop signal. Ends with a failure only if the source's history is another
+    /// one.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut seen = Sequence::ZERO;
         while self.stop.pause(STILL_MAX).await {
@@ -59,7 +61,8 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> StaleStream<S, L> {
         {
             return Ok(());
         }
-        // A source that lacks something only lags; if it is another one, the tasks that ask what it holds report that.
+        // A source that lacks something only lags; if it is another one, the tasks that ask what it
+        // holds report that.
         if !self.source.holds(&captured.position).await? {
             return Ok(());
         }

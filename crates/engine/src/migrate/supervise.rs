@@ -41,7 +41,8 @@ pub struct Migration<S, L, T> {
     pub sees_all_tables: bool,
     /// Whether the tables may be locked for the moment in which a snapshot opens.
     pub lock: bool,
-    /// Most bytes a second that the load reads over all sessions, as they are encoded for the target; no bound if none.
+    /// Most bytes a second that the load reads over all sessions, as they are encoded for the
+    /// target; no bound if none.
     pub source_rate: Option<NonZeroU64>,
     /// How the change log is trimmed.
     pub retention: RetentionOptions,

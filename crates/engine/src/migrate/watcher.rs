@@ -104,7 +104,8 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
             let asked = tokio::time::Instant::now();
             let is_reached = self.reaches_source(stop_when).await?;
             if self.registry.all_stopped() || !self.registry.all_constrained() {
-                // The last group has stopped meanwhile, or one is not exact any more: nothing is caught up.
+                // The last group has stopped meanwhile, or one is not exact any more: nothing is
+                // caught up.
                 continue;
             }
             self.note_reached(is_reached);
@@ -137,7 +138,8 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         self.stop.cancel();
     }
 
-    /// Shows whether apply has reached the source's position; `Snapshot::is_caught_up` follows from it.
+    /// Shows whether apply has reached the source's position; `Snapshot::is_caught_up` follows from
+    /// it.
     fn note_reached(&self, is_reached: bool) {
         self.progress.update(|state| state.source_reached = is_reached);
     }
@@ -159,14 +161,16 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         let Some(captured) = captured else {
             return Ok(false);
         };
-        // The numbers are the same in a history that was replaced: the stream may still be one of the old one.
+        // The numbers are the same in a history that was replaced: the stream may still be one of
+        // the old one.
         let is_final = stop_when == StopWhen::CaughtUp;
         self.proof
             .expect(self.source.as_ref(), &captured, is_final, &self.progress)
             .await
     }
 
-    /// Where the source stands, if it says so and has what was applied. One that stays behind is another one.
+    /// Where the source stands, if it says so and has what was applied. One that stays behind is
+    /// another one.
     async fn ask_source(&mut self, stop_when: StopWhen) -> Result<Option<Position>, Failure> {
         let applied = self.reached.borrow().clone();
         let asked = async {
@@ -189,8 +193,8 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         Ok(is_it.then_some(position))
     }
 
-    /// Shows that the source does not answer. Fails when that has lasted too long for a run that waits for the answer; changes may
-    /// still flow, so any other run continues.
+    /// Shows that the source does not answer. Fails when that has lasted too long for a run that
+    /// waits for the answer; changes may still flow, so any other run continues.
     fn note_silence(&mut self, failure: Failure, stop_when: StopWhen) -> Result<(), Failure> {
         let since = *self.silent_since.get_or_insert_with(Instant::now);
         if stop_when == StopWhen::CaughtUp && since.elapsed() > SOURCE_PATIENCE {
@@ -209,8 +213,8 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         Ok(())
     }
 
-    /// Waits a while until the log's end and apply have reached a position, by a stream that the source has accepted and that is
-    /// open still. Returns the log's end if they have.
+    /// Waits a while until the log's end and apply have reached a position, by a stream that the
+    /// source has accepted and that is open still. Returns the log's end if they have.
     async fn wait_for(&mut self, position: &Position) -> Result<Option<Bookmark>, Failure> {
         let (mut reached, mut following) = (self.reached.clone(), self.is_following.clone());
         let there = async {
@@ -267,8 +271,8 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
     }
 }
 
-/// What is to be reached once the source stands at `now`: the goal set before stays, however far a busy source moves on, unless the
-/// source has lost a part of it in a failover.
+/// What is to be reached once the source stands at `now`: the goal set before stays, however far a
+/// busy source moves on, unless the source has lost a part of it in a failover.
 fn next_goal(set: Option<Position>, now: Position) -> Result<Position, Failure> {
     match set {
         Some(goal) if contains_all("source", &now, &goal)? => Ok(goal),

@@ -1,4 +1,5 @@
-//! Races of the claim "caught up": something happens between a look at the source and what is said of it.
+//! Races of the claim "caught up": something happens between a look at the source and what is said
+//! of it.
 
 use std::sync::Mutex;
 
@@ -283,7 +284,8 @@ async fn what_the_source_has_is_captured_and_applied_before_it_is_claimed() {
     check(Apply(6), Capture(6)).await;
 }
 
-/// The claim is about the moment of the look. What comes behind it is not waited for: a busy source would never be caught up.
+/// The claim is about the moment of the look. What comes behind it is not waited for: a busy source
+/// would never be caught up.
 #[tokio::test(start_paused = true)]
 async fn a_transaction_behind_the_look_is_not_waited_for() {
     for moment in [Call::Position, Call::Holds, Call::LogEnd, Call::Prove] {
@@ -327,7 +329,8 @@ async fn the_goal_stays_where_it_was_set() {
     assert!(*stage.committed.lock().unwrap() > 6);
 }
 
-/// A stream that is lost may have been one of a history that is gone; what was applied does not show it.
+/// A stream that is lost may have been one of a history that is gone; what was applied does not
+/// show it.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_claimed_without_an_open_stream() {
     use Event::{Apply, Capture, Commit, Follow};

@@ -45,7 +45,8 @@ fn phases(control: &ControlState) -> BTreeMap<QualifiedName, TablePhase> {
     rows.map(|(table, row)| (table.clone(), row.phase)).collect()
 }
 
-/// Decides about the tables of a start. A migration whose first start died before it recorded its tables is decided as if it were the first.
+/// Decides about the tables of a start. A migration whose first start died before it recorded its
+/// tables is decided as if it were the first.
 pub fn decide(today: &Today, control: Option<&ControlState>) -> Planned {
     match control.filter(|control| !control.tables.is_empty()) {
         None => decide_new(today),
@@ -113,8 +114,9 @@ impl Planned {
         self.record.is_some()
     }
 
-    /// The same tables for a process that changes the record of some and runs none: nothing stops. `control` is what that
-    /// process has decided from: the states of the tables must still be these once it owns the migration.
+    /// The same tables for a process that changes the record of some and runs none: nothing stops.
+    /// `control` is what that process has decided from: the states of the tables must still be
+    /// these once it owns the migration.
     #[must_use]
     pub fn to_change(mut self, control: &ControlState) -> Planned {
         self.stops.clear();
@@ -146,13 +148,15 @@ impl Planned {
         Err(Failure::new(code::TARGET_FENCED, class, "target", text))
     }
 
-    /// The definition of a table at the source differs from the record, or it is not there, or not selected: why.
+    /// The definition of a table at the source differs from the record, or it is not there, or not
+    /// selected: why.
     pub fn why_stopped(&self, table: &QualifiedName) -> Option<&Finding> {
         let stop = self.stops.iter().find(|stop| stop.table == *table);
         stop.map(|stop| &stop.finding)
     }
 
-    /// Blocking findings about single tables stop those tables; they say more than the difference from the record that they make.
+    /// Blocking findings about single tables stop those tables; they say more than the difference
+    /// from the record that they make.
     pub fn stop_blocked(&mut self, blocking: &[Finding]) {
         let stop = |finding: &Finding| {
             let mut plans = self.plans.iter();

@@ -1,5 +1,5 @@
-//! What is to be migrated, decided before anything is written: from the source's catalog at the first start, from the record at
-//! every later one.
+//! What is to be migrated, decided before anything is written: from the source's catalog at the
+//! first start, from the record at every later one.
 
 mod decide;
 #[cfg(test)]

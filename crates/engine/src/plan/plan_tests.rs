@@ -23,7 +23,8 @@ const MAPPING: MappingOptions = MappingOptions {
     uuid_supported: true,
 };
 
-/// `parent` and `child` are one group; `note` has a unique index in place of a primary key; `other` and `alone` stand alone.
+/// `parent` and `child` are one group; `note` has a unique index in place of a primary key; `other`
+/// and `alone` stand alone.
 fn tables() -> Vec<SourceTable> {
     let number = |name: &str| SourceColumn {
         nullable: false,
@@ -127,7 +128,8 @@ fn a_start_without_recorded_tables_decides_as_the_first() {
     }
 }
 
-/// Which tables stop, and which findings there are besides those of the conversion; a finding is written `code subject`.
+/// Which tables stop, and which findings there are besides those of the conversion; a finding is
+/// written `code subject`.
 #[test]
 fn a_later_start_works_on_the_record() {
     let check =
@@ -223,7 +225,8 @@ fn a_record_that_has_changed_is_refused() {
     let stopped = record(&["alone"]);
     check(&planned, Some(&control), true);
     check(&planned, None, false);
-    // Tables may move on while a migration is taken over, but not while it is decided what a resync does.
+    // Tables may move on while a migration is taken over, but not while it is decided what a resync
+    // does.
     check(&planned, Some(&stopped), true);
     let changes = planned.clone().to_change(&control);
     assert!(changes.stops.is_empty());
@@ -321,7 +324,8 @@ fn a_resync_loads_a_group_and_what_it_needs() {
         &[],
     );
     check("ALONE", &new, &[], Ok(["ALONE_2", "", ""]));
-    // Today's foreign key leads to a group that has stopped, which is loaded too, or to one that flows, which is joined.
+    // Today's foreign key leads to a group that has stopped, which is loaded too, or to one that
+    // flows, which is joined.
     let joined = today(
         |tables| {
             let key = foreign_key("to", &[2], "other", &["id"]);
@@ -331,7 +335,8 @@ fn a_resync_loads_a_group_and_what_it_needs() {
     );
     check("alone", &joined, &["alone", "other"], Ok(["alone other", "", ""]));
     check("alone", &joined, &["alone"], Ok(["alone", "", ""]));
-    // Two groups that flow become one: those of one of them change their group, and nothing of them is loaded.
+    // Two groups that flow become one: those of one of them change their group, and nothing of them
+    // is loaded.
     let both = today(
         |tables| {
             let keys = [

@@ -1,4 +1,5 @@
-//! What a resync does: which tables are loaded again with today's definition, which stay stopped, which are given up.
+//! What a resync does: which tables are loaded again with today's definition, which stay stopped,
+//! which are given up.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +17,13 @@ use super::today::{Place, Today};
 pub struct Resync {
     /// Tables that are emptied and loaded again, with their new definitions.
     pub reload: Vec<TableDefinition>,
-    /// Tables that are dropped at the target and leave the migration, with their recorded definitions.
+    /// Tables that are dropped at the target and leave the migration, with their recorded
+    /// definitions.
     pub forget: Vec<TableDefinition>,
     /// Tables of the same group that cannot be loaded: they stay stopped, each for its reason.
     pub left: Vec<TableStop>,
-    /// New definitions of tables that go on without a reload: only their group or their foreign keys change.
+    /// New definitions of tables that go on without a reload: only their group or their foreign
+    /// keys change.
     pub changed: Vec<TableDefinition>,
     /// What the conversion of the tables to be loaded has to say.
     pub findings: Vec<Finding>,
@@ -60,12 +63,12 @@ pub struct ResyncRequest<'a> {
     pub checked: &'a [Finding],
 }
 
-/// Decides what a resync loads again: the group of a table as it is recorded, as one, with today's definitions. A table that is
-/// selected and not recorded is taken into the migration.
+/// Decides what a resync loads again: the group of a table as it is recorded, as one, with today's
+/// definitions. A table that is selected and not recorded is taken into the migration.
 ///
-/// Groups that have stopped and that today's foreign keys refer to are loaded too, since the group would never be complete
-/// without them. Groups that flow are only joined: their rows need not be read again. `is_blocking` says which findings stand in
-/// the way.
+/// Groups that have stopped and that today's foreign keys refer to are loaded too, since the group
+/// would never be complete without them. Groups that flow are only joined: their rows need not be
+/// read again. `is_blocking` says which findings stand in the way.
 pub fn decide_resync(
     request: ResyncRequest<'_>,
     is_blocking: impl Fn(&Finding) -> bool,
@@ -183,7 +186,8 @@ fn set_of(
     }
 }
 
-/// Names at the target that a new object must not get: of other tables as they are recorded, and of what is there.
+/// Names at the target that a new object must not get: of other tables as they are recorded, and of
+/// what is there.
 fn taken<'a>(
     description: &'a TargetDescription,
     others: impl Iterator<Item = &'a TableDefinition>,

@@ -107,8 +107,8 @@ fn table_row(plan: &TablePlan, known: &BTreeMap<QualifiedName, TableRow>) -> Tab
     known.unwrap_or_else(|| new_row(plan.name()))
 }
 
-/// Definitions of tables that the migration has given up: those that a transaction was counted with of which the rest is still to
-/// come, and the names of those that nothing needs any more.
+/// Definitions of tables that the migration has given up: those that a transaction was counted with
+/// of which the rest is still to come, and the names of those that nothing needs any more.
 fn forgotten(
     reached: &Checkpoint,
     definitions: &BTreeMap<QualifiedName, TableDefinition>,

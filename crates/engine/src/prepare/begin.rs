@@ -32,7 +32,8 @@ pub(super) async fn begin_new<
     target.create_control().await?;
     kill_point("after control tables", "");
     progress.step("creating the change log");
-    // The log begins here: from before this moment on, the source keeps what the log does not hold yet.
+    // The log begins here: from before this moment on, the source keeps what the log does not hold
+    // yet.
     source.reserve(&options.new_migration_id).await?;
     let start = source.bookmark(&source.position().await?).await?;
     let unproved = expect_witness(&start, options.unproved)?;

@@ -19,8 +19,8 @@ pub trait LogStore: Send + Sync + 'static {
     /// Opens the log that is there, if any.
     fn open(&self) -> impl Future<Output = Result<Option<Self::Log>, Failure>> + Send;
 
-    /// Erases what is there and creates a log with this identity, whose first transaction comes after `start`. A crash
-    /// leaves no log or an empty one.
+    /// Erases what is there and creates a log with this identity, whose first transaction comes
+    /// after `start`. A crash leaves no log or an empty one.
     fn create(
         &self,
         id: &LogId,
@@ -29,15 +29,17 @@ pub trait LogStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Log, Failure>> + Send;
 }
 
-/// The identity of a log that is made with an epoch: known before the log is, so that a start that died before the target
-/// had heard of its log leaves one that the next start can distinguish from a foreign one.
+/// The identity of a log that is made with an epoch: known before the log is, so that a start that
+/// died before the target had heard of its log leaves one that the next start can distinguish from
+/// a foreign one.
 pub(super) fn log_id(migration: &str, epoch: Epoch) -> LogId {
     let hash = blake3::hash(format!("change log of {migration} from epoch {}", epoch.0).as_bytes());
     let (id, _rest) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
     LogId(Uuid::from_bytes(*id).to_string())
 }
 
-/// The log in the state directory, if it is the one that the target knows. `next` is the epoch that this start will take.
+/// The log in the state directory, if it is the one that the target knows. `next` is the epoch that
+/// this start will take.
 pub(super) async fn own_log<B: LogStore>(
     logs: &B,
     state: &ControlState,
@@ -45,7 +47,8 @@ pub(super) async fn own_log<B: LogStore>(
 ) -> Result<Option<B::Log>, Failure> {
     match logs.open().await? {
         Some(log) if log.id() == LogId(state.migration.log_id.clone()) => Ok(Some(log)),
-        // An earlier start made it and died before it had the epoch, without which nothing is captured: it is empty.
+        // An earlier start made it and died before it had the epoch, without which nothing is
+        // captured: it is empty.
         Some(log) if log.id() == log_id(&state.migration.id, next) => Ok(None),
         Some(log) => {
             let text = format!("its change log {} belongs to another migration", log.id().0);
@@ -60,8 +63,8 @@ pub(super) async fn own_log<B: LogStore>(
     }
 }
 
-/// The log's record at the watermark must be of the history that the fence row holds: an older copy of the log, or one that
-/// went on elsewhere, is refused.
+/// The log's record at the watermark must be of the history that the fence row holds: an older copy
+/// of the log, or one that went on elsewhere, is refused.
 pub(super) async fn compare_log<L: ChangeLog>(
     log: &L,
     old: &FenceRow,
@@ -75,7 +78,8 @@ pub(super) async fn compare_log<L: ChangeLog>(
         )));
     }
     let held = log.bookmark_before(at.next()).await?;
-    // A log that was begun again before the watermark's position repeats what is applied; it never lacks anything.
+    // A log that was begun again before the watermark's position repeats what is applied; it never
+    // lacks anything.
     let lacks_nothing = contains_all("change log", &applied.position, &held.position)?;
     if !lacks_nothing {
         return Err(other_log(format!(

@@ -1,9 +1,11 @@
-//! The start: a new migration is set up or a known one taken over, and everything that runs it is put together.
+//! The start: a new migration is set up or a known one taken over, and everything that runs it is
+//! put together.
 //!
-//! Order of a new one: control tables, change log, the migration's row with the first epoch, the definitions of its tables, the
-//! rows of its tables in one commit, and then the tables themselves. A crash before the rows leaves nothing that a second start
-//! would not do again; after them every start works from the record (docs/design/record.md). Nor does a crash between a lost
-//! log's successor and the epoch that names it leave anything.
+//! Order of a new one: control tables, change log, the migration's row with the first epoch, the
+//! definitions of its tables, the rows of its tables in one commit, and then the tables themselves.
+//! A crash before the rows leaves nothing that a second start would not do again; after them every
+//! start works from the record (docs/design/record.md). Nor does a crash between a lost log's
+//! successor and the epoch that names it leave anything.
 
 mod assemble;
 mod begin;

@@ -1,4 +1,5 @@
-//! The record of what the target is built from: written once by the first start, compared by every later one.
+//! The record of what the target is built from: written once by the first start, compared by every
+//! later one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,8 +43,9 @@ pub(crate) async fn record_definitions<T: Committer>(
     control.record(registry, |_| batch).await
 }
 
-/// Records the tables of a new migration: the definitions first, then all rows in one commit. Until that commit the next start
-/// decides again, so definitions that an earlier start has left are removed.
+/// Records the tables of a new migration: the definitions first, then all rows in one commit. Until
+/// that commit the next start decides again, so definitions that an earlier start has left are
+/// removed.
 pub(super) async fn record_new<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
@@ -65,7 +67,8 @@ pub(super) async fn record_new<T: Committer>(
     control.record(registry, rows).await
 }
 
-/// Records the groups of tables that cannot go on as recorded as stopped, each for its first reason.
+/// Records the groups of tables that cannot go on as recorded as stopped, each for its first
+/// reason.
 pub(super) async fn record_stops<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
@@ -98,8 +101,9 @@ pub(super) async fn record_stops<T: Committer>(
     Ok(())
 }
 
-/// Renames the reason of the tables that stopped because they were away and that are there again today. `stops` are all stops of this
-/// start: with fewer, a table that is still away would count as back.
+/// Renames the reason of the tables that stopped because they were away and that are there again
+/// today. `stops` are all stops of this start: with fewer, a table that is still away would count
+/// as back.
 pub(super) async fn record_returns<T: Committer>(
     registry: &Registry,
     control: &ControlLane<T>,
@@ -119,8 +123,8 @@ fn is_away(code: Code) -> bool {
     code == code::TABLE_GONE || code == code::TABLE_UNSELECTED
 }
 
-/// A table that has stopped before, for example by the statement that dropped it, and is away today: its reason becomes that, which
-/// names another way out.
+/// A table that has stopped before, for example by the statement that dropped it, and is away
+/// today: its reason becomes that, which names another way out.
 fn renamed_stop(transition: &Transition<'_>, plan: &TablePlan, finding: &Finding) -> Option<TableRow> {
     let row = transition.row_with(plan.id, |row| row.stopped = Some(StopReason::from(finding)));
     (is_away(finding.code) && row.phase == TablePhase::Stopped).then_some(row)

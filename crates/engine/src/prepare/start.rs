@@ -18,9 +18,11 @@ use crate::constraint;
 use crate::plan::Planned;
 use crate::progress::Progress;
 
-/// Sets a new migration up, or takes a known one over. `progress` shows what it is doing, and then counts for the migration.
+/// Sets a new migration up, or takes a known one over. `progress` shows what it is doing, and then
+/// counts for the migration.
 ///
-/// `planned` was decided from the record that is found here; if the record has changed since, another process is at work.
+/// `planned` was decided from the record that is found here; if the record has changed since,
+/// another process is at work.
 pub async fn prepare<S, B, T>(
     source: &S,
     target: Arc<T>,
@@ -38,7 +40,8 @@ where
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
     let control = target.read_control().await?;
-    // Nothing is taken over if the record has changed already; `take_over` looks again once no other process can change it.
+    // Nothing is taken over if the record has changed already; `take_over` looks again once no
+    // other process can change it.
     planned.expect_record(control.as_ref())?;
     let start = match control {
         None => begin_new(source, target.as_ref(), logs, options, dialect, progress).await?,

@@ -1,4 +1,5 @@
-//! The tables at the target of which nothing is loaded yet: they are created as they are recorded, where they are missing.
+//! The tables at the target of which nothing is loaded yet: they are created as they are recorded,
+//! where they are missing.
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use crate::schema_change::{Object, Wanted, create_missing};
 /// Tables that are created before the next are begun: so often the progress is shown.
 const TABLES_AT_ONCE: usize = 50;
 
-/// Creates the tables that are still to be loaded from their beginning. The group of a table that the target refuses stops for
-/// that reason; the others go on.
+/// Creates the tables that are still to be loaded from their beginning. The group of a table that
+/// the target refuses stops for that reason; the others go on.
 pub(super) async fn create_tables<L, T: Committer + SchemaTarget>(
     prepared: &Prepared<L, T>,
 ) -> Result<(), Failure> {
@@ -55,8 +56,9 @@ pub(super) async fn create_tables<L, T: Committer + SchemaTarget>(
     record_stops(registry, &prepared.control, &refused).await
 }
 
-/// Stops for the tables that were created before and that the target does not have: they were dropped there. A change would be
-/// refused only when it arrives, and until then the table would count as complete. `objects` is read after `create_tables`.
+/// Stops for the tables that were created before and that the target does not have: they were
+/// dropped there. A change would be refused only when it arrives, and until then the table would
+/// count as complete. `objects` is read after `create_tables`.
 pub(super) fn missing_tables(registry: &Registry, objects: &SchemaObjects) -> Vec<TableStop> {
     let is_missing = |plan: &&Arc<TablePlan>| {
         registry.phase(plan.id) != TablePhase::Stopped && !objects.tables.contains(&plan.target.name)

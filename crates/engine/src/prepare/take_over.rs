@@ -1,4 +1,5 @@
-//! A known migration: its state is read, its log and its source are recognised, and the next epoch is taken.
+//! A known migration: its state is read, its log and its source are recognised, and the next epoch
+//! is taken.
 
 use spanferry_core::port::change_log::ChangeLog;
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
@@ -19,8 +20,9 @@ use crate::history::{Unproved, expect_history, open_proved, prove};
 use crate::order::incomparable;
 use crate::plan::Planned;
 
-/// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All that the new process continues with
-/// is read afterwards: until then a process that still runs, or a late commit of a dead one, may move everything (fence.md, step 7).
+/// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All
+/// that the new process continues with is read afterwards: until then a process that still runs, or
+/// a late commit of a dead one, may move everything (fence.md, step 7).
 pub(super) async fn take_over<
     S: PositionSource + HistorySource + ChangeSource,
     B: LogStore,
@@ -41,7 +43,8 @@ pub(super) async fn take_over<
     let (log, main) = match own_log(logs, &state, epoch).await? {
         Some(log) => {
             compare_log(&log, &old, &reached.bookmark()).await?;
-            // What was captured continues where what was applied ends: its proof is the proof of both.
+            // What was captured continues where what was applied ends: its proof is the proof of
+            // both.
             let (_, captured) = log.end().await?;
             let accepted = expect_source(source, &captured, &reached.position, options.unproved).await?;
             findings.extend(accepted);
@@ -99,7 +102,8 @@ async fn owned<T: ControlStore>(
     Ok(state)
 }
 
-/// The main stream has moved on since the first look: log and source must have that part of the history too.
+/// The main stream has moved on since the first look: log and source must have that part of the
+/// history too.
 async fn expect_moved<S: PositionSource + HistorySource, L: ChangeLog>(
     source: &S,
     log: &L,
@@ -139,8 +143,8 @@ fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), 
     Ok(())
 }
 
-/// The main stream's fence row, with the checkpoint that it must have. It is the checkpoint only while there is no other lane
-/// of the main stream (docs/design/lanes.md).
+/// The main stream's fence row, with the checkpoint that it must have. It is the checkpoint only
+/// while there is no other lane of the main stream (docs/design/lanes.md).
 fn main_fence(state: &ControlState) -> Result<(FenceRow, Checkpoint), Failure> {
     let (stream, lane) = Lane::MAIN.parts();
     let others = state.fences.keys();
@@ -201,11 +205,11 @@ fn log_lost() -> Finding {
     Finding::new(code::STATE_LOST, Severity::Warning, Subject::whole(), text)
 }
 
-/// Where a new log for a known migration begins: at the watermark, or at the `low` of a table that is still to catch up, whichever
-/// is lower. The source may have forgotten what lies before.
+/// Where a new log for a known migration begins: at the watermark, or at the `low` of a table that
+/// is still to catch up, whichever is lower. The source may have forgotten what lies before.
 ///
-/// A `low` that the source has lost in a failover is no place in its history. Its table's group will stop for that; the log then
-/// begins where the migration began.
+/// A `low` that the source has lost in a failover is no place in its history. Its table's group
+/// will stop for that; the log then begins where the migration began.
 async fn new_log_start<S: PositionSource>(
     source: &S,
     state: &ControlState,
@@ -223,7 +227,8 @@ async fn new_log_start<S: PositionSource>(
     if !source.holds(&start).await? {
         start = state.migration.start_position.clone();
     }
-    // What was applied is proved by itself. The transaction before the beginning may be forgotten, though all behind it is there.
+    // What was applied is proved by itself. The transaction before the beginning may be forgotten,
+    // though all behind it is there.
     Ok(Bookmark::unproved(start))
 }
 
@@ -235,8 +240,8 @@ fn low_to_catch_up_from(row: &TableRow) -> Option<&Position> {
     }
 }
 
-/// The source must be the one that was captured and applied, and still send what follows, before anything is written. A finding
-/// if the operator has accepted one that cannot show it.
+/// The source must be the one that was captured and applied, and still send what follows, before
+/// anything is written. A finding if the operator has accepted one that cannot show it.
 async fn expect_source<S: PositionSource + ChangeSource>(
     source: &S,
     captured: &Bookmark,

@@ -1,4 +1,5 @@
-//! Whether the compared tables are at rest: no transaction that the target lacks concerns them (docs/design/verify.md).
+//! Whether the compared tables are at rest: no transaction that the target lacks concerns them
+//! (docs/design/verify.md).
 
 use std::sync::Arc;
 
@@ -20,14 +21,17 @@ use crate::two_phase::Ledger;
 
 /// Whose positions are compared, for a failure.
 const SOURCE: &str = "source";
-/// Verify changes nothing: a source that cannot show its history is taken by its numbers, and its rows are compared.
+/// Verify changes nothing: a source that cannot show its history is taken by its numbers, and its
+/// rows are compared.
 const UNPROVED: Unproved = Unproved::Accepted;
 /// Bytes asked of the change stream at once.
 const STREAM_BYTES: usize = 1 << 20;
-/// How often in a row the change stream may break without a transaction before its failure is the result: 16 s of delays.
+/// How often in a row the change stream may break without a transaction before its failure is the
+/// result: 16 s of delays.
 const STREAM_ATTEMPTS_MAX: u32 = 14;
 
-/// Follows the source beyond what the target holds. Other tables may change there as much as they like.
+/// Follows the source beyond what the target holds. Other tables may change there as much as they
+/// like.
 pub(super) struct AtRest<'a, S, C> {
     source: &'a S,
     changes: &'a C,
@@ -64,8 +68,9 @@ impl<'a, S: PositionSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
         }
     }
 
-    /// Notes a snapshot: the next look goes at least as far as it may show. It must show all that the target holds; MariaDB
-    /// counts a transaction to its position before a session sees it, so another snapshot may.
+    /// Notes a snapshot: the next look goes at least as far as it may show. It must show all that
+    /// the target holds; MariaDB counts a transaction to its position before a session sees it, so
+    /// another snapshot may.
     pub(super) fn note_snapshot(&mut self, low: &Position, high: Position) -> Result<(), Failure> {
         if !contains_all(SOURCE, low, &self.applied.position)? {
             return Err(Failure {
@@ -82,9 +87,10 @@ impl<'a, S: PositionSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
         self.seen.push(seen);
     }
 
-    /// Reads on to where the source stands now. The first transaction that concerns a compared table is the failure
-    /// `SOURCE_AHEAD`, and so is a source that does not get as far as a snapshot that was read. A source with another history
-    /// is `HISTORY_CHANGED`, whatever its numbers are.
+    /// Reads on to where the source stands now. The first transaction that concerns a compared
+    /// table is the failure `SOURCE_AHEAD`, and so is a source that does not get as far as a
+    /// snapshot that was read. A source with another history is `HISTORY_CHANGED`, whatever its
+    /// numbers are.
     pub(super) async fn look(&mut self) -> Result<(), Failure> {
         let now = self.present_position().await?;
         self.read_patiently(&now).await?;
@@ -211,8 +217,8 @@ impl<'a, S: PositionSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
         }
     }
 
-    /// A difference counts only where every transaction since `applied` is known. One that was prepared before, and is committed now,
-    /// may have made it.
+    /// A difference counts only where every transaction since `applied` is known. One that was
+    /// prepared before, and is committed now, may have made it.
     pub(super) fn expect_known(&self) -> Result<(), Failure> {
         let Some(id) = &self.unknown else {
             return Ok(());
@@ -236,7 +242,8 @@ impl<'a, S: PositionSource, C: HistorySource + ChangeSource> AtRest<'a, S, C> {
     }
 }
 
-/// The first thing that concerns a compared table, with the reason if it is not a plain change of a row.
+/// The first thing that concerns a compared table, with the reason if it is not a plain change of a
+/// row.
 #[derive(Debug, Default)]
 struct Touch(Option<(TableId, Option<Finding>)>);
 

@@ -1,4 +1,5 @@
-//! Pairs rows of both sides by key as they arrive, within a bound of memory: pure, one row at a time.
+//! Pairs rows of both sides by key as they arrive, within a bound of memory: pure, one row at a
+//! time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +44,8 @@ pub(super) struct NamedKey {
     pub(super) columns: Vec<String>,
 }
 
-/// One pass over some buckets. Buckets whose rows would not fit into memory are shed: what was counted in them is forgotten,
-/// and the next pass takes them.
+/// One pass over some buckets. Buckets whose rows would not fit into memory are shed: what was
+/// counted in them is forgotten, and the next pass takes them.
 pub(super) struct Comparison<'a> {
     portion: BTreeMap<usize, Tally>,
     shed: BTreeSet<usize>,
@@ -69,8 +70,8 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Comparison<'a> {
-    /// A pass over `buckets` that holds at most about `bytes_max` bytes and names at most `named_max` keys. `names` are the
-    /// columns' names.
+    /// A pass over `buckets` that holds at most about `bytes_max` bytes and names at most
+    /// `named_max` keys. `names` are the columns' names.
     pub(super) fn new(
         buckets: &BTreeSet<usize>,
         names: &'a [String],
@@ -98,7 +99,8 @@ impl<'a> Comparison<'a> {
         }
         match self.held.get(&key_digest).map(|held| held.side) {
             None => self.hold(side, key_digest, key, content),
-            // A second row of one key cannot have a partner. One that is refused is counted as that.
+            // A second row of one key cannot have a partner. One that is refused is counted as
+            // that.
             Some(known) if known == side && content == Content::Refused => {}
             Some(known) if known == side => self.note(bucket, side.alone(), key, Vec::new()),
             Some(_) => self.pair(bucket, key_digest, key, content),
@@ -317,7 +319,8 @@ mod tests {
         assert_eq!((outcome.tally, outcome.left.len()), (Tally::default(), 1));
     }
 
-    /// A refused row is neither missing nor different, and what the target holds for its key is not extra.
+    /// A refused row is neither missing nor different, and what the target holds for its key is not
+    /// extra.
     #[test]
     fn refused_rows_are_counted_elsewhere() {
         let names = ["id", "a", "b"].map(str::to_owned);

@@ -1,4 +1,5 @@
-//! The source's session of a verification: one snapshot for table after table, opened again when it is lost or old.
+//! The source's session of a verification: one snapshot for table after table, opened again when it
+//! is lost or old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use tokio::time::Instant;
 
 use super::at_rest::AtRest;
 
-/// How old a snapshot may be when a table begins. An old one costs the source its undo log, and shows late that writes have begun.
+/// How old a snapshot may be when a table begins. An old one costs the source its undo log, and
+/// shows late that writes have begun.
 const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// Hands out the one session, which sees the compared tables exactly as the target should hold them.
+/// Hands out the one session, which sees the compared tables exactly as the target should hold
+/// them.
 pub(super) struct Reader<'a, S: SnapshotSource, C> {
     source: &'a S,
     plans: &'a [Arc<TablePlan>],
@@ -51,7 +54,8 @@ impl<'a, S: PositionSource + SnapshotSource, C: HistorySource + ChangeSource> Re
         self.at_rest.look().await
     }
 
-    /// Every transaction since then must be known: a difference is then none that the source made meanwhile.
+    /// Every transaction since then must be known: a difference is then none that the source made
+    /// meanwhile.
     pub(super) fn expect_known(&self) -> Result<(), Failure> {
         self.at_rest.expect_known()
     }
@@ -61,7 +65,8 @@ impl<'a, S: PositionSource + SnapshotSource, C: HistorySource + ChangeSource> Re
         self.at_rest.note_seen(seen);
     }
 
-    /// The session, for one table. Whoever has read it to the end gives it back by `keep`; one that failed is dropped.
+    /// The session, for one table. Whoever has read it to the end gives it back by `keep`; one that
+    /// failed is dropped.
     pub(super) async fn take(&mut self) -> Result<Opened<S::Session>, Failure> {
         match self.kept.take() {
             Some(opened) if opened.at.elapsed() < SNAPSHOT_AGE_MAX => Ok(opened),
@@ -74,7 +79,8 @@ impl<'a, S: PositionSource + SnapshotSource, C: HistorySource + ChangeSource> Re
         self.kept = Some(opened);
     }
 
-    /// Opens a snapshot in which the compared tables are as they were at the position that the target holds.
+    /// Opens a snapshot in which the compared tables are as they were at the position that the
+    /// target holds.
     async fn open(&mut self) -> Result<Opened<S::Session>, Failure> {
         self.at_rest.look().await?;
         let at = Instant::now();

@@ -10,7 +10,8 @@ const REFUSED_NAMED_MAX: usize = 100;
 /// A row of the source that has no exact form at the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRefusal {
-    /// The row's key, as JSON list of its converted values; as the source prints it if the key itself is refused.
+    /// The row's key, as JSON list of its converted values; as the source prints it if the key
+    /// itself is refused.
     pub key: String,
     /// The source's name of the column that is refused.
     pub column: String,

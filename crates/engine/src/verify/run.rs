@@ -25,7 +25,8 @@ use super::witness::{Witnesses, contradicted};
 const HELD_BYTES_MAX: usize = 48 << 20;
 /// Scans of both sides that pairing may take; what is left then is reported as lower bounds.
 const COMPARE_PASSES_MAX: u32 = 8;
-/// How often one table is begun before the failure that breaks it off is the result: 16 s of delays.
+/// How often one table is begun before the failure that breaks it off is the result: 16 s of
+/// delays.
 const TABLE_ATTEMPTS_MAX: u32 = 14;
 
 /// What a verification found.
@@ -33,7 +34,8 @@ const TABLE_ATTEMPTS_MAX: u32 = 14;
 pub struct Verification {
     /// The tables that were compared, in the order of the plans.
     pub tables: Vec<TableVerdict>,
-    /// All base tables of the migrated schema by the source's own catalog, whether they were compared or not.
+    /// All base tables of the migrated schema by the source's own catalog, whether they were
+    /// compared or not.
     pub source_tables: Vec<String>,
     /// All tables of the target by its own catalog, whether they belong to the migration or not.
     pub target_tables: Vec<String>,
@@ -41,12 +43,15 @@ pub struct Verification {
     pub columns_extra: Vec<(String, String)>,
 }
 
-/// Compares all tables. A table that the target lacks, or lacks columns of, is different without being read. `applied` is the position that the target holds. A transaction of the source beyond it that concerns one
-/// of the tables, before or meanwhile, is the failure `SOURCE_AHEAD`, never a difference; `changes` brings those transactions, and
-/// is opened only if there are any. `told` is called with each table's verdict.
+/// Compares all tables. A table that the target lacks, or lacks columns of, is different without
+/// being read. `applied` is the position that the target holds. A transaction of the source beyond
+/// it that concerns one of the tables, before or meanwhile, is the failure `SOURCE_AHEAD`, never a
+/// difference; `changes` brings those transactions, and is opened only if there are any. `told` is
+/// called with each table's verdict.
 ///
-/// The tables share a session at the source. When it is lost, the table that was being read is compared again, a bounded number of times.
-/// Memory: two batches, two sets of buckets, a sample and `HELD_BYTES_MAX`. Cancellation: safe, nothing is written.
+/// The tables share a session at the source. When it is lost, the table that was being read is
+/// compared again, a bounded number of times. Memory: two batches, two sets of buckets, a sample
+/// and `HELD_BYTES_MAX`. Cancellation: safe, nothing is written.
 pub async fn verify<S, C, T>(
     source: &S,
     changes: &C,
@@ -147,7 +152,8 @@ where
                 }
             },
         );
-        // The servers count while their rows are read. A witness that is lost is asked again, and the reading continues.
+        // The servers count while their rows are read. A witness that is lost is asked again, and
+        // the reading continues.
         let witnesses = &mut self.witnesses;
         let counting = patiently(name, async || witnesses.count(plan).await);
         let (refusals, counted_source, counted_target) =
@@ -168,7 +174,8 @@ where
         Ok(verdict)
     }
 
-    /// The verdict on a table that the target lacks, or lacks columns of: the servers count, and no row is read.
+    /// The verdict on a table that the target lacks, or lacks columns of: the servers count, and no
+    /// row is read.
     async fn lacking(&mut self, plan: &Arc<TablePlan>, lack: Lack) -> Result<TableVerdict, Failure> {
         let name = &plan.name().table;
         let witnesses = &mut self.witnesses;

@@ -1,4 +1,5 @@
-//! A bounded sample of the target's rows, the same at every run: those whose keys have the lowest digests.
+//! A bounded sample of the target's rows, the same at every run: those whose keys have the lowest
+//! digests.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ const SAMPLE_ROWS_MAX: usize = 1_000;
 /// Bytes of these rows, as the target spells them; one row is always kept.
 const SAMPLE_BYTES_MAX: usize = 16 << 20;
 
-/// Keeps the rows with the lowest digests, which lie anywhere in the table. A table of up to `SAMPLE_ROWS_MAX` rows is kept whole.
+/// Keeps the rows with the lowest digests, which lie anywhere in the table. A table of up to
+/// `SAMPLE_ROWS_MAX` rows is kept whole.
 #[derive(Debug)]
 pub(super) struct Sample {
     rows: BTreeMap<u128, Vec<u8>>,

@@ -1,4 +1,5 @@
-//! Reads one table from both sides side by side, neither far ahead of the other, as canonical keys and rows.
+//! Reads one table from both sides side by side, neither far ahead of the other, as canonical keys
+//! and rows.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ use super::verdict::Kind;
 
 /// Rows and bytes read at once.
 const BATCH: (usize, usize) = (4_000, 1 << 20);
-/// Rows that one side may be ahead of the other, so that pairs meet soon where both have one order: a few batches.
+/// Rows that one side may be ahead of the other, so that pairs meet soon where both have one order:
+/// a few batches.
 const AHEAD_ROWS_MAX: u64 = 20_000;
 
 /// Where a row comes from.
@@ -50,11 +52,13 @@ pub(super) enum Content<'a> {
         /// As the side spells it.
         spelled: &'a [u8],
     },
-    /// The source's row has no exact form at the target: whatever the target holds for its key, it is not equal.
+    /// The source's row has no exact form at the target: whatever the target holds for its key, it
+    /// is not equal.
     Refused,
 }
 
-/// Reads a whole table from both sides and hands every row to `take`, with its canonical key. The source's refused rows.
+/// Reads a whole table from both sides and hands every row to `take`, with its canonical key. The
+/// source's refused rows.
 pub(super) async fn read_both<S, C, T>(
     source: &mut Reader<'_, S, C>,
     target: &T,

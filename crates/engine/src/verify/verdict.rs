@@ -61,7 +61,8 @@ impl Tally {
 pub struct ContradictedKey {
     /// The key, as JSON list of its converted values.
     pub key: String,
-    /// The target's names of the columns that the source prints otherwise; empty if the source has no such row.
+    /// The target's names of the columns that the source prints otherwise; empty if the source has
+    /// no such row.
     pub columns: Vec<String>,
 }
 
@@ -95,8 +96,8 @@ pub struct Testimony {
     pub rows_asked: u64,
     /// Columns of the source that the target does not have, by the catalogs of both.
     pub columns_missing: Vec<String>,
-    /// Of the rows that were looked up, those that the source prints otherwise. Those that are named as differences or as refused
-    /// already are not repeated.
+    /// Of the rows that were looked up, those that the source prints otherwise. Those that are
+    /// named as differences or as refused already are not repeated.
     pub contradicted: Vec<ContradictedKey>,
 }
 
@@ -109,7 +110,8 @@ pub struct TableVerdict {
     pub rows_source: u64,
     /// Rows at the target.
     pub rows_target: u64,
-    /// What the target lacks. Then no row was compared: the numbers of rows are the servers' own, and nothing else was counted.
+    /// What the target lacks. Then no row was compared: the numbers of rows are the servers' own,
+    /// and nothing else was counted.
     pub lack: Option<Lack>,
     /// Rows that only the source has.
     pub missing: u64,
@@ -117,12 +119,13 @@ pub struct TableVerdict {
     pub extra: u64,
     /// Rows that differ.
     pub different: u64,
-    /// Whether the three counts above are lower bounds: more rows differ than a bounded number of passes could pair.
+    /// Whether the three counts above are lower bounds: more rows differ than a bounded number of
+    /// passes could pair.
     pub at_least: bool,
     /// At most 1,000 of their keys.
     pub keys: Vec<DifferentKey>,
-    /// Rows of the source that have no exact form at the target. They are not among the counts above, whatever the target holds
-    /// for their keys.
+    /// Rows of the source that have no exact form at the target. They are not among the counts
+    /// above, whatever the target holds for their keys.
     pub refused: u64,
     /// At most 100 of them.
     pub refused_rows: Vec<NamedRefusal>,
@@ -136,7 +139,8 @@ impl TableVerdict {
         self.lack.is_none() && self.refused == 0 && !self.differs()
     }
 
-    /// Whether the sides hold other rows, by what was read or by what their servers say. Rows without an exact form are left out.
+    /// Whether the sides hold other rows, by what was read or by what their servers say. Rows
+    /// without an exact form are left out.
     pub(super) fn differs(&self) -> bool {
         self.missing > 0 || self.extra > 0 || self.different > 0 || !self.is_witnessed()
     }

@@ -80,7 +80,8 @@ impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
         theirs.filter(|name| !is_planned(name)).cloned().collect()
     }
 
-    /// Columns that a table has at the source and not at the target. A table that one of the catalogs lacks has none of its columns.
+    /// Columns that a table has at the source and not at the target. A table that one of the
+    /// catalogs lacks has none of its columns.
     pub(super) fn columns_missing(&self, plan: &TablePlan) -> Vec<String> {
         let none = BTreeSet::new();
         let own = self.columns_source.get(&plan.name().table).unwrap_or(&none);
@@ -109,7 +110,8 @@ impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
         Ok(count)
     }
 
-    /// Looks rows of the target up at the source. What it said against them, and a position that contains what it saw.
+    /// Looks rows of the target up at the source. What it said against them, and a position that
+    /// contains what it saw.
     pub(super) async fn compare(
         &mut self,
         plan: &Arc<TablePlan>,

@@ -1,5 +1,5 @@
-//! What goes back in time without a new history: an older copy of the state directory is put back, or a replica takes the source's
-//! place that lags behind it. Both must be noticed.
+//! What goes back in time without a new history: an older copy of the state directory is put back,
+//! or a replica takes the source's place that lags behind it. Both must be noticed.
 
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::TablePhase;
@@ -12,7 +12,8 @@ use crate::world::{Mutant, World, number_of};
 /// The most times at which a lagging replica takes the source's place in one run.
 pub(crate) const LAGS_MAX: u64 = 3;
 
-/// Whether such things happen beside this variant: the other wrong ones are found sooner without them.
+/// Whether such things happen beside this variant: the other wrong ones are found sooner without
+/// them.
 pub(crate) fn goes_back(mutant: Option<Mutant>) -> bool {
     matches!(mutant, None | Some(Mutant::OldLogIsTaken))
 }
@@ -39,7 +40,8 @@ pub(crate) fn put_back_log(world: &mut World) {
     }
 }
 
-/// Whether the log ends before what the target has applied, and is rightly refused. The operator moves it away.
+/// Whether the log ends before what the target has applied, and is rightly refused. The operator
+/// moves it away.
 pub(crate) fn is_old_log(world: &mut World) -> bool {
     let applied = main_key(world).map(|key| key.sequence);
     let is_old = world.log.as_ref().is_some_and(|log| Some(log.last()) < applied);
@@ -67,7 +69,8 @@ pub(crate) fn bookmark_told(world: &World, at: Sequence) -> Option<Bookmark> {
     is_told.then(|| reached(control).bookmark())
 }
 
-/// A replica takes the source's place that has everything the stream has brought, and not yet everything that was visible.
+/// A replica takes the source's place that has everything the stream has brought, and not yet
+/// everything that was visible.
 pub(crate) fn lag(world: &mut World) {
     let is_possible = world.lags > 0 && !world.bare && world.committed > world.received;
     if !is_possible || !world.random.chance(4) {
@@ -81,7 +84,8 @@ pub(crate) fn lag(world: &mut World) {
     world.count("source lags behind");
 }
 
-/// Counts snapshots that lie before an earlier one of a table: `promises` (target.rs) says that nothing is loaded from them.
+/// Counts snapshots that lie before an earlier one of a table: `promises` (target.rs) says that
+/// nothing is loaded from them.
 pub(crate) fn count_lagging(world: &mut World, low: usize) {
     let tables = world
         .target

@@ -1,4 +1,5 @@
-//! Batches that catch up: tables with different `low` in one batch, and a window that the target rejects.
+//! Batches that catch up: tables with different `low` in one batch, and a window that the target
+//! rejects.
 
 use spanferry_core::port::target::{Lane, TablePhase};
 use spanferry_core::report::code;
@@ -79,7 +80,8 @@ fn each_table_of_a_batch_gets_every_change_behind_its_own_low() {
     }
 }
 
-/// The rows of the other group are in the window that the target did not take: they are sent again without the unfit one.
+/// The rows of the other group are in the window that the target did not take: they are sent again
+/// without the unfit one.
 #[test]
 fn a_rejected_window_stops_only_the_group_whose_row_is_rejected() {
     for (unfit, fit) in [(ITEM, NOTE), (NOTE, ITEM)] {
@@ -105,7 +107,8 @@ fn expect_only(shared: &Shared, unfit: usize, fit: usize, context: &str) {
     assert!(world.violations.is_empty(), "{context}: {:?}", world.violations);
 }
 
-/// In the main stream, a transaction of two groups is applied to the one whose rows fit, wherever the process dies.
+/// In the main stream, a transaction of two groups is applied to the one whose rows fit, wherever
+/// the process dies.
 #[test]
 fn a_rejected_transaction_stops_only_the_group_whose_row_is_rejected() {
     for (unfit, fit) in [(ITEM, NOTE), (NOTE, ITEM)] {
@@ -141,7 +144,8 @@ fn a_rejected_window_still_stops_what_it_stops_by_itself() {
     assert_eq!(reasons(&shared), expected);
 }
 
-/// The checkpoint of one lane says nothing where a later release has used several (docs/design/lanes.md).
+/// The checkpoint of one lane says nothing where a later release has used several
+/// (docs/design/lanes.md).
 #[test]
 fn lanes_of_a_later_release_are_refused() {
     let shared = world(Vec::new());

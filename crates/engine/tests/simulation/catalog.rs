@@ -1,5 +1,5 @@
-//! What an administrator changes in the source's catalog and in the selection between two processes, and the oracle for it: the
-//! record decides what a later process works on.
+//! What an administrator changes in the source's catalog and in the selection between two
+//! processes, and the oracle for it: the record decides what a later process works on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,8 @@ use crate::source::catalog_now;
 use crate::target::reached;
 use crate::world::{Mutant, World};
 
-/// Names that sort before those of the tables, and that the target cannot distinguish from them: mapped together, they take these names.
+/// Names that sort before those of the tables, and that the target cannot distinguish from them:
+/// mapped together, they take these names.
 const COLLIDING: [&str; 4] = ["AUTHOR", "Book", "ITEM", "NOTE"];
 
 /// What an administrator has changed since the migration began.
@@ -150,7 +151,8 @@ pub(crate) fn change_catalog(world: &mut World) {
     world.count(what);
 }
 
-/// Before a resync all tables are there and selected, and the key is the old one: the record may take over the rest.
+/// Before a resync all tables are there and selected, and the key is the old one: the record may
+/// take over the rest.
 pub(crate) fn bring_back(world: &mut World) {
     if !std::mem::take(&mut world.catalog.excluded).is_empty() {
         world.count("table included again");
@@ -176,7 +178,8 @@ pub(crate) fn taken_over(world: &mut World) {
     }
 }
 
-/// Whether a change of the catalog or selection explains why a table has stopped: one of its own group.
+/// Whether a change of the catalog or selection explains why a table has stopped: one of its own
+/// group.
 pub(crate) fn explains(world: &World, table: usize, reason: Code) -> bool {
     let plans = plans();
     let definitions = &world.target.control.as_ref().unwrap().definitions;
@@ -229,7 +232,8 @@ pub(crate) fn judge_record(world: &mut World) {
         if (world.catalog.is_away(table) || is_other) && !is_stopped {
             wrong.push(format!("{name} goes on, though it is away or another"));
         }
-        // A reason about the table itself names its way out: one that is away cannot be loaded again.
+        // A reason about the table itself names its way out: one that is away cannot be loaded
+        // again.
         let reason = control.tables[name].stopped.as_ref();
         let reason = reason.filter(|reason| reason.subject.table.as_ref() == Some(&name.table));
         let is_told_away =
@@ -241,7 +245,8 @@ pub(crate) fn judge_record(world: &mut World) {
     world.violations.append(&mut wrong);
 }
 
-/// What the engine reads of the control tables; a wrong variant makes of the record what an engine without it would.
+/// What the engine reads of the control tables; a wrong variant makes of the record what an engine
+/// without it would.
 pub(crate) fn as_read(world: &World, mut control: ControlState) -> ControlState {
     let changes = &world.catalog;
     let selected = || {

@@ -1,4 +1,5 @@
-//! The simulated source keeps the contracts that the real ones keep, and one that breaks them is caught.
+//! The simulated source keeps the contracts that the real ones keep, and one that breaks them is
+//! caught.
 
 #[path = "../../../testkit/conformance/source_suite/mod.rs"]
 #[expect(unreachable_pub, reason = "a suite that the connectors' tests share")]

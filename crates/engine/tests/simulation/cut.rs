@@ -1,4 +1,5 @@
-//! A table that is loaded while the main stream stands inside a cut transaction must join behind that transaction.
+//! A table that is loaded while the main stream stands inside a cut transaction must join behind
+//! that transaction.
 
 use spanferry_core::port::target::{ControlState, Lane, TablePhase};
 
@@ -36,7 +37,8 @@ pub(crate) fn join(control: &mut ControlState) {
     }
 }
 
-/// The first changes of the transaction were counted while the table was loading, and not applied to it.
+/// The first changes of the transaction were counted while the table was loading, and not applied
+/// to it.
 #[test]
 fn a_table_that_is_loaded_inside_a_cut_transaction_gets_its_first_changes() {
     let shared = interrupted();

@@ -1,4 +1,5 @@
-//! The source's history: tables in three groups, transactions whose every change the source's own constraints allow.
+//! The source's history: tables in three groups, transactions whose every change the source's own
+//! constraints allow.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -42,9 +43,11 @@ pub(crate) enum Transaction {
     Index(usize),
     /// A statement that creates a table, which is not migrated.
     Create(&'static str),
-    /// A change is prepared under a name, or changes of other tables are. Nobody sees it before it is committed.
+    /// A change is prepared under a name, or changes of other tables are. Nobody sees it before it
+    /// is committed.
     Prepare(u64, Option<Change>),
-    /// What was prepared under this name is committed: nothing here shows what it was. A session sees the change from now on.
+    /// What was prepared under this name is committed: nothing here shows what it was. A session
+    /// sees the change from now on.
     Commit(u64),
     /// What was prepared under this name is rolled back.
     RollBack(u64),
@@ -80,7 +83,8 @@ pub(crate) enum Kind {
 
 pub(crate) struct History {
     pub(crate) transactions: Vec<Transaction>,
-    /// What distinguishes each of them from any other, also from one that took its place: never given twice, from 1.
+    /// What distinguishes each of them from any other, also from one that took its place: never
+    /// given twice, from 1.
     pub(crate) stamps: Vec<u64>,
     /// The state after so many transactions.
     pub(crate) states: Vec<State>,
@@ -130,7 +134,8 @@ impl History {
         transactions.flat_map(Transaction::changes)
     }
 
-    /// The state behind such a transaction, in the history that it was part of; at first the empty one.
+    /// The state behind such a transaction, in the history that it was part of; at first the empty
+    /// one.
     pub(crate) fn state_behind(&self, stamp: Option<u64>) -> State {
         stamp.map_or_else(State::default, |stamp| self.archive[&stamp].1.clone())
     }
@@ -256,7 +261,8 @@ impl History {
         }
     }
 
-    /// Draws a transaction that is prepared, or that ends a prepared one. The rows are those of no other transaction.
+    /// Draws a transaction that is prepared, or that ends a prepared one. The rows are those of no
+    /// other transaction.
     fn draw_two_phase(&self, random: &mut Random) -> Option<Transaction> {
         let number = self.transactions.len();
         let open = self.open(number);

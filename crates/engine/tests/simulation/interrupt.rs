@@ -1,4 +1,5 @@
-//! A request to stop is followed between two commits, also in the middle of a transaction that takes many.
+//! A request to stop is followed between two commits, also in the middle of a transaction that
+//! takes many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,8 @@ async fn until(is_there: impl Fn() -> bool) {
     }
 }
 
-/// Interrupts a run inside the huge transaction. Returns the fence keys at the request and at the run's end.
+/// Interrupts a run inside the huge transaction. Returns the fence keys at the request and at the
+/// run's end.
 fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -1,4 +1,5 @@
-//! Verify looks once more before it speaks: a transaction that comes between any of its questions and its verdict is seen.
+//! Verify looks once more before it speaks: a transaction that comes between any of its questions
+//! and its verdict is seen.
 
 use std::sync::Arc;
 

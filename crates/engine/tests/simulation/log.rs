@@ -190,7 +190,8 @@ impl ChangeLog for SimLog {
         let contained = number_of(&position.to_string());
         let is_good = |first: &&Sequence| number_of(&log.before(**first).position.to_string()) <= contained;
         let good = starts.iter().filter(is_good).count().max(1);
-        // Any good one may begin a segment; where nothing is drawn, the last does: no caller depends on more than was asked for.
+        // Any good one may begin a segment; where nothing is drawn, the last does: no caller
+        // depends on more than was asked for.
         let drawn = world.random.below(good as u64) as usize;
         let chosen = if world.bare { good - 1 } else { drawn };
         Ok((starts[chosen], log.before(starts[chosen])))

@@ -1,5 +1,6 @@
-//! The whole engine in virtual time: seeded histories, crashes between durable steps, unclear commits; the target must equal
-//! a serial replay of the source (docs/design/hand-off.md). `SPANFERRY_SEED=N` replays one seed.
+//! The whole engine in virtual time: seeded histories, crashes between durable steps, unclear
+//! commits; the target must equal a serial replay of the source (docs/design/hand-off.md).
+//! `SPANFERRY_SEED=N` replays one seed.
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 #![expect(
@@ -79,7 +80,8 @@ const LIMITS: WindowLimits = WindowLimits {
     bytes_max: 100_000,
     mutations_max: 24,
 };
-/// Nothing is kept beyond need, and the log is trimmed often: what a later life misses is a violation.
+/// Nothing is kept beyond need, and the log is trimmed often: what a later life misses is a
+/// violation.
 const RETENTION: RetentionOptions = RetentionOptions {
     keep: Duration::ZERO,
     look_interval: Duration::from_millis(40),
@@ -311,9 +313,10 @@ fn died_at(shared: &Shared) {
     }
 }
 
-/// The source forgets everything that a new change log does not need: what lies before the main stream's position and before the
-/// `low` of each table that is still to catch up (docs/design/retention.md, step 5). The last transaction before stays: the
-/// source is recognised by it.
+/// The source forgets everything that a new change log does not need: what lies before the main
+/// stream's position and before the `low` of each table that is still to catch up
+/// (docs/design/retention.md, step 5). The last transaction before stays: the source is recognised
+/// by it.
 fn forget_unneeded(world: &mut World) {
     let Some(control) = &world.target.control else {
         return;
@@ -342,7 +345,8 @@ fn forget_unneeded(world: &mut World) {
     }
 }
 
-/// A whole run over one seed; violations and counters. `crash_at` kills the first process at exactly that step.
+/// A whole run over one seed; violations and counters. `crash_at` kills the first process at
+/// exactly that step.
 fn run(
     seed: u64,
     mutant: Option<Mutant>,
@@ -427,9 +431,11 @@ pub(crate) fn run_in(shared: &Shared, crash_at: Option<u64>) -> (Vec<String>, BT
     )
 }
 
-/// The end of a process: every table equals the source where the main stream stands, or is stopped for a reason that exists.
+/// The end of a process: every table equals the source where the main stream stands, or is stopped
+/// for a reason that exists.
 fn judge(world: &mut World, outcome: &Outcome) {
-    // The stop may come inside a transaction that takes several commits: its first changes are there.
+    // The stop may come inside a transaction that takes several commits: its first changes are
+    // there.
     let expected = expected_rows(world);
     let status = if outcome.stopped.is_empty() { 0 } else { 4 };
     let mut wrong = Vec::new();
@@ -538,8 +544,8 @@ fn knows_what_is_lost(world: &World) -> bool {
     known.any(|position| number_of(&position.to_string()) > kept)
 }
 
-/// Runs seeds on two threads; the first violation, and all counters. A wrong variant is known to be caught once one thread has
-/// caught it.
+/// Runs seeds on two threads; the first violation, and all counters. A wrong variant is known to be
+/// caught once one thread has caught it.
 fn run_seeds(seeds: u64, mutant: Option<Mutant>) -> (Option<String>, BTreeMap<&'static str, u64>) {
     let is_caught = AtomicBool::new(false);
     let half = |first: u64| {

@@ -1,4 +1,5 @@
-//! A table whose rows at the target are not those of the source: another order and key, a constant, a column left to the target.
+//! A table whose rows at the target are not those of the source: another order and key, a constant,
+//! a column left to the target.
 
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ pub(crate) fn replace_plan(world: &World, planned: &mut Planned) {
     }
 }
 
-/// The plan of a table for the target's columns `filled`, `plain`, `shard`, `tied` and `id`, with the key `shard`, `id`.
+/// The plan of a table for the target's columns `filled`, `plain`, `shard`, `tied` and `id`, with
+/// the key `shard`, `id`.
 fn mapped(plan: &TablePlan) -> TablePlan {
     let mut mapped = plan.clone();
     let column = |name: &str| TargetColumn {
@@ -83,8 +85,8 @@ pub(crate) fn encode_key(plan: &TablePlan, key: i64) -> Vec<u8> {
     encoded
 }
 
-/// The values of a payload's cells, those at these columns of the plan, by the source's columns; none if a cell is no number, or no
-/// constant of the plan.
+/// The values of a payload's cells, those at these columns of the plan, by the source's columns;
+/// none if a cell is no number, or no constant of the plan.
 pub(crate) fn read(plan: &TablePlan, columns: &[usize], payload: &[u8]) -> Option<Row> {
     let mut row = [0; 3];
     let mut cells = WireReader::new(payload);
@@ -109,7 +111,8 @@ fn recorded(shared: &Shared) -> Vec<Arc<TablePlan>> {
     plans_of(definitions.values(), &Estimates::new())
 }
 
-/// Load, catch-up and the stream bring the rows of such a table through crashes as those of any other.
+/// Load, catch-up and the stream bring the rows of such a table through crashes as those of any
+/// other.
 #[test]
 fn a_table_of_another_shape_goes_the_same_way() {
     for seed in (0..SEEDS).filter(|seed| seed % 4 != 2) {

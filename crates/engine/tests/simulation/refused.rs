@@ -1,4 +1,5 @@
-//! A row of the snapshot that cannot be converted stops its table, in whichever range it lies and wherever the process dies.
+//! A row of the snapshot that cannot be converted stops its table, in whichever range it lies and
+//! wherever the process dies.
 
 use spanferry_core::port::target::TablePhase;
 use spanferry_core::report::code;

@@ -1,5 +1,6 @@
-//! A source that is rewound to a place between what was captured and what a snapshot has seen, and then gives those numbers to other
-//! transactions: by the numbers alone it holds everything that is known (docs/design/history.md, step 13).
+//! A source that is rewound to a place between what was captured and what a snapshot has seen, and
+//! then gives those numbers to other transactions: by the numbers alone it holds everything that is
+//! known (docs/design/history.md, step 13).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The source's snapshots, whose sessions each see another state unless a lock holds the writers up.
+//! The source's snapshots, whose sessions each see another state unless a lock holds the writers
+//! up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,8 +114,9 @@ impl SnapshotSource for SimSource {
     }
 }
 
-/// What is prepared behind `low` transactions must have ended, but for what need not be waited for, and what the list does not show:
-/// no session may see it, or a transaction is listed later than it is logged.
+/// What is prepared behind `low` transactions must have ended, but for what need not be waited for,
+/// and what the list does not show: no session may see it, or a transaction is listed later than it
+/// is logged.
 fn wait_for_prepared(
     world: &mut World,
     low: usize,

@@ -1,4 +1,5 @@
-//! The target: atomic commits behind a compare-and-set of the fence row, constraints, and every unclear outcome.
+//! The target: atomic commits behind a compare-and-set of the fence row, constraints, and every
+//! unclear outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub(crate) struct TargetState {
     pub(crate) in_force: [bool; 4],
     /// The table whose constraint a statement on its way creates.
     pub(crate) building: Option<usize>,
-    /// Tables whose constraint the target still builds for a process that has died, with the looks until it is there or refused.
+    /// Tables whose constraint the target still builds for a process that has died, with the looks
+    /// until it is there or refused.
     unfinished: BTreeMap<usize, u64>,
     pub(crate) control: Option<ControlState>,
     /// Ranges that were read to their end and had refused rows.
@@ -301,7 +303,8 @@ pub(crate) fn reached(control: &ControlState) -> &Checkpoint {
     control.fences[&lane_key(Lane::MAIN)].reached.as_ref().unwrap()
 }
 
-/// The source's rows where the main stream stands: at its position, with the first changes of a partial transaction.
+/// The source's rows where the main stream stands: at its position, with the first changes of a
+/// partial transaction.
 pub(crate) fn expected_rows(world: &World) -> State {
     let reached = reached(world.target.control.as_ref().unwrap());
     let last = reached.witnesses.newest().map(|witness| witness.committed_at_us);
@@ -313,7 +316,8 @@ pub(crate) fn expected_rows(world: &World) -> State {
     state
 }
 
-/// Tables under constraints are in a state that the source had, at the main stream's fence (hand-off.md, step 13).
+/// Tables under constraints are in a state that the source had, at the main stream's fence
+/// (hand-off.md, step 13).
 fn compare(world: &mut World) {
     let expected = expected_rows(world);
     let control = world.target.control.as_ref().unwrap();
@@ -363,7 +367,8 @@ pub(crate) fn leave_in_flight(world: &mut World) {
     }
 }
 
-/// Late commits of the epoch that ends now, as long as it still owns the fence: since the control tables were read.
+/// Late commits of the epoch that ends now, as long as it still owns the fence: since the control
+/// tables were read.
 fn land_before_epoch(world: &mut World) {
     if world.bare || world.target.control.is_none() {
         return;
@@ -756,7 +761,8 @@ impl TableReader for SimTarget {
     async fn scan(&self, table: &Arc<TablePlan>) -> Result<SimScan, Failure> {
         let world = self.0.lock();
         let rows = world.target.rows[table.id.0 as usize].values();
-        // The rows are as they were written, also where the reader's plan would refuse to write them.
+        // The rows are as they were written, also where the reader's plan would refuse to write
+        // them.
         let mut written = TablePlan::clone(table);
         for column in &mut written.columns {
             column.encoding = Encoding::Int64;

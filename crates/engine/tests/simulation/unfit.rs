@@ -1,4 +1,5 @@
-//! Values that the target cannot hold: the source's conversion refuses some, the target rejects others.
+//! Values that the target cannot hold: the source's conversion refuses some, the target rejects
+//! others.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Verify against the oracle: it sees equality, differences and refused rows, and only what concerns its tables is in its way.
+//! Verify against the oracle: it sees equality, differences and refused rows, and only what
+//! concerns its tables is in its way.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ const VERIFICATIONS: u64 = 50;
 /// Transactions on other tables that come while verify reads.
 const ELSEWHERE: i64 = 300;
 
-/// A world whose target holds the first `BEFORE` transactions, after which nothing has happened at the source.
+/// A world whose target holds the first `BEFORE` transactions, after which nothing has happened at
+/// the source.
 pub(crate) fn migrated(prepare: impl FnOnce(&mut History)) -> Shared {
     migrated_in(|world| prepare(&mut world.history))
 }
@@ -87,7 +89,8 @@ pub(crate) fn insert(table: usize, row: [i64; 3]) -> Transaction {
     }])
 }
 
-/// Verify sees the equality that the oracle sees, and a single row that was changed behind its back.
+/// Verify sees the equality that the oracle sees, and a single row that was changed behind its
+/// back.
 #[test]
 fn verify_agrees_with_the_oracle() {
     let shared = migrated(|_| {});
@@ -123,7 +126,8 @@ fn verify_agrees_with_the_oracle() {
     assert_eq!(elsewhere(BEFORE + 1), code::HISTORY_CHANGED);
 }
 
-/// A source that was rewound and has come to the same number again is another one, also where its rows are the same.
+/// A source that was rewound and has come to the same number again is another one, also where its
+/// rows are the same.
 #[test]
 fn a_source_with_another_history_is_never_compared() {
     let shared = migrated(|_| {});
@@ -200,7 +204,8 @@ fn a_column_that_was_lost_is_seen_by_the_catalogs() {
     }
 }
 
-/// A table or a column that was dropped at the target is a difference of that table; the others are compared.
+/// A table or a column that was dropped at the target is a difference of that table; the others are
+/// compared.
 #[test]
 fn what_the_target_lacks_is_a_difference_of_its_table() {
     let check = |hidden: (&'static str, &'static str), lack: Lack| {
@@ -218,7 +223,8 @@ fn what_the_target_lacks_is_a_difference_of_its_table() {
     check(("book", "plain"), Lack::Columns);
 }
 
-/// Issue 7, point 21: other tables may change before, while and after the compared ones are read, and the stream may break.
+/// Issue 7, point 21: other tables may change before, while and after the compared ones are read,
+/// and the stream may break.
 #[test]
 fn transactions_on_other_tables_are_not_in_the_way() {
     let shared = migrated(|_| {});
@@ -263,8 +269,8 @@ fn transactions_on_other_tables_are_not_in_the_way() {
     verified(&shared, &compared, BEFORE).unwrap();
 }
 
-/// What was prepared before the target's position and is committed behind it is unknown to verify: it is in no way
-/// unless a difference is found, and that is not known then.
+/// What was prepared before the target's position and is committed behind it is unknown to verify:
+/// it is in no way unless a difference is found, and that is not known then.
 #[test]
 fn a_commit_of_what_was_prepared_before_is_no_verdict() {
     let shared = migrated(|_| {});
@@ -300,7 +306,8 @@ fn a_commit_of_what_was_prepared_before_is_no_verdict() {
     assert!(failure.to_string().contains("was prepared before"), "{failure}");
 }
 
-/// A write to a compared table that comes while it is read: neither equal nor different, whenever it comes.
+/// A write to a compared table that comes while it is read: neither equal nor different, whenever
+/// it comes.
 #[test]
 fn a_write_in_the_middle_is_never_a_verdict() {
     let shared = migrated(|_| {});
@@ -339,7 +346,8 @@ fn a_write_in_the_middle_is_never_a_verdict() {
     assert!(equal > 0 && ahead > 0, "{equal} equal, {ahead} ahead");
 }
 
-/// Rows without an exact form are all counted, the first hundred are named, and the others of the table are compared.
+/// Rows without an exact form are all counted, the first hundred are named, and the others of the
+/// table are compared.
 #[test]
 fn refused_rows_do_not_end_a_comparison() {
     const REFUSED: i64 = 130;
@@ -374,7 +382,8 @@ fn refused_rows_do_not_end_a_comparison() {
         assert_eq!(note.refused_rows[0], named);
     };
     check((0, 0, 0));
-    // Beside them a row is changed, one is added, one is missing, and the target holds something for a refused one.
+    // Beside them a row is changed, one is added, one is missing, and the target holds something
+    // for a refused one.
     {
         let rows = &mut shared.lock().target.rows[NOTE];
         rows.get_mut(&1_140).unwrap()[2] = 8;

@@ -1,4 +1,5 @@
-//! The simulated world: one source history, one log, one target, and the seed that decides what goes wrong.
+//! The simulated world: one source history, one log, one target, and the seed that decides what
+//! goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -173,15 +174,17 @@ pub(crate) struct Administration {
 pub(crate) struct Reservation {
     pub(crate) is_made: bool,
     pub(crate) is_released: bool,
-    /// Whether what is acknowledged is forgotten at once. Otherwise the source keeps more than it must.
+    /// Whether what is acknowledged is forgotten at once. Otherwise the source keeps more than it
+    /// must.
     pub(crate) forgets: bool,
 }
 
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) mutant: Option<Mutant>,
-    /// Whether source and target are asked for their contracts alone: nothing goes wrong by itself, no history explains the
-    /// target's rows, and the source brings as much at a time as it is asked for.
+    /// Whether source and target are asked for their contracts alone: nothing goes wrong by itself,
+    /// no history explains the target's rows, and the source brings as much at a time as it is
+    /// asked for.
     pub(crate) bare: bool,
     /// Alive while the change log has a writer.
     pub(crate) log_writer: Weak<()>,
@@ -201,11 +204,13 @@ pub(crate) struct World {
     pub(crate) lags: u64,
     /// Where the history of the server that took over begins to be its own.
     pub(crate) fork: Option<usize>,
-    /// Whether the source is to be rewound in this run, and to go on under the numbers that it has lost.
+    /// Whether the source is to be rewound in this run, and to go on under the numbers that it has
+    /// lost.
     pub(crate) rewinds: bool,
     /// Whether it waits with that until a table is complete.
     pub(crate) rewinds_late: bool,
-    /// Whether it is to be rewound to a place that a snapshot has seen and that was not captured yet.
+    /// Whether it is to be rewound to a place that a snapshot has seen and that was not captured
+    /// yet.
     pub(crate) rewinds_unseen: bool,
     /// How much of the history it was rewound to.
     pub(crate) rewound: Option<usize>,
@@ -224,7 +229,8 @@ pub(crate) struct World {
     pub(crate) target: TargetState,
     /// Durable steps until the process dies.
     pub(crate) crash_in: Option<u64>,
-    /// How often the process may die at once where a table is loaded while the main stream stands inside a transaction.
+    /// How often the process may die at once where a table is loaded while the main stream stands
+    /// inside a transaction.
     pub(crate) crashes_inside_cuts: u64,
     pub(crate) violations: Vec<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
@@ -244,7 +250,8 @@ impl World {
         self.violations.push(text);
     }
 
-    /// Another server takes over. It lacks transactions that were committed and visible, but none that the stream has brought.
+    /// Another server takes over. It lacks transactions that were committed and visible, but none
+    /// that the stream has brought.
     fn fail_over(&mut self) {
         let lost = self.committed - self.received.min(self.committed);
         let kept = self.committed - usize::try_from(self.random.below(lost as u64 + 1)).unwrap();
@@ -266,19 +273,22 @@ impl World {
         self.rewinds && (is_complete || !self.rewinds_late) && self.random.chance(2)
     }
 
-    /// A backup is restored, or the machine rolled back: what was committed since is lost, and its numbers are given out again.
+    /// A backup is restored, or the machine rolled back: what was committed since is lost, and its
+    /// numbers are given out again.
     fn rewind(&mut self) {
         let lost = usize::try_from(self.random.below(6)).unwrap();
         let known = self.known();
         let kept = self.committed.min(known).saturating_sub(1 + lost);
         self.rewinds = false;
-        // A server that resets its log keeps its streams open. One whose data goes back is restarted, which cuts them.
+        // A server that resets its log keeps its streams open. One whose data goes back is
+        // restarted, which cuts them.
         self.is_quiet = self.log.is_some() && self.random.chance(50);
         self.count("rewound");
         self.rewind_to(kept);
     }
 
-    /// The source goes back to its first `kept` transactions, and continues from there in another way.
+    /// The source goes back to its first `kept` transactions, and continues from there in another
+    /// way.
     pub(crate) fn rewind_to(&mut self, kept: usize) {
         self.rewound = Some(kept);
         self.administration.cuts += 1;
@@ -303,7 +313,8 @@ impl World {
         format!("0-{server}-{number}")
     }
 
-    /// The last transaction that is surely known, also if the log is lost: the last that was applied.
+    /// The last transaction that is surely known, also if the log is lost: the last that was
+    /// applied.
     fn known(&self) -> usize {
         let fences = self.target.control.as_ref().map(|control| &control.fences);
         let mut rows = fences.into_iter().flat_map(|fences| fences.values());
@@ -371,7 +382,8 @@ impl World {
         }
     }
 
-    /// The engine has no need of the first `number` transactions any more; the stream has brought `sent`.
+    /// The engine has no need of the first `number` transactions any more; the stream has brought
+    /// `sent`.
     pub(crate) fn acknowledge(&mut self, number: usize, sent: usize) {
         let durable = self
             .log
@@ -400,8 +412,8 @@ impl World {
         self.mutant == Some(Mutant::Source(fault))
     }
 
-    /// How much the source brings when so much is asked for: less, so that little makes many parts, unless it is held to its
-    /// contract.
+    /// How much the source brings when so much is asked for: less, so that little makes many parts,
+    /// unless it is held to its contract.
     pub(crate) fn part(&mut self, asked: usize, low: u64, high: u64) -> usize {
         if self.bare {
             return asked;

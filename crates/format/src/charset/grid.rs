@@ -1,12 +1,14 @@
 //! Tables of two- and four-byte codes, read in place from the files under `tables/`.
 //!
-//! Grid file: `SFCG`, version 1, first lead byte, last lead byte, first trail byte, last trail byte, three zero bytes;
-//! then a little-endian `u16` code point for every lead and trail, trails of one lead together; 0 means no character.
-//! Linear file: `SFCL`, version 1, three zero bytes, the count as little-endian `u32`; then that many code points.
+//! Grid file: `SFCG`, version 1, first lead byte, last lead byte, first trail byte, last trail
+//! byte, three zero bytes; then a little-endian `u16` code point for every lead and trail, trails
+//! of one lead together; 0 means no character. Linear file: `SFCL`, version 1, three zero bytes,
+//! the count as little-endian `u32`; then that many code points.
 
 /// Bytes before the code points in either file.
 const HEADER: usize = 12;
-/// The four-byte code of gb18030, counted from 81 30 81 30, which stands for U+10000; the rest follow in order.
+/// The four-byte code of gb18030, counted from 81 30 81 30, which stands for U+10000; the rest
+/// follow in order.
 const GB18030_SUPPLEMENTARY: u32 = 189_000;
 
 /// Code points by lead and trail byte.

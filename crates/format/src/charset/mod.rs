@@ -1,9 +1,11 @@
-//! The exact UTF-8 text of bytes in a server's character set, and which character set a collation id means.
+//! The exact UTF-8 text of bytes in a server's character set, and which character set a collation
+//! id means.
 //!
-//! The text is what `CONVERT(x USING utf8mb4)` of MySQL 9.7 and MariaDB 10.5, 10.11 and 11.8 yields. Bytes for which the
-//! servers write `?`, or which they call ill-formed, are refused. The tables come from those servers (see
-//! `charset-tables/README.md`); on every code that text can hold they agree, so there is no flag for the server.
-//! MariaDB alone decodes a lone surrogate of ucs2 or utf32, to bytes that are not UTF-8: refused.
+//! The text is what `CONVERT(x USING utf8mb4)` of MySQL 9.7 and MariaDB 10.5, 10.11 and 11.8
+//! yields. Bytes for which the servers write `?`, or which they call ill-formed, are refused. The
+//! tables come from those servers (see `charset-tables/README.md`); on every code that text can
+//! hold they agree, so there is no flag for the server. MariaDB alone decodes a lone surrogate of
+//! ucs2 or utf32, to bytes that are not UTF-8: refused.
 
 mod collations;
 mod grid;
@@ -25,8 +27,8 @@ pub struct UndecodableText {
     pub offset: usize,
 }
 
-/// The character set of a collation id, as the binary log's table map and result set metadata carry it.
-/// No id means one character set to MySQL and another to MariaDB.
+/// The character set of a collation id, as the binary log's table map and result set metadata carry
+/// it. No id means one character set to MySQL and another to MariaDB.
 pub fn of_collation(id: u16) -> Option<Charset> {
     let ranges = collations::COLLATIONS;
     let index = ranges.partition_point(|&(_, last, _)| last < id);
@@ -34,8 +36,8 @@ pub fn of_collation(id: u16) -> Option<Charset> {
     (first <= id).then_some(charset)
 }
 
-/// The text of `bytes`, borrowed from them where they are that text already, otherwise from `scratch`, whose
-/// content is replaced. Never a replacement character for what cannot be decoded.
+/// The text of `bytes`, borrowed from them where they are that text already, otherwise from
+/// `scratch`, whose content is replaced. Never a replacement character for what cannot be decoded.
 pub fn decode<'a>(
     charset: Charset,
     bytes: &'a [u8],

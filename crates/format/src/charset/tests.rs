@@ -5,7 +5,8 @@ use proptest::prelude::{any, proptest};
 use spanferry_core::schema::charset::Charset;
 use std::collections::BTreeSet;
 
-/// Character set, bytes and the UTF-8 that MySQL 9.7.4 and MariaDB 10.5.23, 10.11.18 and 11.8.9 made of them, in hex.
+/// Character set, bytes and the UTF-8 that MySQL 9.7.4 and MariaDB 10.5.23, 10.11.18 and 11.8.9
+/// made of them, in hex.
 const GOLDEN: &str = include_str!("../../charset-tables/golden.tsv");
 
 fn decode(charset: Charset, bytes: &[u8]) -> Result<String, usize> {

@@ -1,4 +1,5 @@
-//! Character sets that are encodings of Unicode: utf8mb4, utf8mb3, ascii, ucs2, utf16, utf16le and utf32.
+//! Character sets that are encodings of Unicode: utf8mb4, utf8mb3, ascii, ucs2, utf16, utf16le and
+//! utf32.
 
 use super::UndecodableText;
 use std::str::from_utf8;
@@ -59,7 +60,8 @@ pub(super) fn utf32<'a>(bytes: &[u8], scratch: &'a mut Vec<u8>) -> Result<&'a st
     })
 }
 
-/// Writes to `scratch` the characters that `next` finds at the start of what remains, with their lengths in bytes.
+/// Writes to `scratch` the characters that `next` finds at the start of what remains, with their
+/// lengths in bytes.
 fn each_unit<'a>(
     bytes: &[u8],
     scratch: &'a mut Vec<u8>,

@@ -8,8 +8,9 @@ use spanferry_core::value::scalar::Scalar;
 use crate::cell::{date, date_time, digits, finite_float, time, utf8, without_leading_zeros};
 use crate::charset::decode;
 
-/// Reads a cell: the text that the server prints for a value of this type, in the character set of its column; BIT and binary
-/// types as their bytes. A FLOAT must be printed as `f * 1e0`. `scratch` takes text that is not UTF-8 already.
+/// Reads a cell: the text that the server prints for a value of this type, in the character set of
+/// its column; BIT and binary types as their bytes. A FLOAT must be printed as `f * 1e0`. `scratch`
+/// takes text that is not UTF-8 already.
 pub fn scalar<'a>(ty: &MysqlType, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Scalar<'a>, Refusal> {
     Ok(match ty {
         MysqlType::Integer { .. } => Scalar::Digits(without_leading_zeros(cell)),
@@ -45,7 +46,8 @@ pub fn scalar<'a>(ty: &MysqlType, cell: &'a [u8], scratch: &'a mut Vec<u8>) -> R
     })
 }
 
-/// The text of `f * 1e0` is the shortest that gives the same double, which is exact for every FLOAT.
+/// The text of `f * 1e0` is the shortest that gives the same double, which is exact for every
+/// FLOAT.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the double is one that came from a float; anything else is refused"

@@ -1,12 +1,13 @@
 //! What a statement does, and to which tables.
 //!
-//! A statement is harmless only if all of it was read by the grammar of its server (`grammar`). What is not read to its end
-//! counts as a change.
+//! A statement is harmless only if all of it was read by the grammar of its server (`grammar`).
+//! What is not read to its end counts as a change.
 
 use super::grammar::Parser;
 use super::token::{Dialect, Token};
 
-/// Longest text that is taken apart, in bytes. A definition is shorter by far; of a longer text nothing is known.
+/// Longest text that is taken apart, in bytes. A definition is shorter by far; of a longer text
+/// nothing is known.
 const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// What a statement does, as far as it matters here.
@@ -99,8 +100,8 @@ impl Statement {
         }
     }
 
-    /// Reads a statement's text. Where servers of different versions read different statements in it, the result has the
-    /// effects of all of them.
+    /// Reads a statement's text. Where servers of different versions read different statements in
+    /// it, the result has the effects of all of them.
     pub fn read(text: &str, dialect: Dialect) -> Statement {
         if text.len() > TEXT_BYTES_MAX {
             return Statement::new(Kind::Unknown);

@@ -54,7 +54,8 @@ pub struct Lexed {
 const VERSIONS_MAX: usize = 8;
 
 impl Lexed {
-    /// The token lists that servers of different versions read in this text. None if there are too many of them.
+    /// The token lists that servers of different versions read in this text. None if there are too
+    /// many of them.
     pub fn readings(self) -> Option<Vec<Vec<Token>>> {
         let mut versions: BTreeSet<u32> = self.tokens.iter().map(|(_, version)| *version).collect();
         versions.insert(0);
@@ -89,9 +90,10 @@ const MYSQL_ONLY: std::ops::RangeInclusive<u32> = 5_07_00..=9_99_99;
 impl Dialect {
     /// The tokens of a statement, its comments left out.
     ///
-    /// An executable comment that the server passed over is an ordinary one in its binary log: the server writes a space over
-    /// the `!` (measured on all). What is still executable has been executed, but perhaps by another server in front of this
-    /// one, so where the version leaves doubt both readings are given.
+    /// An executable comment that the server passed over is an ordinary one in its binary log: the
+    /// server writes a space over the `!` (measured on all). What is still executable has been
+    /// executed, but perhaps by another server in front of this one, so where the version leaves
+    /// doubt both readings are given.
     pub fn tokens(self, text: &str) -> Lexed {
         let mut scanner = Scanner {
             rest: text,
@@ -177,7 +179,8 @@ impl Scanner<'_> {
         self.unreadable(self.rest.len());
     }
 
-    /// Whether what is scanned is code for some servers only: its end must be found in the same way by those that pass over it.
+    /// Whether what is scanned is code for some servers only: its end must be found in the same way
+    /// by those that pass over it.
     fn is_doubtful(&self) -> bool {
         self.inside.is_some_and(|version| version > 0)
     }
@@ -263,7 +266,8 @@ fn version(code: &str) -> (usize, Option<u32>) {
     }
 }
 
-/// Where a comment that begins `text` ends; `nested` levels of comments inside of it are comments of their own.
+/// Where a comment that begins `text` ends; `nested` levels of comments inside of it are comments
+/// of their own.
 fn comment_end(text: &str, nested: u32) -> Option<usize> {
     let mut at = 2;
     loop {

@@ -40,7 +40,8 @@ fn copy(disk: &SimDisk) -> SimDisk {
     copy
 }
 
-/// Damage of a segment that is not the last is always found; of the last one, a cut tail is the only other outcome.
+/// Damage of a segment that is not the last is always found; of the last one, a cut tail is the
+/// only other outcome.
 fn check(disk: &SimDisk, name: &str, expected: &[PieceView], change: impl FnOnce(&mut Vec<u8>)) -> bool {
     let damaged = copy(disk);
     let before = damaged.content(name);

@@ -111,7 +111,8 @@ fn the_budget_takes_all_pieces_or_none() {
     assert_eq!(sequences(&core), [2, 3]);
 }
 
-/// A transaction that is larger than the budget is distinguished from one that has to wait for others to be trimmed.
+/// A transaction that is larger than the budget is distinguished from one that has to wait for
+/// others to be trimmed.
 #[test]
 fn a_transaction_that_can_never_fit_is_told() {
     let (_disk, core) = created(Limits {

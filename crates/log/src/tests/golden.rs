@@ -1,6 +1,7 @@
 //! Files of every released format version stay readable, byte for byte: `tests/golden/v1`.
 //!
-//! `SPANFERRY_BLESS=1 cargo test -p spanferry-log golden` writes them again, which is right only before a release.
+//! `SPANFERRY_BLESS=1 cargo test -p spanferry-log golden` writes them again, which is right only
+//! before a release.
 
 use std::fs;
 use std::path::PathBuf;

@@ -66,7 +66,8 @@ fn plain(pieces: &[PieceView]) -> Vec<Plain> {
 struct Run {
     disk: SimDisk,
     core: Arc<Core>,
-    /// What was appended, by sequence; `None` is abandoned. Those past the mark may be lost at a crash.
+    /// What was appended, by sequence; `None` is abandoned. Those past the mark may be lost at a
+    /// crash.
     appended: BTreeMap<u64, Option<Bodies>>,
     /// The transaction without its last piece.
     open: Option<(u64, Bodies)>,
@@ -227,7 +228,8 @@ impl Run {
         self.lose_undurable();
     }
 
-    /// After a restart: what is past the mark is gone, except an open transaction whose marker waits for room.
+    /// After a restart: what is past the mark is gone, except an open transaction whose marker
+    /// waits for room.
     fn lose_undurable(&mut self) {
         let mark = self.core.mark().complete_below;
         if let Some((sequence, _)) = self.open.take() {

@@ -1,7 +1,8 @@
-//! A simulated directory: what is not synced may be lost, kept or torn at a crash; syncs fail; space ends.
+//! A simulated directory: what is not synced may be lost, kept or torn at a crash; syncs fail;
+//! space ends.
 //!
-//! A failed sync behaves as on Linux: the pages count as clean afterwards, stay readable, and a later successful sync does
-//! not bring them to the device.
+//! A failed sync behaves as on Linux: the pages count as clean afterwards, stay readable, and a
+//! later successful sync does not bring them to the device.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -79,7 +80,8 @@ impl World {
         usize::try_from((z ^ (z >> 31)) % below.max(1) as u64).unwrap()
     }
 
-    /// Which of the unsynced changes of a file reach the device: a prefix, the last one torn, or any sectors.
+    /// Which of the unsynced changes of a file reach the device: a prefix, the last one torn, or
+    /// any sectors.
     fn survivors(&mut self, dirty: Vec<Change>) -> Vec<Change> {
         if self.random(2) == 0 {
             let kept = self.random(dirty.len() + 1);
@@ -234,7 +236,8 @@ impl Files for SimDisk {
         let mut world = self.world();
         let index = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         world.names.insert(to.to_owned(), index);
-        // One change: a rename happens as a whole or not at all; the old name may stay for a moment.
+        // One change: a rename happens as a whole or not at all; the old name may stay for a
+        // moment.
         world.name_changes.push(NameChange::Link(to.to_owned(), index));
         world.name_changes.push(NameChange::Unlink(from.to_owned()));
         Ok(())

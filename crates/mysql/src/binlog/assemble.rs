@@ -1,4 +1,5 @@
-//! From verified events to pieces: where transactions begin and end, and where large ones are cut. Pure.
+//! From verified events to pieces: where transactions begin and end, and where large ones are cut.
+//! Pure.
 
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::position::{Position, PositionError, TransactionId, Witness};
@@ -20,7 +21,8 @@ pub(crate) enum AssembleError {
     /// A transaction without an identity.
     #[error("a transaction without a GTID came")]
     Anonymous,
-    /// A transaction that is contained in the position came again, or a MariaDB domain went backwards.
+    /// A transaction that is contained in the position came again, or a MariaDB domain went
+    /// backwards.
     #[error("transaction {0} came, which lies at or before the position reached")]
     Again(String),
     /// Another transaction has the identity of one that is known.
@@ -53,7 +55,8 @@ pub(crate) struct Assembler {
     /// The captured transactions that the source has to show again: they are compared and dropped.
     proof: Proof,
     open: Option<Open>,
-    /// Events outside of transactions that the decoder must see: they go with the next transaction. None of them carries rows.
+    /// Events outside of transactions that the decoder must see: they go with the next transaction.
+    /// None of them carries rows.
     stray: Vec<u8>,
     /// Room made for a body at once: what the last one took.
     body_bytes: usize,
@@ -62,7 +65,8 @@ pub(crate) struct Assembler {
 /// Most room that is made for a body before its events are there.
 const BODY_ROOM_MAX: usize = 64 << 10;
 
-/// Most bytes of events that wait for the next transaction. None of them carries rows, so they are few and short.
+/// Most bytes of events that wait for the next transaction. None of them carries rows, so they are
+/// few and short.
 const STRAY_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
@@ -264,7 +268,8 @@ impl Open {
     }
 }
 
-/// Whether the content proves the transaction: its time is of seconds only (MariaDB), or is not known.
+/// Whether the content proves the transaction: its time is of seconds only (MariaDB), or is not
+/// known.
 pub(super) fn needs_content(witness: &Witness) -> bool {
     match witness.id {
         TransactionId::Mariadb { .. } => true,
@@ -272,7 +277,8 @@ pub(super) fn needs_content(witness: &Witness) -> bool {
     }
 }
 
-/// Events about files and connections, which are part of no transaction and mean nothing to the decoder.
+/// Events about files and connections, which are part of no transaction and mean nothing to the
+/// decoder.
 fn is_stream_event(header: &Header) -> bool {
     matches!(
         header.kind,

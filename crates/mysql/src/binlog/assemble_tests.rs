@@ -64,7 +64,8 @@ fn each_transaction_is_a_piece_of_its_own() {
     }
 }
 
-/// Its rows must not travel with the next transaction, which may be applied without them, or after them a second time.
+/// Its rows must not travel with the next transaction, which may be applied without them, or after
+/// them a second time.
 #[test]
 fn a_transaction_without_an_end_ends_where_the_next_begins() {
     for (start, [first, second, _]) in [MYSQL, MARIADB] {

@@ -1,4 +1,5 @@
-//! The decode plan of one table under one definition: the table map checked against the migration's schema, column by column.
+//! The decode plan of one table under one definition: the table map checked against the migration's
+//! schema, column by column.
 
 use spanferry_core::plan::{RefusedCell, RowEncoder, RowLayout, TablePlan};
 use spanferry_core::port::source::RefusedRow;
@@ -23,9 +24,11 @@ const BINARY: u16 = 63;
 #[derive(Debug)]
 struct Reader {
     layout: Layout,
-    /// A column of the plan that takes its value, and what it means; `None` for a column that is not migrated.
+    /// A column of the plan that takes its value, and what it means; `None` for a column that is
+    /// not migrated.
     migrated: Option<(usize, Meaning)>,
-    /// Where its value stands in the key: places in the key, and the plan's columns there. Mostly one, or none.
+    /// Where its value stands in the key: places in the key, and the plan's columns there. Mostly
+    /// one, or none.
     key_parts: Vec<(usize, usize)>,
 }
 
@@ -78,7 +81,8 @@ impl KeyEncoder {
     }
 }
 
-/// The places in the key of the plan's columns that come from this column of the source, or from none.
+/// The places in the key of the plan's columns that come from this column of the source, or from
+/// none.
 fn key_parts(plan: &TablePlan, source: Option<usize>) -> Vec<(usize, usize)> {
     let parts = plan.key().iter().copied().enumerate();
     parts
@@ -281,8 +285,9 @@ fn check_name(mapped: &MappedColumn, column: &SourceColumn) -> Result<(), String
     Ok(())
 }
 
-/// Where a table has no primary key, both servers name the first unique index over NOT NULL columns as one. Which of them is the
-/// first is no matter: the plan's key is one of them, and a statement that takes that one away stops the table.
+/// Where a table has no primary key, both servers name the first unique index over NOT NULL columns
+/// as one. Which of them is the first is no matter: the plan's key is one of them, and a statement
+/// that takes that one away stops the table.
 fn check_primary_key(plan: &TablePlan, definition: &Definition) -> Result<(), String> {
     let now = definition.primary_key.iter().map(|(column, _)| *column);
     let then = &plan.source.primary_key;
@@ -292,7 +297,8 @@ fn check_primary_key(plan: &TablePlan, definition: &Definition) -> Result<(), St
     Err("its primary key in the binary log is not the one the migration began with".into())
 }
 
-/// The number of columns behind the declared ones in which MariaDB keeps the hashes of unique indexes over long texts.
+/// The number of columns behind the declared ones in which MariaDB keeps the hashes of unique
+/// indexes over long texts.
 fn hidden_columns(definition: &Definition, declared: usize) -> usize {
     let is_hash = |column: &MappedColumn| {
         let name = column.name.as_deref().unwrap_or_default();
@@ -470,8 +476,9 @@ fn labels_of(mapped: &MappedColumn, shown: &[String], charset: Charset) -> Optio
     labels.filter(same)
 }
 
-/// Whether the catalog shows a label like this. Both servers show `?` there, and in SHOW CREATE TABLE, for each character
-/// outside of the Basic Multilingual Plane; the binary log has the label itself.
+/// Whether the catalog shows a label like this. Both servers show `?` there, and in SHOW CREATE
+/// TABLE, for each character outside of the Basic Multilingual Plane; the binary log has the label
+/// itself.
 fn is_shown_as(label: &str, shown: &str) -> bool {
     let is = |(label, shown): (char, char)| label == shown || (shown == '?' && label > '\u{ffff}');
     label.chars().count() == shown.chars().count() && label.chars().zip(shown.chars()).all(is)

@@ -1,7 +1,9 @@
-//! Values of MariaDB's COMPRESSED columns: stored as they are behind a zero byte, or deflated behind their length.
+//! Values of MariaDB's COMPRESSED columns: stored as they are behind a zero byte, or deflated
+//! behind their length.
 //!
-//! The first byte holds the method in its upper half (0 none, 8 zlib), a flag for a stream without zlib's own header (8), and
-//! the number of bytes of the length, most significant first. Source: `compress_zlib` in MariaDB's `sql/field_comp.cc`.
+//! The first byte holds the method in its upper half (0 none, 8 zlib), a flag for a stream without
+//! zlib's own header (8), and the number of bytes of the length, most significant first. Source:
+//! `compress_zlib` in MariaDB's `sql/field_comp.cc`.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -13,7 +15,8 @@ const WITHOUT_HEADER: u8 = 0x08;
 const LENGTH_BYTES: u8 = 0x07;
 /// Most bytes of a value: no server sends a longer one.
 const INFLATED_BYTES_MAX: usize = 1 << 30;
-/// No deflated byte stands for more than this many; a greater length is false, and no memory is taken for it.
+/// No deflated byte stands for more than this many; a greater length is false, and no memory is
+/// taken for it.
 const INFLATION_MAX: usize = 1032;
 
 /// Writes the value that `bytes` store to `into`, which is cleared first.

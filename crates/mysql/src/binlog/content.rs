@@ -1,8 +1,10 @@
-//! A digest of the rows that a transaction changed, the same on the server where it began and on its replicas.
+//! A digest of the rows that a transaction changed, the same on the server where it began and on
+//! its replicas.
 //!
-//! Replicas give tables other numbers, stand at other places of their logs, cut rows events elsewhere, name statements
-//! otherwise or not at all, and may compress. So only this is read: for each run of rows of one table and one kind of change,
-//! the table's name, the kind and the columns that are there; and the bytes of the rows.
+//! Replicas give tables other numbers, stand at other places of their logs, cut rows events
+//! elsewhere, name statements otherwise or not at all, and may compress. So only this is read: for
+//! each run of rows of one table and one kind of change, the table's name, the kind and the columns
+//! that are there; and the bytes of the rows.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use hashbrown::HashMap;
@@ -130,7 +132,8 @@ fn rows_form(number: u8) -> Option<RowsForm> {
     })
 }
 
-/// Inflates what MariaDB's `binlog_buf_compress` made: a byte with the number of length bytes, the length, and zlib's stream.
+/// Inflates what MariaDB's `binlog_buf_compress` made: a byte with the number of length bytes, the
+/// length, and zlib's stream.
 fn inflate(compressed: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), Malformed> {
     const LENGTH_BYTES: u8 = 0x07;
     const ALGORITHM: u8 = 0x70;
@@ -227,7 +230,8 @@ mod tests {
         let plain = digest(&[table_map(7, "t"), rows(INSERT, 7, b"abcdef")]);
         let check = |events: &[Event]| assert_eq!(digest(events), plain, "{events:?}");
         assert!(plain.is_some());
-        // Another number, another version of the event, another cut, a statement's text, compression.
+        // Another number, another version of the event, another cut, a statement's text,
+        // compression.
         check(&[table_map(9, "t"), rows(INSERT, 9, b"abcdef")]);
         check(&[table_map(7, "t"), rows(kind::WRITE_ROWS, 7, b"abcdef")]);
         check(&[

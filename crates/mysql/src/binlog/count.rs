@@ -1,8 +1,9 @@
 //! The number of changes in a rows event, by its table map alone: no plan, and no value is read.
 //!
-//! A transaction that was cut is continued after so many changes of the recorded tables, by any later process. So the number
-//! must not depend on whether a table has stopped, whether its definition still fits its plan, or where its rows could no longer
-//! be converted (docs/design/fence.md).
+//! A transaction that was cut is continued after so many changes of the recorded tables, by any
+//! later process. So the number must not depend on whether a table has stopped, whether its
+//! definition still fits its plan, or where its rows could no longer be converted
+//! (docs/design/fence.md).
 
 use super::event::Cursor;
 use super::rows::{Change, RowsEvent, bit};
@@ -26,8 +27,9 @@ impl ChangeCounter {
         ChangeCounter { layouts }
     }
 
-    /// How many changes the event holds. Changes that cannot be separated count as one: an event of which the table map does not show
-    /// the columns' lengths, or the rest of one behind an image that breaks off.
+    /// How many changes the event holds. Changes that cannot be separated count as one: an event of
+    /// which the table map does not show the columns' lengths, or the rest of one behind an image
+    /// that breaks off.
     pub(crate) fn count(&self, event: &RowsEvent<'_>) -> u64 {
         let layouts = self.layouts.as_deref();
         let Some(layouts) = layouts.filter(|layouts| layouts.len() == event.columns) else {
@@ -86,7 +88,8 @@ mod tests {
     use super::super::tests::{Sink, golden_plan, piece};
     use crate::fuzz::Random;
 
-    /// Changes that are handed on or passed when the piece is decoded by a plan, and whether the table stops.
+    /// Changes that are handed on or passed when the piece is decoded by a plan, and whether the
+    /// table stops.
     fn counted(piece: &Piece, plan: TablePlan) -> Option<(u64, bool)> {
         let mut sink = Sink::default();
         let mut decoder = BinlogDecoder::new("g", &[Arc::new(plan)]);
@@ -94,7 +97,8 @@ mod tests {
         Some((sink.changes.len() as u64 + sink.passed, !sink.stops.is_empty()))
     }
 
-    /// The plan as it is, and plans that no longer fit: another type, another number of columns, no value that is taken.
+    /// The plan as it is, and plans that no longer fit: another type, another number of columns, no
+    /// value that is taken.
     fn plans(json: bool) -> [TablePlan; 4] {
         let plan = || TablePlan::clone(&golden_plan(json));
         let (mut retyped, mut shorter, mut refusing) = (plan(), plan(), plan());
@@ -116,7 +120,8 @@ mod tests {
         }
     }
 
-    /// Damage that no checksum catches here: whatever is read from the event, its changes have one number.
+    /// Damage that no checksum catches here: whatever is read from the event, its changes have one
+    /// number.
     #[test]
     fn a_damaged_event_has_one_number_of_changes() {
         let mut random = Random(7);

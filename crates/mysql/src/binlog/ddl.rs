@@ -39,7 +39,8 @@ impl BinlogDecoder {
             Kind::UnknownDefinition if self.may_define(&query, &statement) => self.stop_unknown(&statement, sink),
             Kind::UnknownDefinition => self.stop_mentioned(&statement, sink),
             Kind::Unknown if self.may_change(&query, &statement) => self.stop_unknown(&statement, sink),
-            // What the end of a prepared transaction means is not known here (`ChangeDecoder::two_phase`).
+            // What the end of a prepared transaction means is not known here
+            // (`ChangeDecoder::two_phase`).
             Kind::XaEnd if is_told(query.text.as_deref()) => {}
             Kind::XaEnd => self.stop_all("the end of an XA transaction that cannot be read", sink),
             Kind::Begin | Kind::Commit | Kind::Nothing | Kind::Rows | Kind::Unknown => {}
@@ -90,7 +91,8 @@ impl BinlogDecoder {
         }
     }
 
-    /// Indexes of a table change, nothing else of it. One that makes the rows unique by the migration's key must stay.
+    /// Indexes of a table change, nothing else of it. One that makes the rows unique by the
+    /// migration's key must stay.
     fn indexes(&mut self, index: usize, title: &str, changes: &[IndexChange], sink: &mut dyn ChangeSink) {
         let plan = &self.plans[index];
         if let Some(name) = changes.iter().find_map(|change| lost_key(plan, change)) {
@@ -152,7 +154,8 @@ impl BinlogDecoder {
         self.stop_all_with(code::DDL_SEEN, &text, sink);
     }
 
-    /// A statement of which a part is not understood: it may have changed the tables whose names stand in it.
+    /// A statement of which a part is not understood: it may have changed the tables whose names
+    /// stand in it.
     fn stop_mentioned(&mut self, statement: &Statement, sink: &mut dyn ChangeSink) {
         let names = statement.mentioned.iter();
         let mentioned: BTreeSet<usize> = names.flat_map(|name| self.tables.named(name)).collect();
@@ -162,8 +165,9 @@ impl BinlogDecoder {
         }
     }
 
-    /// Whether rows changed by a statement may be those of migrated tables. A view, a trigger or a function leads from any schema
-    /// to another, unseen in the text, so only the server's own account (MariaDB gives none) clears a statement.
+    /// Whether rows changed by a statement may be those of migrated tables. A view, a trigger or a
+    /// function leads from any schema to another, unseen in the text, so only the server's own
+    /// account (MariaDB gives none) clears a statement.
     fn may_change(&self, query: &QueryEvent, statement: &Statement) -> bool {
         query.changed_schemas.iter().flatten().count() == 0
             || self.may_define(query, statement)
@@ -174,7 +178,8 @@ impl BinlogDecoder {
                 .any(|schema| self.tables.has_schema(schema))
     }
 
-    /// Whether a statement that changes only what it names may change something of a migrated schema.
+    /// Whether a statement that changes only what it names may change something of a migrated
+    /// schema.
     fn may_define(&self, query: &QueryEvent, statement: &Statement) -> bool {
         query.text.is_none()
             || self.tables.has_schema(&query.schema)
@@ -187,8 +192,8 @@ impl BinlogDecoder {
 
 /// The index that the rows need to be unique by the plan's key, if this change may take it away.
 ///
-/// Where the key is the primary key none is needed. Else an index that the plan does not know may be the needed one under
-/// another name.
+/// Where the key is the primary key none is needed. Else an index that the plan does not know may
+/// be the needed one under another name.
 fn lost_key<'a>(plan: &TablePlan, change: &'a IndexChange) -> Option<&'a str> {
     if is_key(plan, &plan.source.primary_key) {
         return None;
@@ -214,7 +219,8 @@ fn key_columns(plan: &TablePlan) -> impl Iterator<Item = usize> {
     plan.source_key.iter().copied()
 }
 
-/// Whether these parts are columns of the plan's key and nothing else: rows that share a key then share them too.
+/// Whether these parts are columns of the plan's key and nothing else: rows that share a key then
+/// share them too.
 fn holds_key(plan: &TablePlan, parts: &[IndexPart]) -> bool {
     parts.iter().all(|part| match part {
         IndexPart::Column { column, .. } => key_columns(plan).any(|key| key == *column),

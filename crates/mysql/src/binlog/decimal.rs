@@ -5,8 +5,9 @@ use super::event::Malformed;
 /// Digits in the high and low groups of a decimal take this many bytes.
 const DIGIT_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
-/// Most digits of a decimal in the server's memory, nine groups of nine. A column has 65 at most; binary JSON keeps what an expression
-/// left, with the whole part's empty digits up to the next group.
+/// Most digits of a decimal in the server's memory, nine groups of nine. A column has 65 at most;
+/// binary JSON keeps what an expression left, with the whole part's empty digits up to the next
+/// group.
 const DIGITS_MAX: usize = 81;
 
 /// Bytes of DECIMAL(precision, scale) in a row image (`decimal_bin_size`).
@@ -18,7 +19,8 @@ pub(super) fn decimal_bytes(precision: usize, scale: usize) -> Option<usize> {
     Some(whole / 9 * 4 + DIGIT_BYTES[whole % 9] + scale / 9 * 4 + DIGIT_BYTES[scale % 9])
 }
 
-/// The text of a binary decimal (`bin2decimal`): no leading zeros but one before the point, all digits of the scale.
+/// The text of a binary decimal (`bin2decimal`): no leading zeros but one before the point, all
+/// digits of the scale.
 pub(super) fn decimal_text(
     bytes: &[u8],
     precision: usize,

@@ -1,4 +1,5 @@
-//! The decoder: pieces of raw events into changes, stops and notices. Pure; it keeps only what one transaction needs, and caches.
+//! The decoder: pieces of raw events into changes, stops and notices. Pure; it keeps only what one
+//! transaction needs, and caches.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use super::table_map::{Definition, TRANSACTION_TABLES_MAX, TableMapHead};
 use super::two_phase::TwoPhaseState;
 use super::value::Scratch;
 
-/// Table maps kept, with their readers compiled; a definition changes only by DDL, so this is far above what is needed.
+/// Table maps kept, with their readers compiled; a definition changes only by DDL, so this is far
+/// above what is needed.
 const DEFINITIONS_MAX: usize = 16_384;
 
 /// Most bytes of table maps kept. One that is longer than all of them is compiled each time.
@@ -60,7 +62,8 @@ pub struct BinlogDecoder {
 /// The reader of one definition, or what about it does not fit.
 pub(super) type Compiled = Result<Arc<ImageReader>, Arc<str>>;
 
-/// The plan's index, how its rows are read, and how they are counted; `None` for a table that is not migrated.
+/// The plan's index, how its rows are read, and how they are counted; `None` for a table that is
+/// not migrated.
 pub(super) type Mapped = Option<(usize, Compiled, Arc<ChangeCounter>)>;
 
 /// What is known within one transaction.
@@ -335,8 +338,8 @@ impl BinlogDecoder {
         Ok(())
     }
 
-    /// Encodes a whole image of a row before its change. False if a value that is not part of the key is refused: the row is
-    /// as good as unknown then, and its change still counts.
+    /// Encodes a whole image of a row before its change. False if a value that is not part of the
+    /// key is refused: the row is as good as unknown then, and its change still counts.
     fn old_row(
         &mut self,
         plan: &TablePlan,
@@ -448,8 +451,9 @@ fn table_map_parts(body: &[u8]) -> Option<(u64, &[u8])> {
     Some((number, cursor.rest()))
 }
 
-/// Names are compared byte by byte: a server writes them the same way into its catalog and into its table maps, but for
-/// `lower_case_table_names = 2`, which `check` refuses. Names in statements are `TableNames`.
+/// Names are compared byte by byte: a server writes them the same way into its catalog and into its
+/// table maps, but for `lower_case_table_names = 2`, which `check` refuses. Names in statements are
+/// `TableNames`.
 fn lookup_key(schema: &[u8], table: &[u8]) -> Vec<u8> {
     [schema, b"\0", table].concat()
 }

@@ -12,8 +12,8 @@ const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 /// Where the first event of every file begins.
 const FIRST_EVENT: u32 = 4;
 
-/// Makes the replica visible in `SHOW REPLICAS`: server id, a host by which our own earlier streams are known, empty user and
-/// password, port, rank, source id.
+/// Makes the replica visible in `SHOW REPLICAS`: server id, a host by which our own earlier streams
+/// are known, empty user and password, port, rank, source id.
 pub(crate) fn register(server_id: u32, host: &str) -> Vec<u8> {
     let mut request = vec![COM_REGISTER_SLAVE];
     request.extend_from_slice(&server_id.to_le_bytes());
@@ -26,11 +26,13 @@ pub(crate) fn register(server_id: u32, host: &str) -> Vec<u8> {
 /// Who reads the binary log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// A replica with this id: the server ends an older stream of the same id, and sends what comes from now on.
+    /// A replica with this id: the server ends an older stream of the same id, and sends what comes
+    /// from now on.
     Replica(u32),
     /// Nobody's id: no stream is ended, and the server sends what comes from now on.
     Observer,
-    /// A visitor without an id, as `mysqlbinlog`: no other stream is ended, and the server ends this one where its log ends.
+    /// A visitor without an id, as `mysqlbinlog`: no other stream is ended, and the server ends
+    /// this one where its log ends.
     Visitor,
 }
 
@@ -64,8 +66,9 @@ pub(crate) fn settings(after: &Position, awaited: &[Witness]) -> String {
     match after {
         Position::Mysql(_) => String::new(),
         Position::Mariadb(list) => {
-            // Capability 4: GTIDs. Strict mode: a position that is not in the server's binlog is an error. What lies just before
-            // an awaited transaction may be such a hole, but the transaction itself must come.
+            // Capability 4: GTIDs. Strict mode: a position that is not in the server's binlog is an
+            // error. What lies just before an awaited transaction may be such a hole, but the
+            // transaction itself must come.
             let strict = u8::from(awaited.is_empty());
             format!(
                 ", @mariadb_slave_capability = 4, @slave_connect_state = '{}', @slave_gtid_strict_mode = {strict}, \
@@ -127,8 +130,9 @@ fn request_mariadb(reader: Reader) -> Vec<u8> {
     request
 }
 
-/// A GTID set as `Gtid_set::encode` writes it. With tags, the count carries the format number 1 in its highest and lowest
-/// byte, and every UUID is followed by its tag (length shifted left by one, as the server's variable-length integer).
+/// A GTID set as `Gtid_set::encode` writes it. With tags, the count carries the format number 1 in
+/// its highest and lowest byte, and every UUID is followed by its tag (length shifted left by one,
+/// as the server's variable-length integer).
 fn encoded(set: &GtidSet) -> Vec<u8> {
     let count = set.intervals().count() as u64;
     let tagged = set.intervals().any(|(_, tag, _)| !tag.is_empty());
@@ -155,8 +159,8 @@ const CANNOT_SEND: u16 = 1236;
 /// MariaDB ends the stream of a replica when another with its server id comes.
 const SERVER_ID_TAKEN: u16 = 4052;
 
-/// The failure behind an error of the stream. One that has begun may break for reasons that opening it again shows more
-/// of: the file that it reads was removed, as by a reset of the log.
+/// The failure behind an error of the stream. One that has begun may break for reasons that opening
+/// it again shows more of: the file that it reads was removed, as by a reset of the log.
 pub(crate) fn failure(error: MysqlError, address: &str, has_begun: bool) -> Failure {
     let MysqlError::Server {
         code: CANNOT_SEND | SERVER_ID_TAKEN,

@@ -1,6 +1,8 @@
-//! Binlog events: the 19-byte header, the type numbers, the checksum, and a bounds-checked cursor over their bytes.
+//! Binlog events: the 19-byte header, the type numbers, the checksum, and a bounds-checked cursor
+//! over their bytes.
 //!
-//! Source of the numbers: `libs/mysql/binlog/event/binlog_event.h` of MySQL, `sql/log_event.h` of MariaDB.
+//! Source of the numbers: `libs/mysql/binlog/event/binlog_event.h` of MySQL, `sql/log_event.h` of
+//! MariaDB.
 
 use thiserror::Error;
 
@@ -213,7 +215,8 @@ pub(crate) fn next_event<'a>(run: &mut &'a [u8]) -> Result<Option<Event<'a>>, Ma
     }))
 }
 
-/// Appends an event to a piece's body, its size corrected to what is appended (the checksum left out).
+/// Appends an event to a piece's body, its size corrected to what is appended (the checksum left
+/// out).
 pub(crate) fn append_event(piece: &mut Vec<u8>, event: &[u8]) -> Result<(), Malformed> {
     let size = u32::try_from(event.len()).map_err(|_| Malformed("an event above 4 GiB"))?;
     let head = event
@@ -225,7 +228,8 @@ pub(crate) fn append_event(piece: &mut Vec<u8>, event: &[u8]) -> Result<(), Malf
     Ok(())
 }
 
-/// Checks size and, if `checksummed`, the CRC32 at the end of an event as it came from the network; returns it without.
+/// Checks size and, if `checksummed`, the CRC32 at the end of an event as it came from the network;
+/// returns it without.
 pub(crate) fn verified(event: &[u8], checksummed: bool) -> Result<&[u8], Malformed> {
     let header = Header::parse(event)?;
     if usize::try_from(header.size) != Ok(event.len()) {

@@ -1,4 +1,5 @@
-//! Transactions captured from MySQL 9.7 and MariaDB 10.11 (`services/*.sh`): identity, microseconds of the commit, events as hex.
+//! Transactions captured from MySQL 9.7 and MariaDB 10.11 (`services/*.sh`): identity, microseconds
+//! of the commit, events as hex.
 
 /// Identity, commit time, body.
 pub(super) type Golden = (&'static str, u64, &'static str);

@@ -1,7 +1,9 @@
-//! Row images as MariaDB writes them under each `binlog_row_image`: whole, in part, and taken back (`services/mariadb.sh`).
+//! Row images as MariaDB writes them under each `binlog_row_image`: whole, in part, and taken back
+//! (`services/mariadb.sh`).
 //!
-//! The tables: `p (k VARCHAR(9) NOT NULL, n INT NOT NULL, v TEXT, w INT, PRIMARY KEY (n, k))` and `q (id INT PRIMARY KEY, v INT)`,
-//! in schema `g`. MariaDB 10.11 wrote them, 11.8 those of FULL_NODUP, which 10.11 does not know.
+//! The tables: `p (k VARCHAR(9) NOT NULL, n INT NOT NULL, v TEXT, w INT, PRIMARY KEY (n, k))` and
+//! `q (id INT PRIMARY KEY, v INT)`, in schema `g`. MariaDB 10.11 wrote them, 11.8 those of
+//! FULL_NODUP, which 10.11 does not know.
 
 use super::golden::Golden;
 

@@ -1,4 +1,5 @@
-//! Events that begin a transaction: MySQL's GTID (33), tagged GTID (42), and MariaDB's (162, with lists in 163).
+//! Events that begin a transaction: MySQL's GTID (33), tagged GTID (42), and MariaDB's (162, with
+//! lists in 163).
 
 use spanferry_core::position::{ServerUuid, TransactionId};
 
@@ -10,7 +11,8 @@ pub(crate) struct GtidEvent {
     pub(crate) id: TransactionId,
     /// When this server committed it: microseconds since 1970, 0 if the event does not say.
     pub(crate) committed_at_us: u64,
-    /// When the server where it began committed it; replicas keep that. 0 if the event does not say.
+    /// When the server where it began committed it; replicas keep that. 0 if the event does not
+    /// say.
     pub(crate) original_us: u64,
     /// MariaDB: no COMMIT follows, the transaction is the one event behind it (a DDL statement).
     pub(crate) standalone: bool,
@@ -18,7 +20,8 @@ pub(crate) struct GtidEvent {
     pub(crate) xa: bool,
 }
 
-/// Parses the body of a GTID_LOG_EVENT (33): flags, UUID, number, then optionally logical clocks and commit times.
+/// Parses the body of a GTID_LOG_EVENT (33): flags, UUID, number, then optionally logical clocks
+/// and commit times.
 pub(crate) fn parse_mysql(body: &[u8]) -> Result<GtidEvent, Malformed> {
     let mut cursor = Cursor::new(body);
     cursor.take(1)?;
@@ -38,11 +41,12 @@ pub(crate) fn parse_mysql(body: &[u8]) -> Result<GtidEvent, Malformed> {
     })
 }
 
-/// The highest bit of a commit time says that the original one follows; that bit alone stands for a time that is not known.
+/// The highest bit of a commit time says that the original one follows; that bit alone stands for a
+/// time that is not known.
 const FOLLOWS: u64 = 1 << 55;
 
-/// A logical clock of 17 bytes (its type byte is 2), then the commit times of this server and of the first one, in 7 bytes
-/// each. The second is left out where both are equal.
+/// A logical clock of 17 bytes (its type byte is 2), then the commit times of this server and of
+/// the first one, in 7 bytes each. The second is left out where both are equal.
 fn commit_times(mut cursor: Cursor<'_>) -> Option<(u64, u64)> {
     if cursor.u8().ok()? != 2 {
         return None;
@@ -55,7 +59,8 @@ fn commit_times(mut cursor: Cursor<'_>) -> Option<(u64, u64)> {
     Some((immediate & !FOLLOWS, cursor.uint(7).ok()?))
 }
 
-/// Longest tag that a server takes (`gtids::tag_max_length`). It is part of every text of its transaction.
+/// Longest tag that a server takes (`gtids::tag_max_length`). It is part of every text of its
+/// transaction.
 const TAG_BYTES_MAX: usize = 32;
 
 /// The time, 0 if it is none.
@@ -63,7 +68,8 @@ fn known_time(time: u64) -> u64 {
     if time < FOLLOWS { time } else { 0 }
 }
 
-/// Parses the body of a GTID_TAGGED_LOG_EVENT (42), in MySQL's self-describing serialisation (mysql/serialization).
+/// Parses the body of a GTID_TAGGED_LOG_EVENT (42), in MySQL's self-describing serialisation
+/// (mysql/serialization).
 pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
     let mut cursor = Cursor::new(body);
     // Format version, payload size, number of the last field that may not be ignored.
@@ -129,7 +135,8 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Result<GtidEvent, Malformed> {
     })
 }
 
-/// The number of trailing one bits of the first byte is the number of bytes that follow; the rest is the value.
+/// The number of trailing one bits of the first byte is the number of bytes that follow; the rest
+/// is the value.
 fn variable_uint(cursor: &mut Cursor<'_>) -> Result<u64, Malformed> {
     let first = cursor.u8()?;
     let more = first.trailing_ones();

@@ -1,4 +1,5 @@
-//! Events of a server that lies about sizes and counts: what they can make us keep has a bound, and reading them has an end.
+//! Events of a server that lies about sizes and counts: what they can make us keep has a bound, and
+//! reading them has an end.
 
 use spanferry_core::port::source::ChangeDecoder;
 use spanferry_core::position::Position;
@@ -121,7 +122,8 @@ fn table_maps_that_are_kept_have_a_bound_of_bytes() {
 #[test]
 fn a_tag_is_short() {
     for (letters, is_read) in [(32, true), (33, false)] {
-        // Three numbers of the format, then the fields: server, number 5, tag. Small numbers are doubled.
+        // Three numbers of the format, then the fields: server, number 5, tag. Small numbers are
+        // doubled.
         let mut body = vec![2, 0, 0, 2];
         body.extend_from_slice(&[0; 16]);
         body.extend_from_slice(&[4, 20, 6, letters << 1]);

@@ -1,4 +1,5 @@
-//! The decoder's guards on row images and transactions: images in part, reused table ids, rows taken back, keys out of column order.
+//! The decoder's guards on row images and transactions: images in part, reused table ids, rows
+//! taken back, keys out of column order.
 
 use std::sync::Arc;
 
@@ -169,7 +170,8 @@ fn without(golden: &Golden, left_out: u8) -> Piece {
     edited(golden, |event| (kind_of(&event) != left_out).then_some(event))
 }
 
-/// The places of the bitmaps of present columns in an event, and the number of columns; nothing if it is no rows event.
+/// The places of the bitmaps of present columns in an event, and the number of columns; nothing if
+/// it is no rows event.
 fn bitmaps(event: &[u8]) -> Option<(usize, Vec<usize>)> {
     let (change, version_2) = change(kind_of(event))?;
     let count_at = HEADER_BYTES + 8 + if version_2 { 2 } else { 0 };
@@ -214,7 +216,8 @@ fn images_that_mariadb_writes_in_part_are_refused() {
     }
 }
 
-/// Every kind of rows event, each column, in either bitmap. The image itself is whole: only the bitmap speaks against it.
+/// Every kind of rows event, each column, in either bitmap. The image itself is whole: only the
+/// bitmap speaks against it.
 #[test]
 fn an_image_without_any_one_column_is_refused() {
     let [p, _] = plans();
@@ -261,7 +264,8 @@ fn an_image_without_any_one_column_is_refused() {
     check(&images::DELETE, &p, 4);
 }
 
-/// A server gives an id again, to another table: after a restart, or when its counter has gone round.
+/// A server gives an id again, to another table: after a restart, or when its counter has gone
+/// round.
 #[test]
 fn a_table_id_means_what_its_own_transaction_says() {
     let (of_p, of_q) = (
@@ -381,7 +385,8 @@ fn a_rollback_is_followed_over_pieces_and_stops_nothing_behind_it() {
     }
 }
 
-/// The rest of a transaction may never come: its connection broke, and it comes again as another one.
+/// The rest of a transaction may never come: its connection broke, and it comes again as another
+/// one.
 #[test]
 fn nothing_of_a_transaction_is_known_in_the_next() {
     let begun = |events_of: &Piece, count: usize| Piece {
@@ -420,7 +425,8 @@ fn nothing_of_a_transaction_is_known_in_the_next() {
     assert_eq!(found.changes, ["0: 1|a -> 2|a = a|2|y|8"]);
 }
 
-/// What follows in the transaction belongs to a table that has stopped: it is counted, and not handed on.
+/// What follows in the transaction belongs to a table that has stopped: it is counted, and not
+/// handed on.
 #[test]
 fn rows_behind_a_stop_are_counted_and_not_told() {
     let mut both = piece(&images::NODUP_UPDATE);
@@ -437,7 +443,8 @@ fn rows_behind_a_stop_are_counted_and_not_told() {
 fn rows_with_another_number_of_columns_than_their_table_map_stop_their_table() {
     let plan = golden_plan(true);
     for golden in [&MYSQL_INSERT, &MYSQL_UPDATE, &MYSQL_DELETE] {
-        // One column fewer, in a bitmap of the same width. Its two changes cannot be separated: they count as one.
+        // One column fewer, in a bitmap of the same width. Its two changes cannot be separated:
+        // they count as one.
         let fewer = edited(golden, |mut event| {
             if let Some((_, maps)) = bitmaps(&event) {
                 let images = event[maps[maps.len() - 1] + 2..].to_vec();
@@ -458,7 +465,8 @@ fn rows_with_another_number_of_columns_than_their_table_map_stop_their_table() {
     }
 }
 
-/// An XA transaction that MySQL has only prepared: its rows were handed on before the event that says so.
+/// An XA transaction that MySQL has only prepared: its rows were handed on before the event that
+/// says so.
 #[test]
 fn rows_that_are_only_prepared_stop_their_table() {
     let plan = golden_plan(true);
@@ -473,7 +481,8 @@ fn rows_that_are_only_prepared_stop_their_table() {
     assert_eq!(told.stops, [stop(0, "t", text)]);
 }
 
-/// A change counts once: as one that was handed on, or as one that is passed. A resume continues behind so many of them.
+/// A change counts once: as one that was handed on, or as one that is passed. A resume continues
+/// behind so many of them.
 #[test]
 fn the_changes_around_a_refused_row_are_counted_once() {
     let [p, _] = plans();

@@ -29,14 +29,16 @@ const DOUBLE: u8 = 11;
 const STRING: u8 = 12;
 const OPAQUE: u8 = 15;
 
-/// Appends the text of a binary document. An empty one is the JSON literal null, as the server reads it.
+/// Appends the text of a binary document. An empty one is the JSON literal null, as the server
+/// reads it.
 pub(crate) fn to_text(bytes: &[u8], text: &mut String) -> Result<(), Malformed> {
     match bytes.split_first() {
         None => {
             text.push_str("null");
             Ok(())
         }
-        // Parts of a document do not overlap; a malformed one that shares them would grow without end.
+        // Parts of a document do not overlap; a malformed one that shares them would grow without
+        // end.
         Some((ty, rest)) => value(*ty, rest, 0, &mut Budget(bytes.len()), text),
     }
 }
@@ -120,7 +122,8 @@ fn data_length(cursor: &mut Cursor<'_>) -> Result<usize, Malformed> {
     Err(Malformed("a JSON length of more than five bytes"))
 }
 
-/// Object or array: count, size, key entries (object only), value entries, keys, values. Offsets count from here.
+/// Object or array: count, size, key entries (object only), value entries, keys, values. Offsets
+/// count from here.
 fn container(
     bytes: &[u8],
     width: usize,
@@ -220,8 +223,8 @@ fn quoted(bytes: &[u8], text: &mut String) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// A double as `my_gcvt` prints it: the shortest digits that read back, in positional form while the point lies within
-/// 15 places, `.0` behind whole numbers (`wrapper_to_string`).
+/// A double as `my_gcvt` prints it: the shortest digits that read back, in positional form while
+/// the point lies within 15 places, `.0` behind whole numbers (`wrapper_to_string`).
 pub(crate) fn double(value: f64, text: &mut String) {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -315,7 +318,8 @@ fn opaque(mut cursor: Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
     }
 }
 
-/// Base64 with a line feed after every 76 characters that more follow, as `base64_encode` of the server writes it.
+/// Base64 with a line feed after every 76 characters that more follow, as `base64_encode` of the
+/// server writes it.
 fn base64(bytes: &[u8], text: &mut String) {
     /// Bytes behind the 76 characters of a line.
     const LINE_BYTES: usize = 57;

@@ -1,7 +1,9 @@
-//! The binary log of MySQL and MariaDB: a stream of raw transactions, and the pure decoder of what it brought.
+//! The binary log of MySQL and MariaDB: a stream of raw transactions, and the pure decoder of what
+//! it brought.
 //!
-//! A piece's body is a run of raw events, from the transaction's GTID event on, each with its 19-byte header and without
-//! its checksum (verified on arrival; the size field in the header is corrected). Artificial events are left out.
+//! A piece's body is a run of raw events, from the transaction's GTID event on, each with its
+//! 19-byte header and without its checksum (verified on arrival; the size field in the header is
+//! corrected). Artificial events are left out.
 
 mod assemble;
 #[cfg(test)]

@@ -27,8 +27,9 @@ pub(super) fn uuid_text(bytes: &[u8; 16], text: &mut String) {
     }
 }
 
-/// An IPv6 address as MariaDB's `Inet6::to_string` prints it: the first longest run of zero groups, even of one, becomes
-/// `::`; the last four bytes are dotted behind a run of six, or of five and `ffff`.
+/// An IPv6 address as MariaDB's `Inet6::to_string` prints it: the first longest run of zero groups,
+/// even of one, becomes `::`; the last four bytes are dotted behind a run of six, or of five and
+/// `ffff`.
 pub(super) fn inet6_text(bytes: &[u8; 16], text: &mut String) {
     let groups: Vec<u64> = bytes.chunks(2).map(big_endian).collect();
     let (mut start, mut length) = (groups.len(), 0);

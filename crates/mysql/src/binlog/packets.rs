@@ -36,7 +36,8 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// A connection on which a stream behind `after` was asked for, whose source has to give a proof.
+    /// A connection on which a stream behind `after` was asked for, whose source has to give a
+    /// proof.
     pub(super) fn new(address: String, connection: Connection, after: Position, proof: Proof) -> Packets {
         Packets {
             address,
@@ -46,7 +47,8 @@ impl Packets {
         }
     }
 
-    /// Reads one packet and takes it apart. Awaits only the packet; what follows is synchronous. Cancellation: safe.
+    /// Reads one packet and takes it apart. Awaits only the packet; what follows is synchronous.
+    /// Cancellation: safe.
     pub(super) async fn receive(&mut self, pieces: &mut Vec<Piece>) -> Result<Arrived, Failure> {
         let address = &self.address;
         let has_begun = self.checksummed.is_some();
@@ -59,7 +61,8 @@ impl Packets {
             return Ok(Arrived::End);
         };
         let header = Header::parse(event).map_err(|error| damaged(address, error))?;
-        // Before the first format description there is only the made-up ROTATE, whose checksum depends on the version.
+        // Before the first format description there is only the made-up ROTATE, whose checksum
+        // depends on the version.
         if header.kind == kind::FORMAT_DESCRIPTION {
             self.checksummed = Some(has_checksum(event).map_err(|error| damaged(address, error))?);
         }
@@ -84,7 +87,8 @@ impl Packets {
             .event(event, pieces)
             .map_err(|error| assemble_failure(address, error))?;
         if heartbeat || matches!(header.kind, kind::GTID | kind::GTID_TAGGED | kind::MARIADB_GTID) {
-            // From the first of them on the server is no longer looking for the position, and heartbeats are due.
+            // From the first of them on the server is no longer looking for the position, and
+            // heartbeats are due.
             self.connection.set_read_timeout(SILENCE_MAX);
         }
         Ok(if heartbeat {
@@ -95,7 +99,8 @@ impl Packets {
     }
 }
 
-/// The algorithm byte of a format description stands in front of its own checksum: 1 is CRC32, 0 none.
+/// The algorithm byte of a format description stands in front of its own checksum: 1 is CRC32, 0
+/// none.
 fn has_checksum(event: &[u8]) -> Result<bool, Malformed> {
     let at = event
         .len()

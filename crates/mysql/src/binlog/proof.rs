@@ -48,8 +48,8 @@ impl Proof {
         self.shown
     }
 
-    /// A transaction begins: whether it is an awaited one. A MariaDB domain comes in order: an awaited one that is passed over
-    /// is not there.
+    /// A transaction begins: whether it is an awaited one. A MariaDB domain comes in order: an
+    /// awaited one that is passed over is not there.
     pub(crate) fn awaits(&self, id: &TransactionId) -> Result<bool, AssembleError> {
         if self.awaited.iter().any(|witness| witness.id == *id) {
             return Ok(true);
@@ -61,7 +61,8 @@ impl Proof {
         }
     }
 
-    /// A transaction has shown its commit time, or all of it if `is_whole`. An awaited one is done with once that is enough.
+    /// A transaction has shown its commit time, or all of it if `is_whole`. An awaited one is done
+    /// with once that is enough.
     pub(crate) fn show(&mut self, shown: &Witness, is_whole: bool) -> Result<(), AssembleError> {
         let Some(at) = self.awaited.iter().position(|known| known.id == shown.id) else {
             return Ok(());

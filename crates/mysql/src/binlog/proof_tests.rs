@@ -1,4 +1,5 @@
-//! Proofs without a server: transactions shown again are compared and dropped, whatever else comes is kept in order.
+//! Proofs without a server: transactions shown again are compared and dropped, whatever else comes
+//! is kept in order.
 
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::position::{Position, TransactionId, Witness};
@@ -10,7 +11,8 @@ use super::gtid::{GtidEvent, parse_mysql, parse_mysql_tagged};
 use super::proof::{Proof, Purpose};
 use crate::fuzz::bytes;
 
-/// GTID events of one transaction as MySQL 9.7 writes them, on the server where it began and on a replica; without checksums.
+/// GTID events of one transaction as MySQL 9.7 writes them, on the server where it began and on a
+/// replica; without checksums.
 const PLAIN: [&str; 2] = [
     "50600c6b21b15600004f0000006102000000000007bd6b3eec1a11f19a4d02fc000000010300000000000000020200000000000000030000000000000042cba0986d6106fc17015062010000",
     "50600c6b21b1560000560000007602000000000007bd6b3eec1a11f19a4d02fc00000001030000000000000002020000000000000003000000000000008c1da1986d618642cba0986d6106fc19015062010000",

@@ -14,7 +14,8 @@ pub(crate) struct QueryEvent {
     pub(crate) schema: String,
     /// The statement's text; `None` if it is no text in the client's character set.
     pub(crate) text: Option<String>,
-    /// Schemas that the statement changed, by the server's account (MySQL only); `None` if it does not say.
+    /// Schemas that the statement changed, by the server's account (MySQL only); `None` if it does
+    /// not say.
     pub(crate) changed_schemas: Option<Vec<String>>,
     /// `ANSI_QUOTES`: `"x"` is an identifier.
     pub(crate) ansi_quotes: bool,
@@ -22,8 +23,8 @@ pub(crate) struct QueryEvent {
     pub(crate) no_backslash: bool,
 }
 
-/// Whether the body of a QUERY event is `BEGIN`, which nearly every transaction has: recognised without parsing it. Every
-/// character set of a client writes the word in the same bytes.
+/// Whether the body of a QUERY event is `BEGIN`, which nearly every transaction has: recognised
+/// without parsing it. Every character set of a client writes the word in the same bytes.
 pub(crate) fn is_begin(body: &[u8]) -> bool {
     let lengths = || {
         Some((
@@ -55,7 +56,8 @@ impl QueryEvent {
             no_backslash: false,
         };
         let mut charset = Some(Charset::Utf8mb4);
-        // A variable that is not known ends the reading: what stands behind it is not needed for safety.
+        // A variable that is not known ends the reading: what stands behind it is not needed for
+        // safety.
         let _unknown: Result<(), Malformed> = event.variables(Cursor::new(variables), &mut charset);
         let mut scratch = Vec::new();
         let statement = cursor.rest();

@@ -1,6 +1,8 @@
-//! Rows events, versions 1 (MariaDB) and 2 (MySQL): their head, the columns they carry, and their images.
+//! Rows events, versions 1 (MariaDB) and 2 (MySQL): their head, the columns they carry, and their
+//! images.
 //!
-//! Source: `Rows_event` in `libs/mysql/binlog/event/rows_event.h` of MySQL, `Rows_log_event` of MariaDB.
+//! Source: `Rows_event` in `libs/mysql/binlog/event/rows_event.h` of MySQL, `Rows_log_event` of
+//! MariaDB.
 
 use super::event::{Cursor, Malformed, kind};
 
@@ -12,7 +14,8 @@ pub(crate) enum Change {
     Delete,
 }
 
-/// The kind of change and whether the event is of version 2; `None` if it is no rows event that can be read.
+/// The kind of change and whether the event is of version 2; `None` if it is no rows event that can
+/// be read.
 pub(crate) fn change(kind_number: u8) -> Option<(Change, bool)> {
     match kind_number {
         kind::WRITE_ROWS_V1 => Some((Change::Insert, false)),

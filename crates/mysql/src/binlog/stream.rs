@@ -1,9 +1,9 @@
 //! The stream of raw transactions over a replication connection.
 //!
-//! The server filters what `after` contains, but for the witnesses: those it sends again, and they are compared and dropped
-//! before anything is handed on (docs/design/history.md). Whatever else comes from before `after` is a changed history. Every
-//! event's CRC32 is verified unless the server writes none (`binlog_checksum = NONE`); semi-synchronous replication is never
-//! asked for.
+//! The server filters what `after` contains, but for the witnesses: those it sends again, and they
+//! are compared and dropped before anything is handed on (docs/design/history.md). Whatever else
+//! comes from before `after` is a changed history. Every event's CRC32 is verified unless the
+//! server writes none (`binlog_checksum = NONE`); semi-synchronous replication is never asked for.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -32,14 +32,16 @@ use crate::source::{MysqlSource, OBSERVER_ID};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Heartbeats within which the source must show the witnesses: two minutes. It may have a file to read through.
+/// Heartbeats within which the source must show the witnesses: two minutes. It may have a file to
+/// read through.
 const PROOF_HEARTBEATS_MAX: u32 = 24;
-/// Most bytes of other transactions that are held back until the witnesses are shown. A replica may have some in front of them:
-/// its own, or of another channel.
+/// Most bytes of other transactions that are held back until the witnesses are shown. A replica may
+/// have some in front of them: its own, or of another channel.
 const HELD_BYTES_MAX: usize = 64 << 20;
 
 impl MysqlSource {
-    /// The source must hold the history of `after`, and nothing behind `after` may be purged. Returns what is purged (MySQL).
+    /// The source must hold the history of `after`, and nothing behind `after` may be purged.
+    /// Returns what is purged (MySQL).
     pub(crate) async fn verify_history(
         &self,
         connection: &mut Connection,
@@ -110,7 +112,8 @@ impl MysqlSource {
             dump::settings(after, awaited)
         );
         if let Reader::Replica(id) = reader {
-            // The server ends an older stream of the same replica id, so that a lost connection does not stay.
+            // The server ends an older stream of the same replica id, so that a lost connection
+            // does not stay.
             let uuid = format!("5370616e-6665-7272-7900-0000{id:08x}");
             settings.push_str(&format!(", @slave_uuid = '{uuid}', @replica_uuid = '{uuid}'"));
         }
@@ -143,7 +146,8 @@ impl MysqlSource {
             held: Vec::new(),
             failed: None,
         };
-        // The made-up ROTATE: the server sends it once it has found the position, and its refusal instead if it has not.
+        // The made-up ROTATE: the server sends it once it has found the position, and its refusal
+        // instead if it has not.
         let mut pieces = Vec::new();
         let first = stream.receive(&mut pieces).await;
         debug_assert!(pieces.is_empty(), "a ROTATE is no transaction");
@@ -200,7 +204,8 @@ impl MysqlSource {
                 Err(OpenError::Refused(failure)) => failure,
             };
             if witnesses.len() > 1 {
-                // What an older witness needs may be forgotten; the newest alone proves what one server wrote.
+                // What an older witness needs may be forgotten; the newest alone proves what one
+                // server wrote.
                 witnesses.drain(..witnesses.len() - 1);
                 continue;
             }
@@ -212,8 +217,9 @@ impl MysqlSource {
         }
     }
 
-    /// What the source shows of transactions of `position` of which only the identity is known, in the order of its log. Some are
-    /// missing where they are not in the log, all where it cannot begin there.
+    /// What the source shows of transactions of `position` of which only the identity is known, in
+    /// the order of its log. Some are missing where they are not in the log, all where it cannot
+    /// begin there.
     pub(crate) async fn learn(
         &self,
         connection: Connection,
@@ -300,8 +306,8 @@ impl BinlogStream {
         }
     }
 
-    /// Reads until the source has shown the awaited transactions; whether it has before the end of its log. What else comes
-    /// meanwhile is held back for a replica, and nothing to a visitor.
+    /// Reads until the source has shown the awaited transactions; whether it has before the end of
+    /// its log. What else comes meanwhile is held back for a replica, and nothing to a visitor.
     async fn read_proof(&mut self, reader: Reader) -> Result<bool, Failure> {
         let (mut heartbeats, mut bytes, mut measured) = (0, 0, 0);
         while !self.packets.assembler.proof().is_complete() {

@@ -1,7 +1,7 @@
 //! TABLE_MAP events with their full metadata (`binlog_row_metadata=FULL`).
 //!
-//! Source: `Table_map_event` in `libs/mysql/binlog/event/rows_event.h` of MySQL, `Table_map_log_event` of MariaDB, which
-//! share types 1 to 11 of the optional metadata.
+//! Source: `Table_map_event` in `libs/mysql/binlog/event/rows_event.h` of MySQL,
+//! `Table_map_log_event` of MariaDB, which share types 1 to 11 of the optional metadata.
 
 use super::event::{Cursor, Malformed};
 
@@ -84,7 +84,8 @@ fn name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Malformed> {
 pub(crate) struct MappedColumn {
     /// Type number; ENUM, SET and BINARY/CHAR are distinguished by their metadata.
     pub(crate) ty: u8,
-    /// Type metadata, as little-endian number (NEWDECIMAL: precision in the low byte; STRING: length; BIT: bits).
+    /// Type metadata, as little-endian number (NEWDECIMAL: precision in the low byte; STRING:
+    /// length; BIT: bits).
     pub(crate) meta: u16,
     /// Whether NULL is allowed.
     pub(crate) nullable: bool,
@@ -109,17 +110,20 @@ pub(crate) struct MappedColumn {
 pub(crate) struct Definition {
     /// Columns in order.
     pub(crate) columns: Vec<MappedColumn>,
-    /// Column indexes of the primary key, with its prefix lengths (0: whole column); empty if unknown or none.
+    /// Column indexes of the primary key, with its prefix lengths (0: whole column); empty if
+    /// unknown or none.
     pub(crate) primary_key: Vec<(usize, u64)>,
 }
 
 /// No table has more columns.
 const COLUMNS_MAX: usize = 4096;
 
-/// Most labels of all ENUM and SET columns of a table. One column has 65,535 at most, and hardly any has a hundred.
+/// Most labels of all ENUM and SET columns of a table. One column has 65,535 at most, and hardly
+/// any has a hundred.
 const LABELS_MAX: usize = 1 << 20;
 
-/// Most tables of which one transaction can change rows: far more than a server lets a statement open.
+/// Most tables of which one transaction can change rows: far more than a server lets a statement
+/// open.
 pub(crate) const TRANSACTION_TABLES_MAX: usize = 1 << 16;
 
 impl Definition {
@@ -195,7 +199,8 @@ impl Definition {
                 column.dimensions = u32::try_from(cursor.packed()?).ok();
                 Ok(())
             }),
-            // 12 is column visibility; later ones are unknown. None of them changes how a row is read.
+            // 12 is column visibility; later ones are unknown. None of them changes how a row is
+            // read.
             _ => Ok(()),
         }
     }
@@ -213,7 +218,8 @@ impl Definition {
         Ok(())
     }
 
-    /// One bit for each numeric column, the highest first. The servers at hand count YEAR as numeric.
+    /// One bit for each numeric column, the highest first. The servers at hand count YEAR as
+    /// numeric.
     fn signedness(&mut self, bits: &[u8]) -> Result<(), Malformed> {
         let bit = |index: usize| bits.get(index / 8).map(|byte| byte & (0x80 >> (index % 8)) != 0);
         let (mut index, mut beside_year) = (0, 0);
@@ -325,7 +331,8 @@ fn type_and_meta(ty: u8, metas: &mut Cursor<'_>) -> Result<(u8, u16), Malformed>
         }
         STRING | VAR_STRING | ENUM | SET => {
             let (high, low) = (metas.u8()?, metas.u8()?);
-            // Lengths above 255 hide their two highest bits, inverted, in the type byte (bug 37426).
+            // Lengths above 255 hide their two highest bits, inverted, in the type byte (bug
+            // 37426).
             if high & 0x30 == 0x30 {
                 Ok((high, u16::from(low)))
             } else {

@@ -32,7 +32,8 @@ fn microseconds(bytes: &[u8], fraction: usize) -> Result<u32, Malformed> {
         .ok_or(Malformed("a fraction of a second out of range"))
 }
 
-/// Five bytes, big-endian, offset by 2^39: year * 13 + month, day, hour, minute, second; then the fraction.
+/// Five bytes, big-endian, offset by 2^39: year * 13 + month, day, hour, minute, second; then the
+/// fraction.
 pub(super) fn datetime2(bytes: &[u8], fraction: usize) -> Result<DateTime, Malformed> {
     let mut cursor = Cursor::new(bytes);
     let packed = cursor
@@ -115,7 +116,8 @@ fn civil(days: u64) -> Result<Date, Malformed> {
     })
 }
 
-/// Three bytes and the fraction, big-endian, as one number offset by its half: the sign reaches into the fraction.
+/// Three bytes and the fraction, big-endian, as one number offset by its half: the sign reaches
+/// into the fraction.
 pub(super) fn time2(bytes: &[u8], fraction: usize) -> Result<Time, Malformed> {
     let fraction_bytes = fraction.div_ceil(2);
     if bytes.len() != 3 + fraction_bytes {

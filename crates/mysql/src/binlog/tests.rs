@@ -1,4 +1,5 @@
-//! The decoder without a server: golden transactions, damaged bytes, statements, transactions' ends.
+//! The decoder without a server: golden transactions, damaged bytes, statements, transactions'
+//! ends.
 
 use std::sync::Arc;
 
@@ -433,7 +434,8 @@ fn begin_is_told_as_the_whole_parser_tells_it() {
     }
 }
 
-/// Events of both servers carry the row before a change: that of the update is the one that was inserted.
+/// Events of both servers carry the row before a change: that of the update is the one that was
+/// inserted.
 #[test]
 fn events_carry_the_row_before() {
     for (json, chain) in [

@@ -1,4 +1,5 @@
-//! What a transaction of the binary log means for prepared XA transactions, read from its first events and its table maps.
+//! What a transaction of the binary log means for prepared XA transactions, read from its first
+//! events and its table maps.
 
 use std::collections::BTreeSet;
 
@@ -83,7 +84,8 @@ impl BinlogDecoder {
         Some(TwoPhase::Prepared { id, tables })
     }
 
-    /// Adds the plans of the tables that an event of a prepared transaction may change. What is not known may change all.
+    /// Adds the plans of the tables that an event of a prepared transaction may change. What is not
+    /// known may change all.
     fn may_change_in(&self, event: &Event<'_>, mariadb: bool, tables: &mut BTreeSet<usize>) {
         match event.header.kind {
             kind::TABLE_MAP => match TableMapHead::parse(event.body) {
@@ -158,7 +160,8 @@ fn changes_nothing(body: &[u8], mariadb: bool) -> bool {
     }
 }
 
-/// The decision of a logged statement that the decoder has met, if it is one that `two_phase` hands on.
+/// The decision of a logged statement that the decoder has met, if it is one that `two_phase` hands
+/// on.
 pub(super) fn is_told(text: Option<&str>) -> bool {
     text.and_then(decision).is_some()
 }

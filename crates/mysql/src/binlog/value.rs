@@ -1,7 +1,7 @@
 //! Binary row values: how each column of an image is laid out, and what it means as a `Scalar`.
 //!
-//! Source: `Field_*::pack` and `my_*_to_binary` of the servers; the layouts are the same in MySQL and MariaDB but for
-//! MariaDB's compressed columns, UUID and INET types.
+//! Source: `Field_*::pack` and `my_*_to_binary` of the servers; the layouts are the same in MySQL
+//! and MariaDB but for MariaDB's compressed columns, UUID and INET types.
 
 use spanferry_core::schema::charset::Charset;
 use spanferry_core::value::encode::Refusal;

@@ -138,7 +138,8 @@ fn numbers(text: &str) -> Option<Vec<u32>> {
         .collect()
 }
 
-/// The labels of `enum('a','b')`: quotes are doubled; backslash, newline, carriage return, zero byte and Ctrl-Z follow a backslash.
+/// The labels of `enum('a','b')`: quotes are doubled; backslash, newline, carriage return, zero
+/// byte and Ctrl-Z follow a backslash.
 fn labels(text: &str) -> Option<Vec<String>> {
     let mut rest = text.split_once('(')?.1;
     let mut labels = Vec::new();

@@ -2,11 +2,13 @@
 
 use std::str::Chars;
 
-/// The introducer that MySQL puts before every text of an expression that was given in the connection's own character set.
+/// The introducer that MySQL puts before every text of an expression that was given in the
+/// connection's own character set.
 const INTRODUCER: &str = "_utf8mb4";
 
-/// An expression of a check, a generated column, a default or an index as MySQL's information schema gives it: escaped once more than
-/// SQL is, and every text with its character set before it. MariaDB gives them as they are.
+/// An expression of a check, a generated column, a default or an index as MySQL's information
+/// schema gives it: escaped once more than SQL is, and every text with its character set before it.
+/// MariaDB gives them as they are.
 pub(super) fn as_written(stored: &str) -> String {
     let sql = unescaped(stored);
     let mut written = String::with_capacity(sql.len());
@@ -50,7 +52,8 @@ fn drop_introducer(written: &mut String) {
     }
 }
 
-/// Copies a quoted text or name with its closing quote; a doubled quote ends it and begins the next.
+/// Copies a quoted text or name with its closing quote; a doubled quote ends it and begins the
+/// next.
 fn copy_quoted(quote: char, rest: &mut Chars<'_>, written: &mut String) {
     while let Some(next) = rest.next() {
         written.push(next);
@@ -69,7 +72,8 @@ mod tests {
 
     #[test]
     fn expressions_read_as_they_were_written() {
-        // On the left what MySQL 9.7 gives in information_schema, on the right its SHOW CREATE TABLE without introducers.
+        // On the left what MySQL 9.7 gives in information_schema, on the right its SHOW CREATE
+        // TABLE without introducers.
         let check = |stored: &str, written: &str| assert_eq!(as_written(stored), written, "{stored}");
         check(r"(`v` > 0)", "(`v` > 0)");
         check(

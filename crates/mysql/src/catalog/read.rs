@@ -1,4 +1,5 @@
-//! Reads tables, columns, keys and everything else in a fixed number of queries, whatever the number of tables.
+//! Reads tables, columns, keys and everything else in a fixed number of queries, whatever the
+//! number of tables.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +54,8 @@ struct Reader<'a> {
     other_objects: Vec<OtherObject>,
 }
 
-/// How the server compares names. What it does with letter case is fixed when it is installed; 2, which `check` refuses, compares
-/// like 1.
+/// How the server compares names. What it does with letter case is fixed when it is installed; 2,
+/// which `check` refuses, compares like 1.
 async fn name_case(connection: &mut Connection) -> Result<NameCase, MysqlError> {
     let found = connection.query("SELECT @@GLOBAL.lower_case_table_names").await?;
     Ok(match found.first_text().as_deref() {
@@ -64,7 +65,8 @@ async fn name_case(connection: &mut Connection) -> Result<NameCase, MysqlError> 
 }
 
 impl Reader<'_> {
-    /// The rows of a query, in which `$in(column)` stands for the condition that a column names the schema.
+    /// The rows of a query, in which `$in(column)` stands for the condition that a column names the
+    /// schema.
     async fn rows(&mut self, sql: &str) -> Result<Vec<ResultRow>, MysqlError> {
         let sql = sql::in_schema(sql, &self.schema);
         Ok(self.connection.query(&sql).await?.rows)

@@ -1,12 +1,12 @@
 //! Login methods: their names, and the answers to the server's challenges.
 //!
-//! The answers come from `mysql_common`, except where it panics on what a server sends: its reader of RSA keys does,
-//! and so does its OAEP for a long password. Both stay with `aws-lc-rs`, and so does `parsec`, whose primitives are
-//! there already.
+//! The answers come from `mysql_common`, except where it panics on what a server sends: its reader
+//! of RSA keys does, and so does its OAEP for a long password. Both stay with `aws-lc-rs`, and so
+//! does `parsec`, whose primitives are there already.
 //!
-//! Facts: MySQL internals manual, "Authentication methods" (`caching_sha2_password` and `sha256_password` in full form:
-//! the password XOR nonce under RSA-OAEP with SHA-1); MariaDB documentation, "Authentication plugin - ed25519" and
-//! "Authentication plugin - PARSEC".
+//! Facts: MySQL internals manual, "Authentication methods" (`caching_sha2_password` and
+//! `sha256_password` in full form: the password XOR nonce under RSA-OAEP with SHA-1); MariaDB
+//! documentation, "Authentication plugin - ed25519" and "Authentication plugin - PARSEC".
 
 use std::num::NonZeroU32;
 
@@ -23,7 +23,8 @@ use crate::error::MysqlError;
 /// Bytes of the challenge of `client_ed25519` and `parsec`.
 const LONG_NONCE_BYTES: usize = 32;
 
-/// Most rounds of the key derivation that a server may ask for: about a second of one core. MariaDB 11.8 asks for 1,024.
+/// Most rounds of the key derivation that a server may ask for: about a second of one core. MariaDB
+/// 11.8 asks for 1,024.
 const PARSEC_ROUNDS_MAX: u32 = 1 << 20;
 
 /// A login method that this client has.
@@ -31,7 +32,8 @@ const PARSEC_ROUNDS_MAX: u32 = 1 << 20;
 pub(super) enum Method {
     /// `mysql_native_password`: a digest.
     Native,
-    /// `caching_sha2_password`: a digest, and the password itself where the server does not know the digest.
+    /// `caching_sha2_password`: a digest, and the password itself where the server does not know
+    /// the digest.
     CachingSha2,
     /// `sha256_password`: the password itself, under TLS or an RSA key.
     Sha256,
@@ -73,8 +75,9 @@ impl Method {
         }
     }
 
-    /// The challenge as this method takes it. The bytes come from a switch request, from which one trailing zero has
-    /// been cut. MySQL's shorter challenges hold no zero; of a long challenge the zero may be the last byte.
+    /// The challenge as this method takes it. The bytes come from a switch request, from which one
+    /// trailing zero has been cut. MySQL's shorter challenges hold no zero; of a long challenge the
+    /// zero may be the last byte.
     pub(super) fn nonce(self, bytes: &[u8]) -> Result<Vec<u8>, MysqlError> {
         let mut nonce = bytes.to_vec();
         match self {
@@ -105,8 +108,8 @@ pub(super) fn ed25519(password: &str, nonce: &[u8]) -> Vec<u8> {
     create_response_for_ed25519(password.as_bytes(), nonce).to_vec()
 }
 
-/// The answer of `parsec`: a challenge of our own, and the signature of both under a key that is derived from the
-/// password with the salt of the server. It computes for up to a second.
+/// The answer of `parsec`: a challenge of our own, and the signature of both under a key that is
+/// derived from the password with the salt of the server. It computes for up to a second.
 pub(super) fn parsec(password: &str, nonce: &[u8], salt: &[u8]) -> Result<Vec<u8>, MysqlError> {
     let derivation = parse_parsec_salt(salt).filter(|(rounds, _)| *rounds <= PARSEC_ROUNDS_MAX);
     let derivation = derivation.and_then(|(rounds, salt)| Some((NonZeroU32::new(rounds)?, salt)));
@@ -193,7 +196,8 @@ mod tests {
         assert_eq!(Method::Native.nonce(&sent[..20]).unwrap().len(), 20);
     }
 
-    /// The example of MariaDB's documentation: the key of the password `secret`, as the server stores it.
+    /// The example of MariaDB's documentation: the key of the password `secret`, as the server
+    /// stores it.
     #[test]
     fn ed25519_signs_under_the_key_that_mariadb_stores() {
         let stored = STANDARD_NO_PAD

@@ -18,7 +18,8 @@ use super::wire::Cursor;
 use crate::error::MysqlError;
 use crate::options::{IDLE_MAX, Options};
 
-/// Idle time after which the kernel asks whether the peer is still there, and the time between its questions.
+/// Idle time after which the kernel asks whether the peer is still there, and the time between its
+/// questions.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Unanswered questions after which the peer counts as gone.
 const KEEPALIVE_RETRIES: u32 = 4;
@@ -36,8 +37,8 @@ const COM_RESET_CONNECTION: u8 = 0x1f;
 
 /// An open, authenticated connection. One conversation at a time.
 ///
-/// Cancellation: `read_packet` is safe. Dropping any other call in the middle leaves an answer unread; the next query notices
-/// (`Protocol`), so such a connection should be dropped.
+/// Cancellation: `read_packet` is safe. Dropping any other call in the middle leaves an answer
+/// unread; the next query notices (`Protocol`), so such a connection should be dropped.
 #[derive(Debug)]
 pub struct Connection {
     stream: PacketStream,
@@ -50,7 +51,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, encrypts as `ssl-mode` demands, logs in, pins the session. The connection attempt is bounded by `connect_timeout`.
+    /// Connects, encrypts as `ssl-mode` demands, logs in, pins the session. The connection attempt
+    /// is bounded by `connect_timeout`.
     pub async fn open(options: &Options) -> Result<Connection, MysqlError> {
         let limit = options.connect_timeout;
         let late = || MysqlError::Timeout {
@@ -128,7 +130,8 @@ impl Connection {
         self.reading.is_none() && !self.pending
     }
 
-    /// Whether nothing has arrived since the last answer. What a server sends unasked is the end of the connection.
+    /// Whether nothing has arrived since the last answer. What a server sends unasked is the end of
+    /// the connection.
     pub fn is_quiet(&self) -> bool {
         self.stream.is_quiet()
     }
@@ -138,7 +141,8 @@ impl Connection {
         self.stream.read_timeout = limit;
     }
 
-    /// Sends a command packet: its number, then its arguments. The answer is read with `read_packet`.
+    /// Sends a command packet: its number, then its arguments. The answer is read with
+    /// `read_packet`.
     pub async fn send_command(&mut self, command: &[u8]) -> Result<(), MysqlError> {
         if self.reading.is_some() || self.pending {
             return Err(MysqlError::Protocol {
@@ -149,7 +153,8 @@ impl Connection {
         self.stream.write(command).await
     }
 
-    /// The next raw packet, as it came: OK, error and end-of-data packets included. Cancellation: safe.
+    /// The next raw packet, as it came: OK, error and end-of-data packets included. Cancellation:
+    /// safe.
     pub async fn read_packet(&mut self) -> Result<&[u8], MysqlError> {
         let range = self.stream.read().await?;
         Ok(self.stream.bytes(range))
@@ -172,7 +177,8 @@ impl Connection {
         self.read_answer().await.map(|_| ())
     }
 
-    /// Ends what the session has open: transaction, locks, temporary tables, user variables. Its settings become the global ones.
+    /// Ends what the session has open: transaction, locks, temporary tables, user variables. Its
+    /// settings become the global ones.
     pub(super) async fn reset(&mut self) -> Result<(), MysqlError> {
         self.send_command(&[COM_RESET_CONNECTION]).await?;
         self.read_answer().await.map(|_| ())
@@ -218,7 +224,8 @@ impl Connection {
         Ok(ResultSet { columns, rows })
     }
 
-    /// The same for a query that the account may not be allowed to make, or that this server does not know: `None` then.
+    /// The same for a query that the account may not be allowed to make, or that this server does
+    /// not know: `None` then.
     pub async fn query_if_allowed(&mut self, sql: &str) -> Result<Option<ResultSet>, MysqlError> {
         match self.query(sql).await {
             Ok(found) => Ok(Some(found)),
@@ -233,8 +240,8 @@ impl Connection {
         Ok(RowStream::new(self, columns))
     }
 
-    /// Sends a statement and reads its column definitions; `None` if it returns no rows. Its rows are read with `next_row`
-    /// until that returns `None`; only then may the next command be sent.
+    /// Sends a statement and reads its column definitions; `None` if it returns no rows. Its rows
+    /// are read with `next_row` until that returns `None`; only then may the next command be sent.
     pub async fn begin_query(&mut self, sql: &str) -> Result<Option<Vec<ColumnDefinition>>, MysqlError> {
         let mut command = Vec::with_capacity(sql.len() + 1);
         command.push(COM_QUERY);
@@ -289,8 +296,8 @@ impl Connection {
         Ok(columns)
     }
 
-    /// The next row of the statement begun with `begin_query`, or `None` at its proper end. A connection that dies or an error
-    /// in the middle is an error, never an end.
+    /// The next row of the statement begun with `begin_query`, or `None` at its proper end. A
+    /// connection that dies or an error in the middle is an error, never an end.
     pub async fn next_row(&mut self) -> Result<Option<RowView<'_>>, MysqlError> {
         let Some(columns) = self.reading else {
             return Err(MysqlError::Protocol {
@@ -318,7 +325,8 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Takes leave, so that the server does not count an aborted client. In the middle of an answer it would not listen.
+    /// Takes leave, so that the server does not count an aborted client. In the middle of an answer
+    /// it would not listen.
     fn drop(&mut self) {
         if self.reading.is_none() && !self.pending {
             self.stream.restart();
@@ -327,7 +335,8 @@ impl Drop for Connection {
     }
 }
 
-/// An end-of-data packet: a row that begins with 0xfe is longer, because it stands for a length of more than 16 MB.
+/// An end-of-data packet: a row that begins with 0xfe is longer, because it stands for a length of
+/// more than 16 MB.
 fn is_end(packet: &[u8]) -> bool {
     packet.first() == Some(&0xfe) && packet.len() < 9
 }

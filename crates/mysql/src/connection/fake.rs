@@ -1,4 +1,5 @@
-//! A server that is none: it greets, asks for the password in one way or another, and shows what it was given.
+//! A server that is none: it greets, asks for the password in one way or another, and shows what it
+//! was given.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
@@ -84,8 +85,8 @@ async fn receive(socket: &mut TcpStream) -> Option<Vec<u8>> {
     Some(packet)
 }
 
-/// Logs in at a server that greets and then gives these answers, each after a packet of the client. How it ended, and what the
-/// client sent.
+/// Logs in at a server that greets and then gives these answers, each after a packet of the client.
+/// How it ended, and what the client sent.
 async fn log_in(query: &str, plugin: &str, answers: Vec<Vec<u8>>) -> (MysqlError, Vec<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -98,7 +99,8 @@ async fn log_in(query: &str, plugin: &str, answers: Vec<Vec<u8>>) -> (MysqlError
         while let Some(packet) = receive(&mut socket).await {
             received.push(packet);
             match answers.next() {
-                // The fast result and the acknowledgement come without a packet of the client between them.
+                // The fast result and the acknowledgement come without a packet of the client
+                // between them.
                 Some(answer) if answer == FAST => {
                     send(&mut socket, &mut sequence, FAST).await;
                     sequence -= 1;
@@ -218,7 +220,8 @@ async fn a_method_that_is_not_supported_is_named() {
     assert!(error.to_string().contains("`mysql_old_password`"), "{error}");
 }
 
-/// The switch to a method with a challenge of 32 bytes, whose last byte is a zero without a terminator.
+/// The switch to a method with a challenge of 32 bytes, whose last byte is a zero without a
+/// terminator.
 fn long_switch(plugin: &str) -> Vec<u8> {
     [b"\xfe", plugin.as_bytes(), b"\0", [7; 31].as_slice(), b"\0"].concat()
 }

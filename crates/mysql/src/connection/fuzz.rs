@@ -1,4 +1,5 @@
-//! Packets of the client protocol, captured from MySQL 9.7 and MariaDB 10.11, whole and damaged: no panic, bounded memory.
+//! Packets of the client protocol, captured from MySQL 9.7 and MariaDB 10.11, whole and damaged: no
+//! panic, bounded memory.
 
 use std::time::Duration;
 

@@ -1,11 +1,12 @@
 //! Logging in: greeting, TLS request, challenge and answer.
 //!
-//! What we send is written by `mysql_common`. The greeting is read here: the reader of `mysql_common` 0.37 computes
-//! with the length of the challenge in 8 bits, so a hostile length ends a build with overflow checks by a panic, and it
-//! makes up a challenge of zeros where a server sends none.
+//! What we send is written by `mysql_common`. The greeting is read here: the reader of
+//! `mysql_common` 0.37 computes with the length of the challenge in 8 bits, so a hostile length
+//! ends a build with overflow checks by a panic, and it makes up a challenge of zeros where a
+//! server sends none.
 //!
-//! Facts: MySQL internals manual, "Connection phase": HandshakeV10, SSLRequest, HandshakeResponse41, AuthSwitchRequest,
-//! AuthMoreData; MariaDB documentation, "Connecting".
+//! Facts: MySQL internals manual, "Connection phase": HandshakeV10, SSLRequest,
+//! HandshakeResponse41, AuthSwitchRequest, AuthMoreData; MariaDB documentation, "Connecting".
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -43,8 +44,8 @@ const FULL_AUTH: u8 = 4;
 const REQUEST_KEY_OF_CACHING_SHA2: u8 = 2;
 const REQUEST_KEY_OF_SHA256: u8 = 1;
 
-/// Most packets of a server within one login. A switch, a salt or a fast result, and the end are three; an account of
-/// MariaDB with several methods may switch a few times.
+/// Most packets of a server within one login. A switch, a salt or a fast result, and the end are
+/// three; an account of MariaDB with several methods may switch a few times.
 const LOGIN_PACKETS_MAX: usize = 8;
 
 /// The server's first packet.
@@ -100,7 +101,8 @@ impl Greeting {
     }
 }
 
-/// Takes a connected socket through the connection phase. Returns the (perhaps encrypted) stream, the server and our number there.
+/// Takes a connected socket through the connection phase. Returns the (perhaps encrypted) stream,
+/// the server and our number there.
 pub(super) async fn log_in(
     mut stream: PacketStream,
     options: &Options,
@@ -152,9 +154,9 @@ fn capabilities(greeting: &Greeting, options: &Options) -> CapabilityFlags {
     capabilities
 }
 
-/// The method that is tried first, one of the two that begin with a digest. Another one is no error yet: the server
-/// switches to the account's own. It also does so when we name another, and a digest of the password does not go to a
-/// server that will not get the password in the end.
+/// The method that is tried first, one of the two that begin with a digest. Another one is no error
+/// yet: the server switches to the account's own. It also does so when we name another, and a
+/// digest of the password does not go to a server that will not get the password in the end.
 fn first_method(offered: &[u8], options: &Options, trust: &Trust) -> AuthPlugin<'static> {
     let may_send_password = *trust != Trust::None || options.password.is_empty();
     match Method::parse(offered) {
@@ -264,8 +266,8 @@ impl Login<'_> {
         let answer = match self.method {
             Method::Native => auth::digest(&method, password, &self.nonce),
             Method::CachingSha2 => {
-                // It may need the password now or at any later login: whether it does must not depend on what the
-                // server still knows.
+                // It may need the password now or at any later login: whether it does must not
+                // depend on what the server still knows.
                 self.expect_trust()?;
                 auth::digest(&method, password, &self.nonce)
             }
@@ -293,7 +295,8 @@ impl Login<'_> {
         }
     }
 
-    /// The server hands the password on to something else, so its own proof is not enough: the operator must want it too.
+    /// The server hands the password on to something else, so its own proof is not enough: the
+    /// operator must want it too.
     fn expect_clear_password(&self) -> Result<(), MysqlError> {
         match self.trust {
             Trust::Certificate if self.options.enable_cleartext_plugin => Ok(()),

@@ -1,4 +1,5 @@
-//! A server that announces more than it sends, or sends more than it should: what it can make us keep has a bound.
+//! A server that announces more than it sends, or sends more than it should: what it can make us
+//! keep has a bound.
 
 use std::time::Duration;
 

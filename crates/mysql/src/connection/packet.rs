@@ -1,7 +1,7 @@
 //! Packets over a socket: framing, sequence numbers, one growing buffer.
 //!
-//! Facts: MySQL internals manual, "Protocol basics": 3 bytes of length, 1 byte of sequence; a payload of 2^24-1 bytes is
-//! continued by the next packet.
+//! Facts: MySQL internals manual, "Protocol basics": 3 bytes of length, 1 byte of sequence; a
+//! payload of 2^24-1 bytes is continued by the next packet.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -24,13 +24,15 @@ use crate::error::MysqlError;
 /// Most bytes of one physical packet's payload; one of exactly this size is continued.
 pub const PHYSICAL_BYTES_MAX: usize = 0x00ff_ffff;
 
-/// Most bytes of one logical packet: the server's own bound of `max_allowed_packet`, plus room for the cells' lengths.
+/// Most bytes of one logical packet: the server's own bound of `max_allowed_packet`, plus room for
+/// the cells' lengths.
 pub const PACKET_BYTES_MAX: usize = (1 << 30) + (1 << 20);
 
 /// Most bytes of one packet before the server has let us in: greeting, keys and answers are short.
 pub(super) const LOGIN_PACKET_BYTES_MAX: usize = 64 << 10;
 
-/// Room offered to each read of the socket: large, so that a busy server is not woken for small pieces.
+/// Room offered to each read of the socket: large, so that a busy server is not woken for small
+/// pieces.
 const READ_BYTES: usize = 256 << 10;
 
 /// A buffer that a huge packet has blown up beyond this is given back once it is empty.
@@ -84,8 +86,8 @@ impl PacketStream {
         matches!(self.socket, Socket::Tls(_))
     }
 
-    /// Takes the plain socket out for the TLS handshake. Bytes already read would be lost, so there must be none: the server
-    /// says nothing between its greeting and the handshake.
+    /// Takes the plain socket out for the TLS handshake. Bytes already read would be lost, so there
+    /// must be none: the server says nothing between its greeting and the handshake.
     pub(super) fn into_plain(self) -> Result<(TcpStream, u8), MysqlError> {
         match self.socket {
             Socket::Plain(socket) if self.start == self.end => Ok((socket, self.sequence)),
@@ -115,7 +117,8 @@ impl PacketStream {
         }
     }
 
-    /// Whether neither the buffer nor the socket holds anything to read. The end of the socket's data counts as something.
+    /// Whether neither the buffer nor the socket holds anything to read. The end of the socket's
+    /// data counts as something.
     pub(super) fn is_quiet(&self) -> bool {
         let socket = match &self.socket {
             Socket::Plain(socket) => socket,
@@ -191,7 +194,8 @@ impl PacketStream {
 
     /// Waits for the next logical packet and returns where it lies; `bytes` borrows it.
     ///
-    /// Cancellation: safe; what has arrived stays in the buffer and nothing is consumed before the packet is whole.
+    /// Cancellation: safe; what has arrived stays in the buffer and nothing is consumed before the
+    /// packet is whole.
     pub(super) async fn read(&mut self) -> Result<Range<usize>, MysqlError> {
         loop {
             match self.frame()? {
@@ -235,7 +239,8 @@ impl PacketStream {
         }
     }
 
-    /// Consumes the packet that ends at `end`: checks its sequence numbers and closes the gaps of continuation headers.
+    /// Consumes the packet that ends at `end`: checks its sequence numbers and closes the gaps of
+    /// continuation headers.
     fn take(&mut self, end: usize) -> Result<Range<usize>, MysqlError> {
         let first = self.start + HEADER;
         let (mut at, mut write) = (self.start, first);
@@ -302,7 +307,8 @@ impl PacketStream {
             self.buffer.truncate(READ_BYTES);
             self.buffer.shrink_to_fit();
         }
-        // Grows with what has really arrived, so that a false length cannot make us ask for a gigabyte.
+        // Grows with what has really arrived, so that a false length cannot make us ask for a
+        // gigabyte.
         let wanted = self.end + missing.min((kept * 2).max(READ_BYTES));
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);

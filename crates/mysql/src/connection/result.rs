@@ -17,7 +17,8 @@ pub const RESULT_BYTES_MAX: usize = 512 << 20;
 /// Most columns of a result, as of a table on every server.
 pub(super) const RESULT_COLUMNS_MAX: usize = 4_096;
 
-/// Most bytes of the definitions of a result's columns: five names each of at most 256 bytes, and some room.
+/// Most bytes of the definitions of a result's columns: five names each of at most 256 bytes, and
+/// some room.
 pub(super) const DEFINITION_BYTES_MAX: usize = 8 << 20;
 
 /// One column of a result as the server describes it (Protocol::ColumnDefinition41).
@@ -82,7 +83,8 @@ impl<'a> RowView<'a> {
         self.packet
     }
 
-    /// Its cells in order, `None` for NULL. Ends with an error if the packet does not hold exactly the announced columns.
+    /// Its cells in order, `None` for NULL. Ends with an error if the packet does not hold exactly
+    /// the announced columns.
     pub fn cells(&self) -> Cells<'a> {
         Cells {
             cursor: Cursor::new(self.packet),

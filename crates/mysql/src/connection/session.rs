@@ -1,7 +1,9 @@
-//! The session state that every connection starts from: nothing that a server's or an account's settings could have changed.
+//! The session state that every connection starts from: nothing that a server's or an account's
+//! settings could have changed.
 //!
-//! `session-variables.tsv` names every session variable of the servers. Those that it pins are set in one statement after the login,
-//! when `init_connect` has run, and read back in another. `SET … = DEFAULT` would take the global value, so every value is written out.
+//! `session-variables.tsv` names every session variable of the servers. Those that it pins are set
+//! in one statement after the login, when `init_connect` has run, and read back in another.
+//! `SET … = DEFAULT` would take the global value, so every value is written out.
 
 use std::sync::LazyLock;
 
@@ -143,12 +145,14 @@ fn version(text: &str) -> Option<Version> {
 /// A variable that this server is expected to have, and the value it gets.
 type Setting = (&'static SessionVariable, Pin);
 
-/// Whether a schema can be named in the login. The server reads that name in a character set that it may choose by itself.
+/// Whether a schema can be named in the login. The server reads that name in a character set that
+/// it may choose by itself.
 pub(super) fn is_login_schema(schema: &str) -> bool {
     !schema.is_empty() && schema.is_ascii()
 }
 
-/// Brings a new connection into the state that all of ours start from, and into `schema` where one is named.
+/// Brings a new connection into the state that all of ours start from, and into `schema` where one
+/// is named.
 pub(super) async fn begin(connection: &mut Connection, schema: &str) -> Result<(), MysqlError> {
     let settings: Vec<Setting> = SessionVariable::all()
         .iter()
@@ -157,8 +161,9 @@ pub(super) async fn begin(connection: &mut Connection, schema: &str) -> Result<(
         .collect();
     let mut taken = pin(connection, &settings).await?;
     if !taken.init_connect.is_empty() {
-        // It has run in this session, and may also have left a transaction, locks, temporary tables that stand before the real
-        // ones, user variables that steer the binary log stream, or another schema.
+        // It has run in this session, and may also have left a transaction, locks, temporary tables
+        // that stand before the real ones, user variables that steer the binary log stream, or
+        // another schema.
         connection.reset().await?;
         taken = pin(connection, &settings).await?;
     }
@@ -187,7 +192,8 @@ async fn pin(connection: &mut Connection, settings: &[Setting]) -> Result<Taken,
     read_back(connection, &known.copied().collect::<Vec<_>>()).await
 }
 
-/// Sets all of them in one statement. Where the server refuses that, in two halves, and so on. The names that it does not have.
+/// Sets all of them in one statement. Where the server refuses that, in two halves, and so on. The
+/// names that it does not have.
 async fn set(connection: &mut Connection, settings: &[Setting]) -> Result<Vec<&'static str>, MysqlError> {
     let mut unknown = Vec::new();
     let mut parts = vec![settings];
@@ -195,7 +201,8 @@ async fn set(connection: &mut Connection, settings: &[Setting]) -> Result<Vec<&'
         match connection.execute(&statement(part)).await {
             Ok(()) => {}
             Err(error) if error.is_connection_lost() || error.server_code().is_none() => return Err(error),
-            // One that is refused may have the value all the same: what counts is what is read back.
+            // One that is refused may have the value all the same: what counts is what is read
+            // back.
             Err(error) if part.len() <= 1 => {
                 if error.server_code() == Some(UNKNOWN_VARIABLE) {
                     unknown.extend(part.iter().map(|(variable, _)| variable.name));

@@ -106,8 +106,9 @@ fn certificates(file: &Path, option: &str) -> Result<Vec<CertificateDer<'static>
     }
 }
 
-/// Verifies the chain up to a trusted authority but no name (VERIFY_CA: certificates that MySQL makes for itself have none),
-/// or, without roots, nothing but that the server owns its certificate's key (REQUIRED and PREFERRED).
+/// Verifies the chain up to a trusted authority but no name (VERIFY_CA: certificates that MySQL
+/// makes for itself have none), or, without roots, nothing but that the server owns its
+/// certificate's key (REQUIRED and PREFERRED).
 #[derive(Debug)]
 struct ChainVerifier {
     roots: Option<RootCertStore>,

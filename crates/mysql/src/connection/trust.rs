@@ -1,8 +1,9 @@
 //! Whether the password itself may go to the server at the other end.
 //!
-//! Some logins need the password and not only a proof of knowing it: `caching_sha2_password` whenever the server has no fresh copy of
-//! its digest. Who answers at an address may be anybody, also at a loopback address, where a tunnel may end. So the password goes
-//! only to a server that a certificate or a key has proved, unless the operator says otherwise.
+//! Some logins need the password and not only a proof of knowing it: `caching_sha2_password`
+//! whenever the server has no fresh copy of its digest. Who answers at an address may be anybody,
+//! also at a loopback address, where a tunnel may end. So the password goes only to a server that a
+//! certificate or a key has proved, unless the operator says otherwise.
 
 use std::path::Path;
 
@@ -16,7 +17,8 @@ pub(super) enum Trust {
     Certificate,
     /// Only the owner of this key (PEM) can read the password.
     Key(Vec<u8>),
-    /// Nothing, and the operator allows it: through TLS, or under the key that the server itself sends.
+    /// Nothing, and the operator allows it: through TLS, or under the key that the server itself
+    /// sends.
     Allowed,
     /// Nothing.
     None,

@@ -2,7 +2,8 @@
 
 use crate::error::MysqlError;
 
-/// Reads a packet from its beginning. Every call is an error, never a panic, beyond the packet's end.
+/// Reads a packet from its beginning. Every call is an error, never a panic, beyond the packet's
+/// end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],

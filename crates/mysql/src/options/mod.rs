@@ -62,12 +62,13 @@ impl SslMode {
 /// How long a connection attempt may take, name look-up and login included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a read may bring nothing before the server counts as gone. Boundary queries scan index entries without a
-/// word, hence minutes.
+/// How long a read may bring nothing before the server counts as gone. Boundary queries scan index
+/// entries without a word, hence minutes.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// How long a session of ours may be idle at the server. Then the server ends it, with its snapshot: the client has vanished. Sessions
-/// that wait for work send a ping `PINGS` times within it.
+/// How long a session of ours may be idle at the server. Then the server ends it, with its
+/// snapshot: the client has vanished. Sessions that wait for work send a ping `PINGS` times within
+/// it.
 pub const IDLE_MAX: Duration = Duration::from_secs(600);
 
 /// Pings of an idle session within `idle_max`.
@@ -84,7 +85,8 @@ pub struct Options {
     pub user: String,
     /// Password, empty if none.
     pub password: String,
-    /// The file that the password was read from, if it may be read again when the password is refused.
+    /// The file that the password was read from, if it may be read again when the password is
+    /// refused.
     pub password_file: Option<PathBuf>,
     /// The schema that is migrated, empty if the URL names none.
     pub schema: String,
@@ -100,7 +102,8 @@ pub struct Options {
     pub server_public_key: Option<PathBuf>,
     /// Whether the password may go to a server that has not proved which one it is.
     pub get_server_public_key: bool,
-    /// Whether the password may go, over verified TLS, to a server that hands it on in clear (`mysql_clear_password`).
+    /// Whether the password may go, over verified TLS, to a server that hands it on in clear
+    /// (`mysql_clear_password`).
     pub enable_cleartext_plugin: bool,
     /// Bound of a connection attempt.
     pub connect_timeout: Duration,
@@ -124,8 +127,9 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
-    /// Parses `mysql://user[:password]@host[:port]/schema?ssl-mode=…&ssl-ca=…` and so on; `mariadb://` is the same.
-    /// User, password and schema are percent-decoded. No error repeats any part of the URL that could hold a password.
+    /// Parses `mysql://user[:password]@host[:port]/schema?ssl-mode=…&ssl-ca=…` and so on;
+    /// `mariadb://` is the same. User, password and schema are percent-decoded. No error repeats
+    /// any part of the URL that could hold a password.
     pub fn parse(url: &str) -> Result<Options, MysqlError> {
         let rest = url
             .strip_prefix("mysql://")

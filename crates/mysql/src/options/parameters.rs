@@ -66,7 +66,8 @@ impl Parameters {
         Ok(())
     }
 
-    /// How much of TLS is demanded: what was asked for, else what the other parameters need, else the default for the host.
+    /// How much of TLS is demanded: what was asked for, else what the other parameters need, else
+    /// the default for the host.
     pub(super) fn mode(&self, loopback: bool) -> SslMode {
         match self.ssl_mode {
             Some(mode) => mode,

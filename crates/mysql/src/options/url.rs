@@ -1,7 +1,8 @@
 //! The parts of a source URL: host and port, percent-encoding.
 //!
-//! The parts are cut out here and not by the crate `url`. By the rules of browsers that it follows, a `/` or `#` in a
-//! password ends the host, and tabs are dropped: URLs that are understood today would be refused or read otherwise.
+//! The parts are cut out here and not by the crate `url`. By the rules of browsers that it follows,
+//! a `/` or `#` in a password ends the host, and tabs are dropped: URLs that are understood today
+//! would be refused or read otherwise.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -41,8 +42,8 @@ const PLAIN: AsciiSet = NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// Percent-decodes a part of the URL. A `%` without two digits is an error, not itself: a password with it is likelier
-/// not encoded at all.
+/// Percent-decodes a part of the URL. A `%` without two digits is an error, not itself: a password
+/// with it is likelier not encoded at all.
 pub(super) fn decode(text: &str, part: &str) -> Result<String, MysqlError> {
     let is_code = |code: &str| {
         let digits = code.as_bytes().first_chunk::<2>();

@@ -9,7 +9,8 @@ use crate::error::MysqlError;
 use crate::sql;
 
 impl Check<'_> {
-    /// A cascade changes the child: it matters when the child is migrated, wherever the parent lives.
+    /// A cascade changes the child: it matters when the child is migrated, wherever the parent
+    /// lives.
     pub(super) async fn cascades(&mut self) -> Result<(), MysqlError> {
         if self.cascades_are_logged().await? || self.request.tables.is_empty() {
             return Ok(());
@@ -86,7 +87,8 @@ impl Check<'_> {
         ))
     }
 
-    /// MySQL 9.7 and later without `innodb_native_foreign_keys` write cascades as rows of their own (SERVERS 2.6).
+    /// MySQL 9.7 and later without `innodb_native_foreign_keys` write cascades as rows of their own
+    /// (SERVERS 2.6).
     async fn cascades_are_logged(&mut self) -> Result<bool, MysqlError> {
         if self.connection.server().is_mariadb() {
             return Ok(false);

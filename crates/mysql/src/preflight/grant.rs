@@ -1,4 +1,5 @@
-//! What lines of SHOW GRANTS allow: on everything, on a schema (whose name may be a pattern), on a table.
+//! What lines of SHOW GRANTS allow: on everything, on a schema (whose name may be a pattern), on a
+//! table.
 
 use spanferry_core::schema::source::NameCase;
 
@@ -24,7 +25,8 @@ struct Grant {
 }
 
 impl Grants {
-    /// Reads the lines; those that give something else, such as a role or a procedure, are passed over.
+    /// Reads the lines; those that give something else, such as a role or a procedure, are passed
+    /// over.
     pub(super) fn parse(lines: &[String], literal: bool, names: NameCase) -> Grants {
         let of = |verb: &str, end: &str| -> Vec<Grant> {
             let lines = lines.iter().filter_map(|line| line.strip_prefix(verb));
@@ -70,7 +72,8 @@ impl Grants {
 }
 
 impl Grant {
-    /// Reads ``SELECT, INSERT (`a`) ON `s`.* TO …`` behind its verb; `end` stands before the account.
+    /// Reads ``SELECT, INSERT (`a`) ON `s`.* TO …`` behind its verb; `end` stands before the
+    /// account.
     fn parse(line: &str, end: &str, names: NameCase) -> Option<Grant> {
         let (privileges, rest) = line.split_once(" ON ")?;
         let (schema, rest) = name(rest)?;
@@ -131,7 +134,8 @@ fn outside_parentheses(text: &str) -> String {
     kept
 }
 
-/// SQL's LIKE: `%` any run, `_` one character, a backslash takes the next one as it is. Bounded by the shortness of names.
+/// SQL's LIKE: `%` any run, `_` one character, a backslash takes the next one as it is. Bounded by
+/// the shortness of names.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], _) => text.is_empty(),

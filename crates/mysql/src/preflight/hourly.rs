@@ -8,7 +8,8 @@ use spanferry_core::report::remedy::Remedy;
 use super::Check;
 use crate::error::MysqlError;
 
-/// The limits, as `SHOW CREATE USER` and `ALTER USER` have them. Those on changes do not concern us.
+/// The limits, as `SHOW CREATE USER` and `ALTER USER` have them. Those on changes do not concern
+/// us.
 const LIMITS: [&str; 2] = ["MAX_QUERIES_PER_HOUR", "MAX_CONNECTIONS_PER_HOUR"];
 
 impl Check<'_> {
@@ -31,7 +32,8 @@ impl Check<'_> {
     }
 }
 
-/// The limits that an account's definition sets. Names and texts of the definition stand in quotes, so none of them is a word here.
+/// The limits that an account's definition sets. Names and texts of the definition stand in quotes,
+/// so none of them is a word here.
 fn limits(definition: &str) -> Vec<(&'static str, u64)> {
     let words: Vec<&str> = definition.split_ascii_whitespace().collect();
     let pairs = words.windows(2);

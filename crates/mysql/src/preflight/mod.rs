@@ -132,7 +132,8 @@ impl Check<'_> {
         self.find(code, severity, Subject::whole(), text, remedy);
     }
 
-    /// Rows of a query that the account may not be allowed to make, or that this server does not know: `None` then.
+    /// Rows of a query that the account may not be allowed to make, or that this server does not
+    /// know: `None` then.
     async fn rows_if_allowed(&mut self, sql: &str) -> Result<Option<Vec<ResultRow>>, MysqlError> {
         Ok(self
             .connection

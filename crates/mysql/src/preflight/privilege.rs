@@ -32,7 +32,8 @@ impl Check<'_> {
         if !on_schema(&["SELECT"]) {
             let grant = format!("GRANT SELECT ON {quoted}.* TO {account}");
             if on_every_table(&["SELECT"]) {
-                // The catalog shows an account only what it may read: other tables would be missing at the target in silence.
+                // The catalog shows an account only what it may read: other tables would be missing
+                // at the target in silence.
                 let text = format!(
                     "the account {account} has SELECT on single tables only: others of schema {quoted}, if there are any, cannot be seen and are not migrated"
                 );
@@ -105,7 +106,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Whether `_` and `%` in a granted schema's name stand for themselves: so they do in MySQL with partial revokes.
+    /// Whether `_` and `%` in a granted schema's name stand for themselves: so they do in MySQL
+    /// with partial revokes.
     async fn schemas_are_literal(&mut self) -> Result<bool, MysqlError> {
         let found = self.rows_if_allowed("SELECT @@GLOBAL.partial_revokes").await?;
         Ok(found.and_then(|rows| rows.first()?.number(0)) == Some(1))

@@ -1,4 +1,5 @@
-//! A replica as source: does it hold what its own source holds, and write it into its own binary log?
+//! A replica as source: does it hold what its own source holds, and write it into its own binary
+//! log?
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::connection::ResultSet;
 use crate::error::MysqlError;
 use crate::replica;
 
-/// Columns of a replica's status that name a filter of what it applies; both servers have them, one row a channel.
+/// Columns of a replica's status that name a filter of what it applies; both servers have them, one
+/// row a channel.
 const FILTERS: [&str; 6] = [
     "Replicate_Do_DB",
     "Replicate_Ignore_DB",

@@ -1,4 +1,5 @@
-//! How long the source keeps its binary log: by its variables, and by the table in which Amazon's services have it.
+//! How long the source keeps its binary log: by its variables, and by the table in which Amazon's
+//! services have it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use crate::error::MysqlError;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
-/// An account without a privilege on schema `mysql` gets the same refusal on every server, whether the table is there or not.
+/// An account without a privilege on schema `mysql` gets the same refusal on every server, whether
+/// the table is there or not.
 const CONFIGURATION: &str = "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'";
 
 /// What Amazon's table says.

@@ -19,7 +19,8 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// The service that the server's variables show: Aurora has a version of its own, RDS its own folders, Cloud SQL its own flags.
+    /// The service that the server's variables show: Aurora has a version of its own, RDS its own
+    /// folders, Cloud SQL its own flags.
     pub(super) fn of(variables: &BTreeMap<String, String>) -> Service {
         let folder = |name: &str| variables.get(name).is_some_and(|path| path.starts_with("/rdsdb"));
         if variables.contains_key("aurora_version") {
@@ -44,7 +45,8 @@ impl Service {
         Some(format!("Set `{name}` to `{value}` in {place}.").into())
     }
 
-    /// The name of the service that keeps its retention in a table of its own, and the most hours that it takes.
+    /// The name of the service that keeps its retention in a table of its own, and the most hours
+    /// that it takes.
     pub(super) fn retention_table(self) -> (&'static str, u64) {
         match self {
             Service::Aurora => ("Amazon Aurora", 2_160),

@@ -108,7 +108,8 @@ fn shown(value: &str) -> String {
     format!("`{value}`")
 }
 
-/// GTIDs can be enabled in steps while the servers run. Each step must have arrived at every replica before the next.
+/// GTIDs can be enabled in steps while the servers run. Each step must have arrived at every
+/// replica before the next.
 fn enable_gtids() -> Remedy {
     let steps = ["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"];
     let first = "SET PERSIST enforce_gtid_consistency = ON".to_owned();
@@ -123,15 +124,16 @@ fn enable_gtids() -> Remedy {
     )
 }
 
-/// What is wrong with this value of `lower_case_table_names`, if anything. It cannot be changed once data is there.
+/// What is wrong with this value of `lower_case_table_names`, if anything. It cannot be changed
+/// once data is there.
 fn mixed_names(value: &str) -> Option<&'static str> {
     (!matches!(value, "0" | "1")).then_some(
         "`lower_case_table_names` is 2, expected 0 or 1: names in the binary log may be in another letter case than in the catalog",
     )
 }
 
-/// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself, MariaDB needs the line in its
-/// configuration too.
+/// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself,
+/// MariaDB needs the line in its configuration too.
 pub(crate) fn set(mariadb: bool, name: &str, value: &str) -> Remedy {
     if mariadb {
         let note = format!("and put `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it");
@@ -177,7 +179,8 @@ impl Check<'_> {
     }
 
     fn demanded(&mut self, demand: &Demand, variables: &BTreeMap<String, String>) {
-        // A variable that the server does not have cannot be set wrong: 9.x drops `binlog_format` some day.
+        // A variable that the server does not have cannot be set wrong: 9.x drops `binlog_format`
+        // some day.
         let Some(value) = variables.get(demand.name) else {
             return;
         };
@@ -247,7 +250,8 @@ impl Check<'_> {
     }
 
     async fn filters(&mut self) -> Result<(), MysqlError> {
-        // MariaDB and MySQL up to 8.3 say SHOW MASTER STATUS, MySQL from 8.2 on SHOW BINARY LOG STATUS.
+        // MariaDB and MySQL up to 8.3 say SHOW MASTER STATUS, MySQL from 8.2 on SHOW BINARY LOG
+        // STATUS.
         let mut found = None;
         for statement in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
             if found.is_none() {
@@ -267,7 +271,8 @@ impl Check<'_> {
         };
         let (only, never) = (names(row.text_or_empty(2)), names(row.text_or_empty(3)));
         let hidden = (!only.is_empty() && !only.contains(schema)) || never.contains(schema);
-        // With row format the filter looks at the changed table's schema, so a list that contains ours does no harm.
+        // With row format the filter looks at the changed table's schema, so a list that contains
+        // ours does no harm.
         if hidden {
             let text = format!(
                 "`binlog_do_db` or `binlog_ignore_db` keeps changes of schema `{schema}` out of the binary log"

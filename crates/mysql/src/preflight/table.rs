@@ -1,4 +1,5 @@
-//! Tables whose engine or history keeps them from being read exactly. The mapping reports keys, types and what is left out.
+//! Tables whose engine or history keeps them from being read exactly. The mapping reports keys,
+//! types and what is left out.
 
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -76,8 +77,8 @@ fn to_new_temporal(table: &SourceTable) -> Remedy {
     remedy.note("this rebuilds the table, which takes long for a large one")
 }
 
-/// Gives a table the engine InnoDB. A row format of its old engine, and a counting column that no index begins with, are options
-/// that InnoDB does not take.
+/// Gives a table the engine InnoDB. A row format of its old engine, and a counting column that no
+/// index begins with, are options that InnoDB does not take.
 fn to_innodb(table: &SourceTable, engine: &str) -> Remedy {
     if !OWN_ROWS.iter().any(|known| known.eq_ignore_ascii_case(engine)) {
         return Remedy::exclude(&table.name.table);

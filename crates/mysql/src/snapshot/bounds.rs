@@ -1,4 +1,5 @@
-//! Where `low` comes from, and `high` of sessions that opened without a lock: `docs/design/hand-off.md`.
+//! Where `low` comes from, and `high` of sessions that opened without a lock:
+//! `docs/design/hand-off.md`.
 
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use crate::owned;
 use crate::source::{MysqlSource, position, unreadable};
 use crate::sql;
 
-/// Offset of the first event of a binary log, behind its magic number (MariaDB's documentation of the format).
+/// Offset of the first event of a binary log, behind its magic number (MariaDB's documentation of
+/// the format).
 const FIRST_OFFSET: u64 = 4;
-/// A place at the beginning of a binary log is used when it has stayed the same for so long: the source is then taken for idle.
+/// A place at the beginning of a binary log is used when it has stayed the same for so long: the
+/// source is then taken for idle.
 const QUIET: Duration = Duration::from_secs(2);
 /// Longest that `visible` looks for a place that it can use.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
@@ -29,8 +32,8 @@ struct Place {
     offset: u64,
 }
 
-/// Waits until the position counts what has ended before the call. MySQL takes a prepared transaction from its list a moment before
-/// it counts the commit.
+/// Waits until the position counts what has ended before the call. MySQL takes a prepared
+/// transaction from its list a moment before it counts the commit.
 pub(super) async fn settle(source: &MysqlSource, control: &mut Connection) -> Result<(), Failure> {
     if control.server().is_mariadb() {
         return Ok(());
@@ -92,8 +95,9 @@ struct Look {
 }
 
 impl Look {
-    /// The position of the place, if everything in it is visible. At the beginning of a file that is not known: the server sets the
-    /// place there before the engine commits the last transactions of the file before.
+    /// The position of the place, if everything in it is visible. At the beginning of a file that
+    /// is not known: the server sets the place there before the engine commits the last
+    /// transactions of the file before.
     fn usable(&self, unchanged_for: Duration) -> Option<&str> {
         let here = self.here.as_deref()?;
         let has_commits = self.beginning.as_deref() != Some(here);
@@ -153,7 +157,8 @@ impl Place {
     }
 }
 
-/// The position at a place of the binary log; none if the file has no event that begins or ends there.
+/// The position at a place of the binary log; none if the file has no event that begins or ends
+/// there.
 async fn gtids_at(control: &mut Connection, file: &str, offset: u64) -> Result<Option<String>, MysqlError> {
     let sql = format!("SELECT BINLOG_GTID_POS({}, {offset})", sql::text(file));
     Ok(control.query(&sql).await?.first_text())

@@ -1,7 +1,8 @@
-//! What a snapshot session and the watch share: the connection, the tables that it holds, and whether it was preempted.
+//! What a snapshot session and the watch share: the connection, the tables that it holds, and
+//! whether it was preempted.
 //!
-//! The server ends a session that is idle for too long, so that the snapshot of a client that has vanished does not stay. A session
-//! that waits for work is therefore kept alive by pings.
+//! The server ends a session that is idle for too long, so that the snapshot of a client that has
+//! vanished does not stay. A session that waits for work is therefore kept alive by pings.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
@@ -15,8 +16,9 @@ use crate::sql;
 
 /// One session's hold on tables.
 ///
-/// A call of the session borrows the connection and returns it. The watch takes it away in between, and a call that has it
-/// ends at once: either way the socket is closed from our side, and no number of a connection is needed for it.
+/// A call of the session borrows the connection and returns it. The watch takes it away in between,
+/// and a call that has it ends at once: either way the socket is closed from our side, and no
+/// number of a connection is needed for it.
 #[derive(Debug)]
 pub(super) struct TableHold {
     state: Mutex<State>,
@@ -33,7 +35,8 @@ pub(super) struct TableHold {
 pub(crate) enum Ended {
     /// A statement waits for this table, which the session holds.
     Preempted(String),
-    /// Nobody watches the session any more, for this reason: a statement that waits for it would wait for ever.
+    /// Nobody watches the session any more, for this reason: a statement that waits for it would
+    /// wait for ever.
     Unwatched(String),
 }
 
@@ -90,7 +93,8 @@ impl TableHold {
         self.ended.borrow().clone()
     }
 
-    /// Takes the connection for a call, which gives it back by `give_back` if it succeeds. Waits until a ping has ended.
+    /// Takes the connection for a call, which gives it back by `give_back` if it succeeds. Waits
+    /// until a ping has ended.
     pub(super) async fn borrow(&self) -> Result<Connection, MysqlError> {
         loop {
             let pinged = self.pinged.notified();
@@ -109,8 +113,8 @@ impl TableHold {
         }
     }
 
-    /// Sends a ping if no call uses the session and the server waits for a command. One that is not answered ends the session, as the
-    /// next call finds.
+    /// Sends a ping if no call uses the session and the server waits for a command. One that is not
+    /// answered ends the session, as the next call finds.
     pub(super) async fn keep_alive(&self) {
         let Some(mut connection) = self.take_idle() else {
             return;

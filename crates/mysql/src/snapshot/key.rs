@@ -94,7 +94,8 @@ pub(super) fn condition(
     })
 }
 
-/// `(a > x OR (a = x AND (b > y OR (b = y AND c > z))))`: the form of which both servers' optimizers make index ranges.
+/// `(a > x OR (a = x AND (b > y OR (b = y AND c > z))))`: the form of which both servers'
+/// optimizers make index ranges.
 fn compare(plan: &TablePlan, boundary: &Boundary, operator: &str, last: &str) -> Result<String, Failure> {
     let cells: Vec<&str> = boundary.0.split(',').collect();
     if cells.len() != plan.source_key.len() {

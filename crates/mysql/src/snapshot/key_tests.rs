@@ -1,4 +1,5 @@
-//! A stored boundary is taken only as what it is: one cell for each column of the key, of that column's type.
+//! A stored boundary is taken only as what it is: one cell for each column of the key, of that
+//! column's type.
 
 use spanferry_core::fixture;
 use spanferry_core::plan::TablePlan;

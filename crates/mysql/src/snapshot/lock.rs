@@ -1,9 +1,12 @@
-//! The lock under which the sessions of one snapshot see one state: asked for once, held for an instant, released on every way out.
+//! The lock under which the sessions of one snapshot see one state: asked for once, held for an
+//! instant, released on every way out.
 //!
-//! `LOCK TABLES … READ` on the tables that are read. While it waits for a transaction that has written one of them, nobody waits
-//! for it but writers of those that are locked already; while it is held, writers of these tables wait. `FLUSH TABLES WITH READ
-//! LOCK` is not used: on MySQL, behind a long SELECT, it makes every new statement on that table wait until the SELECT ends, even
-//! after it was given up, and on both servers it stalls every commit of the server behind one long UPDATE.
+//! `LOCK TABLES … READ` on the tables that are read. While it waits for a transaction that has
+//! written one of them, nobody waits for it but writers of those that are locked already; while it
+//! is held, writers of these tables wait. `FLUSH TABLES WITH READ LOCK` is not used: on MySQL,
+//! behind a long SELECT, it makes every new statement on that table wait until the SELECT ends,
+//! even after it was given up, and on both servers it stalls every commit of the server behind one
+//! long UPDATE.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,23 +23,27 @@ use crate::task;
 
 /// How long the lock is waited for.
 const LOCK_WAIT_MAX: Duration = Duration::from_millis(400);
-/// How long it is held once it is granted; with the wait, and with the way of two packets, less than a second.
+/// How long it is held once it is granted; with the wait, and with the way of two packets, less
+/// than a second.
 pub(super) const LOCK_HELD_MAX: Duration = Duration::from_millis(400);
 /// How long its release may take before its connection is closed instead.
 const RELEASE_MAX: Duration = Duration::from_secs(1);
-/// Seconds after which the server itself gives up the request, and ends a session that holds the lock and is silent: writers do
-/// not wait for a program or a network that has vanished. The servers know no shorter time.
+/// Seconds after which the server itself gives up the request, and ends a session that holds the
+/// lock and is silent: writers do not wait for a program or a network that has vanished. The
+/// servers know no shorter time.
 const SERVER_SECONDS: u32 = 1;
-/// What has run for over a second will hardly end within `LOCK_WAIT_MAX`. The servers count whole seconds, as their clock shows
-/// them: 1 may be a moment.
+/// What has run for over a second will hardly end within `LOCK_WAIT_MAX`. The servers count whole
+/// seconds, as their clock shows them: 1 may be a moment.
 const LONG_SECONDS: u64 = 2;
 /// The user of a replica's own threads, whose time is the lag.
 const REPLICATION: &str = "system user";
-/// Changes of open transactions, by their age in seconds. Needs the privilege PROCESS. The table shows the server's local time.
+/// Changes of open transactions, by their age in seconds. Needs the privilege PROCESS. The table
+/// shows the server's local time.
 const WRITING: &str = "SELECT TIMESTAMPDIFF(SECOND, trx_started, CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM')) \
     FROM information_schema.innodb_trx WHERE trx_rows_modified > 0";
 
-/// The lock, held by a connection of its own: dropped, the connection ends, and the server releases it.
+/// The lock, held by a connection of its own: dropped, the connection ends, and the server releases
+/// it.
 #[derive(Debug)]
 pub(super) struct ReadLock {
     locker: Connection,
@@ -53,7 +60,8 @@ impl ReadLock {
     }
 }
 
-/// Asks for the lock once, by `locker`; `aide` looks at the server meanwhile. Why there is none, if there is none.
+/// Asks for the lock once, by `locker`; `aide` looks at the server meanwhile. Why there is none, if
+/// there is none.
 pub(super) async fn take(
     source: &MysqlSource,
     locker: Connection,
@@ -67,7 +75,8 @@ pub(super) async fn take(
     ask(source, locker, aide, mark, tables).await
 }
 
-/// Whether something runs at the source that would surely keep the lock waiting, as far as the account may see it.
+/// Whether something runs at the source that would surely keep the lock waiting, as far as the
+/// account may see it.
 async fn busy(aide: &mut Connection) -> Result<Option<String>, MysqlError> {
     let own = u64::from(aide.id());
     let list = aide.query("SHOW PROCESSLIST").await?;
@@ -130,7 +139,8 @@ async fn ask(
     }
 }
 
-/// Ends the statement that asks for the lock. If it was granted meanwhile, the end of its connection releases it.
+/// Ends the statement that asks for the lock. If it was granted meanwhile, the end of its
+/// connection releases it.
 async fn withdraw(aide: &mut Connection, mark: &Mark) -> Result<(), MysqlError> {
     for statement in mark.running(aide).await? {
         if statement.role == Role::Lock {
@@ -140,8 +150,8 @@ async fn withdraw(aide: &mut Connection, mark: &Mark) -> Result<(), MysqlError> 
     Ok(())
 }
 
-/// An unanswered request. Dropped with the whole opening, it is withdrawn: a server does not notice that a connection is closed
-/// before its statement ends.
+/// An unanswered request. Dropped with the whole opening, it is withdrawn: a server does not notice
+/// that a connection is closed before its statement ends.
 struct Request {
     source: MysqlSource,
     mark: Arc<Mark>,

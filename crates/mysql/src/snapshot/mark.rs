@@ -1,8 +1,10 @@
-//! The mark by which a process list shows that a running statement is ours, and the end of such statements.
+//! The mark by which a process list shows that a running statement is ours, and the end of such
+//! statements.
 //!
-//! The number of a connection proves nothing: after a restart of the server it belongs to another client. A statement that
-//! carries our mark in a comment can only be ours, because no other program knows the mark. An account sees and may end its own
-//! statements without any privilege (both servers' manuals, `SHOW PROCESSLIST` and `KILL`).
+//! The number of a connection proves nothing: after a restart of the server it belongs to another
+//! client. A statement that carries our mark in a comment can only be ours, because no other
+//! program knows the mark. An account sees and may end its own statements without any privilege
+//! (both servers' manuals, `SHOW PROCESSLIST` and `KILL`).
 
 use std::fmt;
 
@@ -11,8 +13,9 @@ use uuid::Uuid;
 use crate::connection::Connection;
 use crate::error::MysqlError;
 
-/// How the state of a statement begins that waits for a lock: "Waiting for table metadata lock", "Waiting for table flush" and
-/// so on (MySQL's manual, "General Thread States"; the names are the same in MariaDB, and are never translated).
+/// How the state of a statement begins that waits for a lock: "Waiting for table metadata lock",
+/// "Waiting for table flush" and so on (MySQL's manual, "General Thread States"; the names are the
+/// same in MariaDB, and are never translated).
 const WAITING: &str = "Waiting for";
 
 /// The mark of one snapshot's statements.
@@ -95,7 +98,8 @@ impl Mark {
 }
 
 impl Running {
-    /// Ends it: a session's connection, of the others the statement alone. One that has ended meanwhile is fine.
+    /// Ends it: a session's connection, of the others the statement alone. One that has ended
+    /// meanwhile is fine.
     pub(super) async fn end(&self, connection: &mut Connection) -> Result<(), MysqlError> {
         let what = match self.role {
             Role::Session(_) => "CONNECTION",

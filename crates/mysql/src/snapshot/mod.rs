@@ -1,7 +1,8 @@
 //! Consistent snapshots of the source: how they are opened, and how their ranges are read.
 //!
-//! `low` is a position that every session has passed, `high` one that none can have passed. Where they come from, by server
-//! and lock, in `open` and `bounds`; why they are right, in `docs/design/hand-off.md`, "Where `low` and `high` come from".
+//! `low` is a position that every session has passed, `high` one that none can have passed. Where
+//! they come from, by server and lock, in `open` and `bounds`; why they are right, in
+//! `docs/design/hand-off.md`, "Where `low` and `high` come from".
 
 mod bounds;
 mod hold;

@@ -1,4 +1,5 @@
-//! Opens a snapshot: brings all sessions to known positions, without a lock unless one is asked for.
+//! Opens a snapshot: brings all sessions to known positions, without a lock unless one is asked
+//! for.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -99,7 +100,8 @@ impl Opening<'_> {
 
     /// Begins the snapshot in every session; each step is argued in `docs/design/hand-off.md`.
     async fn begin(&mut self, request: &SnapshotRequest<'_>) -> Result<Begun, Failure> {
-        // What is prepared now may have been so before the change log began: its end is to be in `low`.
+        // What is prepared now may have been so before the change log began: its end is to be in
+        // `low`.
         let before = prepared::wait(self.source, &mut self.control, request.prepared).await?;
         if before.has_waited {
             bounds::settle(self.source, &mut self.control).await?;
@@ -147,7 +149,8 @@ impl Opening<'_> {
         taken.map_err(refused).ok()
     }
 
-    /// Begins under the lock. The position of all sessions, if the lock was held until the last of them had begun.
+    /// Begins under the lock. The position of all sessions, if the lock was held until the last of
+    /// them had begun.
     async fn begin_locked(&mut self, lock: ReadLock) -> Result<Option<(Position, SnapshotMethod)>, Failure> {
         let position = bounds::position_now(self.source, &mut self.control);
         let begin = try_join(position, begin_sessions(self.source, &mut self.sessions));
@@ -220,8 +223,8 @@ async fn begin_session(session: &mut Connection) -> Result<(), MysqlError> {
         .await
 }
 
-/// All connections must have reached one server: an address may stand for several, of which one lags behind another, and
-/// positions and locks of one say nothing of what the others show.
+/// All connections must have reached one server: an address may stand for several, of which one
+/// lags behind another, and positions and locks of one say nothing of what the others show.
 fn several_servers(control: &Connection) -> Failure {
     let class = Class::Retry { after: None };
     let text = "the snapshot's connections reached different servers under one address";
@@ -230,7 +233,8 @@ fn several_servers(control: &Connection) -> Failure {
     failure.hint(hint)
 }
 
-/// What a snapshot's session has beside the state of every connection: texts in their own character sets. Whether the session gives a table's lock back after a range.
+/// What a snapshot's session has beside the state of every connection: texts in their own character
+/// sets. Whether the session gives a table's lock back after a range.
 async fn pin(connection: &mut Connection) -> Result<bool, MysqlError> {
     connection
         .execute(&format!(
@@ -240,7 +244,8 @@ async fn pin(connection: &mut Connection) -> Result<bool, MysqlError> {
     if !connection.server().is_mariadb() {
         return Ok(true);
     }
-    // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN, `check` says so.
+    // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN,
+    // `check` says so.
     match connection.execute("SET SESSION sql_log_bin = 0").await {
         Ok(()) => Ok(true),
         Err(error) if error.is_denied() => Ok(false),

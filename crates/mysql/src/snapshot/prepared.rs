@@ -1,4 +1,5 @@
-//! Waits until transactions that were prepared before a snapshot have ended: `docs/design/hand-off.md`.
+//! Waits until transactions that were prepared before a snapshot have ended:
+//! `docs/design/hand-off.md`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,8 +26,8 @@ pub(super) struct Waited {
     pub(super) has_waited: bool,
 }
 
-/// Waits until every transaction that is listed as prepared now has ended, but those that are not to be waited for. A list that the
-/// account may not see is not waited for.
+/// Waits until every transaction that is listed as prepared now has ended, but those that are not
+/// to be waited for. A list that the account may not see is not waited for.
 pub(super) async fn wait(
     source: &MysqlSource,
     control: &mut Connection,

@@ -1,7 +1,8 @@
 //! The probe: does a new reader of a table have to wait?
 //!
-//! It reads nothing from each table, as the application would. All tables are asked in one round trip, as a query of several
-//! statements, because a far source would otherwise be looked at too seldom.
+//! It reads nothing from each table, as the application would. All tables are asked in one round
+//! trip, as a query of several statements, because a far source would otherwise be looked at too
+//! seldom.
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -17,14 +18,16 @@ const MULTI_STATEMENTS_ON: [u8; 3] = [0x1b, 0, 0];
 const COM_QUERY: u8 = 0x03;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const QUERY_INTERRUPTED: u16 = 1317;
-/// Packets that answer `SELECT 1 … LIMIT 0`: the column count, a column, the end of the columns, the end of the rows.
+/// Packets that answer `SELECT 1 … LIMIT 0`: the column count, a column, the end of the columns,
+/// the end of the rows.
 const PACKETS: usize = 4;
 
 /// The probing connection.
 #[derive(Debug)]
 pub(super) struct Probe {
     connection: Connection,
-    /// Whether several statements may be sent at once; a proxy between us and the server may refuse that.
+    /// Whether several statements may be sent at once; a proxy between us and the server may refuse
+    /// that.
     several: bool,
     /// Packets of the present answer that have come.
     packets: usize,
@@ -59,7 +62,8 @@ impl Probe {
         })
     }
 
-    /// Asks about tables, in this order. How many of them: `answer` brings so many answers, or fewer if one is not `Passed`.
+    /// Asks about tables, in this order. How many of them: `answer` brings so many answers, or
+    /// fewer if one is not `Passed`.
     pub(super) async fn ask(&mut self, mark: &Mark, tables: &[String]) -> Result<usize, MysqlError> {
         let most = if self.several { PROBES_MAX } else { 1 };
         let mut command = vec![COM_QUERY];

@@ -51,7 +51,8 @@ impl MysqlSession {
         self.connection_id
     }
 
-    /// The server's own count of warnings, status and the like for this session: a control query inside the snapshot.
+    /// The server's own count of warnings, status and the like for this session: a control query
+    /// inside the snapshot.
     pub async fn query(&mut self, sql: &str) -> Result<crate::connection::ResultSet, Failure> {
         let query = async |connection: &mut Connection| connection.query(sql).await;
         let found = self.watched.call(query).await;
@@ -155,8 +156,9 @@ impl SnapshotSession for MysqlSession {
     }
 }
 
-/// What a range selects: floating point multiplied by one, which both servers print as the shortest text of the same
-/// double, whereas FLOAT prints 6 digits and FLOAT(m,d) is cut; everything else as it is.
+/// What a range selects: floating point multiplied by one, which both servers print as the shortest
+/// text of the same double, whereas FLOAT prints 6 digits and FLOAT(m,d) is cut; everything else as
+/// it is.
 fn selection(plan: &TablePlan) -> String {
     let mut text = String::new();
     for feed in RowLayout::of(plan).feeds() {
@@ -325,8 +327,8 @@ fn printed_key(plan: &TablePlan, layout: &RowLayout, row: RowView<'_>) -> Result
     Ok(parts.join(", "))
 }
 
-/// The result's columns must be those of the plan: a table altered behind the snapshot is read silently by both servers in
-/// some cases (SERVERS 2.5).
+/// The result's columns must be those of the plan: a table altered behind the snapshot is read
+/// silently by both servers in some cases (SERVERS 2.5).
 fn expect_columns(plan: &TablePlan, layout: &RowLayout, columns: &[ColumnDefinition]) -> Result<(), Failure> {
     let mismatch = |what: String| {
         let text = format!("its definition has changed since the migration began: {what}");
@@ -387,8 +389,8 @@ fn has_type(column: &ColumnDefinition, ty: &MysqlType) -> bool {
     }
 }
 
-/// The failure of a session: what a lost snapshot missed is read in a new one, a changed table stops, anything else is as the error
-/// says.
+/// The failure of a session: what a lost snapshot missed is read in a new one, a changed table
+/// stops, anything else is as the error says.
 fn failure(watched: &Watched, error: MysqlError, plan: &TablePlan) -> Failure {
     const UNKNOWN_COLUMN: u16 = 1054;
     const UNKNOWN_TABLE: u16 = 1146;

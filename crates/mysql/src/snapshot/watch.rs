@@ -1,10 +1,13 @@
-//! The watch over an open snapshot: a session whose table others must wait for is preempted at once.
+//! The watch over an open snapshot: a session whose table others must wait for is preempted at
+//! once.
 //!
-//! A statement that needs a table for itself (a DDL, `LOCK TABLES … WRITE`, another tool's `FLUSH TABLES WITH READ LOCK`) waits
-//! for our reading session, and every later statement on the table waits behind it. The watch probes each table that a session
-//! holds (`probe`). If a probe waits, the sessions that hold its table are preempted (`hold`): their sockets are closed from our
-//! side. A server that is busy with a statement of theirs does not notice that before the statement ends, so it is ended too,
-//! where the process list shows our mark (`mark`). No privilege is needed for any of it.
+//! A statement that needs a table for itself (a DDL, `LOCK TABLES … WRITE`, another tool's
+//! `FLUSH TABLES WITH READ LOCK`) waits for our reading session, and every later statement on the
+//! table waits behind it. The watch probes each table that a session holds (`probe`). If a probe
+//! waits, the sessions that hold its table are preempted (`hold`): their sockets are closed from
+//! our side. A server that is busy with a statement of theirs does not notice that before the
+//! statement ends, so it is ended too, where the process list shows our mark (`mark`). No privilege
+//! is needed for any of it.
 //!
 //! Time for a statement to wait for us: `WATCH_INTERVAL`, `PROBE_PATIENCE` and two round trips.
 
@@ -273,7 +276,8 @@ impl Lookout {
         Ok(())
     }
 
-    /// The address may have come to stand for another server, whose locks do not concern the sessions.
+    /// The address may have come to stand for another server, whose locks do not concern the
+    /// sessions.
     async fn connect_again(&self) -> Result<Connection, MysqlError> {
         let mut connection = self.source.connect().await?;
         if identity::of_server(&mut connection).await? != self.server {

@@ -1,4 +1,5 @@
-//! A session under watch: a reader that uses it gives way to the statements that wait for its tables.
+//! A session under watch: a reader that uses it gives way to the statements that wait for its
+//! tables.
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ pub(crate) struct Watched {
     _watch: Arc<Watch>,
 }
 
-/// Puts sessions under watch. All connections are to `server`; `probe` and `aide` are the watch's own. `gives_back`: whether the
-/// sessions give a table's lock back after each statement or range.
+/// Puts sessions under watch. All connections are to `server`; `probe` and `aide` are the watch's
+/// own. `gives_back`: whether the sessions give a table's lock back after each statement or range.
 pub(crate) async fn watch_sessions(
     source: &MysqlSource,
     server: String,
@@ -74,7 +75,8 @@ impl Watched {
         self.hold.give_back(connection);
     }
 
-    /// Runs a call on the session's connection until it ends or the session is ended. A call that fails ends the session.
+    /// Runs a call on the session's connection until it ends or the session is ended. A call that
+    /// fails ends the session.
     pub(crate) async fn call<R>(
         &self,
         call: impl AsyncFnOnce(&mut Connection) -> Result<R, MysqlError>,

@@ -1,4 +1,5 @@
-//! JSON texts compared as values: keys in any order, numbers by what they are worth, strings by their characters.
+//! JSON texts compared as values: keys in any order, numbers by what they are worth, strings by
+//! their characters.
 
 use std::collections::BTreeMap;
 

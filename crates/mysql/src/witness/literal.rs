@@ -6,7 +6,8 @@ use spanferry_core::wire::list_value::WireValue;
 use super::plain::{base64, moment};
 use crate::sql;
 
-/// The condition that a column has the target's value; `None` if no value of the column can be meant.
+/// The condition that a column has the target's value; `None` if no value of the column can be
+/// meant.
 pub(super) fn condition(name: &str, ty: &MysqlType, held: WireValue<'_>) -> Option<String> {
     let WireValue::String(text) = held else {
         return None;

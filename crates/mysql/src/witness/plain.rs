@@ -1,4 +1,5 @@
-//! A second, plain conversion: whether what the server printed and what the target holds are one value.
+//! A second, plain conversion: whether what the server printed and what the target holds are one
+//! value.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use spanferry_core::schema::mysql::MysqlType;
@@ -97,7 +98,8 @@ fn same_bytes(printed: &[u8], held: &[u8]) -> Option<bool> {
 
 /// The server printed the text's hexadecimal digits, or `MEMBERS:` of what is long.
 fn json_agrees(encoding: Encoding, printed: &[u8], held: &[u8]) -> Option<bool> {
-    // PostgreSQL's jsonb keeps every number; GoogleSQL's JSON keeps doubles, and may spell one otherwise.
+    // PostgreSQL's jsonb keeps every number; GoogleSQL's JSON keeps doubles, and may spell one
+    // otherwise.
     let keeps_decimals = matches!(
         encoding,
         Encoding::Json {
@@ -149,7 +151,8 @@ pub(super) struct Moment {
     microsecond: i64,
 }
 
-/// Reads `YYYY-MM-DDTHH:MM:SS[.fffffffff]Z`; a fraction finer than microseconds is no value of the source.
+/// Reads `YYYY-MM-DDTHH:MM:SS[.fffffffff]Z`; a fraction finer than microseconds is no value of the
+/// source.
 pub(super) fn moment(held: &[u8]) -> Option<Moment> {
     let text = std::str::from_utf8(held).ok()?.strip_suffix('Z')?;
     let (date, time) = text.split_once('T')?;

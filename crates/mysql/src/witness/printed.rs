@@ -1,4 +1,5 @@
-//! How the server is asked to print a cell: in another way than a snapshot reads it, exact for each type.
+//! How the server is asked to print a cell: in another way than a snapshot reads it, exact for each
+//! type.
 //!
 //! | type | printed as | why |
 //! |---|---|---|
@@ -16,7 +17,8 @@ use spanferry_core::schema::mysql::MysqlType;
 
 use crate::sql;
 
-/// Bytes of text or bytes that are printed whole: HEX doubles them, and what exceeds `max_allowed_packet` would become NULL.
+/// Bytes of text or bytes that are printed whole: HEX doubles them, and what exceeds
+/// `max_allowed_packet` would become NULL.
 const WHOLE_BYTES_MAX: usize = 64 << 10;
 /// The same for JSON text, which no digest can stand for: its spelling differs.
 const JSON_BYTES_MAX: usize = 256 << 10;

@@ -19,7 +19,8 @@ use crate::snapshot::{Ended, Mark, Watched, watch_sessions};
 use crate::source::{MysqlSource, position, unreadable};
 use crate::{identity, owned, sql};
 
-/// A LIMIT that limits nothing: a statement with a LIMIT of its own is not cut by `sql_select_limit`.
+/// A LIMIT that limits nothing: a statement with a LIMIT of its own is not cut by
+/// `sql_select_limit`.
 const ALL: &str = "LIMIT 18446744073709551615";
 /// How long the server may count without a word.
 const COUNT_SILENCE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -27,10 +28,12 @@ const COUNT_SILENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 const STATEMENT_ROWS_MAX: usize = 50;
 /// Bytes of one statement, which `max_allowed_packet` bounds at the server.
 const STATEMENT_BYTES_MAX: usize = 256 << 10;
-/// Bytes of the target's rows that one statement is about; what is printed of them is at most twice as long.
+/// Bytes of the target's rows that one statement is about; what is printed of them is at most twice
+/// as long.
 const ROWS_BYTES_MAX: usize = 4 << 20;
 
-/// A connection that answers for the source. It gives way to statements that wait for a table, as a snapshot does.
+/// A connection that answers for the source. It gives way to statements that wait for a table, as a
+/// snapshot does.
 #[derive(Debug)]
 pub struct MysqlWitness {
     source: MysqlSource,
@@ -79,7 +82,8 @@ impl MysqlWitness {
         found.map_err(|error| self.source.failure(error))
     }
 
-    /// Runs a statement on a table, which it holds meanwhile. The server may be silent for `silence`.
+    /// Runs a statement on a table, which it holds meanwhile. The server may be silent for
+    /// `silence`.
     async fn ask(
         &mut self,
         table: &TablePlan,
@@ -109,7 +113,8 @@ impl MysqlWitness {
         Ok(found)
     }
 
-    /// One statement for rows of the target from `first` on, and the first row that no longer fits into it.
+    /// One statement for rows of the target from `first` on, and the first row that no longer fits
+    /// into it.
     fn statement(table: &TablePlan, rows: &[Vec<u8>], first: usize) -> (usize, String) {
         let head = selection(table);
         let (mut text, mut row_bytes, mut next) = (wide_columns(table), 0, first);
@@ -132,8 +137,9 @@ impl MysqlWitness {
     }
 }
 
-/// The head of a union, which brings no row and makes every column wide: a union takes its columns' lengths from what the server
-/// expects of each expression, which is one letter too few for DECIMAL(3,3), and cuts what is longer.
+/// The head of a union, which brings no row and makes every column wide: a union takes its columns'
+/// lengths from what the server expects of each expression, which is one letter too few for
+/// DECIMAL(3,3), and cuts what is longer.
 fn wide_columns(table: &TablePlan) -> String {
     let cells = (0..table.columns.len())
         .map(|index| format!("CAST(NULL AS CHAR({PRINTED_CHARACTERS_MAX})) AS c{index}"));
@@ -162,7 +168,8 @@ fn selection(table: &TablePlan) -> String {
     )
 }
 
-/// The condition that finds a row of the target at the source, unless no row of the source can have its key.
+/// The condition that finds a row of the target at the source, unless no row of the source can have
+/// its key.
 fn condition(table: &TablePlan, row: &[u8]) -> Option<String> {
     let cells: Vec<WireValue<'_>> = WireReader::new(row).collect::<Result<_, _>>().ok()?;
     let from_source = table

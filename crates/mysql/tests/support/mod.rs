@@ -1,4 +1,5 @@
-//! Real servers for the tests of this crate: started on a free port in a short folder, brought down even on panic.
+//! Real servers for the tests of this crate: started on a free port in a short folder, brought down
+//! even on panic.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -73,7 +74,8 @@ impl Server {
         ]
     }
 
-    /// One of both, quick at definitions: one file for all tables, in memory where the machine has a folder for that.
+    /// One of both, quick at definitions: one file for all tables, in memory where the machine has
+    /// a folder for that.
     pub(crate) fn quick(mariadb: bool) -> Server {
         let in_memory = Path::new("/dev/shm").is_dir();
         let folder = if in_memory { "/dev/shm" } else { "/tmp" };
@@ -165,7 +167,8 @@ impl Server {
         }
     }
 
-    /// Options for an account; `query` are URL parameters, empty for TLS with a verified certificate.
+    /// Options for an account; `query` are URL parameters, empty for TLS with a verified
+    /// certificate.
     pub(crate) fn options(&self, user: &str, password: &str, schema: &str, query: &str) -> Options {
         let verified = format!("ssl-ca={}", self.authority().display());
         let query = if query.is_empty() { &verified } else { query };

@@ -45,7 +45,8 @@ fn encoding(ty: &MysqlType) -> Encoding {
     }
 }
 
-/// The same, but what the server spells otherwise than it is stored as its own spelling, to be met to the letter.
+/// The same, but what the server spells otherwise than it is stored as its own spelling, to be met
+/// to the letter.
 fn spelled(ty: &MysqlType) -> Encoding {
     match ty {
         MysqlType::Vector { .. } => BYTES,

@@ -22,7 +22,8 @@ use super::plan::open;
 /// A key or row as `ListValue` payload.
 pub(crate) type Payload = Vec<u8>;
 
-/// Applies what a decoder hands on, and keeps its other calls. A stopped table takes no more changes, as in a migration.
+/// Applies what a decoder hands on, and keeps its other calls. A stopped table takes no more
+/// changes, as in a migration.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
     pub(crate) rows: BTreeMap<u32, BTreeMap<Payload, Payload>>,

@@ -70,7 +70,8 @@ INSERT INTO mariadb (id, c, d, e) VALUES ('323e4567-e89b-12d3-a456-000000000003'
 const MARIADB_VECTORS: &str = "CREATE TABLE mvectors (id INT PRIMARY KEY, v VECTOR(3), t TIMESTAMP(6) NULL)";
 const MARIADB_VECTOR_VALUES: &str = "INSERT INTO mvectors VALUES (1, VEC_FromText('[1,-2.5,3e10]'), '2106-02-07 06:28:15.999999'), (2, NULL, '2038-01-19 03:14:08'), (3, VEC_FromText('[0,0,0]'), '2100-02-28 23:59:59')";
 
-/// Statements that create the schema `v` with a table for each kind of type that the server has, and statements that fill them.
+/// Statements that create the schema `v` with a table for each kind of type that the server has,
+/// and statements that fill them.
 pub(crate) async fn statements(server: &Server) -> (String, String) {
     let connection = server.connect().await;
     let (schema, values) = match connection.server().version {

@@ -57,7 +57,8 @@ impl SpannerTarget {
             match self.try_epoch(expected, migration, lanes).await {
                 Ok(Takeover::Done) => return Ok(()),
                 Ok(Takeover::Foreign(found)) => return Err(self.fenced(found.as_deref())),
-                // ALREADY_EXISTS may be our own earlier success: the next attempt reads the migration's row, which shows it.
+                // ALREADY_EXISTS may be our own earlier success: the next attempt reads the
+                // migration's row, which shows it.
                 Err(error) if error.is_passing() || error.rejection() == Some(tonic::Code::AlreadyExists) => {
                     backoff.wait(error).await.map_err(failure)?;
                 }

@@ -36,8 +36,9 @@ pub struct SpannerTarget {
 }
 
 impl SpannerTarget {
-    /// The target behind a URL `spanner://projects/P/instances/I/databases/D`. Connects at the first call; must be called
-    /// within a tokio runtime. Failures: a malformed URL or endpoint (`USAGE`), no credentials (`TARGET_LOGIN`).
+    /// The target behind a URL `spanner://projects/P/instances/I/databases/D`. Connects at the
+    /// first call; must be called within a tokio runtime. Failures: a malformed URL or endpoint
+    /// (`USAGE`), no credentials (`TARGET_LOGIN`).
     pub fn connect(
         url: &str,
         choice: &EndpointChoice,

@@ -1,4 +1,5 @@
-//! A server that gives the set answers and remembers what it was asked; a proxy that cuts connections.
+//! A server that gives the set answers and remembers what it was asked; a proxy that cuts
+//! connections.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

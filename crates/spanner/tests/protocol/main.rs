@@ -1,4 +1,5 @@
-//! What the emulator cannot show: retry information, precommit tokens, broken streams, lost sessions, single attempts.
+//! What the emulator cannot show: retry information, precommit tokens, broken streams, lost
+//! sessions, single attempts.
 
 #![expect(
     clippy::unwrap_used,
@@ -208,7 +209,8 @@ async fn a_broken_read_resumes_without_loss_or_repetition() {
     let read = Read::new("t", ["x", "y"], Keys::All);
     let mut rows = client.read("table t", &read, ReadAt::Strong).await.unwrap();
     let mut cells = Vec::new();
-    // Three rows of two columns; the first value of the second row comes in two chunks, on both sides of the break.
+    // Three rows of two columns; the first value of the second row comes in two chunks, on both
+    // sides of the break.
     while let Some(row) = rows.next().await.unwrap() {
         for cell in WireReader::new(&row) {
             let Ok(WireValue::String(cell)) = cell else {

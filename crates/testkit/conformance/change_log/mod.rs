@@ -1,4 +1,5 @@
-//! What every `ChangeLog` must do. A log's tests include this file, implement `Provider` and run each check.
+//! What every `ChangeLog` must do. A log's tests include this file, implement `Provider` and run
+//! each check.
 
 use std::future::Future;
 
@@ -81,7 +82,8 @@ fn same_kind<T>(result: Result<T, Failure>, number: u16, class: Class) -> Failur
     failure
 }
 
-/// Pieces get dense sequences from 1, and numbers from 0 within each; they are read as they were written.
+/// Pieces get dense sequences from 1, and numbers from 0 within each; they are read as they were
+/// written.
 pub async fn check_order<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
     let mut writer = log.writer().await.unwrap();
@@ -185,7 +187,8 @@ pub async fn check_positions<P: Provider>(provider: &P) {
     assert_eq!(log.end().await.unwrap(), (Sequence(20), behind(120)));
 }
 
-/// After a crash: what was synced is there, the incomplete transaction is abandoned, no sequence is used twice.
+/// After a crash: what was synced is there, the incomplete transaction is abandoned, no sequence is
+/// used twice.
 pub async fn check_reopen<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
     let mut writer = log.writer().await.unwrap();
@@ -232,7 +235,8 @@ pub async fn check_single_writer<P: Provider>(provider: &P) {
     assert_eq!(visible(&log, 2).await[0].3, b"b");
 }
 
-/// A failure that is not for space comes again until the writer is taken again; nothing of it is taken.
+/// A failure that is not for space comes again until the writer is taken again; nothing of it is
+/// taken.
 pub async fn check_failed_writer<P: Provider>(provider: &P) {
     let log = provider.create(&start()).await;
     let mut writer = log.writer().await.unwrap();
@@ -289,7 +293,8 @@ pub async fn check_trim<P: Provider>(provider: &P) {
     }
 }
 
-/// Readers beside a writer see everything once and in order, although their calls are dropped all the time.
+/// Readers beside a writer see everything once and in order, although their calls are dropped all
+/// the time.
 pub async fn check_concurrent_readers<P: Provider>(provider: &P) {
     const TRANSACTIONS: u64 = 400;
     let log = provider.create(&start()).await;
@@ -335,7 +340,8 @@ pub async fn check_concurrent_readers<P: Provider>(provider: &P) {
     }
 }
 
-/// A start for a position leaves nothing out that the position lacks, is not later than its own position says, and rises with it.
+/// A start for a position leaves nothing out that the position lacks, is not later than its own
+/// position says, and rises with it.
 pub async fn check_start_for<P: Provider>(provider: &P) {
     const TRANSACTIONS: u64 = 60;
     let log = provider.create(&start()).await;
@@ -360,7 +366,8 @@ pub async fn check_start_for<P: Provider>(provider: &P) {
         assert!(first >= last, "{first} after {last}");
         last = first;
     }
-    // One that is before the beginning gets all there is; one of another kind of source is no position of this history.
+    // One that is before the beginning gets all there is; one of another kind of source is no
+    // position of this history.
     let early = Position::parse("mariadb:0-1-5").unwrap();
     assert_eq!(log.start_for(&early).await.unwrap(), (Sequence(1), start()));
     let foreign = Position::parse("mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5").unwrap();

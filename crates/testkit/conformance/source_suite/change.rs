@@ -1,4 +1,5 @@
-//! What every `ChangeSource` and its streams must do: each transaction behind a position once, whole and in order.
+//! What every `ChangeSource` and its streams must do: each transaction behind a position once,
+//! whole and in order.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use super::{
     A, B, Bench, C, Change, GIVEN_UP_AFTER_MS, Row, Subject, Writer, delete, in_time, insert, update,
 };
 
-/// Longest that a call of `next` is waited for before it is dropped; the first is dropped after a millisecond.
+/// Longest that a call of `next` is waited for before it is dropped; the first is dropped after a
+/// millisecond.
 const DROPPED_AFTER_MAX: Duration = Duration::from_secs(8);
 
 pub(super) async fn check<S: Subject>(subject: &S) {
@@ -75,7 +77,8 @@ fn transactions() -> Vec<(Vec<Change>, Vec<Recorded>)> {
     ]
 }
 
-/// The stream brings every transaction that was committed, in order, and nothing of one that was not.
+/// The stream brings every transaction that was committed, in order, and nothing of one that was
+/// not.
 async fn check_stream<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let mut expected = Vec::new();
@@ -97,7 +100,8 @@ async fn check_stream<S: Subject>(subject: &S) {
     );
 }
 
-/// Every whole transaction is a place to go on from: what follows is the same, nothing is missing and nothing comes twice.
+/// Every whole transaction is a place to go on from: what follows is the same, nothing is missing
+/// and nothing comes twice.
 async fn check_resume<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     for (changes, _) in transactions() {
@@ -113,7 +117,8 @@ async fn check_resume<S: Subject>(subject: &S) {
     assert_eq!(reached, bench.source.position().await.unwrap());
 }
 
-/// What is reserved is there until it is acknowledged; what is acknowledged is not asked for again. Every call may be repeated.
+/// What is reserved is there until it is acknowledged; what is acknowledged is not asked for again.
+/// Every call may be repeated.
 async fn check_reservation<S: Subject>(subject: &S) {
     const MIGRATION: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
     let mut bench = Bench::new(subject).await;
@@ -150,7 +155,8 @@ async fn check_reservation<S: Subject>(subject: &S) {
     assert_eq!(capture(&other, &durable).await, rest);
 }
 
-/// A huge transaction comes in pieces, as many at a time as are asked for; given up in the middle, it comes again as a whole.
+/// A huge transaction comes in pieces, as many at a time as are asked for; given up in the middle,
+/// it comes again as a whole.
 async fn check_pieces<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let rows: Vec<Row> = (0..subject.rows_of_many_pieces())

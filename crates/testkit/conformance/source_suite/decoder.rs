@@ -1,4 +1,5 @@
-//! What every `ChangeDecoder` must do: the same pieces give the same changes, wherever it begins, and a stop stops one table.
+//! What every `ChangeDecoder` must do: the same pieces give the same changes, wherever it begins,
+//! and a stop stops one table.
 
 use std::sync::Arc;
 
@@ -70,7 +71,8 @@ async fn check_tables<S: Subject>(subject: &S) {
     assert_eq!(decode(&mut bench.source.decoder(&[]), &transactions), []);
 }
 
-/// A piece names its transaction. One that names none, or whose bytes are none, ends everything, and a half one leaves no trace.
+/// A piece names its transaction. One that names none, or whose bytes are none, ends everything,
+/// and a half one leaves no trace.
 async fn check_pieces<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let rows: Vec<_> = (0..subject.rows_of_many_pieces()).map(|id| [id, 0, 0]).collect();
@@ -105,8 +107,8 @@ async fn check_pieces<S: Subject>(subject: &S) {
     assert_eq!(failure.class, Class::StopMigration);
 }
 
-/// A refused value stops its table: its changes are passed from there on, each counted. The other's changes in the same
-/// transaction are handed on all the same.
+/// A refused value stops its table: its changes are passed from there on, each counted. The other's
+/// changes in the same transaction are handed on all the same.
 async fn check_refused<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let mut plans = bench.plans.clone();
@@ -134,7 +136,8 @@ async fn check_refused<S: Subject>(subject: &S) {
     );
 }
 
-/// A statement that changes rows or their form stops its table at its transaction; one that does not is worth a notice.
+/// A statement that changes rows or their form stops its table at its transaction; one that does
+/// not is worth a notice.
 async fn check_statements<S: Subject>(subject: &S) {
     let stop = Recorded::Stop(0, code::DDL_SEEN);
     for (statement, expected) in [

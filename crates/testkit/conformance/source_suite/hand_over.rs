@@ -1,4 +1,5 @@
-//! The law that binds the three traits: a snapshot and the changes behind its `low` are what a later snapshot shows.
+//! The law that binds the three traits: a snapshot and the changes behind its `low` are what a
+//! later snapshot shows.
 
 use std::cell::Cell;
 
@@ -59,7 +60,8 @@ impl Workload {
     }
 }
 
-/// Sessions that open and read without a lock under a random workload drawn by `seed`; then its changes make them equal.
+/// Sessions that open and read without a lock under a random workload drawn by `seed`; then its
+/// changes make them equal.
 pub async fn check<S: Subject>(subject: &S, seed: u64) {
     let bench = Bench::new(subject).await;
     let mut writer = subject.writer().await;

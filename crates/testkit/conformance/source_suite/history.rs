@@ -1,4 +1,5 @@
-//! What every `HistorySource` must do, and every stream: a history is recognised by its last transactions, not by its numbers.
+//! What every `HistorySource` must do, and every stream: a history is recognised by its last
+//! transactions, not by its numbers.
 
 use spanferry_core::port::source::{ChangeSource, ChangeStream, HistorySource, PositionSource};
 use spanferry_core::position::{Bookmark, ContentDigest, Witness};
@@ -28,8 +29,8 @@ async fn written<S: Subject>(bench: &mut Bench<S>) -> Vec<Captured> {
     capture(&bench.source, &bench.start).await
 }
 
-/// A bookmark has what the stream brought last, also while the history grows; and the stream that is opened behind it brings
-/// what follows, without what proved it.
+/// A bookmark has what the stream brought last, also while the history grows; and the stream that
+/// is opened behind it brings what follows, without what proved it.
 async fn check_bookmarks<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let whole = written(&mut bench).await;

@@ -1,8 +1,9 @@
-//! What every source must do (`core/src/port/source.rs`, `core/src/verify/witness.rs`): the traits of schema, snapshots, changes and witnesses,
-//! each in a file of its own.
+//! What every source must do (`core/src/port/source.rs`, `core/src/verify/witness.rs`): the traits
+//! of schema, snapshots, changes and witnesses, each in a file of its own.
 //!
-//! Included by `#[path]` in the tests of each implementation, the engine's simulated one among them: that one may depend
-//! on no connector, so the suite depends on `core` and `tokio` alone, and on the test kit's generator as `crate::random`.
+//! Included by `#[path]` in the tests of each implementation, the engine's simulated one among
+//! them: that one may depend on no connector, so the suite depends on `core` and `tokio` alone, and
+//! on the test kit's generator as `crate::random`.
 
 mod change;
 mod decoder;
@@ -43,7 +44,8 @@ const A: usize = 0;
 const B: usize = 1;
 const C: usize = 2;
 
-/// One row that a transaction changes: an insert has no `old` key, a delete no `new` row, an update both.
+/// One row that a transaction changes: an insert has no `old` key, a delete no `new` row, an update
+/// both.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
     /// The table, by its place among the subject's tables.
@@ -88,7 +90,8 @@ pub trait Subject {
 
     /// The source, as another process sees it.
     fn source(&self) -> Self::Source;
-    /// The names of all base tables, at least three, in order: each of three 64-bit integers that are not null, keyed by the first.
+    /// The names of all base tables, at least three, in order: each of three 64-bit integers that
+    /// are not null, keyed by the first.
     fn tables(&self) -> &'static [&'static str];
     /// Whether a snapshot gets the lock that it asks for while there are no writes.
     fn locks(&self) -> bool;

@@ -1,4 +1,5 @@
-//! What the checks compare: rows as numbers, what a decoder hands on, and what a stream brings until a position.
+//! What the checks compare: rows as numbers, what a decoder hands on, and what a stream brings
+//! until a position.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,7 +132,8 @@ impl ChangeSink for Recorder {
     }
 }
 
-/// Makes the changes that were handed on. A row that goes may be gone: a state between two positions has part of them already.
+/// Makes the changes that were handed on. A row that goes may be gone: a state between two
+/// positions has part of them already.
 pub(super) fn apply(state: &mut State, told: &[Recorded]) {
     for one in told {
         match *one {

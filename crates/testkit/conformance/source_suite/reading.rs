@@ -1,4 +1,5 @@
-//! What every `SnapshotSession` must do: boundaries that cut a table without gap or overlap, and ranges read to their end.
+//! What every `SnapshotSession` must do: boundaries that cut a table without gap or overlap, and
+//! ranges read to their end.
 
 use std::sync::Arc;
 
@@ -47,7 +48,8 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     check_refused(subject).await;
 }
 
-/// A chain of boundaries of `step` rows each cuts the table into ranges that have each row once, in the order of the keys.
+/// A chain of boundaries of `step` rows each cuts the table into ranges that have each row once, in
+/// the order of the keys.
 async fn check_chain<S: SnapshotSession>(
     session: &mut S,
     other: &mut S,

@@ -1,4 +1,5 @@
-//! What every source must do of its schema and its position: a catalog that is whole, positions that only grow, and a history that knows its own.
+//! What every source must do of its schema and its position: a catalog that is whole, positions
+//! that only grow, and a history that knows its own.
 
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ async fn check_catalog<S: Subject>(subject: &S) {
     assert_eq!((created.as_deref(), rest), (Some(CREATED), after));
 }
 
-/// A source that is no replica is behind no other server, and says so beside an open snapshot and again.
+/// A source that is no replica is behind no other server, and says so beside an open snapshot and
+/// again.
 async fn check_strain<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
     let opening = open(&bench.source, &bench.plans, 1, true);
@@ -86,7 +88,8 @@ async fn check_strain<S: Subject>(subject: &S) {
     drop(snapshot);
 }
 
-/// A check finds nothing in the way of good tables, names one that is not there, and says the same again.
+/// A check finds nothing in the way of good tables, names one that is not there, and says the same
+/// again.
 async fn check_findings<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
     let mut request = CheckRequest {
@@ -156,7 +159,8 @@ async fn check_holds<S: Subject>(subject: &S) {
     }
 }
 
-/// Positions that the source does not hold: ahead of it, of another server, and of another kind of source.
+/// Positions that the source does not hold: ahead of it, of another server, and of another kind of
+/// source.
 pub(super) async fn strangers<S: Subject>(bench: &Bench<S>) -> [Position; 3] {
     let transactions = capture(&bench.source, &bench.start).await;
     let end = bench.source.position().await.unwrap();

@@ -1,4 +1,5 @@
-//! What every `SnapshotSource` must do: sessions that each see one state between `low` and `high`, and hold no statement up.
+//! What every `SnapshotSource` must do: sessions that each see one state between `low` and `high`,
+//! and hold no statement up.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -89,7 +90,8 @@ async fn look<S: Subject>(subject: &S, bench: &Bench<S>, lock: bool) -> Seen {
     }
 }
 
-/// Writes one key a transaction into two tables, every `of`-th from `first` on, until it is stopped.
+/// Writes one key a transaction into two tables, every `of`-th from `first` on, until it is
+/// stopped.
 async fn write<W: Writer>(writer: &mut W, first: usize, of: usize, stopped: &Cell<bool>) {
     for key in (i64::try_from(first).unwrap()..).step_by(of) {
         if stopped.get() {
@@ -104,7 +106,8 @@ async fn write<W: Writer>(writer: &mut W, first: usize, of: usize, stopped: &Cel
     }
 }
 
-/// Under writers each session sees whole transactions: at least those of `low`, at most those of `high`.
+/// Under writers each session sees whole transactions: at least those of `low`, at most those of
+/// `high`.
 async fn check_consistency<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
     let stopped = Cell::new(false);
@@ -167,7 +170,8 @@ fn keys(state: &State, table: usize) -> BTreeSet<i64> {
     keys.map(|(_, key)| *key).collect()
 }
 
-/// While there are no writes, all sessions stand at the one position; what is written later they do not see.
+/// While there are no writes, all sessions stand at the one position; what is written later they do
+/// not see.
 async fn check_standstill<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     bench.insert(A, &rows()).await;
@@ -189,7 +193,8 @@ async fn check_standstill<S: Subject>(subject: &S) {
     }
 }
 
-/// Transactions that are open while the sessions open are in none of them: one that is committed then is in the stream behind `high`.
+/// Transactions that are open while the sessions open are in none of them: one that is committed
+/// then is in the stream behind `high`.
 async fn check_open_transaction<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
     let mut writers = [subject.writer().await, subject.writer().await];
@@ -299,7 +304,8 @@ async fn check_lost<S: Subject>(subject: &S) {
     );
 }
 
-/// A DDL never waits for a session: an open range is given up for it, one that has ended holds nothing any more.
+/// A DDL never waits for a session: an open range is given up for it, one that has ended holds
+/// nothing any more.
 async fn check_ddl<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     bench.insert(A, &rows()).await;

@@ -1,4 +1,5 @@
-//! What every `WitnessSource` must do: count, list and judge as the source is now, and name a position that contains what it saw.
+//! What every `WitnessSource` must do: count, list and judge as the source is now, and name a
+//! position that contains what it saw.
 
 use spanferry_core::port::source::{CatalogSource, PositionSource};
 use spanferry_core::verify::witness::{Contradiction, SourceWitness, WitnessSource};

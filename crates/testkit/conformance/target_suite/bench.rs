@@ -1,4 +1,5 @@
-//! What the checks have in common: tables, commits and rows that are made, and outcomes that are expected.
+//! What the checks have in common: tables, commits and rows that are made, and outcomes that are
+//! expected.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -106,7 +107,8 @@ pub(super) async fn scanned<T: Target>(target: &T, table: &Arc<TablePlan>, bytes
     found
 }
 
-/// All rows as the target spells them, each once, in batches that pass the bound by their last row at most.
+/// All rows as the target spells them, each once, in batches that pass the bound by their last row
+/// at most.
 pub(super) async fn payloads<T: Target>(
     target: &T,
     table: &Arc<TablePlan>,

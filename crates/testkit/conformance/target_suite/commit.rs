@@ -38,7 +38,8 @@ pub(super) async fn check_commits<S: Subject>(subject: &S) {
     );
     assert_eq!(target.read_fence(Lane::Load(3)).await.unwrap(), None);
 
-    // Two keys swap their unique values, and a key deleted takes another row: deletes come before upserts.
+    // Two keys swap their unique values, and a key deleted takes another row: deletes come before
+    // upserts.
     let swap = vec![
         delete(&table, &[-2, 99]),
         upsert(&table, &[[1, 30, 1], [3, 10, 1], [4, 20, 1]]),
@@ -102,7 +103,8 @@ pub(super) async fn check_lanes<S: Subject>(subject: &S) {
     emptied(subject, &target, &table).await;
 }
 
-/// An insert refuses a row that is there, an update one that is not. An update leaves the columns that it does not name.
+/// An insert refuses a row that is there, an update one that is not. An update leaves the columns
+/// that it does not name.
 pub(super) async fn check_kinds<S: Subject>(subject: &S) {
     let target = subject.connect();
     let table = created(subject, &target).await;
@@ -156,7 +158,8 @@ pub(super) async fn check_race<S: Subject>(subject: &S) {
     emptied(subject, &one, &table).await;
 }
 
-/// A commit above the target's limit is rejected for that, and nothing of it happens; one below goes through.
+/// A commit above the target's limit is rejected for that, and nothing of it happens; one below
+/// goes through.
 pub(super) async fn check_too_large<S: Subject>(subject: &S) {
     let target = subject.connect();
     let table = created(subject, &target).await;

@@ -93,7 +93,8 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     assert_eq!(target.read_control().await.unwrap(), None);
 }
 
-/// DDL runs in order up to the first refused statement, which the failure names; what is there is described.
+/// DDL runs in order up to the first refused statement, which the failure names; what is there is
+/// described.
 pub(super) async fn check_ddl<S: Subject>(subject: &S) {
     let (target, dialect, table) = (subject.connect(), subject.dialect(), subject.table());
     let [before, behind] = subject.others();
@@ -155,7 +156,8 @@ pub(super) async fn check_ddl<S: Subject>(subject: &S) {
     assert!(target.drop_control().await.unwrap());
 }
 
-/// A new owner replaces all fence rows; the old one can neither commit nor come back (fence.md, steps 2 and 7).
+/// A new owner replaces all fence rows; the old one can neither commit nor come back (fence.md,
+/// steps 2 and 7).
 pub(super) async fn check_takeover<S: Subject>(subject: &S) {
     let (old, new) = (subject.connect(), subject.connect());
     let table = created(subject, &old).await;
@@ -196,7 +198,8 @@ pub(super) async fn check_takeover<S: Subject>(subject: &S) {
     emptied(subject, &new, &table).await;
 }
 
-/// The main stream continues where it stands when the epoch begins, whatever the new owner has read before.
+/// The main stream continues where it stands when the epoch begins, whatever the new owner has read
+/// before.
 async fn kept<S: Subject>(subject: &S, owner: &S::Target) {
     let next = subject.connect();
     let read = next.read_control().await.unwrap().unwrap();

@@ -1,7 +1,8 @@
-//! What every `Target` must do (`core/src/port/target.rs`, docs/design/fence.md): control state, commits and scans, each in a file.
+//! What every `Target` must do (`core/src/port/target.rs`, docs/design/fence.md): control state,
+//! commits and scans, each in a file.
 //!
-//! Included by `#[path]` in the tests of each implementation, the engine's simulated one among them: that one may depend
-//! on no connector, so the suite depends on `core` alone.
+//! Included by `#[path]` in the tests of each implementation, the engine's simulated one among
+//! them: that one may depend on no connector, so the suite depends on `core` alone.
 
 mod bench;
 mod commit;
@@ -27,11 +28,13 @@ pub trait Subject {
     fn connect(&self) -> Self::Target;
     /// Its dialect.
     fn dialect(&self) -> Dialect;
-    /// A table, not yet created, of three `INT64` columns that are not null, keyed by the first, with one unique index on the second.
+    /// A table, not yet created, of three `INT64` columns that are not null, keyed by the first,
+    /// with one unique index on the second.
     fn table(&self) -> Arc<TablePlan>;
     /// Two more tables, not yet created.
     fn others(&self) -> [Arc<TablePlan>; 2];
-    /// A table, not yet created, of an `INT64` key and a text that may be NULL; `None` if the target holds whole numbers alone.
+    /// A table, not yet created, of an `INT64` key and a text that may be NULL; `None` if the
+    /// target holds whole numbers alone.
     fn texts(&self) -> Option<Arc<TablePlan>>;
     /// Most bytes of rows that a commit may have.
     fn commit_bytes_max(&self) -> usize;

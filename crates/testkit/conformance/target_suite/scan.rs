@@ -40,7 +40,8 @@ pub(super) async fn check_scan<S: Subject>(subject: &S) {
     emptied(subject, &target, &table).await;
 }
 
-/// Texts that a scan must bring as they were written: none, empty, of all kinds of characters, and longer than its messages.
+/// Texts that a scan must bring as they were written: none, empty, of all kinds of characters, and
+/// longer than its messages.
 fn texts() -> Vec<Option<String>> {
     let mut texts = vec![None, Some(String::new())];
     texts.extend(
@@ -50,7 +51,8 @@ fn texts() -> Vec<Option<String>> {
     texts
 }
 
-/// Texts come back as they were written, also from a commit that is as large as any of the engine's.
+/// Texts come back as they were written, also from a commit that is as large as any of the
+/// engine's.
 pub(super) async fn check_texts<S: Subject>(subject: &S, table: &Arc<TablePlan>) {
     let (target, dialect) = (subject.connect(), subject.dialect());
     let create = ddl::create_table(&table.target, dialect);

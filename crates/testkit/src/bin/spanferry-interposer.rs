@@ -1,4 +1,5 @@
-//! The interposer as a program: a null sink for benchmarks, or a checking and faulty way to the emulator.
+//! The interposer as a program: a null sink for benchmarks, or a checking and faulty way to the
+//! emulator.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! INFORMATION_SCHEMA from the interposer's own knowledge: the views and conditions that our client asks for.
+//! INFORMATION_SCHEMA from the interposer's own knowledge: the views and conditions that our client
+//! asks for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ fn optional(content: Option<String>) -> Value {
     content.map_or(Value::Null, Value::Text)
 }
 
-/// The rows that answer a query, each cell an encoded `Value`, and how many columns they have; `None` for other SQL.
+/// The rows that answer a query, each cell an encoded `Value`, and how many columns they have;
+/// `None` for other SQL.
 pub(super) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usize, Vec<Vec<Bytes>>)> {
     let lower = sql.to_ascii_lowercase();
     let select = lower.find("select ")? + "select ".len();

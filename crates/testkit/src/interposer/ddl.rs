@@ -11,7 +11,8 @@ use super::sql::Cursor;
 /// Most columns of a key, those of the table's own key included for an index.
 const KEY_PARTS_MAX: usize = 16;
 
-/// Applies one statement. Statements that concern neither tables nor indexes nor constraints are accepted without effect.
+/// Applies one statement. Statements that concern neither tables nor indexes nor constraints are
+/// accepted without effect.
 pub(super) fn apply(schema: &mut Schema, statement: &str) -> Result<(), Refusal> {
     let mut cursor = Cursor::new(statement)?;
     let sql = &mut cursor;

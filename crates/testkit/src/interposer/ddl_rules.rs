@@ -1,4 +1,5 @@
-//! What is to become of DDL beyond the stand-in's own judgement: refusals, and work that takes its time.
+//! What is to become of DDL beyond the stand-in's own judgement: refusals, and work that takes its
+//! time.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
@@ -11,9 +12,11 @@ use tonic::{Code, Status};
 /// When a statement is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DdlStage {
-    /// With the whole call, before it becomes an operation: the answer does not say which statement it is about.
+    /// With the whole call, before it becomes an operation: the answer does not say which statement
+    /// it is about.
     Call,
-    /// By the operation, behind the statements before it. In forward mode nothing is refused at this stage.
+    /// By the operation, behind the statements before it. In forward mode nothing is refused at
+    /// this stage.
     Operation,
 }
 
@@ -45,8 +48,8 @@ impl DdlRules {
         self.state().refused.clear();
     }
 
-    /// The next operation that creates the index or foreign key of this name continues only when `Interposer::finish_ddl` is called.
-    /// In forward mode nothing is held.
+    /// The next operation that creates the index or foreign key of this name continues only when
+    /// `Interposer::finish_ddl` is called. In forward mode nothing is held.
     pub fn hold(&self, name: &str) {
         self.state().held.insert(name.to_owned());
     }

@@ -119,7 +119,8 @@ fn parse(text: &str) -> Option<FaultRate> {
     })
 }
 
-/// Decides what goes wrong. Changed at run time; equal seeds and equal order of calls give equal faults.
+/// Decides what goes wrong. Changed at run time; equal seeds and equal order of calls give equal
+/// faults.
 #[derive(Debug)]
 pub struct Faults {
     state: Mutex<State>,
@@ -155,7 +156,8 @@ impl Faults {
         self.state().rates = rates;
     }
 
-    /// The next call of `method` (`Commit`, `StreamingRead`, `UpdateDatabaseDdl` …) suffers this; several commands come one after another.
+    /// The next call of `method` (`Commit`, `StreamingRead`, `UpdateDatabaseDdl` …) suffers this;
+    /// several commands come one after another.
     ///
     /// # Panics
     /// When 10,000 wait already.

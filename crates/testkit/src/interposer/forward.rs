@@ -79,7 +79,8 @@ impl Forward {
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
         let mut stream = grpc.server_streaming(request, path, Raw).await?.into_inner();
-        // The first message is waited for, so that a refusal is this call's answer and not the stream's.
+        // The first message is waited for, so that a refusal is this call's answer and not the
+        // stream's.
         let first = stream.next().await;
         match first {
             Some(Err(status)) => Err(status),

@@ -1,6 +1,7 @@
 //! A gRPC server that speaks the Spanner API between our client and the emulator, or in its place.
 //!
-//! It checks what the emulator does not (limits, tokens, headers, value forms), records every violation, and injects faults.
+//! It checks what the emulator does not (limits, tokens, headers, value forms), records every
+//! violation, and injects faults.
 
 mod catalog;
 mod check;
@@ -39,7 +40,8 @@ use refusal::Violations;
 /// What stands behind the interposer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing: control tables `spanferry_…` are kept in memory, rows of all others are checked and discarded.
+    /// Nothing: control tables `spanferry_…` are kept in memory, rows of all others are checked and
+    /// discarded.
     Null,
     /// Nothing, and the rows of all tables are kept in memory.
     Keep,
@@ -124,7 +126,8 @@ pub struct Interposer {
 const THREADS: usize = 2;
 
 impl Interposer {
-    /// Starts one. Fails when the address cannot be had. Works inside and outside of a tokio runtime.
+    /// Starts one. Fails when the address cannot be had. Works inside and outside of a tokio
+    /// runtime.
     pub fn start(options: Options) -> io::Result<Interposer> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -187,7 +190,8 @@ impl Interposer {
         }
     }
 
-    /// Lets a held operation go on behind the statement that creates `name`; if it fails, what it created is gone.
+    /// Lets a held operation go on behind the statement that creates `name`; if it fails, what it
+    /// created is gone.
     ///
     /// # Panics
     /// When no operation is held at this name, as in forward mode.
@@ -224,8 +228,8 @@ impl Interposer {
         }
     }
 
-    /// Ends all sessions, as the service ends a multiplexed one after 28 days: calls get `Session not found`. Does
-    /// nothing in forward mode.
+    /// Ends all sessions, as the service ends a multiplexed one after 28 days: calls get
+    /// `Session not found`. Does nothing in forward mode.
     pub fn expire_sessions(&self) {
         match &self.shared.back {
             Back::Null(null) => null.expire_sessions(),

@@ -187,7 +187,8 @@ impl Null {
             "BeginTransaction" => self.begin(message).map(|answer| single(&answer)),
             "Rollback" => {
                 let request: RollbackRequest = decode(message)?;
-                // OK also for a transaction that has ended or was never there (spanner.proto, `Rollback`).
+                // OK also for a transaction that has ended or was never there (spanner.proto,
+                // `Rollback`).
                 if let Ok(transaction) = self
                     .state()
                     .transaction(&request.session, &request.transaction_id)

@@ -1,4 +1,5 @@
-//! What the interposer answers when it refuses, in the service's words, and the record of violations.
+//! What the interposer answers when it refuses, in the service's words, and the record of
+//! violations.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +15,11 @@ pub(super) const VIOLATIONS_MAX: usize = 1_000;
 /// Which rule of the protocol a request broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
-    /// `google-cloud-resource-prefix` or `x-goog-request-params` is missing or names something else.
+    /// `google-cloud-resource-prefix` or `x-goog-request-params` is missing or names something
+    /// else.
     RoutingHeader,
-    /// `x-goog-spanner-route-to-leader` is missing; recorded, but not refused, as the service only becomes slower.
+    /// `x-goog-spanner-route-to-leader` is missing; recorded, but not refused, as the service only
+    /// becomes slower.
     LeaderHeader,
     /// A session that never existed.
     Session,

@@ -297,8 +297,8 @@ impl Schema {
         self.refresh_backing();
     }
 
-    /// Computes again which tables carry indexes behind foreign keys: one over the child's columns, and a unique one over
-    /// the parent's unless these are its primary key.
+    /// Computes again which tables carry indexes behind foreign keys: one over the child's columns,
+    /// and a unique one over the parent's unless these are its primary key.
     pub(super) fn refresh_backing(&mut self) {
         let mut backing: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
         for table in self.tables.values() {

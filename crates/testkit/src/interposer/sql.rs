@@ -138,7 +138,8 @@ impl<'a> Cursor<'a> {
         Ok(names)
     }
 
-    /// Skips to the next `,` or `)` of this level, or to the end; calls `visit` before each token it skips.
+    /// Skips to the next `,` or `)` of this level, or to the end; calls `visit` before each token
+    /// it skips.
     pub(super) fn skip_item(&mut self, mut visit: impl FnMut(&mut Cursor<'a>)) {
         let mut depth = 0_usize;
         while let Some(token) = self.peek() {

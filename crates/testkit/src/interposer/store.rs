@@ -1,4 +1,5 @@
-//! Rows that the null mode keeps: row semantics of mutations, several versions of each row, reads by keys and ranges.
+//! Rows that the null mode keeps: row semantics of mutations, several versions of each row, reads
+//! by keys and ranges.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -18,7 +19,8 @@ use prost::Message;
 /// Superseded versions that are kept for reads of the past; older reads are refused.
 const VERSIONS_MAX: usize = 50_000;
 
-/// One part of a key, in Spanner's order: NULL first. BYTES are compared as their base64 text, other types by value.
+/// One part of a key, in Spanner's order: NULL first. BYTES are compared as their base64 text,
+/// other types by value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Null,
@@ -278,7 +280,8 @@ impl Selection {
         })
     }
 
-    /// The ends of a range are prefixes: a closed one takes all keys that begin with it, an open one none of them.
+    /// The ends of a range are prefixes: a closed one takes all keys that begin with it, an open
+    /// one none of them.
     fn has(&self, key: &Key) -> bool {
         let cut = |end: &Key| key[..end.len().min(key.len())].to_vec();
         let inside = |(start, end): &(Bound<Key>, Bound<Key>)| {

@@ -30,8 +30,8 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts an emulator with the instance `projects/test/instances/test` and no database. Fails, naming the package,
-    /// when this machine has none.
+    /// Starts an emulator with the instance `projects/test/instances/test` and no database. Fails,
+    /// naming the package, when this machine has none.
     pub fn start() -> Result<Self, ServerError> {
         Self::start_with(&[])
     }
@@ -47,7 +47,8 @@ impl Emulator {
         })
     }
 
-    /// An emulator that another process runs at `host_port`; makes the instance of [`Emulator::database`] if it has none.
+    /// An emulator that another process runs at `host_port`; makes the instance of
+    /// [`Emulator::database`] if it has none.
     pub async fn attach(host_port: &str) -> Result<Self, ServerError> {
         let emulator = Self {
             instance: None,
@@ -77,7 +78,8 @@ impl Emulator {
         &self.host_port
     }
 
-    /// Full name of the database `id`, which need not exist: `projects/test/instances/test/databases/ID`.
+    /// Full name of the database `id`, which need not exist:
+    /// `projects/test/instances/test/databases/ID`.
     pub fn database(&self, id: &str) -> String {
         format!("{INSTANCE}/databases/{id}")
     }

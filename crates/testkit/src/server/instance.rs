@@ -62,8 +62,9 @@ pub enum ServerError {
     },
 }
 
-/// The checkout that we belong to: the one whose program or test cargo runs, which names its manifest's folder; by hand, the one
-/// that we were built in. It may have moved with its `target/` since it was built.
+/// The checkout that we belong to: the one whose program or test cargo runs, which names its
+/// manifest's folder; by hand, the one that we were built in. It may have moved with its `target/`
+/// since it was built.
 pub fn workspace_directory() -> PathBuf {
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
     let run_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
@@ -87,7 +88,8 @@ pub fn services_directory() -> PathBuf {
     workspace_directory().join("services")
 }
 
-/// A running (or killed, or paused) instance. Dropping it ends the server and removes its directory.
+/// A running (or killed, or paused) instance. Dropping it ends the server and removes its
+/// directory.
 #[derive(Debug)]
 pub(super) struct Instance {
     script: &'static str,
@@ -97,7 +99,8 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// A directory for `script` with its guard; nothing is started yet. `environment` goes to every call of the script.
+    /// A directory for `script` with its guard; nothing is started yet. `environment` goes to every
+    /// call of the script.
     pub(super) fn new(
         script: &'static str,
         environment: Vec<(&'static str, String)>,
@@ -186,7 +189,8 @@ impl Drop for Instance {
     fn drop(&mut self) {
         if let Some((mut guard, input)) = self.guard.take() {
             drop(input);
-            // The guard kills the server and removes the directory; should it be gone itself there is nothing left to do.
+            // The guard kills the server and removes the directory; should it be gone itself there
+            // is nothing left to do.
             drop(guard.wait());
         }
     }

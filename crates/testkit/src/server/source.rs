@@ -27,13 +27,15 @@ impl Engine {
     }
 }
 
-/// How a server differs from the default: GTIDs, row format with full images and metadata, TLS offered, and commits that
-/// survive a kill of the server but not of the machine.
+/// How a server differs from the default: GTIDs, row format with full images and metadata, TLS
+/// offered, and commits that survive a kill of the server but not of the machine.
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
-    /// Further options of the server program, such as `--sync-binlog=1`; kept for restarts. No white space inside one.
+    /// Further options of the server program, such as `--sync-binlog=1`; kept for restarts. No
+    /// white space inside one.
     pub arguments: Vec<String>,
-    /// Debian suite to take the server from (`sid` for MySQL; `bullseye`, `bookworm` or `trixie` for MariaDB).
+    /// Debian suite to take the server from (`sid` for MySQL; `bullseye`, `bookworm` or `trixie`
+    /// for MariaDB).
     pub suite: Option<String>,
     /// MySQL only: use the installed server program when there is one of version 8 or later.
     pub installed: bool,
@@ -71,7 +73,8 @@ impl Server {
         })
     }
 
-    /// Starts a read-only replica that follows this server by GTID. It may lag; nothing waits for it here.
+    /// Starts a read-only replica that follows this server by GTID. It may lag; nothing waits for
+    /// it here.
     pub fn replica(&self) -> Result<Self, ServerError> {
         let environment = environment(self.engine, &ServerOptions::default());
         let instance = Instance::new(self.engine.script(), environment)?;
@@ -90,12 +93,14 @@ impl Server {
         self.instance.signal("down")
     }
 
-    /// SIGKILL. The data stay for [`Server::restart`]; with default options no acknowledged commit is lost.
+    /// SIGKILL. The data stay for [`Server::restart`]; with default options no acknowledged commit
+    /// is lost.
     pub fn kill(&self) -> Result<(), ServerError> {
         self.instance.signal("kill")
     }
 
-    /// Starts a stopped or killed server again on its port with its data; does nothing when it runs.
+    /// Starts a stopped or killed server again on its port with its data; does nothing when it
+    /// runs.
     pub fn restart(&self) -> Result<(), ServerError> {
         self.instance.up()
     }
@@ -120,7 +125,8 @@ impl Server {
         self.port
     }
 
-    /// `mysql://admin@127.0.0.1:PORT/SCHEMA?ssl-ca=FILE`, without the password, as `spanferry --source` takes it.
+    /// `mysql://admin@127.0.0.1:PORT/SCHEMA?ssl-ca=FILE`, without the password, as
+    /// `spanferry --source` takes it.
     pub fn url(&self, schema: &str) -> String {
         let authority = self.certificate_authority();
         format!(
@@ -150,7 +156,8 @@ impl Server {
         }
     }
 
-    /// A pool of connections as administrator, without TLS; `schema` is the default database if given.
+    /// A pool of connections as administrator, without TLS; `schema` is the default database if
+    /// given.
     pub fn pool(&self, schema: Option<&str>) -> mysql_async::Pool {
         let options = mysql_async::OptsBuilder::default()
             .ip_or_hostname("127.0.0.1")
@@ -208,7 +215,8 @@ fn refused(statement: &str, source: mysql_async::Error) -> ServerError {
     }
 }
 
-/// What the script reads for these options. The argument variable is always set, so that the caller's own is not inherited.
+/// What the script reads for these options. The argument variable is always set, so that the
+/// caller's own is not inherited.
 fn environment(engine: Engine, options: &ServerOptions) -> Vec<(&'static str, String)> {
     let (arguments, suite, durable) = match engine {
         Engine::MySql => ("MYSQL_ARGS", "MYSQL_SUITE", "MYSQL_DURABLE"),

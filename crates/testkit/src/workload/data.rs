@@ -7,9 +7,11 @@ use mysql_async::{Error, Pool};
 
 use crate::random::Random;
 
-/// The schema; it holds nothing that MariaDB 10.5 and later would read otherwise, so both servers take the same text.
+/// The schema; it holds nothing that MariaDB 10.5 and later would read otherwise, so both servers
+/// take the same text.
 const SCHEMA: &str = include_str!("../../fixtures/shop/mysql.sql");
-/// Rows of one INSERT statement: long enough that the round trip does not count, short of any packet limit.
+/// Rows of one INSERT statement: long enough that the round trip does not count, short of any
+/// packet limit.
 const INSERT_ROWS: u64 = 500;
 
 const WORDS: [&str; 16] = [
@@ -88,8 +90,8 @@ pub async fn create(pool: &Pool, name: &str) -> Result<(), Error> {
         .await
 }
 
-/// Fills the empty tables of the pool's default schema, with equal values for equal seeds (times apart that the server
-/// sets). The groups of tables are written side by side, parents first.
+/// Fills the empty tables of the pool's default schema, with equal values for equal seeds (times
+/// apart that the server sets). The groups of tables are written side by side, parents first.
 pub async fn fill(pool: &Pool, rows: &Rows, seed: u64) -> Result<(), Error> {
     let random = Random::new(seed);
     let catalogue = fill_tables(pool, catalogue(rows), random.fork(1));

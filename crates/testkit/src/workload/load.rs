@@ -23,7 +23,8 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 pub struct LoadOptions {
     /// Connections that write side by side.
     pub connections: u32,
-    /// Transactions a second of all connections together, at most; without a limit they follow one another.
+    /// Transactions a second of all connections together, at most; without a limit they follow one
+    /// another.
     pub transactions_per_second: Option<u32>,
     /// Fixes what each connection does; how they interleave is the server's.
     pub seed: u64,
@@ -50,7 +51,8 @@ pub struct LoadReport {
     pub retried: u64,
     /// Transactions given up because the server refused a duplicate key or a reference.
     pub refused: u64,
-    /// Connections lost and made again; the transaction under way may or may not have been committed.
+    /// Connections lost and made again; the transaction under way may or may not have been
+    /// committed.
     pub reconnected: u64,
 }
 
@@ -65,7 +67,8 @@ struct Counters {
     reconnected: AtomicU64,
 }
 
-/// A running load. Dropping it ends its connections at once; [`Load::stop`] lets each finish its transaction.
+/// A running load. Dropping it ends its connections at once; [`Load::stop`] lets each finish its
+/// transaction.
 #[derive(Debug)]
 pub struct Load {
     counters: Arc<Counters>,
@@ -112,13 +115,15 @@ impl Load {
         }
     }
 
-    /// True when no connection writes any more, which before [`Load::stop`] means that all have failed.
+    /// True when no connection writes any more, which before [`Load::stop`] means that all have
+    /// failed.
     pub fn is_finished(&self) -> bool {
         self.counters.running.load(Ordering::Acquire) == 0
     }
 
-    /// Waits until every connection has finished its transaction and ended; nothing is written after this returns.
-    /// The first error that a connection could not get over is returned, and means that its writes ended early.
+    /// Waits until every connection has finished its transaction and ended; nothing is written
+    /// after this returns. The first error that a connection could not get over is returned, and
+    /// means that its writes ended early.
     pub async fn stop(mut self) -> Result<LoadReport, Error> {
         self.counters.stop.store(true, Ordering::Release);
         let mut outcome = Ok(());
@@ -243,8 +248,9 @@ fn is_lost(error: &Error) -> bool {
     }
 }
 
-/// Whether a refused transaction is tried again (deadlock, lock wait, MariaDB's "record has changed") or given up
-/// (duplicate key, missing or present reference); none for what the application does not expect.
+/// Whether a refused transaction is tried again (deadlock, lock wait, MariaDB's "record has
+/// changed") or given up (duplicate key, missing or present reference); none for what the
+/// application does not expect.
 fn retries(error: &Error) -> Option<bool> {
     let Error::Server(server) = error else { return None };
     match server.code {

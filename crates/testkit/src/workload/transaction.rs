@@ -7,7 +7,8 @@ use super::Rows;
 use super::data::{date, hexadecimal, instant, sentence};
 use crate::random::Random;
 
-/// What a transaction does. Each is written so that any interleaving with others is either fine or refused by the server.
+/// What a transaction does. Each is written so that any interleaving with others is either fine or
+/// refused by the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// New purchase with lines and payment; takes from the stock; one event.
@@ -99,7 +100,8 @@ pub(super) struct Shop<'a> {
 }
 
 impl Shop<'_> {
-    /// The statements of one transaction, without its begin and end. Rows that are no longer there make it do less.
+    /// The statements of one transaction, without its begin and end. Rows that are no longer there
+    /// make it do less.
     pub(super) async fn run(&mut self, kind: Kind) -> Result<(), Error> {
         match kind {
             Kind::PlaceOrder => self.place_order().await,

@@ -7,8 +7,8 @@ use super::{Refusal, float};
 use crate::value::scalar::Scalar;
 use crate::wire::list_value;
 
-/// Most bytes of one list in the wire form: a cell of the target's limit whose elements are bytes takes a third more, and each
-/// element has a head.
+/// Most bytes of one list in the wire form: a cell of the target's limit whose elements are bytes
+/// takes a third more, and each element has a head.
 const LIST_BYTES_MAX: usize = 2 * CELL_BYTES_MAX as usize;
 
 /// A list. A vector may also come as the bytes of its 4-byte floats.

@@ -83,8 +83,9 @@ pub(super) fn timestamp(scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Ref
     Ok(())
 }
 
-/// `[-]HH:MM:SS`, three digits for hours from 100 on, and all six digits of a fraction that is not zero: a form that does
-/// not depend on the column's declared digits, so that text and binary values agree.
+/// `[-]HH:MM:SS`, three digits for hours from 100 on, and all six digits of a fraction that is not
+/// zero: a form that does not depend on the column's declared digits, so that text and binary
+/// values agree.
 pub(super) fn time(value: Time) -> Result<Short, Refusal> {
     if value.hours > 999 || value.minutes > 59 || value.seconds > 59 || value.microseconds > 999_999 {
         return form("time");

@@ -32,9 +32,10 @@ pub enum Encoding {
     Numeric,
     /// PostgreSQL numeric: 131,072 digits before and 16,383 behind the point.
     PgNumeric,
-    /// STRING or varchar; the limit counts characters. Takes TIME as `[-]HH:MM:SS[.ffffff]`: three digits of hours from 100
-    /// on, no fraction or all six digits of it, whatever the column declares. Takes an interval as PostgreSQL prints it under its
-    /// default `intervalstyle`, and a UUID as [`Encoding::Uuid`] does.
+    /// STRING or varchar; the limit counts characters. Takes TIME as `[-]HH:MM:SS[.ffffff]`: three
+    /// digits of hours from 100 on, no fraction or all six digits of it, whatever the column
+    /// declares. Takes an interval as PostgreSQL prints it under its default `intervalstyle`, and a
+    /// UUID as [`Encoding::Uuid`] does.
     String {
         /// Most characters.
         characters_max: u32,
@@ -50,7 +51,8 @@ pub enum Encoding {
     Timestamp,
     /// JSON or jsonb.
     Json {
-        /// GoogleSQL JSON holds numbers as 64-bit integers or doubles; PostgreSQL jsonb holds any numeric.
+        /// GoogleSQL JSON holds numbers as 64-bit integers or doubles; PostgreSQL jsonb holds any
+        /// numeric.
         arbitrary_numbers: bool,
     },
     /// ARRAY<…> or …[]. One of 4-byte floats takes the bytes of a vector too.

@@ -41,7 +41,8 @@ pub(super) fn vector(bytes: &[u8], dimensions: Option<u32>, out: &mut Vec<u8>) -
     Ok(())
 }
 
-/// Numbers travel as such, what JSON's numbers cannot hold as a word (Spanner documentation, `TypeCode.FLOAT64`).
+/// Numbers travel as such, what JSON's numbers cannot hold as a word (Spanner documentation,
+/// `TypeCode.FLOAT64`).
 fn put_float(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
         list_value::put_number(out, value);

@@ -2,7 +2,8 @@
 
 use crate::value::scalar::Scalar;
 
-/// Where the values of a target column come from. A column that the target fills by itself (`ByTarget`) has no plan.
+/// Where the values of a target column come from. A column that the target fills by itself
+/// (`ByTarget`) has no plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// From a column of the source: its place in the source table's columns.
@@ -27,9 +28,11 @@ pub enum Constant {
 /// A function of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowFunction {
-    /// 16 bytes that differ for different rows: a digest of all values that come from the source, in the plan's order.
+    /// 16 bytes that differ for different rows: a digest of all values that come from the source,
+    /// in the plan's order.
     Digest,
-    /// The number of this row among equal ones. No row shows it: only the target knows how many it has.
+    /// The number of this row among equal ones. No row shows it: only the target knows how many it
+    /// has.
     Ordinal,
 }
 

@@ -7,8 +7,9 @@ use crate::value::scalar::Interval;
 /// Longest text: `-178956970 years -8 mons -2147483648 days -2562047788:00:54.775808`.
 pub(super) const CHARACTERS_MAX: usize = 66;
 
-/// The text that PostgreSQL prints under `intervalstyle = postgres`, its default: years, months and days each with a sign of
-/// its own, then hours, minutes and seconds with one. A `+` stands before a part that follows a negative one.
+/// The text that PostgreSQL prints under `intervalstyle = postgres`, its default: years, months and
+/// days each with a sign of its own, then hours, minutes and seconds with one. A `+` stands before
+/// a part that follows a negative one.
 ///
 /// Source: `EncodeInterval` of PostgreSQL (src/backend/utils/adt/datetime.c).
 pub(super) fn text(interval: Interval) -> String {

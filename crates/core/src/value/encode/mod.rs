@@ -1,10 +1,11 @@
 //! The one conversion of values: a source scalar into Spanner's wire form, exactly, or a refusal.
 //!
-//! Each value has one spelling, whichever road it took: integers without leading zeros; NUMERIC without trailing zeros and
-//! negative zero; a decimal in text with the digits of its scale, as the server prints it, but without ZEROFILL; timestamps
-//! in UTC with `Z`, whose fraction has no trailing zeros; TIME and intervals as [`Encoding::String`] says; UUIDs in lower case;
-//! the elements of a list as they would stand alone; JSON
-//! without spaces, otherwise as the source spells it.
+//! Each value has one spelling, whichever road it took: integers without leading zeros; NUMERIC
+//! without trailing zeros and negative zero; a decimal in text with the digits of its scale, as the
+//! server prints it, but without ZEROFILL; timestamps in UTC with `Z`, whose fraction has no
+//! trailing zeros; TIME and intervals as [`Encoding::String`] says; UUIDs in lower case; the
+//! elements of a list as they would stand alone; JSON without spaces, otherwise as the source
+//! spells it.
 
 mod array;
 mod binary;

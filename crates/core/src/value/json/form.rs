@@ -12,7 +12,8 @@ pub enum Flavor {
 /// What a JSON text is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// To be stored: no space, keys in the source's order, numbers as spelled; what the target would change is refused.
+    /// To be stored: no space, keys in the source's order, numbers as spelled; what the target
+    /// would change is refused.
     Stored,
     /// To be compared: keys in order of their bytes, numbers as digits and exponent.
     Compared,

@@ -1,8 +1,9 @@
-//! JSON as the target will hold it: accepted exactly or refused, and a form in which equal values are equal bytes.
+//! JSON as the target will hold it: accepted exactly or refused, and a form in which equal values
+//! are equal bytes.
 //!
-//! Facts: Spanner documentation, "Working with JSON data" (80 levels, first of duplicate keys kept, numbers as 64-bit
-//! integers or doubles that survive text to double to text) and "Working with JSONB data"; jsonb's number limits and its
-//! refusal of U+0000 measured on emulator 1.5.28.
+//! Facts: Spanner documentation, "Working with JSON data" (80 levels, first of duplicate keys kept,
+//! numbers as 64-bit integers or doubles that survive text to double to text) and "Working with
+//! JSONB data"; jsonb's number limits and its refusal of U+0000 measured on emulator 1.5.28.
 
 mod form;
 mod number;

@@ -1,4 +1,5 @@
-//! Numbers as JSON spells them: whether the target keeps one, and a form in which equal ones are equal bytes.
+//! Numbers as JSON spells them: whether the target keeps one, and a form in which equal ones are
+//! equal bytes.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -9,7 +10,8 @@ use super::form::{Flavor, Reason};
 const JSONB_WHOLE_DIGITS_MAX: i64 = 4_932;
 /// Digits of a jsonb number behind the point, trailing zeros included.
 const JSONB_FRACTION_DIGITS_MAX: i64 = 16_383;
-/// So many significant digits survive the way through a double, within `EXACT_EXPONENT_MAX` of the point.
+/// So many significant digits survive the way through a double, within `EXACT_EXPONENT_MAX` of the
+/// point.
 const EXACT_DIGITS: usize = 15;
 /// Well within the range of normal doubles (1e-307 to 1e308).
 const EXACT_EXPONENT_MAX: i64 = 280;
@@ -26,7 +28,8 @@ pub(super) struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
-    /// Reads `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?` from the beginning of a text; with it, what follows.
+    /// Reads `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?` from the beginning of a text;
+    /// with it, what follows.
     pub(super) fn read(text: &'a [u8]) -> Option<(Decimal<'a>, &'a [u8])> {
         let mut reader = Reader { rest: text };
         let negative = reader.step(b"-");
@@ -140,7 +143,8 @@ impl<'a> Decimal<'a> {
         whole_digits <= JSONB_WHOLE_DIGITS_MAX && fraction_digits <= JSONB_FRACTION_DIGITS_MAX
     }
 
-    /// The same bytes for every spelling of what the target holds: GoogleSQL may print a double with up to 17 digits.
+    /// The same bytes for every spelling of what the target holds: GoogleSQL may print a double
+    /// with up to 17 digits.
     pub(super) fn write_compared(&self, spelled: &[u8], flavor: Flavor, out: &mut Vec<u8>) {
         if flavor == Flavor::Json
             && !self.fits_integer(spelled)

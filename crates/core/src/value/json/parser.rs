@@ -9,7 +9,8 @@ pub const NESTING_MAX: usize = 80;
 
 /// Appends `text` in a form. On an error `out` holds a part of it.
 ///
-/// The stored form is never longer than the text, and allocates nothing but the places of the keys, once.
+/// The stored form is never longer than the text, and allocates nothing but the places of the keys,
+/// once.
 pub fn write(text: &str, flavor: Flavor, form: Form, out: &mut Vec<u8>) -> Result<(), Reason> {
     let end = out.len() + CELL_BYTES_MAX as usize;
     let mut parser = Parser {

@@ -19,8 +19,8 @@ enum Action {
     Unknown,
 }
 
-/// First words of actions that name columns, indexes, partitions, constraints or settings of the table itself, and at most a
-/// foreign key's parent, of which nothing changes.
+/// First words of actions that name columns, indexes, partitions, constraints or settings of the
+/// table itself, and at most a foreign key's parent, of which nothing changes.
 const OWN: &[&str] = &[
     "ADD",
     "ALTER",

@@ -1,7 +1,9 @@
-//! The grammar of statements, of MySQL and of MariaDB: which statement it is, and whether all of it is understood.
+//! The grammar of statements, of MySQL and of MariaDB: which statement it is, and whether all of it
+//! is understood.
 //!
-//! A production returns `None` for a text that it does not know to its end. Sources: `sql/sql_yacc.yy` of MySQL 8.0 to 9.7
-//! and of MariaDB 10.5 to 11.8; `crates/mysql/tests/statements.rs` compares it with real servers.
+//! A production returns `None` for a text that it does not know to its end. Sources:
+//! `sql/sql_yacc.yy` of MySQL 8.0 to 9.7 and of MariaDB 10.5 to 11.8;
+//! `crates/mysql/tests/statements.rs` compares it with real servers.
 
 mod alter;
 mod index;
@@ -74,7 +76,8 @@ impl Parser<'_> {
         }
     }
 
-    /// MariaDB: `SET STATEMENT variable = value, … FOR statement`, any number of times. What counts is the statement.
+    /// MariaDB: `SET STATEMENT variable = value, … FOR statement`, any number of times. What counts
+    /// is the statement.
     fn skip_settings(&mut self) -> Option<()> {
         while self.is_mariadb() && self.accept_all(&["SET", "STATEMENT"]) {
             let mut depth = 0_usize;

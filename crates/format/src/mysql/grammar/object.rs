@@ -5,8 +5,8 @@ use super::super::token::Token;
 use super::Parser;
 use super::index::IndexKind;
 
-/// Objects that hold no rows and whose definitions run no code: bodies of routines, triggers, events and views run later, and what
-/// they change is logged then.
+/// Objects that hold no rows and whose definitions run no code: bodies of routines, triggers,
+/// events and views run later, and what they change is logged then.
 const WITHOUT_ROWS: &[&str] = &[
     "VIEW",
     "TRIGGER",

@@ -54,7 +54,8 @@ impl<'a> Parser<'a> {
         self.object = Some(object.to_owned());
     }
 
-    /// The verb with what it defines, or the statement's first words. Numbers are values and are left out.
+    /// The verb with what it defines, or the statement's first words. Numbers are values and are
+    /// left out.
     pub(super) fn title(&self) -> String {
         if let Some(setting) = self.unread_setting {
             return format!("SET STATEMENT with `{setting}`, which decides how the rest is read");
@@ -79,7 +80,8 @@ impl<'a> Parser<'a> {
         title.join(" ")
     }
 
-    /// Notes that the rest of the statement cannot be read, because a setting before it decides how.
+    /// Notes that the rest of the statement cannot be read, because a setting before it decides
+    /// how.
     pub(super) fn cannot_read_under(&mut self, setting: &'static str) {
         self.unread_setting = Some(setting);
     }

@@ -7,8 +7,9 @@ use super::Parser;
 impl Parser<'_> {
     /// Behind CREATE … TABLE.
     ///
-    /// Besides the table, only a query can reach rows: it may call a function that changes some. A server that logs rows
-    /// never logs the query of CREATE TABLE … SELECT, so one that is there is a change logged as a statement.
+    /// Besides the table, only a query can reach rows: it may call a function that changes some. A
+    /// server that logs rows never logs the query of CREATE TABLE … SELECT, so one that is there is
+    /// a change logged as a statement.
     pub(super) fn create_table(&mut self, temporary: bool, replace: bool) -> Option<Kind> {
         let conditional = self.if_not_exists();
         let table = self.table()?;
@@ -27,7 +28,8 @@ impl Parser<'_> {
         }))
     }
 
-    /// Whether the rest of CREATE TABLE holds a query: SELECT anywhere, VALUES or TABLE outside of parentheses.
+    /// Whether the rest of CREATE TABLE holds a query: SELECT anywhere, VALUES or TABLE outside of
+    /// parentheses.
     fn has_query(&self) -> Option<bool> {
         let (mut depth, mut found) = (0_usize, false);
         for token in self.rest() {
@@ -104,7 +106,8 @@ impl Parser<'_> {
         Some(Kind::Definition(vec![Effect::Truncates(table)]))
     }
 
-    /// Behind ANALYZE: `[LOCAL] TABLE table, …` and what is counted. `ANALYZE UPDATE …` of MariaDB changes rows.
+    /// Behind ANALYZE: `[LOCAL] TABLE table, …` and what is counted. `ANALYZE UPDATE …` of MariaDB
+    /// changes rows.
     pub(super) fn analyze(&mut self) -> Option<Kind> {
         let tables = self.maintained()?;
         let rest = self.accept("PERSISTENT") || self.accept_any(&["UPDATE", "DROP"]) && self.is("HISTOGRAM");
@@ -115,7 +118,8 @@ impl Parser<'_> {
         })
     }
 
-    /// Behind OPTIMIZE: `[LOCAL] TABLE table, … [WAIT …]`. It builds the table again from the same rows.
+    /// Behind OPTIMIZE: `[LOCAL] TABLE table, … [WAIT …]`. It builds the table again from the same
+    /// rows.
     pub(super) fn optimize(&mut self) -> Option<Kind> {
         let tables = self.maintained()?;
         let read = self.wait().and_then(|()| self.end());

@@ -1,4 +1,5 @@
-//! Databases and their schema: created at once, changed by operations that are done at once unless they are held.
+//! Databases and their schema: created at once, changed by operations that are done at once unless
+//! they are held.
 
 use std::sync::Arc;
 
@@ -67,7 +68,8 @@ impl Null {
         Ok(operation)
     }
 
-    /// As the service does: the whole call is judged against the schema first, then its statements are run by an operation.
+    /// As the service does: the whole call is judged against the schema first, then its statements
+    /// are run by an operation.
     pub(super) fn update_ddl(&self, shared: &Shared, message: &Bytes) -> Result<Operation, Refusal> {
         let request: UpdateDatabaseDdlRequest = decode(message)?;
         let mut state = self.state();
