@@ -33,7 +33,7 @@ pub(crate) const SOURCE_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// word at the target.
 const OWNER_LOOKS: u32 = 15;
 const OWNER_PAUSE: Duration = Duration::from_secs(1);
-/// How often the source is told what is durable.
+/// How often we acknowledge to the source what is durable.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a full log or disk is tried again.
 const BUDGET_PAUSE: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use spanferry_core::apply::verdict::misplaced;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change_log::{Piece, PieceKind};
 use spanferry_core::port::source::HistorySource;
@@ -12,7 +13,7 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::Finding;
 use tokio::sync::watch;
 
-use crate::history::{Unproved, misplaced};
+use crate::history::Unproved;
 use crate::order::contains_all;
 use crate::registry::Registry;
 

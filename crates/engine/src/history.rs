@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
-use spanferry_core::position::{Bookmark, Position, PositionError};
+use spanferry_core::position::{Bookmark, Position};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -110,12 +110,6 @@ pub(crate) async fn expect_history<S: PositionSource>(source: &S, known: &Positi
         return Ok(());
     }
     Err(changed())
-}
-
-/// The failure of positions that do not follow one another.
-pub(crate) fn misplaced(error: PositionError) -> Failure {
-    let text = "the source's history does not go on";
-    Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "change stream", text).caused_by(error)
 }
 
 fn changed() -> Failure {

@@ -104,7 +104,7 @@ impl Registry {
         &self.counted
     }
 
-    /// Told about every change.
+    /// A receiver that is notified of every change.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }

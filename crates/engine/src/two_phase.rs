@@ -10,9 +10,9 @@ use spanferry_core::port::source::{ChangeDecoder, ChangeSource, PreparedId, TwoP
 use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::report::failure::Failure;
 
-use crate::history::misplaced;
 use crate::lane::interrupted;
 use crate::stop::CancellationToken;
+use spanferry_core::apply::verdict::misplaced;
 
 /// Open transactions that a ledger knows. A server keeps locks and old rows for each, so there are
 /// few. One more is left out: its commit then counts as one of which nothing is known.

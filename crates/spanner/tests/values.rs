@@ -330,7 +330,7 @@ async fn values_of_every_type_come_back_as_they_were_meant() {
     }
 }
 
-/// Keys of booleans and nanoseconds are told apart, and found again by what a deletion names.
+/// Keys of booleans and nanoseconds are distinguished, and found again by what a deletion names.
 #[tokio::test]
 async fn booleans_and_nanoseconds_are_keys() {
     let emulator = Emulator::start();

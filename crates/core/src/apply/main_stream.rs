@@ -1,4 +1,4 @@
-//! Where the main stream stands, and how it goes on after a rejection.
+//! Where the main stream stands, and how it continues after a rejection.
 
 use crate::port::change_log::Sequence;
 use crate::port::target::{FenceKey, FenceRow, Rejection};

@@ -14,5 +14,5 @@ mod partial;
 pub mod scheduler;
 mod search;
 pub mod table_states;
-mod verdict;
+pub mod verdict;
 pub mod window;

@@ -76,7 +76,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A machine that goes on where the fence stands.
+    /// A machine that continues where the fence stands.
     pub fn new(start: Start) -> Scheduler {
         Scheduler {
             states: TableStates::new(start.states),
@@ -94,7 +94,7 @@ impl Scheduler {
         self.states.set(table, state);
     }
 
-    /// A stream that is open, to be told what its pieces hold.
+    /// An open stream; the caller gives it what its pieces hold.
     pub fn stream_mut(&mut self, stream: StreamId) -> &mut WindowBuilder {
         let builder = match stream {
             StreamId::Main => self.main.builder.as_mut(),

@@ -47,14 +47,14 @@ pub(super) fn rejected_change(search: &Search, group: GroupId, tables: &[Arc<Tab
 }
 
 /// The failure of a commit in which nothing but control rows can be at fault.
-pub(super) fn rejects_control(rejection: Rejection) -> Failure {
+pub fn rejects_control(rejection: Rejection) -> Failure {
     let text = "the target rejects control rows";
     Failure::new(code::TARGET_FAILED, Class::StopMigration, "control tables", text)
         .caused_by(ServerWords::from(rejection))
 }
 
 /// The failure of positions that do not follow one another.
-pub(super) fn misplaced(error: PositionError) -> Failure {
+pub fn misplaced(error: PositionError) -> Failure {
     let text = "the source's history does not go on";
     Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "change stream", text).caused_by(error)
 }

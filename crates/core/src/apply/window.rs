@@ -391,7 +391,7 @@ impl WindowBuilder {
         }
     }
 
-    fn relocate(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
+    fn write_moved(&mut self, table: TableId, old_key: &[u8], key: &[u8], row: &[u8]) {
         let plan = &self.tables[table.0 as usize];
         let mutations = plan.mutations_per_upsert() + plan.mutations_per_delete();
         if self.make_room(table, old_key.len() + key.len() + row.len(), mutations) {
@@ -446,7 +446,7 @@ impl ChangeSink for WindowBuilder {
                 old,
                 key,
                 row: NewRow::Whole(row),
-            } => self.relocate(table, old.key, key, row),
+            } => self.write_moved(table, old.key, key, row),
             Change::Update {
                 old,
                 key,

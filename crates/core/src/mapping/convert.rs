@@ -147,3 +147,7 @@ fn target_column(column: &ColumnDecision) -> TargetColumn {
 #[cfg(test)]
 #[path = "convert_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod index_tests;

@@ -99,7 +99,7 @@ fn a_layout_is_direct_where_nothing_must_be_moved() {
     check(vec![(Input::Constant(Constant::Null), TEXT)], false, &[]);
 }
 
-/// A refused value is told of the column that refuses it, whatever the order.
+/// A refused value is reported with the column that refuses it, in any order.
 #[test]
 fn a_refusal_names_the_column_of_the_plan() {
     let narrow = Encoding::String { characters_max: 1 };

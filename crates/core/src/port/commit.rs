@@ -109,7 +109,7 @@ pub trait Committer: Send + Sync + 'static {
     /// `Delete` of it, `Insert` of the next: a repeat, a late duplicate or a commit of a dead
     /// process finds no row and fails as a whole.
     ///
-    /// The answer is the timestamp of the commit: whoever reads the target at this timestamp or
+    /// The answer is the timestamp of the commit: a read of the target at this timestamp or
     /// later sees it.
     fn commit(
         &self,

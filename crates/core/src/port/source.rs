@@ -32,7 +32,7 @@ pub trait PreflightSource: Send + Sync + 'static {
     fn check(&self, request: &CheckRequest) -> impl Future<Output = Result<Vec<Finding>, Failure>> + Send;
 }
 
-/// Tells where the source's history stands. Retries and cancellation as in [`CatalogSource`].
+/// Says where the source's history stands. Retries and cancellation as in [`CatalogSource`].
 pub trait PositionSource: Send + Sync + 'static {
     /// Where the source's history stands now: everything committed before the call is contained.
     fn position(&self) -> impl Future<Output = Result<Position, Failure>> + Send;

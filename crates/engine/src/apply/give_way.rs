@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use spanferry_core::apply::action::{GaveWay, Obstacle};
+use spanferry_core::apply::verdict::rejects_control;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{Committer, ControlChange, Rejection, SchemaTarget};
-use spanferry_core::report::code;
-use spanferry_core::report::failure::{Class, Failure, ServerWords};
+use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::target::Dialect;
 
 use crate::constraint::{Constraint, Way, drop_recorded, find_way};
@@ -70,10 +70,6 @@ async fn let_through<T: Committer + SchemaTarget>(
 fn unexpected(error: LaneError) -> Failure {
     match error {
         LaneError::Failed(failure) => failure,
-        LaneError::Rejected(refused) => {
-            let text = "the target rejects control rows";
-            Failure::new(code::TARGET_FAILED, Class::StopMigration, "control tables", text)
-                .caused_by(ServerWords::from(refused.rejection))
-        }
+        LaneError::Rejected(refused) => rejects_control(refused.rejection),
     }
 }

@@ -7,9 +7,9 @@ use spanferry_core::plan::TableId;
 use spanferry_core::port::target::{ControlChange, TablePhase};
 use spanferry_core::report::failure::Failure;
 
-use crate::history::misplaced;
 use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
+use spanferry_core::apply::verdict::misplaced;
 
 /// The rows of a commit, with the right to change the states of tables if it has any.
 pub(super) struct Recording<'a> {

@@ -12,8 +12,8 @@ use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 
-use crate::history::misplaced;
 use crate::two_phase::StreamLedger;
+use spanferry_core::apply::verdict::misplaced;
 
 /// A stream being read: the log's reader and the decoder.
 pub(super) struct Stream<S: ChangeSource, L: ChangeLog> {

@@ -1,4 +1,4 @@
-//! The apply task: does what the scheduler asks for, and tells it the outcome.
+//! The apply task: does what the scheduler asks for, and returns the outcome to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,9 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> {
     machine: Scheduler,
     main: Option<Stream<S, L>>,
     catch_up: Option<Stream<S, L>>,
-    /// Told after every commit of the main stream.
+    /// Gets the position after every commit of the main stream.
     reached: watch::Sender<Position>,
-    /// Told as well.
+    /// Gets the watermark after every commit of the main stream.
     watermark: watch::Sender<Watermark>,
     /// When the machine's time began.
     began: Instant,
@@ -63,7 +63,7 @@ pub struct Apply<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> {
 }
 
 impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> {
-    /// An apply task that goes on at the main lane's fence.
+    /// An apply task that continues at the main lane's fence.
     pub fn new(parts: ApplyParts<S, L, T>) -> Apply<S, L, T> {
         let key = parts.main.key();
         let watermark = Watermark {
@@ -204,7 +204,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
             }
             StreamId::CatchUp => {
                 opened.take_wanted(&piece, builder).await?;
-                // The main stream has told them.
+                // The main stream has reported them.
                 drop(builder.take_notices());
             }
         }
@@ -228,7 +228,7 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
                 recording.settle(&self.parts.shared.progress);
                 self.machine.committed();
                 if is_main {
-                    self.tell(work);
+                    self.publish(work);
                 }
                 Ok(())
             }
@@ -243,8 +243,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer + SchemaTarget> Apply<S, L, T> 
         }
     }
 
-    /// Tells where the main stream stands.
-    fn tell(&mut self, work: Work) {
+    /// Publishes where the main stream stands.
+    fn publish(&mut self, work: Work) {
         let key = self.parts.main.key();
         let reached = self.machine.reached();
         self.reached.send_replace(reached.position.clone());

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use spanferry_core::apply::verdict::misplaced;
 use spanferry_core::port::change_log::{ChangeLog, Sequence};
 use spanferry_core::port::source::{HistorySource, PositionSource};
 use spanferry_core::position::Bookmark;
 use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
 
-use crate::history::{Unproved, misplaced, prove};
+use crate::history::{Unproved, prove};
 use crate::progress::Progress;
 use crate::stop::{CancellationToken, Pause};
 

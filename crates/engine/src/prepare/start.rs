@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
 use spanferry_core::port::target::{Committer, ControlStore, SchemaTarget};
 use spanferry_core::report::code;
@@ -36,7 +37,7 @@ where
     B: LogStore,
     T: Committer + ControlStore + SchemaTarget,
 {
-    expect_built(planned)?;
+    expect_built(&planned.plans)?;
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
     let control = target.read_control().await?;
@@ -69,12 +70,32 @@ where
 }
 
 /// Every plan must be one that this release can run.
-fn expect_built(planned: &Planned) -> Result<(), Failure> {
-    let mut plans = planned.plans.iter();
-    let refused = plans.find_map(|plan| Some((plan.name(), plan.not_built()?)));
+fn expect_built(plans: &[Arc<TablePlan>]) -> Result<(), Failure> {
+    let refused = plans
+        .iter()
+        .find_map(|plan| Some((plan.name(), plan.not_built()?)));
     refused.map_or(Ok(()), |(table, what)| {
         let class = Class::StopMigration;
         let text = format!("its plan has {what}");
         Err(Failure::new(code::PLAN_NOT_BUILT, class, table.to_string(), text))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::plan::TargetKey;
+
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_plan_that_cannot_run_is_refused_with_its_table() {
+        let plain = fixture::table("plain");
+        expect_built(std::slice::from_ref(&plain)).unwrap();
+        let mut keyless = TablePlan::clone(&fixture::table("keyless"));
+        keyless.target_key = TargetKey::Multiset([0, 1]);
+        let failure = expect_built(&[plain, Arc::new(keyless)]).unwrap_err();
+        assert_eq!(failure.code, code::PLAN_NOT_BUILT);
+        assert!(failure.object.ends_with("keyless"), "{}", failure.object);
+    }
 }

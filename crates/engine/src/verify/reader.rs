@@ -65,7 +65,7 @@ impl<'a, S: PositionSource + SnapshotSource, C: HistorySource + ChangeSource> Re
         self.at_rest.note_seen(seen);
     }
 
-    /// The session, for one table. Whoever has read it to the end gives it back by `keep`; one that
+    /// The session, for one table. A caller that has read it to the end gives it back by `keep`; one that
     /// failed is dropped.
     pub(super) async fn take(&mut self) -> Result<Opened<S::Session>, Failure> {
         match self.kept.take() {

@@ -253,17 +253,17 @@ pub(crate) fn as_read(world: &World, mut control: ControlState) -> ControlState 
         let tables = catalog_now(world).tables.into_iter();
         tables.filter(|table| changes.selects(&table.name)).collect()
     };
-    let anew = || convert::map(selected(), &MAPPING).plans;
+    let planned_again = || convert::map(selected(), &MAPPING).plans;
     match world.mutant {
         Some(Mutant::PlanAnew) => {
-            for plan in anew() {
+            for plan in planned_again() {
                 if let Some(known) = control.definitions.get_mut(plan.name()) {
                     *known = TableDefinition::of(&plan);
                 }
             }
         }
         Some(Mutant::KeyAnew) => {
-            for plan in anew() {
+            for plan in planned_again() {
                 if let Some(known) = control.definitions.get_mut(plan.name()) {
                     known.source_key.clone_from(&plan.source_key);
                     known.target_key.clone_from(&plan.target_key);

@@ -217,7 +217,9 @@ fn convert_in_place(
         let Some(column) = plan.columns.get(index) else {
             return Err(TOO_MANY_CELLS);
         };
-        let source = column.source().unwrap_or(index);
+        let source = column
+            .source()
+            .expect("rows are written as they arrive only where each column comes from the source");
         let value = value(plan, source, cell, scratch);
         if let Err(refusal) = value.and_then(|value| column.encode(value, into)) {
             return Ok(Err(RefusedCell {
