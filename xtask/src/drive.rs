@@ -68,7 +68,7 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<(), TaskError> {
 /// Builds the programs as they are released and measures them.
 pub(crate) fn bench(options: &BenchOptions) -> Result<(), TaskError> {
     println!("==> building with the release profile");
-    let programs = build(&["spanferry", "spanferry-testkit"], Profile::Release)?;
+    let programs = build(&["spanferry", "spanferry-spanner-standin"], Profile::Release)?;
     // Apart: what it adds to the features of dependencies must not be measured.
     let folder = build(&["spanferry", "spanferry-drive"], Profile::Dev)?;
     let mut command = drive(&folder, &programs, "bench");

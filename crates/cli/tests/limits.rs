@@ -6,7 +6,7 @@ mod support;
 
 use std::fmt::Write as _;
 
-use spanferry_testkit::interposer::{Interposer, Mode, Options};
+use spanferry_spanner_standin::{Mode, Options, StandIn};
 use spanferry_testkit::server::Engine;
 use support::{World, bench};
 
@@ -42,8 +42,8 @@ async fn a_thousand_small_tables() {
     }
     let mut world = servers.as_ref().unwrap().world("googlesql", &schema).await;
     // The emulator takes minutes to create them.
-    let interposer = Interposer::start(Options::new(Mode::Keep)).unwrap();
-    world.target_address = Some(interposer.address());
+    let stand_in = StandIn::start(Options::new(Mode::Keep)).unwrap();
+    world.target_address = Some(stand_in.address());
     let writer = world.writer(|step| {
         let table = step * 7 % TABLES;
         vec![
@@ -61,11 +61,7 @@ async fn a_thousand_small_tables() {
     writer.stop().await;
     world.expect_drained();
     expect_within_memory_bound(&world, 0);
-    assert!(
-        interposer.violations().is_empty(),
-        "{:?}",
-        interposer.violations()
-    );
+    assert!(stand_in.violations().is_empty(), "{:?}", stand_in.violations());
     world.expect_equal();
 }
 
@@ -122,17 +118,13 @@ async fn one_transaction_of_a_million_changes() {
         INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT i, i FROM n;
         ";
     let mut world = servers.as_ref().unwrap().world("googlesql", schema).await;
-    let interposer = Interposer::start(Options::new(Mode::Keep)).unwrap();
-    world.target_address = Some(interposer.address());
+    let stand_in = StandIn::start(Options::new(Mode::Keep)).unwrap();
+    world.target_address = Some(stand_in.address());
     world.expect_drained();
     expect_within_memory_bound(&world, 0);
     world.sql("UPDATE t SET pos = pos + 1 ORDER BY pos DESC;\n").await;
     world.expect_drained();
     expect_within_memory_bound(&world, 0);
-    assert!(
-        interposer.violations().is_empty(),
-        "{:?}",
-        interposer.violations()
-    );
+    assert!(stand_in.violations().is_empty(), "{:?}", stand_in.violations());
     world.expect_equal();
 }

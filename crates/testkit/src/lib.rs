@@ -1,5 +1,4 @@
-//! Test kit: real servers, interposer, fault proxy, workload generator, reference model and
-//! conformance suites.
+//! Test kit: real servers, fault proxy, workload generator, reference model and conformance suites.
 //!
 //! Nothing here is part of the shipped program. Servers are started by the scripts of the folder
 //! `services`, each in a directory and on a port of its own, and end with the value that stands for
@@ -8,7 +7,6 @@
 pub mod crowd;
 pub mod far;
 pub mod hostile;
-pub mod interposer;
 pub mod patience;
 pub mod proxy;
 pub mod random;

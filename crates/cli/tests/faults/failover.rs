@@ -1,6 +1,6 @@
 //! A source that is replaced by a replica which lacks what a snapshot has seen.
 
-use spanferry_testkit::interposer::parse_rates;
+use spanferry_spanner_standin::parse_rates;
 use spanferry_testkit::patience::until;
 use spanferry_testkit::server::{Engine, Server};
 

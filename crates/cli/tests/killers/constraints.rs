@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use spanferry_core::port::target::{SchemaObjects, SchemaTarget as _};
 use spanferry_spanner::SpannerTarget;
-use spanferry_testkit::interposer::DdlStage;
+use spanferry_spanner_standin::DdlStage;
 use spanferry_testkit::patience::until;
 use spanferry_testkit::server::Engine;
 
@@ -90,7 +90,7 @@ async fn one_refused_statement_costs_no_other(engine: Engine, dialect: &'static 
     for (subject, text) in &left_out {
         let name = subject.split_once('.').unwrap().1;
         assert!(
-            text.contains("The interposer refuses") && text.contains(name),
+            text.contains("The stand-in refuses") && text.contains(name),
             "{text}"
         );
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_spanner::client::Client;
 use spanferry_spanner::read::{Keys, Read, ReadAt};
-use spanferry_testkit::interposer::parse_rates;
+use spanferry_spanner_standin::parse_rates;
 use spanferry_testkit::patience::until;
 use spanferry_testkit::proxy::Fault;
 use spanferry_testkit::server::Engine;

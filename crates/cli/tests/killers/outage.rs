@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_testkit::interposer::{Fault, Loss, parse_rates};
+use spanferry_spanner_standin::{Fault, Loss, parse_rates};
 use spanferry_testkit::patience::until;
 use spanferry_testkit::proxy::{Fault as Cut, FaultProxy, Rule};
 use spanferry_testkit::server::{Emulator, Engine};

@@ -210,7 +210,7 @@ async fn killer_20_a_write_in_the_middle_of_a_verify() {
     let interposer = world.interpose("");
     interposer
         .faults()
-        .set_rates(spanferry_testkit::interposer::parse_rates("StreamingRead.latency=1:300ms").unwrap());
+        .set_rates(spanferry_spanner_standin::parse_rates("StreamingRead.latency=1:300ms").unwrap());
     let verify = world
         .command("verify", &[])
         .stdout(std::process::Stdio::piped())

@@ -7,7 +7,7 @@ use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
 use spanferry_spanner::read::{Keys, Read, ReadAt};
-use spanferry_testkit::interposer::{Interposer, Mode, Options, parse_rates};
+use spanferry_spanner_standin::{Mode, Options, StandIn, parse_rates};
 
 use super::World;
 
@@ -16,21 +16,21 @@ pub const HELD_UP: &str = "Commit.latency=1:300ms";
 
 impl World {
     /// Puts an interposer with these faults between the program and the target.
-    pub fn interpose(&mut self, faults: &str) -> Interposer {
+    pub fn interpose(&mut self, faults: &str) -> StandIn {
         let options = Options {
             rates: parse_rates(faults).unwrap(),
             ..Options::new(Mode::Forward(self.emulator.host_port().to_owned()))
         };
-        let interposer = Interposer::start(options).unwrap();
+        let interposer = StandIn::start(options).unwrap();
         self.target_address = Some(interposer.address());
         interposer
     }
 
     /// Puts a stand-in in the target's place that keeps all rows.
-    pub fn stand_in(&mut self) -> Interposer {
-        let interposer = Interposer::start(Options::new(Mode::Keep)).unwrap();
-        self.target_address = Some(interposer.address());
-        interposer
+    pub fn stand_in(&mut self) -> StandIn {
+        let stand_in = StandIn::start(Options::new(Mode::Keep)).unwrap();
+        self.target_address = Some(stand_in.address());
+        stand_in
     }
 
     /// A client of the target database, past any interposer.

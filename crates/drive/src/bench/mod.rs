@@ -39,7 +39,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, programs: &Path) -> Result<(), DriveError> {
     let programs = Programs {
         spanferry: programs.join("spanferry"),
-        interposer: programs.join("spanferry-interposer"),
+        stand_in: programs.join("spanferry-spanner-standin"),
     };
     let runtime = runtime()?;
     let server = Server::start(Engine::MySql).map_err(|error| failed("starting MySQL", &error))?;
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options, programs: &Path) -> Result<(), DriveError> 
 /// The two programs, optimised as they are released.
 struct Programs {
     spanferry: PathBuf,
-    interposer: PathBuf,
+    stand_in: PathBuf,
 }
 
 struct Bench {
@@ -92,15 +92,15 @@ impl Bench {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for run in 0..self.runs {
             self.server_runs(scenario.before).await?;
-            let interposer = Interposer::start(&self.programs.interposer)?;
+            let stand_in = StandIn::start(&self.programs.stand_in)?;
             let state = self.scratch.join("state");
             drop(std::fs::remove_dir_all(&state));
             if let Some(backlog) = &scenario.backlog {
-                self.migrate(&interposer.address)?;
+                self.migrate(&stand_in.address)?;
                 self.server_runs(backlog).await?;
             }
             let tool = self.tool(scenario).await?;
-            ours.push(self.migrate(&interposer.address)?);
+            ours.push(self.migrate(&stand_in.address)?);
             theirs.push(tool);
             println!(
                 "    run {}: {:.2} s, theirs {:.2} s",
@@ -174,13 +174,13 @@ impl Bench {
 }
 
 /// The null Spanner, ended when dropped.
-struct Interposer {
+struct StandIn {
     child: Child,
     address: String,
 }
 
-impl Interposer {
-    fn start(program: &PathBuf) -> Result<Interposer, DriveError> {
+impl StandIn {
+    fn start(program: &PathBuf) -> Result<StandIn, DriveError> {
         use std::io::BufRead;
         let unrunnable = |source| DriveError::Run {
             program: program.display().to_string(),
@@ -194,15 +194,15 @@ impl Interposer {
         let output = child.stdout.take().expect("stdout is a pipe");
         let mut address = String::new();
         let read = std::io::BufReader::new(output).read_line(&mut address);
-        let interposer = Interposer {
+        let stand_in = StandIn {
             child,
             address: address.trim().to_owned(),
         };
-        read.map(|_| interposer).map_err(unrunnable)
+        read.map(|_| stand_in).map_err(unrunnable)
     }
 }
 
-impl Drop for Interposer {
+impl Drop for StandIn {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());

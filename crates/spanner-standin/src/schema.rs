@@ -1,4 +1,4 @@
-//! What the interposer knows of a database's schema: tables, columns, indexes, foreign keys.
+//! What the stand-in knows of a database's schema: tables, columns, indexes, foreign keys.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use spanferry_spanner_api::spanner::{Type, TypeAnnotationCode, TypeCode};
 
 /// A column's type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ColumnType {
+pub(crate) enum ColumnType {
     Bool,
     Int64,
     Float32,
@@ -31,7 +31,7 @@ pub(super) enum ColumnType {
 
 impl ColumnType {
     /// As results describe it.
-    pub(super) fn wire(&self) -> Type {
+    pub(crate) fn wire(&self) -> Type {
         let (code, annotation) = match self {
             ColumnType::Bool => (TypeCode::Bool, TypeAnnotationCode::Unspecified),
             ColumnType::Int64 => (TypeCode::Int64, TypeAnnotationCode::Unspecified),
@@ -75,7 +75,7 @@ impl ColumnType {
     }
 
     /// As INFORMATION_SCHEMA's `spanner_type` writes it.
-    pub(super) fn text(&self, postgres: bool) -> String {
+    pub(crate) fn text(&self, postgres: bool) -> String {
         let sized = |name: &str, length: &Option<u64>| match length {
             Some(length) => format!("{name}({length})"),
             None => format!("{name}(MAX)"),
@@ -119,59 +119,59 @@ impl ColumnType {
 
 /// One column.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
-    pub(super) name: String,
-    pub(super) ty: ColumnType,
-    pub(super) not_null: bool,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) ty: ColumnType,
+    pub(crate) not_null: bool,
     /// It may be left out of an insert although it is NOT NULL.
-    pub(super) has_default: bool,
+    pub(crate) has_default: bool,
 }
 
 /// One secondary index.
 #[derive(Debug, Clone)]
-pub(super) struct Index {
-    pub(super) name: String,
-    pub(super) unique: bool,
-    pub(super) null_filtered: bool,
+pub(crate) struct Index {
+    pub(crate) name: String,
+    pub(crate) unique: bool,
+    pub(crate) null_filtered: bool,
     /// Column and whether descending.
-    pub(super) columns: Vec<(String, bool)>,
+    pub(crate) columns: Vec<(String, bool)>,
     /// Columns stored beside the key.
-    pub(super) stored: Vec<String>,
+    pub(crate) stored: Vec<String>,
     /// Whether it is still being built.
-    pub(super) unfinished: bool,
+    pub(crate) unfinished: bool,
 }
 
 /// One foreign key.
 #[derive(Debug, Clone)]
-pub(super) struct ForeignKey {
-    pub(super) name: String,
-    pub(super) columns: Vec<String>,
-    pub(super) parent: String,
-    pub(super) parent_columns: Vec<String>,
+pub(crate) struct ForeignKey {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) parent: String,
+    pub(crate) parent_columns: Vec<String>,
     /// Whether it is still being built.
-    pub(super) unfinished: bool,
+    pub(crate) unfinished: bool,
 }
 
 /// One table.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
-    pub(super) name: String,
-    pub(super) columns: Vec<Column>,
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
     /// By name in lower case: names differ in more than their case.
     positions: HashMap<String, usize>,
     /// Indexes into `columns`.
-    pub(super) key: Vec<usize>,
-    pub(super) indexes: Vec<Index>,
-    pub(super) foreign_keys: Vec<ForeignKey>,
+    pub(crate) key: Vec<usize>,
+    pub(crate) indexes: Vec<Index>,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
     /// Names of CHECK constraints.
-    pub(super) checks: Vec<String>,
-    pub(super) parent: Option<String>,
+    pub(crate) checks: Vec<String>,
+    pub(crate) parent: Option<String>,
     /// Indexes that Spanner keeps for foreign keys: the columns of each.
-    pub(super) backing: Vec<Vec<String>>,
+    pub(crate) backing: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(name: String) -> Table {
+    pub(crate) fn new(name: String) -> Table {
         Table {
             name,
             columns: Vec::new(),
@@ -185,7 +185,7 @@ impl Table {
         }
     }
 
-    pub(super) fn position(&self, column: &str) -> Option<usize> {
+    pub(crate) fn position(&self, column: &str) -> Option<usize> {
         if let Some(position) = self.positions.get(column) {
             return Some(*position);
         }
@@ -193,7 +193,7 @@ impl Table {
     }
 
     /// To be called after every change of the columns.
-    pub(super) fn index_columns(&mut self) {
+    pub(crate) fn index_columns(&mut self) {
         let names = self.columns.iter().enumerate();
         self.positions = names
             .map(|(index, column)| (column.name.to_ascii_lowercase(), index))
@@ -201,7 +201,7 @@ impl Table {
     }
 
     /// The key's column names.
-    pub(super) fn key_names(&self) -> Vec<String> {
+    pub(crate) fn key_names(&self) -> Vec<String> {
         self.key
             .iter()
             .map(|index| self.columns[*index].name.clone())
@@ -209,12 +209,12 @@ impl Table {
     }
 
     /// Secondary indexes, those behind foreign keys included.
-    pub(super) fn index_count(&self) -> u64 {
+    pub(crate) fn index_count(&self) -> u64 {
         (self.indexes.len() + self.backing.len()) as u64
     }
 
     /// Index entries that an update of these columns may touch: the old one goes, a new one comes.
-    pub(super) fn entries_updated(&self, written: &[usize]) -> u64 {
+    pub(crate) fn entries_updated(&self, written: &[usize]) -> u64 {
         let hits = |column: &String| {
             self.position(column)
                 .is_some_and(|position| written.contains(&position) && !self.key.contains(&position))
@@ -234,13 +234,13 @@ impl Table {
 
 /// All tables of a database.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Schema {
-    pub(super) tables: BTreeMap<String, Arc<Table>>,
+pub(crate) struct Schema {
+    pub(crate) tables: BTreeMap<String, Arc<Table>>,
 }
 
 impl Schema {
     /// The table as named, or by a name that differs in case.
-    pub(super) fn table(&self, name: &str) -> Option<&Arc<Table>> {
+    pub(crate) fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables.get(name).or_else(|| {
             self.tables
                 .values()
@@ -249,13 +249,13 @@ impl Schema {
     }
 
     /// For changes.
-    pub(super) fn table_mut(&mut self, name: &str) -> Option<&mut Table> {
+    pub(crate) fn table_mut(&mut self, name: &str) -> Option<&mut Table> {
         let name = self.table(name)?.name.clone();
         self.tables.get_mut(&name).map(Arc::make_mut)
     }
 
     /// The table that holds an index of this name.
-    pub(super) fn index_owner(&self, index: &str) -> Option<String> {
+    pub(crate) fn index_owner(&self, index: &str) -> Option<String> {
         let owns = |table: &&Arc<Table>| {
             table
                 .indexes
@@ -266,7 +266,7 @@ impl Schema {
     }
 
     /// Whether a table, index or constraint has this name.
-    pub(super) fn has_name(&self, name: &str) -> bool {
+    pub(crate) fn has_name(&self, name: &str) -> bool {
         self.table(name).is_some()
             || self.index_owner(name).is_some()
             || self.tables.values().any(|table| {
@@ -279,7 +279,7 @@ impl Schema {
     }
 
     /// Marks an index or foreign key as being built, or as ready.
-    pub(super) fn set_unfinished(&mut self, name: &str, unfinished: bool) {
+    pub(crate) fn set_unfinished(&mut self, name: &str, unfinished: bool) {
         for table in self.tables.values_mut().map(Arc::make_mut) {
             let indexes = table.indexes.iter_mut().filter(|index| index.name == name);
             indexes.for_each(|index| index.unfinished = unfinished);
@@ -289,7 +289,7 @@ impl Schema {
     }
 
     /// Removes an index or foreign key that could not be built.
-    pub(super) fn forget(&mut self, name: &str) {
+    pub(crate) fn forget(&mut self, name: &str) {
         for table in self.tables.values_mut().map(Arc::make_mut) {
             table.indexes.retain(|index| index.name != name);
             table.foreign_keys.retain(|key| key.name != name);
@@ -299,7 +299,7 @@ impl Schema {
 
     /// Computes again which tables carry indexes behind foreign keys: one over the child's columns,
     /// and a unique one over the parent's unless these are its primary key.
-    pub(super) fn refresh_backing(&mut self) {
+    pub(crate) fn refresh_backing(&mut self) {
         let mut backing: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
         for table in self.tables.values() {
             for key in &table.foreign_keys {

@@ -49,7 +49,7 @@ impl DdlRules {
     }
 
     /// The next operation that creates the index or foreign key of this name continues only when
-    /// `Interposer::finish_ddl` is called. In forward mode nothing is held.
+    /// `StandIn::finish_ddl` is called. In forward mode nothing is held.
     pub fn hold(&self, name: &str) {
         self.state().held.insert(name.to_owned());
     }
@@ -60,7 +60,7 @@ impl DdlRules {
     }
 
     /// Judges a call as a whole.
-    pub(super) fn judge_call(&self, message: &Bytes) -> Result<(), Status> {
+    pub(crate) fn judge_call(&self, message: &Bytes) -> Result<(), Status> {
         let Ok(request) = UpdateDatabaseDdlRequest::decode(message.clone()) else {
             return Ok(());
         };
@@ -73,7 +73,7 @@ impl DdlRules {
     }
 
     /// Why a statement is refused at a stage, if it is.
-    pub(super) fn refusal(&self, statement: &str, stage: DdlStage) -> Option<Status> {
+    pub(crate) fn refusal(&self, statement: &str, stage: DdlStage) -> Option<Status> {
         let state = self.state();
         let text = state
             .refused
@@ -84,11 +84,11 @@ impl DdlRules {
             DdlStage::Call => Code::InvalidArgument,
             DdlStage::Operation => Code::FailedPrecondition,
         };
-        Some(Status::new(code, format!("The interposer refuses `{text}`.")))
+        Some(Status::new(code, format!("The stand-in refuses `{text}`.")))
     }
 
     /// The name of what a statement creates, if it is to be held; each is held once.
-    pub(super) fn take_held(&self, statement: &str) -> Option<String> {
+    pub(crate) fn take_held(&self, statement: &str) -> Option<String> {
         let mut state = self.state();
         let creates = |name: &&String| {
             [format!(" `{name}` "), format!(" \"{name}\" ")]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use tonic::Code;
 
-use super::message::{Change, Field, Fields, WriteKind, cells, changes, rows};
-use super::refusal::{Refusal, Rule};
-use super::schema::{Column, ColumnType, Schema, Table};
+use crate::message::{Change, Field, Fields, WriteKind, cells, changes, rows};
+use crate::refusal::{Refusal, Rule};
+use crate::schema::{Column, ColumnType, Schema, Table};
 
 /// Spanner's limits (cloud.google.com/spanner/quotas).
 const MUTATIONS_MAX: u64 = 80_000;
@@ -28,13 +28,13 @@ pub enum Check {
 
 /// What a commit holds.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) rows: u64,
-    pub(super) mutations: u64,
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) mutations: u64,
 }
 
 /// Checks all mutations of an encoded `CommitRequest`.
-pub(super) fn commit(schema: &Schema, message: &[u8], check: Check) -> Result<Tally, Refusal> {
+pub(crate) fn commit(schema: &Schema, message: &[u8], check: Check) -> Result<Tally, Refusal> {
     if message.len() > COMMIT_BYTES_MAX {
         let message = format!(
             "Commit size of {} bytes exceeds the maximum of 104857600 bytes.",
@@ -211,7 +211,7 @@ impl<'a> Write<'a> {
 }
 
 /// Reads an encoded `Value`.
-pub(super) fn value(cell: &[u8]) -> Result<WireValue<'_>, Refusal> {
+pub(crate) fn value(cell: &[u8]) -> Result<WireValue<'_>, Refusal> {
     let value = match Fields(cell).next().transpose()? {
         Some((1, _)) => Some(WireValue::Null),
         Some((3, Field::Bytes(text))) => Some(WireValue::String(text)),

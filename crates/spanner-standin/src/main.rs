@@ -1,20 +1,20 @@
-//! The interposer as a program: a null sink for benchmarks, or a checking and faulty way to the
+//! The stand-in as a program: a null sink for benchmarks, or a checking and faulty way to the
 //! emulator.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use spanferry_testkit::interposer::{Check, Interposer, Mode, Options, parse_rates};
+use spanferry_spanner_standin::{Check, Mode, Options, StandIn, parse_rates};
 
-const USAGE: &str = "usage: spanferry-interposer --listen HOST:PORT --mode null|keep|forward [--upstream HOST:PORT] \
+const USAGE: &str = "usage: spanferry-spanner-standin --listen HOST:PORT --mode null|keep|forward [--upstream HOST:PORT] \
                      [--check full|fast] [--faults SPEC] [--seed N]";
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            let line = format!("spanferry-interposer: {message}\n{USAGE}\n");
+            let line = format!("spanferry-spanner-standin: {message}\n{USAGE}\n");
             drop(std::io::stderr().write_all(line.as_bytes()));
             ExitCode::from(2)
         }
@@ -23,9 +23,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let options = options(std::env::args().skip(1))?;
-    let interposer = Interposer::start(options).map_err(|error| error.to_string())?;
+    let stand_in = StandIn::start(options).map_err(|error| error.to_string())?;
     let mut out = std::io::stdout();
-    writeln!(out, "{}", interposer.address())
+    writeln!(out, "{}", stand_in.address())
         .and_then(|()| out.flush())
         .map_err(|error| error.to_string())?;
     loop {

@@ -1,4 +1,5 @@
-//! A gRPC server that speaks the Spanner API between our client and the emulator, or in its place.
+//! A stand-in for Spanner: a gRPC server that speaks its API in its place, or as an interposer
+//! between our client and the emulator.
 //!
 //! It checks what the emulator does not (limits, tokens, headers, value forms), records every
 //! violation, and injects faults.
@@ -37,7 +38,7 @@ use forward::Forward;
 use null::Null;
 use refusal::Violations;
 
-/// What stands behind the interposer.
+/// What stands behind the stand-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// Nothing: control tables `spanferry_…` are kept in memory, rows of all others are checked and
@@ -45,11 +46,11 @@ pub enum Mode {
     Null,
     /// Nothing, and the rows of all tables are kept in memory.
     Keep,
-    /// The emulator at `HOST:PORT`.
+    /// The emulator at `HOST:PORT`: the stand-in is an interposer.
     Forward(String),
 }
 
-/// How an interposer is to run.
+/// How a stand-in is to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Address to listen on; port 0 takes a free one.
@@ -114,9 +115,9 @@ enum Back {
     Forward(Box<Forward>),
 }
 
-/// A running interposer, on threads of its own; ends when dropped.
+/// A running stand-in, on threads of its own; ends when dropped.
 #[derive(Debug)]
-pub struct Interposer {
+pub struct StandIn {
     address: SocketAddr,
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
@@ -125,13 +126,13 @@ pub struct Interposer {
 /// Threads that serve calls: a sink must not be the bottleneck, nor take the machine.
 const THREADS: usize = 2;
 
-impl Interposer {
+impl StandIn {
     /// Starts one. Fails when the address cannot be had. Works inside and outside of a tokio
     /// runtime.
-    pub fn start(options: Options) -> io::Result<Interposer> {
+    pub fn start(options: Options) -> io::Result<StandIn> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
-            .thread_name("interposer")
+            .thread_name("stand-in")
             .enable_all()
             .build()?;
         let listener = std::net::TcpListener::bind(options.listen)?;
@@ -160,7 +161,7 @@ impl Interposer {
             TcpListener::from_std(listener)?,
             Arc::clone(&shared),
         ));
-        Ok(Interposer {
+        Ok(StandIn {
             address,
             shared,
             runtime: Some(runtime),
@@ -243,7 +244,7 @@ impl Interposer {
     }
 }
 
-impl Drop for Interposer {
+impl Drop for StandIn {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

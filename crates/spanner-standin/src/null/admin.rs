@@ -14,12 +14,12 @@ use spanferry_spanner_api::longrunning::{Operation, operation};
 use spanferry_spanner_api::rpc;
 use tonic::{Code, Status};
 
-use super::super::ddl;
-use super::super::ddl_rules::{DdlRules, DdlStage};
-use super::super::read::timestamp;
-use super::super::refusal::Refusal;
-use super::super::schema::Schema;
 use super::{Database, Null, Shared, State, decode};
+use crate::ddl;
+use crate::ddl_rules::{DdlRules, DdlStage};
+use crate::read::timestamp;
+use crate::refusal::Refusal;
+use crate::schema::Schema;
 
 impl Null {
     pub(super) fn create_database(&self, message: &Bytes) -> Result<Operation, Refusal> {
@@ -97,12 +97,12 @@ impl Null {
         state.proceed(&shared.ddl_rules, work)
     }
 
-    pub(in super::super) fn held_ddl(&self) -> Vec<String> {
+    pub(crate) fn held_ddl(&self) -> Vec<String> {
         self.state().held.iter().map(|held| held.object.clone()).collect()
     }
 
     /// Lets the operation that is held at this object go on; false if there is none.
-    pub(in super::super) fn finish_ddl(&self, shared: &Shared, object: &str, succeeds: bool) -> bool {
+    pub(crate) fn finish_ddl(&self, shared: &Shared, object: &str, succeeds: bool) -> bool {
         let mut state = self.state();
         let Some(place) = state.held.iter().position(|held| held.object == object) else {
             return false;
@@ -123,7 +123,7 @@ impl Null {
         if succeeds {
             return state.proceed(&shared.ddl_rules, work).is_ok();
         }
-        let error = Status::failed_precondition(format!("The interposer ends the work on `{object}`."));
+        let error = Status::failed_precondition(format!("The stand-in ends the work on `{object}`."));
         state.end(work, Some(error));
         true
     }

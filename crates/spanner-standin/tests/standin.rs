@@ -1,4 +1,4 @@
-//! The interposer, driven by our own client.
+//! The stand-in, driven by our own client.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
@@ -15,7 +15,7 @@ use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
 use spanferry_spanner::error::SpannerError;
 use spanferry_spanner::read::{Keys, Read, ReadAt};
-use spanferry_testkit::interposer::{Fault, Interposer, Loss, Mode, Options, Rule};
+use spanferry_spanner_standin::{Fault, Loss, Mode, Options, Rule, StandIn};
 use tonic::Code;
 
 const TABLES: [&str; 2] = [
@@ -26,11 +26,11 @@ const TABLES: [&str; 2] = [
 /// Rows as texts.
 type Rows<'a> = &'a [&'a [&'a str]];
 
-fn client(interposer: &Interposer, database: &str) -> Client {
+fn client(stand_in: &StandIn, database: &str) -> Client {
     let name = format!("spanner://projects/test/instances/test/databases/{database}")
         .parse()
         .unwrap();
-    let endpoint = Some(format!("http://{}", interposer.address()));
+    let endpoint = Some(format!("http://{}", stand_in.address()));
     let choice = EndpointChoice {
         endpoint,
         ..EndpointChoice::default()
@@ -38,15 +38,15 @@ fn client(interposer: &Interposer, database: &str) -> Client {
     Client::new(name, Endpoint::choose(&choice).unwrap(), ClientOptions::default()).unwrap()
 }
 
-async fn start(mode: Mode) -> (Interposer, Client) {
-    let interposer = Interposer::start(Options::new(mode)).unwrap();
-    let client = client(&interposer, "shop");
+async fn start(mode: Mode) -> (StandIn, Client) {
+    let stand_in = StandIn::start(Options::new(mode)).unwrap();
+    let client = client(&stand_in, "shop");
     client.create_database(Dialect::GoogleSql).await.unwrap();
     client
         .update_ddl(&TABLES.map(str::to_owned), "setup")
         .await
         .unwrap();
-    (interposer, client)
+    (stand_in, client)
 }
 
 fn rows(rows: &[&[&str]]) -> RowBatch {
@@ -103,7 +103,7 @@ fn code(error: &SpannerError) -> Code {
 
 #[tokio::test]
 async fn rows_of_control_tables_have_the_semantics_of_spanner() {
-    let (interposer, client) = start(Mode::Null).await;
+    let (stand_in, client) = start(Mode::Null).await;
     client
         .commit("t", control(WriteKind::Insert, "10", "a"))
         .await
@@ -140,12 +140,12 @@ async fn rows_of_control_tables_have_the_semantics_of_spanner() {
     );
     client.commit("t", replaced).await.unwrap();
     assert_eq!(stored(&client).await, ["-2 b", "10 new"]);
-    assert_eq!(interposer.violations(), []);
+    assert_eq!(stand_in.violations(), []);
 }
 
 #[tokio::test]
 async fn other_rows_are_checked_counted_and_discarded() {
-    let (interposer, client) = start(Mode::Null).await;
+    let (stand_in, client) = start(Mode::Null).await;
     let rows: &[&[&str]] = &[&["1", "a"], &["2", "b"]];
     client
         .commit("data", write(WriteKind::Insert, "data", &["id", "text"], rows))
@@ -155,7 +155,7 @@ async fn other_rows_are_checked_counted_and_discarded() {
         .commit("data", write(WriteKind::Insert, "data", &["id", "text"], rows))
         .await
         .unwrap();
-    let counters = interposer.counters();
+    let counters = stand_in.counters();
     assert_eq!((counters.commits, counters.rows), (2, 4));
     let read = Read::new("data", ["id"], Keys::All);
     assert_eq!(
@@ -173,13 +173,13 @@ async fn other_rows_are_checked_counted_and_discarded() {
 
 #[tokio::test]
 async fn transactions_carry_tokens_and_see_each_other() {
-    let (interposer, client) = start(Mode::Null).await;
+    let (stand_in, client) = start(Mode::Null).await;
     let read = Read::new("spanferry_t", ["id", "text"], Keys::All);
     let mut first = client.begin("t").await.unwrap();
     let mut second = client.begin("t").await.unwrap();
     assert_eq!(first.read(&read).await.unwrap().len(), 0);
     assert_eq!(second.read(&read).await.unwrap().len(), 0);
-    interposer.faults().once("Commit", Fault::RetryToken);
+    stand_in.faults().once("Commit", Fault::RetryToken);
     first
         .commit(control(WriteKind::Insert, "1", "first"))
         .await
@@ -199,7 +199,7 @@ async fn transactions_carry_tokens_and_see_each_other() {
         "{late}"
     );
     assert_eq!(stored(&client).await, ["1 first"]);
-    assert_eq!(interposer.violations(), []);
+    assert_eq!(stand_in.violations(), []);
     // A transaction that has read nothing has no token.
     let blind = client.begin("t").await.unwrap();
     let refused = blind
@@ -207,12 +207,12 @@ async fn transactions_carry_tokens_and_see_each_other() {
         .await
         .unwrap_err();
     assert_eq!(code(&refused), Code::FailedPrecondition);
-    assert_eq!(interposer.take_violations()[0].rule, Rule::PrecommitToken);
+    assert_eq!(stand_in.take_violations()[0].rule, Rule::PrecommitToken);
 }
 
 #[tokio::test]
 async fn limits_are_refused_and_recorded() {
-    let (interposer, client) = start(Mode::Null).await;
+    let (stand_in, client) = start(Mode::Null).await;
     let many: Vec<String> = (0..40_001).map(|id: u32| id.to_string()).collect();
     let many: Vec<[&str; 2]> = many.iter().map(|id| [id.as_str(), "x"]).collect();
     let many: Vec<&[&str]> = many.iter().map(<[&str; 2]>::as_slice).collect();
@@ -231,7 +231,7 @@ async fn limits_are_refused_and_recorded() {
             .commit("data", write(WriteKind::Insert, "data", columns, rows))
             .await
             .unwrap_err();
-        let violations = interposer.take_violations();
+        let violations = stand_in.take_violations();
         assert_eq!(
             violations
                 .iter()
@@ -240,12 +240,12 @@ async fn limits_are_refused_and_recorded() {
             [rule]
         );
     }
-    assert_eq!(interposer.counters().commits, 0);
+    assert_eq!(stand_in.counters().commits, 0);
 }
 
 #[tokio::test]
 async fn faults_before_a_commit_leave_nothing() {
-    let (interposer, client) = start(Mode::Null).await;
+    let (stand_in, client) = start(Mode::Null).await;
     let delay = Duration::from_millis(7);
     for fault in [
         Fault::Aborted(Some(delay)),
@@ -253,7 +253,7 @@ async fn faults_before_a_commit_leave_nothing() {
         Fault::Unavailable,
         Fault::Drop,
     ] {
-        interposer.faults().once("Commit", fault);
+        stand_in.faults().once("Commit", fault);
         let error = client
             .commit("t", control(WriteKind::Insert, "1", "a"))
             .await
@@ -263,29 +263,27 @@ async fn faults_before_a_commit_leave_nothing() {
         assert_eq!(error.retry_delay(), told);
         assert_eq!(stored(&client).await, [""; 0]);
     }
-    assert_eq!(interposer.faults().injected(), 4);
+    assert_eq!(stand_in.faults().injected(), 4);
 }
 
 #[tokio::test]
 async fn lost_replies_leave_the_commit() {
-    let (interposer, client) = start(Mode::Null).await;
+    let (stand_in, client) = start(Mode::Null).await;
     for (id, loss) in [("1", Loss::Unavailable), ("2", Loss::Drop)] {
-        interposer.faults().once("Commit", Fault::LostReply(loss));
+        stand_in.faults().once("Commit", Fault::LostReply(loss));
         let error = client
             .commit("t", control(WriteKind::Insert, id, "a"))
             .await
             .unwrap_err();
         assert!(matches!(error, SpannerError::Unanswered { .. }), "{error}");
     }
-    interposer.faults().once("Commit", Fault::AlreadyExists);
+    stand_in.faults().once("Commit", Fault::AlreadyExists);
     let error = client
         .commit("t", control(WriteKind::Insert, "3", "a"))
         .await
         .unwrap_err();
     assert_eq!(code(&error), Code::AlreadyExists);
-    interposer
-        .faults()
-        .once("Commit", Fault::LostReply(Loss::Silence));
+    stand_in.faults().once("Commit", Fault::LostReply(Loss::Silence));
     let silent = client.commit("t", control(WriteKind::Insert, "4", "a"));
     assert!(
         tokio::time::timeout(Duration::from_millis(300), silent)
@@ -297,8 +295,8 @@ async fn lost_replies_leave_the_commit() {
 
 #[tokio::test]
 async fn late_commits_come_after_others() {
-    let (interposer, client) = start(Mode::Null).await;
-    interposer.faults().once("Commit", Fault::Late(2));
+    let (stand_in, client) = start(Mode::Null).await;
+    stand_in.faults().once("Commit", Fault::Late(2));
     client
         .commit("t", control(WriteKind::Upsert, "1", "late"))
         .await
@@ -313,10 +311,10 @@ async fn late_commits_come_after_others() {
         .await
         .unwrap();
     assert_eq!(
-        (stored(&client).await, interposer.late_commits()),
+        (stored(&client).await, stand_in.late_commits()),
         (vec!["1 late".into(), "2 two".into()], 0)
     );
-    interposer.faults().once("Commit", Fault::Duplicate(1));
+    stand_in.faults().once("Commit", Fault::Duplicate(1));
     client
         .commit("t", control(WriteKind::Upsert, "1", "twice"))
         .await
@@ -330,12 +328,12 @@ async fn late_commits_come_after_others() {
 
 #[tokio::test]
 async fn ended_sessions_are_not_found() {
-    let (interposer, client) = start(Mode::Null).await;
+    let (stand_in, client) = start(Mode::Null).await;
     client
         .commit("t", control(WriteKind::Upsert, "1", "a"))
         .await
         .unwrap();
-    interposer.expire_sessions();
+    stand_in.expire_sessions();
     let error = client
         .commit("t", control(WriteKind::Upsert, "1", "b"))
         .await
@@ -345,18 +343,18 @@ async fn ended_sessions_are_not_found() {
         .commit("t", control(WriteKind::Upsert, "1", "b"))
         .await
         .unwrap();
-    assert_eq!(interposer.violations(), []);
+    assert_eq!(stand_in.violations(), []);
 }
 
 #[tokio::test]
 async fn commits_reach_the_emulator_checked() {
     let emulator = spanferry_testkit::server::Emulator::start().unwrap();
-    let (interposer, client) = start(Mode::Forward(emulator.host_port().to_owned())).await;
+    let (stand_in, client) = start(Mode::Forward(emulator.host_port().to_owned())).await;
     client
         .commit("t", control(WriteKind::Insert, "1", "a"))
         .await
         .unwrap();
-    interposer
+    stand_in
         .faults()
         .once("Commit", Fault::LostReply(Loss::Unavailable));
     client
@@ -368,7 +366,7 @@ async fn commits_reach_the_emulator_checked() {
         .await
         .unwrap_err();
     assert_eq!(code(&repeated), Code::AlreadyExists);
-    interposer.faults().once("Commit", Fault::Late(1));
+    stand_in.faults().once("Commit", Fault::Late(1));
     client
         .commit("t", control(WriteKind::Upsert, "1", "late"))
         .await
@@ -378,19 +376,19 @@ async fn commits_reach_the_emulator_checked() {
         .await
         .unwrap();
     assert_eq!(stored(&client).await, ["1 late", "2 b"]);
-    assert_eq!(interposer.violations(), []);
+    assert_eq!(stand_in.violations(), []);
     client
         .commit("t", control(WriteKind::Insert, "3", "12345678901"))
         .await
         .unwrap_err();
-    assert_eq!(interposer.take_violations()[0].rule, Rule::CellSize);
+    assert_eq!(stand_in.take_violations()[0].rule, Rule::CellSize);
 }
 
 #[tokio::test]
 async fn a_migration_finds_its_target_in_both_dialects() {
     for dialect in [Dialect::GoogleSql, Dialect::PostgreSql] {
-        let interposer = Interposer::start(Options::new(Mode::Null)).unwrap();
-        let target = SpannerTarget::new(client(&interposer, "shop"));
+        let stand_in = StandIn::start(Options::new(Mode::Null)).unwrap();
+        let target = SpannerTarget::new(client(&stand_in, "shop"));
         target.create_database(dialect).await.unwrap();
         target.create_control().await.unwrap();
         assert_eq!(target.read_control().await.unwrap(), None);
@@ -408,6 +406,6 @@ async fn a_migration_finds_its_target_in_both_dialects() {
         assert_eq!(found.migration, row);
         let description = target.describe().await.unwrap();
         assert_eq!((description.dialect, description.tables.len()), (dialect, 0));
-        assert_eq!(interposer.violations(), []);
+        assert_eq!(stand_in.violations(), []);
     }
 }

@@ -14,17 +14,17 @@ use spanferry_core::wire::rows::RowBatch;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
-use spanferry_testkit::interposer::{Interposer, Mode, Options, Rule};
+use spanferry_spanner_standin::{Mode, Options, Rule, StandIn};
 
 /// Spanner's limit of mutations in one commit.
 const MUTATIONS_MAX: usize = 80_000;
 
-fn client(interposer: &Interposer) -> Client {
+fn client(stand_in: &StandIn) -> Client {
     let name = "spanner://projects/test/instances/test/databases/shop"
         .parse()
         .unwrap();
     let choice = EndpointChoice {
-        endpoint: Some(format!("http://{}", interposer.address())),
+        endpoint: Some(format!("http://{}", stand_in.address())),
         ..EndpointChoice::default()
     };
     Client::new(name, Endpoint::choose(&choice).unwrap(), ClientOptions::default()).unwrap()
@@ -87,8 +87,8 @@ fn deletes(plan: &TablePlan, count: usize) -> Mutations {
 
 #[tokio::test]
 async fn commits_filled_by_the_plans_count_are_taken() {
-    let interposer = Interposer::start(Options::new(Mode::Null)).unwrap();
-    let client = client(&interposer);
+    let stand_in = StandIn::start(Options::new(Mode::Null)).unwrap();
+    let client = client(&stand_in);
     client.create_database(Dialect::GoogleSql).await.unwrap();
     let dialect = Dialect::GoogleSql;
     let plans = plans();
@@ -127,17 +127,17 @@ async fn commits_filled_by_the_plans_count_are_taken() {
             .await
             .unwrap();
     }
-    assert_eq!(interposer.violations(), []);
+    assert_eq!(stand_in.violations(), []);
 
     // The check itself bites: a row is never cheaper than its columns, a delete never cheaper than
     // one.
     let plan = &plans[0];
     let many = MUTATIONS_MAX / plan.columns.len() + 1;
     client.commit("data", upserts(plan, many)).await.unwrap_err();
-    assert_eq!(interposer.take_violations()[0].rule, Rule::MutationCount);
+    assert_eq!(stand_in.take_violations()[0].rule, Rule::MutationCount);
     client
         .commit("data", deletes(plan, MUTATIONS_MAX + 1))
         .await
         .unwrap_err();
-    assert_eq!(interposer.take_violations()[0].rule, Rule::MutationCount);
+    assert_eq!(stand_in.take_violations()[0].rule, Rule::MutationCount);
 }

@@ -1,10 +1,10 @@
 //! DDL text cut into tokens, and a cursor over them.
 
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// One token. Words are kept as written and compared without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// A keyword, a bare name or a number.
     Word(String),
     /// A name in back-quotes or double quotes, without them.
@@ -17,7 +17,7 @@ pub(super) enum Token {
 
 /// Walks over the tokens of one statement.
 #[derive(Debug)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     statement: &'a str,
     tokens: Vec<Token>,
     at: usize,
@@ -25,7 +25,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// Cuts a statement; fails on an open quote.
-    pub(super) fn new(statement: &'a str) -> Result<Cursor<'a>, Refusal> {
+    pub(crate) fn new(statement: &'a str) -> Result<Cursor<'a>, Refusal> {
         let tokens = tokens(statement).ok_or_else(|| Refusal::ddl_syntax(statement))?;
         Ok(Cursor {
             statement,
@@ -35,7 +35,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The error of a statement that is not understood.
-    pub(super) fn syntax(&self) -> Refusal {
+    pub(crate) fn syntax(&self) -> Refusal {
         Refusal::ddl_syntax(self.statement)
     }
 
@@ -44,12 +44,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether the next token is this keyword.
-    pub(super) fn sees(&self, word: &str) -> bool {
+    pub(crate) fn sees(&self, word: &str) -> bool {
         matches!(self.peek(), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word))
     }
 
     /// Whether the next tokens are these keywords.
-    pub(super) fn sees_all(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn sees_all(&mut self, words: &[&str]) -> bool {
         let start = self.at;
         let found = self.take(words);
         self.at = start;
@@ -57,13 +57,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether the token just taken was written in upper case, as GoogleSQL's own DDL is.
-    pub(super) fn is_upper_before(&self) -> bool {
+    pub(crate) fn is_upper_before(&self) -> bool {
         let before = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
         matches!(before, Some(Token::Word(word)) if !word.chars().any(char::is_lowercase))
     }
 
     /// Takes these keywords if all of them come next.
-    pub(super) fn take(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn take(&mut self, words: &[&str]) -> bool {
         let start = self.at;
         for word in words {
             if !self.sees(word) {
@@ -76,14 +76,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a symbol if it comes next.
-    pub(super) fn take_symbol(&mut self, symbol: char) -> bool {
+    pub(crate) fn take_symbol(&mut self, symbol: char) -> bool {
         let found = self.peek() == Some(&Token::Symbol(symbol));
         self.at += usize::from(found);
         found
     }
 
     /// Takes a symbol that must come next.
-    pub(super) fn symbol(&mut self, symbol: char) -> Result<(), Refusal> {
+    pub(crate) fn symbol(&mut self, symbol: char) -> Result<(), Refusal> {
         if self.take_symbol(symbol) {
             Ok(())
         } else {
@@ -92,7 +92,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a name, quoted or not; `schema.name` is one name.
-    pub(super) fn name(&mut self) -> Result<String, Refusal> {
+    pub(crate) fn name(&mut self) -> Result<String, Refusal> {
         let mut name = self.part()?;
         while self.take_symbol('.') {
             name.push('.');
@@ -111,7 +111,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a bare word in upper case.
-    pub(super) fn word(&mut self) -> Result<String, Refusal> {
+    pub(crate) fn word(&mut self) -> Result<String, Refusal> {
         let Some(Token::Word(word)) = self.peek() else {
             return Err(self.syntax());
         };
@@ -121,7 +121,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a list of names in parentheses, each with whether `DESC` follows.
-    pub(super) fn names(&mut self) -> Result<Vec<(String, bool)>, Refusal> {
+    pub(crate) fn names(&mut self) -> Result<Vec<(String, bool)>, Refusal> {
         self.symbol('(')?;
         let mut names = Vec::new();
         while !self.take_symbol(')') {
@@ -140,7 +140,7 @@ impl<'a> Cursor<'a> {
 
     /// Skips to the next `,` or `)` of this level, or to the end; calls `visit` before each token
     /// it skips.
-    pub(super) fn skip_item(&mut self, mut visit: impl FnMut(&mut Cursor<'a>)) {
+    pub(crate) fn skip_item(&mut self, mut visit: impl FnMut(&mut Cursor<'a>)) {
         let mut depth = 0_usize;
         while let Some(token) = self.peek() {
             match token {

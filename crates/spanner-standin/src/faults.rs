@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::random::Random;
+use fastrand::Rng;
 
 /// Most one-shot faults that wait for a method.
 const QUEUE_MAX: usize = 10_000;
@@ -128,15 +128,15 @@ pub struct Faults {
 
 #[derive(Debug)]
 struct State {
-    random: Random,
+    random: Rng,
     rates: Vec<FaultRate>,
     once: BTreeMap<String, VecDeque<Fault>>,
     injected: u64,
 }
 
 impl Faults {
-    pub(super) fn new(seed: u64, rates: Vec<FaultRate>) -> Faults {
-        let (random, once, injected) = (Random::new(seed), BTreeMap::new(), 0);
+    pub(crate) fn new(seed: u64, rates: Vec<FaultRate>) -> Faults {
+        let (random, once, injected) = (Rng::with_seed(seed), BTreeMap::new(), 0);
         Faults {
             state: Mutex::new(State {
                 random,
@@ -177,7 +177,7 @@ impl Faults {
     }
 
     /// Decides about one call of an admin service: only what was commanded for it.
-    pub(super) fn draw_once(&self, method: &str) -> Option<Fault> {
+    pub(crate) fn draw_once(&self, method: &str) -> Option<Fault> {
         let mut state = self.state();
         let fault = state.once.get_mut(method).and_then(VecDeque::pop_front);
         state.injected += u64::from(fault.is_some());
@@ -185,7 +185,7 @@ impl Faults {
     }
 
     /// Decides about one call.
-    pub(super) fn draw(&self, method: &str) -> Option<Fault> {
+    pub(crate) fn draw(&self, method: &str) -> Option<Fault> {
         let mut state = self.state();
         let mut fault = state.once.get_mut(method).and_then(VecDeque::pop_front);
         if fault.is_none() {
@@ -195,7 +195,7 @@ impl Faults {
                 .filter(|rate| rate.method == ANY || rate.method == method)
             {
                 let applies = method == COMMIT || !rate.fault.is_for_commits();
-                if applies && unit(random) < rate.probability {
+                if applies && random.f64() < rate.probability {
                     fault = Some(rate.fault);
                     break;
                 }
@@ -218,12 +218,6 @@ impl Fault {
             | Fault::LostReply(_) => false,
         }
     }
-}
-
-/// From 0 to 1, in steps of 2^-32.
-fn unit(random: &mut Random) -> f64 {
-    let high = u32::try_from(random.word() >> 32).expect("32 bits");
-    f64::from(high) / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@ use tonic::metadata::MetadataMap;
 const WAITING_MAX: usize = 1_000;
 
 #[derive(Debug)]
-pub(super) struct LateCommit {
+pub(crate) struct LateCommit {
     after: u64,
-    pub(super) metadata: MetadataMap,
-    pub(super) message: Bytes,
+    pub(crate) metadata: MetadataMap,
+    pub(crate) message: Bytes,
 }
 
 /// Those that wait.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     waiting: Mutex<Vec<LateCommit>>,
 }
 
@@ -26,7 +26,7 @@ impl Queue {
         self.waiting.lock().expect("no holder of this lock panics")
     }
 
-    pub(super) fn push(&self, after: u64, metadata: MetadataMap, message: Bytes) {
+    pub(crate) fn push(&self, after: u64, metadata: MetadataMap, message: Bytes) {
         let mut waiting = self.waiting();
         if waiting.len() < WAITING_MAX {
             waiting.push(LateCommit {
@@ -38,13 +38,13 @@ impl Queue {
     }
 
     /// Those whose time has come, now that another commit is done.
-    pub(super) fn due(&self) -> Vec<LateCommit> {
+    pub(crate) fn due(&self) -> Vec<LateCommit> {
         let mut waiting = self.waiting();
         waiting.iter_mut().for_each(|commit| commit.after -= 1);
         waiting.extract_if(.., |commit| commit.after == 0).collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting().len()
     }
 }

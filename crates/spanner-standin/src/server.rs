@@ -19,12 +19,12 @@ use tonic::codegen::{BoxFuture, Service, http, tokio_stream};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
-use super::faults::{Fault, Loss};
-use super::refusal::retryable;
-use super::{Back, Shared};
+use crate::faults::{Fault, Loss};
+use crate::refusal::retryable;
+use crate::{Back, Shared};
 
 /// Larger than Spanner's 100 MiB, so that a commit beyond the limit is judged and not cut off.
-pub(super) const MESSAGE_BYTES_MAX: usize = 128 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 128 << 20;
 /// As Google's front ends allow on one connection.
 const STREAMS_MAX: u32 = 100;
 const STREAM_WINDOW: u32 = 8 << 20;
@@ -33,15 +33,15 @@ const FRAME_BYTES: u32 = 1 << 20;
 const DATA_SERVICE: &str = "google.spanner.v1.Spanner";
 
 /// Messages as they come.
-pub(super) type Messages = tonic::codegen::BoxStream<Bytes>;
+pub(crate) type Messages = tonic::codegen::BoxStream<Bytes>;
 
 /// One message.
-pub(super) fn single(message: &impl Message) -> Messages {
+pub(crate) fn single(message: &impl Message) -> Messages {
     Box::pin(tokio_stream::once(Ok(Bytes::from(message.encode_to_vec()))))
 }
 
 /// Accepts connections until the runtime ends.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
@@ -123,24 +123,24 @@ impl Service<Request<Bytes>> for Handler {
 
 /// One call.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
-    pub(super) path: String,
-    pub(super) metadata: MetadataMap,
-    pub(super) message: Bytes,
+pub(crate) struct Call {
+    pub(crate) path: String,
+    pub(crate) metadata: MetadataMap,
+    pub(crate) message: Bytes,
 }
 
 impl Call {
-    pub(super) fn method(&self) -> &str {
+    pub(crate) fn method(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 
-    pub(super) fn service(&self) -> &str {
+    pub(crate) fn service(&self) -> &str {
         self.path.split('/').nth(1).unwrap_or_default()
     }
 }
 
 fn unavailable() -> Status {
-    Status::unavailable("The interposer injected this: unavailable.")
+    Status::unavailable("The stand-in injected this: unavailable.")
 }
 
 /// Ends the connection; the call never gets an answer on it.
@@ -168,7 +168,7 @@ impl Shared {
             Fault::Unavailable => Err(unavailable()),
             Fault::Exhausted(delay) => Err(retryable(
                 Code::ResourceExhausted,
-                "The interposer injected this: no room.",
+                "The stand-in injected this: no room.",
                 delay,
             )),
             Fault::Drop => Err(cut(connection).await),
@@ -193,7 +193,7 @@ impl Shared {
             Fault::AlreadyExists => {
                 drop(self.carry_out(call).await?);
                 Err(Status::already_exists(
-                    "Row in table already exists (repeated by the interposer)",
+                    "Row in table already exists (repeated by the stand-in)",
                 ))
             }
             Fault::RetryToken => self.retry_token(&call),
@@ -206,7 +206,7 @@ impl Shared {
                 .retry_token(&call.message)
                 .map_err(|refusal| self.violations.refuse(refusal))?,
             Back::Forward(_) => {
-                let precommit_token = Bytes::from_static(b"interposer");
+                let precommit_token = Bytes::from_static(b"stand-in");
                 MultiplexedSessionPrecommitToken {
                     precommit_token,
                     seq_num: i32::MAX,
@@ -257,7 +257,7 @@ impl Shared {
     }
 
     /// Counts a commit that was carried out.
-    pub(super) fn count(&self, rows: u64, bytes: usize) {
+    pub(crate) fn count(&self, rows: u64, bytes: usize) {
         self.counting.commits.fetch_add(1, Ordering::Relaxed);
         self.counting.rows.fetch_add(rows, Ordering::Relaxed);
         self.counting.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -266,7 +266,7 @@ impl Shared {
 
 /// Passes messages through as bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

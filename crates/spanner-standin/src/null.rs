@@ -25,13 +25,13 @@ use spanferry_spanner_api::spanner::{
 };
 use tonic::Code;
 
-use super::message::{Change, CommitIn, changes, commit_head};
-use super::read::{Answer, nanoseconds, resume, timestamp};
-use super::refusal::{Refusal, Rule, retryable};
-use super::schema::{Schema, Table};
-use super::server::{Call, Messages, single};
-use super::store::{Key, NULL, Row, Staged, Store};
-use super::{Shared, catalog, check};
+use crate::message::{Change, CommitIn, changes, commit_head};
+use crate::read::{Answer, nanoseconds, resume, timestamp};
+use crate::refusal::{Refusal, Rule, retryable};
+use crate::schema::{Schema, Table};
+use crate::server::{Call, Messages, single};
+use crate::store::{Key, NULL, Row, Staged, Store};
+use crate::{Shared, catalog, check};
 use admin::{HeldDdl, dialect};
 use bounded::Bounded;
 
@@ -39,7 +39,7 @@ const CONTROL_PREFIX: &str = "spanferry_";
 
 /// The server's memory.
 #[derive(Debug)]
-pub(super) struct Null {
+pub(crate) struct Null {
     keep_all: bool,
     state: Mutex<State>,
 }
@@ -139,7 +139,7 @@ fn token(id: &[u8], transaction: &mut Transaction) -> MultiplexedSessionPrecommi
 }
 
 impl Null {
-    pub(super) fn new(keep_all: bool) -> Null {
+    pub(crate) fn new(keep_all: bool) -> Null {
         Null {
             keep_all,
             state: Mutex::new(State::default()),
@@ -154,7 +154,7 @@ impl Null {
         self.keep_all || table.starts_with(CONTROL_PREFIX)
     }
 
-    pub(super) fn expire_sessions(&self) {
+    pub(crate) fn expire_sessions(&self) {
         self.state()
             .sessions
             .entries
@@ -163,7 +163,7 @@ impl Null {
     }
 
     /// A token that the commit must come back with, if it is one of a transaction.
-    pub(super) fn retry_token(&self, message: &[u8]) -> Result<MultiplexedSessionPrecommitToken, Refusal> {
+    pub(crate) fn retry_token(&self, message: &[u8]) -> Result<MultiplexedSessionPrecommitToken, Refusal> {
         let head = commit_head(message)?;
         match head.transaction {
             Some(CommitIn::Id(id)) => Ok(token(id, self.state().transaction(head.session, id)?)),
@@ -174,7 +174,7 @@ impl Null {
         }
     }
 
-    pub(super) fn answer(&self, shared: &Shared, call: &Call) -> Result<Messages, Refusal> {
+    pub(crate) fn answer(&self, shared: &Shared, call: &Call) -> Result<Messages, Refusal> {
         let message = &call.message;
         match call.method() {
             "Commit" => self.commit(shared, message).map(|answer| single(&answer)),

@@ -9,40 +9,40 @@ use spanferry_spanner_api::spanner::{
 };
 use tonic::codegen::tokio_stream;
 
-use super::refusal::Refusal;
-use super::server::Messages;
+use crate::refusal::Refusal;
+use crate::server::Messages;
 
 /// Rows of one part of a result.
 const PART_ROWS: usize = 500;
 
 /// A whole result.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Name and type of each column.
-    pub(super) columns: Vec<(String, Type)>,
+    pub(crate) columns: Vec<(String, Type)>,
     /// Rows of encoded `Value`s.
-    pub(super) rows: Vec<Vec<Bytes>>,
+    pub(crate) rows: Vec<Vec<Bytes>>,
     /// When it was read, in nanoseconds.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// The newest token of the read-write transaction that it is part of.
-    pub(super) token: Option<MultiplexedSessionPrecommitToken>,
+    pub(crate) token: Option<MultiplexedSessionPrecommitToken>,
 }
 
 /// A time in nanoseconds as the protocol has it.
-pub(super) fn timestamp(at: u64) -> Timestamp {
+pub(crate) fn timestamp(at: u64) -> Timestamp {
     let seconds = i64::try_from(at / 1_000_000_000).expect("below 2^63 / 10^9");
     let nanos = i32::try_from(at % 1_000_000_000).expect("below 10^9");
     Timestamp { seconds, nanos }
 }
 
 /// The reverse; times before 1970 are 0.
-pub(super) fn nanoseconds(timestamp: Timestamp) -> u64 {
+pub(crate) fn nanoseconds(timestamp: Timestamp) -> u64 {
     let seconds = u64::try_from(timestamp.seconds).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(timestamp.nanos).unwrap_or(0)
 }
 
 /// The reading time and the next row of a resume token.
-pub(super) fn resume(token: &[u8]) -> Result<Option<(u64, usize)>, Refusal> {
+pub(crate) fn resume(token: &[u8]) -> Result<Option<(u64, usize)>, Refusal> {
     if token.is_empty() {
         return Ok(None);
     }
@@ -55,7 +55,7 @@ pub(super) fn resume(token: &[u8]) -> Result<Option<(u64, usize)>, Refusal> {
 
 impl Answer {
     /// The parts from row `first` on.
-    pub(super) fn stream(self, first: usize) -> Messages {
+    pub(crate) fn stream(self, first: usize) -> Messages {
         let fields = self.columns.into_iter().map(|(name, ty)| Field {
             name,
             r#type: Some(ty),

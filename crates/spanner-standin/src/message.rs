@@ -4,11 +4,11 @@
 
 use spanferry_core::wire::list_value::{take_delimited, take_varint};
 
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// A field's number and content.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Field<'a> {
+pub(crate) enum Field<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
     Fixed,
@@ -16,7 +16,7 @@ pub(super) enum Field<'a> {
 
 /// Fields of a message one by one.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u64, Field<'a>), Refusal>;
@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
 
 /// What a write does (the field numbers of `Mutation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WriteKind {
+pub(crate) enum WriteKind {
     Insert,
     Update,
     Upsert,
@@ -65,7 +65,7 @@ pub(super) enum WriteKind {
 
 /// One mutation.
 #[derive(Debug)]
-pub(super) enum Change<'a> {
+pub(crate) enum Change<'a> {
     Write {
         kind: WriteKind,
         table: &'a str,
@@ -80,27 +80,27 @@ pub(super) enum Change<'a> {
 
 /// The transaction of a commit.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum CommitIn<'a> {
+pub(crate) enum CommitIn<'a> {
     Id(&'a [u8]),
     SingleUse,
 }
 
 /// The head of a commit; its mutations are the fields 4 of `message`.
 #[derive(Debug)]
-pub(super) struct CommitHead<'a> {
-    pub(super) session: &'a str,
-    pub(super) transaction: Option<CommitIn<'a>>,
+pub(crate) struct CommitHead<'a> {
+    pub(crate) session: &'a str,
+    pub(crate) transaction: Option<CommitIn<'a>>,
     /// Token and its sequence number.
-    pub(super) token: Option<(&'a [u8], u64)>,
-    pub(super) stats: bool,
+    pub(crate) token: Option<(&'a [u8], u64)>,
+    pub(crate) stats: bool,
 }
 
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Refusal> {
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(bytes).map_err(|_| Refusal::malformed())
 }
 
 /// Reads the head of a commit.
-pub(super) fn commit_head(message: &[u8]) -> Result<CommitHead<'_>, Refusal> {
+pub(crate) fn commit_head(message: &[u8]) -> Result<CommitHead<'_>, Refusal> {
     let mut head = CommitHead {
         session: "",
         transaction: None,
@@ -133,7 +133,7 @@ fn token(message: &[u8]) -> Result<(&[u8], u64), Refusal> {
 }
 
 /// The mutations of a commit, in order.
-pub(super) fn changes(message: &[u8]) -> impl Iterator<Item = Result<Change<'_>, Refusal>> {
+pub(crate) fn changes(message: &[u8]) -> impl Iterator<Item = Result<Change<'_>, Refusal>> {
     Fields(message).filter_map(|field| match field {
         Ok((4, Field::Bytes(mutation))) => Some(change(mutation)),
         Ok(_) => None,
@@ -184,7 +184,7 @@ fn delete(body: &[u8]) -> Result<Change<'_>, Refusal> {
 }
 
 /// The rows (`ListValue` payloads) of a write's body.
-pub(super) fn rows(body: &[u8]) -> impl Iterator<Item = Result<&[u8], Refusal>> {
+pub(crate) fn rows(body: &[u8]) -> impl Iterator<Item = Result<&[u8], Refusal>> {
     Fields(body).filter_map(|field| match field {
         Ok((3, Field::Bytes(row))) => Some(Ok(row)),
         Ok(_) => None,
@@ -193,7 +193,7 @@ pub(super) fn rows(body: &[u8]) -> impl Iterator<Item = Result<&[u8], Refusal>> 
 }
 
 /// The cells of a row, each an encoded `Value`.
-pub(super) fn cells(row: &[u8]) -> impl Iterator<Item = Result<&[u8], Refusal>> {
+pub(crate) fn cells(row: &[u8]) -> impl Iterator<Item = Result<&[u8], Refusal>> {
     Fields(row).map(|field| match field? {
         (1, Field::Bytes(cell)) => Ok(cell),
         _ => Err(Refusal::malformed()),

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use tonic::Code;
 
-use super::refusal::Refusal;
-use super::schema::{Column, ColumnType, ForeignKey, Index, Schema, Table};
-use super::sql::Cursor;
+use crate::refusal::Refusal;
+use crate::schema::{Column, ColumnType, ForeignKey, Index, Schema, Table};
+use crate::sql::Cursor;
 
 /// Most columns of a key, those of the table's own key included for an index.
 const KEY_PARTS_MAX: usize = 16;
 
 /// Applies one statement. Statements that concern neither tables nor indexes nor constraints are
 /// accepted without effect.
-pub(super) fn apply(schema: &mut Schema, statement: &str) -> Result<(), Refusal> {
+pub(crate) fn apply(schema: &mut Schema, statement: &str) -> Result<(), Refusal> {
     let mut cursor = Cursor::new(statement)?;
     let sql = &mut cursor;
     if sql.take(&["CREATE", "TABLE"]) {

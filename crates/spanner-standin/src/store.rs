@@ -10,10 +10,10 @@ use spanferry_spanner_api::spanner::KeySet;
 use spanferry_spanner_api::spanner::key_range::{EndKeyType, StartKeyType};
 use tonic::Code;
 
-use super::check::value;
-use super::message::{Change, WriteKind, cells, rows};
-use super::refusal::Refusal;
-use super::schema::{Schema, Table};
+use crate::check::value;
+use crate::message::{Change, WriteKind, cells, rows};
+use crate::refusal::Refusal;
+use crate::schema::{Schema, Table};
 use prost::Message;
 
 /// Superseded versions that are kept for reads of the past; older reads are refused.
@@ -22,7 +22,7 @@ const VERSIONS_MAX: usize = 50_000;
 /// One part of a key, in Spanner's order: NULL first. BYTES are compared as their base64 text,
 /// other types by value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Null,
     Bool(bool),
     Int(i64),
@@ -30,18 +30,18 @@ pub(super) enum Part {
     Text(Vec<u8>),
 }
 
-pub(super) type Key = Vec<Part>;
+pub(crate) type Key = Vec<Part>;
 /// A row's cells by column, each an encoded `Value`.
-pub(super) type Row = Vec<Bytes>;
+pub(crate) type Row = Vec<Bytes>;
 /// By commit time in nanoseconds, oldest first; `None` is a deleted row.
 type Versions = Vec<(u64, Option<Row>)>;
 
 /// An encoded NULL.
-pub(super) const NULL: &[u8] = &[0x08, 0x00];
+pub(crate) const NULL: &[u8] = &[0x08, 0x00];
 
 /// All kept rows of a database.
 #[derive(Debug, Default)]
-pub(super) struct Store {
+pub(crate) struct Store {
     tables: HashMap<String, BTreeMap<Key, Versions>>,
     superseded: VecDeque<(u64, String, Key)>,
     /// Reads before this time are refused.
@@ -50,7 +50,7 @@ pub(super) struct Store {
 
 /// Changes of one commit that is not yet applied.
 #[derive(Debug, Default)]
-pub(super) struct Staged {
+pub(crate) struct Staged {
     rows: BTreeMap<(String, Key), Option<Row>>,
 }
 
@@ -81,9 +81,9 @@ fn key(table: &Table, payload: &[u8]) -> Result<Key, Refusal> {
 
 impl Store {
     /// The rows of a key set at a time, in key order, with all their columns.
-    pub(super) fn read(&self, table: &Table, keys: &KeySet, at: u64) -> Result<Vec<(Key, Row)>, Refusal> {
+    pub(crate) fn read(&self, table: &Table, keys: &KeySet, at: u64) -> Result<Vec<(Key, Row)>, Refusal> {
         if at < self.horizon {
-            let message = "Read timestamp is older than what the interposer keeps.";
+            let message = "Read timestamp is older than what the stand-in keeps.";
             return Err(Refusal::answer(Code::FailedPrecondition, message));
         }
         self.selected(table, keys, at, None)
@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// Carries out a mutation of a kept table against what is stored and staged.
-    pub(super) fn stage(
+    pub(crate) fn stage(
         &self,
         staged: &mut Staged,
         schema: &Schema,
@@ -203,7 +203,7 @@ impl Store {
     }
 
     /// Makes staged changes visible from `at` on.
-    pub(super) fn apply(&mut self, staged: Staged, at: u64) {
+    pub(crate) fn apply(&mut self, staged: Staged, at: u64) {
         for ((table, key), row) in staged.rows {
             let versions = self
                 .tables
@@ -236,7 +236,7 @@ impl Store {
     }
 
     /// Forgets a dropped table.
-    pub(super) fn drop_table(&mut self, table: &str) {
+    pub(crate) fn drop_table(&mut self, table: &str) {
         self.tables.remove(table);
     }
 }

@@ -1,4 +1,4 @@
-//! INFORMATION_SCHEMA from the interposer's own knowledge: the views and conditions that our client
+//! INFORMATION_SCHEMA from the stand-in's own knowledge: the views and conditions that our client
 //! asks for.
 
 use std::collections::BTreeMap;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use spanferry_core::wire::list_value::{put_bool, put_null, put_string};
 
-use super::message::cells;
-use super::schema::{Schema, Table};
+use crate::message::cells;
+use crate::schema::{Schema, Table};
 
 /// One value of a view.
 enum Value {
@@ -29,7 +29,7 @@ fn optional(content: Option<String>) -> Value {
 
 /// The rows that answer a query, each cell an encoded `Value`, and how many columns they have;
 /// `None` for other SQL.
-pub(super) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usize, Vec<Vec<Bytes>>)> {
+pub(crate) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usize, Vec<Vec<Bytes>>)> {
     let lower = sql.to_ascii_lowercase();
     let select = lower.find("select ")? + "select ".len();
     let from = lower.find(" from information_schema.")?;
@@ -56,13 +56,13 @@ pub(super) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usiz
 }
 
 /// The table whose rows a `SELECT COUNT(*) FROM …` counts.
-pub(super) fn counted_table<'a>(schema: &'a Schema, sql: &str) -> Option<&'a Table> {
+pub(crate) fn counted_table<'a>(schema: &'a Schema, sql: &str) -> Option<&'a Table> {
     let name = sql.strip_prefix("SELECT COUNT(*) FROM ")?;
     schema.table(name.trim_matches(['`', '"'])).map(Arc::as_ref)
 }
 
 /// A row with one whole number, which the API spells as text.
-pub(super) fn number(number: usize) -> Vec<Bytes> {
+pub(crate) fn number(number: usize) -> Vec<Bytes> {
     let record = Record::from([("number", text(number.to_string()))]);
     project(&record, &["number"])
 }

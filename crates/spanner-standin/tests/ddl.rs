@@ -8,7 +8,7 @@ use spanferry_core::schema::target::Dialect;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
-use spanferry_testkit::interposer::{DdlStage, Fault, Interposer, Loss, Mode, Options};
+use spanferry_spanner_standin::{DdlStage, Fault, Loss, Mode, Options, StandIn};
 
 /// Statements of a batch: more than one call takes.
 const STATEMENTS: usize = 60;
@@ -64,10 +64,10 @@ fn name(number: usize) -> String {
     format!("object_{number:02}")
 }
 
-async fn start(dialect: Dialect) -> (Interposer, SpannerTarget) {
-    let interposer = Interposer::start(Options::new(Mode::Null)).unwrap();
+async fn start(dialect: Dialect) -> (StandIn, SpannerTarget) {
+    let stand_in = StandIn::start(Options::new(Mode::Null)).unwrap();
     let choice = EndpointChoice {
-        endpoint: Some(format!("http://{}", interposer.address())),
+        endpoint: Some(format!("http://{}", stand_in.address())),
         ..EndpointChoice::default()
     };
     let database = "spanner://projects/test/instances/test/databases/shop";
@@ -76,7 +76,7 @@ async fn start(dialect: Dialect) -> (Interposer, SpannerTarget) {
     let target = SpannerTarget::new(client);
     target.create_database(dialect).await.unwrap();
     target.run_ddl(&[table("base", dialect)]).await.unwrap();
-    (interposer, target)
+    (stand_in, target)
 }
 
 /// The objects of the batch that are there.
@@ -94,12 +94,12 @@ async fn present(target: &SpannerTarget, kind: Kind) -> Vec<String> {
 }
 
 async fn check(kind: Kind, dialect: Dialect, place: usize, stage: DdlStage) {
-    let (interposer, target) = start(dialect).await;
+    let (stand_in, target) = start(dialect).await;
     let statements: Vec<String> = (0..STATEMENTS)
         .map(|number| statement(kind, number, dialect))
         .collect();
-    interposer.ddl_rules().refuse(&name(place), stage);
-    let calls_before = interposer.ddl_rules().calls().len();
+    stand_in.ddl_rules().refuse(&name(place), stage);
+    let calls_before = stand_in.ddl_rules().calls().len();
     let context = format!("{kind:?} {dialect} {place} {stage:?}");
     match target.run_ddl(&statements).await.unwrap_err() {
         DdlFailure::Refused { statement, reason } => {
@@ -109,7 +109,7 @@ async fn check(kind: Kind, dialect: Dialect, place: usize, stage: DdlStage) {
         }
         other @ DdlFailure::Failed(_) => panic!("{context}: {other:?}"),
     }
-    let calls = interposer.ddl_rules().calls().len() - calls_before;
+    let calls = stand_in.ddl_rules().calls().len() - calls_before;
     assert!(calls <= CALLS_MAX, "{context}: {calls} calls");
     let before: Vec<String> = (0..place).map(name).collect();
     assert_eq!(present(&target, kind).await, before, "{context}");
@@ -142,12 +142,12 @@ async fn the_refused_statement_is_named_at_every_place() {
 
 #[tokio::test]
 async fn a_batch_that_nothing_is_wrong_with_takes_as_few_calls_as_it_can() {
-    let (interposer, target) = start(Dialect::GoogleSql).await;
+    let (stand_in, target) = start(Dialect::GoogleSql).await;
     let statements: Vec<String> = (0..STATEMENTS)
         .map(|number| statement(Kind::Index, number, Dialect::GoogleSql))
         .collect();
     target.run_ddl(&statements).await.unwrap();
-    assert_eq!(interposer.ddl_rules().calls()[1..], [50, 10]);
+    assert_eq!(stand_in.ddl_rules().calls()[1..], [50, 10]);
 }
 
 /// A call whose answer is lost is joined by its operation id: nothing is run twice, and nothing is
@@ -156,20 +156,20 @@ async fn a_batch_that_nothing_is_wrong_with_takes_as_few_calls_as_it_can() {
 async fn a_lost_answer_blames_no_statement() {
     for loss in [Loss::Unavailable, Loss::Drop] {
         for kind in KINDS {
-            let (interposer, target) = start(Dialect::GoogleSql).await;
+            let (stand_in, target) = start(Dialect::GoogleSql).await;
             let statements: Vec<String> = (0..STATEMENTS)
                 .map(|number| statement(kind, number, Dialect::GoogleSql))
                 .collect();
-            interposer
+            stand_in
                 .faults()
                 .once("UpdateDatabaseDdl", Fault::LostReply(loss));
-            interposer.faults().once("UpdateDatabaseDdl", Fault::Unavailable);
-            interposer.faults().once("GetOperation", Fault::Unavailable);
+            stand_in.faults().once("UpdateDatabaseDdl", Fault::Unavailable);
+            stand_in.faults().once("GetOperation", Fault::Unavailable);
             target.run_ddl(&statements).await.unwrap();
             assert_eq!(present(&target, kind).await.len(), STATEMENTS);
             // The same where the operation whose answer is lost has refused a statement.
-            interposer.ddl_rules().refuse("again_1", DdlStage::Operation);
-            interposer
+            stand_in.ddl_rules().refuse("again_1", DdlStage::Operation);
+            stand_in
                 .faults()
                 .once("UpdateDatabaseDdl", Fault::LostReply(loss));
             let again = ["again_0", "again_1", "again_2"].map(|name| table(name, Dialect::GoogleSql));

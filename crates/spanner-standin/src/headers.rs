@@ -2,14 +2,14 @@
 
 use tonic::{Code, Status};
 
-use super::Shared;
-use super::message::{Field, Fields};
-use super::refusal::{Refusal, Rule};
-use super::server::Call;
+use crate::Shared;
+use crate::message::{Field, Fields};
+use crate::refusal::{Refusal, Rule};
+use crate::server::Call;
 
 impl Shared {
     /// Refuses a call whose routing headers are missing or name another session or database.
-    pub(super) fn check_headers(&self, call: &Call) -> Result<(), Status> {
+    pub(crate) fn check_headers(&self, call: &Call) -> Result<(), Status> {
         // The resource is the first field of every request of the service.
         let resource = Fields(&call.message).find_map(|field| match field {
             Ok((1, Field::Bytes(bytes))) => std::str::from_utf8(bytes).ok(),

@@ -12,25 +12,25 @@ use tonic::codegen::tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use super::message::{commit_head, text};
-use super::refusal::Rule;
-use super::schema::Schema;
-use super::server::{Call, MESSAGE_BYTES_MAX, Messages, Raw};
-use super::{Shared, check, ddl};
+use crate::message::{commit_head, text};
+use crate::refusal::Rule;
+use crate::schema::Schema;
+use crate::server::{Call, MESSAGE_BYTES_MAX, Messages, Raw};
+use crate::{Shared, check, ddl};
 
 /// Databases whose schema is remembered.
 const SCHEMAS_MAX: usize = 1_000;
 
 /// The emulator and what is known of its databases.
 #[derive(Debug)]
-pub(super) struct Forward {
+pub(crate) struct Forward {
     channel: Channel,
     schemas: Mutex<HashMap<String, Arc<Schema>>>,
 }
 
 impl Forward {
     /// Connects at the first call.
-    pub(super) fn new(upstream: &str) -> Result<Forward, tonic::transport::Error> {
+    pub(crate) fn new(upstream: &str) -> Result<Forward, tonic::transport::Error> {
         let channel = Endpoint::from_shared(format!("http://{upstream}"))?
             .tcp_nodelay(true)
             .connect_lazy();
@@ -40,7 +40,7 @@ impl Forward {
         })
     }
 
-    pub(super) async fn answer(&self, shared: &Shared, call: Call) -> Result<Messages, Status> {
+    pub(crate) async fn answer(&self, shared: &Shared, call: Call) -> Result<Messages, Status> {
         let tally = if call.method() == "Commit" {
             Some(self.check(shared, &call).await?)
         } else {

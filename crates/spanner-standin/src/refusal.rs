@@ -1,4 +1,4 @@
-//! What the interposer answers when it refuses, in the service's words, and the record of
+//! What the stand-in answers when it refuses, in the service's words, and the record of
 //! violations.
 
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use spanferry_spanner_api::rpc;
 use tonic::{Code, Status};
 
 /// Most violations that are kept; later ones are counted only.
-pub(super) const VIOLATIONS_MAX: usize = 1_000;
+pub(crate) const VIOLATIONS_MAX: usize = 1_000;
 
 /// Which rule of the protocol a request broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,14 +62,14 @@ pub struct Violation {
 
 /// A status to answer with; with a rule when the client broke one.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: Status,
-    pub(super) rule: Option<Rule>,
+pub(crate) struct Refusal {
+    pub(crate) status: Status,
+    pub(crate) rule: Option<Rule>,
 }
 
 impl Refusal {
     /// The client broke a rule.
-    pub(super) fn broken(rule: Rule, code: Code, message: impl Into<String>) -> Refusal {
+    pub(crate) fn broken(rule: Rule, code: Code, message: impl Into<String>) -> Refusal {
         Refusal {
             status: Status::new(code, message),
             rule: Some(rule),
@@ -77,14 +77,14 @@ impl Refusal {
     }
 
     /// An answer that a correct client can get.
-    pub(super) fn answer(code: Code, message: impl Into<String>) -> Refusal {
+    pub(crate) fn answer(code: Code, message: impl Into<String>) -> Refusal {
         Refusal {
             status: Status::new(code, message),
             rule: None,
         }
     }
 
-    pub(super) fn malformed() -> Refusal {
+    pub(crate) fn malformed() -> Refusal {
         Refusal::broken(
             Rule::Malformed,
             Code::Internal,
@@ -92,12 +92,12 @@ impl Refusal {
         )
     }
 
-    pub(super) fn ddl_syntax(statement: &str) -> Refusal {
+    pub(crate) fn ddl_syntax(statement: &str) -> Refusal {
         let message = format!("Error parsing Spanner DDL statement: {statement}");
         Refusal::answer(Code::InvalidArgument, message)
     }
 
-    pub(super) fn unknown_table(table: &str) -> Refusal {
+    pub(crate) fn unknown_table(table: &str) -> Refusal {
         Refusal::broken(
             Rule::UnknownTable,
             Code::NotFound,
@@ -105,13 +105,13 @@ impl Refusal {
         )
     }
 
-    pub(super) fn unknown_column(table: &str, column: &str) -> Refusal {
+    pub(crate) fn unknown_column(table: &str, column: &str) -> Refusal {
         let message = format!("Column not found in table {table}: {column}");
         Refusal::broken(Rule::UnknownColumn, Code::NotFound, message)
     }
 
     /// `known`: it was ended on command, which is no fault of the client.
-    pub(super) fn no_session(name: &str, known: bool) -> Refusal {
+    pub(crate) fn no_session(name: &str, known: bool) -> Refusal {
         let message = format!("Session not found: {name}");
         let resource = rpc::ResourceInfo {
             resource_type: "type.googleapis.com/google.spanner.v1.Session".to_owned(),
@@ -126,7 +126,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn no_database(name: &str) -> Refusal {
+    pub(crate) fn no_database(name: &str) -> Refusal {
         Refusal::answer(Code::NotFound, format!("Database not found: {name}"))
     }
 }
@@ -138,7 +138,7 @@ impl From<Status> for Refusal {
 }
 
 /// A status with RetryInfo when there is a delay.
-pub(super) fn retryable(code: Code, message: &str, delay: Option<Duration>) -> Status {
+pub(crate) fn retryable(code: Code, message: &str, delay: Option<Duration>) -> Status {
     let Some(delay) = delay else {
         return Status::new(code, message);
     };
@@ -164,14 +164,14 @@ fn detailed(code: Code, message: &str, kind: &str, detail: &impl Message) -> Sta
 
 /// The violations so far.
 #[derive(Debug, Default)]
-pub(super) struct Violations {
+pub(crate) struct Violations {
     kept: Mutex<Vec<Violation>>,
     count: AtomicU64,
 }
 
 impl Violations {
     /// Records one.
-    pub(super) fn record(&self, rule: Rule, message: &str) {
+    pub(crate) fn record(&self, rule: Rule, message: &str) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
         if kept.len() < VIOLATIONS_MAX {
@@ -183,22 +183,22 @@ impl Violations {
     }
 
     /// Records the rule of a refusal, if there is one, and gives its status.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Status {
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Status {
         if let Some(rule) = refusal.rule {
             self.record(rule, refusal.status.message());
         }
         refusal.status
     }
 
-    pub(super) fn all(&self) -> Vec<Violation> {
+    pub(crate) fn all(&self) -> Vec<Violation> {
         self.kept.lock().expect("no holder of this lock panics").clone()
     }
 
-    pub(super) fn take(&self) -> Vec<Violation> {
+    pub(crate) fn take(&self) -> Vec<Violation> {
         std::mem::take(&mut self.kept.lock().expect("no holder of this lock panics"))
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 }
