@@ -17,7 +17,9 @@ pub async fn end<S: ChangeSource, T: ControlStore>(source: Option<&S>, target: &
         Err(failure) if failure.code == code::CONTROL_FORMAT => None,
         control => control?,
     };
-    if let (Some(source), Some(control)) = (source, control) {
+    // Without a stream, no history was reserved.
+    let streams = control.filter(|control| control.migration.stream.is_some());
+    if let (Some(source), Some(control)) = (source, streams) {
         source.release(&control.migration.id).await?;
     }
     target.drop_control().await

@@ -82,6 +82,24 @@ impl From<Failure> for LaneError {
     }
 }
 
+/// When a commit that the target rejects goes in halves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halving {
+    /// When it is too large.
+    TooLarge,
+    /// Also when a row that it inserts is there: so the rejection comes down to that row alone.
+    TooLargeOrThere,
+}
+
+/// One of the commits that bring some data, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// How many rows of the data are at the target with it, from the first one on.
+    pub(crate) rows: u64,
+    /// Whether it brings the last row.
+    pub(crate) is_last: bool,
+}
+
 /// What lanes of one process share.
 #[derive(Debug)]
 pub struct LaneShared<T> {
@@ -162,24 +180,43 @@ impl<T: Committer> FencedLane<T> {
         data: Vec<TableMutations>,
         control: Vec<ControlChange>,
     ) -> Result<Vec<TableMutations>, LaneError> {
+        let travelling = |part: Part| {
+            if part.is_last { control.clone() } else { Vec::new() }
+        };
+        self.commit_in_parts(data, Halving::TooLarge, travelling).await
+    }
+
+    /// The same with control state that says of each part what is there with it.
+    pub(crate) async fn commit_in_parts(
+        &mut self,
+        data: Vec<TableMutations>,
+        halving: Halving,
+        control: impl Fn(Part) -> Vec<ControlChange> + Send,
+    ) -> Result<Vec<TableMutations>, LaneError> {
         // The next part on top. Each halving adds one part, so it holds at most log2(rows) of them.
         let mut parts = vec![data];
+        let mut rows_in = 0;
         loop {
             let data = parts.pop().expect("the last part ends the loop");
             let is_last = parts.is_empty();
-            let travelling = if is_last { control.clone() } else { Vec::new() };
-            match self.commit_next(data, travelling).await {
+            let rows = rows_in + count(&data);
+            match self.commit_next(data, control(Part { rows, is_last })).await {
                 Ok(data) if is_last => return Ok(data),
-                Ok(_) => {}
+                Ok(_) => rows_in = rows,
                 Err(LaneError::Rejected(mut refused)) => {
-                    let is_too_large = refused.rejection.too_large;
-                    let Some((first, second)) = halves(&refused.commit.data).filter(|_| is_too_large) else {
+                    let is_to_halve = match halving {
+                        Halving::TooLarge => refused.rejection.too_large,
+                        Halving::TooLargeOrThere => {
+                            refused.rejection.too_large || refused.rejection.is_there()
+                        }
+                    };
+                    let Some((first, second)) = halves(&refused.commit.data).filter(|_| is_to_halve) else {
                         refused.unsent = parts.into_iter().rev().flatten().collect();
                         return Err(LaneError::Rejected(refused));
                     };
                     tracing::info!(
                         status = refused.rejection.status,
-                        "a commit is too large; it goes in halves"
+                        "a commit is rejected; it goes in halves"
                     );
                     parts.extend([second, first]);
                 }
@@ -328,6 +365,10 @@ pub fn interrupted() -> Failure {
         "",
         "interrupted; the same command resumes",
     )
+}
+
+fn count(data: &[TableMutations]) -> u64 {
+    data.iter().map(|mutations| mutations.rows.len() as u64).sum()
 }
 
 /// The first half of the rows and the rest, in order; nothing for a single row.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use spanferry_core::port::target::{ControlStore, Epoch, MigrationRow, SchemaTarget};
+use spanferry_core::port::target::{ControlStore, Epoch, MigrationRow, SchemaTarget, StreamRow};
 use spanferry_core::position::Position;
 use spanferry_core::schema::target::Dialect;
 use spanferry_core::wire::list_value;
@@ -395,9 +395,11 @@ async fn a_migration_finds_its_target_in_both_dialects() {
         let row = MigrationRow {
             id: "6ba7b810".to_owned(),
             epoch: Epoch(1),
-            log_id: "log".to_owned(),
+            stream: Some(StreamRow {
+                log_id: "log".to_owned(),
+                start_position: Position::parse("mariadb:0-1-5").unwrap(),
+            }),
             source: "mysql://example/shop".to_owned(),
-            start_position: Position::parse("mariadb:0-1-5").unwrap(),
             schema: "shop".to_owned(),
             dialect,
         };

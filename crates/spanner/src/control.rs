@@ -4,7 +4,7 @@ use bytes::Bytes;
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
     CONTROL_VERSION, ControlChange, Epoch, FenceKey, FenceRow, Lane, LeftOutRow, MigrationRow, RangeRow,
-    TablePhase, TableRow,
+    StreamRow, TablePhase, TableRow,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
@@ -27,7 +27,7 @@ pub const MIGRATION: &str = "spanferry_migration";
 pub const TABLES: &str = "spanferry_table";
 /// Holds what each table is built from: a row for each table of the migration.
 pub const DEFINITIONS: &str = "spanferry_definition";
-/// Holds a row for each finished range.
+/// Holds a row for each range that is finished or begun.
 pub const RANGES: &str = "spanferry_range";
 /// Holds a row for each index or foreign key that is left out.
 pub const LEFT_OUT: &str = "spanferry_left_out";
@@ -150,15 +150,18 @@ pub(crate) fn migration_key() -> Bytes {
     payload(&[Cell::Number(SINGLETON)]).into()
 }
 
-/// Appends the migration's row.
+/// Appends the migration's row. Without a stream, the log and the position are empty texts.
 pub(crate) fn write_migration(mutations: &mut Mutations, migration: &MigrationRow, owner: &str) {
+    let stream = migration.stream.as_ref();
+    let texts = stream.map(|stream| (stream.log_id.clone(), stream.start_position.to_string()));
+    let (log_id, start_position) = texts.unwrap_or_default();
     let row = single(&[
         Cell::Number(SINGLETON),
         Cell::Text(&migration.id),
         Cell::Number(migration.epoch.0),
-        Cell::Text(&migration.log_id),
+        Cell::Text(&log_id),
         Cell::Text(&migration.source),
-        Cell::Text(&migration.start_position.to_string()),
+        Cell::Text(&start_position),
         Cell::Text(&migration.schema),
         Cell::Text(&migration.dialect.to_string()),
         Cell::Number(CONTROL_VERSION.into()),
@@ -171,12 +174,13 @@ pub(crate) fn write_migration(mutations: &mut Mutations, migration: &MigrationRo
 pub(crate) fn read_migration(row: &[u8]) -> Result<OwnedMigration, MalformedRow> {
     let cells = &mut Cells::new(row);
     cells.number()?;
+    let (id, epoch) = (cells.string()?, Epoch(cells.number()?));
+    let (log_id, source) = (cells.string()?, cells.string()?);
     let migration = MigrationRow {
-        id: cells.string()?,
-        epoch: Epoch(cells.number()?),
-        log_id: cells.string()?,
-        source: cells.string()?,
-        start_position: position(cells.text()?)?,
+        id,
+        epoch,
+        stream: stream(log_id, cells.text()?)?,
+        source,
         schema: cells.string()?,
         dialect: Dialect::parse(cells.text()?).ok_or(MalformedRow::new("a dialect"))?,
     };
@@ -187,6 +191,20 @@ pub(crate) fn read_migration(row: &[u8]) -> Result<OwnedMigration, MalformedRow>
         migration,
         owner: cells.string()?,
     })
+}
+
+/// Reads what the migration's row holds of a stream: two texts, or two empty ones.
+fn stream(log_id: String, start: &str) -> Result<Option<StreamRow>, MalformedRow> {
+    match (log_id.is_empty(), start.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(StreamRow {
+            log_id,
+            start_position: position(start)?,
+        })),
+        (true, false) | (false, true) => Err(MalformedRow::new(
+            "a change log with the position where it begins, or neither of both",
+        )),
+    }
 }
 
 /// Reads the format from a row of `VERSION_COLUMNS`.
@@ -312,25 +330,43 @@ pub(crate) fn read_left_out(row: &[u8]) -> Result<LeftOutRow, MalformedRow> {
     })
 }
 
+/// The row of a range. One that is not finished has the negative number `-1 - rows`: every other
+/// number belongs to a finished one.
 fn range_row(row: &RangeRow) -> RowBatch {
+    let begun = format!("-{}", row.rows + 1);
     single(&[
         Cell::Text(&row.table.to_string()),
         Cell::Number(row.number),
         Cell::Optional(row.after.as_deref()),
         Cell::Optional(row.up_to.as_deref()),
-        Cell::Number(row.rows),
+        if row.is_finished {
+            Cell::Number(row.rows)
+        } else {
+            Cell::Text(&begun)
+        },
     ])
 }
 
-/// Reads a finished range's row.
+/// Reads a range's row.
 pub(crate) fn read_range(row: &[u8]) -> Result<RangeRow, MalformedRow> {
     let cells = &mut Cells::new(row);
+    let table = table_name(cells.text()?)?;
+    let number = cells.number()?;
+    let after = cells.optional_text()?.map(str::to_owned);
+    let up_to = cells.optional_text()?.map(str::to_owned);
+    let rows: i64 = cells
+        .text()?
+        .parse()
+        .map_err(|_| MalformedRow::new("a number of rows"))?;
+    // `-1 - rows` is `!rows`: both signs read without an overflow.
+    let counted = if rows < 0 { !rows } else { rows };
     Ok(RangeRow {
-        table: table_name(cells.text()?)?,
-        number: cells.number()?,
-        after: cells.optional_text()?.map(str::to_owned),
-        up_to: cells.optional_text()?.map(str::to_owned),
-        rows: cells.number()?,
+        table,
+        number,
+        after,
+        up_to,
+        rows: counted.cast_unsigned(),
+        is_finished: rows >= 0,
     })
 }
 
@@ -427,3 +463,7 @@ pub(crate) fn read_fence(row: &[u8]) -> Result<StoredFence, MalformedRow> {
         row: FenceRow { key, reached },
     })
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

@@ -17,7 +17,8 @@ use spanferry_core::plan::{TablePlan, TargetKey};
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
     CommitError, Committer, ControlStore, DdlFailure, Epoch, FenceKey, FenceRow, FencedCommit, Lane,
-    MigrationRow, MutationKind, SchemaTarget, TableMutations, TableReader, TargetCapabilities, TargetScan,
+    MigrationRow, MutationKind, SchemaTarget, StreamRow, TableMutations, TableReader, TargetCapabilities,
+    TargetScan,
 };
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
@@ -517,9 +518,11 @@ fn migration(dialect: Dialect) -> MigrationRow {
     MigrationRow {
         id: "6ba7b810".to_owned(),
         epoch: Epoch(1),
-        log_id: "log".to_owned(),
+        stream: Some(StreamRow {
+            log_id: "log".to_owned(),
+            start_position: Position::parse("mariadb:0-1-5").unwrap(),
+        }),
         source: "db/shop".to_owned(),
-        start_position: Position::parse("mariadb:0-1-5").unwrap(),
         schema: "shop".to_owned(),
         dialect,
     }

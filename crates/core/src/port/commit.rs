@@ -91,6 +91,16 @@ pub struct Rejection {
     pub transient: bool,
 }
 
+/// The status of a row that is there already, or of a value that a unique index has already.
+const ALREADY_EXISTS: &str = "ALREADY_EXISTS";
+
+impl Rejection {
+    /// Whether the reason is that a row, or a value of a unique index, is there already.
+    pub fn is_there(&self) -> bool {
+        self.status == ALREADY_EXISTS
+    }
+}
+
 impl From<Rejection> for ServerWords {
     fn from(rejection: Rejection) -> ServerWords {
         ServerWords::new(rejection.message, rejection.status)

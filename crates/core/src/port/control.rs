@@ -74,19 +74,24 @@ pub struct TableRow {
     pub stopped: Option<StopReason>,
 }
 
-/// The control row of one finished range.
+/// The control row of one range of a table's rows: a unit of work of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeRow {
     /// The source table.
     pub table: QualifiedName,
-    /// Number of the range in the server's key order; with `table` the row's key.
+    /// Number of the range in the order of the row source; with `table` the row's key.
     pub number: u64,
-    /// Lower boundary, exclusive; `None` is open.
+    /// Where the range begins, as a text that only the row source understands: a key, exclusive, or
+    /// a place in a file. `None`: at the table's beginning.
     pub after: Option<String>,
-    /// Upper boundary, inclusive; `None` is open.
+    /// Where it ends, as a text of the same kind, and where the next range begins. `None`: at the
+    /// table's end.
     pub up_to: Option<String>,
-    /// Rows in it.
+    /// Rows of it that are at the target.
     pub rows: u64,
+    /// Whether all of its rows are. A range that is not finished was begun by rows that are
+    /// inserted, and continues behind the first `rows` of them (docs/design/load.md).
+    pub is_finished: bool,
 }
 
 /// The control row of an index or foreign key that is not at the target although the plan has it:
@@ -106,7 +111,7 @@ pub struct LeftOutRow {
 pub enum ControlChange {
     /// Writes a table's row.
     Table(TableRow),
-    /// Records a finished range.
+    /// Records a range that is finished, or how far one is.
     Range(RangeRow),
     /// Forgets all finished ranges of a table (by key range).
     ForgetRanges(QualifiedName),
@@ -122,6 +127,15 @@ pub enum ControlChange {
     ForgetTable(QualifiedName),
 }
 
+/// What the migration's row holds of a stream of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRow {
+    /// The change log's UUID.
+    pub log_id: String,
+    /// The position at which the change log begins.
+    pub start_position: Position,
+}
+
 /// The migration's own row: what binds source, target and log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationRow {
@@ -129,12 +143,10 @@ pub struct MigrationRow {
     pub id: String,
     /// The epoch of its present owner.
     pub epoch: Epoch,
-    /// The change log's UUID.
-    pub log_id: String,
+    /// The stream of changes; none for a load that is followed by no changes.
+    pub stream: Option<StreamRow>,
     /// The source's identity and schema, for a person.
     pub source: String,
-    /// The position at which the change log begins.
-    pub start_position: Position,
     /// The schema of the source that is migrated.
     pub schema: String,
     /// The target's dialect when the migration began.
@@ -150,7 +162,7 @@ pub const CONTROL_VERSION: u32 = 3;
 /// Constraints that are left out, by (table, constraint).
 pub type LeftOut = BTreeMap<(QualifiedName, String), LeftOutRow>;
 
-/// Finished ranges, by (table, number).
+/// Ranges that are finished, or begun by rows that are inserted, by (table, number).
 pub type Ranges = BTreeMap<(QualifiedName, u64), RangeRow>;
 
 /// Everything the control tables hold.
@@ -163,7 +175,7 @@ pub struct ControlState {
     pub tables: BTreeMap<QualifiedName, TableRow>,
     /// What each table is built from, by source name: one for each of `tables` at least.
     pub definitions: BTreeMap<QualifiedName, TableDefinition>,
-    /// Finished ranges, by (table, number).
+    /// Ranges that are finished or begun, by (table, number).
     pub ranges: Ranges,
     /// Constraints that are left out.
     pub left_out: LeftOut,

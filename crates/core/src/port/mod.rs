@@ -6,6 +6,7 @@ pub mod change_log;
 mod commit;
 mod control;
 mod lane;
+pub mod row_source;
 mod schema_target;
 pub mod source;
 mod table_reader;

@@ -5,14 +5,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{RefusedCell, TableId, TablePlan};
+use crate::plan::{TableId, TablePlan};
 use crate::port::change::ChangeSink;
 use crate::port::change_log::Piece;
+pub use crate::port::row_source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows};
 use crate::position::{Bookmark, Position, Witness};
 use crate::report::failure::Failure;
 use crate::report::finding::Finding;
 use crate::schema::source::Catalog;
-use crate::wire::rows::RowBatch;
 
 /// Reads the source's schema.
 ///
@@ -182,51 +182,6 @@ pub trait SnapshotSource: Send + Sync + 'static {
         &self,
         request: &SnapshotRequest<'_>,
     ) -> impl Future<Output = Result<Snapshot<Self::Session>, Failure>> + Send;
-}
-
-/// A key of the source, as text that only the source understands: it is stored, handed back, never
-/// compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Boundary(pub String);
-
-/// A key interval of one table: above `after`, up to and including `up_to`. `None` is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Range {
-    /// The table.
-    pub table: TableId,
-    /// Lower end, exclusive.
-    pub after: Option<Boundary>,
-    /// Upper end, inclusive.
-    pub up_to: Option<Boundary>,
-}
-
-/// A row that was refused while reading.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedRow {
-    /// The row's key as the source prints it, for findings only (mode 0600), never for logs.
-    pub key: String,
-    /// Its key as `ListValue` payload; empty if the key itself is refused.
-    pub encoded_key: Vec<u8>,
-    /// Column and reason.
-    pub cell: RefusedCell,
-}
-
-/// What `SnapshotSession::read` brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadStatus {
-    /// The range continues.
-    More,
-    /// The range is read to its end.
-    End,
-}
-
-/// Rows of one call of `read`.
-#[derive(Debug, Default)]
-pub struct SnapshotRows {
-    /// Converted rows, in key order.
-    pub rows: RowBatch,
-    /// Refused ones. The range reads on.
-    pub refused: Vec<RefusedRow>,
 }
 
 /// One session with a consistent snapshot. Used by one worker at a time.

@@ -9,7 +9,7 @@ pub use crate::port::commit::{
 };
 pub use crate::port::control::{
     CONTROL_VERSION, ControlChange, ControlState, ControlStore, LeftOut, LeftOutRow, MigrationRow, RangeRow,
-    Ranges, TablePhase, TableRow,
+    Ranges, StreamRow, TablePhase, TableRow,
 };
 pub use crate::port::lane::{Epoch, FenceKey, FenceRow, Lane, LaneStart};
 pub use crate::port::schema_target::{

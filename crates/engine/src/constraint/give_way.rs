@@ -17,8 +17,6 @@ use crate::lane::{LaneShared, interrupted};
 use crate::schema_change::{Presence, Wanted, drop_present};
 use crate::stop::Pause;
 
-/// The status of a row that is there already, or of a value that a unique index has already.
-const ALREADY_EXISTS: &str = "ALREADY_EXISTS";
 /// The status of a table, column or row that is not there: no constraint is to blame for it.
 const NOT_FOUND: &str = "NOT_FOUND";
 
@@ -110,7 +108,7 @@ fn choose(
     let is_key = |constraint: &Constraint| matches!(constraint.kind, Kind::ForeignKey { .. });
     let is_unique = |constraint: &Constraint| constraint.kind == Kind::UniqueIndex;
     let is_plain = |constraint: &Constraint| constraint.kind == Kind::Index;
-    let kinds: [&dyn Fn(&Constraint) -> bool; 3] = if rejection.status == ALREADY_EXISTS {
+    let kinds: [&dyn Fn(&Constraint) -> bool; 3] = if rejection.is_there() {
         [&is_unique, &is_key, &is_plain]
     } else {
         [&is_key, &is_unique, &is_plain]

@@ -5,10 +5,12 @@
 //! recorded in the same commit as its last rows.
 
 mod care;
+mod key_ranges;
+mod range_commit;
 mod snapshot_check;
 mod supervise;
 mod work;
 mod worker;
 
 pub use supervise::{LoadOptions, load};
-pub(crate) use work::finished_rows;
+pub(crate) use work::rows_at_target;

@@ -21,8 +21,9 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 use tokio::sync::Semaphore;
 
 use super::care::watch;
+use super::key_ranges::KeyRanges;
 use super::snapshot_check::{expect_strangers, expect_usable};
-use super::work::{Attempt, TableLoad, finished_rows, loaded_row};
+use super::work::{Attempt, TableLoad, loaded_row, rows_at_target};
 use super::worker::Worker;
 use crate::control::ControlLane;
 use crate::high::{expect_earlier, witnessed};
@@ -274,7 +275,7 @@ impl<
             .collect();
         for load in &loads {
             // Rows of ranges that were not finished are read once more.
-            let rows = finished_rows(load.plan.name(), &self.ranges);
+            let rows = rows_at_target(load.plan.name(), &self.ranges);
             self.shared
                 .progress
                 .update_table(load.plan.id, |table| table.rows_loaded = rows);
@@ -369,7 +370,7 @@ async fn run<S: SnapshotSession, T: Committer>(
             Some(session) => {
                 workers.spawn(
                     "load worker",
-                    Worker::new(Arc::clone(attempt), lane, session).run(),
+                    Worker::new(Arc::clone(attempt), lane, KeyRanges(session)).run(),
                 );
             }
             None => result.lanes.push(lane),

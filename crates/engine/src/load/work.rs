@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::port::source::Boundary;
+use spanferry_core::port::row_source::Boundary;
 use spanferry_core::port::target::{Committer, ControlChange, RangeRow, Ranges, TablePhase, TableRow};
 use spanferry_core::report::amount;
 use spanferry_core::report::code;
@@ -38,6 +38,18 @@ pub(super) struct Work {
     pub(super) after: Option<Boundary>,
     /// `Some(end)`: a range with this end. `None`: the undivided rest.
     pub(super) up_to: Option<Option<Boundary>>,
+    /// Rows at its beginning that are at the target and are not written again.
+    pub(super) rows_in: u64,
+}
+
+/// A range that was begun by rows that are inserted.
+fn begun(row: &RangeRow) -> Work {
+    Work {
+        number: row.number,
+        after: row.after.clone().map(Boundary),
+        up_to: Some(row.up_to.clone().map(Boundary)),
+        rows_in: row.rows,
+    }
 }
 
 /// How a range ended.
@@ -74,7 +86,11 @@ impl TableLoad {
                     number,
                     after: after.take().map(Boundary),
                     up_to,
+                    rows_in: 0,
                 });
+            }
+            if !row.is_finished {
+                waiting.push(begun(row));
             }
             number = row.number + 1;
             after.clone_from(&row.up_to);
@@ -85,6 +101,7 @@ impl TableLoad {
                 number,
                 after: after.map(Boundary),
                 up_to: None,
+                rows_in: 0,
             });
         }
         waiting.reverse();
@@ -245,7 +262,7 @@ impl<T: Committer> Attempt<T> {
         }
     }
 
-    /// The finished ranges.
+    /// The ranges that are finished or begun.
     pub(super) fn ranges(&self) -> Ranges {
         self.lock_ranges().clone()
     }
@@ -255,9 +272,11 @@ impl<T: Committer> Attempt<T> {
         ranges.expect("no worker panics while it holds the ranges")
     }
 
-    pub(super) fn record(&self, rows: Vec<RangeRow>) {
+    /// Takes over what has become durable of a range.
+    pub(super) fn record(&self, row: Option<RangeRow>) {
+        let rows = row.into_iter();
         self.lock_ranges()
-            .extend(rows.into_iter().map(|row| ((row.table.clone(), row.number), row)));
+            .extend(rows.map(|row| ((row.table.clone(), row.number), row)));
     }
 
     pub(super) fn loaded(&self, table: TableId, rows: u64, bytes: u64) {
@@ -272,12 +291,12 @@ impl<T: Committer> Attempt<T> {
 pub(super) fn loaded_row(transition: &Transition<'_>, table: TableId, ranges: &Ranges) -> TableRow {
     transition.row_with(table, |row| {
         row.phase = TablePhase::Loaded;
-        row.rows_loaded = finished_rows(&row.table, ranges);
+        row.rows_loaded = rows_at_target(&row.table, ranges);
     })
 }
 
-/// Rows of a table's finished ranges.
-pub(crate) fn finished_rows(table: &QualifiedName, ranges: &Ranges) -> u64 {
+/// Rows of a table's ranges that are at the target.
+pub(crate) fn rows_at_target(table: &QualifiedName, ranges: &Ranges) -> u64 {
     let own = ranges.range((table.clone(), 0)..=(table.clone(), u64::MAX));
     own.map(|(_, range)| range.rows).sum()
 }

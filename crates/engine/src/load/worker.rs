@@ -1,18 +1,19 @@
-//! One load worker: reads ranges in its session and commits them on its lane.
+//! One load worker: reads ranges and commits them on its lane.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::port::source::{Boundary, Range, ReadStatus, SnapshotRows, SnapshotSession};
-use spanferry_core::port::target::{Committer, ControlChange, MutationKind, RangeRow, TableMutations};
+use spanferry_core::port::row_source::{Boundary, Range, ReadStatus, RowSource, SnapshotRows};
+use spanferry_core::port::target::{Committer, TableMutations};
 use spanferry_core::report::code;
-use spanferry_core::report::failure::{Class, Failure, ServerWords};
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use tokio::time::Instant;
 
+use super::range_commit::RangeCommit;
 use super::work::{Attempt, REFUSED_NAMED_MAX, RangeDone, Work};
-use crate::lane::{FencedLane, LaneError, interrupted};
+use crate::lane::{FencedLane, interrupted};
 
 /// Most rows of one load commit.
 const COMMIT_ROWS_MAX: usize = 1_000;
@@ -24,22 +25,22 @@ const LARGE_BYTES: u64 = 2 << 20;
 /// Most mutations of one load commit, below Spanner's 80,000.
 const COMMIT_MUTATIONS_MAX: usize = 79_000;
 
-/// One load worker: a session of the snapshot and a lane of the target.
-pub(super) struct Worker<S, T> {
+/// One load worker: a reader of the row source and a lane of the target.
+pub(super) struct Worker<R, T> {
     attempt: Arc<Attempt<T>>,
     lane: FencedLane<T>,
-    session: S,
+    reader: R,
     /// The batch being filled, and the memory of the one that was committed last.
     filling: SnapshotRows,
     spare: SnapshotRows,
 }
 
-impl<S: SnapshotSession, T: Committer> Worker<S, T> {
-    pub(super) fn new(attempt: Arc<Attempt<T>>, lane: FencedLane<T>, session: S) -> Worker<S, T> {
+impl<R: RowSource, T: Committer> Worker<R, T> {
+    pub(super) fn new(attempt: Arc<Attempt<T>>, lane: FencedLane<T>, reader: R) -> Worker<R, T> {
         Worker {
             attempt,
             lane,
-            session,
+            reader,
             filling: SnapshotRows::default(),
             spare: SnapshotRows::default(),
         }
@@ -81,46 +82,36 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
 
     /// Does one piece of work: divides it if it is the rest of a table, then loads its range. On
     /// failure, what is left of the work.
-    async fn one(&mut self, table: TableId, work: Work) -> Result<(), (Work, Failure)> {
+    async fn one(&mut self, table: TableId, mut work: Work) -> Result<(), (Work, Failure)> {
         let plan = Arc::clone(&self.attempt.registry.plans()[table.0 as usize]);
-        let up_to = match &work.up_to {
-            Some(up_to) => up_to.clone(),
-            None => match self.divide(&plan, &work).await {
-                Ok(up_to) => up_to,
-                Err(failure) => return Err((work, failure)),
-            },
-        };
-        let range = Range {
-            table,
-            after: work.after.clone(),
-            up_to: up_to.clone(),
-        };
         let began = Instant::now();
-        match self.range(&plan, &range, work.number).await {
-            Ok(done) => {
-                let rest = Work {
-                    up_to: Some(up_to),
-                    ..work
-                };
-                self.attempt
-                    .finish(table, done, began.elapsed())
-                    .await
-                    .map_err(|failure| (rest, failure))
-            }
-            Err(failure) => Err((
-                Work {
-                    up_to: Some(up_to),
-                    ..work
-                },
-                failure,
-            )),
+        let result = match self.load(&plan, &mut work).await {
+            Ok(done) => self.attempt.finish(table, done, began.elapsed()).await,
+            Err(failure) => Err(failure),
+        };
+        result.map_err(|failure| (work, failure))
+    }
+
+    async fn load(&mut self, plan: &Arc<TablePlan>, work: &mut Work) -> Result<RangeDone, Failure> {
+        if work.up_to.is_none() {
+            work.up_to = Some(self.divide(plan, work).await?);
         }
+        let range = Range {
+            table: plan.id,
+            after: work.after.clone(),
+            up_to: work.up_to.clone().flatten(),
+        };
+        let mode = self.reader.write_mode();
+        let mut commit = RangeCommit::new(plan, &range, work.number, work.rows_in, mode);
+        let done = self.range(plan, &range, &mut commit).await;
+        work.rows_in = commit.rows_in();
+        done
     }
 
     /// Cuts a range off the rest of a table and leaves what remains to the others.
     async fn divide(&mut self, plan: &TablePlan, work: &Work) -> Result<Option<Boundary>, Failure> {
         let rows = self.attempt.rows_per_range(plan.id);
-        let boundary = self.session.boundary(plan, work.after.as_ref(), rows).await?;
+        let boundary = self.reader.divide(plan, work.after.as_ref(), rows).await?;
         if boundary.is_some() {
             self.attempt.leave_rest(
                 plan.id,
@@ -128,6 +119,7 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
                     number: work.number + 1,
                     after: boundary.clone(),
                     up_to: None,
+                    rows_in: 0,
                 },
             );
         }
@@ -139,7 +131,7 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
         &mut self,
         plan: &Arc<TablePlan>,
         range: &Range,
-        number: u64,
+        commit: &mut RangeCommit<'_>,
     ) -> Result<RangeDone, Failure> {
         let rows_max = COMMIT_ROWS_MAX
             .min(COMMIT_MUTATIONS_MAX / plan.mutations_per_upsert().max(1))
@@ -150,20 +142,20 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
             named: Vec::new(),
         };
         let attempt = Arc::clone(&self.attempt);
-        self.session.begin(plan, range).await?;
+        self.reader.begin(plan, range).await?;
         let mut status = self
-            .session
+            .reader
             .read(&mut self.filling, rows_max, COMMIT_BYTES_MAX)
             .await?;
         loop {
             self.note_refused(plan, &mut done);
-            let batch = std::mem::take(&mut self.filling.rows);
+            let batch = commit.without_known(std::mem::take(&mut self.filling.rows));
             let (rows, bytes) = (batch.len() as u64, batch.byte_len() as u64);
             done.rows += rows;
             self.attempt.pace(bytes).await?;
             let data = vec![TableMutations {
                 table: Arc::clone(plan),
-                kind: MutationKind::Upsert,
+                kind: commit.kind(),
                 rows: batch,
             }];
             let large = if bytes > LARGE_BYTES {
@@ -172,60 +164,38 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
                 None
             };
             if status == ReadStatus::End {
-                // A range with refused rows is not recorded: after a crash it must be read, and
-                // refused, again.
-                let row = (done.refused == 0).then(|| range_row(plan, range, number, done.rows));
-                self.commit(plan, data, row.into_iter().map(ControlChange::Range).collect())
+                // A range with refused rows is not recorded as finished: after a crash it must be
+                // read, and refused, again.
+                let data = commit
+                    .send_last(&mut self.lane, data, done.refused == 0, &attempt)
                     .await?;
+                self.keep_memory(data);
                 self.attempt.loaded(plan.id, rows, bytes);
                 return Ok(done);
             }
             if large.is_some() {
-                let committed = self.lane.commit_counted(data, Vec::new()).await;
+                let committed = commit.send(&mut self.lane, data, &attempt).await;
                 // The memory of large rows is given back, not kept for the next batch.
-                drop((committed.map_err(|error| rejected(plan, error))?, large));
+                drop((committed?, large));
                 self.spare = SnapshotRows::default();
                 self.attempt.loaded(plan.id, rows, bytes);
                 status = self
-                    .session
+                    .reader
                     .read(&mut self.filling, rows_max, COMMIT_BYTES_MAX)
                     .await?;
                 continue;
             }
             std::mem::swap(&mut self.filling, &mut self.spare);
-            let read = self.session.read(&mut self.filling, rows_max, COMMIT_BYTES_MAX);
-            let (committed, read) = tokio::join!(self.lane.commit_counted(data, Vec::new()), read);
-            let mut data = committed.map_err(|error| rejected(plan, error))?;
-            self.spare.rows = data.pop().map(|mutations| mutations.rows).unwrap_or_default();
+            let read = self.reader.read(&mut self.filling, rows_max, COMMIT_BYTES_MAX);
+            let (committed, read) = tokio::join!(commit.send(&mut self.lane, data, &attempt), read);
+            self.keep_memory(committed?);
             self.attempt.loaded(plan.id, rows, bytes);
             status = read?;
         }
     }
 
-    async fn commit(
-        &mut self,
-        plan: &TablePlan,
-        data: Vec<TableMutations>,
-        control: Vec<ControlChange>,
-    ) -> Result<(), Failure> {
-        let ranges: Vec<_> = control
-            .iter()
-            .filter_map(|change| {
-                if let ControlChange::Range(row) = change {
-                    Some(row.clone())
-                } else {
-                    None
-                }
-            })
-            .collect();
-        let mut data = self
-            .lane
-            .commit_counted(data, control)
-            .await
-            .map_err(|error| rejected(plan, error))?;
+    fn keep_memory(&mut self, mut data: Vec<TableMutations>) {
         self.spare.rows = data.pop().map(|mutations| mutations.rows).unwrap_or_default();
-        self.attempt.record(ranges);
-        Ok(())
     }
 
     fn note_refused(&mut self, plan: &TablePlan, done: &mut RangeDone) {
@@ -242,28 +212,6 @@ impl<S: SnapshotSession, T: Committer> Worker<S, T> {
                     text,
                 ));
             }
-        }
-    }
-}
-
-fn range_row(plan: &TablePlan, range: &Range, number: u64, rows: u64) -> RangeRow {
-    RangeRow {
-        table: plan.name().clone(),
-        number,
-        after: range.after.as_ref().map(|boundary| boundary.0.clone()),
-        up_to: range.up_to.as_ref().map(|boundary| boundary.0.clone()),
-        rows,
-    }
-}
-
-fn rejected(plan: &TablePlan, error: LaneError) -> Failure {
-    match error {
-        LaneError::Failed(failure) => failure,
-        LaneError::Rejected(refused) => {
-            let rejection = refused.rejection;
-            let text = format!("the target rejects rows of the snapshot: {}", rejection.status);
-            Failure::of_table(code::CHANGE_REJECTED, plan.name(), text)
-                .caused_by(ServerWords::from(rejection))
         }
     }
 }

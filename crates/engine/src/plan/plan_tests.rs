@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spanferry_core::fixture::{BIGINT, column, foreign_key, index, qualified, table};
 use spanferry_core::mapping::convert::{self, MappingOptions};
 use spanferry_core::port::target::{
-    ControlState, Epoch, LeftOut, MigrationRow, TablePhase, TargetDescription,
+    ControlState, Epoch, LeftOut, MigrationRow, StreamRow, TablePhase, TargetDescription,
 };
 use spanferry_core::position::Position;
 use spanferry_core::report::code::{self, Code};
@@ -59,9 +59,11 @@ fn record(stopped: &[&str]) -> ControlState {
         migration: MigrationRow {
             id: "m".to_owned(),
             epoch: Epoch(4),
-            log_id: "l".to_owned(),
+            stream: Some(StreamRow {
+                log_id: "l".to_owned(),
+                start_position: Position::parse("mariadb:0-1-5").unwrap(),
+            }),
             source: "db/shop".to_owned(),
-            start_position: Position::parse("mariadb:0-1-5").unwrap(),
             schema: "shop".to_owned(),
             dialect: Dialect::GoogleSql,
         },

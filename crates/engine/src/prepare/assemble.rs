@@ -18,7 +18,7 @@ use super::epoch::counter_row;
 use super::prepared::{PrepareOptions, Prepared, Start};
 use crate::control::ControlLane;
 use crate::lane::{FencedLane, LaneShared};
-use crate::load::finished_rows;
+use crate::load::rows_at_target;
 use crate::plan::Planned;
 use crate::progress::{Progress, TableProgress};
 use crate::registry::Registry;
@@ -92,7 +92,7 @@ fn table_progress<L>(plan: &TablePlan, start: &Start<L>) -> TableProgress {
         phase: row.map_or(TablePhase::Pending, |row| row.phase),
         rows_estimate: plan.source.rows_estimate,
         // A table that is loaded keeps its count in its own row.
-        rows_loaded: finished_rows(name, &start.ranges).max(row.map_or(0, |row| row.rows_loaded)),
+        rows_loaded: rows_at_target(name, &start.ranges).max(row.map_or(0, |row| row.rows_loaded)),
         bytes_loaded: 0,
         group: plan.group.0,
         stopped: row

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use spanferry_core::port::change_log::{ChangeLog, Sequence};
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
-use spanferry_core::port::target::{ControlStore, Epoch, LeftOut, MigrationRow};
+use spanferry_core::port::target::{ControlStore, Epoch, LeftOut, MigrationRow, StreamRow};
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::schema::target::Dialect;
@@ -43,9 +43,11 @@ pub(super) async fn begin_new<
     let migration = MigrationRow {
         id: options.new_migration_id.clone(),
         epoch: Epoch(1),
-        log_id: log.id().0,
+        stream: Some(StreamRow {
+            log_id: log.id().0,
+            start_position: start.position.clone(),
+        }),
         source: options.source_name.clone(),
-        start_position: start.position.clone(),
         schema: options.schema.clone(),
         dialect,
     };

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use spanferry_core::port::change_log::{ChangeLog, LogId};
-use spanferry_core::port::target::{ControlState, Epoch, FenceRow};
+use spanferry_core::port::target::{Epoch, FenceRow, StreamRow};
 use spanferry_core::position::{Agreement, Bookmark, Witness};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -42,14 +42,15 @@ pub(super) fn log_id(migration: &str, epoch: Epoch) -> LogId {
 /// this start will take.
 pub(super) async fn own_log<B: LogStore>(
     logs: &B,
-    state: &ControlState,
+    migration: &str,
+    known: &StreamRow,
     next: Epoch,
 ) -> Result<Option<B::Log>, Failure> {
     match logs.open().await? {
-        Some(log) if log.id() == LogId(state.migration.log_id.clone()) => Ok(Some(log)),
+        Some(log) if log.id() == LogId(known.log_id.clone()) => Ok(Some(log)),
         // An earlier start made it and died before it had the epoch, without which nothing is
         // captured: it is empty.
-        Some(log) if log.id() == log_id(&state.migration.id, next) => Ok(None),
+        Some(log) if log.id() == log_id(migration, next) => Ok(None),
         Some(log) => {
             let text = format!("its change log {} belongs to another migration", log.id().0);
             Err(Failure::new(

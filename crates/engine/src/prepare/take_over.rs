@@ -4,7 +4,8 @@
 use spanferry_core::port::change_log::ChangeLog;
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
 use spanferry_core::port::target::{
-    ControlState, ControlStore, Epoch, FenceRow, Lane, LaneStart, MigrationRow, TablePhase, TableRow,
+    ControlState, ControlStore, Epoch, FenceRow, Lane, LaneStart, MigrationRow, StreamRow, TablePhase,
+    TableRow,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
@@ -36,11 +37,12 @@ pub(super) async fn take_over<
     state: ControlState,
 ) -> Result<Start<B::Log>, Failure> {
     refuse_foreign(&state, options)?;
+    let known = expect_stream(&state.migration)?;
     source.reserve(&state.migration.id).await?;
     let (old, reached) = main_fence(&state)?;
     let epoch = Epoch(state.migration.epoch.0 + 1);
     let mut findings = Vec::new();
-    let (log, main) = match own_log(logs, &state, epoch).await? {
+    let (log, main) = match own_log(logs, &state.migration.id, known, epoch).await? {
         Some(log) => {
             compare_log(&log, &old, &reached.bookmark()).await?;
             // What was captured continues where what was applied ends: its proof is the proof of
@@ -52,14 +54,17 @@ pub(super) async fn take_over<
         }
         None => {
             findings.push(log_lost());
-            let (log, accepted) = log_anew(source, logs, options, &state, &reached, epoch).await?;
+            let (log, accepted) = log_anew(source, logs, options, &state, known, &reached, epoch).await?;
             findings.extend(accepted);
             (log, LaneStart::KeptInNewLog)
         }
     };
     let migration = MigrationRow {
         epoch,
-        log_id: log.id().0,
+        stream: Some(StreamRow {
+            log_id: log.id().0,
+            ..known.clone()
+        }),
         ..state.migration.clone()
     };
     kill_point("before next epoch", "");
@@ -143,6 +148,14 @@ fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), 
     Ok(())
 }
 
+/// What the record holds of the stream. A load without one is another road.
+fn expect_stream(migration: &MigrationRow) -> Result<&StreamRow, Failure> {
+    migration.stream.as_ref().ok_or_else(|| {
+        let text = "it holds a load without a stream of changes, and this is a migration with one";
+        Failure::new(code::ROAD_CHANGED, Class::StopMigration, "target", text)
+    })
+}
+
 /// The main stream's fence row, with the checkpoint that it must have. It is the checkpoint only
 /// while there is no other lane of the main stream (docs/design/lanes.md).
 fn main_fence(state: &ControlState) -> Result<(FenceRow, Checkpoint), Failure> {
@@ -178,10 +191,11 @@ async fn log_anew<S: PositionSource + HistorySource + ChangeSource, B: LogStore>
     logs: &B,
     options: &PrepareOptions,
     state: &ControlState,
+    known: &StreamRow,
     reached: &Checkpoint,
     epoch: Epoch,
 ) -> Result<(B::Log, Vec<Finding>), Failure> {
-    let start = new_log_start(source, state, reached).await?;
+    let start = new_log_start(source, state, known, reached).await?;
     // The source must also hold the transaction of which the target has the first changes.
     let mut applied = reached.position.clone();
     if let Some(partial) = &reached.partial {
@@ -213,6 +227,7 @@ fn log_lost() -> Finding {
 async fn new_log_start<S: PositionSource>(
     source: &S,
     state: &ControlState,
+    known: &StreamRow,
     reached: &Checkpoint,
 ) -> Result<Bookmark, Failure> {
     let mut start = reached.position.clone();
@@ -225,7 +240,7 @@ async fn new_log_start<S: PositionSource>(
         return Ok(reached.bookmark());
     }
     if !source.holds(&start).await? {
-        start = state.migration.start_position.clone();
+        start = known.start_position.clone();
     }
     // What was applied is proved by itself. The transaction before the beginning may be forgotten,
     // though all behind it is there.

@@ -25,6 +25,8 @@ mod scan;
 mod verdict;
 mod witness;
 
+pub(crate) use witness::readable_key;
+
 pub use counters::{Counters, Reading, Step};
 pub use refusals::NamedRefusal;
 pub use run::{Verification, verify};

@@ -152,7 +152,7 @@ pub(super) fn contradicted(
 }
 
 /// The key of a row for people; nothing of it decides.
-fn readable_key(plan: &TablePlan, row: &[u8]) -> String {
+pub(crate) fn readable_key(plan: &TablePlan, row: &[u8]) -> String {
     let canonicalizer = Canonicalizer::new(plan);
     let (mut canonical, mut key) = (Vec::new(), Vec::new());
     let read = canonicalizer

@@ -136,6 +136,7 @@ pub(crate) fn note_refused_range(
         after: key(&range.0),
         up_to: key(&range.1),
         rows: 0,
+        is_finished: true,
     });
 }
 

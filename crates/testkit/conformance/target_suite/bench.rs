@@ -8,8 +8,8 @@ use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
     CommitError, CommitTimestamp, ControlChange, ControlStore, Epoch, FenceKey, FenceRow, FencedCommit, Lane,
-    LeftOutRow, MigrationRow, MutationKind, RangeRow, Rejection, SchemaTarget, TableMutations, TablePhase,
-    TableRow, Target, TargetScan,
+    LeftOutRow, MigrationRow, MutationKind, RangeRow, Rejection, SchemaTarget, StreamRow, TableMutations,
+    TablePhase, TableRow, Target, TargetScan,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position, Witness};
@@ -209,9 +209,11 @@ pub(super) fn migration(epoch: u64) -> MigrationRow {
     MigrationRow {
         id: "6ba7b810".to_owned(),
         epoch: Epoch(epoch),
-        log_id: "log".to_owned(),
+        stream: Some(StreamRow {
+            log_id: "log".to_owned(),
+            start_position: position(0),
+        }),
         source: "mysql://example/shop".to_owned(),
-        start_position: position(0),
         schema: "shöp.é".to_owned(),
         dialect: Dialect::GoogleSql,
     }
@@ -273,5 +275,6 @@ pub(super) fn range_row(table: &str, number: u64, after: Option<&str>) -> RangeR
         after: after.map(str::to_owned),
         up_to: None,
         rows: 9,
+        is_finished: after.is_some(),
     }
 }
