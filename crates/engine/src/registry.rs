@@ -23,6 +23,8 @@ pub struct Registry {
     counted: Vec<Arc<TablePlan>>,
     /// How many of them the migration has.
     tables: usize,
+    /// Whether a stream of changes follows the load.
+    has_stream: bool,
     rows: Mutex<Vec<TableRow>>,
     left_out: Mutex<LeftOut>,
     /// Held by the task that changes a table's recorded state, see `Transition`.
@@ -40,6 +42,7 @@ impl Registry {
         rows.iter().for_each(expect_reason);
         Registry {
             tables: plans.len(),
+            has_stream: true,
             counted: plans,
             rows: Mutex::new(rows),
             left_out: Mutex::default(),
@@ -56,6 +59,25 @@ impl Registry {
         Registry {
             left_out: Mutex::new(left_out),
             ..self
+        }
+    }
+
+    /// The same registry for a load that no stream of changes follows.
+    #[must_use]
+    pub fn without_stream(self) -> Registry {
+        Registry {
+            has_stream: false,
+            ..self
+        }
+    }
+
+    /// What a table is once all of its rows are loaded: without a stream, no change is still to
+    /// come.
+    pub(crate) fn loaded_phase(&self) -> TablePhase {
+        if self.has_stream {
+            TablePhase::Loaded
+        } else {
+            TablePhase::Joined
         }
     }
 
@@ -121,7 +143,7 @@ impl Registry {
         expect_reason(row);
         let known = &mut rows[plan.id.0 as usize];
         assert!(
-            may_follow(known.phase, row.phase),
+            may_follow(known.phase, row.phase, self.loaded_phase()),
             "a table goes its way in order: {:?} after {:?} of {}",
             row.phase,
             known.phase,
@@ -288,14 +310,15 @@ impl Transition<'_> {
     }
 }
 
-/// Whether a table may go from one phase to another. A stop comes from everywhere.
-fn may_follow(from: TablePhase, to: TablePhase) -> bool {
+/// Whether a table may go from one phase to another; `loaded` is what it is once it is loaded. A
+/// stop comes from everywhere.
+fn may_follow(from: TablePhase, to: TablePhase, loaded: TablePhase) -> bool {
     match from {
         TablePhase::Pending => matches!(
             to,
             TablePhase::Pending | TablePhase::Loading | TablePhase::Stopped
         ),
-        TablePhase::Loading => matches!(to, TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped),
+        TablePhase::Loading => to == loaded || matches!(to, TablePhase::Loading | TablePhase::Stopped),
         TablePhase::Loaded => matches!(to, TablePhase::Loaded | TablePhase::Joined | TablePhase::Stopped),
         // Constraints that turn out to be missing are built again; rows that are ahead of the main
         // stream are waited for.

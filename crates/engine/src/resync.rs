@@ -32,12 +32,16 @@ pub async fn resync<L: ChangeLog, T: Committer + SchemaTarget>(
     prepared: &Prepared<L, T>,
     resync: &Resync,
 ) -> Result<(), Failure> {
-    let (registry, control, target) = (&prepared.registry, &prepared.control, &prepared.shared.target);
+    let (registry, control, target) = (
+        &prepared.load.registry,
+        &prepared.load.control,
+        &prepared.load.shared.target,
+    );
     let first = begin_rows(prepared, resync);
     control.record(registry, |_| first).await?;
 
     let existing = target.describe().await?;
-    let statements = drops(&dropped_names(prepared, resync), &existing, prepared.dialect);
+    let statements = drops(&dropped_names(prepared, resync), &existing, prepared.load.dialect);
     kill_point("before resync drops", "");
     target.run_ddl(&statements).await?;
     kill_point("after resync drops", "");
@@ -54,7 +58,7 @@ pub async fn resync<L: ChangeLog, T: Committer + SchemaTarget>(
     let creates = resync
         .reload
         .iter()
-        .map(|known| ddl::create_table(&known.target, prepared.dialect));
+        .map(|known| ddl::create_table(&known.target, prepared.load.dialect));
     let statements: Vec<String> = creates.collect();
     kill_point("before resync tables", "");
     if !statements.is_empty() {
@@ -102,7 +106,7 @@ fn begin_rows<L, T>(prepared: &Prepared<L, T>, resync: &Resync) -> Vec<ControlCh
             ControlChange::ForgetRanges(table.clone()),
         ]
     };
-    let is_known = |table: &QualifiedName| prepared.registry.named(table).is_some();
+    let is_known = |table: &QualifiedName| prepared.load.registry.named(table).is_some();
     let reload = resync.reload.iter().filter(|known| is_known(known.name()));
     let reload = reload.flat_map(|known| {
         stopped(
@@ -136,7 +140,7 @@ fn unfinished(table: &QualifiedName, remedy: &Remedy) -> StopReason {
 /// The target tables that go: as they are recorded, and as they are to be made.
 fn dropped_names<L, T>(prepared: &Prepared<L, T>, resync: &Resync) -> BTreeSet<String> {
     let definitions = || resync.reload.iter().chain(&resync.forget);
-    let recorded = definitions().filter_map(|known| prepared.registry.named(known.name()));
+    let recorded = definitions().filter_map(|known| prepared.load.registry.named(known.name()));
     let recorded = recorded.map(|plan| plan.target.name.clone());
     recorded
         .chain(definitions().map(|known| known.target.name.clone()))
@@ -180,7 +184,7 @@ fn forget_rows<L, T>(prepared: &Prepared<L, T>, definition: &TableDefinition) ->
 
 /// Forgets which constraints of a table are left out.
 fn forget_left_out<L, T>(prepared: &Prepared<L, T>, table: &QualifiedName) -> Vec<ControlChange> {
-    let names = prepared.registry.left_out_of(table).into_iter();
+    let names = prepared.load.registry.left_out_of(table).into_iter();
     names
         .map(|name| ControlChange::ForgetLeftOut(table.clone(), name))
         .collect()

@@ -19,7 +19,7 @@ use crate::capture::capture;
 use crate::constraint;
 use crate::history::{ClaimProof, HistoryWatch};
 use crate::load::{LoadOptions, load};
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, PreparedLoad};
 use crate::progress::Progress;
 use crate::retention::{Retention, RetentionOptions};
 use crate::stop::CancellationToken;
@@ -70,16 +70,19 @@ where
             retention,
         } = self;
         let Prepared {
+            load:
+                PreparedLoad {
+                    registry,
+                    shared,
+                    control,
+                    lanes,
+                    ranges,
+                    dialect,
+                },
             log,
-            registry,
-            shared,
-            control,
             main,
             catch_up,
-            load_lanes,
-            ranges,
             reached: reached_now,
-            dialect,
             unproved,
         } = prepared;
         let stop = shared.stop.clone();
@@ -137,7 +140,7 @@ where
             Arc::clone(&registry),
             control,
             shared,
-            load_lanes,
+            lanes,
             ranges,
             LoadOptions {
                 lock,

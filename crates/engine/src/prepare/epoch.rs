@@ -26,14 +26,18 @@ pub(super) fn counter_row(epoch: Epoch) -> FenceRow {
     }
 }
 
-/// All lanes of an epoch; only the main stream's continues from the epoch before.
-pub(super) fn lanes(epoch: Epoch, main: LaneStart, workers: u32) -> Vec<(Lane, LaneStart)> {
-    let counter = || LaneStart::At(counter_row(epoch));
-    let mut lanes = vec![
+/// The lanes of a load in an epoch.
+pub(super) fn load_lanes(epoch: Epoch, workers: u32) -> Vec<(Lane, LaneStart)> {
+    let counter = LaneStart::At(counter_row(epoch));
+    let load = (0..workers).map(Lane::Load);
+    let lanes = [Lane::Control].into_iter().chain(load);
+    lanes.map(|lane| (lane, counter.clone())).collect()
+}
+
+/// The lanes of a stream in an epoch; only the main stream's continues from the epoch before.
+pub(super) fn stream_lanes(epoch: Epoch, main: LaneStart) -> Vec<(Lane, LaneStart)> {
+    vec![
         (Lane::MAIN, main),
-        (Lane::CatchUp, counter()),
-        (Lane::Control, counter()),
-    ];
-    lanes.extend((0..workers).map(|worker| (Lane::Load(worker), counter())));
-    lanes
+        (Lane::CatchUp, LaneStart::At(counter_row(epoch))),
+    ]
 }

@@ -1,13 +1,9 @@
 //! What a start is given, and what it makes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spanferry_core::port::target::{Epoch, FenceRow, LeftOut, Ranges, TableRow};
+use spanferry_core::port::target::Ranges;
 use spanferry_core::position::checkpoint::Checkpoint;
-use spanferry_core::report::finding::Finding;
-use spanferry_core::schema::definition::TableDefinition;
-use spanferry_core::schema::source::QualifiedName;
 use spanferry_core::schema::target::Dialect;
 
 use crate::control::ControlLane;
@@ -15,33 +11,39 @@ use crate::history::Unproved;
 use crate::lane::{FencedLane, LaneShared};
 use crate::registry::Registry;
 
-/// A migration that is ready to run.
-pub struct Prepared<L, T> {
-    /// The change log.
-    pub log: Arc<L>,
+/// What every road works with: a load that is ready to run.
+pub struct PreparedLoad<T> {
     /// Table states.
     pub registry: Arc<Registry>,
     /// What lanes share.
     pub shared: LaneShared<T>,
     /// The lane of control state.
     pub control: Arc<ControlLane<T>>,
+    /// One lane per load worker.
+    pub lanes: Vec<FencedLane<T>>,
+    /// Ranges that are finished or begun.
+    pub ranges: Ranges,
+    /// The target's dialect.
+    pub dialect: Dialect,
+}
+
+/// A migration that is ready to run: a load, and the stream of changes that follows it.
+pub struct Prepared<L, T> {
+    /// The load.
+    pub load: PreparedLoad<T>,
+    /// The change log.
+    pub log: Arc<L>,
     /// The main stream's lane.
     pub main: FencedLane<T>,
     /// The catch-up stream's lane.
     pub catch_up: FencedLane<T>,
-    /// One lane per load worker.
-    pub load_lanes: Vec<FencedLane<T>>,
-    /// Finished ranges.
-    pub ranges: Ranges,
     /// Where the main stream's watermark stands in the source's history.
     pub reached: Checkpoint,
-    /// The target's dialect.
-    pub dialect: Dialect,
     /// What happens with a source that cannot show its history.
     pub unproved: Unproved,
 }
 
-/// What a start needs to know.
+/// What the start of a migration with a stream needs to know.
 #[derive(Debug, Clone)]
 pub struct PrepareOptions {
     /// UUID for a migration that is new.
@@ -56,15 +58,26 @@ pub struct PrepareOptions {
     pub unproved: Unproved,
 }
 
-/// A start that owns the fence, before what runs it is put together.
-pub(super) struct Start<L> {
-    pub(super) log: L,
-    pub(super) epoch: Epoch,
-    pub(super) main: FenceRow,
-    pub(super) reached: Checkpoint,
-    pub(super) tables: BTreeMap<QualifiedName, TableRow>,
-    pub(super) definitions: BTreeMap<QualifiedName, TableDefinition>,
-    pub(super) ranges: Ranges,
-    pub(super) left_out: LeftOut,
-    pub(super) findings: Vec<Finding>,
+impl PrepareOptions {
+    pub(super) fn claim(&self) -> ClaimOptions {
+        ClaimOptions {
+            new_migration_id: self.new_migration_id.clone(),
+            source_name: self.source_name.clone(),
+            schema: self.schema.clone(),
+            workers: self.workers,
+        }
+    }
+}
+
+/// What a start needs to know to claim the target.
+#[derive(Debug, Clone)]
+pub struct ClaimOptions {
+    /// UUID for a migration that is new.
+    pub new_migration_id: String,
+    /// Source and schema, for a person, without secrets; a resume with another one is only noted.
+    pub source_name: String,
+    /// The source's schema: another one is another migration.
+    pub schema: String,
+    /// Load workers.
+    pub workers: u32,
 }

@@ -1,20 +1,26 @@
 //! One start, new or known, from the look at the target to a migration that is ready to run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
-use spanferry_core::port::target::{Committer, ControlStore, SchemaTarget};
+use spanferry_core::port::target::{Committer, ControlState, ControlStore, SchemaTarget};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::target::Dialect;
+use spanferry_kill_point::kill_point;
 
-use super::assemble::assemble;
-use super::begin::begin_new;
+use super::assemble::{Parts, with_stream};
+use super::claim::{Claim, expect_no_stream, next_epoch, refuse_foreign};
+use super::epoch::{load_lanes, stream_lanes};
 use super::log::LogStore;
-use super::prepared::{PrepareOptions, Prepared};
+use super::open_log::{create_log, open_log};
+use super::prepared::{ClaimOptions, PrepareOptions, Prepared, PreparedLoad};
 use super::record::{record_new, record_returns, record_stops};
 use super::tables::{create_tables, missing_tables};
-use super::take_over::take_over;
 use crate::constraint;
 use crate::plan::Planned;
 use crate::progress::Progress;
@@ -37,36 +43,132 @@ where
     B: LogStore,
     T: Committer + ControlStore + SchemaTarget,
 {
+    let claim_options = options.claim();
+    let (dialect, found) = look(target.as_ref(), planned, &claim_options, progress).await?;
+    let log = match &found {
+        None => {
+            progress.step("creating the change log");
+            create_log(source, logs, options).await?
+        }
+        Some(state) => open_log(source, logs, options, state).await?,
+    };
+    let epoch = next_epoch(found.as_ref().map(|state| &state.migration));
+    let mut lanes = stream_lanes(epoch, log.main.clone());
+    lanes.extend(load_lanes(epoch, options.workers));
+    let claim = Claim {
+        planned,
+        options: &claim_options,
+        dialect,
+        found: found.as_ref().map(|state| &state.migration),
+        stream: Some(log.row.clone()),
+        lanes,
+    };
+    let state = claim.take(target.as_ref()).await?;
+    let log = log.owned(source, &state, options.unproved).await?;
+    let left = state.definitions.clone();
+    let parts = Parts {
+        state,
+        target,
+        planned,
+        workers: options.workers,
+        dialect,
+        progress,
+        reached: Some(&log.reached),
+    };
+    let load = parts.assemble().await?;
+    let prepared = with_stream(load, log, options.unproved);
+    set_up(&prepared.load, planned, &left).await?;
+    Ok(prepared)
+}
+
+/// Sets a new load without a stream up, or takes a known one over. `planned` and `progress` are as
+/// for [`prepare`].
+pub async fn prepare_load<T>(
+    target: Arc<T>,
+    planned: &Planned,
+    options: &ClaimOptions,
+    progress: &Arc<Progress>,
+) -> Result<PreparedLoad<T>, Failure>
+where
+    T: Committer + ControlStore + SchemaTarget,
+{
+    let (dialect, found) = look(target.as_ref(), planned, options, progress).await?;
+    let found = found.map(|state| state.migration);
+    found.as_ref().map_or(Ok(()), expect_no_stream)?;
+    let claim = Claim {
+        planned,
+        options,
+        dialect,
+        found: found.as_ref(),
+        stream: None,
+        lanes: load_lanes(next_epoch(found.as_ref()), options.workers),
+    };
+    let state = claim.take(target.as_ref()).await?;
+    let left = state.definitions.clone();
+    let parts = Parts {
+        state,
+        target,
+        planned,
+        workers: options.workers,
+        dialect,
+        progress,
+        reached: None,
+    };
+    let load = parts.assemble().await?;
+    set_up(&load, planned, &left).await?;
+    Ok(load)
+}
+
+/// Looks at the target before anything is changed: its dialect, and the control state of a known
+/// migration. A new one gets its control tables.
+async fn look<T: ControlStore + SchemaTarget>(
+    target: &T,
+    planned: &Planned,
+    options: &ClaimOptions,
+    progress: &Progress,
+) -> Result<(Dialect, Option<ControlState>), Failure> {
     expect_built(&planned.plans)?;
     progress.step("looking at the target");
     let dialect = target.describe().await?.dialect;
-    let control = target.read_control().await?;
-    // Nothing is taken over if the record has changed already; `take_over` looks again once no
-    // other process can change it.
-    planned.expect_record(control.as_ref())?;
-    let start = match control {
-        None => begin_new(source, target.as_ref(), logs, options, dialect, progress).await?,
+    let found = target.read_control().await?;
+    // Nothing is taken over if the record has changed already; the claim looks again once no other
+    // process can change it.
+    planned.expect_record(found.as_ref())?;
+    match &found {
         Some(state) => {
             progress.step("taking the migration over");
-            take_over(source, target.as_ref(), logs, planned, options, state).await?
+            refuse_foreign(&state.migration, options)?;
         }
-    };
-    let left = start.definitions.clone();
-    let prepared = assemble(start, target, planned, options, dialect, progress).await?;
+        None => {
+            progress.step("creating the control tables");
+            target.create_control().await?;
+            kill_point("after control tables", "");
+        }
+    }
+    Ok((dialect, found))
+}
+
+/// Records what a new migration is built from, or what has changed since a known one was recorded,
+/// and makes the target's tables agree with it. `left` are the definitions that were found.
+async fn set_up<T: Committer + SchemaTarget>(
+    load: &PreparedLoad<T>,
+    planned: &Planned,
+    left: &BTreeMap<QualifiedName, TableDefinition>,
+) -> Result<(), Failure> {
+    let (registry, control) = (&load.registry, &load.control);
     if planned.record.is_none() {
-        record_new(&prepared.registry, &prepared.control, &left).await?;
+        record_new(registry, control, left).await?;
     } else {
-        record_stops(&prepared.registry, &prepared.control, &planned.stops).await?;
-        record_returns(&prepared.registry, &prepared.control, &planned.stops).await?;
+        record_stops(registry, control, &planned.stops).await?;
+        record_returns(registry, control, &planned.stops).await?;
     }
-    create_tables(&prepared).await?;
-    let objects = prepared.shared.target.schema_objects().await?;
+    create_tables(load).await?;
+    let objects = load.shared.target.schema_objects().await?;
     if !planned.is_to_change() {
-        let missing = missing_tables(&prepared.registry, &objects);
-        record_stops(&prepared.registry, &prepared.control, &missing).await?;
+        let missing = missing_tables(registry, &objects);
+        record_stops(registry, control, &missing).await?;
     }
-    constraint::compare_with_target(&prepared.registry, &prepared.control, dialect, &objects).await?;
-    Ok(prepared)
+    constraint::compare_with_target(registry, control, load.dialect, &objects).await
 }
 
 /// Every plan must be one that this release can run.

@@ -12,7 +12,7 @@ use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::ddl;
 use spanferry_kill_point::kill_point;
 
-use super::prepared::Prepared;
+use super::prepared::PreparedLoad;
 use super::record::record_stops;
 use crate::plan::TableStop;
 use crate::registry::Registry;
@@ -23,10 +23,10 @@ const TABLES_AT_ONCE: usize = 50;
 
 /// Creates the tables that are still to be loaded from their beginning. The group of a table that
 /// the target refuses stops for that reason; the others go on.
-pub(super) async fn create_tables<L, T: Committer + SchemaTarget>(
-    prepared: &Prepared<L, T>,
+pub(super) async fn create_tables<T: Committer + SchemaTarget>(
+    load: &PreparedLoad<T>,
 ) -> Result<(), Failure> {
-    let (registry, progress) = (&prepared.registry, &prepared.shared.progress);
+    let (registry, progress) = (&load.registry, &load.shared.progress);
     let is_new = |plan: &&Arc<TablePlan>| {
         let row = registry.row(plan.id);
         row.phase == TablePhase::Pending && row.low.is_none()
@@ -40,10 +40,10 @@ pub(super) async fn create_tables<L, T: Committer + SchemaTarget>(
             .iter()
             .map(|plan| Wanted {
                 object: Object::Table(plan.target.name.clone()),
-                statement: ddl::create_table(&plan.target, prepared.dialect),
+                statement: ddl::create_table(&plan.target, load.dialect),
             })
             .collect();
-        let failures = create_missing(prepared.shared.target.as_ref(), &wanted)
+        let failures = create_missing(load.shared.target.as_ref(), &wanted)
             .await?
             .refused;
         refused.extend(
@@ -53,7 +53,7 @@ pub(super) async fn create_tables<L, T: Committer + SchemaTarget>(
         );
     }
     kill_point("after tables", "");
-    record_stops(registry, &prepared.control, &refused).await
+    record_stops(registry, &load.control, &refused).await
 }
 
 /// Stops for the tables that were created before and that the target does not have: they were

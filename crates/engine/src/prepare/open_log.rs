@@ -1,11 +1,10 @@
-//! A known migration: its state is read, its log and its source are recognised, and the next epoch
-//! is taken.
+//! The change log of a start: created or found again before the epoch is taken, and compared with
+//! what was applied.
 
-use spanferry_core::port::change_log::ChangeLog;
+use spanferry_core::port::change_log::{ChangeLog, Sequence};
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource};
 use spanferry_core::port::target::{
-    ControlState, ControlStore, Epoch, FenceRow, Lane, LaneStart, MigrationRow, StreamRow, TablePhase,
-    TableRow,
+    ControlState, Epoch, FenceRow, Lane, LaneStart, StreamRow, TablePhase, TableRow,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position};
@@ -14,33 +13,72 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_kill_point::kill_point;
 
-use super::epoch::lanes;
+use super::claim::{expect_stream, next_epoch};
+use super::epoch::fence_row;
 use super::log::{LogStore, compare_log, log_id, own_log};
-use super::prepared::{PrepareOptions, Start};
-use crate::history::{Unproved, expect_history, open_proved, prove};
+use super::prepared::PrepareOptions;
+use crate::history::{Unproved, expect_history, expect_witness, open_proved, prove};
 use crate::order::incomparable;
-use crate::plan::Planned;
 
-/// What is looked at before the epoch is taken refuses a wrong pair while nothing has changed. All
-/// that the new process continues with is read afterwards: until then a process that still runs, or
-/// a late commit of a dead one, may move everything (fence.md, step 7).
-pub(super) async fn take_over<
-    S: PositionSource + HistorySource + ChangeSource,
-    B: LogStore,
-    T: ControlStore,
->(
+/// The change log of a start that has not taken its epoch yet.
+pub(super) struct OpenLog<L> {
+    pub(super) log: L,
+    /// What the migration's row is to hold of it.
+    pub(super) row: StreamRow,
+    /// How the main stream's lane begins the epoch.
+    pub(super) main: LaneStart,
+    /// What was applied when the log was compared with it.
+    reached: Checkpoint,
+    findings: Vec<Finding>,
+}
+
+/// The change log and the main stream of a start that owns the fence.
+pub(super) struct OwnLog<L> {
+    pub(super) log: L,
+    pub(super) main: FenceRow,
+    pub(super) reached: Checkpoint,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Creates the log of a new migration. It begins here: from before this moment on, the source keeps
+/// what the log does not hold yet.
+pub(super) async fn create_log<S: PositionSource + HistorySource + ChangeSource, B: LogStore>(
     source: &S,
-    target: &T,
     logs: &B,
-    planned: &Planned,
     options: &PrepareOptions,
-    state: ControlState,
-) -> Result<Start<B::Log>, Failure> {
-    refuse_foreign(&state, options)?;
+) -> Result<OpenLog<B::Log>, Failure> {
+    source.reserve(&options.new_migration_id).await?;
+    let start = source.bookmark(&source.position().await?).await?;
+    let unproved = expect_witness(&start, options.unproved)?;
+    let id = log_id(&options.new_migration_id, Epoch(1));
+    let log = logs.create(&id, &start, &options.source_name).await?;
+    kill_point("after log creation", "");
+    let row = StreamRow {
+        log_id: log.id().0,
+        start_position: start.position.clone(),
+    };
+    let reached = Checkpoint::whole(start);
+    Ok(OpenLog {
+        log,
+        row,
+        main: fence_row(Epoch(1), Sequence::ZERO, &reached).into(),
+        reached,
+        findings: Vec::from_iter(unproved),
+    })
+}
+
+/// Opens the log of a known migration, or creates another in the place of one that is lost. Source
+/// and log must be those that the target knows: a wrong pair is refused while nothing has changed.
+pub(super) async fn open_log<S: PositionSource + HistorySource + ChangeSource, B: LogStore>(
+    source: &S,
+    logs: &B,
+    options: &PrepareOptions,
+    state: &ControlState,
+) -> Result<OpenLog<B::Log>, Failure> {
     let known = expect_stream(&state.migration)?;
     source.reserve(&state.migration.id).await?;
-    let (old, reached) = main_fence(&state)?;
-    let epoch = Epoch(state.migration.epoch.0 + 1);
+    let (old, reached) = main_fence(state)?;
+    let epoch = next_epoch(Some(&state.migration));
     let mut findings = Vec::new();
     let (log, main) = match own_log(logs, &state.migration.id, known, epoch).await? {
         Some(log) => {
@@ -54,106 +92,53 @@ pub(super) async fn take_over<
         }
         None => {
             findings.push(log_lost());
-            let (log, accepted) = log_anew(source, logs, options, &state, known, &reached, epoch).await?;
+            let (log, accepted) = log_anew(source, logs, options, state, known, &reached, epoch).await?;
             findings.extend(accepted);
             (log, LaneStart::KeptInNewLog)
         }
     };
-    let migration = MigrationRow {
-        epoch,
-        stream: Some(StreamRow {
-            log_id: log.id().0,
-            ..known.clone()
-        }),
-        ..state.migration.clone()
+    let row = StreamRow {
+        log_id: log.id().0,
+        ..known.clone()
     };
-    kill_point("before next epoch", "");
-    let lanes = lanes(epoch, main.clone(), options.workers);
-    target
-        .begin_epoch(Some(&state.migration), &migration, &lanes)
-        .await?;
-    kill_point("after next epoch", "");
-    let state = owned(target, &migration, planned).await?;
-    let (main_row, now) = main_fence(&state)?;
-    if now != reached {
-        findings.extend(expect_moved(source, &log, &main, &main_row, &now, options).await?);
-    }
-    Ok(Start {
+    Ok(OpenLog {
         log,
-        epoch,
-        main: main_row,
-        reached: now,
-        tables: state.tables,
-        definitions: state.definitions,
-        ranges: state.ranges,
-        left_out: state.left_out,
+        row,
+        main,
+        reached,
         findings,
     })
 }
 
-/// The control state under the epoch that was just taken, which only this process can change.
-async fn owned<T: ControlStore>(
-    target: &T,
-    migration: &MigrationRow,
-    planned: &Planned,
-) -> Result<ControlState, Failure> {
-    let found = target.read_control().await?;
-    let Some(state) = found.filter(|state| state.migration == *migration) else {
-        let text = "another process has taken the migration over in this moment";
-        let class = Class::StopMigration;
-        return Err(Failure::new(code::TARGET_FENCED, class, "target", text));
-    };
-    planned.expect_record(Some(&state))?;
-    Ok(state)
-}
-
-/// The main stream has moved on since the first look: log and source must have that part of the
-/// history too.
-async fn expect_moved<S: PositionSource + HistorySource, L: ChangeLog>(
-    source: &S,
-    log: &L,
-    start: &LaneStart,
-    main: &FenceRow,
-    reached: &Checkpoint,
-    options: &PrepareOptions,
-) -> Result<Option<Finding>, Failure> {
-    expect_history(source, &reached.position).await?;
-    match start {
-        // The log's end was proved; the watermark lies before it, and is of the same history.
-        LaneStart::Kept => {
-            compare_log(log, main, &reached.bookmark()).await?;
-            Ok(None)
+impl<L: ChangeLog> OpenLog<L> {
+    /// The log under the epoch that was taken with it. Where the main stream has moved since the
+    /// log was compared, log and source must have that part of the history too.
+    pub(super) async fn owned<S: PositionSource + HistorySource>(
+        self,
+        source: &S,
+        state: &ControlState,
+        unproved: Unproved,
+    ) -> Result<OwnLog<L>, Failure> {
+        let (main, reached) = main_fence(state)?;
+        let mut findings = self.findings;
+        if reached != self.reached {
+            expect_history(source, &reached.position).await?;
+            match self.main {
+                // The log's end was proved; the watermark lies before it, and is of the same
+                // history.
+                LaneStart::Kept => compare_log(&self.log, &main, &reached.bookmark()).await?,
+                LaneStart::KeptInNewLog | LaneStart::At(_) => {
+                    findings.extend(prove(source, &reached.bookmark(), unproved).await?);
+                }
+            }
         }
-        LaneStart::KeptInNewLog | LaneStart::At(_) => {
-            prove(source, &reached.bookmark(), options.unproved).await
-        }
+        Ok(OwnLog {
+            log: self.log,
+            main,
+            reached,
+            findings,
+        })
     }
-}
-
-fn refuse_foreign(state: &ControlState, options: &PrepareOptions) -> Result<(), Failure> {
-    let refuse = |text: String| {
-        Err(Failure::new(
-            code::STATE_FOREIGN,
-            Class::StopMigration,
-            "target",
-            text,
-        ))
-    };
-    if state.migration.schema != options.schema {
-        return refuse(format!(
-            "it holds the migration of another schema, `{}`",
-            state.migration.source
-        ));
-    }
-    Ok(())
-}
-
-/// What the record holds of the stream. A load without one is another road.
-fn expect_stream(migration: &MigrationRow) -> Result<&StreamRow, Failure> {
-    migration.stream.as_ref().ok_or_else(|| {
-        let text = "it holds a load without a stream of changes, and this is a migration with one";
-        Failure::new(code::ROAD_CHANGED, Class::StopMigration, "target", text)
-    })
 }
 
 /// The main stream's fence row, with the checkpoint that it must have. It is the checkpoint only
