@@ -41,7 +41,10 @@ pub(crate) fn answer(schema: &Schema, postgres: bool, sql: &str) -> Option<(usiz
         .split_once(" like '")
         .and_then(|(_, rest)| rest.split('%').next());
     let records = match view {
-        "database_options" => vec![option(postgres)],
+        "database_options" => {
+            let asked = lower.contains("option_name = 'database_dialect'");
+            asked.then(|| option(postgres)).into_iter().collect()
+        }
         "tables" => tables(schema, postgres, prefix),
         "columns" => each(schema, |table| columns_of(table, postgres)),
         "table_constraints" => each(schema, |table| checks(table, postgres)),

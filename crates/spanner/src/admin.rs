@@ -22,6 +22,11 @@ use crate::client::{CALL_DEADLINE, Client, Route};
 use crate::error::SpannerError;
 use crate::row::Cells;
 
+/// What a call about it is named.
+const RETENTION: &str = "its version_retention_period";
+/// `version_retention_period` of a database that does not set it.
+const VERSION_RETENTION_DEFAULT: Duration = Duration::from_secs(3_600);
+
 /// What is known of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceInfo {
@@ -90,6 +95,34 @@ impl Client {
                 "GOOGLE_STANDARD_SQL or POSTGRESQL",
             )),
         }
+    }
+
+    /// How long the database keeps old versions of its rows.
+    pub async fn version_retention(&self) -> Result<Duration, SpannerError> {
+        let message = GetDatabaseRequest {
+            name: self.path().to_owned(),
+        };
+        let call = |request| async { self.databases().get_database(request).await };
+        let database = self
+            .admin(RETENTION, message, ("name", self.path()), call)
+            .await?;
+        let text = match database.version_retention_period {
+            text if text.is_empty() => self.version_retention_option().await?,
+            text => Some(text),
+        };
+        let text = text.as_deref();
+        text.map_or(Some(VERSION_RETENTION_DEFAULT), parse_duration)
+            .ok_or_else(|| {
+                SpannerError::malformed(self.object(RETENTION), "a duration such as 7d, 36h or 3600s")
+            })
+    }
+
+    /// The same as the database's options say; the emulator's admin service does not return it.
+    async fn version_retention_option(&self) -> Result<Option<String>, SpannerError> {
+        let sql = "SELECT option_value FROM information_schema.database_options WHERE option_name = 'version_retention_period'";
+        let rows = self.query(RETENTION, sql).await?.collect().await?;
+        let option = rows.first().map(|row| Cells::new(row).string()).transpose();
+        option.map_err(|_| SpannerError::malformed(self.object(RETENTION), "a text"))
     }
 
     /// The instance; a missing one is `Rejected` with `NOT_FOUND`.
@@ -186,6 +219,20 @@ impl Client {
     }
 }
 
+/// A duration as options of a database write it: a whole number of days, hours, minutes or seconds.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds: u64 = match unit {
+        "d" => 24 * 3_600,
+        "h" => 3_600,
+        "m" => 60,
+        "s" => 1,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
 /// What a finished operation came to.
 pub(crate) fn result(client: &Client, object: &str, operation: &Operation) -> Result<(), SpannerError> {
     match &operation.result {
@@ -193,5 +240,35 @@ pub(crate) fn result(client: &Client, object: &str, operation: &Operation) -> Re
             Err(client.error(object, &Status::new(Code::from_i32(*code), message.clone())))
         }
         Some(operation::Result::Response(_)) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_of_options() {
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(parse_duration(text), expected.map(Duration::from_secs), "{text}");
+        };
+        check("7d", Some(7 * 24 * 3_600));
+        check("168h", Some(7 * 24 * 3_600));
+        check("1h", Some(3_600));
+        check("60m", Some(3_600));
+        check("3600s", Some(3_600));
+        for text in [
+            "",
+            "h",
+            "1",
+            "1w",
+            "-1h",
+            "1.5h",
+            "1 h",
+            "99999999999999999d",
+            "ü",
+        ] {
+            check(text, None);
+        }
     }
 }

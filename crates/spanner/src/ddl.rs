@@ -221,6 +221,7 @@ fn is_refusal(error: &SpannerError) -> bool {
         | SpannerError::Unanswered { .. }
         | SpannerError::Exhausted { .. }
         | SpannerError::SessionLost { .. }
+        | SpannerError::Expired { .. }
         | SpannerError::Denied { .. }
         | SpannerError::Malformed { .. }
         | SpannerError::Endpoint(_)

@@ -66,6 +66,14 @@ pub enum SpannerError {
         /// The server's words.
         message: String,
     },
+    /// The server does not keep the version any more that the read is at.
+    #[error("{object}: the version that is read is not kept any more: {message}")]
+    Expired {
+        /// What the call was about.
+        object: String,
+        /// The server's words.
+        message: String,
+    },
     /// The credentials are missing, wrong or lack a permission; nothing happened.
     #[error("{object}: access denied: {message}")]
     Denied {
@@ -156,6 +164,19 @@ impl SpannerError {
         }
     }
 
+    /// The same of a read whose timestamp was chosen before. Spanner answers `FAILED_PRECONDITION`
+    /// once it has dropped that version of the database.
+    pub(crate) fn at_timestamp(self) -> SpannerError {
+        match self {
+            SpannerError::Rejected {
+                object,
+                code: Code::FailedPrecondition,
+                message,
+            } => SpannerError::Expired { object, message },
+            other => other,
+        }
+    }
+
     /// What a log may hold of it. A server quotes rows and keys where it judges data (a duplicate,
     /// a reference, a conflict); it does not where it speaks of the way to it, of sessions or of
     /// access.
@@ -172,6 +193,7 @@ impl SpannerError {
             SpannerError::Exhausted { object, .. } => format!("{object}: resource exhausted"),
             SpannerError::Rejected { object, code, .. } => format!("{object}: rejected ({code:?})"),
             SpannerError::SessionLost { .. }
+            | SpannerError::Expired { .. }
             | SpannerError::Denied { .. }
             | SpannerError::Malformed { .. }
             | SpannerError::Endpoint(_)
@@ -189,6 +211,7 @@ impl SpannerError {
             | SpannerError::SessionLost { .. } => true,
             SpannerError::Denied { passing, .. } => *passing,
             SpannerError::Rejected { .. }
+            | SpannerError::Expired { .. }
             | SpannerError::Malformed { .. }
             | SpannerError::Endpoint(_)
             | SpannerError::Transport { .. } => false,
@@ -203,6 +226,7 @@ impl SpannerError {
             | SpannerError::Exhausted { retry_delay, .. } => *retry_delay,
             SpannerError::SessionLost { .. }
             | SpannerError::Rejected { .. }
+            | SpannerError::Expired { .. }
             | SpannerError::Denied { .. }
             | SpannerError::Malformed { .. }
             | SpannerError::Endpoint(_)
@@ -218,6 +242,7 @@ impl SpannerError {
             | SpannerError::Unanswered { .. }
             | SpannerError::Exhausted { .. }
             | SpannerError::SessionLost { .. }
+            | SpannerError::Expired { .. }
             | SpannerError::Denied { .. }
             | SpannerError::Malformed { .. }
             | SpannerError::Endpoint(_)

@@ -61,6 +61,10 @@ fn judge(error: &SpannerError) -> (Code, &'static str) {
             "the database or its instance does not exist",
         ),
         SpannerError::Rejected { .. } => (code::TARGET_FAILED, "the call was rejected"),
+        SpannerError::Expired { .. } => (
+            code::VERSION_EXPIRED,
+            "the target does not keep the version any more that is read",
+        ),
         SpannerError::Denied { .. } => (code::TARGET_LOGIN, "access denied"),
         SpannerError::Malformed { .. } => (code::TARGET_FAILED, "an answer is not as the protocol says"),
         SpannerError::Endpoint(_) => (code::USAGE, "the target's endpoint cannot be used"),
@@ -104,6 +108,7 @@ pub(crate) fn commit_error(error: SpannerError) -> CommitError {
             let too_large = is_too_large(&message);
             rejected(status_name(code), message, too_large, false)
         }
+        SpannerError::Expired { message, .. } => rejected("FAILED_PRECONDITION", message, false, false),
         SpannerError::Denied { message, .. } => rejected("PERMISSION_DENIED", message, false, true),
         SpannerError::Malformed { .. } | SpannerError::Endpoint(_) | SpannerError::Transport { .. } => {
             rejected("INTERNAL", error.to_string(), false, true)

@@ -23,7 +23,7 @@ use crate::error::SpannerError;
 /// cannot be resumed until the next token. The emulator sends no tokens.
 const UNRESUMABLE_BYTES_MAX: usize = 8 << 20;
 /// Deadline of the whole stream: Spanner itself ends streams after an hour.
-const STREAM_DEADLINE: Duration = Duration::from_secs(3600);
+pub(crate) const STREAM_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Which rows of a table or index.
 #[derive(Debug, Clone)]
@@ -106,6 +106,24 @@ enum Request {
     Query(Box<ExecuteSqlRequest>),
 }
 
+impl Request {
+    /// Whether the caller has chosen the timestamp.
+    fn is_at_timestamp(&self) -> bool {
+        let transaction = match self {
+            Request::Read(request) => &request.transaction,
+            Request::Query(request) => &request.transaction,
+        };
+        let bound = match transaction.as_ref().and_then(|chosen| chosen.selector.as_ref()) {
+            Some(Selector::SingleUse(TransactionOptions {
+                mode: Some(Mode::ReadOnly(read_only)),
+                ..
+            })) => &read_only.timestamp_bound,
+            Some(Selector::SingleUse(_) | Selector::Begin(_) | Selector::Id(_)) | None => return false,
+        };
+        matches!(bound, Some(TimestampBound::ReadTimestamp(_)))
+    }
+}
+
 /// Rows of one read or query, in the order of the server. Memory is bounded by what waits for a
 /// resume token.
 #[derive(Debug)]
@@ -171,12 +189,17 @@ impl Client {
         self.open(object, request, None).await
     }
 
-    /// Runs a query that reads much and returns little, strongly: silence is no sign of trouble.
-    pub async fn aggregate(&self, object: &str, sql: &str) -> Result<RowStream, SpannerError> {
+    /// Runs a query that reads much and returns little: silence is no sign of trouble. The
+    /// parameters are `params` and `param_types` of the request; it has no transaction yet.
+    pub(crate) async fn aggregate(
+        &self,
+        object: &str,
+        query: ExecuteSqlRequest,
+        at: ReadAt,
+    ) -> Result<RowStream, SpannerError> {
         let request = Request::Query(Box::new(ExecuteSqlRequest {
-            transaction: single_use(ReadAt::Strong),
-            sql: sql.to_owned(),
-            ..ExecuteSqlRequest::default()
+            transaction: single_use(at),
+            ..query
         }));
         let session = self.session().await?;
         let mut stream = RowStream::new(self, object, session, Route::Any, request, None);
@@ -303,7 +326,11 @@ impl RowStream {
             };
             self.stream = None;
             if !(error.is_passing() && self.resumable) {
-                return Err(error);
+                return Err(if self.has_timestamp() {
+                    error.at_timestamp()
+                } else {
+                    error
+                });
             }
             backoff.wait(error).await?;
             // What waits was not given out: it comes again.
@@ -313,6 +340,12 @@ impl RowStream {
                 self.read_timestamp = None;
             }
         }
+    }
+
+    /// Whether what is left to read must be read at a timestamp that is chosen already: by the
+    /// caller, or by the server when it gave the first part.
+    fn has_timestamp(&self) -> bool {
+        self.request.is_at_timestamp() || self.read_timestamp.is_some() || !self.token.is_empty()
     }
 
     async fn part(&mut self) -> Result<Option<PartialResultSet>, SpannerError> {

@@ -17,8 +17,8 @@ use spanferry_core::plan::{TablePlan, TargetKey};
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
     CommitError, Committer, ControlStore, DdlFailure, Epoch, FenceKey, FenceRow, FencedCommit, Lane,
-    MigrationRow, MutationKind, SchemaTarget, StreamRow, TableMutations, TableReader, TargetCapabilities,
-    TargetScan,
+    MigrationRow, MutationKind, ScanRequest, SchemaTarget, StreamRow, TableMutations, TableReader,
+    TargetCapabilities, TargetScan,
 };
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
@@ -419,7 +419,7 @@ async fn a_plan_of_another_order_is_written_and_read() {
             (plan, vec!["21", "5"]),
             (Arc::new(all), vec!["5", "7", "21", "42"]),
         ] {
-            let mut scan = target.scan(&plan).await.unwrap();
+            let mut scan = target.scan(&ScanRequest::whole(&plan)).await.unwrap();
             let mut found = RowBatch::new();
             scan.next(&mut found, 1 << 20).await.unwrap();
             let text = |value| match value {

@@ -15,7 +15,9 @@ pub use crate::port::lane::{Epoch, FenceKey, FenceRow, Lane, LaneStart};
 pub use crate::port::schema_target::{
     DdlFailure, ExistingTable, SchemaObjects, SchemaTarget, TargetDescription,
 };
-pub use crate::port::table_reader::{TableReader, TargetScan};
+pub use crate::port::table_reader::{
+    KeyInterval, ScanAt, ScanKey, ScanKeyColumns, ScanRequest, Scanned, TableReader, TargetScan,
+};
 pub use crate::port::timestamp::CommitTimestamp;
 
 /// The target database, with everything that a whole migration needs of it.

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::plan::TablePlan;
+use crate::port::target::KeyInterval;
 use crate::position::Position;
 use crate::report::failure::Failure;
 
@@ -68,6 +69,21 @@ pub trait TargetWitness: Send + Sync + 'static {
     /// All tables of the default schema with all of their columns, our control tables among them.
     fn columns(&self) -> impl Future<Output = Result<TableColumns, Failure>> + Send;
 
-    /// Rows of a table by the server's own count, which may take long.
-    fn count(&self, table: &Arc<TablePlan>) -> impl Future<Output = Result<u64, Failure>> + Send;
+    /// Rows of a table in an interval of its keys by the server's own count, which may take long.
+    fn count(
+        &self,
+        table: &Arc<TablePlan>,
+        keys: KeyInterval<'_>,
+    ) -> impl Future<Output = Result<Counted, Failure>> + Send;
+}
+
+/// What a target's own count came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// So many rows.
+    Rows(u64),
+    /// The target cannot count them in one statement: it takes longer than the target keeps one
+    /// version of its rows, or than it lets a statement run; or its statements cannot compare the
+    /// keys of the interval.
+    TooLong,
 }

@@ -17,6 +17,7 @@ mod at_rest;
 mod buckets;
 mod compare;
 mod counters;
+mod pieces;
 mod reader;
 mod refusals;
 mod run;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{ChangeSource, HistorySource, PositionSource, SnapshotSource};
-use spanferry_core::port::target::TableReader;
+use spanferry_core::port::target::{KeyInterval, ScanKey, TableReader};
 use spanferry_core::position::Bookmark;
-use spanferry_core::report::failure::Failure;
+use spanferry_core::report::code;
+use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::verify::canonical::render;
-use spanferry_core::verify::witness::{TargetWitness, WitnessSource};
+use spanferry_core::verify::witness::{Counted, TargetWitness, WitnessSource};
 
 use crate::lane::Backoff;
 
@@ -17,7 +18,7 @@ use super::compare::Comparison;
 use super::counters::Counters;
 use super::reader::Reader;
 use super::sample::Sample;
-use super::scan::{Content, Side, read_both};
+use super::scan::{Content, Side, Target, WasRead, read_both};
 use super::verdict::{DifferentKey, KEYS_NAMED_MAX, Lack, TableVerdict, Testimony};
 use super::witness::{Witnesses, contradicted};
 
@@ -69,7 +70,10 @@ where
     let mut run = Run {
         reader: Reader::new(source, changes, plans, applied),
         witnesses: Witnesses::new(source, target),
-        target,
+        target: Target {
+            reader: target,
+            retention: target.version_retention().await?,
+        },
         counters,
     };
     run.reader.expect_rest().await?;
@@ -123,7 +127,7 @@ async fn patiently<R>(
 struct Run<'a, S: SnapshotSource + WitnessSource, C, T> {
     reader: Reader<'a, S, C>,
     witnesses: Witnesses<'a, S, T>,
-    target: &'a T,
+    target: Target<'a, T>,
     counters: &'a Counters,
 }
 
@@ -142,7 +146,7 @@ where
         let (mut buckets, mut sample) = (Buckets::new(), Sample::new());
         let reading = read_both(
             &mut self.reader,
-            self.target,
+            &self.target,
             plan,
             self.counters,
             |side, key, content| {
@@ -156,8 +160,13 @@ where
         // the reading continues.
         let witnesses = &mut self.witnesses;
         let counting = patiently(name, async || witnesses.count(plan).await);
-        let (refusals, counted_source, counted_target) =
-            tokio::try_join!(reading, counting, self.target.count(plan))?;
+        let whole = self.target.reader.count(plan, KeyInterval::default());
+        let (WasRead { refusals, ends }, counted_source, counted) =
+            tokio::try_join!(reading, counting, whole)?;
+        let counted_target = match counted {
+            Counted::Rows(rows) => rows,
+            Counted::TooLong => self.count_by_parts(plan, &ends).await?,
+        };
         let (rows_source, rows_target) = buckets.rows();
         let mut verdict = TableVerdict {
             name: name.clone(),
@@ -167,7 +176,7 @@ where
             refused_rows: refusals.named,
             ..TableVerdict::default()
         };
-        let (source, target) = (&mut self.reader, self.target);
+        let (source, target) = (&mut self.reader, &self.target);
         pair_rows(source, target, plan, self.counters, &buckets, &mut verdict).await?;
         let counted = (counted_source, counted_target);
         verdict.testimony = self.testimony(plan, counted, sample, &verdict).await?;
@@ -182,7 +191,10 @@ where
         let rows_source = patiently(name, async || witnesses.count(plan).await).await?;
         let rows_target = match lack {
             Lack::Table => 0,
-            Lack::Columns => self.target.count(plan).await?,
+            Lack::Columns => match self.target.reader.count(plan, KeyInterval::default()).await? {
+                Counted::Rows(rows) => rows,
+                Counted::TooLong => return Err(too_long(plan)),
+            },
         };
         Ok(TableVerdict {
             name: name.clone(),
@@ -197,6 +209,27 @@ where
             },
             ..TableVerdict::default()
         })
+    }
+
+    /// Rows by the target's own count, added up over the parts between these keys.
+    async fn count_by_parts(&self, plan: &Arc<TablePlan>, ends: &[ScanKey]) -> Result<u64, Failure> {
+        let mut rows = 0;
+        let mut after = None;
+        for up_to in ends.iter().map(Some).chain([None]) {
+            let part = KeyInterval { after, up_to };
+            // Without an end there is but one part, which has been tried.
+            let counted = if part == KeyInterval::default() {
+                Counted::TooLong
+            } else {
+                self.target.reader.count(plan, part).await?
+            };
+            match counted {
+                Counted::Rows(more) => rows += more,
+                Counted::TooLong => return Err(too_long(plan)),
+            }
+            after = up_to;
+        }
+        Ok(rows)
     }
 
     /// What the servers say of a table whose rows were read.
@@ -224,10 +257,16 @@ where
     }
 }
 
+fn too_long(plan: &TablePlan) -> Failure {
+    let table = plan.name().table.clone();
+    let text = "the target cannot count its rows in the time that it has";
+    Failure::new(code::COUNT_TOO_LONG, Class::StopMigration, table, text)
+}
+
 /// Reads the rows of differing buckets again and pairs them, pass by pass.
 async fn pair_rows<S, C, T>(
     source: &mut Reader<'_, S, C>,
-    target: &T,
+    target: &Target<'_, T>,
     plan: &Arc<TablePlan>,
     counters: &Counters,
     buckets: &Buckets,

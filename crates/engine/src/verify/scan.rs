@@ -2,19 +2,21 @@
 //! and rows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
     ChangeSource, HistorySource, PositionSource, Range, ReadStatus, RefusedRow, SnapshotRows,
     SnapshotSession, SnapshotSource,
 };
-use spanferry_core::port::target::{TableReader, TargetScan};
+use spanferry_core::port::target::{ScanKey, TableReader};
 use spanferry_core::report::failure::Failure;
 use spanferry_core::verify::canonical::Canonicalizer;
 use spanferry_core::wire::list_value::MalformedWire;
 use spanferry_core::wire::rows::RowBatch;
 
 use super::counters::Counters;
+use super::pieces::TargetRows;
 use super::reader::Reader;
 use super::refusals::Refusals;
 use super::verdict::Kind;
@@ -57,15 +59,29 @@ pub(super) enum Content<'a> {
     Refused,
 }
 
-/// Reads a whole table from both sides and hands every row to `take`, with its canonical key. The
-/// source's refused rows.
+/// The target as the side that is read.
+pub(super) struct Target<'a, T> {
+    pub(super) reader: &'a T,
+    /// How long it keeps old versions of its rows.
+    pub(super) retention: Duration,
+}
+
+/// What reading a table came to, beside its rows.
+pub(super) struct WasRead {
+    /// The source's refused rows.
+    pub(super) refusals: Refusals,
+    /// The keys at which pieces of the target's rows ended and others began, in key order.
+    pub(super) ends: Vec<ScanKey>,
+}
+
+/// Reads a whole table from both sides and hands every row to `take`, with its canonical key.
 pub(super) async fn read_both<S, C, T>(
     source: &mut Reader<'_, S, C>,
-    target: &T,
+    target: &Target<'_, T>,
     plan: &Arc<TablePlan>,
     counters: &Counters,
     mut take: impl FnMut(Side, &[u8], Content<'_>),
-) -> Result<Refusals, Failure>
+) -> Result<WasRead, Failure>
 where
     S: PositionSource + SnapshotSource,
     C: HistorySource + ChangeSource,
@@ -74,15 +90,17 @@ where
     let mut refusals = Refusals::default();
     let mut canonical = CanonicalRows::new(plan);
     let mut opened = source.take().await?;
-    let (ours, theirs) = tokio::join!(SourceRows::begin(&mut opened.session, plan), target.scan(plan));
-    let mut ours = ours?;
-    let mut theirs = TargetRows {
-        scan: theirs?,
-        batch: RowBatch::new(),
-    };
+    let (ours, theirs) = tokio::join!(
+        SourceRows::begin(&mut opened.session, plan),
+        TargetRows::begin(target.reader, plan, target.retention)
+    );
+    let (mut ours, mut theirs) = (ours?, theirs?);
     let (mut our, mut their) = (Progress::default(), Progress::default());
     while !(our.ended && their.ended) {
-        let (read, scanned) = tokio::join!(ours.next(our.is_due(&their)), theirs.next(their.is_due(&our)));
+        let (read, scanned) = tokio::join!(
+            ours.next(our.is_due(&their)),
+            theirs.next(their.is_due(&our), BATCH.1)
+        );
         our.note(read?, ours.batch.rows.len() + ours.batch.refused.len());
         their.note(scanned?, theirs.batch.len());
         canonical.each(&ours.batch.rows, |key, row| take(Side::Source, key, row))?;
@@ -95,7 +113,8 @@ where
     }
     source.keep(opened);
     counters.end_reading();
-    Ok(refusals)
+    let ends = theirs.into_ends();
+    Ok(WasRead { refusals, ends })
 }
 
 /// How far one side is read.
@@ -146,23 +165,6 @@ impl<'a, S: SnapshotSession> SourceRows<'a, S> {
         }
         let status = self.session.read(&mut self.batch, BATCH.0, BATCH.1).await?;
         Ok(status == ReadStatus::End)
-    }
-}
-
-struct TargetRows<T> {
-    scan: T,
-    batch: RowBatch,
-}
-
-impl<T: TargetScan> TargetRows<T> {
-    /// Reads the next batch if it is due; true at the end.
-    async fn next(&mut self, due: bool) -> Result<bool, Failure> {
-        self.batch.clear();
-        if !due {
-            return Ok(false);
-        }
-        let more = self.scan.next(&mut self.batch, BATCH.1).await?;
-        Ok(!more)
     }
 }
 

@@ -71,6 +71,10 @@ fn wrong_targets_do_not_conform() {
         Mutant::LargeIsTaken,
         Mutant::InsertOverwrites,
         Mutant::BatchKept,
+        Mutant::ScanFalls,
+        Mutant::ScanBeginsAtKey,
+        Mutant::ScanSkipsRow,
+        Mutant::ScanReadsPresent,
     ] {
         let checked = std::panic::catch_unwind(|| check(Some(mutant)));
         assert!(checked.is_err(), "{mutant:?} passes the suite");

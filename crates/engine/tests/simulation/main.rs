@@ -22,6 +22,7 @@ mod interrupt;
 mod last_look;
 mod log;
 mod mapped;
+mod pieces;
 #[path = "../../../testkit/src/random.rs"]
 #[expect(
     unreachable_pub,
@@ -30,6 +31,7 @@ mod mapped;
 mod random;
 mod refused;
 mod rewound;
+mod scan;
 mod snapshot;
 mod source;
 mod stream;

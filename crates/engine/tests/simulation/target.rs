@@ -2,15 +2,12 @@
 //! unclear outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{
     CommitError, CommitTimestamp, Committer, ControlChange, ControlState, ControlStore, DdlFailure,
     ExistingTable, FenceKey, FenceRow, FencedCommit, Lane, LaneStart, MigrationRow, MutationKind, RangeRow,
-    Rejection, SchemaObjects, SchemaTarget, TablePhase, TableReader, TargetCapabilities, TargetDescription,
-    TargetScan,
+    Rejection, SchemaObjects, SchemaTarget, TablePhase, TargetCapabilities, TargetDescription,
 };
 use spanferry_core::position::Position;
 use spanferry_core::position::checkpoint::Checkpoint;
@@ -18,13 +15,12 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::Dialect;
-use spanferry_core::value::encode::Encoding;
-use spanferry_core::wire::rows::RowBatch;
 
 use crate::LIMITS;
 use crate::catalog::{as_read, expect_recorded};
 use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, apply_first, broken, plans};
-use crate::mapped::{encode_row, read};
+use crate::mapped::read;
+use crate::scan::Versions;
 use crate::world::{Mutant, Shared, World, number_of};
 use crate::{cut, unfit};
 
@@ -48,6 +44,7 @@ pub(crate) struct TargetState {
     in_flight: BTreeMap<(String, u32), FencedCommit>,
     /// How many commits it has made.
     commits: i64,
+    pub(crate) versions: Versions,
     /// What the control tables held when they were read last, for wrong variants.
     read_before: Option<ControlState>,
 }
@@ -117,6 +114,10 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
             | Mutant::LargeIsTaken
             | Mutant::InsertOverwrites
             | Mutant::BatchKept
+            | Mutant::ScanFalls
+            | Mutant::ScanBeginsAtKey
+            | Mutant::ScanSkipsRow
+            | Mutant::ScanReadsPresent
             | Mutant::CheckpointBefore
             | Mutant::RecordBefore
             | Mutant::PlanAnew
@@ -255,7 +256,17 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
         cut::crash(world);
     }
     world.target.commits += 1;
-    Ok(timestamp(world.target.commits))
+    let at = timestamp(world.target.commits);
+    if world.bare {
+        let rows = world.target.rows.clone();
+        world.target.versions.keep(at, rows);
+    }
+    Ok(at)
+}
+
+/// When the target has made its last commit.
+pub(crate) fn present(world: &World) -> CommitTimestamp {
+    timestamp(world.target.commits)
 }
 
 /// When the target makes its commit with this number.
@@ -755,46 +766,8 @@ impl SchemaTarget for SimTarget {
     }
 }
 
-impl TableReader for SimTarget {
-    type Scan = SimScan;
-
-    async fn scan(&self, table: &Arc<TablePlan>) -> Result<SimScan, Failure> {
-        let world = self.0.lock();
-        let rows = world.target.rows[table.id.0 as usize].values();
-        // The rows are as they were written, also where the reader's plan would refuse to write
-        // them.
-        let mut written = TablePlan::clone(table);
-        for column in &mut written.columns {
-            column.encoding = Encoding::Int64;
-        }
-        Ok(SimScan {
-            rest: rows.map(|row| encode_row(&written, *row).unwrap()).collect(),
-            keeps: world.mutant == Some(Mutant::BatchKept),
-        })
-    }
-}
-
 /// The fence key of the main stream, for a failure's text.
 pub(crate) fn main_key(world: &World) -> Option<FenceKey> {
     let control = world.target.control.as_ref()?;
     control.fences.get(&lane_key(Lane::MAIN)).map(|row| row.key)
-}
-
-pub(crate) struct SimScan {
-    rest: Vec<Vec<u8>>,
-    /// Whether a batch is not cleared before it is filled.
-    keeps: bool,
-}
-
-impl TargetScan for SimScan {
-    async fn next(&mut self, into: &mut RowBatch, bytes_max: usize) -> Result<bool, Failure> {
-        if !self.keeps {
-            into.clear();
-        }
-        while into.is_empty() || into.byte_len() < bytes_max {
-            let Some(row) = self.rest.pop() else { break };
-            into.push(&row);
-        }
-        Ok(!into.is_empty())
-    }
 }

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::target::KeyInterval;
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::verify::witness::{
-    Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource,
+    Contradiction, Counted, SourceWitness, TableColumns, TargetWitness, WitnessSource,
 };
 
 use crate::history::{Row, plans};
 use crate::mapped::read;
+use crate::scan::rows_between;
 use crate::source::{SimSource, catalog_now, lost};
 use crate::target::SimTarget;
 use crate::world::{Look, Shared, SourceFault, World};
@@ -139,7 +141,13 @@ impl TargetWitness for SimTarget {
         Ok(tables.collect())
     }
 
-    async fn count(&self, table: &Arc<TablePlan>) -> Result<u64, Failure> {
-        Ok(self.0.lock().target.rows[table.id.0 as usize].len() as u64)
+    async fn count(&self, table: &Arc<TablePlan>, keys: KeyInterval<'_>) -> Result<Counted, Failure> {
+        let mut world = self.0.lock();
+        let rows = rows_between(&world.target.rows[table.id.0 as usize], table, keys, None).len();
+        if rows > world.target.versions.counted_max {
+            world.count("count too long");
+            return Ok(Counted::TooLong);
+        }
+        Ok(Counted::Rows(rows as u64))
     }
 }

@@ -56,6 +56,14 @@ pub(crate) enum Mutant {
     PreparedUnseen,
     /// A scan leaves what an earlier batch brought.
     BatchKept,
+    /// A scan brings its rows in the reverse order.
+    ScanFalls,
+    /// A scan behind a key begins with the row that has this key.
+    ScanBeginsAtKey,
+    /// A scan behind a key leaves the first row out.
+    ScanSkipsRow,
+    /// A scan at a timestamp reads the present.
+    ScanReadsPresent,
     /// The main stream continues from the checkpoint that was read before the epoch was taken.
     CheckpointBefore,
     /// The record is used as it was read before the epoch was taken.

@@ -1,6 +1,7 @@
 //! A Spanner database as the target of a migration.
 
 mod assemble;
+mod count;
 mod describe;
 mod epoch;
 mod scan;

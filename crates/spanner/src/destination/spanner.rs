@@ -1,12 +1,12 @@
 //! Spanner as the `Target` of a migration.
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
-use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{
     CommitError, CommitTimestamp, Committer, ControlState, ControlStore, DdlFailure, FenceRow, FencedCommit,
-    Lane, LaneStart, MigrationRow, SchemaObjects, SchemaTarget, TableReader, TargetCapabilities,
+    Lane, LaneStart, MigrationRow, ScanRequest, SchemaObjects, SchemaTarget, TableReader, TargetCapabilities,
     TargetDescription,
 };
 use spanferry_core::report::code;
@@ -237,8 +237,12 @@ impl SchemaTarget for SpannerTarget {
 impl TableReader for SpannerTarget {
     type Scan = SpannerScan;
 
-    async fn scan(&self, table: &Arc<TablePlan>) -> Result<SpannerScan, Failure> {
-        SpannerScan::open(&self.client, table).await
+    async fn scan(&self, request: &ScanRequest<'_>) -> Result<SpannerScan, Failure> {
+        SpannerScan::open(&self.client, request).await
+    }
+
+    async fn version_retention(&self) -> Result<Duration, Failure> {
+        self.client.version_retention().await.map_err(failure)
     }
 }
 

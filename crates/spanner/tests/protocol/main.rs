@@ -8,13 +8,19 @@
 
 mod fake;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fake::{Fake, any, partial, text};
 use prost_types::Timestamp;
+use spanferry_core::fixture;
+use spanferry_core::port::target::{CommitTimestamp, ScanAt, ScanRequest, Scanned, TableReader, TargetScan};
+use spanferry_core::report::code;
+use spanferry_core::value::encode::Encoding;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_core::wire::rows::RowBatch;
+use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions, Priority};
 use spanferry_spanner::commit::{Mutations, WriteKind};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
@@ -221,6 +227,78 @@ async fn a_broken_read_resumes_without_loss_or_repetition() {
     }
     assert_eq!(cells, ["a", "b", "c1c2", "d", "e", "f"]);
     assert_eq!(fake.resume_tokens(), ["", "", "t1", "t1"]);
+}
+
+/// `FAILED_PRECONDITION` means that the version is gone where its timestamp was chosen before, and
+/// something else where it was not.
+#[tokio::test]
+async fn a_version_that_is_gone_is_told_from_a_rejection() {
+    let (fake, address) = Fake::start().await;
+    let client = client(&address, ClientOptions::default());
+    let read = Read::new("t", ["x"], Keys::All);
+    let gone = || Err(Status::failed_precondition("any words"));
+    fake.answer_read(vec![gone()]);
+    let refused = client.read("table t", &read, ReadAt::Strong).await.unwrap_err();
+    assert!(matches!(refused, SpannerError::Rejected { .. }), "{refused}");
+    fake.answer_read(vec![gone()]);
+    let at = ReadAt::Exact(Timestamp { seconds: 7, nanos: 0 });
+    let expired = client.read("table t", &read, at).await.unwrap_err();
+    assert!(matches!(expired, SpannerError::Expired { .. }), "{expired}");
+
+    // The server had chosen: the stream broke, and what is left cannot be read any more.
+    fake.answer_read(vec![
+        Ok(partial(&[text("a")], false, b"t1")),
+        Err(Status::unavailable("cut")),
+    ]);
+    fake.answer_read(vec![gone()]);
+    let mut rows = client.read("table t", &read, ReadAt::Strong).await.unwrap();
+    assert!(rows.next().await.unwrap().is_some());
+    let expired = rows.next().await.unwrap_err();
+    assert!(matches!(expired, SpannerError::Expired { .. }), "{expired}");
+    assert!(!expired.is_passing());
+}
+
+/// A scan hands on what came before its version was gone, and then says that it is.
+#[tokio::test]
+async fn a_scan_ends_where_its_version_is_gone() {
+    let (fake, address) = Fake::start().await;
+    let target = SpannerTarget::new(client(&address, ClientOptions::default()));
+    let mut plan = fixture::plan(
+        fixture::table("t", vec![fixture::column("id", fixture::BIGINT)]),
+        [Encoding::Int64],
+    );
+    plan.target.columns = vec![fixture::target_column("id")];
+    let plan = Arc::new(plan);
+    let gone = || Err(Status::failed_precondition("any words"));
+    fake.answer_read(vec![
+        Ok(partial(&[text("1"), text("2")], false, b"t1")),
+        Err(Status::unavailable("cut")),
+    ]);
+    fake.answer_read(vec![gone()]);
+    let whole = ScanRequest::whole(&plan);
+    let (mut scan, mut batch) = (target.scan(&whole).await.unwrap(), RowBatch::new());
+    assert_eq!(scan.next(&mut batch, 1 << 20).await.unwrap(), Scanned::Rows);
+    assert_eq!(batch.len(), 2);
+    for _ in 0..2 {
+        assert_eq!(scan.next(&mut batch, 1 << 20).await.unwrap(), Scanned::Expired);
+        assert!(batch.is_empty());
+    }
+    // A timestamp that was asked for is gone at once.
+    fake.answer_read(vec![gone()]);
+    let at = CommitTimestamp {
+        seconds: 7,
+        nanoseconds: 0,
+    };
+    let request = ScanRequest {
+        at: ScanAt::Exactly(at),
+        ..whole
+    };
+    let mut scan = target.scan(&request).await.unwrap();
+    assert_eq!(scan.next(&mut batch, 1).await.unwrap(), Scanned::Expired);
+    assert_eq!(scan.at(), Some(at));
+    // The present is never gone: another refusal is a failure.
+    fake.answer_read(vec![gone()]);
+    assert_eq!(target.scan(&whole).await.unwrap_err().code, code::TARGET_FAILED);
 }
 
 #[tokio::test]

@@ -1,15 +1,14 @@
 //! What the checks have in common: tables, commits and rows that are made, and outcomes that are
 //! expected.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::port::change_log::Sequence;
 use spanferry_core::port::target::{
     CommitError, CommitTimestamp, ControlChange, ControlStore, Epoch, FenceKey, FenceRow, FencedCommit, Lane,
-    LeftOutRow, MigrationRow, MutationKind, RangeRow, Rejection, SchemaTarget, StreamRow, TableMutations,
-    TablePhase, TableRow, Target, TargetScan,
+    LeftOutRow, MigrationRow, MutationKind, RangeRow, Rejection, ScanRequest, Scanned, SchemaTarget,
+    StreamRow, TableMutations, TablePhase, TableRow, Target, TargetScan,
 };
 use spanferry_core::position::checkpoint::Checkpoint;
 use spanferry_core::position::{Bookmark, Position, Witness};
@@ -99,33 +98,53 @@ pub(super) async fn begin<T: Target>(target: &T, fences: &[(Lane, FenceRow)]) {
     target.begin_epoch(None, &migration(1), &lanes).await.unwrap();
 }
 
-/// All rows in the order of their keys; a scan promises none.
+/// All rows of a table, in the order of a scan.
 pub(super) async fn scanned<T: Target>(target: &T, table: &Arc<TablePlan>, bytes_max: usize) -> Vec<Row> {
-    let payloads = payloads(target, table, bytes_max).await;
-    let mut found: Vec<Row> = payloads.iter().map(|payload| numbers(payload)).collect();
-    found.sort_unstable();
-    found
+    scanned_by(target, &ScanRequest::whole(table), bytes_max).await
 }
 
-/// All rows as the target spells them, each once, in batches that pass the bound by their last row
+/// The rows that a scan brings, in its order.
+pub(super) async fn scanned_by<T: Target>(
+    target: &T,
+    request: &ScanRequest<'_>,
+    bytes_max: usize,
+) -> Vec<Row> {
+    let payloads = payloads(target, request, bytes_max).await;
+    payloads.iter().map(|payload| numbers(payload)).collect()
+}
+
+/// The same as the target spells them, each once, in batches that pass the bound by their last row
 /// at most.
 pub(super) async fn payloads<T: Target>(
     target: &T,
-    table: &Arc<TablePlan>,
+    request: &ScanRequest<'_>,
     bytes_max: usize,
-) -> BTreeSet<Vec<u8>> {
-    let (mut scan, mut batch) = (target.scan(table).await.unwrap(), RowBatch::new());
-    let mut found = BTreeSet::new();
-    batch.push(b"what an earlier batch left");
-    while scan.next(&mut batch, bytes_max).await.unwrap() {
-        assert!(!batch.is_empty());
+) -> Vec<Vec<u8>> {
+    let (mut scan, mut batch) = (target.scan(request).await.unwrap(), RowBatch::new());
+    let mut found = Vec::new();
+    let mut at = None;
+    loop {
+        batch.push(b"what an earlier batch left");
+        match scan.next(&mut batch, bytes_max).await.unwrap() {
+            Scanned::Rows => assert!(!batch.is_empty()),
+            Scanned::End => break,
+            Scanned::Expired => panic!("a version that was just made is not kept"),
+        }
+        assert!(scan.at().is_some());
+        assert!(at.is_none() || at == scan.at(), "a scan reads at two timestamps");
+        at = scan.at();
         let but_last = batch.payloads().take(batch.len() - 1);
         let bytes: usize = but_last.map(<[u8]>::len).sum();
         assert!(bytes < bytes_max, "{bytes} bytes before the last row");
         for payload in batch.payloads() {
-            assert!(found.insert(payload.to_vec()), "a row comes twice");
+            assert!(
+                found.last().map(Vec::as_slice) != Some(payload),
+                "a row comes twice"
+            );
+            found.push(payload.to_vec());
         }
     }
+    assert!(batch.is_empty(), "rows behind the end");
     found
 }
 

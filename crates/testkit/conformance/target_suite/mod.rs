@@ -51,6 +51,7 @@ pub async fn check_all<S: Subject>(subject: &S) {
     commit::check_kinds(subject).await;
     commit::check_too_large(subject).await;
     scan::check_scan(subject).await;
+    scan::check_intervals(subject).await;
     witness::check(subject).await;
     if let Some(texts) = subject.texts() {
         scan::check_texts(subject, &texts).await;

@@ -1,31 +1,33 @@
-//! Scans: every row as it was written.
+//! Scans: every row as it was written, in key order, by intervals of keys and timestamps.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use spanferry_core::apply::window::WindowLimits;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{
-    Committer, ControlStore, Lane, MutationKind, SchemaTarget, TableMutations,
+    Committer, ControlStore, KeyInterval, Lane, MutationKind, ScanAt, ScanKey, ScanKeyColumns, ScanRequest,
+    SchemaTarget, TableMutations, TableReader, Target,
 };
 use spanferry_core::schema::ddl;
+use spanferry_core::verify::witness::{Counted, TargetWitness};
 use spanferry_core::wire::list_value;
 use spanferry_core::wire::rows::RowBatch;
 
-use super::bench::{begin, commit, created, emptied, fence, payloads, scanned, upsert};
+use super::bench::{begin, commit, created, delete, emptied, fence, payloads, scanned, scanned_by, upsert};
 use super::{Row, Subject};
 
 /// Bytes of the longest texts: as many as a STRING may have characters.
 const TEXT_BYTES_MAX: usize = 2_621_440;
 
-/// Every row comes once, in batches of about the size asked for.
+/// Every row comes once, in key order, in batches of about the size asked for.
 pub(super) async fn check_scan<S: Subject>(subject: &S) {
     const ROWS: i64 = 1_000;
     let target = subject.connect();
     let table = created(subject, &target).await;
     begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
     assert_eq!(scanned(&target, &table, 1).await, Vec::<Row>::new());
-    let rows: Vec<Row> = (0..ROWS).map(|id| [id, -id, id % 7]).collect();
+    let rows: Vec<Row> = (0..ROWS).map(|id| [id - ROWS / 2, -id, id % 7]).collect();
     target
         .commit(&commit(0, vec![upsert(&table, &rows)]))
         .await
@@ -37,7 +39,83 @@ pub(super) async fn check_scan<S: Subject>(subject: &S) {
             "{bytes_max} bytes"
         );
     }
+    assert!(target.version_retention().await.unwrap() > Duration::ZERO);
     emptied(subject, &target, &table).await;
+}
+
+/// A scan, and a count, of an interval has exactly the rows in it, also where no row has the key at
+/// its end. A scan at a timestamp has the rows of that time.
+pub(super) async fn check_intervals<S: Subject>(subject: &S) {
+    let target = subject.connect();
+    let table = created(subject, &target).await;
+    begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
+    let rows: Vec<Row> = (-6..6).map(|id| [id * 10, -id, 1]).collect();
+    let data = vec![upsert(&table, &rows)];
+    let before = target.commit(&commit(0, data)).await.unwrap();
+    let columns = ScanKeyColumns::of(&table).expect("the rows have their keys");
+    let whole = ScanRequest::whole(&table);
+    let payloads = payloads(&target, &whole, 1).await;
+    let keys: Vec<ScanKey> = payloads.iter().map(|row| columns.key(row).unwrap()).collect();
+    check_interval_of(&target, &table, &rows, &keys).await;
+
+    // Every second row is deleted: its key still divides the others.
+    let deleted: Vec<i64> = rows.iter().step_by(2).map(|row| row[0]).collect();
+    let data = vec![delete(&table, &deleted)];
+    let after = target.commit(&commit(1, data)).await.unwrap();
+    let left: Vec<Row> = rows.iter().skip(1).step_by(2).copied().collect();
+    check_interval_of(&target, &table, &left, &keys).await;
+
+    for (at, expected) in [(before, &rows), (after, &left)] {
+        let at = ScanAt::Exactly(at);
+        assert_eq!(
+            &scanned_by(&target, &ScanRequest { at, ..whole }, 1).await,
+            expected
+        );
+    }
+    let keys = KeyInterval {
+        after: Some(&keys[3]),
+        up_to: None,
+    };
+    let at = ScanAt::Exactly(before);
+    let request = ScanRequest { at, keys, ..whole };
+    assert_eq!(scanned_by(&target, &request, 1 << 20).await, rows[4..]);
+    emptied(subject, &target, &table).await;
+}
+
+/// All intervals between the keys, each with the rows in it. The keys are those of the multiples of
+/// 10 from -60 on.
+async fn check_interval_of<T>(target: &T, table: &Arc<TablePlan>, rows: &[Row], keys: &[ScanKey])
+where
+    T: Target + TargetWitness,
+{
+    let ends = || std::iter::once(None).chain(keys.iter().enumerate().map(Some));
+    let value = |place: usize| (i64::try_from(place).unwrap() - 6) * 10;
+    for (after, up_to) in ends().flat_map(|after| ends().map(move |up_to| (after, up_to))) {
+        let is_in = |row: &&Row| {
+            after.is_none_or(|(place, _)| row[0] > value(place))
+                && up_to.is_none_or(|(place, _)| row[0] <= value(place))
+        };
+        let expected: Vec<Row> = rows.iter().filter(is_in).copied().collect();
+        let keys = KeyInterval {
+            after: after.map(|(_, key)| key),
+            up_to: up_to.map(|(_, key)| key),
+        };
+        let request = ScanRequest {
+            keys,
+            ..ScanRequest::whole(table)
+        };
+        assert_eq!(
+            scanned_by(target, &request, 30).await,
+            expected,
+            "{after:?} {up_to:?}"
+        );
+        let counted = target.count(table, keys).await.unwrap();
+        assert_eq!(
+            counted,
+            Counted::Rows(expected.len() as u64),
+            "{after:?} {up_to:?}"
+        );
+    }
 }
 
 /// Texts that a scan must bring as they were written: none, empty, of all kinds of characters, and
@@ -72,7 +150,7 @@ pub(super) async fn check_texts<S: Subject>(subject: &S, table: &Arc<TablePlan>)
         }
         rows.end_row();
     }
-    let expected: BTreeSet<Vec<u8>> = rows.payloads().map(<[u8]>::to_vec).collect();
+    let expected: Vec<Vec<u8>> = rows.payloads().map(<[u8]>::to_vec).collect();
     let data = TableMutations {
         table: Arc::clone(table),
         kind: MutationKind::Upsert,
@@ -80,7 +158,7 @@ pub(super) async fn check_texts<S: Subject>(subject: &S, table: &Arc<TablePlan>)
     };
     target.commit(&commit(0, vec![data])).await.unwrap();
     for bytes_max in [1, 1 << 20] {
-        let found = payloads(&target, table, bytes_max).await;
+        let found = payloads(&target, &ScanRequest::whole(table), bytes_max).await;
         // Not by `assert_eq`: its message would have all the text.
         assert!(found == expected, "{} rows of {}", found.len(), expected.len());
     }

@@ -1,7 +1,7 @@
 //! What every `TargetWitness` must do: count and list as the target is now.
 
-use spanferry_core::port::target::{Committer, Lane};
-use spanferry_core::verify::witness::TargetWitness;
+use spanferry_core::port::target::{Committer, KeyInterval, Lane};
+use spanferry_core::verify::witness::{Counted, TargetWitness};
 
 use super::bench::{begin, commit, created, emptied, fence, upsert};
 use super::{Row, Subject};
@@ -12,13 +12,15 @@ pub(super) async fn check<S: Subject>(subject: &S) {
     let target = subject.connect();
     let table = created(subject, &target).await;
     begin(&target, &[(Lane::MAIN, fence(1, 0))]).await;
-    assert_eq!(target.count(&table).await.unwrap(), 0);
+    let all = KeyInterval::default();
+    assert_eq!(target.count(&table, all).await.unwrap(), Counted::Rows(0));
     let rows: Vec<Row> = (0..ROWS).map(|id| [id, -id, 1]).collect();
     target
         .commit(&commit(0, vec![upsert(&table, &rows)]))
         .await
         .unwrap();
-    assert_eq!(subject.connect().count(&table).await.unwrap(), rows.len() as u64);
+    let counted = subject.connect().count(&table, all).await.unwrap();
+    assert_eq!(counted, Counted::Rows(rows.len() as u64));
     let columns = table.target.columns.iter().map(|column| column.name.clone());
     let listed = target.columns().await.unwrap();
     assert_eq!(
