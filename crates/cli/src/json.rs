@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use spanferry_core::port::target::{CommitTimestamp, TablePhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
-use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::report::finding::Finding;
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{TableVerdict, Testimony};
 
 use crate::clock::now_us;
-use crate::command::verify::ExtraObject;
 use crate::rates::Rates;
 use crate::usage;
+use crate::verdict::ExtraObject;
 
 /// A failure: what happened to which object, why, and what to do.
 pub(crate) fn failure(failure: &Failure) -> Value {
@@ -53,7 +53,7 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Sn
 /// A finding. `options` stand in a command behind its verb.
 pub(crate) fn finding(finding: &Finding, options: &str) -> Value {
     let remedy = finding.remedy.as_ref();
-    json!({"code": finding.code.to_string(), "severity": severity(finding.severity), "table": finding.subject.table,
+    json!({"code": finding.code.to_string(), "severity": finding.severity.word(), "table": finding.subject.table,
         "part": finding.subject.part, "text": finding.text, "remedy": remedy.map(|remedy| remedy.printed(options)),
         "remedy_kind": remedy.map(|remedy| remedy.kind().word())})
 }
@@ -64,15 +64,6 @@ fn findings(snapshot: &Snapshot, options: &str) -> Vec<Value> {
         .iter()
         .map(|known| finding(known, options))
         .collect()
-}
-
-/// The word for a severity.
-pub(crate) fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Notice => "notice",
-        Severity::Warning => "warning",
-        Severity::Blocking => "blocking",
-    }
 }
 
 /// Where a migration stands, as one process saw it at `at_us` (microseconds since 1970).
@@ -288,7 +279,7 @@ fn refused_rows(table: &TableVerdict) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spanferry_core::report::finding::Subject;
+    use spanferry_core::report::finding::{Severity, Subject};
     use spanferry_engine::verify::{ContradictedKey, DifferentKey, Kind, Lack, NamedRefusal};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.

@@ -1,6 +1,7 @@
 //! The spanferry command: arguments, configuration, rendering and exit codes.
 
 mod args;
+mod binding;
 mod byte_size;
 mod change;
 mod clock;
@@ -47,8 +48,9 @@ use spanferry_core::report::code::Exit;
 use spanferry_core::report::failure::Failure;
 
 use crate::args::{Cli, Output, Verb};
+use crate::binding::Agreement;
 use crate::interrupt::or_interrupted;
-use crate::settings::{Agreement, Settings};
+use crate::settings::Settings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -147,18 +149,18 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
             let settings = Settings::load(&common)?.with_password()?;
             or_interrupted("check", command::check::run(&settings)).await
         }
-        Verb::Migrate(args) => command::migrate::run(&Settings::load_migrate(&args)?.with_password()?).await,
-        Verb::Status(common) => command::status::run(&Settings::load_known(&common, Agreement::Whole)?),
+        Verb::Migrate(args) => command::migrate::run(&binding::load_migrate(&args)?.with_password()?).await,
+        Verb::Status(common) => command::status::run(&binding::load_known(&common, Agreement::Whole)?),
         Verb::Verify(common) => {
-            let settings = Settings::load_known(&common, Agreement::Ends)?.with_password()?;
+            let settings = binding::load_known(&common, Agreement::Ends)?.with_password()?;
             or_interrupted("verify", command::verify::run(&settings)).await
         }
         Verb::Resync(args) => {
-            let settings = Settings::load_known(&args.common, Agreement::Whole)?.with_password()?;
+            let settings = binding::load_known(&args.common, Agreement::Whole)?.with_password()?;
             command::resync::run(&settings, &args).await
         }
         Verb::End(args) => {
-            command::end::run(&Settings::load_known(&args.common, Agreement::Whole)?, &args).await
+            command::end::run(&binding::load_known(&args.common, Agreement::Whole)?, &args).await
         }
         Verb::Explain { code } => command::explain::run(code.as_deref()),
     }

@@ -11,8 +11,7 @@ use spanferry_core::report::finding::{Finding, Subject};
 use spanferry_core::report::remedy::RemedyKind;
 
 use crate::clock::{now_us, utc};
-use crate::json;
-use crate::wrap::fitted;
+use crate::wrap::{FIX, FIX_STOPPED, fitted};
 
 /// Writes lines for a person to standard output, fitted to it; a reader that has gone away is no
 /// error.
@@ -83,7 +82,7 @@ pub(crate) fn finding(finding: &Finding, options: &str) -> String {
     let fix = remedy.map(|remedy| fix(remedy.kind().word(), &remedy.printed(options)));
     format!(
         "{}{}{}{}",
-        finding_head(json::severity(finding.severity), &finding.code.to_string()),
+        finding_head(finding.severity.word(), &finding.code.to_string()),
         place(&finding.subject),
         finding.text,
         fix.unwrap_or_default()
@@ -122,11 +121,6 @@ pub(crate) fn fix(kind: &str, text: &str) -> String {
     let rest = format!("\n  {}", " ".repeat(FIX.len()));
     format!("\n  {label}{}", text.replace('\n', &rest))
 }
-
-/// Before what can be pasted; further lines stand below it.
-pub(crate) const FIX: &str = "fix: ";
-/// Before a command that `migrate` must not be running for.
-pub(crate) const FIX_STOPPED: &str = "when `migrate` has stopped, ";
 
 /// Columns and rows of the terminal on standard error; a common size where there is none.
 pub(crate) fn terminal_size() -> (usize, usize) {

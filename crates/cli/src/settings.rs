@@ -15,7 +15,7 @@ use spanferry_mysql::{Options as SourceOptions, read_password};
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
-use crate::args::{Common, DialectName, MigrateArgs, Output, StopWhenName, option_names};
+use crate::args::{Common, DialectName, Output, StopWhenName, option_names};
 use crate::byte_size::{ByteCount, ByteRate};
 use crate::prompt;
 use crate::run_file::RunFile;
@@ -49,18 +49,18 @@ pub(crate) const ACCEPTABLE: [Code; 4] = [
 /// The configuration file: every name as on the command line, all optional.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct File {
-    source: Option<String>,
+pub(crate) struct File {
+    pub(crate) source: Option<String>,
     source_password_file: Option<PathBuf>,
-    target: Option<String>,
-    target_endpoint: Option<String>,
+    pub(crate) target: Option<String>,
+    pub(crate) target_endpoint: Option<String>,
     #[serde(default)]
-    target_allow_plaintext: bool,
+    pub(crate) target_allow_plaintext: bool,
     state_dir: Option<PathBuf>,
     #[serde(default)]
-    include: Vec<String>,
+    pub(crate) include: Vec<String>,
     #[serde(default)]
-    exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     #[serde(default)]
     accept: Vec<String>,
     dialect: Option<DialectName>,
@@ -113,68 +113,15 @@ pub(crate) struct Settings {
     pub(crate) dry_run: bool,
 }
 
-/// In what a command line must agree with what the state directory remembers of the migration,
-/// where it gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Agreement {
-    /// Source, target and selection.
-    Whole,
-    /// Source and target; a selection narrows what is done.
-    Ends,
-    /// The target: source and selection are renewed.
-    Target,
-}
-
 /// A usage failure.
 pub(crate) fn usage(object: impl Into<String>, message: impl Into<String>) -> Failure {
     Failure::new(code::USAGE, Class::StopMigration, object, message)
 }
 
 impl Settings {
-    /// Settings of `migrate`, with the options that only it has. It may go on from a new host of
-    /// the source, and with another selection.
-    pub(crate) fn load_migrate(args: &MigrateArgs) -> Result<Settings, Failure> {
-        let mut settings = Settings::load_known(&args.common, Agreement::Target)?;
-        settings.stop_when = args.stop_when.or(settings.stop_when);
-        settings.dry_run |= args.dry_run;
-        Ok(settings)
-    }
-
     /// Settings of a command line with its configuration file and environment.
     pub(crate) fn load(common: &Common) -> Result<Settings, Failure> {
         Settings::merge(common, read_config(common)?)
-    }
-
-    /// Settings of a command that continues a migration: what is not given is taken from what the
-    /// state directory remembers, and what is given must agree with it.
-    pub(crate) fn load_known(common: &Common, agreement: Agreement) -> Result<Settings, Failure> {
-        let file = read_config(common)?;
-        let given = Settings::merge(common, file.clone())?;
-        let Some(run) = RunFile::read(&given.state_dir)? else {
-            return Ok(given);
-        };
-        run.expect_same(&given, agreement)?;
-        let selects = !(given.include.is_empty() && given.exclude.is_empty());
-        let mut filled = file;
-        filled.source.get_or_insert(run.source);
-        filled.target.get_or_insert(run.target);
-        if common.to.target_endpoint.is_none() && filled.target_endpoint.is_none() {
-            filled.target_endpoint = run.target_endpoint;
-            filled.target_allow_plaintext |= run.target_allow_plaintext;
-        }
-        if !selects {
-            (filled.include, filled.exclude) = (run.include, run.exclude);
-        }
-        let mut settings = Settings::merge(common, filled)?;
-        if let Some(file) = run.source_password_file
-            && settings
-                .source
-                .as_ref()
-                .is_some_and(|source| source.password.is_empty())
-        {
-            settings.find_password(Some(file))?;
-        }
-        Ok(settings)
     }
 
     /// How a command line asks to be answered; also if the rest of it is wrong.
@@ -183,7 +130,7 @@ impl Settings {
         common.output.or_else(of_file).unwrap_or_default()
     }
 
-    fn merge(common: &Common, file: File) -> Result<Settings, Failure> {
+    pub(crate) fn merge(common: &Common, file: File) -> Result<Settings, Failure> {
         let given = common.from.source.as_deref().or(file.source.as_deref());
         let source = given.map(parse_source).transpose()?;
         let given = common.to.target.as_deref().or(file.target.as_deref());
@@ -252,7 +199,7 @@ impl Settings {
     }
 
     /// Takes the password from the file, else from the environment, else leaves that of the URL.
-    fn find_password(&mut self, file: Option<PathBuf>) -> Result<(), Failure> {
+    pub(crate) fn find_password(&mut self, file: Option<PathBuf>) -> Result<(), Failure> {
         let Some(source) = &mut self.source else {
             return Ok(());
         };
@@ -351,7 +298,7 @@ fn sessions(given: Option<u32>) -> Result<u32, Failure> {
     Ok(sessions)
 }
 
-fn read_config(common: &Common) -> Result<File, Failure> {
+pub(crate) fn read_config(common: &Common) -> Result<File, Failure> {
     let file = common.config.as_deref().map(read_file).transpose()?;
     Ok(file.unwrap_or_default())
 }

@@ -145,6 +145,28 @@ fn refused_lines(verdict: &TableVerdict) -> Vec<String> {
     lines
 }
 
+/// A table of the target, or a column of a compared table, that is not of the migration.
+#[derive(Debug)]
+pub(crate) struct ExtraObject {
+    /// The target's name of the table.
+    pub(crate) table: String,
+    /// The column; none if the whole table is meant.
+    pub(crate) column: Option<String>,
+}
+
+impl ExtraObject {
+    /// What a person reads of it.
+    pub(crate) fn note(&self) -> String {
+        let table = &self.table;
+        match &self.column {
+            Some(column) => {
+                format!("note: `{table}` has a column `{column}` at the target that is not of the migration")
+            }
+            None => format!("note: the target has a table `{table}` that is not of the migration"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,10 @@ use std::os::fd::AsFd;
 use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
 use unicode_width::UnicodeWidthChar;
 
-use crate::render::{FIX, FIX_STOPPED};
+/// Before what can be pasted; further lines stand below it.
+pub(crate) const FIX: &str = "fix: ";
+/// Before a command that `migrate` must not be running for.
+pub(crate) const FIX_STOPPED: &str = "when `migrate` has stopped, ";
 
 /// Columns by which the rest of a folded line is moved in.
 const HANGING_COLUMNS: usize = 2;

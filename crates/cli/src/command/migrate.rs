@@ -22,11 +22,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use crate::args::{Output, StopWhenName};
+use crate::binding::{self, source_name};
 use crate::command::dry_run;
 use crate::command::report::{self, Report};
 use crate::interrupt::{or_interrupted, stop_on_signal, unless_stopped};
 use crate::preparation::Preparation;
-use crate::run_file::{self, RunFile, source_name};
+use crate::run_file;
 use crate::screen::Screen;
 use crate::session::{Plan, Session, blocking};
 use crate::settings::Settings;
@@ -41,7 +42,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         return or_interrupted(MIGRATE, dry_run::run(&session, settings)).await;
     }
     let state = Arc::new(StateDir::lock(&settings.state_dir, MIGRATE)?);
-    RunFile::expect_unbound_or_same(settings)?;
+    binding::expect_unbound_or_same(settings)?;
     run_log::start(&state)?;
     outlive_full_files();
     let interrupt = CancellationToken::new();
@@ -215,16 +216,19 @@ async fn start(
     plan: &Plan,
     interrupt: &CancellationToken,
 ) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
-    let (known, run) = (RunFile::expect_unbound_or_same(settings)?, RunFile::of(settings)?);
+    let (known, run) = (
+        binding::expect_unbound_or_same(settings)?,
+        binding::run_of(settings)?,
+    );
     let is_unbound = known.is_none();
     if is_unbound {
         // Bound before anything is written: a crash must not leave the change log to a start for
         // another target.
-        run.write(state)?;
+        run.write(state.directory())?;
     }
     let started = unless_stopped(MIGRATE, interrupt, set_up(session, settings, state, plan)).await;
     match &started {
-        Ok(_) if known.as_ref() != Some(&run) => run.write(state)?,
+        Ok(_) if known.as_ref() != Some(&run) => run.write(state.directory())?,
         Err(_) if is_unbound && is_left_unbound(plan, state, &session.target).await => {
             state.remove(run_file::NAME)?;
         }

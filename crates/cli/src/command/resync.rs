@@ -15,9 +15,9 @@ use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 
 use crate::args::{Output, ResyncArgs};
+use crate::binding::source_name;
 use crate::command::report::refusal;
 use crate::interrupt::or_interrupted;
-use crate::run_file::source_name;
 use crate::selection::select_again;
 use crate::session::{Plan, Session, is_blocking};
 use crate::settings::{Settings, usage};

@@ -19,7 +19,7 @@ use crate::args::Output;
 use crate::comparison::{Comparison, LOOK_INTERVAL};
 use crate::session::{Plan, Session};
 use crate::settings::Settings;
-use crate::verdict::{confirmed, lines};
+use crate::verdict::{ExtraObject, confirmed, lines};
 use crate::{json, render};
 
 /// Compares; exit status 0 equal, 4 not, 5 if the source has moved on.
@@ -94,27 +94,6 @@ fn add_others(
             || not_compared.iter().any(|(known, _)| known == table);
         if !is_told {
             not_compared.push((table.clone(), why));
-        }
-    }
-}
-
-/// A table of the target, or a column of a compared table, that is not of the migration.
-#[derive(Debug)]
-pub(crate) struct ExtraObject {
-    /// The target's name of the table.
-    pub(crate) table: String,
-    /// The column; none if the whole table is meant.
-    pub(crate) column: Option<String>,
-}
-
-impl ExtraObject {
-    fn note(&self) -> String {
-        let table = &self.table;
-        match &self.column {
-            Some(column) => {
-                format!("note: `{table}` has a column `{column}` at the target that is not of the migration")
-            }
-            None => format!("note: the target has a table `{table}` that is not of the migration"),
         }
     }
 }

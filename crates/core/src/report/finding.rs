@@ -19,6 +19,17 @@ pub enum Severity {
     Blocking,
 }
 
+impl Severity {
+    /// Its word, for people and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Notice => "notice",
+            Severity::Warning => "warning",
+            Severity::Blocking => "blocking",
+        }
+    }
+}
+
 /// The object of a finding: the whole server, a table, or a column of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
