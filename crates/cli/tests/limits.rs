@@ -6,7 +6,10 @@ mod support;
 
 use std::fmt::Write as _;
 
-use spanferry_spanner_standin::{Mode, Options, StandIn};
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
+use spanferry_spanner::commit::Mutations;
+use spanferry_spanner_standin::{Mode, Options, StandIn, parse_rates};
 use spanferry_testkit::server::Engine;
 use support::{World, bench};
 
@@ -127,4 +130,47 @@ async fn one_transaction_of_a_million_changes() {
     expect_within_memory_bound(&world, 0);
     assert!(stand_in.violations().is_empty(), "{:?}", stand_in.violations());
     world.expect_equal();
+}
+
+/// Rows of a table that is verified in pieces: the stand-in ends a read behind 500 rows.
+const IN_PIECES: u64 = 3_000;
+
+/// The target drops the version of every read behind its first rows. `verify` reads the table in
+/// pieces, by a key of several columns, and sees one row that is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_versions_are_dropped_while_it_is_read() {
+    let servers = bench(Engine::MySql).await;
+    let schema = format!(
+        "CREATE TABLE t (a INT NOT NULL, b VARBINARY(9) NOT NULL, v INT NOT NULL, PRIMARY KEY (b, a));
+        SET SESSION cte_max_recursion_depth = {IN_PIECES};
+        INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < {IN_PIECES})
+            SELECT i, CONCAT('k', i % 7), i FROM n;
+        "
+    );
+    let mut world = servers.as_ref().unwrap().world("googlesql", &schema).await;
+    let stand_in = world.stand_in();
+    world.expect_drained();
+    let reads_under = |fault: &str| {
+        let before = stand_in.faults().injected();
+        stand_in.faults().set_rates(parse_rates(fault).unwrap());
+        world.expect_equal();
+        stand_in.faults().injected() - before
+    };
+    let whole = reads_under("StreamingRead.latency=1:0ms");
+    let in_pieces = reads_under("StreamingRead.version-gone=1");
+    let more = IN_PIECES / 500 - 1;
+    assert!(in_pieces >= whole + more, "{whole} reads, then {in_pieces}");
+    // `azM=` is `k3`.
+    let mut key = RowBatch::new();
+    let cells = key.begin_row();
+    list_value::put_string(cells, b"azM=");
+    list_value::put_string(cells, b"2005");
+    key.end_row();
+    let mut mutations = Mutations::new();
+    mutations.delete("t", &key);
+    let client = world.client_at(&stand_in.address().to_string());
+    client.commit("meddling", mutations).await.unwrap();
+    let (status, text) = world.verify();
+    assert!(status == 4 && text.contains("1 missing"), "exit {status}: {text}");
+    assert!(stand_in.violations().is_empty(), "{:?}", stand_in.violations());
 }

@@ -41,6 +41,9 @@ pub enum Fault {
     LostReply(Loss),
     /// Answered UNAVAILABLE now and carried out after this many further commits. Commits only.
     Late(u64),
+    /// Carried out; a result of several parts ends with FAILED_PRECONDITION behind the first, as if
+    /// the version that is read were not kept any more.
+    VersionGone,
     /// Carried out now, and once more after this many further commits. Commits only.
     Duplicate(u64),
     /// Carried out; if it succeeded, answered ALREADY_EXISTS as a repeated insert is. Commits only.
@@ -108,6 +111,7 @@ fn parse(text: &str) -> Option<FaultRate> {
         "lost-silence" => Fault::LostReply(Loss::Silence),
         "late" => Fault::Late(count?),
         "duplicate" => Fault::Duplicate(count?),
+        "version-gone" => Fault::VersionGone,
         "already-exists" => Fault::AlreadyExists,
         "retry-token" => Fault::RetryToken,
         _ => return None,
@@ -215,7 +219,8 @@ impl Fault {
             | Fault::Unavailable
             | Fault::Exhausted(_)
             | Fault::Drop
-            | Fault::LostReply(_) => false,
+            | Fault::LostReply(_)
+            | Fault::VersionGone => false,
         }
     }
 }

@@ -15,6 +15,7 @@ use spanferry_spanner_api::spanner::commit_response::MultiplexedSessionRetry;
 use spanferry_spanner_api::spanner::{CommitResponse, MultiplexedSessionPrecommitToken};
 use tokio::net::TcpListener;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::tokio_stream::StreamExt as _;
 use tonic::codegen::{BoxFuture, Service, http, tokio_stream};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
@@ -143,6 +144,16 @@ fn unavailable() -> Status {
     Status::unavailable("The stand-in injected this: unavailable.")
 }
 
+/// The first part of a result, and a refusal in the place of the others.
+async fn cut_short(mut whole: Messages) -> Messages {
+    let mut parts: Vec<_> = whole.next().await.into_iter().collect();
+    if whole.next().await.is_some() {
+        let text = "The stand-in injected this: the version is not kept any more.";
+        parts.push(Err(Status::failed_precondition(text)));
+    }
+    Box::pin(tokio_stream::iter(parts))
+}
+
 /// Ends the connection; the call never gets an answer on it.
 async fn cut(connection: &StdStream) -> Status {
     drop(connection.shutdown(Shutdown::Both));
@@ -180,6 +191,7 @@ impl Shared {
                     Loss::Silence => std::future::pending().await,
                 }
             }
+            Fault::VersionGone => Ok(cut_short(self.carry_out(call).await?).await),
             Fault::Late(after) => {
                 self.late.push(after, call.metadata, call.message);
                 Err(unavailable())

@@ -226,6 +226,7 @@ async fn keys_of_every_type_divide_a_table() {
 #[tokio::test]
 async fn keys_that_sql_compares_in_another_way_divide_a_table() {
     let emulator = Emulator::start();
+    let postgres = SpannerTarget::new(emulator.database("postgres", Dialect::PostgreSql, &[]).await);
     let dialect = Dialect::GoogleSql;
     let target = SpannerTarget::new(emulator.database("google", dialect, &[]).await);
     let floats: [&[Cell]; 7] = [
@@ -242,6 +243,15 @@ async fn keys_that_sql_compares_in_another_way_divide_a_table() {
         &plan("floats", &[TargetType::Float64], false),
         dialect,
         &floats,
+        false,
+    )
+    .await;
+    let plan_of_floats = plan("floats", &[TargetType::Float64], true);
+    check(
+        &postgres,
+        &plan_of_floats,
+        Dialect::PostgreSql,
+        &floats[1..],
         false,
     )
     .await;

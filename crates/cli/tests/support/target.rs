@@ -35,8 +35,13 @@ impl World {
 
     /// A client of the target database, past any interposer.
     pub fn target_client(&self) -> Client {
+        self.client_at(self.emulator.host_port())
+    }
+
+    /// A client of the target database at another address: that of a stand-in.
+    pub fn client_at(&self, address: &str) -> Client {
         let choice = EndpointChoice {
-            emulator_host: Some(self.emulator.host_port().to_owned()),
+            emulator_host: Some(address.to_owned()),
             ..EndpointChoice::default()
         };
         let name = format!("spanner://{}", self.emulator.database(&self.schema))

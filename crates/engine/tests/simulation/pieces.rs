@@ -9,6 +9,7 @@ use spanferry_core::report::failure::Failure;
 use spanferry_engine::verify::TableVerdict;
 
 use crate::history::{NOTE, plans};
+use crate::random::Random;
 use crate::verification::{insert, migrated_in, verified};
 use crate::world::{Mutant, Shared};
 
@@ -16,6 +17,8 @@ use crate::world::{Mutant, Shared};
 const ROWS: i64 = 12;
 /// Keys of these rows: every second number, so that there is room between them.
 const FIRST: i64 = 1_000;
+/// Draws of sizes and times.
+const SEEDS: u64 = 100;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A world whose target takes 20 s for a row and keeps its versions for two minutes: three rows are
@@ -51,6 +54,34 @@ fn a_slow_table_is_read_in_pieces() {
     let pieces = count(&shared, "scan behind a key");
     assert!(pieces >= verdict.rows_target / 4, "{pieces} pieces: {verdict:?}");
     assert_eq!(count(&shared, "version expired"), 0);
+}
+
+/// Whatever the sizes and times are, each row is compared once: equal rows are equal, and one that
+/// is missing is seen.
+#[test]
+fn pieces_of_any_size_are_the_whole_table() {
+    let shared = slow();
+    let before = shared.lock().target.rows.clone();
+    for seed in 0..SEEDS {
+        let mut random = Random::new(seed);
+        let mut seconds = |low, high| Duration::from_secs(random.between(low, high));
+        let (told, takes) = (seconds(1, 200), seconds(0, 60));
+        // A batch comes in time.
+        let kept = takes + seconds(0, 200);
+        {
+            let versions = &mut shared.lock().target.versions;
+            (versions.told, versions.kept, versions.batch_takes) = (told, kept, takes);
+            versions.batch_rows = usize::try_from(random.between(1, 5)).unwrap();
+        }
+        let verdict = note_of(&shared).unwrap();
+        assert!(verdict.is_equal(), "seed {seed}: {verdict:?}");
+        let key = FIRST + 2 * i64::try_from(random.below(ROWS.unsigned_abs())).unwrap();
+        shared.lock().target.rows[NOTE].remove(&key);
+        let verdict = note_of(&shared).unwrap();
+        assert_eq!(verdict.missing, 1, "seed {seed}: {verdict:?}");
+        shared.lock().target.rows = before.clone();
+    }
+    assert!(count(&shared, "version expired") > 0);
 }
 
 /// The target keeps its versions for shorter than it said.
