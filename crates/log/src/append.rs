@@ -9,11 +9,11 @@ use spanferry_core::report::failure::Failure;
 use tokio::task::spawn_blocking;
 
 use crate::block::{PieceParts, Place};
-use crate::core::Core;
+use crate::blocking::BlockingLog;
 use crate::encoder::Appended;
 use crate::error::LogError;
-use crate::log::{End, SharedEnd, WriterClaim, lock_end};
 use crate::position::{advance, parse_transaction};
+use crate::shared_end::{End, SharedEnd, WriterClaim, lock_end};
 
 /// The one writer of a `DiskLog`.
 ///
@@ -21,7 +21,7 @@ use crate::position::{advance, parse_transaction};
 /// `append` took all its pieces or none, a dropped `sync` continues in the background: take a new
 /// writer, which discards what is not durable.
 pub struct DiskLogWriter {
-    core: Arc<Core>,
+    blocking: Arc<BlockingLog>,
     end: SharedEnd,
     /// What all complete transactions that were appended have reached.
     reached: Bookmark,
@@ -32,13 +32,13 @@ pub struct DiskLogWriter {
 impl DiskLogWriter {
     /// Goes on where the log ends.
     pub(crate) fn new(
-        core: Arc<Core>,
+        blocking: Arc<BlockingLog>,
         end: SharedEnd,
         claim: WriterClaim,
         reached: Bookmark,
     ) -> DiskLogWriter {
         DiskLogWriter {
-            core,
+            blocking,
             end,
             reached,
             failed: None,
@@ -82,7 +82,7 @@ impl DiskLogWriter {
     async fn encode(&mut self, pieces: &[Piece], steps: &[Option<Witness>]) -> Result<Place, LogError> {
         let parts: Vec<PieceParts<'_>> = pieces.iter().map(parts).collect();
         loop {
-            let appended = self.core.append(&parts, |index| {
+            let appended = self.blocking.append(&parts, |index| {
                 let mut reached = self.reached.clone();
                 for witness in steps[..index].iter().flatten() {
                     advance(&mut reached, witness.clone()).expect("every step was tried before");
@@ -95,7 +95,7 @@ impl DiskLogWriter {
                 Err(error @ (LogError::BudgetReached { .. } | LogError::BudgetTooSmall { .. })) => {
                     // One large transaction may fill the last segment, and the last one is never
                     // trimmed.
-                    self.core.seal(|| self.reached.to_string().into_bytes())?;
+                    self.blocking.seal(|| self.reached.to_string().into_bytes())?;
                     self.make_durable().await?;
                     return Err(error);
                 }
@@ -106,12 +106,12 @@ impl DiskLogWriter {
 
     /// Syncs on the blocking pool.
     async fn make_durable(&self) -> Result<(), LogError> {
-        let core = Arc::clone(&self.core);
-        match spawn_blocking(move || core.sync()).await {
+        let blocking = Arc::clone(&self.blocking);
+        match spawn_blocking(move || blocking.sync()).await {
             Ok(result) => result?,
-            Err(error) => return Err(self.core.poison(LogError::task_ended("log sync", error))),
+            Err(error) => return Err(self.blocking.poison(LogError::task_ended("log sync", error))),
         }
-        let complete_below = self.core.mark().complete_below;
+        let complete_below = self.blocking.mark().complete_below;
         let mut end = lock_end(&self.end);
         assert!(
             complete_below >= end.complete_below,
@@ -152,7 +152,7 @@ impl ChangeLogWriter for DiskLogWriter {
 
     async fn abandon(&mut self) -> Result<(), Failure> {
         self.check()?;
-        let result = self.core.abandon().map(drop);
+        let result = self.blocking.abandon().map(drop);
         Ok(self.keep(result)?)
     }
 
@@ -160,7 +160,9 @@ impl ChangeLogWriter for DiskLogWriter {
         self.check()?;
         let result = self.make_durable().await;
         self.keep(result)?;
-        Ok(Sequence(self.core.last_complete(self.core.mark().complete_below)))
+        Ok(Sequence(
+            self.blocking.last_complete(self.blocking.mark().complete_below),
+        ))
     }
 }
 

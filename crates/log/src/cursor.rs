@@ -7,7 +7,7 @@ use bytes::Bytes;
 use spanferry_core::port::change_log::PieceKind;
 
 use crate::block::Place;
-use crate::core::{Core, Mark};
+use crate::blocking::{BlockingLog, Mark};
 use crate::error::LogError;
 use crate::files::LogFile;
 use crate::piece::PieceView;
@@ -16,7 +16,7 @@ use crate::segment::{SegmentHeader, segment_name};
 
 /// A place in the log, moving forward.
 pub(crate) struct LogCursor {
-    core: Arc<Core>,
+    blocking: Arc<BlockingLog>,
     segment: Option<OpenSegment>,
     /// The next piece to deliver, or one before it that turns out to be abandoned.
     deliver_from: Place,
@@ -32,10 +32,10 @@ struct OpenSegment {
 
 impl LogCursor {
     /// Starts at a sequence that is kept, or at the next one to come.
-    pub(crate) fn new(core: Arc<Core>, sequence: u64) -> Result<LogCursor, LogError> {
-        core.segment_of(sequence)?;
+    pub(crate) fn new(blocking: Arc<BlockingLog>, sequence: u64) -> Result<LogCursor, LogError> {
+        blocking.segment_of(sequence)?;
         Ok(LogCursor {
-            core,
+            blocking,
             segment: None,
             deliver_from: Place::start(sequence),
             memory: Bytes::new(),
@@ -52,7 +52,7 @@ impl LogCursor {
             let Some(limit) = self.limit(segment.at.segment, mark) else {
                 // Trimmed. If it was read to its end, reading continues in the one that is now the
                 // oldest.
-                if self.deliver_from.sequence < self.core.oldest() {
+                if self.deliver_from.sequence < self.blocking.oldest() {
                     return Err(self.trimmed());
                 }
                 continue;
@@ -74,7 +74,7 @@ impl LogCursor {
 
     /// Durable length of a segment; `None` if it was trimmed.
     fn limit(&self, segment: u64, mark: Mark) -> Option<u64> {
-        let info = self.core.segment_info(segment)?;
+        let info = self.blocking.segment_info(segment)?;
         Some(if segment == mark.segment {
             mark.bytes
         } else {
@@ -85,13 +85,13 @@ impl LogCursor {
     fn trimmed(&self) -> LogError {
         LogError::Trimmed {
             sequence: self.deliver_from.sequence,
-            oldest: self.core.oldest(),
+            oldest: self.blocking.oldest(),
         }
     }
 
     /// Opens the segment that holds the first wanted sequence, near it.
     fn open_first(&self) -> Result<OpenSegment, LogError> {
-        let (number, info) = self.core.segment_of(self.deliver_from.sequence)?;
+        let (number, info) = self.blocking.segment_of(self.deliver_from.sequence)?;
         let mut segment = self.open(number, Place::start(info.first_sequence))?;
         segment.at = seek(segment.file.as_ref(), segment.at, self.deliver_from, info.bytes)
             .map_err(|error| self.io_error("read", number, error))?;
@@ -103,18 +103,20 @@ impl LogCursor {
     }
 
     fn open(&self, number: u64, expected: Place) -> Result<OpenSegment, LogError> {
-        let files = self.core.files();
+        let files = self.blocking.files();
         let file = files
             .open(&segment_name(number))
             .map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound if self.core.segment_info(number).is_none() => self.trimmed(),
+                std::io::ErrorKind::NotFound if self.blocking.segment_info(number).is_none() => {
+                    self.trimmed()
+                }
                 std::io::ErrorKind::NotFound => LogError::SegmentMissing {
                     segment: files.path(&segment_name(number)),
                 },
                 _ => self.io_error("opened", number, error),
             })?;
         let header = SegmentHeader::read(files, file.as_ref(), number)?;
-        if header.log_id != self.core.log_id() || Place::start(header.first_sequence) != expected {
+        if header.log_id != self.blocking.log_id() || Place::start(header.first_sequence) != expected {
             return Err(LogError::OutOfOrder {
                 segment: files.path(&segment_name(number)),
                 offset: 0,
@@ -142,7 +144,7 @@ impl LogCursor {
         mark: Mark,
     ) -> Result<Vec<PieceView>, LogError> {
         let number = segment.at.segment;
-        let seed = self.core.log_id().checksum_seed();
+        let seed = self.blocking.log_id().checksum_seed();
         let chunk = read_blocks(segment.file.as_ref(), seed, segment.at, limit, &mut self.memory)
             .map_err(|error| self.short_or_io(segment.at, error))?;
         let mut pieces = Vec::new();
@@ -175,7 +177,7 @@ impl LogCursor {
                 continue;
             }
             self.deliver_from = Place::after(&piece).expect("checked when the block was decoded");
-            if piece.kind != PieceKind::Abandoned && !self.core.is_abandoned(piece.sequence) {
+            if piece.kind != PieceKind::Abandoned && !self.blocking.is_abandoned(piece.sequence) {
                 pieces.push(piece);
             }
         }
@@ -183,7 +185,7 @@ impl LogCursor {
     }
 
     fn fault(&self, number: u64, offset: u64, fault: Fault) -> LogError {
-        let segment = self.core.files().path(&segment_name(number));
+        let segment = self.blocking.files().path(&segment_name(number));
         match fault {
             Fault::Damaged(reason) => LogError::Corrupt {
                 segment,
@@ -211,6 +213,6 @@ impl LogCursor {
     }
 
     fn io_error(&self, action: &'static str, number: u64, error: std::io::Error) -> LogError {
-        LogError::from_io(action, &self.core.files().path(&segment_name(number)), error)
+        LogError::from_io(action, &self.blocking.files().path(&segment_name(number)), error)
     }
 }

@@ -8,8 +8,8 @@ use crate::block::{
     BLOCK_HEADER_BYTES, BLOCK_TARGET_BYTES, BlockHeader, MAX_BODY_BYTES, MAX_TRANSACTION_BYTES, PieceParts,
     Place,
 };
-use crate::core::Limits;
 use crate::error::LogError;
+use crate::limits::Limits;
 use crate::segment::{LogId, MAX_CONTEXT_BYTES, SegmentHeader};
 
 /// Bytes that may wait for a sync; they are kept in memory so that a sync can be repeated after a

@@ -2,12 +2,13 @@
 
 mod append;
 mod block;
+mod blocking;
 mod catalog;
-mod core;
 mod cursor;
 mod encoder;
 mod error;
 mod files;
+mod limits;
 mod log;
 mod opening;
 mod piece;
@@ -16,6 +17,7 @@ mod reader;
 mod recovery;
 mod scan;
 mod segment;
+mod shared_end;
 mod writer;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! `ChangeLog` on local disk: the blocking core behind the runtime's blocking pool.
+//! `ChangeLog` on local disk: the blocking log behind the runtime's blocking pool.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use spanferry_core::port::change_log::{self, ChangeLog, LogUsage, Sequence};
 use spanferry_core::position::{Bookmark, Position};
@@ -11,12 +11,14 @@ use tokio::task::spawn_blocking;
 
 use crate::append::DiskLogWriter;
 use crate::block::BLOCK_TARGET_BYTES;
-use crate::core::{Core, Limits, State};
+use crate::blocking::{BlockingLog, State};
 use crate::error::LogError;
 use crate::files::Directory;
+use crate::limits::Limits;
 use crate::position::{bookmark_before, start_for};
 use crate::reader::DiskLogReader;
 use crate::segment::LogId;
+use crate::shared_end::{End, SharedEnd, WriterClaim, lock_end};
 
 /// Length at which a segment takes no further transaction (one that has begun still ends in it).
 pub const DEFAULT_SEGMENT_BYTES: u64 = 256 << 20;
@@ -71,27 +73,9 @@ impl From<LogOptions> for Limits {
 /// **Closing.** Dropping the log ends waiting readers. The directory stays locked until the log,
 /// its writer, its readers and calls of theirs that were cancelled are gone.
 pub struct DiskLog {
-    core: Arc<Core>,
+    blocking: Arc<BlockingLog>,
     end: SharedEnd,
     writing: Arc<AtomicBool>,
-}
-
-/// What is reached at a durable mark, so that it need not be counted again.
-#[derive(Debug)]
-pub(crate) struct End {
-    /// The mark.
-    pub(crate) complete_below: u64,
-    /// What everything before it has reached.
-    pub(crate) reached: Bookmark,
-}
-
-/// The last known end.
-pub(crate) type SharedEnd = Arc<Mutex<End>>;
-
-/// Locks the end; nothing can panic meanwhile.
-pub(crate) fn lock_end(end: &SharedEnd) -> MutexGuard<'_, End> {
-    end.lock()
-        .expect("no thread panics while holding the end of the log")
 }
 
 impl DiskLog {
@@ -106,9 +90,9 @@ impl DiskLog {
     ) -> Result<DiskLog, LogError> {
         let (directory, source, context) = (directory.to_owned(), source.to_owned(), start.to_string());
         let log_id = LogId::parse(&id.0).ok_or_else(|| LogError::WrongId { text: id.0.clone() })?;
-        blocking(move || {
+        on_blocking_pool(move || {
             let files = Arc::new(Directory::lock(&directory, true)?);
-            DiskLog::new(Core::create(
+            DiskLog::new(BlockingLog::create(
                 files,
                 log_id,
                 &source,
@@ -123,24 +107,24 @@ impl DiskLog {
     /// abandoned.
     pub async fn open(directory: &Path, options: LogOptions) -> Result<DiskLog, LogError> {
         let directory = directory.to_owned();
-        blocking(move || {
+        on_blocking_pool(move || {
             let files = Arc::new(Directory::lock(&directory, false)?);
-            DiskLog::new(Core::open(files, options.into())?)
+            DiskLog::new(BlockingLog::open(files, options.into())?)
         })
         .await
     }
 
-    /// Wraps a core; counts its end.
-    pub(crate) fn new(core: Core) -> Result<DiskLog, LogError> {
-        let core = Arc::new(core);
-        let complete_below = core.mark().complete_below;
-        let reached = bookmark_before(&core, complete_below)?;
+    /// Wraps a blocking log; counts its end.
+    pub(crate) fn new(blocking: BlockingLog) -> Result<DiskLog, LogError> {
+        let blocking = Arc::new(blocking);
+        let complete_below = blocking.mark().complete_below;
+        let reached = bookmark_before(&blocking, complete_below)?;
         let end = Arc::new(Mutex::new(End {
             complete_below,
             reached,
         }));
         Ok(DiskLog {
-            core,
+            blocking,
             end,
             writing: Arc::new(AtomicBool::new(false)),
         })
@@ -148,12 +132,12 @@ impl DiskLog {
 
     /// Name of the source, as given when the log was created.
     pub fn source(&self) -> &str {
-        self.core.source()
+        self.blocking.source()
     }
 
     /// Changes the byte budget from now on.
     pub fn set_budget_bytes(&self, budget_bytes: u64) {
-        self.core.set_budget_bytes(budget_bytes);
+        self.blocking.set_budget_bytes(budget_bytes);
     }
 
     /// Removes all files of the log; the empty directory stays. The writer and readers fail from
@@ -161,28 +145,28 @@ impl DiskLog {
     ///
     /// A crash on the way leaves a log that looks trimmed, never one that looks rewound.
     pub async fn erase(self) -> Result<(), LogError> {
-        let core = Arc::clone(&self.core);
-        blocking(move || core.erase()).await
+        let blocking = Arc::clone(&self.blocking);
+        on_blocking_pool(move || blocking.erase()).await
     }
 
     /// Sequence of the last complete durable transaction, and what it reached.
     async fn known_end(&self) -> Result<(Sequence, Bookmark), LogError> {
-        let (core, end) = (Arc::clone(&self.core), Arc::clone(&self.end));
-        blocking(move || {
-            let below = core.mark().complete_below;
+        let (blocking, end) = (Arc::clone(&self.blocking), Arc::clone(&self.end));
+        on_blocking_pool(move || {
+            let below = blocking.mark().complete_below;
             let known = {
                 let end = lock_end(&end);
                 (end.complete_below == below).then(|| end.reached.clone())
             };
             let reached = match known {
                 Some(reached) => reached,
-                None => bookmark_before(&core, below)?,
+                None => bookmark_before(&blocking, below)?,
             };
             *lock_end(&end) = End {
                 complete_below: below,
                 reached: reached.clone(),
             };
-            Ok((Sequence(core.last_complete(below)), reached))
+            Ok((Sequence(blocking.last_complete(below)), reached))
         })
         .await
     }
@@ -190,7 +174,7 @@ impl DiskLog {
 
 impl Drop for DiskLog {
     fn drop(&mut self) {
-        self.core.set_state(State::Closed);
+        self.blocking.set_state(State::Closed);
     }
 }
 
@@ -199,16 +183,16 @@ impl ChangeLog for DiskLog {
     type Reader = DiskLogReader;
 
     fn id(&self) -> change_log::LogId {
-        change_log::LogId(self.core.log_id().to_string())
+        change_log::LogId(self.blocking.log_id().to_string())
     }
 
     async fn writer(&self) -> Result<DiskLogWriter, Failure> {
         let claim = WriterClaim::take(&self.writing)?;
-        let core = Arc::clone(&self.core);
-        blocking(move || core.discard()).await?;
+        let blocking = Arc::clone(&self.blocking);
+        on_blocking_pool(move || blocking.discard()).await?;
         let (_, reached) = self.known_end().await?;
         Ok(DiskLogWriter::new(
-            Arc::clone(&self.core),
+            Arc::clone(&self.blocking),
             Arc::clone(&self.end),
             claim,
             reached,
@@ -216,7 +200,7 @@ impl ChangeLog for DiskLog {
     }
 
     async fn reader(&self, from: Sequence) -> Result<DiskLogReader, Failure> {
-        Ok(DiskLogReader::new(Arc::clone(&self.core), from.0.max(1))?)
+        Ok(DiskLogReader::new(Arc::clone(&self.blocking), from.0.max(1))?)
     }
 
     async fn end(&self) -> Result<(Sequence, Bookmark), Failure> {
@@ -224,47 +208,29 @@ impl ChangeLog for DiskLog {
     }
 
     async fn bookmark_before(&self, at: Sequence) -> Result<Bookmark, Failure> {
-        let core = Arc::clone(&self.core);
-        Ok(blocking(move || bookmark_before(&core, at.0.max(1))).await?)
+        let blocking = Arc::clone(&self.blocking);
+        Ok(on_blocking_pool(move || bookmark_before(&blocking, at.0.max(1))).await?)
     }
 
     async fn start_for(&self, position: &Position) -> Result<(Sequence, Bookmark), Failure> {
-        let (core, position) = (Arc::clone(&self.core), position.clone());
-        let (first, before) = blocking(move || start_for(&core, &position)).await?;
+        let (blocking, position) = (Arc::clone(&self.blocking), position.clone());
+        let (first, before) = on_blocking_pool(move || start_for(&blocking, &position)).await?;
         Ok((Sequence(first), before))
     }
 
     async fn trim(&self, below: Sequence) -> Result<(), Failure> {
-        let core = Arc::clone(&self.core);
-        blocking(move || core.trim(below.0)).await?;
+        let blocking = Arc::clone(&self.blocking);
+        on_blocking_pool(move || blocking.trim(below.0)).await?;
         Ok(())
     }
 
     fn usage(&self) -> LogUsage {
-        self.core.usage()
-    }
-}
-
-/// The right to be the one writer; given back when dropped.
-pub(crate) struct WriterClaim(Arc<AtomicBool>);
-
-impl WriterClaim {
-    fn take(writing: &Arc<AtomicBool>) -> Result<WriterClaim, LogError> {
-        if writing.swap(true, Ordering::AcqRel) {
-            return Err(LogError::SecondWriter);
-        }
-        Ok(WriterClaim(Arc::clone(writing)))
-    }
-}
-
-impl Drop for WriterClaim {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.blocking.usage()
     }
 }
 
 /// Runs on the blocking pool; a panic there becomes an error.
-pub(crate) async fn blocking<T: Send + 'static>(
+pub(crate) async fn on_blocking_pool<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, LogError> {
     match spawn_blocking(work).await {

@@ -4,16 +4,17 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::watch;
 
+use crate::blocking::{BlockingLog, Mark, State};
 use crate::catalog::{Catalog, FIRST_SEQUENCE};
-use crate::core::{Core, Limits, Mark, State};
 use crate::encoder::{Encoder, check_length};
 use crate::error::LogError;
 use crate::files::Files;
+use crate::limits::Limits;
 use crate::recovery::{Recovered, recover};
 use crate::segment::{LogId, MAX_CONTEXT_BYTES, SegmentHeader, create_segment};
 use crate::writer::Writer;
 
-impl Core {
+impl BlockingLog {
     /// Creates a log in an empty directory.
     pub(crate) fn create(
         files: Arc<dyn Files>,
@@ -21,7 +22,7 @@ impl Core {
         source: &str,
         context: Vec<u8>,
         limits: Limits,
-    ) -> Result<Core, LogError> {
+    ) -> Result<BlockingLog, LogError> {
         if recover(files.as_ref())?.is_some() {
             return Err(LogError::AlreadyExists {
                 directory: files.path(""),
@@ -39,22 +40,22 @@ impl Core {
             context,
         };
         drop(create_segment(files.as_ref(), &header)?);
-        Core::open(files, limits)
+        BlockingLog::open(files, limits)
     }
 
     /// Opens an existing log. A torn transaction at its end is abandoned; if the disk is too full
     /// for the marker, it is written with the next sync.
-    pub(crate) fn open(files: Arc<dyn Files>, limits: Limits) -> Result<Core, LogError> {
+    pub(crate) fn open(files: Arc<dyn Files>, limits: Limits) -> Result<BlockingLog, LogError> {
         let directory = files.path("");
         let Some(recovered) = recover(files.as_ref())? else {
             return Err(LogError::NotFound { directory });
         };
-        let core = Core::from_recovered(files, recovered, limits);
-        core.abandon_torn()?;
-        Ok(core)
+        let blocking = BlockingLog::from_recovered(files, recovered, limits);
+        blocking.abandon_torn()?;
+        Ok(blocking)
     }
 
-    fn from_recovered(files: Arc<dyn Files>, recovered: Recovered, limits: Limits) -> Core {
+    fn from_recovered(files: Arc<dyn Files>, recovered: Recovered, limits: Limits) -> BlockingLog {
         let Recovered {
             log_id,
             source,
@@ -80,7 +81,7 @@ impl Core {
             log_id.checksum_seed(),
             (bytes, next),
         );
-        Core {
+        BlockingLog {
             files,
             log_id,
             source,

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use spanferry_core::position::{Bookmark, Position, PositionError, Witness};
 
-use crate::core::{Core, SegmentContext};
+use crate::blocking::{BlockingLog, SegmentContext};
 use crate::cursor::LogCursor;
 use crate::error::LogError;
 use crate::segment::segment_name;
 
 /// What was reached just before the transaction with a sequence, or the one that will get it. Reads
 /// the segment up to there.
-pub(crate) fn bookmark_before(core: &Arc<Core>, sequence: u64) -> Result<Bookmark, LogError> {
-    let start = core.context(sequence)?;
-    let mut reached = parse_context(core, &start)?;
-    let mut mark = core.mark();
+pub(crate) fn bookmark_before(log: &Arc<BlockingLog>, sequence: u64) -> Result<Bookmark, LogError> {
+    let start = log.context(sequence)?;
+    let mut reached = parse_context(log, &start)?;
+    let mut mark = log.mark();
     mark.complete_below = mark.complete_below.min(sequence);
-    let mut cursor = LogCursor::new(Arc::clone(core), start.first_sequence)?;
+    let mut cursor = LogCursor::new(Arc::clone(log), start.first_sequence)?;
     loop {
         let pieces = cursor.read(mark)?;
         if pieces.is_empty() {
@@ -33,12 +33,12 @@ pub(crate) fn bookmark_before(core: &Arc<Core>, sequence: u64) -> Result<Bookmar
 /// The last segment whose first transaction has nothing before it that `position` lacks: its first
 /// sequence and what was reached before that. The oldest segment if there is no such. Reads headers
 /// only, from the newest on.
-pub(crate) fn start_for(core: &Arc<Core>, position: &Position) -> Result<(u64, Bookmark), LogError> {
-    let oldest = core.oldest();
-    let mut firsts = core.first_sequences();
+pub(crate) fn start_for(log: &Arc<BlockingLog>, position: &Position) -> Result<(u64, Bookmark), LogError> {
+    let oldest = log.oldest();
+    let mut firsts = log.first_sequences();
     firsts.retain(|first| *first >= oldest);
     for first in firsts.into_iter().rev() {
-        let before = parse_context(core, &core.context(first)?)?;
+        let before = parse_context(log, &log.context(first)?)?;
         let is_contained = position
             .contains_all(&before.position)
             .map_err(|cause| incomparable(position, &before.position, &cause))?;
@@ -46,7 +46,7 @@ pub(crate) fn start_for(core: &Arc<Core>, position: &Position) -> Result<(u64, B
             return Ok((first, before));
         }
     }
-    Ok((oldest, parse_context(core, &core.context(oldest)?)?))
+    Ok((oldest, parse_context(log, &log.context(oldest)?)?))
 }
 
 fn incomparable(position: &Position, held: &Position, cause: &PositionError) -> LogError {
@@ -58,9 +58,9 @@ fn incomparable(position: &Position, held: &Position, cause: &PositionError) -> 
 }
 
 /// The bookmark that a segment opens with.
-fn parse_context(core: &Core, start: &SegmentContext) -> Result<Bookmark, LogError> {
+fn parse_context(log: &BlockingLog, start: &SegmentContext) -> Result<Bookmark, LogError> {
     let damaged = |reason: String| LogError::Corrupt {
-        segment: core.files().path(&segment_name(start.segment)),
+        segment: log.files().path(&segment_name(start.segment)),
         offset: 0,
         reason,
     };

@@ -8,7 +8,7 @@ use spanferry_core::report::failure::Failure;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::core::{Core, Mark, State};
+use crate::blocking::{BlockingLog, Mark, State};
 use crate::cursor::LogCursor;
 use crate::error::LogError;
 use crate::piece::PieceView;
@@ -22,7 +22,7 @@ use crate::piece::PieceView;
 ///
 /// **Cancellation.** Every method may be dropped at any time; nothing is lost or repeated.
 pub struct DiskLogReader {
-    core: Arc<Core>,
+    blocking: Arc<BlockingLog>,
     mark: watch::Receiver<Mark>,
     task: Task,
     ready: VecDeque<PieceView>,
@@ -43,11 +43,11 @@ enum Task {
 
 impl DiskLogReader {
     /// Starts at a sequence.
-    pub(crate) fn new(core: Arc<Core>, sequence: u64) -> Result<DiskLogReader, LogError> {
-        let cursor = Box::new(LogCursor::new(Arc::clone(&core), sequence)?);
+    pub(crate) fn new(blocking: Arc<BlockingLog>, sequence: u64) -> Result<DiskLogReader, LogError> {
+        let cursor = Box::new(LogCursor::new(Arc::clone(&blocking), sequence)?);
         Ok(DiskLogReader {
-            mark: core.watch(),
-            core,
+            mark: blocking.watch(),
+            blocking,
             task: Task::Idle(cursor),
             ready: VecDeque::new(),
         })
@@ -74,7 +74,9 @@ impl DiskLogReader {
             let state = self.mark.borrow().state;
             match state {
                 State::Open => self.mark.changed().await.map_err(|_| LogError::Closed)?,
-                State::Poisoned => return Err(self.core.check_poison().err().unwrap_or(LogError::Closed)),
+                State::Poisoned => {
+                    return Err(self.blocking.check_poison().err().unwrap_or(LogError::Closed));
+                }
                 State::Closed => return Err(LogError::Closed),
             }
         }

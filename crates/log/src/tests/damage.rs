@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::sim::SimDisk;
 use super::{ID, SMALL, append, read_all};
-use crate::core::Core;
+use crate::blocking::BlockingLog;
 use crate::error::LogError;
 use crate::piece::PieceView;
 use crate::segment::segment_name;
@@ -12,24 +12,24 @@ use crate::segment::segment_name;
 /// Three segments, the last with several synced blocks and an abandoned sequence.
 fn written() -> (SimDisk, Vec<PieceView>) {
     let disk = SimDisk::default();
-    let core = Arc::new(Core::create(disk.files(), ID, "source", b"mariadb:".to_vec(), SMALL).unwrap());
+    let log = Arc::new(BlockingLog::create(disk.files(), ID, "source", b"mariadb:".to_vec(), SMALL).unwrap());
     for number in 0..12_u8 {
-        append(&core, &[number; 90], false).unwrap();
+        append(&log, &[number; 90], false).unwrap();
         if number == 10 {
-            core.abandon().unwrap();
+            log.abandon().unwrap();
         } else {
-            append(&core, &[number], true).unwrap();
+            append(&log, &[number], true).unwrap();
         }
-        core.sync().unwrap();
+        log.sync().unwrap();
     }
-    assert_eq!(core.usage().bytes, core.durable_bytes());
+    assert_eq!(log.usage().bytes, log.durable_bytes());
     assert_eq!(disk.names().len(), 4, "{:?}", disk.names());
-    (disk.clone(), read_all(&core).unwrap())
+    (disk.clone(), read_all(&log).unwrap())
 }
 
 /// Opens and reads; what was read before the error, and the error.
 fn open_and_read(disk: &SimDisk) -> Result<Vec<PieceView>, LogError> {
-    read_all(&Arc::new(Core::open(disk.files(), SMALL)?))
+    read_all(&Arc::new(BlockingLog::open(disk.files(), SMALL)?))
 }
 
 fn copy(disk: &SimDisk) -> SimDisk {

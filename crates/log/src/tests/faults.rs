@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use super::sim::SimDisk;
 use super::{ID, SMALL, append, parts, read_all};
-use crate::core::{Core, Limits, State};
+use crate::blocking::{BlockingLog, State};
 use crate::cursor::LogCursor;
 use crate::encoder::MAX_UNSYNCED_BYTES;
 use crate::error::LogError;
+use crate::limits::Limits;
 use crate::segment::{segment_name, temporary_name};
 
-fn created(limits: Limits) -> (SimDisk, Arc<Core>) {
+fn created(limits: Limits) -> (SimDisk, Arc<BlockingLog>) {
     let disk = SimDisk::default();
-    let core = Core::create(disk.files(), ID, "source", b"mariadb:".to_vec(), limits).unwrap();
-    (disk, Arc::new(core))
+    let log = BlockingLog::create(disk.files(), ID, "source", b"mariadb:".to_vec(), limits).unwrap();
+    (disk, Arc::new(log))
 }
 
-fn sequences(core: &Arc<Core>) -> Vec<u64> {
-    read_all(core)
+fn sequences(log: &Arc<BlockingLog>) -> Vec<u64> {
+    read_all(log)
         .unwrap()
         .iter()
         .filter(|piece| piece.last)
@@ -27,69 +28,69 @@ fn sequences(core: &Arc<Core>) -> Vec<u64> {
 
 #[test]
 fn a_full_disk_leaves_nothing_behind_and_a_sync_can_be_repeated() {
-    let (disk, core) = created(SMALL);
-    append(&core, &[1; 100], true).unwrap();
-    core.sync().unwrap();
+    let (disk, log) = created(SMALL);
+    append(&log, &[1; 100], true).unwrap();
+    log.sync().unwrap();
     let durable = disk.content(&segment_name(0)).len();
     disk.leave_room(Some(250));
     for number in 2..6 {
-        append(&core, &[number; 100], true).unwrap();
+        append(&log, &[number; 100], true).unwrap();
     }
-    assert!(matches!(core.sync(), Err(LogError::DiskFull { .. })));
+    assert!(matches!(log.sync(), Err(LogError::DiskFull { .. })));
     assert_eq!(disk.content(&segment_name(0)).len(), durable);
-    assert_eq!(sequences(&core), [1]);
+    assert_eq!(sequences(&log), [1]);
     disk.leave_room(None);
-    core.sync().unwrap();
-    assert_eq!(sequences(&core), [1, 2, 3, 4, 5]);
-    assert_eq!(read_all(&core).unwrap()[4].body[..], [5; 100]);
+    log.sync().unwrap();
+    assert_eq!(sequences(&log), [1, 2, 3, 4, 5]);
+    assert_eq!(read_all(&log).unwrap()[4].body[..], [5; 100]);
 }
 
 /// Whatever part of the failed sync reached the device: all of it is written once more.
 #[test]
 fn a_disk_that_is_full_only_at_the_fsync_can_be_repeated() {
     for seed in 0..20 {
-        let (disk, core) = created(SMALL);
-        append(&core, &[1; 100], true).unwrap();
-        core.sync().unwrap();
-        append(&core, &[2; 100], true).unwrap();
-        append(&core, &[3; 100], true).unwrap();
+        let (disk, log) = created(SMALL);
+        append(&log, &[1; 100], true).unwrap();
+        log.sync().unwrap();
+        append(&log, &[2; 100], true).unwrap();
+        append(&log, &[3; 100], true).unwrap();
         disk.fill_sync();
-        assert!(matches!(core.sync(), Err(LogError::DiskFull { .. })));
-        assert_eq!(sequences(&core), [1]);
-        core.sync().unwrap();
-        assert_eq!(sequences(&core), [1, 2, 3]);
+        assert!(matches!(log.sync(), Err(LogError::DiskFull { .. })));
+        assert_eq!(sequences(&log), [1]);
+        log.sync().unwrap();
+        assert_eq!(sequences(&log), [1, 2, 3]);
         disk.crash(seed);
-        let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
-        assert_eq!(sequences(&core), [1, 2, 3]);
+        let log = Arc::new(BlockingLog::open(disk.files(), SMALL).unwrap());
+        assert_eq!(sequences(&log), [1, 2, 3]);
     }
 }
 
 #[test]
 fn a_full_disk_at_a_new_segment_can_be_repeated() {
-    let (disk, core) = created(SMALL);
-    append(&core, &[1; 800], true).unwrap();
-    core.sync().unwrap();
-    append(&core, &[2; 10], true).unwrap();
+    let (disk, log) = created(SMALL);
+    append(&log, &[1; 800], true).unwrap();
+    log.sync().unwrap();
+    append(&log, &[2; 10], true).unwrap();
     disk.leave_room(Some(20));
-    assert!(matches!(core.sync(), Err(LogError::DiskFull { .. })));
+    assert!(matches!(log.sync(), Err(LogError::DiskFull { .. })));
     assert_eq!(disk.names(), [segment_name(0)]);
     disk.leave_room(None);
-    core.sync().unwrap();
-    assert_eq!(sequences(&core), [1, 2]);
+    log.sync().unwrap();
+    assert_eq!(sequences(&log), [1, 2]);
 }
 
 #[test]
 fn the_budget_takes_all_pieces_or_none() {
-    let (_disk, core) = created(Limits {
+    let (_disk, log) = created(Limits {
         budget_bytes: 1700,
         ..SMALL
     });
     for number in 1..=2 {
-        append(&core, &[number; 650], true).unwrap();
-        core.sync().unwrap();
+        append(&log, &[number; 650], true).unwrap();
+        log.sync().unwrap();
     }
-    let (used, body) = (core.usage().bytes, [3; 100]);
-    let refused = core.append(&[parts(&body, true), parts(&[4; 600], true)], |_| {
+    let (used, body) = (log.usage().bytes, [3; 100]);
+    let refused = log.append(&[parts(&body, true), parts(&[4; 600], true)], |_| {
         b"mariadb:".to_vec()
     });
     match refused {
@@ -103,26 +104,26 @@ fn the_budget_takes_all_pieces_or_none() {
         }
         other => panic!("{other:?}"),
     }
-    core.sync().unwrap();
-    assert_eq!((sequences(&core), core.usage().bytes), (vec![1, 2], used));
-    assert!(core.trim(2).unwrap() > 0);
-    assert_eq!(append(&core, &body, true).unwrap(), 3);
-    core.sync().unwrap();
-    assert_eq!(sequences(&core), [2, 3]);
+    log.sync().unwrap();
+    assert_eq!((sequences(&log), log.usage().bytes), (vec![1, 2], used));
+    assert!(log.trim(2).unwrap() > 0);
+    assert_eq!(append(&log, &body, true).unwrap(), 3);
+    log.sync().unwrap();
+    assert_eq!(sequences(&log), [2, 3]);
 }
 
 /// A transaction that is larger than the budget is distinguished from one that has to wait for
 /// others to be trimmed.
 #[test]
 fn a_transaction_that_can_never_fit_is_told() {
-    let (_disk, core) = created(Limits {
+    let (_disk, log) = created(Limits {
         budget_bytes: 3000,
         segment_bytes: 500,
         block_bytes: 5000,
     });
-    append(&core, &[1; 1500], true).unwrap();
-    core.sync().unwrap();
-    let refused = |bytes: usize, last| append(&core, &vec![2; bytes], last).unwrap_err();
+    append(&log, &[1; 1500], true).unwrap();
+    log.sync().unwrap();
+    let refused = |bytes: usize, last| append(&log, &vec![2; bytes], last).unwrap_err();
     assert!(matches!(refused(2000, true), LogError::BudgetReached { .. }));
     let never = |error: LogError, at_least: u64| match error {
         LogError::BudgetTooSmall {
@@ -136,28 +137,28 @@ fn a_transaction_that_can_never_fit_is_told() {
     };
     never(refused(3001, true), 3001);
     // It has begun, and the others are trimmed: what is there already counts.
-    append(&core, &[2; 1000], false).unwrap();
-    core.sync().unwrap();
-    core.trim(2).unwrap();
-    assert!(append(&core, &[2; 500], false).is_ok());
+    append(&log, &[2; 1000], false).unwrap();
+    log.sync().unwrap();
+    log.trim(2).unwrap();
+    assert!(append(&log, &[2; 500], false).is_ok());
     never(refused(1800, false), 3300);
 }
 
 #[test]
 fn a_refused_append_restores_a_half_filled_block() {
-    let (disk, core) = created(Limits {
+    let (disk, log) = created(Limits {
         budget_bytes: 1000,
         segment_bytes: 10_000,
         block_bytes: 5000,
     });
-    append(&core, &[1; 100], true).unwrap();
-    let refused = core.append(&[parts(&[2; 100], false), parts(&[3; 900], true)], |_| Vec::new());
+    append(&log, &[1; 100], true).unwrap();
+    let refused = log.append(&[parts(&[2; 100], false), parts(&[3; 900], true)], |_| Vec::new());
     assert!(matches!(refused, Err(LogError::BudgetTooSmall { .. })));
-    append(&core, &[4; 100], true).unwrap();
-    core.sync().unwrap();
+    append(&log, &[4; 100], true).unwrap();
+    log.sync().unwrap();
     disk.crash(3);
-    let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
-    let pieces = read_all(&core).unwrap();
+    let log = Arc::new(BlockingLog::open(disk.files(), SMALL).unwrap());
+    let pieces = read_all(&log).unwrap();
     assert_eq!(
         pieces
             .iter()
@@ -169,84 +170,84 @@ fn a_refused_append_restores_a_half_filled_block() {
 
 #[test]
 fn a_failed_fsync_poisons_until_the_log_is_opened_again() {
-    let (disk, core) = created(SMALL);
-    append(&core, b"one", true).unwrap();
+    let (disk, log) = created(SMALL);
+    append(&log, b"one", true).unwrap();
     disk.fail_syncs(1);
-    assert!(matches!(core.sync(), Err(LogError::Poisoned { .. })));
+    assert!(matches!(log.sync(), Err(LogError::Poisoned { .. })));
     assert!(matches!(
-        append(&core, b"two", true),
+        append(&log, b"two", true),
         Err(LogError::Poisoned { .. })
     ));
-    assert!(matches!(core.sync(), Err(LogError::Poisoned { .. })));
-    assert_eq!(core.mark().state, State::Poisoned);
-    assert_eq!(sequences(&core), Vec::<u64>::new(), "nothing is durable");
-    let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
-    assert_eq!(sequences(&core), [1], "read again and written again");
+    assert!(matches!(log.sync(), Err(LogError::Poisoned { .. })));
+    assert_eq!(log.mark().state, State::Poisoned);
+    assert_eq!(sequences(&log), Vec::<u64>::new(), "nothing is durable");
+    let log = Arc::new(BlockingLog::open(disk.files(), SMALL).unwrap());
+    assert_eq!(sequences(&log), [1], "read again and written again");
     disk.crash(11);
     assert_eq!(
-        sequences(&Arc::new(Core::open(disk.files(), SMALL).unwrap())),
+        sequences(&Arc::new(BlockingLog::open(disk.files(), SMALL).unwrap())),
         [1]
     );
 }
 
 #[test]
 fn a_torn_transaction_is_abandoned_and_its_sequence_is_not_used_again() {
-    let (disk, core) = created(SMALL);
-    append(&core, b"one", true).unwrap();
-    append(&core, b"two, first part", false).unwrap();
-    core.sync().unwrap();
+    let (disk, log) = created(SMALL);
+    append(&log, b"one", true).unwrap();
+    append(&log, b"two, first part", false).unwrap();
+    log.sync().unwrap();
     disk.crash(5);
-    let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
+    let log = Arc::new(BlockingLog::open(disk.files(), SMALL).unwrap());
     assert_eq!(
-        core.usage().durable.0,
+        log.usage().durable.0,
         1,
         "an abandoned sequence is no transaction"
     );
-    assert_eq!(append(&core, b"two again", true).unwrap(), 3);
-    core.sync().unwrap();
-    assert_eq!(sequences(&core), [1, 3]);
+    assert_eq!(append(&log, b"two again", true).unwrap(), 3);
+    log.sync().unwrap();
+    assert_eq!(sequences(&log), [1, 3]);
 }
 
 #[test]
 fn an_interrupted_creation_of_a_segment_is_cleaned_up() {
-    let (disk, core) = created(SMALL);
-    append(&core, b"one", true).unwrap();
-    core.sync().unwrap();
+    let (disk, log) = created(SMALL);
+    append(&log, b"one", true).unwrap();
+    log.sync().unwrap();
     disk.insert(&temporary_name(1), b"SPAN".to_vec());
-    let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
-    assert_eq!((sequences(&core), disk.names()), (vec![1], vec![segment_name(0)]));
+    let log = Arc::new(BlockingLog::open(disk.files(), SMALL).unwrap());
+    assert_eq!((sequences(&log), disk.names()), (vec![1], vec![segment_name(0)]));
 }
 
 #[test]
 fn what_waits_for_a_sync_is_bounded() {
-    let (_disk, core) = created(Limits {
+    let (_disk, log) = created(Limits {
         segment_bytes: u64::MAX,
         ..SMALL
     });
     let body = vec![1; 1 << 20];
     for _ in 0..40 {
-        append(&core, &body, true).unwrap();
-        assert!(core.usage().bytes - core.durable_bytes() <= MAX_UNSYNCED_BYTES);
+        append(&log, &body, true).unwrap();
+        assert!(log.usage().bytes - log.durable_bytes() <= MAX_UNSYNCED_BYTES);
     }
 }
 
 #[test]
 fn readers_refuse_what_is_trimmed_and_what_is_not_there_yet() {
-    let (_disk, core) = created(SMALL);
+    let (_disk, log) = created(SMALL);
     for number in 1..=3 {
-        append(&core, &[number; 800], true).unwrap();
-        core.sync().unwrap();
+        append(&log, &[number; 800], true).unwrap();
+        log.sync().unwrap();
     }
-    let mut early = LogCursor::new(Arc::clone(&core), 1).unwrap();
-    core.trim(3).unwrap();
+    let mut early = LogCursor::new(Arc::clone(&log), 1).unwrap();
+    log.trim(3).unwrap();
     assert!(matches!(
-        early.read(core.mark()),
+        early.read(log.mark()),
         Err(LogError::Trimmed {
             sequence: 1,
             oldest: 3
         })
     ));
-    let refused = |from| LogCursor::new(Arc::clone(&core), from).err();
+    let refused = |from| LogCursor::new(Arc::clone(&log), from).err();
     assert!(matches!(
         refused(2),
         Some(LogError::Trimmed {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::sim::SimDisk;
 use super::{ID, SMALL, append, read_all};
-use crate::core::Core;
+use crate::blocking::BlockingLog;
 
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
@@ -18,14 +18,14 @@ fn directory() -> PathBuf {
 /// Two segments: a transaction in two blocks, one that is abandoned, one in the second segment.
 fn written() -> SimDisk {
     let disk = SimDisk::default();
-    let core = Core::create(disk.files(), ID, "mariadb 0-1", b"mariadb:0-1-0".to_vec(), SMALL).unwrap();
-    append(&core, &[0xa1; 250], false).unwrap();
-    append(&core, b"the end of transaction 1", true).unwrap();
-    core.sync().unwrap();
-    append(&core, &[0xa2; 300], false).unwrap();
-    core.abandon().unwrap();
-    append(&core, b"in the next segment", true).unwrap();
-    core.sync().unwrap();
+    let log = BlockingLog::create(disk.files(), ID, "mariadb 0-1", b"mariadb:0-1-0".to_vec(), SMALL).unwrap();
+    append(&log, &[0xa1; 250], false).unwrap();
+    append(&log, b"the end of transaction 1", true).unwrap();
+    log.sync().unwrap();
+    append(&log, &[0xa2; 300], false).unwrap();
+    log.abandon().unwrap();
+    append(&log, b"in the next segment", true).unwrap();
+    log.sync().unwrap();
     disk
 }
 
@@ -59,11 +59,11 @@ fn version_1_is_read() {
             fs::read(entry.path()).unwrap(),
         );
     }
-    let core = Arc::new(Core::open(disk.files(), SMALL).unwrap());
-    assert_eq!((core.log_id(), core.source()), (ID, "mariadb 0-1"));
-    assert_eq!(core.context(1).unwrap().context, b"mariadb:0-1-0");
-    assert_eq!(core.context(3).unwrap().context, b"mariadb:");
-    let pieces = read_all(&core).unwrap();
+    let log = Arc::new(BlockingLog::open(disk.files(), SMALL).unwrap());
+    assert_eq!((log.log_id(), log.source()), (ID, "mariadb 0-1"));
+    assert_eq!(log.context(1).unwrap().context, b"mariadb:0-1-0");
+    assert_eq!(log.context(3).unwrap().context, b"mariadb:");
+    let pieces = read_all(&log).unwrap();
     let found: Vec<_> = pieces
         .iter()
         .map(|p| (p.sequence, p.number, p.last, p.committed_at_us, p.body.len()))

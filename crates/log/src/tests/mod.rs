@@ -11,10 +11,11 @@ use std::sync::Arc;
 use spanferry_core::port::change_log::PieceKind;
 
 use crate::block::PieceParts;
-use crate::core::{Core, Limits};
+use crate::blocking::BlockingLog;
 use crate::cursor::LogCursor;
 use crate::encoder::Appended;
 use crate::error::LogError;
+use crate::limits::Limits;
 use crate::piece::PieceView;
 use crate::segment::LogId;
 
@@ -37,22 +38,22 @@ fn parts(body: &[u8], last: bool) -> PieceParts<'_> {
 }
 
 /// Appends one piece; its sequence.
-fn append(core: &Core, body: &[u8], last: bool) -> Result<u64, LogError> {
-    match core.append(&[parts(body, last)], |_| b"mariadb:".to_vec())? {
+fn append(log: &BlockingLog, body: &[u8], last: bool) -> Result<u64, LogError> {
+    match log.append(&[parts(body, last)], |_| b"mariadb:".to_vec())? {
         Appended::From(place) => Ok(place.sequence),
         Appended::SyncFirst => {
-            core.sync()?;
-            append(core, body, last)
+            log.sync()?;
+            append(log, body, last)
         }
     }
 }
 
 /// Everything a reader sees from the oldest sequence on.
-fn read_all(core: &Arc<Core>) -> Result<Vec<PieceView>, LogError> {
-    let mut cursor = LogCursor::new(Arc::clone(core), core.oldest())?;
+fn read_all(log: &Arc<BlockingLog>) -> Result<Vec<PieceView>, LogError> {
+    let mut cursor = LogCursor::new(Arc::clone(log), log.oldest())?;
     let mut pieces = Vec::new();
     loop {
-        match cursor.read(core.mark())? {
+        match cursor.read(log.mark())? {
             chunk if chunk.is_empty() => return Ok(pieces),
             chunk => pieces.extend(chunk),
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::sim::SimDisk;
 use super::{ID, SMALL, append, read_all};
-use crate::core::Core;
+use crate::blocking::BlockingLog;
 use crate::cursor::LogCursor;
 use crate::error::LogError;
 use crate::piece::PieceView;
@@ -65,7 +65,7 @@ fn plain(pieces: &[PieceView]) -> Vec<Plain> {
 /// What the log must be.
 struct Run {
     disk: SimDisk,
-    core: Arc<Core>,
+    log: Arc<BlockingLog>,
     /// What was appended, by sequence; `None` is abandoned. Those past the mark may be lost at a
     /// crash.
     appended: BTreeMap<u64, Option<Bodies>>,
@@ -82,11 +82,12 @@ struct Run {
 impl Run {
     fn new() -> Run {
         let disk = SimDisk::default();
-        let core = Arc::new(Core::create(disk.files(), ID, "source", b"mariadb:".to_vec(), SMALL).unwrap());
-        let follower = LogCursor::new(Arc::clone(&core), 1).unwrap();
+        let log =
+            Arc::new(BlockingLog::create(disk.files(), ID, "source", b"mariadb:".to_vec(), SMALL).unwrap());
+        let follower = LogCursor::new(Arc::clone(&log), 1).unwrap();
         Run {
             disk,
-            core,
+            log,
             appended: BTreeMap::new(),
             open: None,
             complete_below: 1,
@@ -109,7 +110,7 @@ impl Run {
             Step::Restart => self.reopen(),
             Step::Discard => self.discard(),
             Step::Trim { tenths } => {
-                let _bytes = self.core.trim(self.complete_below * tenths / 10).unwrap();
+                let _bytes = self.log.trim(self.complete_below * tenths / 10).unwrap();
             }
             Step::Room { bytes } => self.disk.leave_room(*bytes),
             Step::FailSyncs { count } => self.disk.fail_syncs(*count),
@@ -121,7 +122,7 @@ impl Run {
         self.counter += 1;
         let mut body = self.counter.to_le_bytes().to_vec();
         body.resize(8 + bytes, u8::try_from(self.counter % 251).unwrap());
-        match append(&self.core, &body, last) {
+        match append(&self.log, &body, last) {
             Ok(sequence) => {
                 let (at, mut bodies) = self.open.take().unwrap_or((sequence, Vec::new()));
                 assert_eq!(at, sequence);
@@ -141,11 +142,11 @@ impl Run {
 
     fn expect_poison(&self, error: &LogError) {
         assert!(matches!(error, LogError::Poisoned { .. }), "{error}");
-        assert!(self.core.check_poison().is_err());
+        assert!(self.log.check_poison().is_err());
     }
 
     fn abandon(&mut self) {
-        match self.core.abandon() {
+        match self.log.abandon() {
             Ok(sequence) => {
                 assert_eq!(sequence, self.open.as_ref().map(|open| open.0));
                 if let Some((sequence, _)) = self.open.take() {
@@ -158,13 +159,13 @@ impl Run {
 
     /// Changes nothing that a reader sees.
     fn seal(&mut self) {
-        if let Err(error) = self.core.seal(|| b"mariadb:".to_vec()) {
+        if let Err(error) = self.log.seal(|| b"mariadb:".to_vec()) {
             self.expect_poison(&error);
         }
     }
 
     fn sync(&mut self) {
-        match self.core.sync() {
+        match self.log.sync() {
             Ok(()) => {
                 let all = self
                     .appended
@@ -173,7 +174,7 @@ impl Run {
                     .map_or(1, |last| last + 1)
                     .max(self.complete_below);
                 assert_eq!(
-                    self.core.mark().complete_below,
+                    self.log.mark().complete_below,
                     all,
                     "a sync shows everything that is complete"
                 );
@@ -188,7 +189,7 @@ impl Run {
 
     /// The mark only moves over what was appended.
     fn advance(&mut self) {
-        let mark = self.core.mark().complete_below;
+        let mark = self.log.mark().complete_below;
         assert!(
             mark >= self.complete_below,
             "the mark went back from {} to {mark}",
@@ -204,16 +205,16 @@ impl Run {
     }
 
     fn discard(&mut self) {
-        match self.core.discard() {
+        match self.log.discard() {
             Ok(()) => self.lose_undurable(),
             Err(error) => self.expect_poison(&error),
         }
     }
 
     fn reopen(&mut self) {
-        let core = loop {
-            match Core::open(self.disk.files(), SMALL) {
-                Ok(core) => break core,
+        let log = loop {
+            match BlockingLog::open(self.disk.files(), SMALL) {
+                Ok(log) => break log,
                 Err(error) => {
                     assert!(
                         matches!(error, LogError::Io { .. } | LogError::Poisoned { .. }),
@@ -222,8 +223,8 @@ impl Run {
                 }
             }
         };
-        self.core = Arc::new(core);
-        self.follower = LogCursor::new(Arc::clone(&self.core), self.complete_below).unwrap();
+        self.log = Arc::new(log);
+        self.follower = LogCursor::new(Arc::clone(&self.log), self.complete_below).unwrap();
         self.followed_below = self.complete_below;
         self.lose_undurable();
     }
@@ -231,25 +232,25 @@ impl Run {
     /// After a restart: what is past the mark is gone, except an open transaction whose marker
     /// waits for room.
     fn lose_undurable(&mut self) {
-        let mark = self.core.mark().complete_below;
+        let mark = self.log.mark().complete_below;
         if let Some((sequence, _)) = self.open.take() {
             self.appended.insert(sequence, None);
         }
         // A transaction that was torn by the crash is abandoned, whatever was meant to follow.
         if mark > self.complete_below {
             let last = mark - 1;
-            if self.core.is_abandoned(last) {
+            if self.log.is_abandoned(last) {
                 self.appended.insert(last, None);
             }
         }
         self.advance();
         let _lost = self.appended.split_off(&self.complete_below);
         assert!(
-            !self.core.abandon().is_ok_and(|open| open.is_some()),
+            !self.log.abandon().is_ok_and(|open| open.is_some()),
             "nothing is open after a restart"
         );
         // A marker that waits for room will take the next sequence.
-        if self.core.usage().bytes > self.core.durable_bytes() {
+        if self.log.usage().bytes > self.log.durable_bytes() {
             self.appended.insert(self.complete_below, None);
         }
     }
@@ -257,17 +258,17 @@ impl Run {
     /// Readers see exactly what is complete, durable, kept and not abandoned.
     fn check(&mut self) {
         self.advance();
-        let oldest = self.core.oldest();
-        assert_eq!(plain(&read_all(&self.core).unwrap()), self.expected(oldest));
+        let oldest = self.log.oldest();
+        assert_eq!(plain(&read_all(&self.log).unwrap()), self.expected(oldest));
         self.follow();
     }
 
     /// A reader that was there before sees what is new, once.
     fn follow(&mut self) {
-        let from = self.followed_below.max(self.core.oldest());
+        let from = self.followed_below.max(self.log.oldest());
         let mut pieces = Vec::new();
         loop {
-            match self.follower.read(self.core.mark()).unwrap() {
+            match self.follower.read(self.log.mark()).unwrap() {
                 chunk if chunk.is_empty() => break,
                 chunk => pieces.extend(chunk),
             }
@@ -291,11 +292,11 @@ impl Run {
     fn finish(&mut self) {
         self.disk.leave_room(None);
         self.disk.fail_syncs(0);
-        if self.core.check_poison().is_err() {
+        if self.log.check_poison().is_err() {
             self.reopen();
         }
         self.abandon();
-        self.core.sync().unwrap();
+        self.log.sync().unwrap();
         self.check();
         let before = self.complete_below;
         self.step(&Step::Crash { seed: 1 });

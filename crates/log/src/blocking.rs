@@ -41,18 +41,6 @@ pub(crate) enum State {
     Closed,
 }
 
-/// Sizes that the caller chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "the unit belongs to the name of a size")]
-pub(crate) struct Limits {
-    /// Length at which a segment takes no further transaction.
-    pub(crate) segment_bytes: u64,
-    /// Byte budget of the whole log.
-    pub(crate) budget_bytes: u64,
-    /// Length at which a block takes no further piece, at most `BLOCK_TARGET_BYTES`.
-    pub(crate) block_bytes: usize,
-}
-
 /// What a decoder needs to start at a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentContext {
@@ -66,7 +54,7 @@ pub(crate) struct SegmentContext {
 }
 
 /// The log. All methods block, and may be called from many threads.
-pub(crate) struct Core {
+pub(crate) struct BlockingLog {
     /// The directory.
     pub(crate) files: Arc<dyn Files>,
     /// Identity.
@@ -111,7 +99,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .expect("no thread panics while holding a lock of the log")
 }
 
-impl Core {
+impl BlockingLog {
     /// Forgets what was taken and is not durable, and abandons a transaction that is durable in
     /// part: the log is as after a crash and a new opening.
     pub(crate) fn discard(&self) -> Result<(), LogError> {
