@@ -12,7 +12,8 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 use crate::binlog::Reader;
 use crate::connection::Connection;
 use crate::history;
-use crate::source::{self, MysqlSource, unreadable};
+use crate::position::{position, unreadable};
+use crate::source::MysqlSource;
 use crate::sql;
 
 /// Binary log files that are looked into, from the newest on, for one that holds any transaction.
@@ -68,7 +69,7 @@ impl MysqlSource {
         &self,
         mut connection: Connection,
     ) -> Result<Option<Finding>, Failure> {
-        let now = source::position(&mut connection).await;
+        let now = position(&mut connection).await;
         let now = now.map_err(|error| self.failure(error))?;
         let now = now.map_err(|error| unreadable(self.options(), error))?;
         let found = self.bookmark_over(connection, &now).await?;

@@ -6,9 +6,11 @@ use std::time::Duration;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 
-use crate::login::PATIENCE;
 use crate::login_method;
 use crate::sql;
+
+/// How long another password is waited for.
+pub(crate) const PASSWORD_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// A failed operation on a connection. Never holds a password.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +176,11 @@ const OF_OBJECTS: &[u16] = &[
 ];
 
 impl MysqlError {
+    /// What is wrong with an option or with the source URL, and the form that is expected.
+    pub(crate) fn usage(text: &str) -> MysqlError {
+        MysqlError::Usage(text.to_owned())
+    }
+
     /// The server's error number, if it is a server error.
     pub fn server_code(&self) -> Option<u16> {
         match self {
@@ -384,7 +391,7 @@ fn login_lost(refusal: &str, file: Option<&str>, is_waiting: bool) -> String {
     let first = format!("the password that was accepted before is refused now ({refusal})");
     match file {
         Some(file) if is_waiting => {
-            let minutes = PATIENCE.as_secs() / 60;
+            let minutes = PASSWORD_PATIENCE.as_secs() / 60;
             format!("{first}; another one is waited for in `{file}`, for {minutes} minutes")
         }
         Some(file) => format!("{first}, and `{file}` held no other that is accepted"),

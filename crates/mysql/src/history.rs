@@ -5,7 +5,8 @@ use spanferry_core::report::failure::Failure;
 
 use crate::connection::Connection;
 use crate::owned::executed_or_owned;
-use crate::source::{MysqlSource, unreadable};
+use crate::position::unreadable;
+use crate::source::MysqlSource;
 
 /// Whether the server has what `position` contains. A server of the other kind has not.
 ///

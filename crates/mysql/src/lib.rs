@@ -8,6 +8,7 @@ pub mod error;
 mod flavor;
 #[cfg(test)]
 mod fuzz;
+mod health;
 mod history;
 mod identity;
 mod line;
@@ -16,6 +17,8 @@ mod login_method;
 pub mod options;
 mod own_type;
 mod owned;
+mod ports;
+mod position;
 mod preflight;
 mod prepared;
 mod replica;
@@ -24,7 +27,6 @@ mod sessions;
 mod snapshot;
 mod source;
 mod sql;
-mod strain;
 mod task;
 mod witness;
 

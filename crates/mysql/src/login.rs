@@ -3,7 +3,7 @@
 //!
 //! The rules: a refused password is not sent again for `SAME_PAUSE`, so that no account is locked
 //! by us. The password file is looked at meanwhile. Another content is tried when two looks have
-//! shown it, so that a file is not read while it is being written. All this ends after `PATIENCE`.
+//! shown it, so that a file is not read while it is being written. All this ends after `PASSWORD_PATIENCE`.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -13,12 +13,10 @@ use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
 
 use crate::connection::Connection;
-use crate::error::MysqlError;
+use crate::error::{MysqlError, PASSWORD_PATIENCE};
 use crate::options::{Options, read_password};
 
-/// How long another password is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// Time between two tries of the same refused password: two in all within `PATIENCE`, fewer than
+/// Time between two tries of the same refused password: two in all within `PASSWORD_PATIENCE`, fewer than
 /// any lock counts.
 const SAME_PAUSE: Duration = Duration::from_secs(6 * 60);
 /// Time between two looks at the file that show the same content.
@@ -165,7 +163,7 @@ impl Memory {
         let Some(refused) = &mut self.refused else {
             return Step::Try(self.password.clone());
         };
-        if !self.can_change || now.duration_since(refused.since) >= PATIENCE {
+        if !self.can_change || now.duration_since(refused.since) >= PASSWORD_PATIENCE {
             return Step::GiveUp(refused.refusal.clone());
         }
         refused.look(read(), now);
@@ -306,7 +304,7 @@ mod tests {
                 Step::GiveUp(_) => break,
             }
         }
-        assert_eq!((sent, seconds), (2, PATIENCE.as_secs()));
+        assert_eq!((sent, seconds), (2, PASSWORD_PATIENCE.as_secs()));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use spanferry_core::report::failure::Failure;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
-use crate::source::{MysqlSource, unreadable};
+use crate::position::unreadable;
+use crate::source::MysqlSource;
 
 /// How long a commit that is under way is waited for. It is short but for `AFTER_COMMIT` of
 /// semi-synchronous replication, which waits for a replica between the engine's commit and

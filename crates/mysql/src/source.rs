@@ -4,23 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::port::source::{
-    CatalogSource, CheckRequest, HealthSource, PositionSource, PreflightSource, SourceHealth,
-};
-use spanferry_core::position::{GtidSet, MariadbGtids, Position, PositionError};
-use spanferry_core::report::code;
-use spanferry_core::report::failure::{Class, Failure};
-use spanferry_core::report::finding::{Finding, Severity};
-use spanferry_core::schema::source::Catalog;
+use spanferry_core::report::failure::Failure;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::connection::{Connection, Flavor};
+use crate::connection::Connection;
 use crate::error::MysqlError;
-use crate::line::{Asking, FRESH, KEPT, Line};
+use crate::line::{Asking, Line};
 use crate::login::Login;
 use crate::options::Options;
 use crate::replica_id::ReplicaId;
-use crate::{catalog, history, preflight, strain};
 
 /// The replica id of a client that is no replica, as `mysqlbinlog` uses it: both servers end no
 /// other stream for it, and end its own at the end of the binary log (`kill_zombie_dump_threads`,
@@ -114,108 +106,4 @@ impl MysqlSource {
     pub(crate) fn failure(&self, error: MysqlError) -> Failure {
         error.into_failure(self.options.address())
     }
-}
-
-impl CatalogSource for MysqlSource {
-    async fn catalog(&self) -> Result<Catalog, Failure> {
-        let mut asking = self.ask(KEPT).await?;
-        let found = catalog::read(asking.connection(), &self.options.schema).await;
-        let found = found.map_err(|error| self.failure(error))?;
-        asking.keep();
-        Ok(found)
-    }
-}
-
-impl PreflightSource for MysqlSource {
-    async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
-        let mut asking = self.ask(KEPT).await?;
-        let found = preflight::check(asking.connection(), &self.options, &self.replica, request).await;
-        let mut findings = found.map_err(|error| self.failure(error))?;
-        asking.keep();
-        // What else is wrong with the server would make this one misleading.
-        let is_refused =
-            |finding: &Finding| finding.severity == Severity::Blocking && finding.subject.table.is_none();
-        if !findings.iter().any(is_refused) {
-            let connection = self.connect().await.map_err(|error| self.failure(error))?;
-            findings.extend(self.expect_witness(connection).await?);
-        }
-        Ok(findings)
-    }
-}
-
-impl PositionSource for MysqlSource {
-    async fn position(&self) -> Result<Position, Failure> {
-        let mut asking = self.ask(FRESH).await?;
-        let found = position(asking.connection()).await;
-        let found = found.map_err(|error| self.failure(error))?;
-        asking.keep();
-        found.map_err(|error| unreadable(&self.options, error))
-    }
-
-    async fn holds(&self, position: &Position) -> Result<bool, Failure> {
-        let mut asking = self.ask(FRESH).await?;
-        let holds = history::holds(self, asking.connection(), position).await?;
-        asking.keep();
-        Ok(holds)
-    }
-
-    async fn identity(&self) -> Result<String, Failure> {
-        let mut asking = self.ask(KEPT).await?;
-        let found = identity(asking.connection()).await;
-        let found = found.map_err(|error| self.failure(error))?;
-        asking.keep();
-        Ok(found)
-    }
-}
-
-impl HealthSource for MysqlSource {
-    async fn health(&self) -> Result<SourceHealth, Failure> {
-        let mut asking = self.ask(KEPT).await?;
-        let found = match strain::strain(asking.connection()).await {
-            // The connection that was kept may have been closed meanwhile.
-            Err(error) if error.is_connection_lost() => {
-                drop(asking);
-                asking = self.ask(Duration::ZERO).await?;
-                strain::strain(asking.connection()).await
-            }
-            found => found,
-        };
-        let found = found.map_err(|error| self.failure(error))?;
-        asking.keep();
-        Ok(found)
-    }
-}
-
-/// The end of the server's history: everything committed before the call is contained.
-pub(crate) async fn position(
-    connection: &mut Connection,
-) -> Result<Result<Position, PositionError>, MysqlError> {
-    let server = connection.server();
-    let (flavor, sql) = (server.flavor, server.facts().position);
-    let text = connection.query(sql).await?.first_text().unwrap_or_default();
-    Ok(match flavor {
-        Flavor::Mysql => GtidSet::parse(&text).map(Position::Mysql),
-        Flavor::Mariadb => MariadbGtids::parse(&text).map(Position::Mariadb),
-    })
-}
-
-/// A position text of the server that this release cannot read.
-pub(crate) fn unreadable(options: &Options, error: PositionError) -> Failure {
-    Failure::new(
-        code::SOURCE_FAILED,
-        Class::StopMigration,
-        options.address(),
-        "the server's position cannot be read",
-    )
-    .caused_by(error)
-}
-
-async fn identity(connection: &mut Connection) -> Result<String, MysqlError> {
-    let sql = connection.server().facts().identity;
-    let text = connection.query(sql).await?.first_text().unwrap_or_default();
-    Ok(format!(
-        "{text} ({}, {})",
-        connection.server(),
-        connection.address()
-    ))
 }

@@ -255,14 +255,14 @@ async fn packets_beyond_sixteen_megabytes() {
         16_777_216,
         40_000_000,
     ] {
-        let mut rows = connection
-            .query_stream(&format!(
+        connection
+            .begin_query(&format!(
                 "SELECT REPEAT('x', {length}), 'after' UNION ALL SELECT 'b', NULL"
             ))
             .await
             .unwrap();
-        let cells: Vec<_> = rows
-            .next()
+        let cells: Vec<_> = connection
+            .next_row()
             .await
             .unwrap()
             .unwrap()
@@ -274,8 +274,8 @@ async fn packets_beyond_sixteen_megabytes() {
             (length, Some(b"after".as_slice()))
         );
         assert!(cells[0].unwrap().iter().all(|byte| *byte == b'x'));
-        let cells: Vec<_> = rows
-            .next()
+        let cells: Vec<_> = connection
+            .next_row()
             .await
             .unwrap()
             .unwrap()
@@ -283,7 +283,7 @@ async fn packets_beyond_sixteen_megabytes() {
             .map(Result::unwrap)
             .collect();
         assert_eq!(cells, [Some(b"b".as_slice()), None]);
-        assert!(rows.next().await.unwrap().is_none());
+        assert!(connection.next_row().await.unwrap().is_none());
         let sent = connection
             .query(&format!("SELECT LENGTH('{}')", "y".repeat(length)))
             .await
@@ -303,11 +303,11 @@ async fn a_dying_or_silent_server_is_an_error_never_an_end() {
         .await
         .unwrap();
     let id = reader.id();
-    let mut rows = reader.query_stream(sql).await.unwrap();
-    rows.next().await.unwrap().expect("a first row");
+    reader.begin_query(sql).await.unwrap();
+    reader.next_row().await.unwrap().expect("a first row");
     other.kill(id).await.unwrap();
     let error = loop {
-        match rows.next().await {
+        match reader.next_row().await {
             Ok(Some(_)) => {}
             Ok(None) => panic!("the stream ended as if it were whole"),
             Err(error) => break error,

@@ -2,50 +2,16 @@
 //! Pure.
 
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
-use spanferry_core::position::{Position, PositionError, TransactionId, Witness};
+use spanferry_core::position::{Position, TransactionId, Witness};
 use spanferry_format::mysql::statement::Kind;
 
+use super::assemble_error::AssembleError;
 use super::content::Content;
 use super::event::{FLAG_IGNORABLE, HEADER_BYTES, Header, Malformed, append_event, kind};
 use super::gtid::{GtidEvent, parse_mariadb, parse_mysql, parse_mysql_tagged};
-use super::proof::Proof;
+use super::proof::{Proof, needs_content};
 use super::query::{QueryEvent, is_begin};
 use super::rows::change;
-
-/// Why an event cannot be part of the history that is followed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AssembleError {
-    /// Not what the format says.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// A transaction without an identity.
-    #[error("a transaction without a GTID came")]
-    Anonymous,
-    /// A transaction that is contained in the position came again, or a MariaDB domain went
-    /// backwards.
-    #[error("transaction {0} came, which lies at or before the position reached")]
-    Again(String),
-    /// Another transaction has the identity of one that is known.
-    #[error("transaction {shown} came, in whose place {known} was")]
-    Other {
-        /// What is known.
-        known: String,
-        /// What came.
-        shown: String,
-    },
-    /// A known transaction is not where it was.
-    #[error("transaction {0} is not there any more")]
-    NotThere(String),
-    /// A known transaction came without anything that could prove it.
-    #[error("transaction {0} came without its commit time and content")]
-    Unproved(String),
-    /// Rows that belong to no transaction: nothing would bring them again after a resume.
-    #[error("rows came outside of a transaction, in an event of type {0}")]
-    Outside(u8),
-    /// A transaction of another kind of server.
-    #[error(transparent)]
-    Position(#[from] PositionError),
-}
 
 /// Builds pieces from events.
 #[derive(Debug)]
@@ -265,15 +231,6 @@ impl Open {
             TransactionId::Mariadb { .. } if !self.standalone => Boundary::Inside,
             TransactionId::Mariadb { .. } | TransactionId::Mysql { .. } => Boundary::End,
         }
-    }
-}
-
-/// Whether the content proves the transaction: its time is of seconds only (MariaDB), or is not
-/// known.
-pub(super) fn needs_content(witness: &Witness) -> bool {
-    match witness.id {
-        TransactionId::Mariadb { .. } => true,
-        TransactionId::Mysql { .. } => witness.committed_at_us == 0,
     }
 }
 

@@ -3,7 +3,8 @@
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::position::Position;
 
-use super::assemble::{AssembleError, Assembler};
+use super::assemble::Assembler;
+use super::assemble_error::AssembleError;
 use super::event::{append_event, kind, next_event};
 use super::golden::{Golden, MARIADB_INSERT, MARIADB_UPDATE, MYSQL_DELETE, MYSQL_INSERT, MYSQL_UPDATE};
 use super::golden_images::{MOVE, ROLLED_BACK, TO_SAVEPOINT};

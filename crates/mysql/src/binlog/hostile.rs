@@ -6,7 +6,8 @@ use spanferry_core::position::Position;
 use spanferry_format::mysql::statement::{Kind, Statement};
 use spanferry_format::mysql::token::Dialect;
 
-use super::assemble::{AssembleError, Assembler};
+use super::assemble::Assembler;
+use super::assemble_error::AssembleError;
 use super::compressed::inflate;
 use super::content::Content;
 use super::count::ChangeCounter;

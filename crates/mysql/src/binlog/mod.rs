@@ -6,6 +6,7 @@
 //! corrected). Artificial events are left out.
 
 mod assemble;
+mod assemble_error;
 #[cfg(test)]
 mod assemble_tests;
 mod columns;

@@ -7,7 +7,8 @@ use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 
-use super::assemble::{AssembleError, Assembler};
+use super::assemble::Assembler;
+use super::assemble_error::AssembleError;
 use super::dump;
 use super::event::{CHECKSUM_BYTES, HEADER_BYTES, Header, Malformed, kind, verified};
 use super::proof::{Proof, unproved};

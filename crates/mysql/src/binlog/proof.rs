@@ -4,7 +4,7 @@ use spanferry_core::position::{Agreement, TransactionId, Witness};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 
-use super::assemble::{AssembleError, needs_content};
+use super::assemble_error::AssembleError;
 
 /// What is done with a transaction that is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,15 @@ impl Proof {
         self.awaited.remove(at);
         self.shown.push(shown.clone());
         Ok(())
+    }
+}
+
+/// Whether the content proves the transaction: its time is of seconds only (MariaDB), or is not
+/// known.
+pub(super) fn needs_content(witness: &Witness) -> bool {
+    match witness.id {
+        TransactionId::Mariadb { .. } => true,
+        TransactionId::Mysql { .. } => witness.committed_at_us == 0,
     }
 }
 

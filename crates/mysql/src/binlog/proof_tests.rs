@@ -4,7 +4,8 @@
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::position::{Position, TransactionId, Witness};
 
-use super::assemble::{AssembleError, Assembler};
+use super::assemble::Assembler;
+use super::assemble_error::AssembleError;
 use super::event::{HEADER_BYTES, append_event, kind, next_event};
 use super::golden::{Golden, MARIADB_DELETE, MARIADB_INSERT, MARIADB_UPDATE, MYSQL_INSERT, MYSQL_UPDATE};
 use super::gtid::{GtidEvent, parse_mysql, parse_mysql_tagged};

@@ -19,7 +19,8 @@ use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_format::mysql::statement::Statement;
 use spanferry_format::mysql::token::Dialect;
 
-use super::assemble::{AssembleError, Assembler};
+use super::assemble::Assembler;
+use super::assemble_error::AssembleError;
 use super::decoder::BinlogDecoder;
 use super::event::kind;
 use super::event::{CHECKSUM_BYTES, append_event, next_event, verified};

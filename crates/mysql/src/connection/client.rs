@@ -1,33 +1,16 @@
-//! The connection itself: opening, commands, raw packets.
+//! The connection itself: commands, raw packets.
 
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-use super::handshake;
+use super::error_packet::server_error;
 use super::packet::PacketStream;
 use super::result::{
     ColumnDefinition, DEFINITION_BYTES_MAX, RESULT_BYTES_MAX, RESULT_COLUMNS_MAX, ResultRow, ResultSet,
-    RowStream, RowView,
+    RowView,
 };
 use super::server::Server;
-use super::session;
 use super::wire::Cursor;
 use crate::error::MysqlError;
-use crate::options::{IDLE_MAX, Options};
-
-/// Idle time after which the kernel asks whether the peer is still there, and the time between its
-/// questions.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// Unanswered questions after which the peer counts as gone.
-const KEEPALIVE_RETRIES: u32 = 4;
-/// Unacknowledged data older than this means that the peer is gone.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(75);
-
-/// Most bytes that are kept of the text of an error; the servers write 512 at most.
-const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 const COM_QUIT: u8 = 0x01;
 const COM_INIT_DB: u8 = 0x02;
@@ -51,58 +34,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, encrypts as `ssl-mode` demands, logs in, pins the session. The connection attempt
-    /// is bounded by `connect_timeout`.
-    pub async fn open(options: &Options) -> Result<Connection, MysqlError> {
-        let limit = options.connect_timeout;
-        let late = || MysqlError::Timeout {
-            operation: "connecting to",
-            address: options.address(),
-            after: limit,
-        };
-        let mut connection = timeout(limit, Connection::establish(options))
-            .await
-            .map_err(|_| late())??;
-        session::begin(&mut connection, &options.schema).await?;
-        if options.idle_max != IDLE_MAX {
-            let seconds = options.idle_max.as_secs();
-            let sql = format!("SET SESSION wait_timeout = {seconds}");
-            connection.execute(&sql).await?;
-        }
-        Ok(connection)
-    }
-
-    /// A connection over a stream that has logged in somewhere.
-    #[cfg(test)]
-    pub(super) fn of(stream: PacketStream) -> Connection {
+    /// A connection over a stream that has logged in at `server`, where it has the number `id`.
+    pub(super) fn of(stream: PacketStream, server: Server, id: u32) -> Connection {
         Connection {
-            stream,
-            server: Server::parse("9.7.0", true),
-            id: 1,
-            reading: None,
-            pending: false,
-        }
-    }
-
-    async fn establish(options: &Options) -> Result<Connection, MysqlError> {
-        let failed = |source| MysqlError::Io {
-            operation: "connecting to",
-            address: options.address(),
-            source,
-        };
-        let socket = TcpStream::connect((options.host.as_str(), options.port))
-            .await
-            .map_err(failed)?;
-        guard_against_silence(&socket).map_err(failed)?;
-        let stream = PacketStream::new(socket, options.address(), options.read_timeout);
-        let (stream, server, id) = handshake::log_in(stream, options).await?;
-        Ok(Connection {
             stream,
             server,
             id,
             reading: None,
             pending: false,
-        })
+        }
     }
 
     /// Which server this is.
@@ -234,12 +174,6 @@ impl Connection {
         }
     }
 
-    /// Runs a statement and streams its rows.
-    pub async fn query_stream(&mut self, sql: &str) -> Result<RowStream<'_>, MysqlError> {
-        let columns = self.begin_query(sql).await?.unwrap_or_default();
-        Ok(RowStream::new(self, columns))
-    }
-
     /// Sends a statement and reads its column definitions; `None` if it returns no rows. Its rows
     /// are read with `next_row` until that returns `None`; only then may the next command be sent.
     pub async fn begin_query(&mut self, sql: &str) -> Result<Option<Vec<ColumnDefinition>>, MysqlError> {
@@ -339,43 +273,4 @@ impl Drop for Connection {
 /// more than 16 MB.
 fn is_end(packet: &[u8]) -> bool {
     packet.first() == Some(&0xfe) && packet.len() < 9
-}
-
-/// Reads an error packet (0xff, number, `#`, SQLSTATE, text).
-pub(super) fn server_error(packet: &[u8]) -> MysqlError {
-    let mut cursor = Cursor::new(packet);
-    let head = cursor.take(1).and_then(|_| cursor.integer(2));
-    let Ok(code) = head else {
-        return MysqlError::Protocol {
-            expected: "an error packet",
-        };
-    };
-    let text = cursor.rest();
-    let (sqlstate, message) = match text.strip_prefix(b"#") {
-        Some(text) if text.len() >= 5 => text.split_at(5),
-        _ => (b"HY000".as_slice(), text),
-    };
-    let owned = |bytes: &[u8]| {
-        let kept = &bytes[..bytes.len().min(MESSAGE_BYTES_MAX)];
-        String::from_utf8_lossy(kept).into_owned()
-    };
-    MysqlError::Server {
-        code: u16::try_from(code).unwrap_or(u16::MAX),
-        sqlstate: owned(sqlstate),
-        message: owned(message),
-        at_login: false,
-    }
-}
-
-fn guard_against_silence(socket: &TcpStream) -> std::io::Result<()> {
-    socket.set_nodelay(true)?;
-    let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE)
-        .with_retries(KEEPALIVE_RETRIES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
-    Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::server_error;
+use super::error_packet::server_error;
 use super::handshake::Greeting;
 use super::packet::PacketStream;
 use super::result::{ColumnDefinition, ResultRow, RowView};

@@ -21,7 +21,7 @@ use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakeResponse, Ss
 use mysql_common::proto::MySerialize;
 
 use super::auth::{self, Method};
-use super::client::server_error;
+use super::error_packet::server_error;
 use super::packet::PacketStream;
 use super::server::Server;
 use super::session;

@@ -7,9 +7,11 @@ use mysql_common::io::BufMutExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{Connection, server_error};
+use super::client::Connection;
+use super::error_packet::server_error;
 use super::packet::{LOGIN_PACKET_BYTES_MAX, PacketStream};
 use super::result::{DEFINITION_BYTES_MAX, ResultRow, RowView};
+use super::server::Server;
 use crate::error::MysqlError;
 
 /// A stream at whose other end these packets have been sent, and nothing more comes.
@@ -39,7 +41,7 @@ async fn stream_of(packets: Vec<Vec<u8>>, first_sequence: u8) -> PacketStream {
 async fn answer(packets: Vec<Vec<u8>>) -> MysqlError {
     let mut stream = stream_of(packets, 1).await;
     stream.logged_in();
-    let mut connection = Connection::of(stream);
+    let mut connection = Connection::of(stream, Server::parse("9.7.0", true), 1);
     let found = connection.query("SELECT 1").await;
     found.expect_err("it is not a whole answer")
 }

@@ -18,6 +18,7 @@
 
 mod auth;
 mod client;
+mod error_packet;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod fuzz;
 mod handshake;
 #[cfg(test)]
 mod hostile;
+mod open;
 mod packet;
 mod result;
 mod server;
@@ -35,6 +37,6 @@ mod wire;
 
 pub use client::Connection;
 pub use packet::{PACKET_BYTES_MAX, PHYSICAL_BYTES_MAX};
-pub use result::{Cells, ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowStream, RowView};
+pub use result::{Cells, ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowView};
 pub use server::{Flavor, Server};
 pub use session::{Pin, SessionVariable, Treatment};

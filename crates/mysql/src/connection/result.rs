@@ -7,7 +7,6 @@
 
 use std::ops::Range;
 
-use super::client::Connection;
 use super::wire::Cursor;
 use crate::error::MysqlError;
 
@@ -192,39 +191,5 @@ impl ResultSet {
         self.columns
             .iter()
             .position(|column| column.name.eq_ignore_ascii_case(name))
-    }
-}
-
-/// Streams a statement's rows. Must be read to its end before the connection is used again.
-#[derive(Debug)]
-pub struct RowStream<'a> {
-    connection: &'a mut Connection,
-    columns: Vec<ColumnDefinition>,
-    ended: bool,
-}
-
-impl<'a> RowStream<'a> {
-    pub(super) fn new(connection: &'a mut Connection, columns: Vec<ColumnDefinition>) -> RowStream<'a> {
-        let ended = columns.is_empty();
-        RowStream {
-            connection,
-            columns,
-            ended,
-        }
-    }
-
-    /// The columns of every row.
-    pub fn columns(&self) -> &[ColumnDefinition] {
-        &self.columns
-    }
-
-    /// The next row, or `None` at the proper end.
-    pub async fn next(&mut self) -> Result<Option<RowView<'_>>, MysqlError> {
-        if self.ended {
-            return Ok(None);
-        }
-        let row = self.connection.next_row().await?;
-        self.ended = row.is_none();
-        Ok(row)
     }
 }

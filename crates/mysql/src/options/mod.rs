@@ -1,6 +1,7 @@
 //! The source URL and what it says about how to connect.
 
 mod parameters;
+mod ssl_mode;
 mod url;
 
 use std::fmt;
@@ -8,56 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parameters::Parameters;
+pub use ssl_mode::SslMode;
 use url::{decode, encode, is_loopback, split_host};
 
 use crate::error::MysqlError;
-
-/// How much of TLS is demanded: MySQL's own `ssl-mode` values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SslMode {
-    /// Never encrypted.
-    Disabled,
-    /// Encrypted if the server offers it; the certificate is not looked at.
-    Preferred,
-    /// Encrypted; the certificate is not looked at.
-    Required,
-    /// Encrypted, and the certificate comes from a trusted authority; its name is not looked at.
-    VerifyCa,
-    /// Encrypted, from a trusted authority, and for this host.
-    VerifyIdentity,
-}
-
-impl SslMode {
-    fn parse(text: &str) -> Option<SslMode> {
-        Some(match text.to_ascii_uppercase().as_str() {
-            "DISABLED" => SslMode::Disabled,
-            "PREFERRED" => SslMode::Preferred,
-            "REQUIRED" => SslMode::Required,
-            "VERIFY_CA" => SslMode::VerifyCa,
-            "VERIFY_IDENTITY" => SslMode::VerifyIdentity,
-            _ => return None,
-        })
-    }
-
-    /// Whether the server has to prove by its certificate which one it is.
-    pub(crate) fn is_verified(self) -> bool {
-        match self {
-            SslMode::Disabled | SslMode::Preferred | SslMode::Required => false,
-            SslMode::VerifyCa | SslMode::VerifyIdentity => true,
-        }
-    }
-
-    /// As `parse` takes it.
-    fn word(self) -> &'static str {
-        match self {
-            SslMode::Disabled => "DISABLED",
-            SslMode::Preferred => "PREFERRED",
-            SslMode::Required => "REQUIRED",
-            SslMode::VerifyCa => "VERIFY_CA",
-            SslMode::VerifyIdentity => "VERIFY_IDENTITY",
-        }
-    }
-}
 
 /// How long a connection attempt may take, name look-up and login included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -134,11 +89,17 @@ impl Options {
         let rest = url
             .strip_prefix("mysql://")
             .or_else(|| url.strip_prefix("mariadb://"))
-            .ok_or_else(|| usage("expected a source URL of the form `mysql://user@host:3306/schema`"))?;
+            .ok_or_else(|| {
+                MysqlError::usage("expected a source URL of the form `mysql://user@host:3306/schema`")
+            })?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (login, rest) = match rest.rfind('@') {
             Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => return Err(usage("expected a user name before `@` in the source URL")),
+            None => {
+                return Err(MysqlError::usage(
+                    "expected a user name before `@` in the source URL",
+                ));
+            }
         };
         let (authority, schema) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
@@ -221,10 +182,6 @@ impl Options {
 pub fn read_password(file: &Path) -> std::io::Result<String> {
     let text = std::fs::read_to_string(file)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn usage(text: &str) -> MysqlError {
-    MysqlError::Usage(text.to_owned())
 }
 
 #[cfg(test)]

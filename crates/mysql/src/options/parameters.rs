@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::ssl_mode::SslMode;
 use super::url::decode;
-use super::{SslMode, usage};
 use crate::error::MysqlError;
 
 /// What stands behind the `?`, as it was given.
@@ -35,7 +35,7 @@ impl Parameters {
         let is_again = match name {
             "ssl-mode" => {
                 let mode = SslMode::parse(&value).ok_or_else(|| {
-                    usage("expected `ssl-mode` to be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
+                    MysqlError::usage("expected `ssl-mode` to be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
                 })?;
                 self.ssl_mode.replace(mode).is_some()
             }
@@ -54,14 +54,16 @@ impl Parameters {
                 .replace(boolean(name, &value)?)
                 .is_some(),
             _ => {
-                return Err(usage(
+                return Err(MysqlError::usage(
                     "expected only `ssl-mode`, `ssl-ca`, `ssl-cert`, `ssl-key`, `server-public-key-path`, \
                      `get-server-public-key` and `enable-cleartext-plugin` as parameters of the source URL",
                 ));
             }
         };
         if is_again {
-            return Err(usage("expected each parameter of the source URL once"));
+            return Err(MysqlError::usage(
+                "expected each parameter of the source URL once",
+            ));
         }
         Ok(())
     }
@@ -91,7 +93,7 @@ impl Parameters {
 
     /// Whether each parameter has its use under the mode.
     pub(super) fn check(&self, mode: SslMode) -> Result<(), MysqlError> {
-        let refuse = |text: &str| Err(usage(text));
+        let refuse = |text: &str| Err(MysqlError::usage(text));
         if self.ssl_cert.is_some() != self.ssl_key.is_some() {
             return refuse("expected `ssl-cert` and `ssl-key` together in the source URL");
         }
@@ -132,6 +134,8 @@ fn boolean(name: &str, text: &str) -> Result<bool, MysqlError> {
     match text.to_ascii_lowercase().as_str() {
         "" | "true" | "on" | "1" => Ok(true),
         "false" | "off" | "0" => Ok(false),
-        _ => Err(usage(&format!("expected `{name}` to be `true` or `false`"))),
+        _ => Err(MysqlError::usage(&format!(
+            "expected `{name}` to be `true` or `false`"
+        ))),
     }
 }

@@ -6,7 +6,6 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::usage;
 use crate::error::MysqlError;
 
 /// MySQL's registered port.
@@ -18,7 +17,7 @@ pub(super) fn split_host(authority: &str) -> Result<(String, u16), MysqlError> {
         Some(rest) => {
             let (host, rest) = rest
                 .split_once(']')
-                .ok_or_else(|| usage("expected `]` after the IPv6 address in the source URL"))?;
+                .ok_or_else(|| MysqlError::usage("expected `]` after the IPv6 address in the source URL"))?;
             (host, rest.strip_prefix(':'))
         }
         None => authority
@@ -26,11 +25,13 @@ pub(super) fn split_host(authority: &str) -> Result<(String, u16), MysqlError> {
             .map_or((authority, None), |(host, port)| (host, Some(port))),
     };
     if host.is_empty() {
-        return Err(usage("expected a host name after `@` in the source URL"));
+        return Err(MysqlError::usage(
+            "expected a host name after `@` in the source URL",
+        ));
     }
     let port = port
         .map_or(Ok(PORT), str::parse)
-        .map_err(|_| usage("expected a port number from 1 to 65535 in the source URL"))?;
+        .map_err(|_| MysqlError::usage("expected a port number from 1 to 65535 in the source URL"))?;
     Ok((host.to_owned(), port))
 }
 
@@ -52,7 +53,7 @@ pub(super) fn decode(text: &str, part: &str) -> Result<String, MysqlError> {
     let decoded = percent_decode_str(text).decode_utf8();
     match decoded {
         Ok(decoded) if text.split('%').skip(1).all(is_code) => Ok(decoded.into_owned()),
-        Ok(_) | Err(_) => Err(usage(&format!(
+        Ok(_) | Err(_) => Err(MysqlError::usage(&format!(
             "expected percent-encoded UTF-8 in the {part} of the source URL (`%` itself is `%25`)"
         ))),
     }

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::owned;
-use crate::source::{MysqlSource, position, unreadable};
+use crate::position::{position, unreadable};
+use crate::source::MysqlSource;
 use crate::sql;
 
 /// Offset of the first event of a binary log, behind its magic number (MariaDB's documentation of

@@ -15,8 +15,9 @@ use super::{literal, plain, printed};
 use crate::connection::{Connection, ResultRow, ResultSet};
 use crate::error::MysqlError;
 use crate::own_type::own_type;
+use crate::position::{position, unreadable};
 use crate::snapshot::{Ended, Mark, Watched, watch_sessions};
-use crate::source::{MysqlSource, position, unreadable};
+use crate::source::MysqlSource;
 use crate::{identity, owned, sql};
 
 /// A LIMIT that limits nothing: a statement with a LIMIT of its own is not cut by

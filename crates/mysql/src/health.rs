@@ -14,7 +14,7 @@ use crate::replica;
 const LAG: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
 
 /// What the account may see of it.
-pub(crate) async fn strain(connection: &mut Connection) -> Result<SourceHealth, MysqlError> {
+pub(crate) async fn health(connection: &mut Connection) -> Result<SourceHealth, MysqlError> {
     let undo = connection.server().facts().undo_history;
     let undo = connection.query_if_allowed(undo).await?;
     let versions_kept = undo.and_then(|found| found.rows.first()?.number(1));
