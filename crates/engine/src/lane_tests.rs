@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use spanferry_core::port::change_log::Sequence;
-use spanferry_core::port::target::{Epoch, MutationKind, TargetCapabilities};
+use spanferry_core::port::target::{Epoch, MutationKind, RangeRow, TargetCapabilities};
 
 use super::*;
 use crate::fixture::table;
@@ -159,6 +159,48 @@ async fn what_is_too_large_goes_in_halves_in_order() {
     check(3, &["-a:1,2 +a:3", "+a:4,5", "+b:6,7 !"]).await;
     let one = ["-a:1", "-a:2", "+a:3", "+a:4", "+a:5", "+b:6", "+b:7 !"];
     check(1, &one).await;
+}
+
+/// Each part says how many rows are there with it, and only the last one that it is the last.
+#[tokio::test(start_paused = true)]
+async fn each_part_says_how_many_rows_are_there_with_it() {
+    let check = async |rows_max: usize, expected: &[u64]| {
+        let target = Arc::new(SmallTarget {
+            rows_max,
+            taken: Mutex::new(Vec::new()),
+        });
+        let rows = ["1", "2", "3", "4", "5", "6", "7"];
+        let data = vec![mutations("a", MutationKind::Insert, &rows)];
+        let record = |part: Part| {
+            vec![ControlChange::Range(RangeRow {
+                table: spanferry_core::fixture::qualified("a"),
+                number: 0,
+                after: None,
+                up_to: None,
+                rows: part.rows,
+                is_finished: part.is_last,
+            })]
+        };
+        let mut lane = lane(&target);
+        let outcome = lane.commit_in_parts(data, Halving::TooLargeOrThere, record);
+        drop(outcome.await.unwrap());
+        let taken = target.taken.lock().unwrap();
+        let mut counts = Vec::new();
+        let mut there = 0;
+        for (place, commit) in taken.iter().enumerate() {
+            let [ControlChange::Range(row)] = commit.control.as_slice() else {
+                panic!("one row travels: {commit:?}");
+            };
+            there += count(&commit.data);
+            assert_eq!((row.rows, row.is_finished), (there, place + 1 == taken.len()));
+            counts.push(row.rows);
+        }
+        assert_eq!(counts, expected, "at most {rows_max} rows");
+    };
+    check(7, &[7]).await;
+    check(4, &[3, 7]).await;
+    check(3, &[3, 5, 7]).await;
+    check(1, &[1, 2, 3, 4, 5, 6, 7]).await;
 }
 
 #[tokio::test(start_paused = true)]

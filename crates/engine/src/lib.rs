@@ -1,9 +1,11 @@
-//! Runs a migration: supervises snapshot, capture, apply and verify over the traits of core.
+//! Runs a migration: supervises snapshot, capture, apply and verify over the traits of core; and
+//! loads what no stream follows (`bulk_load`).
 //!
 //! Generic over the boundary traits; it imports no connector, prints nothing and knows no wall
 //! clock but tokio's timer, so that a simulation in virtual time runs the very same code.
 
 pub mod apply;
+pub mod bulk_load;
 pub mod capture;
 pub mod constraint;
 pub mod control;

@@ -232,6 +232,12 @@ impl Registry {
         self.plans().iter().find(|plan| plan.name() == table)
     }
 
+    /// The tables that have stopped, with the reason.
+    pub(crate) fn stopped(&self) -> Vec<(QualifiedName, StopReason)> {
+        let rows = self.plans().iter().map(|plan| self.row(plan.id));
+        rows.filter_map(|row| Some((row.table, row.stopped?))).collect()
+    }
+
     /// Whether every table has stopped.
     pub fn all_stopped(&self) -> bool {
         self.plans()

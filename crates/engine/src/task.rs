@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
+use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::stop::CancellationToken;
 
 /// Running tasks. Dropped, it ends them.
 #[derive(Debug)]
@@ -41,6 +44,23 @@ impl<T: Send + 'static> Tasks<T> {
                 .map_err(|error| failure(name, error)),
         )
     }
+}
+
+/// Waits for every task; the first failure asks the others to stop and is returned.
+pub(crate) async fn settle(
+    mut tasks: Tasks<Result<(), Failure>>,
+    stop: &CancellationToken,
+) -> Option<Failure> {
+    let mut first: Option<Failure> = None;
+    while let Some(joined) = tasks.join_next().await {
+        if let Err(failure) = joined.flatten() {
+            stop.cancel();
+            if first.as_ref().is_none_or(|known| known.code == code::INTERRUPTED) {
+                first = Some(failure);
+            }
+        }
+    }
+    first
 }
 
 /// The failure of a task that ended without a result.

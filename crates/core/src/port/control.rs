@@ -20,7 +20,8 @@ pub enum TablePhase {
     Loading,
     /// All ranges are in; changes after `low` are still to be applied by the catch-up stream.
     Loaded,
-    /// Takes part in the main stream.
+    /// Takes part in the main stream. Without a stream: all ranges are in, and no change is still
+    /// to be applied.
     Joined,
     /// Constraints are in place (for a group: all of its tables at once).
     Constrained,

@@ -107,3 +107,15 @@ pub trait RowSource: Send + 'static {
         bytes_max: usize,
     ) -> impl Future<Output = Result<ReadStatus, Failure>> + Send;
 }
+
+/// The rows of a load that no stream of changes follows. They do not change while the load lasts,
+/// also not between two processes of it.
+pub trait RowSet: Send + Sync + 'static {
+    /// Its readers.
+    type Reader: RowSource;
+
+    /// Opens a reader of these tables. One is opened for each worker, and others when a reader was
+    /// lost. What must hold before anything is read, such as that a file is still the one that the
+    /// load began with, is checked here. Failures are as in [`RowSource`]. Cancellation: safe.
+    fn open(&self, tables: &[Arc<TablePlan>]) -> impl Future<Output = Result<Self::Reader, Failure>> + Send;
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::{GroupId, TablePlan};
 use spanferry_core::port::source::PositionSource;
-use spanferry_core::port::target::{Committer, ControlChange, SchemaTarget, TablePhase};
+use spanferry_core::port::target::{Committer, ControlChange, SchemaTarget, TablePhase, TableRow};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
@@ -31,7 +31,7 @@ const GROUPS_MAX: usize = 500;
 /// How often it is asked whether the source still holds what tables wait for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Builds the constraints of groups as they become exact, until told to stop. A group that is
+/// Builds the constraints of groups that a stream follows as they become exact, until told to stop. A group that is
 /// complete may count as joined again for a while, when a transaction of it is rejected
 /// (docs/design/fence.md, step 14).
 pub async fn build<S: PositionSource, T: Committer + SchemaTarget>(
@@ -136,23 +136,55 @@ async fn still_to_come<S: PositionSource, T: Committer>(
     Ok(groups)
 }
 
+/// Builds the constraints of groups that no stream follows: a group is exact once all of its tables
+/// are loaded. Ends when nothing more is to be built, or when told to stop.
+pub async fn build_loaded<T: Committer + SchemaTarget>(
+    registry: Arc<Registry>,
+    control: Arc<ControlLane<T>>,
+    shared: LaneShared<T>,
+    dialect: Dialect,
+) -> Result<(), Failure> {
+    let mut changed = registry.subscribe();
+    while !shared.stop.is_cancelled() && !registry.all_constrained() {
+        let groups = groups_in(&registry, |_| Ok(true))?;
+        if !groups.is_empty() {
+            let is_built = build_groups(&registry, &control, &shared, dialect, &groups).await?;
+            if !is_built && !shared.stop.pause(ASK_INTERVAL).await {
+                return Ok(());
+            }
+            continue;
+        }
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return Ok(()),
+            _changed = changed.changed() => {}
+        }
+    }
+    Ok(())
+}
+
 /// Groups whose tables have all joined and whose every `high` the main stream has passed, unless
 /// they are constrained.
 fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<GroupId>, Failure> {
+    let has_passed = |row: &TableRow| match &row.high {
+        Some(high) => contains_all("main stream", position, &high.position),
+        None => Ok(false),
+    };
+    groups_in(registry, has_passed)
+}
+
+/// Groups whose tables have all joined and are exact, unless they are constrained.
+fn groups_in(
+    registry: &Registry,
+    is_exact: impl Fn(&TableRow) -> Result<bool, Failure>,
+) -> Result<BTreeSet<GroupId>, Failure> {
     let (mut exact, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for plan in registry.plans() {
         let row = registry.row(plan.id);
-        let is_exact = match (row.phase, &row.high) {
-            (TablePhase::Constrained, _) => continue,
-            (TablePhase::Joined, Some(high)) => contains_all("main stream", position, &high.position)?,
-            (
-                TablePhase::Pending
-                | TablePhase::Loading
-                | TablePhase::Loaded
-                | TablePhase::Joined
-                | TablePhase::Stopped,
-                _,
-            ) => false,
+        let is_exact = match row.phase {
+            TablePhase::Constrained => continue,
+            TablePhase::Joined => is_exact(&row)?,
+            TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped => false,
         };
         let groups = if is_exact { &mut exact } else { &mut waiting };
         groups.insert(plan.group);

@@ -7,7 +7,7 @@ mod give_way;
 mod known;
 mod wanted;
 
-pub use build::build;
+pub use build::{build, build_loaded};
 pub(crate) use give_way::{Way, drop_recorded, find_way};
 
 pub(crate) use known::compare_with_target;

@@ -237,7 +237,7 @@ impl<T: Committer> Attempt<T> {
             let loaded = |transition: &Transition<'_>| {
                 let ranges = self.lock_ranges();
                 let row = (self.registry.phase(table) == TablePhase::Loading)
-                    .then(|| loaded_row(transition, table, &ranges));
+                    .then(|| loaded_row(&self.registry, transition, table, &ranges));
                 row.into_iter().map(ControlChange::Table).collect()
             };
             self.control.record(&self.registry, loaded).await?;
@@ -288,9 +288,14 @@ impl<T: Committer> Attempt<T> {
 }
 
 /// The row of a table that is loaded.
-pub(super) fn loaded_row(transition: &Transition<'_>, table: TableId, ranges: &Ranges) -> TableRow {
+pub(super) fn loaded_row(
+    registry: &Registry,
+    transition: &Transition<'_>,
+    table: TableId,
+    ranges: &Ranges,
+) -> TableRow {
     transition.row_with(table, |row| {
-        row.phase = TablePhase::Loaded;
+        row.phase = registry.loaded_phase();
         row.rows_loaded = rows_at_target(&row.table, ranges);
     })
 }
@@ -314,6 +319,46 @@ pub(super) fn next_range_rows(planned: u64, rows: u64, took: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is left of a table, as `number: after..up_to +rows_in`; `?` is not divided yet.
+    fn left(ranges: &[(u64, Option<&str>, Option<&str>, bool)]) -> Vec<String> {
+        let plan = crate::fixture::table("t");
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let rows = ranges.iter().map(|(number, after, up_to, is_finished)| RangeRow {
+            table: plan.name().clone(),
+            number: *number,
+            after: text(*after),
+            up_to: text(*up_to),
+            rows: 9,
+            is_finished: *is_finished,
+        });
+        let ranges = rows.map(|row| ((row.table.clone(), row.number), row)).collect();
+        let load = TableLoad::new(Arc::clone(&plan), &ranges);
+        let name = |place: Option<&Boundary>| place.map_or("", |place| &place.0).to_owned();
+        let told = |work: &Work| {
+            let up_to = work.up_to.as_ref();
+            let up_to = up_to.map_or("?".to_owned(), |up_to| name(up_to.as_ref()));
+            let after = name(work.after.as_ref());
+            format!("{}: {after}..{up_to} +{}", work.number, work.rows_in)
+        };
+        load.waiting.iter().rev().map(told).collect()
+    }
+
+    #[test]
+    fn what_is_left_is_what_no_range_has_finished() {
+        let (a, b, c) = (Some("a"), Some("b"), Some("c"));
+        let check = |ranges: &[_], expected: &[&str]| assert_eq!(left(ranges), expected, "{ranges:?}");
+        check(&[], &["0: ..? +0"]);
+        check(&[(0, None, None, true)], &[]);
+        check(&[(0, None, a, true)], &["1: a..? +0"]);
+        check(&[(1, a, b, true)], &["0: ..a +0", "2: b..? +0"]);
+        check(&[(0, None, a, true), (3, c, None, true)], &["1: a..c +0"]);
+        // Ranges that were begun go on behind their rows.
+        check(&[(0, None, None, false)], &["0: .. +9"]);
+        check(&[(0, None, a, false)], &["0: ..a +9", "1: a..? +0"]);
+        let both = [(0, None, a, true), (1, a, b, false), (3, c, None, false)];
+        check(&both, &["1: a..b +9", "2: b..c +0", "3: c.. +9"]);
+    }
 
     #[test]
     fn ranges_grow_and_shrink_towards_their_time() {

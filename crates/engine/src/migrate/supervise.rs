@@ -23,7 +23,7 @@ use crate::prepare::{Prepared, PreparedLoad};
 use crate::progress::Progress;
 use crate::retention::{Retention, RetentionOptions};
 use crate::stop::CancellationToken;
-use crate::task::Tasks;
+use crate::task::{Tasks, settle};
 
 /// Everything a running migration works with.
 pub struct Migration<S, L, T> {
@@ -186,20 +186,6 @@ where
             }
         }
     }
-}
-
-/// Waits for every task; the first failure asks the others to stop and is returned.
-async fn settle(mut tasks: Tasks<Result<(), Failure>>, stop: &CancellationToken) -> Option<Failure> {
-    let mut first: Option<Failure> = None;
-    while let Some(joined) = tasks.join_next().await {
-        if let Err(failure) = joined.flatten() {
-            stop.cancel();
-            if first.as_ref().is_none_or(|known| known.code == code::INTERRUPTED) {
-                first = Some(failure);
-            }
-        }
-    }
-    first
 }
 
 async fn forward(interrupt: CancellationToken, stop: CancellationToken) -> Result<(), Failure> {

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use spanferry_core::port::change_log::ChangeLog;
 use spanferry_core::port::source::{HistorySource, PositionSource};
-use spanferry_core::port::target::TablePhase;
 use spanferry_core::position::{Bookmark, Position};
-use spanferry_core::record::StopReason;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
-use spanferry_core::schema::source::QualifiedName;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -238,20 +235,12 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
     }
 
     fn warn_of_stopped(&self) {
-        for (table, _) in self.stopped() {
+        for (table, _) in self.registry.stopped() {
             tracing::warn!(
                 table = table.table,
                 "this table has stopped: `spanferry status` says why, `spanferry resync` and the next `migrate` load it again"
             );
         }
-    }
-
-    fn stopped(&self) -> Vec<(QualifiedName, StopReason)> {
-        let plans = self.registry.plans().iter();
-        let rows = plans.map(|plan| self.registry.row(plan.id));
-        rows.filter(|row| row.phase == TablePhase::Stopped)
-            .filter_map(|row| Some((row.table, row.stopped?)))
-            .collect()
     }
 
     pub(super) fn is_drained(&self) -> bool {
@@ -263,7 +252,7 @@ impl<S: PositionSource + HistorySource, L: ChangeLog> Watcher<S, L> {
         Outcome {
             interrupted,
             caught_up: self.is_drained(),
-            stopped: self.stopped(),
+            stopped: self.registry.stopped(),
             not_carried: created.tables.into_iter().collect(),
             not_carried_more: created.more,
             position: self.reached.borrow().to_string(),

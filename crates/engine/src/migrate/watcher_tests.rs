@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use spanferry_core::plan::GroupId;
 use spanferry_core::port::change_log::{ChangeLogReader, ChangeLogWriter, LogId, LogUsage, Piece, Sequence};
-use spanferry_core::port::target::ControlChange;
+use spanferry_core::port::target::{ControlChange, TablePhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Class;
 use spanferry_core::report::finding::{Finding, Severity, Subject};

@@ -11,6 +11,7 @@
 
 mod backward;
 mod batch;
+mod bulk;
 mod catalog;
 mod conformance;
 mod conformance_log;
@@ -115,6 +116,7 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
         mutant,
         bare: false,
         log_writer: Weak::new(),
+        bulk: None,
         is_mapped: false,
         administration: Administration::default(),
         catalog: CatalogChanges::default(),
@@ -246,6 +248,14 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
 
 /// Runs one process in virtual time; `None` if it died.
 fn live(shared: &Shared, resynced: Option<usize>) -> Option<Result<Option<Outcome>, Failure>> {
+    live_as(shared, process(shared.clone(), resynced))
+}
+
+/// The same for what any process does.
+fn live_as<R: Send + 'static>(
+    shared: &Shared,
+    process: impl Future<Output = R> + Send + 'static,
+) -> Option<R> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -257,7 +267,7 @@ fn live(shared: &Shared, resynced: Option<usize>) -> Option<Result<Option<Outcom
         tokio::select! {
             biased;
             _ = died.wait_for(|died| *died) => None,
-            ended = tokio::spawn(process(shared.clone(), resynced)) => Some(ended.unwrap()),
+            ended = tokio::spawn(process) => Some(ended.unwrap()),
             () = tokio::time::sleep(LIFE_MAX) => {
                 shared.lock().stuck();
                 None
@@ -295,6 +305,9 @@ fn died_at(shared: &Shared) {
     }
     go_on_building(&mut world);
     leave_in_flight(&mut world);
+    if world.bulk.is_some() {
+        return;
+    }
     let share = world.random.below(101) as usize;
     if let Some(log) = &mut world.log
         && log.crash(|tail| tail * share / 100)

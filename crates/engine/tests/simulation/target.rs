@@ -22,7 +22,7 @@ use crate::history::{AUTHOR, BOOK, FOREIGN_KEY, ITEM, State, apply_first, broken
 use crate::mapped::read;
 use crate::scan::Versions;
 use crate::world::{Mutant, Shared, World, number_of};
-use crate::{cut, unfit};
+use crate::{bulk, cut, unfit};
 
 #[derive(Default)]
 pub(crate) struct TargetState {
@@ -126,6 +126,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
             | Mutant::OldLogIsTaken
             | Mutant::HighUnwitnessed
             | Mutant::AcknowledgedEarly
+            | Mutant::BegunForgotten
             | Mutant::Source(_),
         )
         | None => holds,
@@ -133,14 +134,15 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
     if !passes {
         return Err(rejection("NOT_FOUND", "the fence row is not there"));
     }
-    if world.mutant.is_none() && !world.bare {
+    if world.mutant.is_none() && world.has_history() {
         promises(world, commit);
     }
     if holds && !world.bare {
         expect_recorded(world, commit);
     }
     let bytes: usize = commit.data.iter().map(|data| data.rows.byte_len()).sum();
-    if bytes > LIMITS.bytes_max && world.mutant != Some(Mutant::LargeIsTaken) {
+    if bytes > world.commit_bytes_max() && world.mutant != Some(Mutant::LargeIsTaken) {
+        world.count("commit too large");
         return Err(CommitError::Rejected(Rejection {
             status: "INVALID_ARGUMENT".into(),
             message: format!("{bytes} bytes"),
@@ -198,6 +200,8 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
     }
     world.target.rows = rows;
     unfit::count_stops(world, commit);
+    let forgets = world.mutant == Some(Mutant::BegunForgotten);
+    let is_forgotten = |row: &RangeRow| forgets && !row.is_finished;
     let control = world.target.control.as_mut().unwrap();
     for change in &commit.control {
         match change {
@@ -212,6 +216,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
                 }
                 control.tables.insert(row.table.clone(), row);
             }
+            ControlChange::Range(row) if is_forgotten(row) => {}
             ControlChange::Range(row) => {
                 drop(
                     control
@@ -251,7 +256,8 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
     if commit.lane == Lane::MAIN && commit.next.key.piece > 0 {
         world.count("transaction cut in pieces");
     }
-    if !world.bare {
+    bulk::count(world, commit);
+    if world.has_history() {
         compare(world);
         cut::crash(world);
     }
@@ -467,7 +473,17 @@ impl SimTarget {
             let control = world.target.control.as_ref();
             let known = control.and_then(|control| control.definitions.get(plan.name()));
             let mapped = known.map(|known| ddl::create_table(&known.target, dialect));
-            if *statement == ddl::create_table(target, dialect) || mapped.as_ref() == Some(statement) {
+            // Of two processes, the second one sends a statement that the first one has run.
+            let is_twin = world.bulk.is_some()
+                && (world.target.tables.contains(&table) && !creates_constraint(statement)
+                    || world.target.in_force[table] && creates_constraint(statement));
+            let creates =
+                *statement == ddl::create_table(target, dialect) || mapped.as_ref() == Some(statement);
+            if is_twin && (creates || adds.any(|known| known == *statement)) {
+                world.count("created by a rival");
+                let class = Class::StopTable;
+                return Err(Failure::new(code::TARGET_DDL, class, statement, "it is there"));
+            } else if creates {
                 assert!(world.target.tables.insert(table), "created twice: {statement}");
             } else if *statement == ddl::drop_table(target, dialect) {
                 assert!(!world.target.in_force[table] && world.target.tables.remove(&table));

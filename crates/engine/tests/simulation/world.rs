@@ -10,7 +10,9 @@ use spanferry_core::port::target::TablePhase;
 use spanferry_core::position::{Agreement, Bookmark, ContentDigest, Position, Witness, Witnesses};
 use tokio::sync::watch;
 
+use crate::LIMITS;
 use crate::backward::lag;
+use crate::bulk::Bulk;
 use crate::catalog::CatalogChanges;
 use crate::history::History;
 use crate::log::LogState;
@@ -80,6 +82,8 @@ pub(crate) enum Mutant {
     HighUnwitnessed,
     /// What was sent counts as acknowledged, before it is durable in the change log.
     AcknowledgedEarly,
+    /// How far a range is, is not recorded by the commit that brings its rows.
+    BegunForgotten,
     /// The source breaks its contract.
     Source(SourceFault),
 }
@@ -196,6 +200,8 @@ pub(crate) struct World {
     pub(crate) bare: bool,
     /// Alive while the change log has a writer.
     pub(crate) log_writer: Weak<()>,
+    /// The rows that are loaded without a stream, in the worlds of `bulk`.
+    pub(crate) bulk: Option<Bulk>,
     /// Whether one table has another shape at the target.
     pub(crate) is_mapped: bool,
     pub(crate) administration: Administration,
@@ -418,6 +424,17 @@ impl World {
     /// Whether the source has this fault.
     pub(crate) fn has(&self, fault: SourceFault) -> bool {
         self.mutant == Some(Mutant::Source(fault))
+    }
+
+    /// Whether a history explains the target's rows.
+    pub(crate) fn has_history(&self) -> bool {
+        !self.bare && self.bulk.is_none()
+    }
+
+    /// Most bytes of one commit.
+    pub(crate) fn commit_bytes_max(&self) -> usize {
+        let bulk = self.bulk.as_ref();
+        bulk.map_or(LIMITS.bytes_max, |bulk| bulk.commit_bytes_max)
     }
 
     /// How much the source brings when so much is asked for: less, so that little makes many parts,
