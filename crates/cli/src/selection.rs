@@ -54,14 +54,19 @@ pub(crate) fn select_again(table: &str, options: &str) -> [String; 3] {
     ]
 }
 
-/// The failure of a selection that leaves no table of the schema, which has these.
-pub(crate) fn nothing_selected(settings: &Settings, catalog: &Catalog, tables: &[&str]) -> Failure {
+/// The failure of a selection that leaves no table of the schema, which has the catalog's.
+pub(crate) fn nothing_selected(settings: &Settings, catalog: &Catalog) -> Failure {
+    let tables: Vec<&str> = catalog
+        .tables
+        .iter()
+        .map(|table| table.name.table.as_str())
+        .collect();
     let schema = &catalog.schema;
     let failed = |text: &str| Failure::new(code::SOURCE_SCHEMA, Class::StopMigration, schema, text);
     if tables.is_empty() {
         return failed("it has no table that this account may see");
     }
-    let unmatched = settings.globs_without_table(tables, catalog.names);
+    let unmatched = settings.globs_without_table(&tables, catalog.names);
     let told: Vec<&str> = unmatched.iter().map(|finding| finding.text.as_str()).collect();
     failed("no table of the schema is selected").hint(if told.is_empty() {
         "`--exclude` takes away all that is there or that `--include` selects.".to_owned()

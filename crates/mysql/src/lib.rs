@@ -32,7 +32,7 @@ mod witness;
 
 pub use error::MysqlError;
 pub use options::{Options, SslMode, read_password};
-pub use sessions::{Allotment, SESSIONS_BESIDE, sessions_beside};
+pub use sessions::{SESSIONS_BESIDE, sessions_beside};
 pub use snapshot::MysqlSession;
 pub use source::MysqlSource;
 pub use witness::MysqlWitness;

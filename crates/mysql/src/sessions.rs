@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use spanferry_core::port::source::{Allotment, SessionSource};
 use spanferry_core::report::amount::count;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::Failure;
@@ -35,15 +36,6 @@ const APPLICATION_PART: u64 = 10;
 /// server counts the change stream of an earlier process until its next heartbeat, 5 s.
 const ENDED_PATIENCE: Duration = Duration::from_secs(8);
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
-
-/// How many sessions a snapshot may have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allotment {
-    /// As many as were wanted, or fewer; at least one.
-    pub sessions: usize,
-    /// Why they are fewer, or why a migration is not possible.
-    pub finding: Option<Finding>,
-}
 
 /// What bounds the number of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,19 +98,18 @@ pub fn sessions_beside(lock: bool) -> usize {
     SESSIONS_BESIDE + if lock { SESSIONS_OF_LOCK } else { 0 }
 }
 
-impl MysqlSource {
-    /// How many sessions a snapshot may have, if `wanted` are asked for; with `lock` it opens under
-    /// a read lock.
-    pub async fn allot_sessions(&self, wanted: usize, lock: bool) -> Result<Allotment, Failure> {
+impl SessionSource for MysqlSource {
+    async fn allot_sessions(&self, wanted: usize, lock: bool) -> Result<Allotment, Failure> {
         self.allot(wanted, sessions_beside(lock)).await
     }
 
-    /// Whether the sessions of a verification can be opened; a blocking finding if they cannot.
-    pub async fn allot_verification(&self) -> Result<Option<Finding>, Failure> {
+    async fn allot_verification(&self) -> Result<Option<Finding>, Failure> {
         let allotment = self.allot(1, SESSIONS_OF_VERIFY - 1).await?;
         Ok(allotment.finding)
     }
+}
 
+impl MysqlSource {
     async fn allot(&self, wanted: usize, beside: usize) -> Result<Allotment, Failure> {
         let begun = Instant::now();
         loop {
@@ -198,7 +189,7 @@ impl Limits {
         let tightest = self.all.iter().min_by_key(|limit| limit.room());
         let fullest = self.all.iter().min_by_key(|limit| limit.free());
         let (Some(tightest), Some(fullest)) = (tightest, fullest) else {
-            return Allotment::of(wanted, None);
+            return allotment(wanted, None);
         };
         let needed = wanted + beside;
         let finding = if tightest.room() < 1 + beside {
@@ -230,7 +221,7 @@ impl Limits {
         };
         let finding =
             finding.map(|(code, severity, text, limit)| self.find(code, severity, text, *limit, needed));
-        Allotment::of(fits(fullest.free()), finding)
+        allotment(fits(fullest.free()), finding)
     }
 
     /// The limit in words.
@@ -261,12 +252,10 @@ impl Limits {
     }
 }
 
-impl Allotment {
-    fn of(sessions: u64, finding: Option<Finding>) -> Allotment {
-        Allotment {
-            sessions: usize::try_from(sessions).expect("no more than were wanted"),
-            finding,
-        }
+fn allotment(sessions: u64, finding: Option<Finding>) -> Allotment {
+    Allotment {
+        sessions: usize::try_from(sessions).expect("no more than were wanted"),
+        finding,
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use spanferry_core::port::source::{CheckRequest, PreflightSource};
+use spanferry_core::port::source::{CheckRequest, PreflightSource, SessionSource};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_mysql::connection::Connection;

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use spanferry_core::report::code::Exit;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::Severity;
+use spanferry_engine::plan::Survey;
 use spanferry_mysql::sessions_beside;
 use spanferry_spanner::endpoint::EndpointKind;
 
 use crate::args::Output;
 use crate::probe::{self, Probe};
-use crate::session::{Plan, Session, blocking};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::{json, render};
 
@@ -36,7 +37,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     if probes.iter().any(|probe| probe.failure().is_some()) {
         return Ok(unreached(&probes, &connections, settings));
     }
-    let plan = session.plan(settings).await?;
+    let plan = session.survey(settings).await?;
     if text {
         report(&plan, settings);
     } else {
@@ -45,7 +46,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
         object["reached"] = probes.iter().map(Probe::to_json).collect();
         render::say_json(&object);
     }
-    Ok(if blocking(&plan, settings).is_empty() {
+    Ok(if plan.blocking(&settings.accept).is_empty() {
         0
     } else {
         Exit::Refused.status()
@@ -69,20 +70,22 @@ fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) 
 }
 
 /// What was found, for programs.
-pub(crate) fn to_json(plan: &Plan, settings: &Settings) -> Value {
+pub(crate) fn to_json(plan: &Survey, settings: &Settings) -> Value {
     let options = settings.printed_options();
     let findings: Vec<_> = plan
         .findings
         .iter()
         .map(|finding| json::finding(finding, &options))
         .collect();
-    let ok = blocking(plan, settings).is_empty();
-    json!({"ok": ok, "tables": plan.selected, "findings": findings})
+    let selected = plan.today.selected.iter();
+    let names: Vec<&str> = selected.map(|table| table.name.table.as_str()).collect();
+    let ok = plan.blocking(&settings.accept).is_empty();
+    json!({"ok": ok, "tables": names, "findings": findings})
 }
 
 /// Prints all findings and a closing line, for a person.
-pub(crate) fn report(plan: &Plan, settings: &Settings) {
-    let stopping = blocking(plan, settings).len();
+pub(crate) fn report(plan: &Survey, settings: &Settings) {
+    let stopping = plan.blocking(&settings.accept).len();
     let mut findings: Vec<_> = plan.findings.iter().collect();
     findings.sort_by_key(|finding| {
         (
@@ -102,7 +105,7 @@ pub(crate) fn report(plan: &Plan, settings: &Settings) {
     };
     render::say(&format!(
         "check: {}, about {}; {} blocking, {}, {}",
-        render::counted(plan.selected.len(), "table"),
+        render::counted(plan.today.selected.len(), "table"),
         render::rows(plan.rows_estimate),
         stopping,
         render::counted(count(Severity::Warning), "warning"),

@@ -7,20 +7,21 @@ use spanferry_core::report::finding::Finding;
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::target::Dialect;
 use spanferry_engine::migrate::Outcome;
+use spanferry_engine::plan::Survey;
 use spanferry_engine::progress::Snapshot;
 
 use crate::args::Output;
 use crate::command::report::{self, refusal};
-use crate::session::{Plan, Session, blocking};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::{json, render};
 
 /// Checks, shows what would be done, writes nothing.
 pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Failure> {
-    let plan = session.plan(settings).await?;
+    let plan = session.survey(settings).await?;
     report::findings(&plan, settings);
     let dialect = plan.description.dialect;
-    let blocks = blocking(&plan, settings);
+    let blocks = plan.blocking(&settings.accept);
     match settings.output {
         Output::Text => say_plan(&plan, dialect, settings),
         Output::Json => {
@@ -43,7 +44,7 @@ fn dry_end(blocks: &[&Finding], options: &str) -> Value {
     }
 }
 
-fn say_plan(plan: &Plan, dialect: Dialect, settings: &Settings) {
+fn say_plan(plan: &Survey, dialect: Dialect, settings: &Settings) {
     if plan.database_missing {
         render::say(&format!(
             "-- the database `{}` is created, dialect {dialect}",
@@ -65,7 +66,7 @@ fn say_plan(plan: &Plan, dialect: Dialect, settings: &Settings) {
     render::say("dry run: nothing was written");
 }
 
-fn plan_event(plan: &Plan, dialect: Dialect) -> Value {
+fn plan_event(plan: &Survey, dialect: Dialect) -> Value {
     let tables: Vec<Value> = plan
         .planned
         .plans
@@ -79,7 +80,7 @@ fn plan_event(plan: &Plan, dialect: Dialect) -> Value {
         "statements": statements(plan, dialect), "tables": tables})
 }
 
-fn statements(plan: &Plan, dialect: Dialect) -> Vec<String> {
+fn statements(plan: &Survey, dialect: Dialect) -> Vec<String> {
     let tables = || plan.planned.plans.iter().map(|plan| &plan.target);
     let mut statements: Vec<String> = tables().map(|table| ddl::create_table(table, dialect)).collect();
     for table in tables() {

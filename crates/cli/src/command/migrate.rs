@@ -8,8 +8,9 @@ use rustix::process::Signal;
 use spanferry_core::port::target::{ControlStore as _, SchemaTarget as _};
 use spanferry_core::report::code::{self, Exit};
 use spanferry_core::report::failure::Failure;
-use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::report::finding::Finding;
 use spanferry_engine::migrate::{Migration, StopWhen};
+use spanferry_engine::plan::Survey;
 use spanferry_engine::prepare::{PrepareOptions, Prepared, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::retention::RetentionOptions;
@@ -29,7 +30,7 @@ use crate::interrupt::{or_interrupted, stop_on_signal, unless_stopped};
 use crate::preparation::Preparation;
 use crate::run_file;
 use crate::screen::Screen;
-use crate::session::{Plan, Session, blocking};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, StateDir};
 use crate::task::Task;
@@ -69,32 +70,23 @@ async fn migrate(
         state: Some(state),
     };
     let reporter = Report { settings, state };
-    let planned = preparation.show(unless_stopped(MIGRATE, &interrupt, session.plan(settings)));
+    let planned = preparation.show(unless_stopped(MIGRATE, &interrupt, session.survey(settings)));
     let mut plan = planned.await.inspect_err(|failure| reporter.not_begun(failure))?;
     let (resumes, names) = (plan.planned.is_recorded(), plan.names);
-    // On a resume only what concerns the servers as a whole stands in the way: a table's own
-    // trouble stops its group.
-    if resumes {
-        lower(&mut plan.findings, passes_on_resume);
-    }
-    let blocks: Vec<Finding> = blocking(&plan, settings).into_iter().cloned().collect();
-    if resumes {
-        plan.planned.stop_blocked(&blocks);
-    }
-    let refusal = blocks.iter().find(|finding| !resumes || concerns_resume(finding));
+    let refusal = plan.judge(&settings.accept);
     let reported = !resumes || refusal.is_some();
     if reported {
         screen.above(|| report::findings(&plan, settings));
     }
     if let Some(finding) = refusal {
-        return reporter.refuse(finding);
+        return reporter.refuse(&finding);
     }
     let prepared = preparation
         .show(start(session, settings, state, &plan, &interrupt))
         .await
         .inspect_err(|failure| reporter.not_begun(failure))?;
     let progress = Arc::clone(&session.progress);
-    let sees_all_tables = sees_all_tables(&plan);
+    let sees_all_tables = plan.sees_all_tables();
     let (said, unsaid) = plan
         .findings
         .into_iter()
@@ -129,27 +121,6 @@ async fn migrate(
     Ok(outcome.exit_status())
 }
 
-/// Whether a blocking finding stands in the way of a resume: what concerns the server as a whole.
-fn concerns_resume(finding: &Finding) -> bool {
-    finding.subject.table.is_none()
-}
-
-/// Whether a resume continues in spite of a finding that would stop a first start. Whether the
-/// history is the known one is not shown by an empty log: the stream proves it when it opens, or
-/// finds another one. Sessions that others have taken are waited for.
-fn passes_on_resume(finding: &Finding) -> bool {
-    [code::HISTORY_UNPROVED, code::SOURCE_SESSIONS_TAKEN].contains(&finding.code)
-}
-
-/// Makes warnings of the findings that do not block: what is marked as blocking must end the run or
-/// stop a table.
-fn lower(findings: &mut [Finding], passes: impl Fn(&Finding) -> bool) {
-    let passing = findings.iter_mut().filter(|finding| passes(finding));
-    for finding in passing.filter(|finding| finding.severity == Severity::Blocking) {
-        finding.severity = Severity::Warning;
-    }
-}
-
 /// Adds findings to the counters; the places that they take there.
 fn found(progress: &Progress, findings: Vec<Finding>) -> Range<usize> {
     let places = || progress.snapshot().findings.len();
@@ -173,13 +144,6 @@ fn tell_resumed(known: usize, settings: &Settings) {
             "resumes; {findings} about schema and settings, which `spanferry check` lists"
         ));
     }
-}
-
-/// Whether a table that the catalog lacks is not there. Where the account may read single tables
-/// only, others are hidden from it.
-fn sees_all_tables(plan: &Plan) -> bool {
-    let mut findings = plan.findings.iter();
-    !findings.any(|finding| finding.code == code::SOURCE_PARTLY_VISIBLE)
 }
 
 fn migration(
@@ -213,7 +177,7 @@ async fn start(
     session: &Session,
     settings: &Settings,
     state: &Arc<StateDir>,
-    plan: &Plan,
+    plan: &Survey,
     interrupt: &CancellationToken,
 ) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
     let (known, run) = (
@@ -240,7 +204,7 @@ async fn start(
 /// Whether a failed start has left nothing that the directory must be bound to. The target held a
 /// migration before, and the start did not come as far as a change log for it; or the target holds
 /// none.
-async fn is_left_unbound(plan: &Plan, state: &StateDir, target: &SpannerTarget) -> bool {
+async fn is_left_unbound(plan: &Survey, state: &StateDir, target: &SpannerTarget) -> bool {
     if plan.control.is_some() {
         !state.has_log()
     } else {
@@ -260,7 +224,7 @@ async fn set_up(
     session: &Session,
     settings: &Settings,
     state: &Arc<StateDir>,
-    plan: &Plan,
+    plan: &Survey,
 ) -> Result<Prepared<DiskLog, SpannerTarget>, Failure> {
     if plan.database_missing {
         session.progress.step("creating the database");
@@ -286,27 +250,5 @@ async fn set_up(
 fn outlive_full_files() {
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         tracing::warn!(%error, "a file at its size limit will end the process");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use spanferry_core::report::finding::Subject;
-
-    use super::*;
-
-    #[test]
-    fn what_a_resume_passes_is_not_marked_as_blocking() {
-        let check = |code, severity, expected| {
-            let mut findings = [Finding::new(code, severity, Subject::whole(), "found")];
-            lower(&mut findings, passes_on_resume);
-            assert_eq!(findings[0].severity, expected, "{code}");
-        };
-        use Severity::{Blocking, Notice, Warning};
-        check(code::HISTORY_UNPROVED, Blocking, Warning);
-        check(code::SOURCE_SESSIONS_TAKEN, Blocking, Warning);
-        check(code::SOURCE_SESSIONS_TAKEN, Notice, Notice);
-        check(code::SOURCE_SETTING, Blocking, Blocking);
-        check(code::HISTORY_CHANGED, Blocking, Blocking);
     }
 }

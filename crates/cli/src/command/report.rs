@@ -9,12 +9,12 @@ use spanferry_core::report::finding::Finding;
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::migrate::Outcome;
+use spanferry_engine::plan::Survey;
 use spanferry_engine::progress::{Progress, Snapshot};
 
 use crate::args::Output;
 use crate::command::check;
 use crate::selection::select_again;
-use crate::session::Plan;
 use crate::settings::Settings;
 use crate::state_dir::{REPORT, STATUS, StateDir};
 use crate::{json, render};
@@ -23,7 +23,7 @@ use crate::{json, render};
 const TABLES_NAMED_MAX: usize = 10;
 
 /// What was found before the start.
-pub(super) fn findings(plan: &Plan, settings: &Settings) {
+pub(super) fn findings(plan: &Survey, settings: &Settings) {
     match settings.output {
         Output::Text => check::report(plan, settings),
         Output::Json => {

@@ -9,7 +9,9 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::schema::definition::TableDefinition;
-use spanferry_engine::plan::{Refusal, Resync, ResyncRequest, decide_forget, decide_resync};
+use spanferry_engine::plan::{
+    Refusal, Resync, ResyncRequest, Survey, decide_forget, decide_resync, is_blocking,
+};
 use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
@@ -19,7 +21,7 @@ use crate::binding::source_name;
 use crate::command::report::refusal;
 use crate::interrupt::or_interrupted;
 use crate::selection::select_again;
-use crate::session::{Plan, Session, is_blocking};
+use crate::session::{Session, need_control};
 use crate::settings::{Settings, usage};
 use crate::state_dir::{STATUS, StateDir};
 use crate::suggestion::nearest;
@@ -29,8 +31,8 @@ use crate::{json, render};
 pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
     let state = StateDir::lock(&settings.state_dir, "resync")?;
-    let plan = session.plan(settings).await?;
-    let control = plan.need_control(settings)?;
+    let plan = session.survey(settings).await?;
+    let control = need_control(&plan, settings)?;
     if control.tables.is_empty() {
         return Err(nothing_recorded(settings));
     }
@@ -65,7 +67,7 @@ pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Fa
 fn decided(
     settings: &Settings,
     args: &ResyncArgs,
-    plan: &Plan,
+    plan: &Survey,
     control: &ControlState,
 ) -> Result<Resync, Failure> {
     let selected = plan.today.selected.iter().map(|table| &table.name);
@@ -83,7 +85,7 @@ fn decided(
             description: &plan.description,
             checked: &plan.checked,
         };
-        let is_blocking = |finding: &Finding| is_blocking(finding, plan.names, settings);
+        let is_blocking = |finding: &Finding| is_blocking(finding, plan.names, &settings.accept);
         decide_resync(request, is_blocking)
     };
     decided.map_err(|refused| match refused {
@@ -175,7 +177,7 @@ fn correct_status(state: &StateDir, decided: &Resync) -> Result<(), Failure> {
     state.write(STATUS, status.to_string().as_bytes())
 }
 
-fn unknown_table(table: &str, plan: &Plan, control: &ControlState) -> Failure {
+fn unknown_table(table: &str, plan: &Survey, control: &ControlState) -> Failure {
     let selected = plan.today.selected.iter().map(|table| table.name.table.as_str());
     let known = control
         .tables

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
+use spanferry_core::port::source::SessionSource as _;
 use spanferry_core::port::target::{ControlState, Lane, TablePhase};
 use spanferry_core::position::Bookmark;
 use spanferry_core::position::checkpoint::Checkpoint;
@@ -11,13 +12,15 @@ use spanferry_core::report::code::{self, Exit};
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::Finding;
 use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::QualifiedName;
+use spanferry_engine::plan::{Comparable, NotCompared, no_drain_helps};
 use spanferry_engine::verify::{Counters, TableVerdict, Verification, verify};
 use spanferry_spanner::control::PREFIX;
 use tokio::time::interval;
 
 use crate::args::Output;
 use crate::comparison::{Comparison, LOOK_INTERVAL};
-use crate::session::{Plan, Session};
+use crate::session::{Session, need_control};
 use crate::settings::Settings;
 use crate::verdict::{ExtraObject, confirmed, lines};
 use crate::{json, render};
@@ -25,28 +28,36 @@ use crate::{json, render};
 /// Compares; exit status 0 equal, 4 not, 5 if the source has moved on.
 pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let session = Session::open(settings)?;
-    let mut plan = session.plan(settings).await?;
-    let control = plan.need_control(settings)?.clone();
+    let plan = session.survey(settings).await?;
+    let control = need_control(&plan, settings)?;
     if let Some(finding) = session.source.allot_verification().await? {
         return Err(too_few_sessions(settings, &finding)?);
     }
-    let mut not_compared = keep_to_comparable_tables(&mut plan, &control);
-    let compared = compare(&session, &plan, &applied(&control)?, settings).await;
+    let mut comparable = Comparable::of(&plan, control);
+    let compared = compare(&session, &comparable, &applied(control)?, settings).await;
     let (found, fixes) = match compared {
-        Err(failure) if no_drain_helps(&failure, &control) => {
-            let plans = &plan.planned.plans;
-            not_compared.extend(plans.iter().map(|table| (table.name().table.clone(), STOPPED)));
-            (Verification::default(), fixes(plans, &settings.printed_options()))
+        Err(failure) if no_drain_helps(&failure, control) => {
+            let stopped = comparable.stop_all();
+            (
+                Verification::default(),
+                fixes(&stopped, &settings.printed_options()),
+            )
         }
         compared => (compared?, Vec::new()),
     };
-    add_others(&mut not_compared, &found, &control, |table| {
-        settings.selects(table, plan.names)
-    });
+    let shown = found.source_tables.iter();
+    let shown: Vec<_> = shown
+        .map(|table| QualifiedName::new(&plan.schema, table))
+        .collect();
+    comparable.add_others(&shown, control, |name| settings.selects(&name.table, plan.names));
+    let others = comparable.others.iter();
+    let not_compared: Vec<_> = others
+        .map(|(name, why)| (name.table.clone(), reason(*why)))
+        .collect();
     for (table, why) in &not_compared {
         render::tell(&format!("not compared: `{table}` {why}"));
     }
-    let extra = extra_at_target(&found, &control);
+    let extra = extra_at_target(&found, control);
     for object in &extra {
         render::tell(&object.note());
     }
@@ -59,7 +70,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     if settings.output == Output::Json {
         render::say_json(&json::verdict(&found.tables, &not_compared, &extra, equal));
     } else {
-        conclude(&control, &found.tables, compared_equal, not_compared.len());
+        conclude(control, &found.tables, compared_equal, not_compared.len());
     }
     Ok(if equal { 0 } else { Exit::SetAside.status() })
 }
@@ -72,30 +83,6 @@ fn too_few_sessions(settings: &Settings, finding: &Finding) -> Result<Failure, F
         Some(remedy) => failure.hint(remedy.to_string()),
         None => failure,
     })
-}
-
-/// Adds the tables that the migration carries, or that the source's own catalog shows, and that
-/// nothing was said of yet.
-fn add_others(
-    not_compared: &mut Vec<(String, &'static str)>,
-    found: &Verification,
-    control: &ControlState,
-    selects: impl Fn(&str) -> bool,
-) {
-    let carried = control.tables.keys().map(|name| &name.table);
-    let carried = carried.map(|table| {
-        let is_selected = selects(table);
-        (table, if is_selected { GONE } else { UNSELECTED })
-    });
-    let shown = found.source_tables.iter();
-    let shown = shown.filter(|table| selects(table)).map(|table| (table, UNSEEN));
-    for (table, why) in carried.chain(shown) {
-        let is_told = found.tables.iter().any(|verdict| verdict.name == *table)
-            || not_compared.iter().any(|(known, _)| known == table);
-        if !is_told {
-            not_compared.push((table.clone(), why));
-        }
-    }
 }
 
 /// What only the target has. It makes no table different: it was added there by hand.
@@ -124,20 +111,21 @@ fn fix(verdict: &TableVerdict, options: &str) -> Option<String> {
 }
 
 /// Why a table is not compared.
-const GONE: &str = "is not at the source";
-const UNSELECTED: &str = "is not selected";
-const NOT_CARRIED: &str = "is at the source and selected, but the migration does not carry it";
-const UNSEEN: &str =
-    "is at the source and selected, but was left out before the comparison; see `spanferry check`";
-const REDEFINED: &str = "has another definition at the source than the migration began with; `spanferry resync` it, and `migrate`";
-
-const STOPPED: &str = "is stopped, as every table of the migration is, and the source has changed since";
-
-/// Whether the source is ahead and no drain changes that: once every table has stopped, `migrate`
-/// applies nothing.
-fn no_drain_helps(failure: &Failure, control: &ControlState) -> bool {
-    let mut tables = control.tables.values();
-    failure.code == code::SOURCE_AHEAD && tables.all(|row| row.phase == TablePhase::Stopped)
+fn reason(why: NotCompared) -> &'static str {
+    match why {
+        NotCompared::Gone => "is not at the source",
+        NotCompared::Unselected => "is not selected",
+        NotCompared::NotCarried => "is at the source and selected, but the migration does not carry it",
+        NotCompared::Unseen => {
+            "is at the source and selected, but was left out before the comparison; see `spanferry check`"
+        }
+        NotCompared::Redefined => {
+            "has another definition at the source than the migration began with; `spanferry resync` it, and `migrate`"
+        }
+        NotCompared::Stopped => {
+            "is stopped, as every table of the migration is, and the source has changed since"
+        }
+    }
 }
 
 /// The commands by which stopped tables are loaded again: one for each group.
@@ -148,36 +136,10 @@ fn fixes(plans: &[Arc<TablePlan>], options: &str) -> Vec<String> {
     commands.map(|command| format!("  fix: {command}")).collect()
 }
 
-/// Leaves the plan the tables that the target holds as they are at the source; the names of the
-/// others, with the reason. Those that the migration has not recorded were created later, or the
-/// first start has died before it recorded any.
-fn keep_to_comparable_tables(plan: &mut Plan, control: &ControlState) -> Vec<(String, &'static str)> {
-    let mut others = Vec::new();
-    let selected = plan.today.selected.iter();
-    let new = selected.filter(|table| !control.tables.contains_key(&table.name));
-    others.extend(new.map(|table| (table.name.table.clone(), NOT_CARRIED)));
-    let mut plans = std::mem::take(&mut plan.planned.plans);
-    plans.retain(|table| control.tables.contains_key(table.name()));
-    plans.retain(|table| {
-        let why = plan
-            .planned
-            .why_stopped(table.name())
-            .map(|finding| match finding.code {
-                code if code == code::TABLE_GONE => GONE,
-                code if code == code::TABLE_UNSELECTED => UNSELECTED,
-                _other => REDEFINED,
-            });
-        others.extend(why.map(|why| (table.name().table.clone(), why)));
-        why.is_none()
-    });
-    plan.planned.plans = plans;
-    others
-}
-
 /// Compares the plan's tables and shows how far it is.
 async fn compare(
     session: &Session,
-    plan: &Plan,
+    comparable: &Comparable,
     applied: &Bookmark,
     settings: &Settings,
 ) -> Result<Verification, Failure> {
@@ -196,7 +158,7 @@ async fn compare(
         source,
         &changes,
         target,
-        &plan.planned.plans,
+        &comparable.plans,
         applied,
         &counters,
         told,

@@ -73,6 +73,29 @@ pub trait HistorySource: Send + Sync + 'static {
     fn prove(&self, known: &Bookmark) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
+/// Tells how many sessions the source allows. Retries and cancellation as in [`CatalogSource`].
+pub trait SessionSource: Send + Sync + 'static {
+    /// How many sessions a snapshot may have, if `wanted` are asked for; with `lock` it opens under
+    /// a read lock.
+    fn allot_sessions(
+        &self,
+        wanted: usize,
+        lock: bool,
+    ) -> impl Future<Output = Result<Allotment, Failure>> + Send;
+
+    /// Whether the sessions of a verification can be opened; a blocking finding if they cannot.
+    fn allot_verification(&self) -> impl Future<Output = Result<Option<Finding>, Failure>> + Send;
+}
+
+/// How many sessions a snapshot may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allotment {
+    /// As many as were wanted, or fewer; at least one.
+    pub sessions: usize,
+    /// Why they are fewer, or why a migration is not possible.
+    pub finding: Option<Finding>,
+}
+
 /// What `PreflightSource::check` looks at.
 #[derive(Debug, Clone, Default)]
 pub struct CheckRequest {

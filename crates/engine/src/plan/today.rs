@@ -2,7 +2,7 @@
 
 use spanferry_core::mapping::convert::MappingOptions;
 use spanferry_core::schema::definition::Estimates;
-use spanferry_core::schema::source::{QualifiedName, SourceTable};
+use spanferry_core::schema::source::{Catalog, QualifiedName, SourceTable};
 
 /// What a start finds at the source, and what of it is selected.
 #[derive(Debug, Clone)]
@@ -27,6 +27,25 @@ pub(super) enum Place<'a> {
 }
 
 impl Today {
+    /// The tables of a catalog, by whether they are selected.
+    pub fn of(catalog: &Catalog, selects: impl Fn(&QualifiedName) -> bool, mapping: MappingOptions) -> Today {
+        let tables = catalog.tables.iter().cloned();
+        let (selected, unselected): (Vec<_>, Vec<_>) = tables.partition(|table| selects(&table.name));
+        Today {
+            selected,
+            unselected: unselected.into_iter().map(|table| table.name).collect(),
+            mapping,
+        }
+    }
+
+    /// Rows and bytes of the selected tables together, by the source's own estimate.
+    pub(super) fn sizes(&self) -> (u64, u64) {
+        let tables = self.selected.iter();
+        tables.fold((0, 0), |(rows, bytes), table| {
+            (rows + table.rows_estimate, bytes + table.bytes_estimate)
+        })
+    }
+
     /// Where a table is.
     pub(super) fn place(&self, table: &QualifiedName) -> Place<'_> {
         match self.selected.iter().find(|known| known.name == *table) {

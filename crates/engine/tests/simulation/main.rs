@@ -36,6 +36,7 @@ mod scan;
 mod snapshot;
 mod source;
 mod stream;
+mod survey;
 mod target;
 mod unfit;
 mod verification;

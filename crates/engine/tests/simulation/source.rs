@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use spanferry_core::port::source::{
-    CatalogSource, CheckRequest, HealthSource, HistorySource, PositionSource, PreflightSource, SourceHealth,
+    Allotment, CatalogSource, CheckRequest, HealthSource, HistorySource, PositionSource, PreflightSource,
+    SessionSource, SourceHealth,
 };
 use spanferry_core::position::{Bookmark, Position, Witness, Witnesses};
 use spanferry_core::report::code;
@@ -119,6 +120,19 @@ impl PreflightSource for SimSource {
             )
         });
         Ok(absent.collect())
+    }
+}
+
+impl SessionSource for SimSource {
+    async fn allot_sessions(&self, wanted: usize, _lock: bool) -> Result<Allotment, Failure> {
+        Ok(Allotment {
+            sessions: wanted,
+            finding: None,
+        })
+    }
+
+    async fn allot_verification(&self) -> Result<Option<Finding>, Failure> {
+        Ok(None)
     }
 }
 
