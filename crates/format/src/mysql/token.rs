@@ -1,6 +1,7 @@
 //! A tokenizer for the server's SQL: just enough to recognise statements and the names in them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// One token. Values of literals are not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,24 @@ pub struct Dialect {
 /// The tokens of a text, with those that only some servers read.
 #[derive(Debug)]
 pub struct Lexed {
-    /// Each token with the least version of a server that reads it; 0: every server does.
-    tokens: Vec<(Token, u32)>,
+    tokens: Vec<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    token: Token,
+    /// The least version of a server that reads it; 0: every server does.
+    version: u32,
+    span: Range<usize>,
+}
+
+/// A token with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The token.
+    pub token: Token,
+    /// Where it stands in the text, in bytes.
+    pub span: Range<usize>,
 }
 
 /// Most versions that a text may name. Each of them gives one reading more.
@@ -57,16 +74,25 @@ impl Lexed {
     /// The token lists that servers of different versions read in this text. None if there are too
     /// many of them.
     pub fn readings(self) -> Option<Vec<Vec<Token>>> {
-        let mut versions: BTreeSet<u32> = self.tokens.iter().map(|(_, version)| *version).collect();
+        let mut versions: BTreeSet<u32> = self.tokens.iter().map(|found| found.version).collect();
         versions.insert(0);
         if versions.len() > VERSIONS_MAX {
             return None;
         }
         let reading = |server: &u32| {
-            let read = self.tokens.iter().filter(|(_, version)| version <= server);
-            read.map(|(token, _)| token.clone()).collect()
+            let read = self.tokens.iter().filter(|found| found.version <= *server);
+            read.map(|found| found.token.clone()).collect()
         };
         Some(versions.iter().map(reading).collect())
+    }
+
+    /// The tokens that the newest server reads: all that servers of any version read.
+    pub fn newest(self) -> Vec<Placed> {
+        let placed = self.tokens.into_iter().map(|found| Placed {
+            token: found.token,
+            span: found.span,
+        });
+        placed.collect()
     }
 }
 
@@ -96,6 +122,7 @@ impl Dialect {
     /// doubt both readings are given.
     pub fn tokens(self, text: &str) -> Lexed {
         let mut scanner = Scanner {
+            length: text.len(),
             rest: text,
             dialect: self,
             inside: None,
@@ -108,6 +135,11 @@ impl Dialect {
         Lexed {
             tokens: scanner.tokens,
         }
+    }
+
+    /// Whether some server of this family executes the content of such a comment.
+    pub(super) fn executes(self, for_mariadb: bool, version: Option<u32>) -> bool {
+        self.reads(for_mariadb, version) != Reads::Never
     }
 
     /// What servers do with a `/*!` comment, or with a `/*M!` one.
@@ -129,11 +161,12 @@ impl Dialect {
 }
 
 struct Scanner<'a> {
+    length: usize,
     rest: &'a str,
     dialect: Dialect,
     /// Inside of an executable comment: from which version on it is read, 0 for always.
     inside: Option<u32>,
-    tokens: Vec<(Token, u32)>,
+    tokens: Vec<Found>,
 }
 
 impl Scanner<'_> {
@@ -156,21 +189,30 @@ impl Scanner<'_> {
             '`' | '"' | '\'' => self.quoted(first),
             _ if is_word(first) => self.word(),
             _ => {
-                self.push(Token::Symbol(first));
-                self.rest = &self.rest[first.len_utf8()..];
+                self.push(Token::Symbol(first), first.len_utf8());
             }
         }
         true
     }
 
-    fn push(&mut self, token: Token) {
-        self.tokens.push((token, self.inside.unwrap_or(0)));
+    /// Takes a token of so many bytes.
+    fn push(&mut self, token: Token, bytes: usize) {
+        self.push_of(token, self.inside.unwrap_or(0), bytes);
+    }
+
+    fn push_of(&mut self, token: Token, version: u32, bytes: usize) {
+        let start = self.length - self.rest.len();
+        self.tokens.push(Found {
+            token,
+            version,
+            span: start..start + bytes,
+        });
+        self.rest = &self.rest[bytes..];
     }
 
     /// What no server of any version can be trusted to read as we would.
     fn unreadable(&mut self, bytes: usize) {
-        self.tokens.push((Token::Unreadable, 0));
-        self.rest = &self.rest[bytes..];
+        self.push_of(Token::Unreadable, 0, bytes);
     }
 
     /// The rest of the text cannot be read.
@@ -235,8 +277,7 @@ impl Scanner<'_> {
     fn word(&mut self) {
         let end = self.rest.find(|character| !is_word(character));
         let end = end.unwrap_or(self.rest.len());
-        self.push(Token::Word(self.rest[..end].to_owned()));
-        self.rest = &self.rest[end..];
+        self.push(Token::Word(self.rest[..end].to_owned()), end);
     }
 
     fn quoted(&mut self, quote: char) {
@@ -248,12 +289,12 @@ impl Scanner<'_> {
         if self.is_doubtful() && (text.contains("*/") || text.contains("/*")) {
             return self.give_up();
         }
-        self.push(if is_name {
+        let token = if is_name {
             Token::Quoted(name)
         } else {
             Token::Literal
-        });
-        self.rest = &self.rest[end..];
+        };
+        self.push(token, end);
     }
 }
 

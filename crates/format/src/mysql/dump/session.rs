@@ -1,0 +1,292 @@
+//! What a dump has set so far, as far as it decides how the rest is read.
+
+use std::collections::BTreeMap;
+
+use spanferry_core::schema::charset::Charset;
+
+use super::error::Fault;
+use crate::mysql::token::{Dialect, Placed, Token};
+
+/// Most variables of the dump's own that are remembered. A dump has about ten.
+const VARIABLES_MAX: usize = 64;
+/// Longest delimiter.
+const DELIMITER_BYTES_MAX: usize = 16;
+
+/// How bytes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The dump is one of MariaDB.
+    pub mariadb: bool,
+    /// `ANSI_QUOTES`: `"x"` is an identifier.
+    pub ansi_quotes: bool,
+    /// `NO_BACKSLASH_ESCAPES`.
+    pub no_backslash: bool,
+    /// The character set of the dump's text (`character_set_client`). After `SET NAMES binary`,
+    /// each text is in the character set of its own column.
+    pub charset: Charset,
+}
+
+impl Reading {
+    /// Whether the second byte of a character may be a backslash.
+    pub(super) fn has_hidden_backslashes(self) -> bool {
+        matches!(
+            self.charset,
+            Charset::Sjis | Charset::Cp932 | Charset::Gbk | Charset::Gb18030 | Charset::Big5
+        )
+    }
+
+    /// The same for the tokenizer.
+    pub fn dialect(self) -> Dialect {
+        Dialect {
+            mariadb: self.mariadb,
+            ansi_quotes: self.ansi_quotes,
+            no_backslash: self.no_backslash,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mode {
+    ansi_quotes: bool,
+    no_backslash: bool,
+}
+
+/// What a variable of the dump's own keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Mode(Mode),
+    Charset(Charset),
+}
+
+/// What the dump has set so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    reading: Reading,
+    schema: Option<String>,
+    delimiter: Vec<u8>,
+    variables: BTreeMap<String, Kept>,
+}
+
+impl Session {
+    /// The state in which a client begins: utf8mb4, no sql_mode that matters.
+    pub fn new(mariadb: bool) -> Session {
+        Session {
+            reading: Reading {
+                mariadb,
+                ansi_quotes: false,
+                no_backslash: false,
+                charset: Charset::Utf8mb4,
+            },
+            schema: None,
+            delimiter: b";".to_vec(),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// How bytes are read now.
+    pub fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    /// What the last USE named.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// What ends a statement.
+    pub(super) fn delimiter(&self) -> &[u8] {
+        &self.delimiter
+    }
+
+    /// DELIMITER, a command of the client. It takes the first word of the line.
+    pub(super) fn set_delimiter(&mut self, line: &[u8]) {
+        let word = line.split(u8::is_ascii_whitespace).find(|word| !word.is_empty());
+        if let Some(word) = word.filter(|word| word.len() <= DELIMITER_BYTES_MAX) {
+            self.delimiter = word.to_vec();
+        }
+    }
+
+    pub(super) fn set_mariadb(&mut self, mariadb: bool) {
+        self.reading.mariadb = mariadb;
+    }
+
+    /// Follows a statement that begins with SET or USE.
+    pub(super) fn follow(&mut self, text: &str) -> Result<(), Fault> {
+        let tokens = self.reading.dialect().tokens(text).newest();
+        match tokens.as_slice() {
+            [verb, name, ..] if verb.token.is_word("USE") => {
+                self.schema = name.token.identifier().map(str::to_owned);
+                Ok(())
+            }
+            [verb, rest @ ..] if verb.token.is_word("SET") => self.set(text, rest),
+            _ => Ok(()),
+        }
+    }
+
+    fn set(&mut self, text: &str, tokens: &[Placed]) -> Result<(), Fault> {
+        for assignment in assignments(tokens) {
+            match assignment {
+                [names, value, ..] if names.token.is_word("NAMES") => {
+                    let value = std::slice::from_ref(value);
+                    self.reading.charset = self.charset(text, value, "character_set_client")?;
+                }
+                [word, set, value @ ..] if word.token.is_word("CHARACTER") && set.token.is_word("SET") => {
+                    self.reading.charset = self.charset(text, value, "character_set_client")?;
+                }
+                [word, value @ ..] if word.token.is_word("CHARSET") => {
+                    self.reading.charset = self.charset(text, value, "character_set_client")?;
+                }
+                other => self.assign(text, other)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, text: &str, tokens: &[Placed]) -> Result<(), Fault> {
+        let Some(equals) = tokens.iter().position(|token| token.token == Token::Symbol('=')) else {
+            return Ok(());
+        };
+        let value = &tokens[equals + 1..];
+        let name = match &tokens[..equals] {
+            [name @ .., colon] if colon.token == Token::Symbol(':') => name,
+            name => name,
+        };
+        match variable(name) {
+            Some(Variable::Own(name)) => self.keep(name, value),
+            Some(Variable::Server(name)) if name.eq_ignore_ascii_case("sql_mode") => {
+                let mode = self.mode(text, value)?;
+                self.reading.ansi_quotes = mode.ansi_quotes;
+                self.reading.no_backslash = mode.no_backslash;
+            }
+            Some(Variable::Server(name)) if name.eq_ignore_ascii_case("character_set_client") => {
+                self.reading.charset = self.charset(text, value, "character_set_client")?;
+            }
+            Some(Variable::Server(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// `@x = @@sql_mode` and the like. What else a variable holds does not matter here.
+    fn keep(&mut self, name: &str, value: &[Placed]) {
+        let kept = match variable(value) {
+            Some(Variable::Server(name)) if name.eq_ignore_ascii_case("sql_mode") => Kept::Mode(Mode {
+                ansi_quotes: self.reading.ansi_quotes,
+                no_backslash: self.reading.no_backslash,
+            }),
+            Some(Variable::Server(name)) if name.eq_ignore_ascii_case("character_set_client") => {
+                Kept::Charset(self.reading.charset)
+            }
+            Some(Variable::Server(_) | Variable::Own(_)) | None => {
+                self.variables.remove(&name.to_ascii_lowercase());
+                return;
+            }
+        };
+        if self.variables.len() < VARIABLES_MAX {
+            self.variables.insert(name.to_ascii_lowercase(), kept);
+        }
+    }
+
+    fn mode(&self, text: &str, value: &[Placed]) -> Result<Mode, Fault> {
+        const UNKNOWN: Fault = Fault::Setting { variable: "sql_mode" };
+        if let Some(Variable::Own(name)) = variable(value).filter(|_| value.len() > 1) {
+            return match self.variables.get(&name.to_ascii_lowercase()) {
+                Some(Kept::Mode(mode)) => Ok(*mode),
+                Some(Kept::Charset(_)) | None => Err(UNKNOWN),
+            };
+        }
+        let [value] = value else {
+            return Err(UNKNOWN);
+        };
+        let words = match &value.token {
+            Token::Literal => text[value.span.clone()].trim_matches(['\'', '"']),
+            Token::Word(word) if word.eq_ignore_ascii_case("DEFAULT") => "",
+            Token::Word(word) if word.starts_with(|first: char| first.is_ascii_digit()) => {
+                return Err(UNKNOWN);
+            }
+            Token::Word(word) | Token::Quoted(word) => word,
+            Token::Symbol(_) | Token::Unreadable => return Err(UNKNOWN),
+        };
+        let has = |mode: &str| {
+            words
+                .split(',')
+                .any(|word| word.trim().eq_ignore_ascii_case(mode))
+        };
+        // The other modes that stand for several, DB2, ORACLE and so on, hold ANSI_QUOTES too.
+        let several = ["ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"];
+        Ok(Mode {
+            ansi_quotes: has("ANSI_QUOTES") || several.into_iter().any(has),
+            no_backslash: has("NO_BACKSLASH_ESCAPES"),
+        })
+    }
+
+    fn charset(&self, text: &str, value: &[Placed], variable_name: &'static str) -> Result<Charset, Fault> {
+        let unknown = Fault::Setting {
+            variable: variable_name,
+        };
+        let name = match value {
+            [value] => match &value.token {
+                Token::Literal => text[value.span.clone()].trim_matches(['\'', '"']),
+                Token::Word(word) | Token::Quoted(word) => word,
+                Token::Symbol(_) | Token::Unreadable => return Err(unknown),
+            },
+            value => {
+                let kept = match variable(value) {
+                    Some(Variable::Own(name)) => self.variables.get(&name.to_ascii_lowercase()),
+                    Some(Variable::Server(_)) | None => None,
+                };
+                return match kept {
+                    Some(Kept::Charset(charset)) => Ok(*charset),
+                    Some(Kept::Mode(_)) | None => Err(unknown),
+                };
+            }
+        };
+        if name.eq_ignore_ascii_case("DEFAULT") {
+            return Ok(Charset::Utf8mb4);
+        }
+        Charset::from_name(name).ok_or_else(|| Fault::UnknownCharset {
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// A variable that a statement names.
+enum Variable<'a> {
+    /// One of the server's, in this session.
+    Server(&'a str),
+    /// `@name`.
+    Own(&'a str),
+}
+
+/// The variable, if the tokens name one of the session.
+fn variable(tokens: &[Placed]) -> Option<Variable<'_>> {
+    let ats = tokens
+        .iter()
+        .take_while(|token| token.token == Token::Symbol('@'));
+    let ats = ats.count();
+    let is_session = |scope: &Placed| scope.token.is_word("SESSION") || scope.token.is_word("LOCAL");
+    let name = match &tokens[ats..] {
+        [name] => name,
+        [scope, name] if ats == 0 && is_session(scope) => name,
+        [scope, dot, name] if dot.token == Token::Symbol('.') && is_session(scope) => name,
+        _ => return None,
+    };
+    let name = name.token.identifier()?;
+    Some(if ats == 1 {
+        Variable::Own(name)
+    } else {
+        Variable::Server(name)
+    })
+}
+
+/// The assignments of SET, which commas outside of parentheses separate.
+fn assignments(tokens: &[Placed]) -> impl Iterator<Item = &[Placed]> {
+    let mut depth = 0_usize;
+    tokens.split(move |token| {
+        match token.token {
+            Token::Symbol('(') => depth += 1,
+            Token::Symbol(')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && token.token == Token::Symbol(',')
+    })
+}
