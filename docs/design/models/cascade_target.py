@@ -54,7 +54,8 @@ def expand(world, view, event, tables=None, mutant=None, by_row=sorted):
             if action == RESTRICT:
                 continue
             for row in by_row(view.children(e, value), key=lambda r: world.key(e.child, r)):
-                if view.get((e.child, world.key(e.child, row))) != row:
+                row = view.get((e.child, world.key(e.child, row)))
+                if row is None or at(row, e.columns) != value:
                     continue
                 if action == CASCADE and new is None:
                     changed = None

@@ -140,7 +140,8 @@ class Source:
                 raise Refused
             for row in self.by_row(rows, key=lambda r: self.world.key(e.child, r)):
                 place = e.child, self.world.key(e.child, row)
-                if db.get(place) != row:
+                row = db.get(place)
+                if row is None or at(row, e.columns) != value:
                     continue
                 del db[place]
                 if action == CASCADE and new is None:
