@@ -26,7 +26,7 @@ use crate::source::{SimSource, lost};
 use crate::stream::encoded;
 use crate::target::SimTarget;
 use crate::unfit::REFUSED;
-use crate::world::{Mutant, Shared, World};
+use crate::world::{Mutant, Shared, SourceFault, World};
 use crate::{live_as, new_world, process, today};
 
 const SEEDS: u64 = 300;
@@ -42,7 +42,7 @@ const SMALL: usize = 120;
 /// The files, and how they are loaded.
 pub(crate) struct Bulk {
     /// The records of each table's file, in their order.
-    files: [Vec<Row>; 4],
+    pub(crate) files: [Vec<Row>; 4],
     mode: WriteMode,
     pub(crate) commit_bytes_max: usize,
     /// Records that are not there any more, by table and place.
@@ -52,7 +52,7 @@ pub(crate) struct Bulk {
 }
 
 /// A world whose source stands still, and whose files hold rows that keep every constraint.
-fn world(seed: u64, mutant: Option<Mutant>, mode: WriteMode) -> Shared {
+pub(crate) fn world(seed: u64, mutant: Option<Mutant>, mode: WriteMode) -> Shared {
     let shared = new_world(seed, mutant);
     let mut world = shared.lock();
     (world.fails_over, world.rewinds, world.lags) = (false, false, 0);
@@ -109,7 +109,7 @@ pub(crate) fn count(world: &mut World, commit: &FencedCommit) {
     }
 }
 
-struct SimFiles(Shared);
+pub(crate) struct SimFiles(pub(crate) Shared);
 
 impl RowSet for SimFiles {
     type Reader = SimReader;
@@ -123,7 +123,11 @@ impl RowSet for SimFiles {
         }
         Ok(SimReader {
             shared: self.0.clone(),
-            epoch: epoch(&world),
+            epoch: world
+                .target
+                .control
+                .as_ref()
+                .map(|control| control.migration.epoch),
             mode: world.bulk.as_ref().unwrap().mode,
             reading: None,
             rest: Vec::new(),
@@ -131,15 +135,11 @@ impl RowSet for SimFiles {
     }
 }
 
-fn epoch(world: &World) -> Epoch {
-    world.target.control.as_ref().unwrap().migration.epoch
-}
-
 /// Reads the pieces of files. A place is the number of the records before it.
-struct SimReader {
+pub(crate) struct SimReader {
     shared: Shared,
-    /// That of its process.
-    epoch: Epoch,
+    /// That of its process; none without a target.
+    epoch: Option<Epoch>,
     mode: WriteMode,
     reading: Option<Arc<TablePlan>>,
     /// What is left of the piece, in falling order.
@@ -160,10 +160,12 @@ impl SimReader {
             let known = places(row.after.as_ref(), row.up_to.as_ref(), records);
             row.is_finished && row.table == *plan.name() && known.0 < piece.1 && piece.0 < known.1
         };
-        let control = world.target.control.as_ref().unwrap();
+        let Some(control) = &world.target.control else {
+            return;
+        };
         let found = control.ranges.values().find(overlaps).cloned();
         if let Some(row) = found
-            && self.epoch == epoch(world)
+            && self.epoch == Some(control.migration.epoch)
         {
             let text = format!("{piece:?} is read again: {row:?}");
             world.violations.push(text);
@@ -194,13 +196,19 @@ impl RowSource for SimReader {
         self.shared.step().await;
         let mut world = self.shared.lock();
         let table = plan.id.0 as usize;
+        let is_inclusive = world.has(SourceFault::RangeInclusive);
+        let turns = world.has(SourceFault::OrderTurns);
         let bulk = world.bulk.as_mut().unwrap();
         bulk.ranges_read += 1;
         let text = |place: &Option<Boundary>| place.as_ref().map(|place| place.0.clone());
         let (after, up_to) = (text(&range.after), text(&range.up_to));
         let piece = places(after.as_ref(), up_to.as_ref(), bulk.files[table].len());
-        let there = (piece.0..piece.1).filter(|place| !bulk.cut.contains(&(table, *place)));
+        let first = piece.0.saturating_sub(usize::from(is_inclusive));
+        let there = (first..piece.1).filter(|place| !bulk.cut.contains(&(table, *place)));
         self.rest = there.map(|place| bulk.files[table][place]).rev().collect();
+        if turns && bulk.ranges_read.is_multiple_of(2) {
+            self.rest.reverse();
+        }
         self.reading = Some(Arc::clone(plan));
         self.expect_unfinished(&mut world, plan, piece);
         Ok(())
@@ -210,19 +218,25 @@ impl RowSource for SimReader {
         &mut self,
         into: &mut SnapshotRows,
         rows_max: usize,
-        _bytes_max: usize,
+        bytes_max: usize,
     ) -> Result<ReadStatus, Failure> {
         self.shared.step().await;
         let plan = Arc::clone(self.reading.as_ref().unwrap());
         let mut world = self.shared.lock();
-        into.rows.clear();
-        into.refused.clear();
+        if !world.has(SourceFault::RowsKept) {
+            into.rows.clear();
+            into.refused.clear();
+        }
         if world.fails(4) {
             world.count("reader lost in a range");
             return Err(lost(code::SOURCE_FAILED));
         }
-        let rows_max = world.part(rows_max, 1, 8);
-        while into.rows.len() + into.refused.len() < rows_max {
+        let (rows_max, bytes_max) = if world.has(SourceFault::SizesIgnored) {
+            (usize::MAX, usize::MAX)
+        } else {
+            (world.part(rows_max, 1, 8), bytes_max)
+        };
+        while into.rows.len() + into.refused.len() < rows_max && into.rows.byte_len() < bytes_max {
             let Some(row) = self.rest.pop() else {
                 return Ok(ReadStatus::End);
             };

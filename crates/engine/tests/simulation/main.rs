@@ -15,6 +15,7 @@ mod bulk;
 mod catalog;
 mod conformance;
 mod conformance_log;
+mod conformance_rows;
 mod conformance_source;
 mod cut;
 mod ended;

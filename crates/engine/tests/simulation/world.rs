@@ -101,6 +101,8 @@ pub(crate) enum SourceFault {
     RowsKept,
     /// `read` brings all rows at once.
     SizesIgnored,
+    /// Every second range is read backwards.
+    OrderTurns,
     /// A refused row is passed over.
     RefusedPassedOver,
     /// A refused row is passed over, unless it is in the last range of its table.
