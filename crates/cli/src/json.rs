@@ -12,6 +12,7 @@ use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{TableVerdict, Testimony};
 
 use crate::clock::now_us;
+use crate::document::VERSION;
 use crate::rates::Rates;
 use crate::usage;
 use crate::verdict::ExtraObject;
@@ -37,7 +38,7 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Valu
         .map(|(table, reason)| json!({"table": table.table, "reason": reason.to_string()}))
         .collect();
     let findings = findings(snapshot, options);
-    json!({"event": "end", "at_us": now_us(), "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
+    json!({"version": VERSION, "event": "end", "at_us": now_us(), "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
         "caught_up": outcome.caught_up, "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
 }
 
@@ -46,7 +47,7 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Valu
 pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Snapshot, &str)>) -> Value {
     let findings = begun.map_or_else(Vec::new, |(snapshot, options)| findings(snapshot, options));
     let position = begun.map(|(snapshot, _)| &snapshot.position);
-    json!({"event": "end", "at_us": now_us(), "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
+    json!({"version": VERSION, "event": "end", "at_us": now_us(), "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
         "caught_up": false, "position": position, "stopped": [], "findings": findings, "process": usage::report()})
 }
 
@@ -71,6 +72,7 @@ pub(crate) fn status(snapshot: &Snapshot, rates: &Rates, at_us: u64, options: &s
     let sum = |of: fn(&TableProgress) -> u64| snapshot.tables.iter().map(of).sum::<u64>();
     let findings = findings(snapshot, options);
     json!({
+        "version": VERSION,
         "state": "running",
         "running": true,
         "process_id": std::process::id(),

@@ -7,6 +7,7 @@ mod change;
 mod clock;
 mod command;
 mod comparison;
+mod document;
 mod findings;
 #[cfg(test)]
 mod golden;

@@ -11,6 +11,7 @@ use spanferry_core::report::finding::{Finding, Subject};
 use spanferry_core::report::remedy::RemedyKind;
 
 use crate::clock::{now_us, utc};
+use crate::document;
 use crate::wrap::{FIX, FIX_STOPPED, fitted};
 
 /// Writes lines for a person to standard output, fitted to it; a reader that has gone away is no
@@ -21,7 +22,7 @@ pub(crate) fn say(text: &str) {
 
 /// Writes an object for a program to standard output, in one line.
 pub(crate) fn say_json(object: &Value) {
-    say_whole(&object.to_string());
+    say_whole(&document::text(object));
 }
 
 /// Writes a line to standard output as it is: it will be copied or read by a program.

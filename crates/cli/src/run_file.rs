@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use spanferry_core::report::code;
-use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::failure::Failure;
 use spanferry_private_dir::PrivateDir;
+
+use crate::document::{expect_version, refused};
 
 /// The format of `run.json`. A file of another one, or of none, is refused by name.
 pub(crate) const VERSION: u32 = 1;
@@ -36,7 +37,7 @@ pub(crate) struct RunFile {
 /// What files of all formats have in common.
 #[derive(Deserialize)]
 struct Head {
-    version: Option<u32>,
+    version: Option<u64>,
 }
 
 /// Its name in the state directory.
@@ -62,21 +63,11 @@ impl RunFile {
 
     /// Reads the content of the file that `object` names.
     fn parse(content: &[u8], object: &str) -> Result<RunFile, Failure> {
-        let refused = |text: String| {
-            let failure = Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, text);
-            failure.hint("Go on with the release that wrote it, or name another `--state-dir`.")
-        };
-        let unreadable = |cause: serde_json::Error| refused("cannot be read".to_owned()).caused_by(cause);
+        let unreadable =
+            |cause: serde_json::Error| refused(object, "cannot be read".to_owned()).caused_by(cause);
         let head: Head = serde_json::from_slice(content).map_err(unreadable)?;
-        match head.version {
-            Some(VERSION) => serde_json::from_slice(content).map_err(unreadable),
-            Some(found) => Err(refused(format!(
-                "has format {found}; this release reads format {VERSION}"
-            ))),
-            None => Err(refused(format!(
-                "has no format number; this release reads format {VERSION}"
-            ))),
-        }
+        expect_version(head.version, VERSION, object)?;
+        serde_json::from_slice(content).map_err(unreadable)
     }
 
     /// The content of the file.
@@ -113,6 +104,8 @@ pub(crate) fn source_name_of(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use spanferry_core::report::code;
+
     use super::*;
 
     /// What this release writes, byte for byte.

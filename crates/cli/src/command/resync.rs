@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use spanferry_core::port::target::ControlState;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -25,7 +25,7 @@ use crate::session::{Session, need_control};
 use crate::settings::{Settings, usage};
 use crate::state_dir::{STATUS, StateDir};
 use crate::suggestion::nearest;
-use crate::{json, render};
+use crate::{document, json, render};
 
 /// Empties a group, or gives a table up, after asking. `migrate` must not be running.
 pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Failure> {
@@ -165,7 +165,7 @@ fn tell(decided: &Resync, settings: &Settings) {
 /// What an earlier run has written for `status` holds no more.
 fn correct_status(state: &StateDir, decided: &Resync) -> Result<(), Failure> {
     let written = state.directory().read(STATUS)?;
-    let Some(mut status) = written.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) else {
+    let Some(mut status) = written.and_then(|text| document::read(&text, STATUS).ok()) else {
         // No run has written one here, or none that can be read, which `status` reports.
         return Ok(());
     };

@@ -14,7 +14,7 @@ use crate::clock::{now_us, utc};
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, Owner, REPORT, STATUS, StateDir};
-use crate::{findings, json, render, run_file::RunFile, status_lines, table_lines};
+use crate::{document, findings, json, render, run_file::RunFile, status_lines, table_lines};
 
 /// A running process renews its figures every second; older ones than this are shown as old.
 const STALE: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     };
     let owner = StateDir::owner(&directory)?;
     let mut status = match (directory.read(STATUS)?, &owner) {
-        (Some(text), _) => parse(&text, settings)?,
+        (Some(text), _) => document::read(&text, &place(&directory, STATUS))?,
         (None, Some(owner)) => without_figures(owner),
         (None, None) => return Err(never_begun(&directory, settings)),
     };
@@ -46,12 +46,9 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn parse(text: &[u8], settings: &Settings) -> Result<Value, Failure> {
-    serde_json::from_slice(text).map_err(|cause| {
-        let object = settings.state_dir.display().to_string();
-        let text = "its status is not of this release";
-        Failure::new(code::STATE_FOREIGN, Class::StopMigration, object, text).caused_by(cause)
-    })
+/// Where a file of the state directory is, for a person.
+fn place(directory: &PrivateDir, name: &str) -> String {
+    directory.path().join(name).display().to_string()
 }
 
 /// The status of a process that has not written one yet.
@@ -72,11 +69,14 @@ fn no_migration(settings: &Settings, text: &str) -> Failure {
 /// No migration has begun here; what the last start ended with is said if there was one.
 fn never_begun(directory: &PrivateDir, settings: &Settings) -> Failure {
     let nothing = || no_migration(settings, "no migration has run with this state directory");
-    let report = match directory.read(REPORT) {
-        Ok(report) => report,
-        Err(error) => return error.into(),
+    let read = || match directory.read(REPORT)? {
+        Some(text) => document::read(&text, &place(directory, REPORT)).map(Some),
+        None => Ok(None),
     };
-    let event = report.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let event = match read() {
+        Ok(event) => event,
+        Err(failure) => return failure,
+    };
     let Some(event) = event.filter(|event| !event["error"].is_null()) else {
         return nothing();
     };
@@ -212,7 +212,10 @@ fn ended(status: &Value, age: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
     use super::*;
+    use crate::args::Common;
 
     fn check(written: &str, owner: Option<(u32, &str)>, expected: &str, first_line: &str) {
         let mut status = json!({"state": written, "process_id": 7, "at_us": 1_000_000, "rows_per_second": 5.0,
@@ -286,6 +289,35 @@ mod tests {
         );
         let told = "a new `migrate` is starting: creating tables, 50 of 900; there are no figures yet";
         assert_eq!(lines(&status, None, Some(MIGRATE), 80), [told]);
+    }
+
+    /// Figures, and the report of a start that did not begin.
+    #[test]
+    fn files_of_another_format_are_refused_by_name() {
+        let path = std::env::temp_dir().join(format!("sf-status-{}", std::process::id()));
+        let state = StateDir::lock(&path, MIGRATE).unwrap();
+        let line = Common::augment_args(clap::Command::new("spanferry"));
+        let matches = line.get_matches_from(["spanferry", "--state-dir", path.to_str().unwrap()]);
+        let settings = Settings::load(&Common::from_arg_matches(&matches).unwrap()).unwrap();
+        state.write(REPORT, br#"{"version": 2, "error": {}}"#).unwrap();
+        drop(state);
+        let refused = |name: &str| {
+            let failure = run(&settings).unwrap_err();
+            let expected = "has format 2; this release reads format 1";
+            assert_eq!(failure.code, code::STATE_FOREIGN, "{failure}");
+            assert!(
+                failure.object.ends_with(name) && failure.message == expected,
+                "{failure}"
+            );
+        };
+        refused(REPORT);
+        let state = StateDir::lock(&path, MIGRATE).unwrap();
+        state
+            .write(STATUS, br#"{"version": 2, "state": "ended"}"#)
+            .unwrap();
+        refused(STATUS);
+        drop(state);
+        std::fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]

@@ -9,6 +9,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
+use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{DifferentKey, Kind, Lack, TableVerdict, Testimony};
 use spanferry_mysql::{MysqlError, Options};
@@ -16,7 +17,7 @@ use spanferry_mysql::{MysqlError, Options};
 use crate::command::status;
 use crate::rates::Meter;
 use crate::wrap::plain;
-use crate::{json, monitor, render, status_lines, verdict};
+use crate::{document, json, monitor, render, status_lines, verdict};
 
 /// What a printed command needs for this migration.
 const OPTIONS: &str = " --state-dir /data/shop";
@@ -160,6 +161,21 @@ fn findings_of_check() {
         .map(|finding| render::finding(finding, OPTIONS))
         .collect();
     check("findings", &texts.join("\n"));
+}
+
+/// What this release leaves in `report.json`, but for the figures of its process.
+#[test]
+fn a_report() {
+    let mut report = json::end(&Outcome::default(), &snapshot(), OPTIONS);
+    report["at_us"] = json!(AT_US);
+    report["process"] = json!({"cpu_seconds": null, "memory_peak_bytes": null});
+    report["findings"].as_array_mut().expect("a list").truncate(1);
+    let text = serde_json::to_string_pretty(&report).expect("JSON");
+    assert_eq!(
+        document::read(text.as_bytes(), "report.json").expect("a report"),
+        report
+    );
+    check("report-json", &text);
 }
 
 #[test]

@@ -93,7 +93,7 @@ async fn a_target_changed_behind_our_back(dialect: &'static str) {
     let mut found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let keys = found["tables"][0]["keys"].as_array_mut().unwrap();
     keys.sort_by_key(|key| key["key"].to_string());
-    let expected = serde_json::json!({"equal": false, "tables": [
+    let expected = serde_json::json!({"version": 1, "equal": false, "tables": [
         {"name": "t", "rows_source": 3, "rows_target": 3, "missing": 1, "extra": 1, "different": 1, "keys": [
             {"kind": "different", "key": "[\"2\"]", "columns": ["a", "n"]},
             {"kind": "missing", "key": "[\"3\"]", "columns": []},
@@ -339,7 +339,7 @@ async fn rows_without_an_exact_form(engine: Engine) {
     assert_eq!(output.status.code(), Some(4));
     let lines = expect_documented("verify", std::str::from_utf8(&output.stdout).unwrap());
     let reason = "a zero or partial date";
-    let expected = serde_json::json!({"equal": false, "tables": [
+    let expected = serde_json::json!({"version": 1, "equal": false, "tables": [
         {"name": "t", "rows_source": 4, "rows_target": 3, "missing": 0, "extra": 0, "different": 0, "keys": [], "refused": 2,
             "refused_rows": [{"key": "[\"2\"]", "column": "d", "reason": reason}, {"key": "[\"9\"]", "column": "d", "reason": reason}],
             "witness": witness(4, 3, serde_json::json!([]))},
