@@ -4,11 +4,13 @@
 //! machine or width. The help of each command is compared as `docs/reference/cli.md` (`reference`).
 
 use serde_json::{Value, json};
+use spanferry_core::mapping::overrides::OverrideError;
 use spanferry_core::port::target::TablePhase;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{DifferentKey, Kind, Lack, TableVerdict, Testimony};
@@ -161,6 +163,22 @@ fn findings_of_check() {
         .map(|finding| render::finding(finding, OPTIONS))
         .collect();
     check("findings", &texts.join("\n"));
+}
+
+/// What a person has decided and what cannot be applied is printed as every other finding.
+#[test]
+fn findings_of_a_persons_decisions() {
+    let table = || QualifiedName::new("shop", "orders");
+    let column = || "state".to_owned();
+    let errors = [
+        OverrideError::NoTable(table()),
+        OverrideError::NoColumn(table(), column()),
+        OverrideError::Name(table(), "2nd state".to_owned()),
+        OverrideError::Type(table(), column()),
+        OverrideError::Key(table()),
+    ];
+    let texts = errors.map(|error| render::finding(&error.finding(), OPTIONS));
+    check("findings-of-decisions", &texts.join("\n"));
 }
 
 /// What this release leaves in `report.json`, but for the figures of its process.

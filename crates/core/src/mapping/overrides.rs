@@ -7,6 +7,8 @@ use crate::mapping::decide::{decide_types, unique_columns};
 use crate::mapping::decision::{
     ChosenBy, ColumnDecision, Decisions, Filling, KeyReason, NameDecision, NameReason, TableDecision,
 };
+use crate::report::code;
+use crate::report::finding::{Finding, Severity, Subject};
 use crate::schema::legal_name::{NameKind, legal_name};
 use crate::schema::logical::LogicalType;
 use crate::schema::source::QualifiedName;
@@ -66,6 +68,42 @@ pub enum OverrideError {
     Type(QualifiedName, String),
     /// Two rows of the source could have the same key, or the key holds what no row brings.
     Key(QualifiedName),
+}
+
+impl OverrideError {
+    /// The finding that a person reads: about which object, why, and what to do.
+    pub fn finding(&self) -> Finding {
+        let whole = |name: &QualifiedName| Subject::table(name.table.clone());
+        let part = |name: &QualifiedName, part: &str| Subject::part(name.table.clone(), part);
+        let (subject, text, remedy) = match self {
+            OverrideError::NoTable(name) => (
+                whole(name),
+                format!("no table `{name}` is selected at the source"),
+                "Correct the name of the table, or select it.",
+            ),
+            OverrideError::NoColumn(name, column) => (
+                part(name, column),
+                "the table has no such column".to_owned(),
+                "Correct the name of the column. A part of a key is named as at the target.",
+            ),
+            OverrideError::Name(name, asked) => (
+                part(name, asked),
+                format!("the target cannot have the name `{asked}` here"),
+                "Choose another name: letters, digits and `_`, a letter first, and none that is taken.",
+            ),
+            OverrideError::Type(name, column) => (
+                part(name, column),
+                "the values of the column do not fit into the type".to_owned(),
+                "Choose a type that holds every value of the column exactly, or remove the choice.",
+            ),
+            OverrideError::Key(name) => (
+                whole(name),
+                "the key does not tell every row from every other, or holds what no row brings".to_owned(),
+                "Choose a key that holds all columns of a key of the source.",
+            ),
+        };
+        Finding::new(code::OVERRIDE_REFUSED, Severity::Blocking, subject, text).remedy(remedy)
+    }
 }
 
 /// Applies what a person has decided. Types that no person has chosen follow the new key. All
