@@ -137,6 +137,21 @@ impl Server {
         assert!(pasted.status.success(), "{text}\n{told}");
     }
 
+    /// What the server's own dump tool writes of a schema.
+    pub(crate) fn dump(&self, options: &[&str], schema: &str) -> Vec<u8> {
+        let mut tool = Command::new(&self.script);
+        let dumped = tool
+            .arg("dump")
+            .arg(&self.folder)
+            .args(options)
+            .arg(schema)
+            .output();
+        let dumped = dumped.expect("the script runs");
+        let errors = String::from_utf8_lossy(&dumped.stderr);
+        assert!(dumped.status.success(), "{options:?}\n{errors}");
+        dumped.stdout
+    }
+
     pub(crate) fn command(&self, verb: &str) {
         let status = Command::new(&self.script)
             .arg(verb)

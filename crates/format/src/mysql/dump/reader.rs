@@ -7,7 +7,7 @@ use super::cursor::{Cursor, Found, Stop};
 use super::error::{DumpError, Fault};
 use super::insert::{self, Insert};
 use super::row::{Row, RowReader};
-use super::session::Session;
+use super::session::{Reading, Session};
 use crate::charset;
 
 /// How much of a dump is kept at most.
@@ -43,8 +43,8 @@ pub enum Step<'a> {
 /// How a dump ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
-    /// Whether its last line is the `-- Dump completed` that mysqldump and mariadb-dump write.
-    /// Other tools, and `--skip-comments`, write none.
+    /// Whether it has the `-- Dump completed` that mysqldump and mariadb-dump write at the end; with
+    /// `--tab`, triggers stand behind it. Other tools, and `--skip-comments`, write none.
     pub completed: bool,
     /// The bytes of the whole dump.
     pub bytes: u64,
@@ -146,13 +146,13 @@ enum Outcome {
 }
 
 impl Reader {
-    /// A reader of a dump from its first byte on. `mariadb` is what the dump is taken for until its
-    /// header tells what server it is of.
-    pub fn new(limits: Limits, mariadb: bool) -> Reader {
+    /// A reader of a dump from its first byte on. It is read in this way until something in it says
+    /// otherwise: its header tells the server's family, its statements the rest.
+    pub fn new(limits: Limits, reading: Reading) -> Reader {
         let mark = Mark {
             offset: 0,
             line: 1,
-            session: Arc::new(Session::new(mariadb)),
+            session: Arc::new(Session::new(reading)),
             place: Place::Between,
             completed: false,
         };
@@ -349,6 +349,7 @@ impl Reader {
         if let Some(bytes) = comment(&mut cursor)? {
             let comment = &self.buffer[self.at..self.at + bytes];
             match note(comment) {
+                Some(Note::Begun) => self.completed = false,
                 Some(Note::Completed) => self.completed = true,
                 Some(Note::Mariadb(mariadb)) => Arc::make_mut(&mut self.session).set_mariadb(mariadb),
                 None => {}
@@ -356,9 +357,7 @@ impl Reader {
             self.consume(bytes);
             return Ok(None);
         }
-        let is_empty = cursor.is(self.session.delimiter())?;
-        self.completed = false;
-        if is_empty {
+        if cursor.is(self.session.delimiter())? {
             self.consume(self.session.delimiter().len());
             return Ok(None);
         }
@@ -544,6 +543,8 @@ fn delimiter_command(cursor: &mut Cursor<'_>) -> Found<Option<usize>> {
 
 /// What a comment between statements says of the dump.
 enum Note {
+    /// `-- MySQL dump`: a dump begins, perhaps behind another one.
+    Begun,
     /// `-- Dump completed`: nothing is missing.
     Completed,
     /// `-- Server version`: whether the server is a MariaDB.
@@ -551,6 +552,9 @@ enum Note {
 }
 
 fn note(comment: &[u8]) -> Option<Note> {
+    if comment.starts_with(b"-- MySQL dump ") || comment.starts_with(b"-- MariaDB dump ") {
+        return Some(Note::Begun);
+    }
     if comment.starts_with(b"-- Dump completed") {
         return Some(Note::Completed);
     }

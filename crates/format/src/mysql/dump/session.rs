@@ -27,6 +27,17 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// How the tools write a dump unless something in it, or its user, says otherwise: in utf8mb4,
+    /// with no sql_mode that matters.
+    pub fn plain(mariadb: bool) -> Reading {
+        Reading {
+            mariadb,
+            ansi_quotes: false,
+            no_backslash: false,
+            charset: Charset::Utf8mb4,
+        }
+    }
+
     /// Whether the second byte of a character may be a backslash.
     pub(super) fn has_hidden_backslashes(self) -> bool {
         matches!(
@@ -62,21 +73,18 @@ enum Kept {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     reading: Reading,
+    has_charset: bool,
     schema: Option<String>,
     delimiter: Vec<u8>,
     variables: BTreeMap<String, Kept>,
 }
 
 impl Session {
-    /// The state in which a client begins: utf8mb4, no sql_mode that matters.
-    pub fn new(mariadb: bool) -> Session {
+    /// The state before the first statement.
+    pub(super) fn new(reading: Reading) -> Session {
         Session {
-            reading: Reading {
-                mariadb,
-                ansi_quotes: false,
-                no_backslash: false,
-                charset: Charset::Utf8mb4,
-            },
+            reading,
+            has_charset: false,
             schema: None,
             delimiter: b";".to_vec(),
             variables: BTreeMap::new(),
@@ -86,6 +94,12 @@ impl Session {
     /// How bytes are read now.
     pub fn reading(&self) -> Reading {
         self.reading
+    }
+
+    /// Whether the dump itself has set its character set. With `--compatible` the tools leave that
+    /// out, and mariadb-dump then writes latin1: nothing in the dump shows it.
+    pub fn has_charset(&self) -> bool {
+        self.has_charset
     }
 
     /// What the last USE named.
@@ -128,13 +142,13 @@ impl Session {
             match assignment {
                 [names, value, ..] if names.token.is_word("NAMES") => {
                     let value = std::slice::from_ref(value);
-                    self.reading.charset = self.charset(text, value, "character_set_client")?;
+                    self.set_charset(text, value)?;
                 }
                 [word, set, value @ ..] if word.token.is_word("CHARACTER") && set.token.is_word("SET") => {
-                    self.reading.charset = self.charset(text, value, "character_set_client")?;
+                    self.set_charset(text, value)?;
                 }
                 [word, value @ ..] if word.token.is_word("CHARSET") => {
-                    self.reading.charset = self.charset(text, value, "character_set_client")?;
+                    self.set_charset(text, value)?;
                 }
                 other => self.assign(text, other)?,
             }
@@ -159,7 +173,7 @@ impl Session {
                 self.reading.no_backslash = mode.no_backslash;
             }
             Some(Variable::Server(name)) if name.eq_ignore_ascii_case("character_set_client") => {
-                self.reading.charset = self.charset(text, value, "character_set_client")?;
+                self.set_charset(text, value)?;
             }
             Some(Variable::Server(_)) | None => {}
         }
@@ -219,9 +233,15 @@ impl Session {
         })
     }
 
-    fn charset(&self, text: &str, value: &[Placed], variable_name: &'static str) -> Result<Charset, Fault> {
+    fn set_charset(&mut self, text: &str, value: &[Placed]) -> Result<(), Fault> {
+        self.reading.charset = self.charset(text, value)?;
+        self.has_charset = true;
+        Ok(())
+    }
+
+    fn charset(&self, text: &str, value: &[Placed]) -> Result<Charset, Fault> {
         let unknown = Fault::Setting {
-            variable: variable_name,
+            variable: "character_set_client",
         };
         let name = match value {
             [value] => match &value.token {

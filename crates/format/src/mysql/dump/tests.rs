@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{Cell, DumpError, Limits, Mark, Reader, Step};
+use spanferry_core::schema::charset::Charset;
+
+use super::{Cell, DumpError, Limits, Mark, Reader, Reading, Step};
 
 const LIMITS: Limits = Limits {
     statement_bytes_max: 1 << 20,
@@ -93,13 +95,17 @@ fn steps<'a>(mut reader: Reader, pieces: impl IntoIterator<Item = &'a [u8]>) -> 
 }
 
 fn whole(dump: &[u8]) -> Vec<String> {
-    steps(Reader::new(LIMITS, false), [dump])
+    steps(Reader::new(LIMITS, Reading::plain(false)), [dump])
 }
 
 fn check(dump: &[u8], expected: &[&str]) {
     assert_eq!(whole(dump), expected, "{}", dump.escape_ascii());
     let bytes = dump.chunks(1);
-    assert_eq!(steps(Reader::new(LIMITS, false), bytes), expected, "byte by byte");
+    assert_eq!(
+        steps(Reader::new(LIMITS, Reading::plain(false)), bytes),
+        expected,
+        "byte by byte"
+    );
 }
 
 #[test]
@@ -127,6 +133,11 @@ fn statements() {
         &["3.73 x None", "end true 99"],
     );
     check(b"-- Dump completed", &["end true 17"]);
+    check(b"-- Dump completed\nx;", &["2.18 x None", "end true 20"]);
+    check(
+        b"-- Dump completed\n-- MySQL dump 10.13\nx;",
+        &["3.38 x None", "end false 40"],
+    );
     check(
         b"-- Dump completed\nx;\nCREATE TABLE a (b",
         &[
@@ -268,6 +279,32 @@ fn a_dump_sets_how_it_is_read() {
 }
 
 #[test]
+fn a_dump_may_be_silent_about_its_character_set() {
+    let check = |dump: &[u8], expected: bool| {
+        let latin1 = Reading {
+            charset: Charset::Latin1,
+            ..Reading::plain(false)
+        };
+        let mut reader = Reader::new(LIMITS, latin1);
+        reader.feed(dump);
+        let Ok(Step::Statement(statement)) = reader.next() else {
+            panic!("a statement");
+        };
+        let session = statement.session();
+        assert_eq!(session.has_charset(), expected);
+        let charset = if expected {
+            Charset::Utf8mb4
+        } else {
+            Charset::Latin1
+        };
+        assert_eq!(session.reading().charset, charset);
+    };
+    check(b"SET sql_mode = 'ANSI';", false);
+    check(b"/*!50503 SET NAMES utf8mb4 */;", true);
+    check(b"SET character_set_client = utf8mb4;", true);
+}
+
+#[test]
 fn what_is_kept_has_a_bound() {
     let limits = Limits {
         statement_bytes_max: 40,
@@ -276,7 +313,7 @@ fn what_is_kept_has_a_bound() {
     let check = |dump: String, expected: &str| {
         for size in [1, 7, 1000] {
             let pieces = dump.as_bytes().chunks(size);
-            let found = steps(Reader::new(limits, false), pieces);
+            let found = steps(Reader::new(limits, Reading::plain(false)), pieces);
             assert_eq!(found.last().map(String::as_str), Some(expected), "{dump} {size}");
         }
     };
@@ -310,7 +347,7 @@ SET NAMES gbk, SQL_MODE=@OLD_SQL_MODE;\nINSERT INTO a VALUES ('\x83\\\\'',.5),(+
 
 /// Every mark of a dump, with the steps that follow it.
 fn marks(dump: &[u8]) -> Vec<(Mark, usize)> {
-    let mut reader = Reader::new(LIMITS, false);
+    let mut reader = Reader::new(LIMITS, Reading::plain(false));
     reader.feed(dump);
     reader.finish();
     let mut marks = vec![(reader.mark(), 0)];
@@ -432,7 +469,7 @@ proptest! {
             pieces.push(piece);
             rest = tail;
         }
-        prop_assert_eq!(steps(Reader::new(LIMITS, false), pieces), expected);
+        prop_assert_eq!(steps(Reader::new(LIMITS, Reading::plain(false)), pieces), expected);
     }
 
     #[test]
