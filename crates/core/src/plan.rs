@@ -116,7 +116,7 @@ impl TablePlan {
     }
 
     /// What one row counts of which only these columns are written.
-    pub fn mutations_per_update(&self, columns: &ColumnSet) -> usize {
+    pub(crate) fn mutations_per_update(&self, columns: &ColumnSet) -> usize {
         columns.len() + 2 * self.index_count()
     }
 
@@ -132,7 +132,7 @@ impl TablePlan {
 
     /// The column, by its place in `columns`, that comes from this column of the source; the first,
     /// if there are several.
-    pub fn column_of(&self, source: usize) -> Option<usize> {
+    pub(crate) fn column_of(&self, source: usize) -> Option<usize> {
         self.columns
             .iter()
             .position(|column| column.source() == Some(source))

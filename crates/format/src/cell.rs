@@ -4,7 +4,7 @@ use spanferry_core::value::encode::Refusal;
 use spanferry_core::value::scalar::{Date, DateTime, Time};
 
 /// A number without the zeros that ZEROFILL puts before it; one digit before the point stays.
-pub fn without_leading_zeros(cell: &[u8]) -> &[u8] {
+pub(crate) fn without_leading_zeros(cell: &[u8]) -> &[u8] {
     let zeros = cell.iter().take_while(|byte| **byte == b'0').count();
     match cell.get(zeros) {
         Some(byte) if byte.is_ascii_digit() => &cell[zeros..],
@@ -13,7 +13,7 @@ pub fn without_leading_zeros(cell: &[u8]) -> &[u8] {
 }
 
 /// A number as every language prints it; no infinity, and not "not a number".
-pub fn finite_float(cell: &[u8]) -> Result<f64, Refusal> {
+pub(crate) fn finite_float(cell: &[u8]) -> Result<f64, Refusal> {
     let text = utf8(cell)?;
     let value: f64 = text.parse().map_err(|_| Refusal::Form { expected: "number" })?;
     if value.is_finite() {

@@ -338,11 +338,6 @@ impl BlockingLog {
         sequence
     }
 
-    /// Changes the budget from now on.
-    pub(crate) fn set_budget_bytes(&self, budget_bytes: u64) {
-        lock(&self.encoder).set_budget_bytes(budget_bytes);
-    }
-
     /// The segment that holds a sequence, or will hold it if it is the next.
     pub(crate) fn segment_of(&self, sequence: u64) -> Result<(u64, SegmentInfo), LogError> {
         let next = self.mark().complete_below;

@@ -117,11 +117,6 @@ impl Encoder {
         self.limits
     }
 
-    /// Changes the budget.
-    pub(crate) fn set_budget_bytes(&mut self, budget_bytes: u64) {
-        self.limits.budget_bytes = budget_bytes;
-    }
-
     /// Whether the next transaction opens a new segment.
     fn roll_due(&self) -> bool {
         self.at.next.piece == 0 && self.at.segment_used && self.at.offset >= self.limits.segment_bytes

@@ -242,7 +242,7 @@ impl LogError {
     }
 
     /// Whether the same call may be made again once space is back.
-    pub fn is_space(&self) -> bool {
+    pub(crate) fn is_space(&self) -> bool {
         matches!(
             self,
             LogError::DiskFull { .. } | LogError::BudgetReached { .. } | LogError::BudgetTooSmall { .. }

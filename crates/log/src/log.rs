@@ -135,11 +135,6 @@ impl DiskLog {
         self.blocking.source()
     }
 
-    /// Changes the byte budget from now on.
-    pub fn set_budget_bytes(&self, budget_bytes: u64) {
-        self.blocking.set_budget_bytes(budget_bytes);
-    }
-
     /// Removes all files of the log; the empty directory stays. The writer and readers fail from
     /// now on.
     ///

@@ -12,7 +12,7 @@ pub struct Text(Bytes);
 
 impl Text {
     /// The text, or `None` if the bytes are not UTF-8.
-    pub fn try_from_bytes(bytes: Bytes) -> Option<Text> {
+    pub(crate) fn try_from_bytes(bytes: Bytes) -> Option<Text> {
         str::from_utf8(&bytes).is_ok().then_some(Text(bytes))
     }
 
@@ -57,7 +57,7 @@ pub struct PieceView {
 
 impl PieceView {
     /// A copy that owns its parts.
-    pub fn to_piece(&self) -> Piece {
+    pub(crate) fn to_piece(&self) -> Piece {
         Piece {
             sequence: Sequence(self.sequence),
             number: self.number,

@@ -190,7 +190,7 @@ impl MysqlError {
     }
 
     /// Whether the server says that a privilege is missing.
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         let MysqlError::Server { code, at_login, .. } = self else {
             return false;
         };
@@ -213,7 +213,7 @@ impl MysqlError {
     }
 
     /// Whether the connection is of no more use.
-    pub fn is_connection_lost(&self) -> bool {
+    pub(crate) fn is_connection_lost(&self) -> bool {
         match self {
             MysqlError::Io { .. } | MysqlError::Timeout { .. } | MysqlError::Closed { .. } => true,
             MysqlError::Protocol { .. }

@@ -43,11 +43,6 @@ impl DdlRules {
         self.state().refused.push((text.to_owned(), stage));
     }
 
-    /// No statement is refused any more.
-    pub fn refuse_nothing(&self) {
-        self.state().refused.clear();
-    }
-
     /// The next operation that creates the index or foreign key of this name continues only when
     /// `StandIn::finish_ddl` is called. In forward mode nothing is held.
     pub fn hold(&self, name: &str) {

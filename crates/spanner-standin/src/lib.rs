@@ -214,11 +214,6 @@ impl StandIn {
         self.shared.violations.take()
     }
 
-    /// How many violations there were in all.
-    pub fn violation_count(&self) -> u64 {
-        self.shared.violations.count()
-    }
-
     /// What went through so far.
     pub fn counters(&self) -> Counters {
         let counting = &self.shared.counting;

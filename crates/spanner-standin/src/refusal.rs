@@ -2,7 +2,6 @@
 //! violations.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prost::Message;
@@ -166,13 +165,11 @@ fn detailed(code: Code, message: &str, kind: &str, detail: &impl Message) -> Sta
 #[derive(Debug, Default)]
 pub(crate) struct Violations {
     kept: Mutex<Vec<Violation>>,
-    count: AtomicU64,
 }
 
 impl Violations {
     /// Records one.
     pub(crate) fn record(&self, rule: Rule, message: &str) {
-        self.count.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
         if kept.len() < VIOLATIONS_MAX {
             kept.push(Violation {
@@ -196,9 +193,5 @@ impl Violations {
 
     pub(crate) fn take(&self) -> Vec<Violation> {
         std::mem::take(&mut self.kept.lock().expect("no holder of this lock panics"))
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
     }
 }

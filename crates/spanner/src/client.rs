@@ -22,11 +22,11 @@ use crate::error::SpannerError;
 use crate::name::DatabaseName;
 
 /// Deadline of a call that reads or changes little: sessions, transactions, metadata.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Deadline of one commit. Past it the outcome is unknown, not failed.
-pub const COMMIT_DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const COMMIT_DEADLINE: Duration = Duration::from_secs(120);
 /// Longest wait for the next piece of a result; the stream is resumed past it.
-pub const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A multiplexed session lives 28 days; Google's clients replace it after 7, we before that.
 const SESSION_AGE_MAX: Duration = Duration::from_secs(6 * 24 * 3600);

@@ -122,7 +122,7 @@ impl Mutations {
     }
 
     /// Appends a delete of all rows whose key begins with `prefix`, a `ListValue` payload.
-    pub fn delete_prefix(&mut self, table: &str, prefix: &[u8]) {
+    pub(crate) fn delete_prefix(&mut self, table: &str, prefix: &[u8]) {
         self.delete_keys(table, |out| {
             out.push(TAG_KEY_SET_RANGES);
             let range = list_value::open_length(out);
@@ -133,7 +133,7 @@ impl Mutations {
     }
 
     /// Appends a delete of all rows of a table.
-    pub fn delete_all(&mut self, table: &str) {
+    pub(crate) fn delete_all(&mut self, table: &str) {
         self.delete_keys(table, |out| out.extend_from_slice(&KEY_SET_ALL));
     }
 

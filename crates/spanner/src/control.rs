@@ -26,13 +26,13 @@ pub const MIGRATION: &str = "spanferry_migration";
 /// Holds a row for each table of the migration.
 pub const TABLES: &str = "spanferry_table";
 /// Holds what each table is built from: a row for each table of the migration.
-pub const DEFINITIONS: &str = "spanferry_definition";
+pub(crate) const DEFINITIONS: &str = "spanferry_definition";
 /// Holds a row for each range that is finished or begun.
-pub const RANGES: &str = "spanferry_range";
+pub(crate) const RANGES: &str = "spanferry_range";
 /// Holds a row for each index or foreign key that is left out.
 pub const LEFT_OUT: &str = "spanferry_left_out";
 /// Holds a row for each lane.
-pub const FENCES: &str = "spanferry_fence";
+pub(crate) const FENCES: &str = "spanferry_fence";
 
 /// The key of the one row of `spanferry_migration`.
 const SINGLETON: u64 = 1;

@@ -32,7 +32,7 @@ impl DatabaseName {
     }
 
     /// `projects/P/instances/I`.
-    pub fn instance_path(&self) -> String {
+    pub(crate) fn instance_path(&self) -> String {
         format!("projects/{}/instances/{}", self.project, self.instance)
     }
 

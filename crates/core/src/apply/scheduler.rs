@@ -26,7 +26,7 @@ use super::verdict::{misplaced, rejected_change, rejects_control};
 use super::window::{TableFilter, Window, WindowBuilder, WindowLimits};
 
 /// How long the watermark may stay behind transactions that change no migrated row.
-pub const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is under way: its answer is awaited.
 #[derive(Debug)]

@@ -170,7 +170,7 @@ impl WindowBuilder {
     }
 
     /// Says how a table takes part. Only between transactions.
-    pub fn set_filter(&mut self, table: TableId, filter: TableFilter) {
+    pub(crate) fn set_filter(&mut self, table: TableId, filter: TableFilter) {
         assert!(
             self.current.is_none(),
             "a table takes part, or not, in whole transactions"
@@ -179,7 +179,7 @@ impl WindowBuilder {
     }
 
     /// Folds by other limits from now on. Only between transactions.
-    pub fn set_limits(&mut self, limits: WindowLimits) {
+    pub(crate) fn set_limits(&mut self, limits: WindowLimits) {
         assert!(self.current.is_none(), "a transaction keeps its limits");
         self.limits = limits;
     }
@@ -272,12 +272,12 @@ impl WindowBuilder {
     }
 
     /// Takes the next finished window, if there is one.
-    pub fn take_ready(&mut self) -> Option<Window> {
+    pub(crate) fn take_ready(&mut self) -> Option<Window> {
         self.ready.pop_front()
     }
 
     /// Closes the window with what it holds, if it holds any whole transaction, and takes it.
-    pub fn take_now(&mut self) -> Option<Window> {
+    pub(crate) fn take_now(&mut self) -> Option<Window> {
         assert!(self.current.is_none(), "only between transactions");
         if self.ready.is_empty() && self.contents.transactions > 0 {
             self.close();
@@ -286,7 +286,7 @@ impl WindowBuilder {
     }
 
     /// Whether the open window holds data or a stop, or only moves the position on.
-    pub fn has_data(&self) -> bool {
+    pub(crate) fn has_data(&self) -> bool {
         !self.fold.is_empty() || !self.contents.stops.is_empty()
     }
 

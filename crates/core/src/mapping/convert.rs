@@ -72,7 +72,7 @@ pub fn map_known(tables: Vec<SourceTable>, known: &Known<'_>, options: &MappingO
 }
 
 /// The plans of what is decided, and what is worth knowing about it.
-pub fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
+pub(crate) fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
     let mut findings = Vec::new();
     tell_all(&decisions, &mut findings);
     for table in &decisions.tables {

@@ -11,7 +11,7 @@ use crate::schema::source::QualifiedName;
 ///
 /// Tables that stay as they are recorded (`Known::fixed`) stay together, and their group keeps its
 /// number; of several that a new foreign key brings together the lowest remains.
-pub fn group_tables(plans: &mut [TablePlan], known: &Known<'_>) {
+pub(crate) fn group_tables(plans: &mut [TablePlan], known: &Known<'_>) {
     let recorded: BTreeMap<&QualifiedName, GroupId> = known
         .fixed
         .iter()

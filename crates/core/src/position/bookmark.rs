@@ -5,11 +5,11 @@ use std::fmt;
 use super::{Position, PositionError, TransactionId, Witness};
 
 /// Most witnesses kept: a source rarely has transactions of so many servers at once.
-pub const WITNESSES_MAX: usize = 8;
+pub(crate) const WITNESSES_MAX: usize = 8;
 /// How much older than the newest witness another one may be, in microseconds. To show an old one
 /// again, the source reads its binary log from there on; a server that has not written for so long
 /// has mostly been replaced.
-pub const WITNESS_SPAN_US: u64 = 60 * 60 * 1_000_000;
+pub(crate) const WITNESS_SPAN_US: u64 = 60 * 60 * 1_000_000;
 
 /// The last transactions of a history: one for each origin (MySQL: server and tag; MariaDB:
 /// domain), the newest at the end.

@@ -82,18 +82,6 @@ impl Position {
             | (Position::Mariadb(_), TransactionId::Mysql { .. }) => Err(PositionError::DifferentKinds),
         }
     }
-
-    /// How many transactions of `self` have not happened at `other` (MariaDB: by sequence numbers,
-    /// an estimate).
-    pub fn count_beyond(&self, other: &Position) -> Result<u64, PositionError> {
-        match (self, other) {
-            (Position::Mysql(own), Position::Mysql(theirs)) => Ok(own.count_beyond(theirs)),
-            (Position::Mariadb(own), Position::Mariadb(theirs)) => Ok(own.count_beyond(theirs)),
-            (Position::Mysql(_), Position::Mariadb(_)) | (Position::Mariadb(_), Position::Mysql(_)) => {
-                Err(PositionError::DifferentKinds)
-            }
-        }
-    }
 }
 
 impl fmt::Display for Position {

@@ -11,7 +11,7 @@ mod server_uuid;
 mod transaction;
 mod witness;
 
-pub use bookmark::{Bookmark, WITNESS_SPAN_US, WITNESSES_MAX, Witnesses};
+pub use bookmark::{Bookmark, Witnesses};
 pub use either::Position;
 pub use error::PositionError;
 pub use gtid_set::GtidSet;

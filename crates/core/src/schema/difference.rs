@@ -7,7 +7,7 @@ use crate::schema::source::{IndexPart, SourceForeignKey, SourceIndex, SourceTabl
 
 /// The first difference by which rows of one table have another form: storage, columns, primary
 /// key. Secondary indexes, foreign keys, defaults, checks, triggers and estimates do not count.
-pub fn row_difference(recorded: &SourceTable, today: &SourceTable) -> Option<String> {
+pub(crate) fn row_difference(recorded: &SourceTable, today: &SourceTable) -> Option<String> {
     if let Some(difference) = facts_difference(&recorded.facts, &today.facts) {
         return Some(difference);
     }

@@ -31,7 +31,7 @@ impl Names {
     }
 
     /// Whether nothing has this name.
-    pub fn is_free(&self, name: &str) -> bool {
+    pub(crate) fn is_free(&self, name: &str) -> bool {
         !self.taken.contains(&name.to_lowercase())
     }
 
@@ -43,7 +43,7 @@ impl Names {
     /// Names for all objects of one kind, in their order. First those that had a name keep it. Then
     /// those whose own name is legal get that, whatever other names would become the same. The rest
     /// is renamed.
-    pub fn give_all(&mut self, kind: NameKind, wishes: &[Wish<'_>]) -> Vec<String> {
+    pub(crate) fn give_all(&mut self, kind: NameKind, wishes: &[Wish<'_>]) -> Vec<String> {
         let mut given: Vec<Option<String>> =
             wishes.iter().map(|wish| wish.former.map(str::to_owned)).collect();
         for name in given.iter().flatten() {

@@ -204,7 +204,7 @@ impl SourceType {
     }
 
     /// What its values are, whatever the family.
-    pub fn logical(&self) -> LogicalType {
+    pub(crate) fn logical(&self) -> LogicalType {
         match self {
             SourceType::Mysql(ty) => logical::of_mysql(ty),
             SourceType::Postgres(ty) => logical::of_postgres(ty),
@@ -212,7 +212,7 @@ impl SourceType {
     }
 
     /// The facts of a column of this type that has none of them.
-    pub fn plain_facts(&self) -> ColumnFacts {
+    pub(crate) fn plain_facts(&self) -> ColumnFacts {
         match self {
             SourceType::Mysql(_) => MysqlColumn::default().into(),
             SourceType::Postgres(_) => PostgresColumn::default().into(),

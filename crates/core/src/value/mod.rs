@@ -2,5 +2,6 @@
 
 pub mod encode;
 pub mod json;
+#[cfg(test)]
 pub mod reference;
 pub mod scalar;

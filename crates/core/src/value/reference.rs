@@ -45,7 +45,7 @@ pub enum Value {
 
 impl Value {
     /// Hands on each scalar that may stand for this value, one for each road it may take.
-    pub fn each_scalar(&self, mut take: impl FnMut(Scalar<'_>)) {
+    pub(crate) fn each_scalar(&self, mut take: impl FnMut(Scalar<'_>)) {
         match self {
             Value::Null => take(Scalar::Null),
             Value::Bool(value) => take(Scalar::Bool(*value)),

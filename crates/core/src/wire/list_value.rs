@@ -12,7 +12,7 @@
 
 /// Bytes of a padded length varint: enough for 2^28 - 1, beyond every cell, row and commit limit of
 /// Spanner.
-pub const PADDED_LENGTH: usize = 4;
+pub(crate) const PADDED_LENGTH: usize = 4;
 
 const TAG_LIST_VALUES: u8 = 0x0a; // ListValue.values = 1, length-delimited
 const TAG_NULL: u8 = 0x08; // Value.null_value = 1, varint
@@ -31,7 +31,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Bytes that `put_varint` writes.
-pub fn varint_length(value: u64) -> usize {
+pub(crate) fn varint_length(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
@@ -80,7 +80,7 @@ pub fn put_string(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// Appends the head of a string element whose `length` bytes the caller writes next.
-pub fn put_string_head(out: &mut Vec<u8>, length: usize) {
+pub(crate) fn put_string_head(out: &mut Vec<u8>, length: usize) {
     out.push(TAG_LIST_VALUES);
     let inner = 1 + varint_length(length as u64) + length;
     put_varint(out, inner as u64);
@@ -89,7 +89,7 @@ pub fn put_string_head(out: &mut Vec<u8>, length: usize) {
 }
 
 /// Opens a string element whose length is not known yet; returns what `close_list` takes.
-pub fn open_string(out: &mut Vec<u8>) -> (usize, usize) {
+pub(crate) fn open_string(out: &mut Vec<u8>) -> (usize, usize) {
     out.push(TAG_LIST_VALUES);
     let outer = open_length(out);
     out.push(TAG_STRING);

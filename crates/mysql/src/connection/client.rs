@@ -20,7 +20,7 @@ const COM_RESET_CONNECTION: u8 = 0x1f;
 
 /// An open, authenticated connection. One conversation at a time.
 ///
-/// Cancellation: `read_packet` is safe. Dropping any other call in the middle leaves an answer
+/// Cancellation: `read_answer` is safe. Dropping any other call in the middle leaves an answer
 /// unread; the next query notices (`Protocol`), so such a connection should be dropped.
 #[derive(Debug)]
 pub struct Connection {
@@ -82,8 +82,8 @@ impl Connection {
     }
 
     /// Sends a command packet: its number, then its arguments. The answer is read with
-    /// `read_packet`.
-    pub async fn send_command(&mut self, command: &[u8]) -> Result<(), MysqlError> {
+    /// `read_answer`.
+    pub(crate) async fn send_command(&mut self, command: &[u8]) -> Result<(), MysqlError> {
         if self.reading.is_some() || self.pending {
             return Err(MysqlError::Protocol {
                 expected: "the whole answer to be read before the next command",
@@ -93,15 +93,9 @@ impl Connection {
         self.stream.write(command).await
     }
 
-    /// The next raw packet, as it came: OK, error and end-of-data packets included. Cancellation:
-    /// safe.
-    pub async fn read_packet(&mut self) -> Result<&[u8], MysqlError> {
-        let range = self.stream.read().await?;
-        Ok(self.stream.bytes(range))
-    }
-
-    /// Like `read_packet`, but an error packet becomes `MysqlError::Server`. Cancellation: safe.
-    pub async fn read_answer(&mut self) -> Result<&[u8], MysqlError> {
+    /// The next packet of an answer, as it came; an error packet becomes `MysqlError::Server`.
+    /// Cancellation: safe.
+    pub(crate) async fn read_answer(&mut self) -> Result<&[u8], MysqlError> {
         let range = self.stream.read().await?;
         let packet = self.stream.bytes(range);
         if packet.first() == Some(&0xff) {
@@ -166,7 +160,7 @@ impl Connection {
 
     /// The same for a query that the account may not be allowed to make, or that this server does
     /// not know: `None` then.
-    pub async fn query_if_allowed(&mut self, sql: &str) -> Result<Option<ResultSet>, MysqlError> {
+    pub(crate) async fn query_if_allowed(&mut self, sql: &str) -> Result<Option<ResultSet>, MysqlError> {
         match self.query(sql).await {
             Ok(found) => Ok(Some(found)),
             Err(error @ MysqlError::Server { .. }) if !error.is_retryable() => Ok(None),

@@ -36,7 +36,6 @@ mod trust;
 mod wire;
 
 pub use client::Connection;
-pub use packet::{PACKET_BYTES_MAX, PHYSICAL_BYTES_MAX};
-pub use result::{Cells, ColumnDefinition, RESULT_BYTES_MAX, ResultRow, ResultSet, RowView};
+pub use result::{Cells, ColumnDefinition, ResultRow, ResultSet, RowView};
 pub use server::{Flavor, Server};
 pub use session::{Pin, SessionVariable, Treatment};

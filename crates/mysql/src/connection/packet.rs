@@ -22,11 +22,11 @@ use tokio_rustls::client::TlsStream;
 use crate::error::MysqlError;
 
 /// Most bytes of one physical packet's payload; one of exactly this size is continued.
-pub const PHYSICAL_BYTES_MAX: usize = 0x00ff_ffff;
+pub(crate) const PHYSICAL_BYTES_MAX: usize = 0x00ff_ffff;
 
 /// Most bytes of one logical packet: the server's own bound of `max_allowed_packet`, plus room for
 /// the cells' lengths.
-pub const PACKET_BYTES_MAX: usize = (1 << 30) + (1 << 20);
+pub(crate) const PACKET_BYTES_MAX: usize = (1 << 30) + (1 << 20);
 
 /// Most bytes of one packet before the server has let us in: greeting, keys and answers are short.
 pub(super) const LOGIN_PACKET_BYTES_MAX: usize = 64 << 10;

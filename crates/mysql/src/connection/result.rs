@@ -11,7 +11,7 @@ use super::wire::Cursor;
 use crate::error::MysqlError;
 
 /// Most memory for the rows of a control query: their bytes, and the places where they end.
-pub const RESULT_BYTES_MAX: usize = 512 << 20;
+pub(crate) const RESULT_BYTES_MAX: usize = 512 << 20;
 
 /// Most columns of a result, as of a table on every server.
 pub(super) const RESULT_COLUMNS_MAX: usize = 4_096;

@@ -19,7 +19,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a read may bring nothing before the server counts as gone. Boundary queries scan index
 /// entries without a word, hence minutes.
-pub const READ_TIMEOUT: Duration = Duration::from_secs(180);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long a session of ours may be idle at the server. Then the server ends it, with its
 /// snapshot: the client has vanished. Sessions that wait for work send a ping `PINGS` times within
@@ -27,7 +27,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(180);
 pub const IDLE_MAX: Duration = Duration::from_secs(600);
 
 /// Pings of an idle session within `idle_max`.
-pub const PINGS: u32 = 10;
+pub(crate) const PINGS: u32 = 10;
 
 /// Everything needed to open a connection. `Debug` hides the password.
 #[derive(Clone, PartialEq, Eq)]

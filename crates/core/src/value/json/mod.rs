@@ -12,4 +12,6 @@ mod parser;
 mod tests;
 
 pub use form::{Flavor, Form, Reason};
-pub use parser::{NESTING_MAX, write};
+#[cfg(test)]
+pub(crate) use parser::NESTING_MAX;
+pub use parser::write;

@@ -5,7 +5,7 @@ use super::number::Decimal;
 use crate::value::encode::limit::CELL_BYTES_MAX;
 
 /// Deepest nesting of lists and objects that Spanner's documentation promises.
-pub const NESTING_MAX: usize = 80;
+pub(crate) const NESTING_MAX: usize = 80;
 
 /// Appends `text` in a form. On an error `out` holds a part of it.
 ///
