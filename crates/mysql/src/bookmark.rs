@@ -13,7 +13,7 @@ use crate::binlog::Reader;
 use crate::connection::Connection;
 use crate::history;
 use crate::position::{position, unreadable};
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 use crate::sql;
 
 /// Binary log files that are looked into, from the newest on, for one that holds any transaction.
@@ -25,7 +25,7 @@ const HEAD_EVENTS: usize = 5;
 impl HistorySource for MysqlSource {
     async fn bookmark(&self, position: &Position) -> Result<Bookmark, Failure> {
         let _turn = self.visit().await;
-        let connection = self.connect().await.map_err(|error| self.failure(error))?;
+        let connection = self.connect().await.at(self)?;
         self.bookmark_over(connection, position).await
     }
 
@@ -70,7 +70,7 @@ impl MysqlSource {
         mut connection: Connection,
     ) -> Result<Option<Finding>, Failure> {
         let now = position(&mut connection).await;
-        let now = now.map_err(|error| self.failure(error))?;
+        let now = now.at(self)?;
         let now = now.map_err(|error| unreadable(self.options(), error))?;
         let found = self.bookmark_over(connection, &now).await?;
         if !found.witnesses.is_empty() {
@@ -91,7 +91,7 @@ impl MysqlSource {
         position: &Position,
     ) -> Result<Vec<Witness>, Failure> {
         let files = connection.query_if_allowed("SHOW BINARY LOGS").await;
-        let Some(files) = files.map_err(|error| self.failure(error))? else {
+        let Some(files) = files.at(self)? else {
             // Without REPLICATION CLIENT the files are not known: what is not purged is looked for,
             // wherever it lies.
             let forgotten = match position {
@@ -116,7 +116,7 @@ impl MysqlSource {
     async fn before_file(&self, connection: &mut Connection, file: &str) -> Result<Option<Before>, Failure> {
         let statement = format!("SHOW BINLOG EVENTS IN {} LIMIT {HEAD_EVENTS}", sql::text(file));
         let events = connection.query_if_allowed(&statement).await;
-        let Some(events) = events.map_err(|error| self.failure(error))? else {
+        let Some(events) = events.at(self)? else {
             return Ok(None);
         };
         let (Some(kind), Some(info)) = (events.column("Event_type"), events.column("Info")) else {

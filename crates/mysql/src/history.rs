@@ -6,7 +6,7 @@ use spanferry_core::report::failure::Failure;
 use crate::connection::Connection;
 use crate::owned::executed_or_owned;
 use crate::position::unreadable;
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 
 /// Whether the server has what `position` contains. A server of the other kind has not.
 ///
@@ -32,7 +32,7 @@ pub(crate) async fn holds(
             let state = connection
                 .query("SELECT CONCAT(@@GLOBAL.gtid_binlog_state, ',', @@GLOBAL.gtid_slave_pos)")
                 .await
-                .map_err(|error| source.failure(error))?;
+                .at(source)?;
             state_holds(&state.first_text().unwrap_or_default(), named)
                 .map_err(|error| unreadable(source.options(), error))
         }
@@ -42,10 +42,7 @@ pub(crate) async fn holds(
 
 /// MySQL: what is executed and no longer in the binary log.
 pub(crate) async fn purged(source: &MysqlSource, connection: &mut Connection) -> Result<GtidSet, Failure> {
-    let found = connection
-        .query("SELECT @@GLOBAL.gtid_purged")
-        .await
-        .map_err(|error| source.failure(error))?;
+    let found = connection.query("SELECT @@GLOBAL.gtid_purged").await.at(source)?;
     GtidSet::parse(&found.first_text().unwrap_or_default())
         .map_err(|error| unreadable(source.options(), error))
 }

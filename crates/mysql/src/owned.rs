@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::position::unreadable;
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 
 /// How long a commit that is under way is waited for. It is short but for `AFTER_COMMIT` of
 /// semi-synchronous replication, which waits for a replica between the engine's commit and
@@ -76,19 +76,13 @@ pub(crate) async fn executed_or_owned(
 
 async fn owned(source: &MysqlSource, connection: &mut Connection) -> Result<Vec<Owned>, Failure> {
     let found = connection.query("SELECT @@GLOBAL.gtid_owned").await;
-    let text = found
-        .map_err(|error| source.failure(error))?
-        .first_text()
-        .unwrap_or_default();
+    let text = found.at(source)?.first_text().unwrap_or_default();
     parse(&text).ok_or_else(|| unreadable(source.options(), PositionError::Malformed(text)))
 }
 
 async fn executed(source: &MysqlSource, connection: &mut Connection) -> Result<GtidSet, Failure> {
     let found = connection.query("SELECT @@GLOBAL.gtid_executed").await;
-    let text = found
-        .map_err(|error| source.failure(error))?
-        .first_text()
-        .unwrap_or_default();
+    let text = found.at(source)?.first_text().unwrap_or_default();
     GtidSet::parse(&text).map_err(|error| unreadable(source.options(), error))
 }
 

@@ -14,14 +14,14 @@ use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::line::{FRESH, KEPT};
 use crate::position::{position, unreadable};
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 use crate::{catalog, health, history, preflight};
 
 impl CatalogSource for MysqlSource {
     async fn catalog(&self) -> Result<Catalog, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = catalog::read(asking.connection(), &self.options().schema).await;
-        let found = found.map_err(|error| self.failure(error))?;
+        let found = found.at(self)?;
         asking.keep();
         Ok(found)
     }
@@ -31,13 +31,13 @@ impl PreflightSource for MysqlSource {
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = preflight::check(asking.connection(), self.options(), self.replica(), request).await;
-        let mut findings = found.map_err(|error| self.failure(error))?;
+        let mut findings = found.at(self)?;
         asking.keep();
         // What else is wrong with the server would make this one misleading.
         let is_refused =
             |finding: &Finding| finding.severity == Severity::Blocking && finding.subject.table.is_none();
         if !findings.iter().any(is_refused) {
-            let connection = self.connect().await.map_err(|error| self.failure(error))?;
+            let connection = self.connect().await.at(self)?;
             findings.extend(self.expect_witness(connection).await?);
         }
         Ok(findings)
@@ -48,7 +48,7 @@ impl PositionSource for MysqlSource {
     async fn position(&self) -> Result<Position, Failure> {
         let mut asking = self.ask(FRESH).await?;
         let found = position(asking.connection()).await;
-        let found = found.map_err(|error| self.failure(error))?;
+        let found = found.at(self)?;
         asking.keep();
         found.map_err(|error| unreadable(self.options(), error))
     }
@@ -63,7 +63,7 @@ impl PositionSource for MysqlSource {
     async fn identity(&self) -> Result<String, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = identity(asking.connection()).await;
-        let found = found.map_err(|error| self.failure(error))?;
+        let found = found.at(self)?;
         asking.keep();
         Ok(found)
     }
@@ -81,7 +81,7 @@ impl HealthSource for MysqlSource {
             }
             found => found,
         };
-        let found = found.map_err(|error| self.failure(error))?;
+        let found = found.at(self)?;
         asking.keep();
         Ok(found)
     }

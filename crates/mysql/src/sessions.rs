@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::line::KEPT;
 use crate::preflight::{account, set};
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 
 /// Sessions that a migration needs beside those that read its snapshot: the change stream, one for
 /// questions, one that proves the source's history, two of the snapshot's watch, and one that is
@@ -115,7 +115,7 @@ impl MysqlSource {
         loop {
             let mut asking = self.ask(KEPT).await?;
             let limits = read(asking.connection()).await;
-            let limits = limits.map_err(|error| self.failure(error))?;
+            let limits = limits.at(self)?;
             asking.keep();
             let allotment = limits.allot(wanted, beside);
             let is_final = limits.alone().allot(wanted, beside) == allotment;

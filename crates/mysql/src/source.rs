@@ -19,6 +19,18 @@ use crate::replica_id::ReplicaId;
 /// `mysql_binlog_send`).
 pub(crate) const OBSERVER_ID: u32 = 0;
 
+/// What a call to a server has brought, with the server named where it failed.
+pub(crate) trait At<T> {
+    /// The same result; an error becomes a failure that names the server of `source`.
+    fn at(self, source: &MysqlSource) -> Result<T, Failure>;
+}
+
+impl<T> At<T> for Result<T, MysqlError> {
+    fn at(self, source: &MysqlSource) -> Result<T, Failure> {
+        self.map_err(|error| source.failure(error))
+    }
+}
+
 /// A MySQL or MariaDB server and the schema that is migrated. Stream and snapshot open connections
 /// of their own; all questions go over one that is kept for a while.
 #[derive(Debug, Clone)]
@@ -94,7 +106,7 @@ impl MysqlSource {
     /// The connection for a question, no older than `age_max`.
     pub(crate) async fn ask(&self, age_max: Duration) -> Result<Asking<'_>, Failure> {
         let asking = self.line.ask(&self.login, &self.options, age_max).await;
-        asking.map_err(|error| self.failure(error))
+        asking.at(self)
     }
 
     /// The turn to look at the history over a connection of its own.

@@ -28,7 +28,7 @@ use crate::error::MysqlError;
 use crate::history;
 use crate::line::FRESH;
 use crate::replica_id::{self, ReplicaId};
-use crate::source::{MysqlSource, OBSERVER_ID};
+use crate::source::{At, MysqlSource, OBSERVER_ID};
 
 /// Idle time after which the server says that it still lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -78,10 +78,10 @@ impl MysqlSource {
         }
         let mut asking = self.ask(FRESH).await?;
         let own = asking.connection().query("SELECT @@GLOBAL.server_id").await;
-        let own = own.map_err(|error| self.failure(error))?;
+        let own = own.at(self)?;
         let own = own.rows.first().and_then(|row| row.number(0));
         let others = replica_id::listed(asking.connection()).await;
-        let others = others.map_err(|error| self.failure(error))?.unwrap_or_default();
+        let others = others.at(self)?.unwrap_or_default();
         asking.keep();
         while own == Some(u64::from(replica.number())) || replica.is_taken(&others) {
             if !replica.move_on() {
@@ -139,7 +139,7 @@ impl MysqlSource {
     ) -> Result<BinlogStream, OpenError> {
         self.begin_dump(&mut connection, reader, after, proof.awaited())
             .await
-            .map_err(|error| self.failure(error))?;
+            .at(self)?;
         let mut stream = BinlogStream {
             packets: Packets::new(self.options().address(), connection, after.clone(), proof),
             replica: Arc::clone(self.replica()),
@@ -167,7 +167,7 @@ impl MysqlSource {
         after: &Position,
         witnesses: Vec<Witness>,
     ) -> Result<BinlogStream, OpenError> {
-        let mut connection = self.connect().await.map_err(|error| self.failure(error))?;
+        let mut connection = self.connect().await.at(self)?;
         let purged = self.verify_history(&mut connection, after).await?;
         let is_purged = |witness: &Witness| match &witness.id {
             TransactionId::Mysql { server, tag, number } => purged.contains(*server, tag, *number),

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::owned;
 use crate::position::{position, unreadable};
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 use crate::sql;
 
 /// Offset of the first event of a binary log, behind its magic number (MariaDB's documentation of
@@ -50,7 +50,7 @@ pub(super) async fn visible(source: &MysqlSource, control: &mut Connection) -> R
     let started = Instant::now();
     let mut quiet: Option<(Place, Instant)> = None;
     while started.elapsed() < SETTLE_MAX {
-        let looked = look(control).await.map_err(|error| source.failure(error))?;
+        let looked = look(control).await.at(source)?;
         let since = match quiet {
             Some((place, since)) if place == looked.place => since,
             _ => Instant::now(),
@@ -72,7 +72,7 @@ pub(super) async fn position_now(
     source: &MysqlSource,
     control: &mut Connection,
 ) -> Result<Position, Failure> {
-    let found = position(control).await.map_err(|error| source.failure(error))?;
+    let found = position(control).await.at(source)?;
     found.map_err(|error| unreadable(source.options(), error))
 }
 

@@ -23,7 +23,7 @@ use crate::catalog;
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::identity;
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 
 /// Seconds for which a session waits for a table that another statement has for itself.
 const TABLE_WAIT_SECONDS: u32 = 2;
@@ -32,7 +32,7 @@ impl SnapshotSource for MysqlSource {
     type Session = MysqlSession;
 
     async fn open_snapshot(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot<MysqlSession>, Failure> {
-        let mut control = self.connect().await.map_err(|error| self.failure(error))?;
+        let mut control = self.connect().await.at(self)?;
         expect_tables(self, &mut control, request.tables).await?;
         let mut opening = Opening::connect(self, control, request.sessions.max(1)).await?;
         let started = Instant::now();
@@ -178,7 +178,7 @@ impl Opening<'_> {
             self.sessions,
             self.gives_back,
         );
-        let watched = watched.await.map_err(|error| self.source.failure(error))?;
+        let watched = watched.await.at(self.source)?;
         let sessions = numbers.into_iter().zip(watched);
         Ok(sessions
             .map(|(number, watched)| MysqlSession::new(number, watched))
@@ -214,7 +214,7 @@ async fn session(source: &MysqlSource, reads: bool) -> Result<Opened, MysqlError
 
 async fn begin_sessions(source: &MysqlSource, sessions: &mut [Connection]) -> Result<(), Failure> {
     let begun = try_join_all(sessions.iter_mut().map(begin_session)).await;
-    begun.map_err(|error| source.failure(error)).map(drop)
+    begun.at(source).map(drop)
 }
 
 async fn begin_session(session: &mut Connection) -> Result<(), MysqlError> {
@@ -260,7 +260,7 @@ async fn expect_tables(
     tables: &[Arc<TablePlan>],
 ) -> Result<(), Failure> {
     let read = catalog::read(control, &source.options().schema).await;
-    let now = read.map_err(|error| source.failure(error))?;
+    let now = read.at(source)?;
     for plan in tables {
         let found = now.tables.iter().find(|table| table.name == *plan.name());
         let difference = match found {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::prepared::{list, named, needs_list};
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 
 /// How long an end is waited for. A coordinator decides within milliseconds unless it is gone.
 const END_PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ pub(super) async fn wait(
 }
 
 async fn listed(source: &MysqlSource, control: &mut Connection) -> Result<BTreeSet<PreparedId>, Failure> {
-    let listed = list(control).await.map_err(|error| source.failure(error))?;
+    let listed = list(control).await.at(source)?;
     if listed.is_none() && needs_list(control.server()) {
         return Err(denied(control));
     }

@@ -17,7 +17,7 @@ use crate::error::MysqlError;
 use crate::own_type::own_type;
 use crate::position::{position, unreadable};
 use crate::snapshot::{Ended, Mark, Watched, watch_sessions};
-use crate::source::MysqlSource;
+use crate::source::{At, MysqlSource};
 use crate::{identity, owned, sql};
 
 /// A LIMIT that limits nothing: a statement with a LIMIT of its own is not cut by
@@ -59,7 +59,7 @@ impl WitnessSource for MysqlSource {
             let watched = watch_sessions(self, server, mark, [control, aide], vec![connection], true);
             Ok(watched.await?.pop())
         };
-        let opened = opened.await.map_err(|error| self.failure(error))?;
+        let opened = opened.await.at(self)?;
         let watched = opened.ok_or_else(|| {
             let text = "the witness's connections reached different servers under one address";
             lost(self.options().address(), text)
@@ -80,7 +80,7 @@ impl MysqlWitness {
     pub async fn query(&mut self, sql: &str) -> Result<ResultSet, Failure> {
         let query = async |connection: &mut Connection| connection.query(sql).await;
         let found = self.watched.call(query).await;
-        found.map_err(|error| self.source.failure(error))
+        found.at(&self.source)
     }
 
     /// Runs a statement on a table, which it holds meanwhile. The server may be silent for
@@ -284,15 +284,11 @@ impl SourceWitness for MysqlWitness {
 
     async fn position(&mut self) -> Result<Position, Failure> {
         // Questions about the server, which hold no table.
-        let mut connection = self
-            .watched
-            .borrow()
-            .await
-            .map_err(|error| self.source.failure(error))?;
+        let mut connection = self.watched.borrow().await.at(&self.source)?;
         let found = if connection.server().is_mariadb() {
             // A transaction is in the binary log before any session sees it.
             let found = position(&mut connection).await;
-            let found = found.map_err(|error| self.source.failure(error))?;
+            let found = found.at(&self.source)?;
             found.map_err(|error| unreadable(self.source.options(), error))?
         } else {
             Position::Mysql(owned::upper_bound(&self.source, &mut connection).await?)
