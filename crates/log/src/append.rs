@@ -30,7 +30,7 @@ pub struct DiskLogWriter {
 }
 
 impl DiskLogWriter {
-    /// Goes on where the log ends.
+    /// A writer that continues where the log ends.
     pub(crate) fn new(
         blocking: Arc<BlockingLog>,
         end: SharedEnd,

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! `durable` serves recovery: bytes below the `durable` of any later valid block were promised to a
-//! writer, so damage there is an error; bytes that no later block covers may be a torn tail.
+//! writer, so damage there is an error; bytes that no later block covers may be a partial tail.
 
 use bytes::Bytes;
 use spanferry_core::port::change_log::PieceKind;

@@ -111,17 +111,17 @@ impl BlockingLog {
         let mut encoder = lock(&self.encoder);
         *encoder = Encoder::new(start, encoder.limits());
         drop((encoder, writer));
-        self.abandon_torn()
+        self.abandon_partial()
     }
 
     /// Ends an open transaction; on a full disk the marker waits for the next sync.
-    pub(crate) fn abandon_torn(&self) -> Result<(), LogError> {
+    pub(crate) fn abandon_partial(&self) -> Result<(), LogError> {
         if self.abandon()?.is_none() {
             return Ok(());
         }
         match self.sync() {
             Err(error) if error.is_space() => {
-                tracing::warn!(%error, "the end of a torn transaction is marked with the next sync");
+                tracing::warn!(%error, "the end of a partial transaction is marked with the next sync");
                 Ok(())
             }
             result => result,

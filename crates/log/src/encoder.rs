@@ -96,7 +96,7 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Goes on where `start` says.
+    /// An encoder that continues where `start` says.
     pub(crate) fn new(start: EncoderStart, limits: Limits) -> Encoder {
         Encoder {
             at: start,

@@ -103,7 +103,7 @@ impl DiskLog {
         .await
     }
 
-    /// Opens the log in a directory. A torn tail is cut, a transaction without its last piece is
+    /// Opens the log in a directory. A partial tail is cut, a transaction without its last piece is
     /// abandoned.
     pub async fn open(directory: &Path, options: LogOptions) -> Result<DiskLog, LogError> {
         let directory = directory.to_owned();

@@ -43,15 +43,15 @@ impl BlockingLog {
         BlockingLog::open(files, limits)
     }
 
-    /// Opens an existing log. A torn transaction at its end is abandoned; if the disk is too full
-    /// for the marker, it is written with the next sync.
+    /// Opens an existing log. A partial transaction at its end is abandoned; if the disk is too
+    /// full for the marker, it is written with the next sync.
     pub(crate) fn open(files: Arc<dyn Files>, limits: Limits) -> Result<BlockingLog, LogError> {
         let directory = files.path("");
         let Some(recovered) = recover(files.as_ref())? else {
             return Err(LogError::NotFound { directory });
         };
         let blocking = BlockingLog::from_recovered(files, recovered, limits);
-        blocking.abandon_torn()?;
+        blocking.abandon_partial()?;
         Ok(blocking)
     }
 

@@ -55,7 +55,7 @@ pub(crate) struct Recovered {
     pub(crate) file: Box<dyn LogFile>,
     /// The last segment's number.
     pub(crate) segment: u64,
-    /// Place of the next piece; in the middle of a sequence if its transaction was torn.
+    /// Place of the next piece; in the middle of a sequence if its transaction is partial.
     pub(crate) next: Place,
 }
 
@@ -273,7 +273,7 @@ impl Scan<'_> {
         Ok(tail)
     }
 
-    /// A torn tail is fine, anything else is an error.
+    /// A partial tail is fine, anything else is an error.
     fn judge(&self, fault: Fault, tail: &Tail) -> Result<(), LogError> {
         let (segment, offset) = (self.path(), tail.cursor.offset);
         let seed = self.header.log_id.checksum_seed();
@@ -294,7 +294,7 @@ impl Scan<'_> {
                     });
                 }
                 let cut_bytes = self.end - offset;
-                tracing::info!(segment = %segment.display(), offset, cut_bytes, reason, "a torn tail of the change log is cut");
+                tracing::info!(segment = %segment.display(), offset, cut_bytes, reason, "a partial tail of the change log is cut");
                 Ok(())
             }
         }

@@ -41,7 +41,7 @@ pub(crate) struct Block {
 /// Why the bytes at a cursor are not the block that belongs there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The bytes end, or are not what was written: a torn tail or damage.
+    /// The bytes end, or are not what was written: a partial tail or damage.
     Damaged(String),
     /// The checksum matches, so it was written by a log, but it does not belong here.
     OutOfOrder(String),
@@ -191,7 +191,7 @@ fn misplaced(header: &BlockHeader, cursor: Cursor) -> Option<String> {
 }
 
 /// Whether a valid block of this segment behind `cursor` says that the bytes at it were durable:
-/// then what is there is damage, not a torn tail.
+/// then what is there is damage, not a partial tail.
 pub(crate) fn was_durable(file: &dyn LogFile, seed: u32, cursor: Cursor, end: u64) -> io::Result<bool> {
     let finder = memchr::memmem::Finder::new(&BLOCK_MAGIC);
     let mut start = cursor.offset + 1;

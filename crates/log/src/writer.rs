@@ -52,8 +52,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Goes on at the end of a segment whose `durable` bytes are durable; `next` is the place
-    /// behind them.
+    /// A writer that continues at the end of a segment whose `durable` bytes are durable; `next` is
+    /// the place behind them.
     pub(crate) fn new(
         files: Arc<dyn Files>,
         file: Box<dyn LogFile>,

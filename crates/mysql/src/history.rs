@@ -81,7 +81,7 @@ mod tests {
         check("0-1-5,", "", true);
         check("0-1-5,0-2-9,1-1-1", "0-1-5", true);
         check("0-1-5,0-2-9", "0-2-9", true);
-        // Another server went on where 0-1-6 to 0-1-8 were lost.
+        // Another server continued where 0-1-6 to 0-1-8 were lost.
         check("0-1-5,0-2-9", "0-1-8", false);
         check("0-1-4", "0-1-5", false);
         check("0-2-5", "0-1-5", false);

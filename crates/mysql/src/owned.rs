@@ -60,7 +60,7 @@ pub(crate) async fn upper_bound(
 
 /// A set that holds every transaction that the server has sent to any replica: it owns the GTID
 /// before it writes the transaction to the binary log, and until after `gtid_executed` holds it. It
-/// may hold some that are given up yet.
+/// may also hold some that will be rolled back.
 pub(crate) async fn executed_or_owned(
     source: &MysqlSource,
     connection: &mut Connection,

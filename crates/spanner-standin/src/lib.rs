@@ -191,8 +191,8 @@ impl StandIn {
         }
     }
 
-    /// Lets a held operation go on behind the statement that creates `name`; if it fails, what it
-    /// created is gone.
+    /// Lets a held operation continue behind the statement that creates `name`; if it fails, what
+    /// it created is gone.
     ///
     /// # Panics
     /// When no operation is held at this name, as in forward mode.

@@ -239,7 +239,7 @@ impl Shared {
             for late in self.late.due() {
                 let path = format!("/{DATA_SERVICE}/Commit");
                 let (metadata, message) = (late.metadata, late.message);
-                // Nobody waits for what becomes of it.
+                // No task waits for its outcome.
                 drop(
                     self.once(Call {
                         path,

@@ -27,7 +27,7 @@ pub enum Fault {
     /// then every connection is closed at both ends, new ones too.
     CutAfter(u64),
     /// Connections stay open and are accepted, but no byte moves in either direction. Nothing is
-    /// lost: after [`Fault::None`] the bytes that waited go on.
+    /// lost: after [`Fault::None`] the bytes that waited are sent.
     Stall,
     /// At most the next so many bytes from the server still reach the clients (all connections
     /// together), then it is a [`Fault::Stall`].

@@ -1,4 +1,4 @@
-//! Single faults, one by one: a full disk, the budget, a failed fsync, a torn transaction.
+//! Single faults, one by one: a full disk, the budget, a failed fsync, a partial transaction.
 
 use std::sync::Arc;
 

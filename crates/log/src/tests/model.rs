@@ -236,7 +236,7 @@ impl Run {
         if let Some((sequence, _)) = self.open.take() {
             self.appended.insert(sequence, None);
         }
-        // A transaction that was torn by the crash is abandoned, whatever was meant to follow.
+        // A transaction that the crash left partial is abandoned, whatever was meant to follow.
         if mark > self.complete_below {
             let last = mark - 1;
             if self.log.is_abandoned(last) {

@@ -1,4 +1,4 @@
-//! A simulated directory: what is not synced may be lost, kept or torn at a crash; syncs fail;
+//! A simulated directory: what is not synced may be lost, kept or cut at a crash; syncs fail;
 //! space ends.
 //!
 //! A failed sync behaves as on Linux: the pages count as clean afterwards, stay readable, and a
@@ -80,15 +80,15 @@ impl World {
         usize::try_from((z ^ (z >> 31)) % below.max(1) as u64).unwrap()
     }
 
-    /// Which of the unsynced changes of a file reach the device: a prefix, the last one torn, or
+    /// Which of the unsynced changes of a file reach the device: a prefix, the last one cut, or
     /// any sectors.
     fn survivors(&mut self, dirty: Vec<Change>) -> Vec<Change> {
         if self.random(2) == 0 {
             let kept = self.random(dirty.len() + 1);
             let mut survivors: Vec<Change> = dirty.into_iter().take(kept).collect();
             if let Some(Change::Write(_, bytes)) = survivors.last_mut() {
-                let torn = self.random(bytes.len() + 1);
-                bytes.truncate(torn);
+                let kept = self.random(bytes.len() + 1);
+                bytes.truncate(kept);
             }
             return survivors;
         }

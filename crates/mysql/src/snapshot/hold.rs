@@ -35,7 +35,7 @@ pub(super) struct TableHold {
 pub(crate) enum Ended {
     /// A statement waits for this table, which the session holds.
     Preempted(String),
-    /// Nobody watches the session any more, for this reason: a statement that waits for it would
+    /// No task watches the session any more, for this reason: a statement that waits for it would
     /// wait for ever.
     Unwatched(String),
 }

@@ -5,7 +5,7 @@
 //! written one of them, nobody waits for it but writers of those that are locked already; while it
 //! is held, writers of these tables wait. `FLUSH TABLES WITH READ LOCK` is not used: on MySQL,
 //! behind a long SELECT, it makes every new statement on that table wait until the SELECT ends,
-//! even after it was given up, and on both servers it stalls every commit of the server behind one
+//! even after it was withdrawn, and on both servers it stalls every commit of the server behind one
 //! long UPDATE.
 
 use std::sync::Arc;

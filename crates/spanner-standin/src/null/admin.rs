@@ -101,7 +101,7 @@ impl Null {
         self.state().held.iter().map(|held| held.object.clone()).collect()
     }
 
-    /// Lets the operation that is held at this object go on; false if there is none.
+    /// Lets the operation that is held at this object continue; false if there is none.
     pub(crate) fn finish_ddl(&self, shared: &Shared, object: &str, succeeds: bool) -> bool {
         let mut state = self.state();
         let Some(place) = state.held.iter().position(|held| held.object == object) else {

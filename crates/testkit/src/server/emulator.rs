@@ -128,7 +128,7 @@ impl Emulator {
         self.signal("pause")
     }
 
-    /// SIGCONT: the calls that hung go on. Does nothing to an attached emulator.
+    /// SIGCONT: the calls that hung continue. Does nothing to an attached emulator.
     pub fn resume(&self) -> Result<(), ServerError> {
         self.signal("resume")
     }

@@ -49,7 +49,7 @@ pub struct LoadReport {
     pub rolled_back: u64,
     /// Transactions tried again after a deadlock or a lock that took too long.
     pub retried: u64,
-    /// Transactions given up because the server refused a duplicate key or a reference.
+    /// Transactions dropped because the server refused a duplicate key or a reference.
     pub refused: u64,
     /// Connections lost and made again; the transaction under way may or may not have been
     /// committed.
