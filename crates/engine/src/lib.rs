@@ -26,6 +26,7 @@ pub mod resync;
 pub mod retention;
 mod schema_change;
 pub mod stop;
+mod table_rows;
 pub mod task;
 mod throttle;
 mod two_phase;

@@ -1,6 +1,6 @@
 //! The tables' states, shared by load, apply and constraints; the durable copy is at the target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use spanferry_core::apply::table_states::TableState;
@@ -8,12 +8,18 @@ use spanferry_core::plan::{GroupId, TableId, TablePlan};
 use spanferry_core::port::target::{ControlChange, LeftOut, TablePhase, TableRow};
 use spanferry_core::position::Bookmark;
 use spanferry_core::record::StopReason;
+use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::Finding;
 use spanferry_core::schema::definition::{Estimates, TableDefinition, plans_of};
 use spanferry_core::schema::source::QualifiedName;
 use tokio::sync::{MutexGuard, watch};
 
 use crate::progress::Progress;
+use crate::table_rows::TableRows;
+
+/// The phases of tables that are going to read the log from their own `low` on. A stopped table gets
+/// a new `low` before it reads a change again (`resync`).
+const HOLDING_LOG: [TablePhase; 3] = [TablePhase::Pending, TablePhase::Loading, TablePhase::Loaded];
 
 /// All tables of the migration.
 #[derive(Debug)]
@@ -23,9 +29,13 @@ pub struct Registry {
     counted: Vec<Arc<TablePlan>>,
     /// How many of them the migration has.
     tables: usize,
+    /// The migration's tables by their names at the source.
+    by_name: HashMap<QualifiedName, TableId>,
+    /// The migration's tables by their groups.
+    by_group: BTreeMap<GroupId, Vec<TableId>>,
     /// Whether a stream of changes follows the load.
     has_stream: bool,
-    rows: Mutex<Vec<TableRow>>,
+    rows: Mutex<TableRows>,
     left_out: Mutex<LeftOut>,
     /// Held by the task that changes a table's recorded state, see `Transition`.
     transition: tokio::sync::Mutex<()>,
@@ -40,11 +50,18 @@ impl Registry {
     pub fn new(plans: Vec<Arc<TablePlan>>, rows: Vec<TableRow>, progress: Arc<Progress>) -> Registry {
         assert_eq!(plans.len(), rows.len(), "every plan has a state");
         rows.iter().for_each(expect_reason);
+        let mut by_group: BTreeMap<GroupId, Vec<TableId>> = BTreeMap::new();
+        for (id, plan) in (0..).map(TableId).zip(&plans) {
+            by_group.entry(plan.group).or_default().push(id);
+        }
+        let names = plans.iter().map(|plan| plan.name().clone());
         Registry {
             tables: plans.len(),
+            by_name: names.zip((0..).map(TableId)).collect(),
+            by_group,
             has_stream: true,
             counted: plans,
-            rows: Mutex::new(rows),
+            rows: Mutex::new(TableRows::new(rows)),
             left_out: Mutex::default(),
             transition: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
@@ -131,17 +148,17 @@ impl Registry {
         self.changed.subscribe()
     }
 
-    fn rows(&self) -> std::sync::MutexGuard<'_, Vec<TableRow>> {
+    fn rows(&self) -> std::sync::MutexGuard<'_, TableRows> {
         let rows = self.rows.lock();
         rows.expect("no task panics while it holds the registry")
     }
 
-    fn adopt_row(&self, rows: &mut [TableRow], row: &TableRow) {
+    fn adopt_row(&self, rows: &mut TableRows, row: &TableRow) {
         let Some(plan) = self.named(&row.table) else {
             return;
         };
         expect_reason(row);
-        let known = &mut rows[plan.id.0 as usize];
+        let known = rows.row(plan.id);
         assert!(
             may_follow(known.phase, row.phase, self.loaded_phase()),
             "a table goes its way in order: {:?} after {:?} of {}",
@@ -149,7 +166,7 @@ impl Registry {
             known.phase,
             row.table
         );
-        *known = row.clone();
+        rows.replace(plan.id, row.clone());
         self.changed_tables().insert(plan.id);
         self.progress.update_table(plan.id, |table| {
             table.phase = row.phase;
@@ -159,14 +176,14 @@ impl Registry {
 
     /// A copy of one table's state, as recorded at the target.
     pub fn row(&self, table: TableId) -> TableRow {
-        self.rows()[table.0 as usize].clone()
+        self.rows().row(table).clone()
     }
 
     /// What the snapshots of tables that have not stopped have seen, each `high` once.
     pub(crate) fn highs(&self) -> Vec<Bookmark> {
         let rows = self.rows();
         let mut highs: Vec<Bookmark> = Vec::new();
-        for row in rows.iter().take(self.tables) {
+        for row in rows.all() {
             if let Some(high) = &row.high
                 && row.phase != TablePhase::Stopped
                 && !highs.contains(high)
@@ -179,7 +196,7 @@ impl Registry {
 
     /// A table's phase.
     pub fn phase(&self, table: TableId) -> TablePhase {
-        self.rows()[table.0 as usize].phase
+        self.rows().row(table).phase
     }
 
     fn changed_tables(&self) -> std::sync::MutexGuard<'_, BTreeSet<TableId>> {
@@ -189,7 +206,7 @@ impl Registry {
 
     /// The states of the migration's tables, by id, as far as apply needs them.
     pub(crate) fn states(&self) -> Vec<TableState> {
-        self.rows().iter().map(state).collect()
+        self.rows().all().iter().map(state).collect()
     }
 
     /// The tables whose state has changed since the last call, with their states. For the apply
@@ -200,21 +217,65 @@ impl Registry {
             return Vec::new();
         }
         let rows = self.rows();
-        let states = changed
-            .into_iter()
-            .map(|table| (table, state(&rows[table.0 as usize])));
+        let states = changed.into_iter().map(|table| (table, state(rows.row(table))));
         states.collect()
     }
 
     /// The names of tables that are still going to read the change log from their own `low` on.
     pub fn holding_log(&self) -> impl Iterator<Item = &str> {
-        let holding = self.plans().iter().filter(|plan| holds_log(self.phase(plan.id)));
-        holding.map(|plan| plan.name().table.as_str())
+        let rows = self.rows();
+        let phases = HOLDING_LOG.iter().flat_map(|phase| rows.in_phase(*phase));
+        let holding: BTreeSet<TableId> = phases.collect();
+        drop(rows);
+        let plans = holding.into_iter().map(|id| &self.counted[id.0 as usize]);
+        plans.map(|plan| plan.name().table.as_str())
+    }
+
+    /// How many tables are still going to read the change log from their own `low` on.
+    pub(crate) fn holding_log_count(&self) -> usize {
+        self.rows().count(&HOLDING_LOG)
     }
 
     /// The tables of a group.
     pub fn group(&self, group: GroupId) -> impl Iterator<Item = &Arc<TablePlan>> {
-        self.plans().iter().filter(move |plan| plan.group == group)
+        let tables = self.by_group.get(&group).into_iter().flatten();
+        tables.map(|id| &self.counted[id.0 as usize])
+    }
+
+    /// The groups of which all tables are joined or constrained, at least one of them joined, and
+    /// every joined one is exact; by group, at most `most`. Looks at the rows of joined tables, and
+    /// only at those.
+    pub(crate) fn exact_groups(
+        &self,
+        most: usize,
+        is_exact: impl Fn(&TableRow) -> Result<bool, Failure>,
+    ) -> Result<BTreeSet<GroupId>, Failure> {
+        let rows = self.rows();
+        let (mut exact, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+        for id in rows.in_phase(TablePhase::Joined) {
+            let group = self.counted[id.0 as usize].group;
+            let groups = if is_exact(rows.row(id))? {
+                &mut exact
+            } else {
+                &mut waiting
+            };
+            groups.insert(group);
+        }
+        let is_whole = |group: &GroupId| {
+            let mut phases = self.by_group[group].iter().map(|id| rows.row(*id).phase);
+            phases.all(|phase| matches!(phase, TablePhase::Joined | TablePhase::Constrained))
+        };
+        let groups = exact.difference(&waiting).copied();
+        Ok(groups.filter(is_whole).take(most).collect())
+    }
+
+    /// The migration's joined tables.
+    pub(crate) fn joined(&self) -> Vec<Arc<TablePlan>> {
+        let rows = self.rows();
+        let joined = rows.in_phase(TablePhase::Joined);
+        joined
+            .map(|id| Arc::clone(&self.counted[id.0 as usize]))
+            .collect()
     }
 
     /// Begins a change of recorded states; waits while another one is under way.
@@ -229,27 +290,26 @@ impl Registry {
 
     /// The plan of a table by its source name.
     pub fn named(&self, table: &QualifiedName) -> Option<&Arc<TablePlan>> {
-        self.plans().iter().find(|plan| plan.name() == table)
+        self.by_name.get(table).map(|id| &self.counted[id.0 as usize])
     }
 
     /// The tables that have stopped, with the reason.
     pub(crate) fn stopped(&self) -> Vec<(QualifiedName, StopReason)> {
-        let rows = self.plans().iter().map(|plan| self.row(plan.id));
-        rows.filter_map(|row| Some((row.table, row.stopped?))).collect()
+        let rows = self.rows();
+        let stopped = rows.in_phase(TablePhase::Stopped).map(|id| rows.row(id));
+        stopped
+            .filter_map(|row| Some((row.table.clone(), row.stopped.clone()?)))
+            .collect()
     }
 
     /// Whether every table has stopped.
     pub fn all_stopped(&self) -> bool {
-        self.plans()
-            .iter()
-            .all(|plan| self.phase(plan.id) == TablePhase::Stopped)
+        self.rows().count(&[TablePhase::Stopped]) == self.tables
     }
 
     /// Whether every table that has not stopped is under constraints: nothing more is to be built.
     pub fn all_constrained(&self) -> bool {
-        self.plans()
-            .iter()
-            .all(|plan| matches!(self.phase(plan.id), TablePhase::Stopped | TablePhase::Constrained))
+        self.rows().count(&[TablePhase::Stopped, TablePhase::Constrained]) == self.tables
     }
 }
 
@@ -351,11 +411,66 @@ fn expect_reason(row: &TableRow) {
     assert_eq!(is_stopped, row.stopped.is_some(), "a stop has a reason: {row:?}");
 }
 
-/// Whether a table in a phase is going to read the log from its own `low` on.
-pub(crate) fn holds_log(phase: TablePhase) -> bool {
-    match phase {
-        TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded => true,
-        // A stopped table gets a new `low` before it reads a change again (`resync`).
-        TablePhase::Joined | TablePhase::Constrained | TablePhase::Stopped => false,
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::fixture;
+
+    /// A migration whose tables are in these groups and phases.
+    fn registry(tables: &[(u32, TablePhase)]) -> Registry {
+        let (mut plans, mut rows) = (Vec::new(), Vec::new());
+        for (id, (group, phase)) in (0..).zip(tables) {
+            let name = format!("t{id}");
+            let plan = TablePlan {
+                id: TableId(id),
+                group: GroupId(*group),
+                ..TablePlan::clone(&fixture::table(&name))
+            };
+            plans.push(Arc::new(plan));
+            rows.push(fixture::row(&name, *phase, None));
+        }
+        let progress = Arc::new(Progress::new(Vec::new()));
+        Registry::new(plans, rows, progress)
+    }
+
+    #[test]
+    fn groups_are_exact_when_all_of_their_tables_are() {
+        use TablePhase::{Constrained, Joined, Loaded, Pending, Stopped};
+        let check = |tables: &[(u32, TablePhase)], not_exact: &[&str], expected: &[u32]| {
+            let is_exact = |row: &TableRow| Ok(!not_exact.contains(&row.table.table.as_str()));
+            let groups = registry(tables).exact_groups(2, is_exact).unwrap();
+            let groups: Vec<u32> = groups.into_iter().map(|group| group.0).collect();
+            assert_eq!(groups, expected, "{tables:?}");
+        };
+        check(&[(0, Joined), (0, Joined)], &[], &[0]);
+        check(&[(0, Joined), (0, Joined)], &["t1"], &[]);
+        check(&[(0, Joined), (0, Constrained)], &[], &[0]);
+        check(&[(0, Constrained), (0, Constrained)], &[], &[]);
+        for other in [Pending, Loaded, Stopped] {
+            check(&[(0, other), (0, Joined), (1, Joined)], &[], &[1]);
+        }
+        // Not more than asked for.
+        check(&[(0, Joined), (1, Joined), (2, Joined)], &[], &[0, 1]);
+    }
+
+    #[test]
+    fn the_search_for_exact_groups_looks_at_joined_tables_only() {
+        let mut tables: Vec<_> = (0..5_000).map(|group| (group, TablePhase::Constrained)).collect();
+        tables[17].1 = TablePhase::Loading;
+        tables[4_000].1 = TablePhase::Joined;
+        let looks = Cell::new(0);
+        let count = |_: &TableRow| {
+            looks.set(looks.get() + 1);
+            Ok(true)
+        };
+        let registry = registry(&tables);
+        let groups = registry.exact_groups(500, count).unwrap();
+        assert_eq!((groups, looks.get()), (BTreeSet::from([GroupId(4_000)]), 1));
+        assert_eq!(registry.joined().len(), 1);
+        assert_eq!(registry.holding_log().collect::<Vec<_>>(), ["t17"]);
+        assert_eq!(registry.holding_log_count(), 1);
+        assert!(!registry.all_constrained() && !registry.all_stopped());
     }
 }

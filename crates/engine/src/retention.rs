@@ -126,7 +126,7 @@ impl<L: ChangeLog> Retention<L> {
         let room = usage.budget_bytes.saturating_sub(usage.bytes);
         let is_tight = percent(&usage) >= ALARM_PERCENT || room < ROOM_BYTES_MIN;
         self.watch_budget(&usage);
-        if self.registry.holding_log().next().is_none() {
+        if self.registry.holding_log_count() == 0 {
             let below = self.unneeded_below(usage.oldest, is_tight).await?;
             if below > usage.oldest {
                 self.log.trim(below).await?;
@@ -224,7 +224,10 @@ impl<L: ChangeLog> Retention<L> {
 
     fn why_held(&self) -> String {
         let named: Vec<_> = self.registry.holding_log().take(HOLDING_NAMED_MAX).collect();
-        let more = self.registry.holding_log().skip(HOLDING_NAMED_MAX).count();
+        let more = self
+            .registry
+            .holding_log_count()
+            .saturating_sub(HOLDING_NAMED_MAX);
         match (named.is_empty(), more) {
             (true, _) => "applied changes are deleted at once, however new they are".to_owned(),
             (false, 0) => format!(

@@ -85,8 +85,14 @@ fn seen_rows(
     seen: &Seen,
 ) -> Result<Vec<ControlChange>, Failure> {
     let mut rows = Vec::new();
-    let plans = registry.plans().iter();
-    for plan in plans.filter(|plan| seen.groups.contains(&plan.group)) {
+    let mut plans: Vec<_> = seen
+        .groups
+        .iter()
+        .flat_map(|group| registry.group(*group))
+        .collect();
+    plans.sort_by_key(|plan| plan.id);
+    plans.dedup_by_key(|plan| plan.id);
+    for plan in plans {
         let mut row = registry.row(plan.id);
         match row.phase {
             TablePhase::Joined | TablePhase::Constrained => {}

@@ -94,11 +94,9 @@ pub async fn build<S: PositionSource, T: Committer + SchemaTarget>(
 }
 
 fn joined(registry: &Registry, wanted: impl Fn(&TablePlan) -> bool) -> Vec<Arc<TablePlan>> {
-    let plans = registry.plans().iter();
-    plans
-        .filter(|plan| registry.phase(plan.id) == TablePhase::Joined && wanted(plan))
-        .map(Arc::clone)
-        .collect()
+    let mut joined = registry.joined();
+    joined.retain(|plan| wanted(plan));
+    joined
 }
 
 /// Groups whose tables saw what the source does not hold: no stream will ever bring it. Those for
@@ -146,7 +144,7 @@ pub async fn build_loaded<T: Committer + SchemaTarget>(
 ) -> Result<(), Failure> {
     let mut changed = registry.subscribe();
     while !shared.stop.is_cancelled() && !registry.all_constrained() {
-        let groups = groups_in(&registry, |_| Ok(true))?;
+        let groups = registry.exact_groups(GROUPS_MAX, |_| Ok(true))?;
         if !groups.is_empty() {
             let is_built = build_groups(&registry, &control, &shared, dialect, &groups).await?;
             if !is_built && !shared.stop.pause(ASK_INTERVAL).await {
@@ -170,26 +168,7 @@ fn exact_groups(registry: &Registry, position: &Position) -> Result<BTreeSet<Gro
         Some(high) => contains_all("main stream", position, &high.position),
         None => Ok(false),
     };
-    groups_in(registry, has_passed)
-}
-
-/// Groups whose tables have all joined and are exact, unless they are constrained.
-fn groups_in(
-    registry: &Registry,
-    is_exact: impl Fn(&TableRow) -> Result<bool, Failure>,
-) -> Result<BTreeSet<GroupId>, Failure> {
-    let (mut exact, mut waiting) = (BTreeSet::new(), BTreeSet::new());
-    for plan in registry.plans() {
-        let row = registry.row(plan.id);
-        let is_exact = match row.phase {
-            TablePhase::Constrained => continue,
-            TablePhase::Joined => is_exact(&row)?,
-            TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded | TablePhase::Stopped => false,
-        };
-        let groups = if is_exact { &mut exact } else { &mut waiting };
-        groups.insert(plan.group);
-    }
-    Ok(exact.difference(&waiting).copied().take(GROUPS_MAX).collect())
+    registry.exact_groups(GROUPS_MAX, has_passed)
 }
 
 /// Builds the constraints of all groups in one batch, which the service works on together. False if
@@ -201,11 +180,8 @@ async fn build_groups<T: Committer + SchemaTarget>(
     dialect: Dialect,
     groups: &BTreeSet<GroupId>,
 ) -> Result<bool, Failure> {
-    let plans: Vec<&Arc<TablePlan>> = registry
-        .plans()
-        .iter()
-        .filter(|plan| groups.contains(&plan.group))
-        .collect();
+    let mut plans: Vec<&Arc<TablePlan>> = groups.iter().flat_map(|group| registry.group(*group)).collect();
+    plans.sort_by_key(|plan| plan.id);
     let (wanted, created) = create(registry, shared, &plans, dialect).await?;
     let refused: Vec<(&Constraint, String)> = created
         .refused
