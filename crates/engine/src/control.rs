@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use spanferry_core::apply::verdict::rejects_control;
 use spanferry_core::port::target::{Committer, ControlChange, TablePhase};
-use spanferry_core::report::failure::{Failure, ServerWords};
+use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use tokio::sync::Mutex;
@@ -47,10 +48,7 @@ impl<T: Committer> ControlLane<T> {
                 Ok(())
             }
             Err(LaneError::Failed(failure)) => Err(failure),
-            Err(LaneError::Rejected(refused)) => {
-                Err(Failure::bug("control tables", "the target rejects control rows")
-                    .caused_by(ServerWords::from(refused.rejection)))
-            }
+            Err(LaneError::Rejected(refused)) => Err(rejects_control(refused.rejection)),
         }
     }
 
@@ -87,3 +85,7 @@ impl<T: Committer> ControlLane<T> {
         &self.progress
     }
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;
