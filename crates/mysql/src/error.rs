@@ -431,7 +431,7 @@ fn unverified_hint(encrypted: bool) -> String {
     };
     format!(
         "Add to the source URL one of: `ssl-mode=VERIFY_CA&ssl-ca=FILE` with the authority of the server's certificate (`ca.pem` in its data \
-         directory, or what the provider publishes), {key}or, where nobody can stand between, `get-server-public-key=true`."
+         directory, or what the provider publishes), {key}or, over a network path that you trust, `get-server-public-key=true`."
     )
 }
 

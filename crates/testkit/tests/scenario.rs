@@ -1,6 +1,6 @@
 //! The scenario's model agrees with the real servers.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![expect(clippy::unwrap_used, reason = "a test ends at a failure")]
 
 use spanferry_testkit::random::seed;
 use spanferry_testkit::scenario::{SCHEMA, Scenario, read_state};

@@ -1,6 +1,6 @@
 //! The servers of the test kit live, die and come back as their documentation says.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![expect(clippy::unwrap_used, reason = "a test ends at a failure")]
 
 use std::time::{Duration, Instant};
 

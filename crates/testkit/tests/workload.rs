@@ -1,6 +1,6 @@
 //! The shop's rows and its application run on the real servers.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![expect(clippy::unwrap_used, reason = "a test ends at a failure")]
 
 use std::time::{Duration, Instant};
 

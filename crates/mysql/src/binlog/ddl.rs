@@ -11,7 +11,7 @@ use spanferry_format::mysql::statement::{Effect, IndexChange, Kind, Named, State
 
 use super::decoder::BinlogDecoder;
 use super::query::QueryEvent;
-use super::two_phase::is_told;
+use super::two_phase::is_decision;
 
 impl BinlogDecoder {
     /// Follows the statement of a QUERY event.
@@ -41,7 +41,7 @@ impl BinlogDecoder {
             Kind::Unknown if self.may_change(&query, &statement) => self.stop_unknown(&statement, sink),
             // What the end of a prepared transaction means is not known here
             // (`ChangeDecoder::two_phase`).
-            Kind::XaEnd if is_told(query.text.as_deref()) => {}
+            Kind::XaEnd if is_decision(query.text.as_deref()) => {}
             Kind::XaEnd => self.stop_all("the end of an XA transaction that cannot be read", sink),
             Kind::Begin | Kind::Commit | Kind::Nothing | Kind::Rows | Kind::Unknown => {}
         }

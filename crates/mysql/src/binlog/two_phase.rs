@@ -160,8 +160,7 @@ fn changes_nothing(body: &[u8], mariadb: bool) -> bool {
     }
 }
 
-/// The decision of a logged statement that the decoder has met, if it is one that `two_phase` hands
-/// on.
-pub(super) fn is_told(text: Option<&str>) -> bool {
+/// Whether a logged statement is a decision about a prepared transaction that `two_phase` can read.
+pub(super) fn is_decision(text: Option<&str>) -> bool {
     text.and_then(decision).is_some()
 }

@@ -81,5 +81,5 @@ fn undecided(awaited: &[&PreparedId], address: &str) -> Failure {
         named(awaited.iter().copied())
     );
     let failure = Failure::new(code::SOURCE_PREPARED, Class::Retry { after: None }, address, text);
-    failure.hint("End each with `XA COMMIT` or `XA ROLLBACK`, as its coordinator decides. The load then goes on by itself.")
+    failure.hint("End each with `XA COMMIT` or `XA ROLLBACK`, as its coordinator decides. The load then continues by itself.")
 }

@@ -155,7 +155,7 @@ async fn check_reservation<S: Subject>(subject: &S) {
     assert_eq!(capture(&other, &durable).await, rest);
 }
 
-/// A huge transaction comes in pieces, as many at a time as are asked for; given up in the middle,
+/// A huge transaction comes in pieces, as many at a time as are asked for; abandoned in the middle,
 /// it comes again as a whole.
 async fn check_pieces<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;

@@ -78,7 +78,10 @@ async fn look<S: Subject>(subject: &S, bench: &Bench<S>, lock: bool) -> Seen {
     }
     if snapshot.method != SnapshotMethod::Unlocked {
         let is_one = states.iter().all(|state| *state == states[0]);
-        assert!(is_one, "nobody writes under a lock, and an exported state is one");
+        assert!(
+            is_one,
+            "no session writes under a lock, and an exported state is one"
+        );
     }
     if snapshot.method == SnapshotMethod::Exported {
         assert_eq!(snapshot.low, snapshot.high, "an exported state has one position");
@@ -304,7 +307,7 @@ async fn check_lost<S: Subject>(subject: &S) {
     );
 }
 
-/// A DDL never waits for a session: an open range is given up for it, one that has ended holds
+/// A DDL never waits for a session: an open range is abandoned for it, one that has ended holds
 /// nothing any more.
 async fn check_ddl<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
@@ -318,13 +321,13 @@ async fn check_ddl<S: Subject>(subject: &S) {
     };
     assert_eq!(read(ended, b, &whole(b)).await, rows());
     in_time("a DDL on a read table", subject.run(Statement::AddIndex(B))).await;
-    assert_eq!(read(ended, a, &whole(a)).await, rows(), "it gave way to nobody");
+    assert_eq!(read(ended, a, &whole(a)).await, rows(), "no DDL interrupted it");
 
     in_time("a DDL on an open range", subject.run(Statement::ChangeColumn(A))).await;
     assert_eq!(
         read(idle, c, &whole(c)).await,
         [] as [Row; 0],
-        "it gave way to nobody"
+        "no DDL interrupted it"
     );
     let failures = [
         read_to_failure(reading).await,
@@ -338,7 +341,7 @@ async fn check_ddl<S: Subject>(subject: &S) {
     }
 }
 
-/// A snapshot that is dropped, or given up while it opens, leaves no lock behind.
+/// A snapshot that is dropped, or abandoned while it opens, leaves no lock behind.
 async fn check_dropped<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     for (round, millis) in GIVEN_UP_AFTER_MS.into_iter().enumerate() {

@@ -34,7 +34,7 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
         ControlChange::Definition(defined("é", 8)),
         ControlChange::Definition(defined("a.b", 1)),
         ControlChange::Definition(defined("c", 2)),
-        ControlChange::Definition(defined("given up", 3)),
+        ControlChange::Definition(defined("dropped it", 3)),
         ControlChange::Definition(defined("gone", 4)),
         ControlChange::Table(table_row("gone", TablePhase::Pending)),
         ControlChange::Table(table_row("é", TablePhase::Pending)),
@@ -70,7 +70,7 @@ pub(super) async fn check_control_state<S: Subject>(subject: &S) {
     ];
     let expected = expected.map(|row| (row.table.clone(), row));
     assert_eq!(state.tables, BTreeMap::from(expected));
-    let expected = [("a.b", 1), ("c", 2), ("given up", 3), ("é", 8)];
+    let expected = [("a.b", 1), ("c", 2), ("dropped it", 3), ("é", 8)];
     let expected = expected.map(|(table, group)| (name(table), defined(table, group)));
     assert_eq!(state.definitions, BTreeMap::from(expected));
     let ranges: Vec<_> = state.ranges.into_values().collect();

@@ -249,7 +249,7 @@ fn is_lost(error: &Error) -> bool {
 }
 
 /// Whether a refused transaction is tried again (deadlock, lock wait, MariaDB's "record has
-/// changed") or given up (duplicate key, missing or present reference); none for what the
+/// changed") or abandoned (duplicate key, missing or present reference); none for what the
 /// application does not expect.
 fn retries(error: &Error) -> Option<bool> {
     let Error::Server(server) = error else { return None };
