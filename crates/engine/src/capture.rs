@@ -44,55 +44,54 @@ enum Job {
     Resume(oneshot::Sender<Result<(Sequence, Bookmark), Failure>>),
 }
 
-/// Captures until the stop signal. Returns an error only if another attempt cannot help, or after
-/// the limit of attempts. `following` holds whether a stream is open, whose position the source has
-/// accepted. The rows of `registry` hold what snapshots saw.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one boundary of the pipeline, named where it is wired"
-)]
-pub async fn capture<S: ChangeSource, L: ChangeLog, T: Committer>(
-    source: Arc<S>,
-    log: Arc<L>,
-    registry: Arc<Registry>,
-    control: Arc<ControlLane<T>>,
-    stop: CancellationToken,
-    progress: Arc<Progress>,
-    following: watch::Sender<bool>,
-    unproved: Unproved,
-) -> Result<(), Failure> {
-    let (jobs, queue) = mpsc::channel(BATCHES_MAX);
-    let receive = receive(
-        source,
-        Arc::clone(&log),
-        control,
-        jobs,
-        stop.clone(),
-        Arc::clone(&progress),
-        following,
-        unproved,
-    );
-    let seen = SeenWitnesses::new(registry, unproved);
-    let append = append(log, queue, stop, progress, seen);
-    let (received, appended) = tokio::join!(receive, append);
-    // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
-    appended.and(received)
+/// The capture of one migration: what it reads, where it writes, and whom it informs.
+pub struct Capture<S, L, T> {
+    /// What is captured.
+    pub source: Arc<S>,
+    /// Where the changes are kept.
+    pub log: Arc<L>,
+    /// Its rows hold what snapshots saw.
+    pub registry: Arc<Registry>,
+    /// Shows whether this process still owns the migration.
+    pub control: Arc<ControlLane<T>>,
+    /// Ends the capture.
+    pub stop: CancellationToken,
+    /// What a person sees of it.
+    pub progress: Arc<Progress>,
+    /// Holds whether a stream is open, whose position the source has accepted.
+    pub following: watch::Sender<bool>,
+    /// What happens with a position that the source cannot prove.
+    pub unproved: Unproved,
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one boundary of the pipeline, named where it is wired"
-)]
+impl<S: ChangeSource, L: ChangeLog, T: Committer> Capture<S, L, T> {
+    /// Captures until the stop signal. Returns an error only if another attempt cannot help, or
+    /// after the limit of attempts.
+    pub async fn run(self) -> Result<(), Failure> {
+        let (jobs, queue) = mpsc::channel(BATCHES_MAX);
+        let seen = SeenWitnesses::new(Arc::clone(&self.registry), self.unproved);
+        let (log, progress) = (Arc::clone(&self.log), Arc::clone(&self.progress));
+        let append = append(log, queue, self.stop.clone(), progress, seen);
+        let (received, appended) = tokio::join!(receive(self, jobs), append);
+        // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
+        appended.and(received)
+    }
+}
+
 async fn receive<S: ChangeSource, L: ChangeLog, T: Committer>(
-    source: Arc<S>,
-    log: Arc<L>,
-    control: Arc<ControlLane<T>>,
+    capture: Capture<S, L, T>,
     jobs: mpsc::Sender<Job>,
-    stop: CancellationToken,
-    progress: Arc<Progress>,
-    following: watch::Sender<bool>,
-    unproved: Unproved,
 ) -> Result<(), Failure> {
+    let Capture {
+        source,
+        log,
+        registry: _,
+        control,
+        stop,
+        progress,
+        following,
+        unproved,
+    } = capture;
     let mut backoff = Backoff::default();
     loop {
         let (answer, end) = oneshot::channel();

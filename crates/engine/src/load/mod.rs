@@ -19,5 +19,5 @@ mod work;
 mod worker;
 
 pub(crate) use rows::load_rows;
-pub use supervise::{LoadOptions, load};
+pub use supervise::{Load, LoadOptions};
 pub(crate) use work::rows_at_target;

@@ -39,45 +39,66 @@ pub struct LoadOptions {
     pub unproved: Unproved,
 }
 
-/// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives the
-/// load lanes back.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one boundary of the pipeline, named where it is wired"
-)]
-pub async fn load<
+/// The load of one migration: what it reads from and writes to.
+pub struct Load<S, L, T> {
+    /// What is loaded.
+    pub source: Arc<S>,
+    /// Shows how far changes are captured.
+    pub log: Arc<L>,
+    /// The tables and how far each of them is.
+    pub registry: Arc<Registry>,
+    /// Where the states of tables are recorded.
+    pub control: Arc<ControlLane<T>>,
+    /// What all lanes have in common.
+    pub shared: LaneShared<T>,
+    /// One per worker.
+    pub lanes: Vec<FencedLane<T>>,
+    /// The key ranges that are recorded.
+    pub ranges: Ranges,
+    /// How the source may be read.
+    pub options: LoadOptions,
+}
+
+impl<S, L, T> Load<S, L, T>
+where
     S: PositionSource + HealthSource + HistorySource + SnapshotSource + ChangeSource,
     L: ChangeLog,
     T: Committer,
->(
-    source: Arc<S>,
-    log: Arc<L>,
-    registry: Arc<Registry>,
-    control: Arc<ControlLane<T>>,
-    shared: LaneShared<T>,
-    lanes: Vec<FencedLane<T>>,
-    ranges: Ranges,
-    options: LoadOptions,
-) -> Result<Vec<FencedLane<T>>, Failure> {
-    let prepared = PreparedLog {
-        source: Arc::clone(&source),
-        log: Arc::clone(&log),
-        plans: registry.counted().to_vec(),
-        stop: shared.stop.clone(),
-    };
-    let loads = Loads::new(registry, control, shared, lanes, ranges, options.source_rate);
-    let mut loader = Loader {
-        loads,
-        source,
-        log,
-        lock: options.lock,
-        unproved: options.unproved,
-        seen: SeenHistory::default(),
-        prepared,
-        strangers: BTreeSet::new(),
-    };
-    loader.run().await?;
-    Ok(loader.loads.lanes)
+{
+    /// Loads every table that is pending or loading, attempt by attempt, until none is left. Gives
+    /// the load lanes back.
+    pub async fn run(self) -> Result<Vec<FencedLane<T>>, Failure> {
+        let LoadOptions {
+            lock,
+            source_rate,
+            unproved,
+        } = self.options;
+        let prepared = PreparedLog {
+            source: Arc::clone(&self.source),
+            log: Arc::clone(&self.log),
+            plans: self.registry.counted().to_vec(),
+            stop: self.shared.stop.clone(),
+        };
+        let mut loader = Loader {
+            loads: Loads::new(
+                self.registry,
+                self.control,
+                self.shared,
+                self.lanes,
+                self.ranges,
+                source_rate,
+            ),
+            source: self.source,
+            log: self.log,
+            lock,
+            unproved,
+            seen: SeenHistory::default(),
+            prepared,
+            strangers: BTreeSet::new(),
+        };
+        loader.run().await?;
+        Ok(loader.loads.lanes)
+    }
 }
 
 /// What the attempts at a snapshot have in common.

@@ -15,10 +15,10 @@ use super::outcome::{Outcome, StopWhen};
 use super::stale::StaleStream;
 use super::watcher::Watcher;
 use crate::apply::{Apply, ApplyParts};
-use crate::capture::capture;
+use crate::capture::Capture;
 use crate::constraint;
 use crate::history::{ClaimProof, HistoryWatch};
-use crate::load::{LoadOptions, load};
+use crate::load::{Load, LoadOptions};
 use crate::prepare::{Prepared, PreparedLoad};
 use crate::progress::Progress;
 use crate::retention::{Retention, RetentionOptions};
@@ -108,19 +108,17 @@ where
 
         let (following, is_following) = watch::channel(false);
         let mut tasks = Tasks::new();
-        tasks.spawn(
-            "capture",
-            capture(
-                Arc::clone(&source),
-                Arc::clone(&log),
-                Arc::clone(&registry),
-                Arc::clone(&control),
-                stop.clone(),
-                Arc::clone(&progress),
-                following,
-                unproved,
-            ),
-        );
+        let capture = Capture {
+            source: Arc::clone(&source),
+            log: Arc::clone(&log),
+            registry: Arc::clone(&registry),
+            control: Arc::clone(&control),
+            stop: stop.clone(),
+            progress: Arc::clone(&progress),
+            following,
+            unproved,
+        };
+        tasks.spawn("capture", capture.run());
         tasks.spawn("apply", apply.run());
         tasks.spawn("retention", retention.run(stop.clone()));
         tasks.spawn(
@@ -134,21 +132,21 @@ where
                 reached.clone(),
             ),
         );
-        let loading = load(
-            Arc::clone(&source),
-            Arc::clone(&log),
-            Arc::clone(&registry),
+        let load = Load {
+            source: Arc::clone(&source),
+            log: Arc::clone(&log),
+            registry: Arc::clone(&registry),
             control,
             shared,
             lanes,
             ranges,
-            LoadOptions {
+            options: LoadOptions {
                 lock,
                 source_rate,
                 unproved,
             },
-        );
-        tasks.spawn("load", async move { loading.await.map(drop) });
+        };
+        tasks.spawn("load", async move { load.run().await.map(drop) });
         let stale = StaleStream {
             source: Arc::clone(&source),
             log: Arc::clone(&log),
