@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::schema::mysql::{MysqlTable, MysqlType};
 use crate::schema::source::{
     ForeignKeyAction, IndexPart, NameCase, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::schema::source::{IndexPart, QualifiedName, SourceIndex, SourceTable};
 use crate::schema::target::TargetTable;
 use crate::value::encode::{ColumnPlan, Input, RowFunction};
 use crate::wire::partial_rows::ColumnSet;
 
+pub(crate) mod backing;
 mod row;
 
 pub use row::{RefusedCell, RowEncoder, RowLayout};

@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
 use spanferry_core::fixture::{self, BIGINT, column, foreign_key, index};
-use spanferry_core::mapping::convert::{MappingOptions, map};
+use spanferry_core::mapping::convert::map;
+use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::source::SourceTable;

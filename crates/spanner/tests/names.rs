@@ -11,7 +11,8 @@ mod support;
 use std::collections::BTreeSet;
 
 use spanferry_core::fixture::{BIGINT, column, foreign_key, index, table};
-use spanferry_core::mapping::convert::{MappingOptions, map};
+use spanferry_core::mapping::convert::map;
+use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::port::target::SchemaTarget;
 use spanferry_core::schema::ddl;
 use spanferry_core::schema::source::SourceTable;

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use spanferry_core::mapping::convert::{self, MappingOptions};
+use spanferry_core::mapping::convert;
+use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
     Boundary, CatalogSource, CheckRequest, HealthSource, PositionSource, PreflightSource, Range, ReadStatus,

@@ -30,7 +30,7 @@ pub fn judge(previous: FenceKey, next: FenceKey, found: Option<FenceKey>) -> Ver
 mod tests {
     use super::*;
     use crate::port::change_log::Sequence;
-    use crate::port::target::Epoch;
+    use crate::port::epoch::Epoch;
 
     #[test]
     fn only_the_two_own_keys_count() {

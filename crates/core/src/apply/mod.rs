@@ -9,6 +9,7 @@ mod batch;
 pub mod fence;
 mod filter;
 mod fold;
+pub(crate) mod limits;
 mod main_stream;
 mod partial;
 pub mod scheduler;

@@ -2,7 +2,7 @@
 //! are applied (docs/design/fence.md, steps 8 to 11).
 
 use crate::plan::TablePlan;
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::position::checkpoint::PartialTransaction;
 use crate::position::{PositionError, Witness};
 

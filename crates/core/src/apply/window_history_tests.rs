@@ -9,7 +9,7 @@ use crate::fixture;
 use crate::plan::{GroupId, TableId, TablePlan};
 use crate::port::change::{Change, ChangeSink, OldRow};
 use crate::port::change_log::Sequence;
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::position::checkpoint::{Checkpoint, PartialTransaction};
 use crate::position::{Bookmark, Position, PositionError, Witness, Witnesses};
 use crate::report::code;

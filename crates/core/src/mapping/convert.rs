@@ -7,49 +7,17 @@ use crate::mapping::check::check;
 use crate::mapping::decide::decide;
 use crate::mapping::decision::{ColumnDecision, Decisions, Filling, KeyReason, TableDecision};
 use crate::mapping::groups::group_tables;
-use crate::mapping::index::{
-    check_index_count, convert_foreign_keys, convert_indexes, count_backing_indexes,
-};
+use crate::mapping::index::{check_index_count, convert_foreign_keys, convert_indexes};
+use crate::mapping::known::Known;
+use crate::mapping::options::MappingOptions;
 use crate::mapping::tell::{tell, tell_all};
+use crate::plan::backing::count_backing_indexes;
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
-use crate::port::target::Epoch;
 use crate::report::finding::Finding;
-use crate::schema::definition::{Estimates, TableDefinition, plans_of};
-use crate::schema::source::{QualifiedName, SourceTable};
-use crate::schema::target::{Dialect, TargetColumn, TargetTable};
+use crate::schema::definition::{Estimates, plans_of};
+use crate::schema::source::SourceTable;
+use crate::schema::target::{TargetColumn, TargetTable};
 use crate::value::encode::ColumnPlan;
-
-/// What the conversion depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MappingOptions {
-    /// The target's dialect.
-    pub dialect: Dialect,
-    /// Whether the target has the type UUID (the emulator of release 1.5.28 has not).
-    pub uuid_supported: bool,
-}
-
-/// What is decided already when tables are converted.
-#[derive(Debug, Clone, Default)]
-pub struct Known<'a> {
-    /// Tables that stay as they are recorded: their names are taken, and foreign keys may refer to
-    /// them.
-    pub fixed: Vec<&'a TableDefinition>,
-    /// Recorded definitions of tables that are converted again: table, indexes and foreign keys
-    /// keep their names.
-    pub former: Vec<&'a TableDefinition>,
-    /// More names that are taken at the target.
-    pub taken: Vec<&'a str>,
-    /// The epoch in which tables without a former definition are taken in.
-    pub epoch: Epoch,
-    /// The first number of a group that no recorded table has.
-    pub free_group: u32,
-}
-
-impl<'a> Known<'a> {
-    pub(crate) fn former(&self, table: &QualifiedName) -> Option<&'a TableDefinition> {
-        self.former.iter().copied().find(|known| known.name() == table)
-    }
-}
 
 /// The result of the conversion.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use crate::schema::ddl;
 use crate::schema::mysql::{MysqlColumn, MysqlType};
 use crate::schema::postgres::{PostgresCollation, PostgresTable, PostgresType, PrintedType};
 use crate::schema::source::{IndexPart, SourceColumn, SourceIndex, TableFacts};
-use crate::schema::target::TargetType;
+use crate::schema::target::{Dialect, TargetType};
 use crate::value::encode::Encoding;
 
 pub(super) const GOOGLE: MappingOptions = MappingOptions {

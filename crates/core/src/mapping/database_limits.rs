@@ -85,7 +85,8 @@ fn statement_bytes(table: &TargetTable, dialect: Dialect) -> usize {
 mod tests {
     use super::*;
     use crate::fixture::{BIGINT, column, index, table};
-    use crate::mapping::convert::{MappingOptions, map};
+    use crate::mapping::convert::map;
+    use crate::mapping::options::MappingOptions;
 
     const OPTIONS: MappingOptions = MappingOptions {
         dialect: Dialect::GoogleSql,

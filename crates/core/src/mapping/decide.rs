@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::mapping::column::{Place, convert_type, key_trouble, remark};
-use crate::mapping::convert::{Known, MappingOptions};
 use crate::mapping::decision::{
     ChosenBy, ColumnDecision, Decisions, Filling, KeyDecision, KeyReason, NameDecision, NameReason,
     TableDecision,
 };
+use crate::mapping::known::Known;
+use crate::mapping::options::MappingOptions;
 use crate::schema::legal_name::NameKind;
 use crate::schema::names::{Names, Wish};
 use crate::schema::source::{IndexPart, QualifiedName, SourceIndex, SourceTable};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::mapping::convert::MappingOptions;
-use crate::port::target::Epoch;
+use crate::mapping::options::MappingOptions;
+use crate::port::epoch::Epoch;
 use crate::report::finding::Severity;
 use crate::schema::names::Names;
 use crate::schema::source::SourceTable;

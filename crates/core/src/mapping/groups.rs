@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::mapping::convert::Known;
+use crate::mapping::known::Known;
 use crate::plan::{GroupId, TablePlan};
 use crate::schema::source::QualifiedName;
 

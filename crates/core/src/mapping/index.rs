@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::mapping::column::{folding, key_trouble};
-use crate::mapping::convert::Known;
 use crate::mapping::key_limits::index_excess;
+use crate::mapping::known::Known;
 use crate::plan::TablePlan;
+use crate::plan::backing::column_names;
 use crate::report::code;
 use crate::report::finding::{Finding, Severity, Subject};
 use crate::schema::legal_name::NameKind;
@@ -14,7 +15,7 @@ use crate::schema::names::{Names, Wish};
 use crate::schema::source::{
     ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceTable, SourceType,
 };
-use crate::schema::target::{Dialect, TargetForeignKey, TargetIndex, TargetTable, TargetType};
+use crate::schema::target::{Dialect, TargetForeignKey, TargetIndex, TargetType};
 
 /// What becomes of an index over the first characters of a column whose whole values fit into a
 /// key.
@@ -395,24 +396,6 @@ fn is_unique(parent: &TablePlan, columns: &[usize]) -> bool {
             .any(|known| same(&known))
 }
 
-/// Counts the indexes that Spanner makes by itself behind foreign keys: one over the child's
-/// columns, one over the parent's, each unless these are the table's primary key. Keys over the
-/// same columns share it.
-pub(crate) fn count_backing_indexes(plans: &mut [TablePlan]) {
-    let mut backed: BTreeSet<(String, Vec<String>)> = BTreeSet::new();
-    for plan in &*plans {
-        for key in &plan.target.foreign_keys {
-            backed.insert((plan.target.name.clone(), column_names(&plan.target, &key.columns)));
-            backed.insert((key.parent.clone(), key.parent_columns.clone()));
-        }
-    }
-    for plan in plans {
-        let own = column_names(&plan.target, &plan.target.primary_key);
-        let of_table = backed.iter().filter(|(table, _)| *table == plan.target.name);
-        plan.backing_indexes = of_table.filter(|(_, columns)| *columns != own).count();
-    }
-}
-
 /// Tells which tables would have more indexes than Spanner takes.
 pub(crate) fn check_index_count(plans: &[TablePlan], findings: &mut Vec<Finding>) {
     for plan in plans {
@@ -426,11 +409,4 @@ pub(crate) fn check_index_count(plans: &[TablePlan], findings: &mut Vec<Finding>
             findings.push(finding);
         }
     }
-}
-
-fn column_names(table: &TargetTable, columns: &[usize]) -> Vec<String> {
-    columns
-        .iter()
-        .map(|column| table.columns[*column].name.clone())
-        .collect()
 }

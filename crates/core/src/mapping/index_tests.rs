@@ -8,6 +8,7 @@ use crate::schema::charset::Charset;
 use crate::schema::ddl;
 use crate::schema::mysql::MysqlType;
 use crate::schema::source::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex};
+use crate::schema::target::Dialect;
 
 #[test]
 fn indexes() {

@@ -9,6 +9,8 @@ pub mod decision;
 pub mod groups;
 pub(crate) mod index;
 mod key_limits;
+pub mod known;
+pub mod options;
 pub mod overrides;
 mod session_expression;
 mod tell;

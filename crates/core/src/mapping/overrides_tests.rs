@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::fixture::{BIGINT, column, index, qualified, table};
-use crate::mapping::convert::{Known, Mapping, MappingOptions, map_decided};
+use crate::mapping::convert::{Mapping, map_decided};
 use crate::mapping::decide::decide;
+use crate::mapping::known::Known;
+use crate::mapping::options::MappingOptions;
 use crate::plan::TargetKey;
 use crate::schema::charset::Charset;
 use crate::schema::ddl;

@@ -1,7 +1,7 @@
 //! What a target can do, as it reports itself: no code asks which product or emulator stands behind
 //! it.
 
-use crate::apply::window::WindowLimits;
+use crate::apply::limits::WindowLimits;
 
 /// What a target can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

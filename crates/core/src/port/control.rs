@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use crate::port::lane::{Epoch, FenceRow, Lane, LaneStart};
+use crate::port::epoch::Epoch;
+use crate::port::lane::{FenceRow, Lane, LaneStart};
 use crate::position::{Bookmark, Position};
 use crate::record::StopReason;
 use crate::report::failure::Failure;

@@ -1,6 +1,7 @@
 //! Lanes: ordered streams of commits, each behind a fence row.
 
 use crate::port::change_log::Sequence;
+use crate::port::epoch::Epoch;
 use crate::position::checkpoint::Checkpoint;
 
 /// An ordered stream of commits: one in flight, each a compare-and-set on the lane's fence row.
@@ -30,10 +31,6 @@ impl Lane {
         }
     }
 }
-
-/// One owner's term over the fence rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Epoch(pub u64);
 
 /// The key of a lane's fence row: what a commit must find, and what it leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

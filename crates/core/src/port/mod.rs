@@ -5,6 +5,7 @@ pub mod change;
 pub mod change_log;
 mod commit;
 mod control;
+pub(crate) mod epoch;
 mod lane;
 pub mod row_source;
 mod schema_target;

@@ -11,7 +11,8 @@ pub use crate::port::control::{
     CONTROL_VERSION, ControlChange, ControlState, ControlStore, LeftOut, LeftOutRow, MigrationRow, RangeRow,
     Ranges, StreamRow, TablePhase, TableRow,
 };
-pub use crate::port::lane::{Epoch, FenceKey, FenceRow, Lane, LaneStart};
+pub use crate::port::epoch::Epoch;
+pub use crate::port::lane::{FenceKey, FenceRow, Lane, LaneStart};
 pub use crate::port::schema_target::{
     DdlFailure, ExistingTable, SchemaObjects, SchemaTarget, TargetDescription,
 };

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::position::{Bookmark, Position, Witness, Witnesses};
 use crate::record::{RecordError, VERSION, decode, encode};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::column_type::{StoredEncoding, StoredSourceType, StoredTargetType};
 use super::text::{RecordError, VERSION, decode, encode};
 use crate::plan::{GroupId, SchemaVersion, TargetKey};
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::schema::definition::TableDefinition;
 use crate::schema::mysql::MysqlTable;
 use crate::schema::postgres::{PostgresTable, ReplicaIdentity};

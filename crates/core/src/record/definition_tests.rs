@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::fixture::{self, BIGINT};
-use crate::mapping::convert::{self, MappingOptions};
+use crate::mapping::convert;
+use crate::mapping::options::MappingOptions;
 use crate::plan::{GroupId, SchemaVersion, TargetKey};
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::schema::charset::Charset;
 use crate::schema::definition::{Estimates, TableDefinition, plans_of};
 use crate::schema::mysql::{MysqlTable, MysqlType};

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::mapping::index::count_backing_indexes;
+use crate::plan::backing::count_backing_indexes;
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
-use crate::port::target::Epoch;
+use crate::port::epoch::Epoch;
 use crate::schema::source::{QualifiedName, SourceColumn, SourceTable};
 use crate::schema::target::TargetTable;
 use crate::value::encode::ColumnPlan;

@@ -182,7 +182,8 @@ fn changed<T: PartialEq, N: Into<String>>(
 mod tests {
     use super::*;
     use crate::fixture::{self, BIGINT};
-    use crate::mapping::convert::{self, MappingOptions};
+    use crate::mapping::convert;
+    use crate::mapping::options::MappingOptions;
     use crate::schema::mysql::MysqlType;
     use crate::schema::target::Dialect;
 

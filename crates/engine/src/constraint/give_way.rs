@@ -150,7 +150,8 @@ pub(crate) async fn drop_recorded<T: Committer + SchemaTarget>(
 #[cfg(test)]
 mod tests {
     use spanferry_core::fixture::{self, BIGINT, column, foreign_key, index};
-    use spanferry_core::mapping::convert::{MappingOptions, map};
+    use spanferry_core::mapping::convert::map;
+    use spanferry_core::mapping::options::MappingOptions;
 
     use super::*;
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use spanferry_core::mapping::convert::{self, Known};
+use spanferry_core::mapping::convert;
+use spanferry_core::mapping::known::Known;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::{ControlState, Epoch, TablePhase};
 use spanferry_core::report::code;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use spanferry_core::fixture::{BIGINT, column, foreign_key, index, qualified, table};
-use spanferry_core::mapping::convert::{self, MappingOptions};
+use spanferry_core::mapping::convert;
+use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::port::target::{
     ControlState, Epoch, LeftOut, MigrationRow, StreamRow, TablePhase, TargetDescription,
 };

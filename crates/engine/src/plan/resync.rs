@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use spanferry_core::mapping::convert::{self, Known};
+use spanferry_core::mapping::convert;
+use spanferry_core::mapping::known::Known;
 use spanferry_core::port::target::{ControlState, Epoch, TablePhase, TargetDescription};
 use spanferry_core::report::finding::Finding;
 use spanferry_core::schema::definition::TableDefinition;

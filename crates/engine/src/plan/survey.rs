@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::mapping::convert::MappingOptions;
 use spanferry_core::mapping::database_limits::{DatabaseContent, check_database};
+use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{CatalogSource, CheckRequest, PreflightSource, SessionSource};
 use spanferry_core::port::target::{Committer, ControlState, ControlStore, SchemaTarget, TargetDescription};

@@ -1,6 +1,6 @@
 //! What a start finds at the source, and what of it is selected.
 
-use spanferry_core::mapping::convert::MappingOptions;
+use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::schema::definition::Estimates;
 use spanferry_core::schema::source::{Catalog, QualifiedName, SourceTable};
 

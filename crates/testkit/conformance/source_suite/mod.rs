@@ -21,7 +21,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanferry_core::mapping::convert::{self, MappingOptions};
+use spanferry_core::mapping::convert;
+use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
     CatalogSource, PositionSource, PreparedWait, Snapshot, SnapshotRequest, SnapshotSource, Source,
@@ -36,7 +37,7 @@ use crate::random::seed;
 /// Longest that anything here may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How far an opening may have come when it is given up.
+/// How far an opening may have come when it is abandoned.
 const GIVEN_UP_AFTER_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
 
 /// Tables that the checks write to, by their place among the subject's tables.
