@@ -6,6 +6,7 @@ mod catalog;
 pub mod connection;
 pub mod error;
 mod flavor;
+mod foreign_key;
 #[cfg(test)]
 mod fuzz;
 mod health;

@@ -5,6 +5,8 @@
 //! definition still fits its plan, or where its rows could no longer be converted
 //! (docs/design/fence.md).
 
+use std::collections::BTreeSet;
+
 use super::event::Cursor;
 use super::rows::{Change, RowsEvent, bit};
 use super::table_map::Definition;
@@ -48,6 +50,39 @@ impl ChangeCounter {
         }
         changes
     }
+}
+
+/// Which columns an event of updates changes, by their bytes, in any of its rows. Nothing if that
+/// cannot be seen: an image lacks columns, or a column's length is not known.
+pub(crate) fn changed_columns(definition: &Definition, event: &RowsEvent<'_>) -> Option<BTreeSet<usize>> {
+    let layouts = ChangeCounter::new(Some(definition)).layouts?;
+    if layouts.len() != event.columns || layouts.is_empty() || !event.is_full() {
+        return None;
+    }
+    let mut images = Cursor::new(event.images);
+    let mut changed = BTreeSet::new();
+    while !images.is_empty() {
+        let before = cells(&mut images, &layouts)?;
+        let after = cells(&mut images, &layouts)?;
+        changed.extend((0..layouts.len()).filter(|column| before[*column] != after[*column]));
+    }
+    Some(changed)
+}
+
+/// The bytes of each column of a full image; nothing for NULL.
+fn cells<'a>(images: &mut Cursor<'a>, layouts: &[Layout]) -> Option<Vec<Option<&'a [u8]>>> {
+    let nulls = images.take(layouts.len().div_ceil(8)).ok()?;
+    let mut cells = Vec::with_capacity(layouts.len());
+    for (column, layout) in layouts.iter().enumerate() {
+        if bit(nulls, column) {
+            cells.push(None);
+            continue;
+        }
+        let rest = images.rest();
+        layout.take(images).ok()?;
+        cells.push(rest.get(..rest.len() - images.rest().len()));
+    }
+    Some(cells)
 }
 
 /// Steps over the images of one change; nothing if they break off.

@@ -17,6 +17,7 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 
+use super::cascade::Cascades;
 use super::columns::{ImageError, ImageReader, KeyEncoder};
 use super::count::ChangeCounter;
 use super::event::{Cursor, Event, FLAG_IGNORABLE, Malformed, kind, next_event};
@@ -43,6 +44,7 @@ pub struct BinlogDecoder {
     pub(super) plans: Vec<Arc<TablePlan>>,
     by_name: HashMap<Vec<u8>, usize>,
     pub(super) tables: TableNames,
+    pub(super) cascades: Cascades,
     /// Table maps seen, without their changing number.
     maps: HashMap<Vec<u8>, Mapped>,
     /// Bytes of the keys of `maps`.
@@ -71,6 +73,9 @@ pub(super) type Mapped = Option<(usize, Compiled, Arc<ChangeCounter>)>;
 pub(super) struct Transaction {
     /// By table id of the binlog.
     tables: HashMap<u64, Mapped>,
+    /// Bodies of the table maps of all tables, by the same id; kept only where a foreign key has an
+    /// action.
+    pub(super) bodies: HashMap<u64, Vec<u8>>,
     /// Plans whose rows were seen.
     changed: BTreeSet<usize>,
     /// Plans that were stopped.
@@ -83,6 +88,7 @@ impl Transaction {
     /// Nothing is known; memory stays.
     fn clear(&mut self) {
         self.tables.clear();
+        self.bodies.clear();
         self.changed.clear();
         self.stopped.clear();
         self.xa = false;
@@ -96,6 +102,7 @@ impl BinlogDecoder {
             plans: tables.to_vec(),
             by_name: HashMap::new(),
             tables: TableNames::of(schema, tables),
+            cascades: Cascades::of(tables),
             maps: HashMap::new(),
             maps_bytes: 0,
             transaction: Transaction::default(),
@@ -185,6 +192,11 @@ impl BinlogDecoder {
         if self.transaction.tables.len() >= TRANSACTION_TABLES_MAX {
             return self.stop_all("a transaction of more than 65536 tables", sink);
         }
+        if !self.cascades.is_empty()
+            && let Some((number, _)) = table_map_parts(body)
+        {
+            self.transaction.bodies.insert(number, body.to_vec());
+        }
         if let Some((number, content)) = table_map_parts(body)
             && let Some(known) = self.maps.get(content)
         {
@@ -243,6 +255,7 @@ impl BinlogDecoder {
             Ok(event) => event,
             Err(error) => return self.stop_all(&error.to_string(), sink),
         };
+        self.unlogged_cascade(&event, sink);
         let (index, compiled, counter) = match self.transaction.tables.get(&event.table_id) {
             Some(Some(mapped)) => mapped.clone(),
             Some(None) => return,
@@ -355,6 +368,7 @@ impl BinlogDecoder {
 
     /// Rows in a form that is not read: stops the table, or all if it is not known.
     fn unreadable_rows(&mut self, body: &[u8], text: &str, sink: &mut dyn ChangeSink) {
+        self.unlogged_cascade_unread(body, sink);
         let table = Cursor::new(body)
             .uint(6)
             .ok()
@@ -411,6 +425,13 @@ impl BinlogDecoder {
         }
     }
 
+    /// The same with a finding that is made already.
+    pub(super) fn stop_with(&mut self, index: usize, finding: Finding, sink: &mut dyn ChangeSink) {
+        if self.transaction.stopped.insert(index) {
+            sink.stop(self.plans[index].id, finding);
+        }
+    }
+
     /// A statement changed a whole table. Its later rows in the transaction are not decoded.
     pub(super) fn schema_change(
         &mut self,
@@ -454,7 +475,7 @@ fn table_map_parts(body: &[u8]) -> Option<(u64, &[u8])> {
 /// Names are compared byte by byte: a server writes them the same way into its catalog and into its
 /// table maps, but for `lower_case_table_names = 2`, which `check` refuses. Names in statements are
 /// `TableNames`.
-fn lookup_key(schema: &[u8], table: &[u8]) -> Vec<u8> {
+pub(super) fn lookup_key(schema: &[u8], table: &[u8]) -> Vec<u8> {
     [schema, b"\0", table].concat()
 }
 

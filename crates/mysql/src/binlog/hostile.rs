@@ -16,7 +16,7 @@ use super::event::{Header, Malformed, append_event, kind};
 use super::golden::MARIADB_INSERT;
 use super::gtid::parse_mysql_tagged;
 use super::proof::{Proof, Purpose};
-use super::rows::{Change, RowsEvent};
+use super::rows::{Change, RowsEvent, RowsFlags};
 use super::table_map::{Definition, TRANSACTION_TABLES_MAX};
 use super::tests::{Sink, golden_plan, piece};
 
@@ -140,6 +140,7 @@ fn images_without_bytes_are_not_counted_for_ever() {
         let definition = Definition::parse(definition, false).unwrap();
         let event = RowsEvent {
             table_id: 1,
+            flags: RowsFlags(0),
             change: Change::Insert,
             columns,
             first_columns: bitmap,

@@ -9,6 +9,9 @@ mod assemble;
 mod assemble_error;
 #[cfg(test)]
 mod assemble_tests;
+mod cascade;
+#[cfg(test)]
+mod cascade_tests;
 mod columns;
 mod compressed;
 mod content;

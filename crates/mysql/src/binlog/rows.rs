@@ -28,10 +28,33 @@ pub(crate) fn change(kind_number: u8) -> Option<(Change, bool)> {
     }
 }
 
+/// The session had `foreign_key_checks = 0`: the server carried out no action of a foreign key
+/// (`NO_FOREIGN_KEY_CHECKS_F`, both servers).
+const FLAG_NO_FOREIGN_KEYS: u16 = 0x2;
+
+/// MySQL 9.7 and later: the server that first wrote the event logs cascades as rows of their own.
+/// It is on each of its rows events, whatever the table (`USE_SQL_FOREIGN_KEY_F`, shown by
+/// `mysqlbinlog`; measured in docs/design/cascades.md). MySQL before 9.7 never sets it, and MariaDB
+/// has no such flag. A replica writes the flag as its source wrote it.
+const FLAG_CASCADES_LOGGED: u16 = 0x10;
+
+/// The two bytes of flags of a rows event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowsFlags(pub(crate) u16);
+
+impl RowsFlags {
+    /// Whether foreign keys may have changed rows that the log does not show.
+    pub(crate) fn may_hide_cascades(self, mariadb: bool) -> bool {
+        let are_logged = !mariadb && self.0 & FLAG_CASCADES_LOGGED != 0;
+        !are_logged && self.0 & FLAG_NO_FOREIGN_KEYS == 0
+    }
+}
+
 /// A parsed rows event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowsEvent<'a> {
     pub(crate) table_id: u64,
+    pub(crate) flags: RowsFlags,
     pub(crate) change: Change,
     pub(crate) columns: usize,
     /// Which columns the image before (of an insert: after) carries.
@@ -47,7 +70,7 @@ impl<'a> RowsEvent<'a> {
     pub(crate) fn parse(body: &'a [u8], change: Change, version_2: bool) -> Result<RowsEvent<'a>, Malformed> {
         let mut cursor = Cursor::new(body);
         let table_id = cursor.uint(6)?;
-        cursor.take(2)?;
+        let flags = RowsFlags(cursor.u16()?);
         if version_2 {
             // The extra data (NDB, partition ids) counts its own two length bytes.
             let length = usize::from(cursor.u16()?);
@@ -67,6 +90,7 @@ impl<'a> RowsEvent<'a> {
         };
         Ok(RowsEvent {
             table_id,
+            flags,
             change,
             columns,
             first_columns,

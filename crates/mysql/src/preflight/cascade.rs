@@ -6,11 +6,12 @@ use spanferry_core::report::remedy::Remedy;
 
 use super::Check;
 use crate::error::MysqlError;
+use crate::foreign_key;
 use crate::sql;
 
 impl Check<'_> {
     /// A cascade changes the child: it matters when the child is migrated, wherever the parent
-    /// lives.
+    /// lives. SET DEFAULT changes nothing (`foreign_key::changes_rows`).
     pub(super) async fn cascades(&mut self) -> Result<(), MysqlError> {
         if self.cascades_are_logged().await? || self.request.tables.is_empty() {
             return Ok(());
@@ -18,7 +19,7 @@ impl Check<'_> {
         let sql = sql::in_schema(
             "SELECT r.table_name, r.constraint_name, r.unique_constraint_schema, r.referenced_table_name, r.delete_rule, \
              r.update_rule FROM information_schema.referential_constraints r WHERE $in(r.constraint_schema) \
-             AND (r.delete_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR r.update_rule IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))",
+             AND (r.delete_rule IN ('CASCADE', 'SET NULL') OR r.update_rule IN ('CASCADE', 'SET NULL'))",
             &self.catalog.schema,
         );
         for row in self.connection.query(&sql).await?.rows {
@@ -54,31 +55,8 @@ impl Check<'_> {
             .iter()
             .find(|known| known.name.table == table)?;
         let key = table.foreign_keys.iter().find(|key| key.name == name)?;
-        let child = format!(
-            "{}.{}",
-            sql::identifier(&table.name.schema),
-            sql::identifier(&table.name.table)
-        );
-        let columns: Vec<_> = key
-            .columns
-            .iter()
-            .map(|column| sql::identifier(&table.columns[*column].name))
-            .collect();
-        let parents: Vec<_> = key
-            .parent_columns
-            .iter()
-            .map(|column| sql::identifier(column))
-            .collect();
-        let name = sql::identifier(name);
-        let add = format!(
-            "ALTER TABLE {child} ADD CONSTRAINT {name} FOREIGN KEY ({}) REFERENCES {}.{} ({})",
-            columns.join(", "),
-            sql::identifier(&key.parent.schema),
-            sql::identifier(&key.parent.table),
-            parents.join(", ")
-        );
         let remedy = Remedy::Source {
-            statements: vec![format!("ALTER TABLE {child} DROP FOREIGN KEY {name}"), add],
+            statements: foreign_key::without_actions(table, key),
             note: None,
         };
         Some(remedy.note(
@@ -88,7 +66,8 @@ impl Check<'_> {
     }
 
     /// MySQL 9.7 and later without `innodb_native_foreign_keys` write cascades as rows of their own
-    /// (SERVERS 2.6).
+    /// (SERVERS 2.6). The variable speaks for this server only: events that come from a server
+    /// above it are judged one by one (`binlog::cascade`).
     async fn cascades_are_logged(&mut self) -> Result<bool, MysqlError> {
         if self.connection.server().is_mariadb() {
             return Ok(false);
