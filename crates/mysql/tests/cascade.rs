@@ -1,5 +1,10 @@
 //! Foreign keys with actions: a server that logs cascades, behind one that does not.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first surprise, also in its helpers"
+)]
+
 mod support;
 
 use std::sync::Arc;
