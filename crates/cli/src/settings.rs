@@ -21,6 +21,8 @@ use crate::prompt;
 use crate::run_file::RunFile;
 use crate::suggestion::nearest;
 
+/// The schemes of the URLs of sources that can be read.
+const SOURCE_SCHEMES: [&str; 2] = ["mysql", "mariadb"];
 /// Names the source's password in the environment.
 const PASSWORD_VARIABLE: &str = "SPANFERRY_SOURCE_PASSWORD";
 /// Sessions of a snapshot unless the operator says otherwise: enough for one target node, bearable
@@ -326,7 +328,29 @@ fn mistyped_key(text: &str) -> Option<String> {
     ))
 }
 
+/// Refuses a URL of another kind of database by its scheme. The message repeats the scheme alone:
+/// the rest of the text, or a text without a scheme, can hold a password.
+fn expect_known_scheme(url: &str) -> Result<(), Failure> {
+    let Some((scheme, _)) = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
+        // The parser of the URL says what form it expects.
+        return Ok(());
+    };
+    if SOURCE_SCHEMES.contains(&scheme) {
+        return Ok(());
+    }
+    let known = SOURCE_SCHEMES.map(|known| format!("`{known}://`")).join(" or ");
+    let text = format!("a source of the kind `{scheme}://` cannot be read");
+    Err(usage("--source", text).hint(format!("The URL of a source begins with {known}.")))
+}
+
+/// Whether a text has the form of a URL's scheme (RFC 3986, section 3.1).
+fn is_scheme(text: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_inner)
+}
+
 fn parse_source(url: &str) -> Result<SourceOptions, Failure> {
+    expect_known_scheme(url)?;
     let options: SourceOptions =
         SourceOptions::parse(url).map_err(|cause| usage("--source", cause.to_string()))?;
     if options.schema.is_empty() {
@@ -392,6 +416,39 @@ mod tests {
         for name in option_names() {
             let error = toml::from_str::<File>(&format!("{name} = {{}}")).unwrap_err();
             assert!(!error.message().contains("unknown field"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_source_of_another_kind_is_refused_by_its_scheme_alone() {
+        for (url, scheme) in [
+            ("postgres://u:s3cret@h/s", "postgres"),
+            ("postgresql+ssl://s3cret", "postgresql+ssl"),
+            ("MYSQL://u:s3cret@h/s", "MYSQL"),
+        ] {
+            let refused = parse_source(url).unwrap_err();
+            assert_eq!(refused.code, code::USAGE);
+            assert!(refused.message.contains(&format!("`{scheme}://`")), "{refused}");
+            let hint = refused.hint.as_deref().unwrap();
+            assert!(hint.contains("`mysql://` or `mariadb://`"), "{hint}");
+            assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_scheme_is_not_repeated() {
+        for text in [
+            "s3cret",
+            "u:s3cret://h/s",
+            "u@s3cret://",
+            "://s3cret",
+            "4s3cret://h",
+        ] {
+            let refused = parse_source(text).unwrap_err();
+            assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+        }
+        for scheme in SOURCE_SCHEMES {
+            parse_source(&format!("{scheme}://u@h/s")).unwrap();
         }
     }
 

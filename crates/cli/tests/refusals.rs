@@ -71,6 +71,14 @@ async fn wrong_input_is_refused_with_its_reason() {
         text.contains("source TLS: ok") && text.contains("source login: failed"),
         "{text}"
     );
+    let mut other = world.bare_command("check", &["--source", "postgres://a:s3cr3t-wrong@h/s"]);
+    let other = said(&other.output().unwrap());
+    assert!(!other.1.contains("s3cr3t"), "{}", other.1);
+    check(
+        other,
+        2,
+        &["SF-1001", "`postgres://`", "`mysql://` or `mariadb://`"],
+    );
     // Both ends are tested, each step by itself.
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_spanferry"))
         .args(["check", "--output", "json"])
