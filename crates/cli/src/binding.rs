@@ -6,8 +6,9 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::schema::source::NameCase;
 
 use crate::args::{Common, MigrateArgs};
-use crate::run_file::{RunFile, VERSION, named, source_name_of};
+use crate::run_file::{RunFile, VERSION, source_name_of};
 use crate::settings::{Settings, read_config};
+use crate::source::SourceOptions;
 
 /// In what a command line must agree with what the state directory remembers of the migration,
 /// where it gives it.
@@ -55,7 +56,7 @@ pub(crate) fn load_known(common: &Common, agreement: Agreement) -> Result<Settin
         && settings
             .source
             .as_ref()
-            .is_some_and(|source| source.password.is_empty())
+            .is_some_and(|source| !source.has_password())
     {
         settings.find_password(Some(file))?;
     }
@@ -147,5 +148,5 @@ fn target_url(settings: &Settings) -> Result<String, Failure> {
 
 /// The source for a person: host, port and schema, without account or password.
 pub(crate) fn source_name(settings: &Settings) -> Result<String, Failure> {
-    settings.need_source().map(named)
+    settings.need_source().map(SourceOptions::named)
 }

@@ -28,6 +28,7 @@ mod run_file;
 mod run_log;
 mod screen;
 mod selection;
+mod server_id;
 mod session;
 mod settings;
 mod source;
@@ -52,6 +53,7 @@ use crate::args::{Cli, Output, Verb};
 use crate::binding::Agreement;
 use crate::interrupt::or_interrupted;
 use crate::settings::Settings;
+use crate::source::with_source;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -148,17 +150,24 @@ async fn run(verb: Verb) -> Result<u8, Failure> {
     match verb {
         Verb::Check(common) => {
             let settings = Settings::load(&common)?.with_password()?;
-            or_interrupted("check", command::check::run(&settings)).await
+            with_source!(source::open(&settings)?, source => {
+                or_interrupted("check", command::check::run(source, &settings)).await
+            })
         }
-        Verb::Migrate(args) => command::migrate::run(&binding::load_migrate(&args)?.with_password()?).await,
+        Verb::Migrate(args) => {
+            let settings = binding::load_migrate(&args)?.with_password()?;
+            with_source!(source::open(&settings)?, source => command::migrate::run(source, &settings).await)
+        }
         Verb::Status(common) => command::status::run(&binding::load_known(&common, Agreement::Whole)?),
         Verb::Verify(common) => {
             let settings = binding::load_known(&common, Agreement::Ends)?.with_password()?;
-            or_interrupted("verify", command::verify::run(&settings)).await
+            with_source!(source::open(&settings)?, source => {
+                or_interrupted("verify", command::verify::run(source, &settings)).await
+            })
         }
         Verb::Resync(args) => {
             let settings = binding::load_known(&args.common, Agreement::Whole)?.with_password()?;
-            command::resync::run(&settings, &args).await
+            with_source!(source::open(&settings)?, source => command::resync::run(source, &settings, &args).await)
         }
         Verb::End(args) => {
             command::end::run(&binding::load_known(&args.common, Agreement::Whole)?, &args).await

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::source::CliSource;
 use crate::{json as output, render};
 
 /// How long a name server, or a host that a firewall keeps silent, may take.
@@ -103,37 +104,31 @@ impl Probe {
 }
 
 /// Tries to reach the source.
-pub(crate) async fn source(session: &Session, settings: &Settings) -> Result<Probe, Failure> {
+pub(crate) async fn source<S: CliSource>(
+    session: &Session<S>,
+    settings: &Settings,
+) -> Result<Probe, Failure> {
     let options = settings.need_source()?;
     let mut probe = Probe::new("source");
     if probe
-        .reach(&options.host, options.port, code::SOURCE_UNREACHABLE)
+        .reach(options.host(), options.port(), code::SOURCE_UNREACHABLE)
         .await
         .is_none()
     {
         return Ok(probe);
     }
-    match session.source.connect().await {
-        Ok(connection) => {
-            let encrypted = if connection.is_encrypted() {
-                "encrypted"
-            } else {
-                "not encrypted, as `ssl-mode` and the server allow"
-            };
-            let server = format!("{} on {}", options.user, connection.server());
-            probe.note("TLS", Ok(()), |()| encrypted.to_owned());
-            probe.note("login", Ok(()), |()| server);
+    match session.source.log_in().await {
+        Ok(login) => {
+            probe.note("TLS", Ok(()), |()| login.encryption.to_owned());
+            probe.note("login", Ok(()), |()| login.server);
         }
-        Err(error) => {
-            let failure = error.into_failure(options.address());
-            probe.fail_at(failure, code::SOURCE_TLS, code::SOURCE_UNREACHABLE);
-        }
+        Err(failure) => probe.fail_at(failure, code::SOURCE_TLS, code::SOURCE_UNREACHABLE),
     }
     Ok(probe)
 }
 
 /// Tries to reach the target. A missing database is a finding of its own, not a failed login.
-pub(crate) async fn target(session: &Session, settings: &Settings) -> Probe {
+pub(crate) async fn target<S>(session: &Session<S>, settings: &Settings) -> Probe {
     let endpoint = &settings.endpoint;
     let mut probe = Probe::new("target");
     if probe

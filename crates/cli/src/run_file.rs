@@ -8,6 +8,7 @@ use spanferry_core::report::failure::Failure;
 use spanferry_private_dir::PrivateDir;
 
 use crate::document::{expect_version, refused};
+use crate::source::SourceOptions;
 
 /// The format of `run.json`. A file of another one, or of none, is refused by name.
 pub(crate) const VERSION: u32 = 1;
@@ -91,15 +92,11 @@ impl RunFile {
     }
 }
 
-/// The source for a person: host, port and schema, without account or password.
-pub(crate) fn named(source: &spanferry_mysql::Options) -> String {
-    format!("{}/{}", source.address(), source.schema)
-}
-
-/// The same of the URL that the file remembers; none if this release cannot read it.
+/// The source that the file remembers, for a person: host, port and schema, without account or
+/// password; none if this release cannot read it.
 pub(crate) fn source_name_of(url: &str) -> Option<String> {
-    let options = spanferry_mysql::Options::parse(url).ok()?;
-    Some(named(&options))
+    let options = SourceOptions::parse(url).ok()?;
+    Some(options.named())
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::target::Dialect;
 use spanferry_engine::plan::{Survey, SurveyError, SurveyRequest, survey};
 use spanferry_engine::progress::Progress;
-use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::control::definitions;
@@ -18,15 +17,15 @@ use spanferry_spanner::control::definitions;
 use crate::render;
 use crate::selection::nothing_selected;
 use crate::settings::Settings;
-use crate::source::default_server_id;
+use crate::source::CliSource;
 use crate::state_dir::default_budget;
 
 /// Room that a change log should have in any case.
 const LOG_BYTES_MIN: u64 = 1 << 30;
 
 /// Both ends, connected.
-pub(crate) struct Session {
-    pub(crate) source: Arc<MysqlSource>,
+pub(crate) struct Session<S> {
+    pub(crate) source: Arc<S>,
     pub(crate) target: Arc<SpannerTarget>,
     /// What the command is doing, and later the counters of the migration.
     pub(crate) progress: Arc<Progress>,
@@ -46,10 +45,9 @@ pub(crate) fn need_control<'a>(survey: &'a Survey, settings: &Settings) -> Resul
     survey.control.as_ref().ok_or_else(missing)
 }
 
-impl Session {
-    /// Names both ends; connections are made by the first calls.
-    pub(crate) fn open(settings: &Settings) -> Result<Session, Failure> {
-        let source = connect_source(settings)?;
+impl<S: CliSource> Session<S> {
+    /// Adds the target to the source; connections are made by the first calls.
+    pub(crate) fn open(source: S, settings: &Settings) -> Result<Session<S>, Failure> {
         Ok(Session {
             source: Arc::new(source),
             target: connect_target(settings)?,
@@ -89,20 +87,6 @@ fn missing_database(settings: &Settings) -> Finding {
     let text = format!("the target database `{}` does not exist", settings.target_text());
     Finding::new(code::TARGET_MISSING, Severity::Blocking, Subject::whole(), text)
         .remedy("Create it, or add `--create-database --dialect googlesql` (or `postgresql`).")
-}
-
-/// The source alone. It connects at its first call.
-pub(crate) fn connect_source(settings: &Settings) -> Result<MysqlSource, Failure> {
-    let options = settings.need_source()?.clone();
-    let address = options.address();
-    let source = match settings.server_id {
-        Some(server_id) => MysqlSource::new(options, server_id),
-        None => {
-            let (first, name) = default_server_id(&options, &settings.target_text());
-            MysqlSource::choosing_id(options, first, name)
-        }
-    };
-    source.map_err(|error| error.into_failure(address))
 }
 
 /// The target alone.

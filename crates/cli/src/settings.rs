@@ -11,7 +11,6 @@ use spanferry_core::report::finding::Acceptance;
 use spanferry_core::report::shell::quoted;
 use spanferry_core::schema::target::Dialect;
 use spanferry_engine::prepare::Unproved;
-use spanferry_mysql::{Options as SourceOptions, read_password};
 use spanferry_spanner::endpoint::{EMULATOR_VARIABLE, Endpoint, EndpointChoice};
 use spanferry_spanner::name::DatabaseName;
 
@@ -19,10 +18,9 @@ use crate::args::{Common, DialectName, Output, StopWhenName, option_names};
 use crate::byte_size::{ByteCount, ByteRate};
 use crate::prompt;
 use crate::run_file::RunFile;
+use crate::source::{SourceOptions, URL_FORM};
 use crate::suggestion::nearest;
 
-/// The schemes of the URLs of sources that can be read.
-const SOURCE_SCHEMES: [&str; 2] = ["mysql", "mariadb"];
 /// Names the source's password in the environment.
 const PASSWORD_VARIABLE: &str = "SPANFERRY_SOURCE_PASSWORD";
 /// Sessions of a snapshot unless the operator says otherwise: enough for one target node, bearable
@@ -134,7 +132,7 @@ impl Settings {
 
     pub(crate) fn merge(common: &Common, file: File) -> Result<Settings, Failure> {
         let given = common.from.source.as_deref().or(file.source.as_deref());
-        let source = given.map(parse_source).transpose()?;
+        let source = given.map(SourceOptions::parse).transpose()?;
         let given = common.to.target.as_deref().or(file.target.as_deref());
         let target = given.map(parse_target).transpose()?;
         let target_endpoint = common.to.target_endpoint.clone().or(file.target_endpoint);
@@ -206,14 +204,15 @@ impl Settings {
             return Ok(());
         };
         if let Some(file) = file {
-            source.password = read_password(&file)
-                .map_err(|cause| usage(file.display().to_string(), "cannot be read").caused_by(cause))?;
+            let named = file.display().to_string();
             // Another verb may be started elsewhere.
             let file = std::path::absolute(&file).unwrap_or(file);
-            source.password_file = Some(file.clone());
+            source
+                .set_password_file(file.clone())
+                .map_err(|cause| usage(named, "cannot be read").caused_by(cause))?;
             self.source_password_file = Some(file);
         } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
-            source.password = password;
+            source.set_password(password);
         }
         Ok(())
     }
@@ -221,11 +220,11 @@ impl Settings {
     /// Asks a person for the source's password if none was given; without a person the login
     /// continues without one.
     pub(crate) fn with_password(mut self) -> Result<Settings, Failure> {
-        let Some(source) = self.source.as_mut().filter(|source| source.password.is_empty()) else {
+        let Some(source) = self.source.as_mut().filter(|source| !source.has_password()) else {
             return Ok(self);
         };
-        let question = format!("password of `{}` at {}: ", source.user, source.address());
-        source.password = prompt::password(&question)?.unwrap_or_default();
+        let question = format!("password of `{}` at {}: ", source.user(), source.address());
+        source.set_password(prompt::password(&question)?.unwrap_or_default());
         Ok(self)
     }
 
@@ -242,7 +241,7 @@ impl Settings {
     /// The failure of a verb that lacks the source, the target or both, which the state directory
     /// does not remember either.
     fn missing(&self) -> Failure {
-        let source = ("--source", "mysql://user@host:port/schema", self.source.is_none());
+        let source = ("--source", URL_FORM, self.source.is_none());
         let target = (
             "--target",
             "spanner://projects/P/instances/I/databases/D",
@@ -328,40 +327,6 @@ fn mistyped_key(text: &str) -> Option<String> {
     ))
 }
 
-/// Refuses a URL of another kind of database by its scheme. The message repeats the scheme alone:
-/// the rest of the text, or a text without a scheme, can hold a password.
-fn expect_known_scheme(url: &str) -> Result<(), Failure> {
-    let Some((scheme, _)) = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
-        // The parser of the URL says what form it expects.
-        return Ok(());
-    };
-    if SOURCE_SCHEMES.contains(&scheme) {
-        return Ok(());
-    }
-    let known = SOURCE_SCHEMES.map(|known| format!("`{known}://`")).join(" or ");
-    let text = format!("a source of the kind `{scheme}://` cannot be read");
-    Err(usage("--source", text).hint(format!("The URL of a source begins with {known}.")))
-}
-
-/// Whether a text has the form of a URL's scheme (RFC 3986, section 3.1).
-fn is_scheme(text: &str) -> bool {
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_inner)
-}
-
-fn parse_source(url: &str) -> Result<SourceOptions, Failure> {
-    expect_known_scheme(url)?;
-    let options: SourceOptions =
-        SourceOptions::parse(url).map_err(|cause| usage("--source", cause.to_string()))?;
-    if options.schema.is_empty() {
-        return Err(usage(
-            "--source",
-            "expected `mysql://user@host:port/schema`, the schema is missing",
-        ));
-    }
-    Ok(options)
-}
-
 impl Settings {
     /// What happens with a source that cannot show its history.
     pub(crate) fn unproved(&self) -> Unproved {
@@ -416,39 +381,6 @@ mod tests {
         for name in option_names() {
             let error = toml::from_str::<File>(&format!("{name} = {{}}")).unwrap_err();
             assert!(!error.message().contains("unknown field"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_source_of_another_kind_is_refused_by_its_scheme_alone() {
-        for (url, scheme) in [
-            ("postgres://u:s3cret@h/s", "postgres"),
-            ("postgresql+ssl://s3cret", "postgresql+ssl"),
-            ("MYSQL://u:s3cret@h/s", "MYSQL"),
-        ] {
-            let refused = parse_source(url).unwrap_err();
-            assert_eq!(refused.code, code::USAGE);
-            assert!(refused.message.contains(&format!("`{scheme}://`")), "{refused}");
-            let hint = refused.hint.as_deref().unwrap();
-            assert!(hint.contains("`mysql://` or `mariadb://`"), "{hint}");
-            assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_scheme_is_not_repeated() {
-        for text in [
-            "s3cret",
-            "u:s3cret://h/s",
-            "u@s3cret://",
-            "://s3cret",
-            "4s3cret://h",
-        ] {
-            let refused = parse_source(text).unwrap_err();
-            assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
-        }
-        for scheme in SOURCE_SCHEMES {
-            parse_source(&format!("{scheme}://u@h/s")).unwrap();
         }
     }
 

@@ -1,49 +1,268 @@
-//! The replica id under which the change stream registers when the operator gives none.
+//! The kinds of sources: the one place that names the concrete types and their URLs.
 
-use spanferry_mysql::Options;
+use std::io;
+use std::path::PathBuf;
 
-/// Where a stream's choice of replica ids begins, and the name by which its migration is known
-/// among the replicas of the source. The same at every start, and another for each host, source,
-/// schema and target: a rehearsal into another target is another replica.
-pub(crate) fn default_server_id(options: &Options, target: &str) -> (u32, String) {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let text = format!(
-        "{host}/{}:{}/{}/{target}",
-        options.host, options.port, options.schema
-    );
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let number = u32::try_from(hash & 0xffff_ffff).expect("it has 32 bits");
-    (number, format!("spanferry-{hash:016x}"))
+use spanferry_core::port::source::{ChangeSource, HistorySource, SessionSource, Source};
+use spanferry_core::port::target::ControlStore;
+use spanferry_core::report::failure::Failure;
+use spanferry_core::verify::witness::WitnessSource;
+use spanferry_mysql::{MysqlSource, Options as MysqlOptions, read_password};
+
+use crate::server_id::default_server_id;
+use crate::settings::{Settings, usage};
+
+/// The schemes of the URLs of sources that can be read.
+const SCHEMES: [&str; 2] = ["mysql", "mariadb"];
+/// The form of a source's URL, for a person.
+pub(crate) const URL_FORM: &str = "mysql://user@host:port/schema";
+
+/// How a source is reached, for each kind of source. `Debug` hides the password.
+#[derive(Debug, Clone)]
+pub(crate) enum SourceOptions {
+    /// MySQL or MariaDB.
+    Mysql(MysqlOptions),
+}
+
+impl SourceOptions {
+    /// What the URL of a source says.
+    pub(crate) fn parse(url: &str) -> Result<SourceOptions, Failure> {
+        expect_known_scheme(url)?;
+        let options = MysqlOptions::parse(url).map_err(|cause| usage("--source", cause.to_string()))?;
+        if options.schema.is_empty() {
+            let text = format!("expected `{URL_FORM}`, the schema is missing");
+            return Err(usage("--source", text));
+        }
+        Ok(SourceOptions::Mysql(options))
+    }
+
+    /// `host:port`, with brackets around an IPv6 address.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            SourceOptions::Mysql(options) => options.address(),
+        }
+    }
+
+    /// The URL that gives these options again, without the password.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            SourceOptions::Mysql(options) => options.url(),
+        }
+    }
+
+    /// The source for a person: host, port and schema, without account or password.
+    pub(crate) fn named(&self) -> String {
+        match self {
+            SourceOptions::Mysql(options) => format!("{}/{}", options.address(), options.schema),
+        }
+    }
+
+    /// Host name or address, without the brackets of IPv6.
+    pub(crate) fn host(&self) -> &str {
+        match self {
+            SourceOptions::Mysql(options) => &options.host,
+        }
+    }
+
+    /// TCP port.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            SourceOptions::Mysql(options) => options.port,
+        }
+    }
+
+    /// Account name.
+    pub(crate) fn user(&self) -> &str {
+        match self {
+            SourceOptions::Mysql(options) => &options.user,
+        }
+    }
+
+    /// Whether a password is known.
+    pub(crate) fn has_password(&self) -> bool {
+        match self {
+            SourceOptions::Mysql(options) => !options.password.is_empty(),
+        }
+    }
+
+    /// Takes another password.
+    pub(crate) fn set_password(&mut self, password: String) {
+        match self {
+            SourceOptions::Mysql(options) => options.password = password,
+        }
+    }
+
+    /// Takes the password that a file holds. The file may be read again when the password is
+    /// refused.
+    pub(crate) fn set_password_file(&mut self, file: PathBuf) -> io::Result<()> {
+        match self {
+            SourceOptions::Mysql(options) => {
+                options.password = read_password(&file)?;
+                options.password_file = Some(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// The protocol that is spoken with the source, for a person.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self {
+            SourceOptions::Mysql(_) => "MySQL protocol",
+        }
+    }
+
+    /// Most sessions that a migration has at the source beside those of its snapshot; with `lock`
+    /// the snapshot opens under a read lock.
+    pub(crate) fn sessions_beside(&self, lock: bool) -> usize {
+        match self {
+            SourceOptions::Mysql(_) => spanferry_mysql::sessions_beside(lock),
+        }
+    }
+}
+
+/// Refuses a URL of another kind of database by its scheme. The message repeats the scheme alone:
+/// the rest of the text, or a text without a scheme, can hold a password.
+fn expect_known_scheme(url: &str) -> Result<(), Failure> {
+    let Some((scheme, _)) = url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
+        // The parser of the URL says what form it expects.
+        return Ok(());
+    };
+    if SCHEMES.contains(&scheme) {
+        return Ok(());
+    }
+    let known = SCHEMES.map(|known| format!("`{known}://`")).join(" or ");
+    let text = format!("a source of the kind `{scheme}://` cannot be read");
+    Err(usage("--source", text).hint(format!("The URL of a source begins with {known}.")))
+}
+
+/// Whether a text has the form of a URL's scheme (RFC 3986, section 3.1).
+fn is_scheme(text: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_inner)
+}
+
+/// A source with everything that the verbs need of it.
+pub(crate) trait CliSource: Source + SessionSource + WitnessSource {
+    /// The same source for a client that only looks at its changes.
+    type Observer: HistorySource + ChangeSource;
+
+    /// An observer beside a migration that may be running: that one keeps its stream.
+    fn observer(&self) -> Self::Observer;
+
+    /// Tries a login. A failure names the source.
+    fn log_in(&self) -> impl Future<Output = Result<Login, Failure>> + Send;
+}
+
+/// A login that has succeeded, for a person.
+pub(crate) struct Login {
+    /// Whether the connection is encrypted.
+    pub(crate) encryption: &'static str,
+    /// The account, and what the server says of itself.
+    pub(crate) server: String,
+}
+
+impl CliSource for MysqlSource {
+    type Observer = MysqlSource;
+
+    fn observer(&self) -> MysqlSource {
+        MysqlSource::observer(self)
+    }
+
+    async fn log_in(&self) -> Result<Login, Failure> {
+        let options = self.options();
+        let connection = self.connect().await;
+        let connection = connection.map_err(|error| error.into_failure(options.address()))?;
+        let encryption = if connection.is_encrypted() {
+            "encrypted"
+        } else {
+            "not encrypted, as `ssl-mode` and the server allow"
+        };
+        let server = format!("{} on {}", options.user, connection.server());
+        Ok(Login { encryption, server })
+    }
+}
+
+/// A source of one of the kinds.
+pub(crate) enum AnySource {
+    /// MySQL or MariaDB.
+    Mysql(MysqlSource),
+}
+
+/// Runs a block with the source that is in an [`AnySource`]. The block is compiled for each kind.
+macro_rules! with_source {
+    ($any:expr, $source:ident => $block:expr) => {
+        match $any {
+            $crate::source::AnySource::Mysql($source) => $block,
+        }
+    };
+}
+pub(crate) use with_source;
+
+/// The source that the settings name. It connects at its first call.
+pub(crate) fn open(settings: &Settings) -> Result<AnySource, Failure> {
+    match settings.need_source()? {
+        SourceOptions::Mysql(options) => open_mysql(options, settings).map(AnySource::Mysql),
+    }
+}
+
+fn open_mysql(options: &MysqlOptions, settings: &Settings) -> Result<MysqlSource, Failure> {
+    let (options, address) = (options.clone(), options.address());
+    let source = match settings.server_id {
+        Some(server_id) => MysqlSource::new(options, server_id),
+        None => {
+            let place = format!("{}:{}/{}", options.host, options.port, options.schema);
+            let (first, name) = default_server_id(&place, &settings.target_text());
+            MysqlSource::choosing_id(options, first, name)
+        }
+    };
+    source.map_err(|error| error.into_failure(address))
+}
+
+/// Ends the migration at the target, and at its source if that is known; false if there was none.
+pub(crate) async fn end(source: Option<&AnySource>, target: &impl ControlStore) -> Result<bool, Failure> {
+    match source {
+        // No call reaches a source; the type must be one.
+        None => spanferry_engine::end::end(None::<&MysqlSource>, target).await,
+        Some(any) => with_source!(any, source => spanferry_engine::end::end(Some(source), target).await),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use spanferry_core::report::code;
+
     use super::*;
 
     #[test]
-    fn another_target_is_another_replica() {
-        let options = |url: &str| Options::parse(url).expect("a URL");
-        let shop = options("mysql://a@h/shop");
-        let real = default_server_id(&shop, "projects/p/instances/i/databases/real");
-        assert_eq!(
-            real,
-            default_server_id(&shop, "projects/p/instances/i/databases/real")
-        );
-        for (source, target) in [
-            (&shop, "projects/p/instances/i/databases/rehearsal"),
-            (
-                &options("mysql://a@h/other"),
-                "projects/p/instances/i/databases/real",
-            ),
-            (
-                &options("mysql://a@h:3307/shop"),
-                "projects/p/instances/i/databases/real",
-            ),
+    fn a_source_of_another_kind_is_refused_by_its_scheme_alone() {
+        for (url, scheme) in [
+            ("postgres://u:s3cret@h/s", "postgres"),
+            ("postgresql+ssl://s3cret", "postgresql+ssl"),
+            ("MYSQL://u:s3cret@h/s", "MYSQL"),
         ] {
-            let (number, name) = default_server_id(source, target);
-            assert!(number != real.0 && name != real.1, "{target}");
+            let refused = SourceOptions::parse(url).unwrap_err();
+            assert_eq!(refused.code, code::USAGE);
+            assert!(refused.message.contains(&format!("`{scheme}://`")), "{refused}");
+            let hint = refused.hint.as_deref().unwrap();
+            assert!(hint.contains("`mysql://` or `mariadb://`"), "{hint}");
+            assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_scheme_is_not_repeated() {
+        for text in [
+            "s3cret",
+            "u:s3cret://h/s",
+            "u@s3cret://",
+            "://s3cret",
+            "4s3cret://h",
+        ] {
+            let refused = SourceOptions::parse(text).unwrap_err();
+            assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+        }
+        for scheme in SCHEMES {
+            SourceOptions::parse(&format!("{scheme}://u@h/s")).unwrap();
         }
     }
 }

@@ -6,13 +6,13 @@ use spanferry_core::report::code::Exit;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::Severity;
 use spanferry_engine::plan::Survey;
-use spanferry_mysql::sessions_beside;
 use spanferry_spanner::endpoint::EndpointKind;
 
 use crate::args::Output;
 use crate::probe::{self, Probe};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::source::CliSource;
 use crate::{json, render};
 
 /// Where Google's access tokens come from.
@@ -20,8 +20,8 @@ const TOKEN_HOST: &str = "oauth2.googleapis.com";
 const HTTPS: u16 = 443;
 
 /// Runs the check; exit status 0 if a migration may start, else 3.
-pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
-    let session = Session::open(settings)?;
+pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<u8, Failure> {
+    let session = Session::open(source, settings)?;
     let connections = connections(settings)?;
     let text = settings.output == Output::Text;
     if text {
@@ -125,7 +125,7 @@ struct Connection {
 
 fn connections(settings: &Settings) -> Result<Vec<Connection>, Failure> {
     let (source, endpoint) = (settings.need_source()?, &settings.endpoint);
-    let sessions = settings.source_connections as usize + sessions_beside(settings.lock);
+    let sessions = settings.source_connections as usize + source.sessions_beside(settings.lock);
     let outbound = |host: &str, port, purpose: String| Connection {
         host: host.to_owned(),
         port,
@@ -134,10 +134,11 @@ fn connections(settings: &Settings) -> Result<Vec<Connection>, Failure> {
     };
     let mut all = vec![
         outbound(
-            &source.host,
-            source.port,
+            source.host(),
+            source.port(),
             format!(
-                "MySQL protocol to the source: schema, snapshot and change stream, up to {sessions} sessions"
+                "{} to the source: schema, snapshot and change stream, up to {sessions} sessions",
+                source.protocol()
             ),
         ),
         outbound(

@@ -14,10 +14,11 @@ use crate::args::Output;
 use crate::command::report::{self, refusal};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::source::CliSource;
 use crate::{json, render};
 
 /// Checks, shows what would be done, writes nothing.
-pub(crate) async fn run(session: &Session, settings: &Settings) -> Result<u8, Failure> {
+pub(crate) async fn run<S: CliSource>(session: &Session<S>, settings: &Settings) -> Result<u8, Failure> {
     let plan = session.survey(settings).await?;
     report::findings(&plan, settings);
     let dialect = plan.description.dialect;

@@ -5,7 +5,6 @@ use spanferry_core::port::target::ControlStore;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_kill_point::kill_point;
-use spanferry_mysql::MysqlSource;
 use spanferry_private_dir::PrivateDir;
 use spanferry_spanner::SpannerTarget;
 
@@ -13,8 +12,9 @@ use crate::args::{EndArgs, Output};
 use crate::incomplete::Incomplete;
 use crate::interrupt::or_interrupted;
 use crate::render;
-use crate::session::{connect_source, connect_target};
+use crate::session::connect_target;
 use crate::settings::Settings;
+use crate::source::{self, AnySource};
 use crate::state_dir::StateDir;
 
 /// Ends a migration for good, after asking. Where there is none to end, that is a failure: the
@@ -42,7 +42,7 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
     if !args.yes && !render::confirm(&question, "end") {
         return Err(render::not_confirmed("end"));
     }
-    let source = settings.source.is_some().then(|| connect_source(settings));
+    let source = settings.source.is_some().then(|| source::open(settings));
     let source = source.transpose()?;
     let ended = or_interrupted("end", end(source.as_ref(), &target, state.as_ref())).await?;
     if ended == NOTHING {
@@ -150,12 +150,12 @@ impl Ended {
 }
 
 async fn end(
-    source: Option<&MysqlSource>,
+    source: Option<&AnySource>,
     target: &SpannerTarget,
     state: Option<&StateDir>,
 ) -> Result<Ended, Failure> {
     kill_point("before control drop", "");
-    let dropped = match spanferry_engine::end::end(source, target).await {
+    let dropped = match source::end(source, target).await {
         // Its control tables are gone with it; the change log may still be here.
         Err(failure) if failure.code == code::TARGET_MISSING && state.is_some_and(StateDir::has_run) => false,
         dropped => dropped?,

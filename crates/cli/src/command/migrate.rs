@@ -17,7 +17,6 @@ use spanferry_engine::retention::RetentionOptions;
 use spanferry_engine::stop::CancellationToken;
 use spanferry_kill_point::kill_point;
 use spanferry_log::DiskLog;
-use spanferry_mysql::MysqlSource;
 use spanferry_spanner::SpannerTarget;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
@@ -32,13 +31,14 @@ use crate::run_file;
 use crate::screen::Screen;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::source::CliSource;
 use crate::state_dir::{MIGRATE, StateDir};
 use crate::task::Task;
 use crate::{monitor, render, run_log};
 
 /// Runs or resumes a migration; the exit status says how it ended.
-pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
-    let session = Session::open(settings)?;
+pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<u8, Failure> {
+    let session = Session::open(source, settings)?;
     if settings.dry_run {
         return or_interrupted(MIGRATE, dry_run::run(&session, settings)).await;
     }
@@ -56,8 +56,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
     result.and_then(|status| listened.map(|()| status))
 }
 
-async fn migrate(
-    session: &Session,
+async fn migrate<S: CliSource>(
+    session: &Session<S>,
     settings: &Settings,
     state: &Arc<StateDir>,
     screen: &Arc<Screen>,
@@ -146,14 +146,14 @@ fn tell_resumed(known: usize, settings: &Settings) {
     }
 }
 
-fn migration(
-    session: &Session,
+fn migration<S: CliSource>(
+    session: &Session<S>,
     settings: &Settings,
     prepared: Prepared<DiskLog, SpannerTarget>,
     progress: &Arc<Progress>,
     interrupt: CancellationToken,
     sees_all_tables: bool,
-) -> Migration<MysqlSource, DiskLog, SpannerTarget> {
+) -> Migration<S, DiskLog, SpannerTarget> {
     Migration {
         source: Arc::clone(&session.source),
         prepared,
@@ -173,8 +173,8 @@ fn migration(
 /// Sets the migration up at the target and binds the state directory to it. What the directory
 /// remembers changes only once the start is accepted: a refused one leaves it as it was, and an
 /// unbound directory to any other command line.
-async fn start(
-    session: &Session,
+async fn start<S: CliSource>(
+    session: &Session<S>,
     settings: &Settings,
     state: &Arc<StateDir>,
     plan: &Survey,
@@ -220,8 +220,8 @@ async fn holds_no_migration(target: &SpannerTarget) -> bool {
     }
 }
 
-async fn set_up(
-    session: &Session,
+async fn set_up<S: CliSource>(
+    session: &Session<S>,
     settings: &Settings,
     state: &Arc<StateDir>,
     plan: &Survey,

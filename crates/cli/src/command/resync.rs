@@ -23,13 +23,18 @@ use crate::interrupt::or_interrupted;
 use crate::selection::select_again;
 use crate::session::{Session, need_control};
 use crate::settings::{Settings, usage};
+use crate::source::CliSource;
 use crate::state_dir::{STATUS, StateDir};
 use crate::suggestion::nearest;
 use crate::{document, json, render};
 
 /// Empties a group, or gives a table up, after asking. `migrate` must not be running.
-pub(crate) async fn run(settings: &Settings, args: &ResyncArgs) -> Result<u8, Failure> {
-    let session = Session::open(settings)?;
+pub(crate) async fn run<S: CliSource>(
+    source: S,
+    settings: &Settings,
+    args: &ResyncArgs,
+) -> Result<u8, Failure> {
+    let session = Session::open(source, settings)?;
     let state = StateDir::lock(&settings.state_dir, "resync")?;
     let plan = session.survey(settings).await?;
     let control = need_control(&plan, settings)?;

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::SessionSource as _;
 use spanferry_core::port::target::{ControlState, Lane, TablePhase};
 use spanferry_core::position::Bookmark;
 use spanferry_core::position::checkpoint::Checkpoint;
@@ -22,12 +21,13 @@ use crate::args::Output;
 use crate::comparison::{Comparison, LOOK_INTERVAL};
 use crate::session::{Session, need_control};
 use crate::settings::Settings;
+use crate::source::CliSource;
 use crate::verdict::{ExtraObject, confirmed, lines};
 use crate::{json, render};
 
 /// Compares; exit status 0 equal, 4 not, 5 if the source has moved on.
-pub(crate) async fn run(settings: &Settings) -> Result<u8, Failure> {
-    let session = Session::open(settings)?;
+pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<u8, Failure> {
+    let session = Session::open(source, settings)?;
     let plan = session.survey(settings).await?;
     let control = need_control(&plan, settings)?;
     if let Some(finding) = session.source.allot_verification().await? {
@@ -137,8 +137,8 @@ fn fixes(plans: &[Arc<TablePlan>], options: &str) -> Vec<String> {
 }
 
 /// Compares the plan's tables and shows how far it is.
-async fn compare(
-    session: &Session,
+async fn compare<S: CliSource>(
+    session: &Session<S>,
     comparable: &Comparable,
     applied: &Bookmark,
     settings: &Settings,
