@@ -1,21 +1,27 @@
 //! The conversion of a schema: what is decided about tables becomes plans and groups, with a
 //! finding for all that changes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::mapping::check::check;
 use crate::mapping::decide::decide;
 use crate::mapping::decision::{ColumnDecision, Decisions, Filling, KeyReason, TableDecision};
 use crate::mapping::groups::group_tables;
-use crate::mapping::index::{check_index_count, convert_foreign_keys, convert_indexes};
+use crate::mapping::index::{
+    decide_foreign_keys, decide_indexes, index_count_excess, name_foreign_keys, name_indexes,
+    target_foreign_key, target_index,
+};
+use crate::mapping::index_decision::{ForeignKeyDecision, IndexDecision};
 use crate::mapping::known::Known;
 use crate::mapping::options::MappingOptions;
 use crate::mapping::tell::{tell, tell_all};
+use crate::mapping::tell_index::{tell_foreign_key, tell_index, tell_index_count, tell_name};
 use crate::plan::backing::count_backing_indexes;
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::report::finding::Finding;
 use crate::schema::definition::{Estimates, plans_of};
-use crate::schema::source::SourceTable;
+use crate::schema::source::{QualifiedName, SourceTable};
 use crate::schema::target::{TargetColumn, TargetTable};
 use crate::value::encode::ColumnPlan;
 
@@ -26,6 +32,10 @@ pub struct Mapping {
     pub plans: Vec<TablePlan>,
     /// Everything that is left out, carried in another form, or cannot be carried.
     pub findings: Vec<Finding>,
+    /// What is decided about the indexes of the tables that were converted.
+    pub indexes: Vec<IndexDecision>,
+    /// What is decided about their foreign keys.
+    pub foreign_keys: Vec<ForeignKeyDecision>,
 }
 
 /// Converts the tables of a new migration.
@@ -49,19 +59,79 @@ pub(crate) fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
     let decided = decisions.tables.iter();
     let keyed = decided.filter(|table| table.key.reason != KeyReason::Missing);
     let mut plans: Vec<TablePlan> = keyed.map(plan).collect();
-    let (options, mut names) = (decisions.options, decisions.names);
-    convert_indexes(&mut plans, known, options.dialect, &mut names, &mut findings);
+    let mut names = decisions.names.clone();
+    let dialect = decisions.options.dialect;
+    let decided = plans.iter().flat_map(|plan| decide_indexes(plan, dialect));
+    let mut indexes: Vec<IndexDecision> = decided.collect();
+    name_indexes(&mut indexes, &plans, known, &mut names);
     let fixed = plans_of(known.fixed.iter().copied(), &Estimates::new());
-    convert_foreign_keys(&mut plans, &fixed, known, &mut names, &mut findings);
+    let decided = plans.iter();
+    let decided = decided.flat_map(|plan| decide_foreign_keys(plan, &plans, &fixed));
+    let mut foreign_keys: Vec<ForeignKeyDecision> = decided.collect();
+    name_foreign_keys(&mut foreign_keys, &plans, known, &mut names);
+    tell_parts(&plans, &indexes, &foreign_keys, &mut findings);
+    add_parts(&mut plans, &indexes, &foreign_keys);
     plans.extend(fixed.into_iter().map(Arc::unwrap_or_clone));
     plans.sort_by(|left, right| left.name().cmp(right.name()));
     for (id, plan) in (0..).zip(&mut plans) {
         plan.id = TableId(id);
     }
     count_backing_indexes(&mut plans);
-    check_index_count(&plans, &mut findings);
+    for excess in plans.iter().filter_map(index_count_excess) {
+        tell_index_count(&excess, &mut findings);
+    }
     group_tables(&mut plans, known);
-    Mapping { plans, findings }
+    Mapping {
+        plans,
+        findings,
+        indexes,
+        foreign_keys,
+    }
+}
+
+/// Gives the plans the indexes and foreign keys that the decisions keep.
+fn add_parts(plans: &mut [TablePlan], indexes: &[IndexDecision], foreign_keys: &[ForeignKeyDecision]) {
+    let names = plans.iter().map(|plan| plan.name().clone());
+    let places: BTreeMap<QualifiedName, usize> = names.zip(0..).collect();
+    for decision in indexes {
+        let plan = &mut plans[places[&decision.table]];
+        let made = target_index(plan, decision);
+        plan.target.indexes.extend(made);
+    }
+    for decision in foreign_keys {
+        let plan = &mut plans[places[&decision.table]];
+        let made = target_foreign_key(plan, decision);
+        plan.target.foreign_keys.extend(made);
+    }
+}
+
+/// Prints what was decided about indexes, then about foreign keys; names come behind the outcomes.
+fn tell_parts(
+    plans: &[TablePlan],
+    indexes: &[IndexDecision],
+    foreign_keys: &[ForeignKeyDecision],
+    findings: &mut Vec<Finding>,
+) {
+    let tables: BTreeMap<&QualifiedName, &SourceTable> = plans
+        .iter()
+        .map(|plan| (plan.name(), plan.source.as_ref()))
+        .collect();
+    for index in indexes {
+        tell_index(tables[&index.table], index, findings);
+    }
+    for index in indexes {
+        let table = tables[&index.table];
+        let part = &table.indexes[index.source].name;
+        tell_name(table, part, index.name.as_ref(), findings);
+    }
+    for key in foreign_keys {
+        tell_foreign_key(tables[&key.table], key, findings);
+    }
+    for key in foreign_keys {
+        let table = tables[&key.table];
+        let part = &table.foreign_keys[key.source].name;
+        tell_name(table, part, key.name.as_ref(), findings);
+    }
 }
 
 /// The plan of a decided table, without indexes and foreign keys.
@@ -119,3 +189,7 @@ mod tests;
 #[cfg(test)]
 #[path = "index_tests.rs"]
 mod index_tests;
+
+#[cfg(test)]
+#[path = "index_decision_tests.rs"]
+mod index_decision_tests;

@@ -1,140 +1,55 @@
-//! The conversion of indexes and foreign keys, for tables whose columns are converted.
+//! The rules for indexes and foreign keys, for tables whose columns are decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::mapping::column::{folding, key_trouble};
+use crate::mapping::decision::{NameDecision, NameReason};
+use crate::mapping::index_decision::{
+    ForeignKeyChange, ForeignKeyDecision, ForeignKeyOutcome, ForeignKeyReason, IndexChange, IndexCountExcess,
+    IndexDecision, IndexOutcome, IndexReason, KeptForeignKey, KeptIndex,
+};
 use crate::mapping::key_limits::index_excess;
 use crate::mapping::known::Known;
 use crate::plan::TablePlan;
 use crate::plan::backing::column_names;
-use crate::report::code;
-use crate::report::finding::{Finding, Severity, Subject};
 use crate::schema::legal_name::NameKind;
 use crate::schema::names::{Names, Wish};
 use crate::schema::source::{
-    ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceTable, SourceType,
+    ForeignKeyAction, IndexPart, QualifiedName, SourceForeignKey, SourceIndex, SourceType,
 };
 use crate::schema::target::{Dialect, TargetForeignKey, TargetIndex, TargetType};
 
-/// What becomes of an index over the first characters of a column whose whole values fit into a
-/// key.
-const PREFIX_NOTE: &str = "an index over a prefix becomes one over the whole column";
 /// Most secondary indexes of a table.
-const INDEXES_MAX: usize = 128;
+pub(super) const INDEXES_MAX: usize = 128;
 
-/// Converts the indexes of all plans.
-pub(crate) fn convert_indexes(
-    plans: &mut [TablePlan],
-    known: &Known<'_>,
-    dialect: Dialect,
-    names: &mut Names,
-    findings: &mut Vec<Finding>,
-) {
-    for plan in &mut *plans {
-        let source = Arc::clone(&plan.source);
-        for index in &source.indexes {
-            match convert_index(plan, index, dialect) {
-                Ok((converted, notes)) => {
-                    let note = |note| finding(&source, &index.name, code::CONVERTED, Severity::Warning, note);
-                    findings.extend(notes.into_iter().map(note));
-                    plan.target.indexes.push(converted);
-                }
-                Err(left_out) => findings.push(index_left_out(&source, index, left_out)),
-            }
-        }
-    }
-    name_indexes(plans, known, names, findings);
+/// Decides about the indexes of a table, but for their names.
+pub(crate) fn decide_indexes(plan: &TablePlan, dialect: Dialect) -> Vec<IndexDecision> {
+    let decide = |(at, index): (usize, &SourceIndex)| IndexDecision {
+        table: plan.name().clone(),
+        source: at,
+        name: None,
+        outcome: decide_index(plan, index, dialect).map_or_else(IndexOutcome::LeftOut, IndexOutcome::Kept),
+    };
+    plan.source.indexes.iter().enumerate().map(decide).collect()
 }
 
-/// Index names are unique within a table at the source, and within the database at the target.
-fn name_indexes(plans: &mut [TablePlan], known: &Known<'_>, names: &mut Names, findings: &mut Vec<Finding>) {
-    let (mut wanted, mut former) = (Vec::new(), Vec::new());
-    for plan in &*plans {
-        let before = known.former(plan.name());
-        let before = before.map_or(&[][..], |definition| &definition.target.indexes);
-        for index in &plan.target.indexes {
-            wanted.push(format!("{}_{}", plan.target.name, index.origin));
-            let same = before.iter().find(|known| known.origin == index.origin);
-            former.push(same.map(|index| index.name.as_str()));
-        }
-    }
-    let mut given = names
-        .give_all(NameKind::Index, &wishes(&wanted, &former))
-        .into_iter();
-    let mut wanted = wanted.iter();
-    for plan in plans {
-        let source = Arc::clone(&plan.source);
-        for index in &mut plan.target.indexes {
-            index.name = given.next().expect("every index was given a name");
-            let wanted = wanted.next().expect("every index has wanted a name");
-            findings.extend(renamed(&source, &index.origin, wanted, &index.name));
-        }
-    }
-}
-
-fn wishes<'a>(wanted: &'a [String], former: &[Option<&'a str>]) -> Vec<Wish<'a>> {
-    let wishes = wanted.iter().zip(former);
-    wishes
-        .map(|(wanted, former)| Wish {
-            wanted,
-            former: *former,
-        })
-        .collect()
-}
-
-/// The message where a name cannot be as it was wanted.
-fn renamed(table: &SourceTable, part: &str, wanted: &str, given: &str) -> Option<Finding> {
-    let text = format!("it is named `{given}` at the target");
-    (wanted != given).then(|| finding(table, part, code::CONVERTED, Severity::Notice, text))
-}
-
-/// The message about an index that is not carried. A missing unique index has other effects than
-/// the others.
-fn index_left_out(table: &SourceTable, index: &SourceIndex, (severity, reason): LeftOut) -> Finding {
-    if index.unique && severity > Severity::Notice {
-        let text = format!(
-            "the unique index is not created at the target, where nothing keeps its values unique: {reason}"
-        );
-        return finding(table, &index.name, code::UNIQUE_LEFT_OUT, severity, text);
-    }
-    let text = format!("the index is not created at the target: {reason}");
-    finding(table, &index.name, code::LEFT_OUT, severity, text)
-}
-
-fn finding(table: &SourceTable, part: &str, code: code::Code, severity: Severity, text: String) -> Finding {
-    Finding::new(
-        code,
-        severity,
-        Subject::part(table.name.table.clone(), part),
-        text,
-    )
-}
-
-type LeftOut = (Severity, String);
-
-fn convert_index(
-    plan: &TablePlan,
-    index: &SourceIndex,
-    dialect: Dialect,
-) -> Result<(TargetIndex, Vec<String>), LeftOut> {
+fn decide_index(plan: &TablePlan, index: &SourceIndex, dialect: Dialect) -> Result<KeptIndex, IndexReason> {
     if matches!(
         index.kind.to_ascii_uppercase().as_str(),
         "FULLTEXT" | "SPATIAL" | "RTREE" | "VECTOR"
     ) {
-        return Err((Severity::Warning, format!("a {} index", index.kind)));
+        return Err(IndexReason::Kind(index.kind.clone()));
     }
     // The same columns by their places in the target and in the plan.
     let (mut columns, mut own) = (Vec::new(), Vec::new());
     let mut folded = Vec::new();
-    let mut notes = BTreeSet::new();
+    let mut changes = BTreeSet::new();
     for part in &index.parts {
         match part {
-            IndexPart::Expression { text } => {
-                return Err((Severity::Warning, format!("it is over the expression `{text}`")));
-            }
+            IndexPart::Expression { text } => return Err(IndexReason::Expression(text.clone())),
             IndexPart::Column { prefix: Some(_), .. } if index.unique => {
-                return Err((Severity::Warning, "unique over a prefix".to_owned()));
+                return Err(IndexReason::UniqueOverPrefix);
             }
             IndexPart::Column {
                 column,
@@ -142,66 +57,43 @@ fn convert_index(
                 prefix,
             } => {
                 if prefix.is_some() {
-                    notes.insert(PREFIX_NOTE.to_owned());
+                    changes.insert(IndexChange::WholeColumn);
                 }
-                let Some(at) = plan.column_of(*column) else {
-                    return Err((Severity::Warning, "a column of it is left out".to_owned()));
-                };
-                let trouble =
-                    key_trouble(&plan.source.columns[*column].ty.logical()).filter(|_| index.unique);
-                if let Some(reason) = trouble {
-                    return Err((Severity::Warning, format!("unique over {reason}")));
+                let at = plan.column_of(*column).ok_or(IndexReason::ColumnLeftOut)?;
+                let ty = plan.source.columns[*column].ty.logical();
+                if let Some(trouble) = key_trouble(&ty).filter(|_| index.unique) {
+                    return Err(IndexReason::UniqueOver(trouble));
                 }
                 let target = plan.columns[at].target;
                 check_indexable(plan.target.columns[target].ty, dialect)?;
                 own.push(at);
-                folded.extend(folding(&plan.source.columns[*column].ty.logical()));
+                folded.extend(folding(&ty));
                 columns.push((target, *descending));
             }
         }
     }
     if own == plan.key() && columns.iter().all(|(_, descending)| !descending) {
-        return Err((Severity::Notice, "the primary key does the same".to_owned()));
+        return Err(IndexReason::SameAsPrimaryKey);
     }
-    if let Some(reason) = index_excess(plan, &own) {
-        return Err((Severity::Warning, reason));
+    if let Some(excess) = index_excess(plan, &own) {
+        return Err(IndexReason::Excess(excess));
     }
-    let nullable = columns
-        .iter()
-        .any(|(column, _)| !plan.target.columns[*column].not_null);
-    let null_filtered = index.unique && nullable;
-    if let Some(folding) = folded.first().filter(|_| index.unique) {
-        notes.insert(format!(
-            "at the source the {folding} decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal"
-        ));
+    let is_nullable = |(column, _): &(usize, bool)| !plan.target.columns[*column].not_null;
+    if index.unique {
+        changes.extend(folded.into_iter().next().map(IndexChange::Folding));
+        let nullable = columns.iter().any(is_nullable);
+        changes.extend(nullable.then_some(IndexChange::NullFiltered));
     }
-    if null_filtered {
-        notes.insert(
-            "the unique index has nullable columns: rows with a NULL are not in the index at the target"
-                .to_owned(),
-        );
-    }
-    Ok((
-        TargetIndex {
-            name: String::new(),
-            unique: index.unique,
-            null_filtered,
-            columns,
-            origin: index.name.clone(),
-        },
-        notes.into_iter().collect(),
-    ))
+    Ok(KeptIndex {
+        columns,
+        changes: changes.into_iter().collect(),
+    })
 }
 
-fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), LeftOut> {
+fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), IndexReason> {
     match ty {
-        TargetType::Json | TargetType::Array { .. } => {
-            Err((Severity::Warning, "a type that cannot be indexed".to_owned()))
-        }
-        TargetType::Numeric if dialect == Dialect::PostgreSql => Err((
-            Severity::Warning,
-            "numeric cannot be indexed in this dialect".to_owned(),
-        )),
+        TargetType::Json | TargetType::Array { .. } => Err(IndexReason::TypeNotIndexable),
+        TargetType::Numeric if dialect == Dialect::PostgreSql => Err(IndexReason::NumericInDialect),
         TargetType::Numeric
         | TargetType::Bool
         | TargetType::Int64
@@ -215,101 +107,167 @@ fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), LeftOut> {
     }
 }
 
-/// Converts the foreign keys of all plans; they may refer to one another and to the `fixed` ones.
-pub(crate) fn convert_foreign_keys(
-    plans: &mut [TablePlan],
-    fixed: &[Arc<TablePlan>],
+/// Gives names to the indexes that are kept and have none. Index names are unique within a table at
+/// the source, and within the database at the target.
+pub(crate) fn name_indexes(
+    decisions: &mut [IndexDecision],
+    plans: &[TablePlan],
     known: &Known<'_>,
     names: &mut Names,
-    findings: &mut Vec<Finding>,
 ) {
-    for at in 0..plans.len() {
-        let source = Arc::clone(&plans[at].source);
-        for key in &source.foreign_keys {
-            match convert_foreign_key(plans, fixed, at, key) {
-                Ok(converted) => {
-                    tell_actions(&source, key, findings);
-                    plans[at].target.foreign_keys.push(converted);
-                }
-                Err(reason) => {
-                    let text = format!("the foreign key is not created at the target: {reason}");
-                    findings.push(finding(
-                        &source,
-                        &key.name,
-                        code::LEFT_OUT,
-                        Severity::Warning,
-                        text,
-                    ));
-                }
-            }
+    let plans = by_name(plans);
+    let (mut wanted, mut former, mut unnamed) = (Vec::new(), Vec::new(), Vec::new());
+    for decision in decisions {
+        if matches!(decision.outcome, IndexOutcome::LeftOut(_)) {
+            continue;
         }
+        let plan = plans[&decision.table];
+        let origin = &plan.source.indexes[decision.source].name;
+        let before = known.former(&decision.table);
+        let before = before.map_or(&[][..], |definition| &definition.target.indexes);
+        let same = before.iter().find(|known| known.origin == *origin);
+        wanted.push(format!("{}_{origin}", plan.target.name));
+        former.push(same.map(|index| index.name.as_str()));
+        unnamed.push(&mut decision.name);
     }
-    name_foreign_keys(plans, known, names, findings);
+    give_names(NameKind::Index, &wanted, &former, unnamed, names);
 }
 
-fn name_foreign_keys(
-    plans: &mut [TablePlan],
+/// Gives names to the foreign keys that are kept and have none.
+pub(crate) fn name_foreign_keys(
+    decisions: &mut [ForeignKeyDecision],
+    plans: &[TablePlan],
     known: &Known<'_>,
     names: &mut Names,
-    findings: &mut Vec<Finding>,
 ) {
-    let (mut wanted, mut former) = (Vec::new(), Vec::new());
-    for plan in &*plans {
-        let before = known.former(plan.name());
+    let plans = by_name(plans);
+    let (mut wanted, mut former, mut unnamed) = (Vec::new(), Vec::new(), Vec::new());
+    for decision in decisions {
+        if matches!(decision.outcome, ForeignKeyOutcome::LeftOut(_)) {
+            continue;
+        }
+        let plan = plans[&decision.table];
+        let origin = &plan.source.foreign_keys[decision.source].name;
+        let before = known.former(&decision.table);
         let before = before.map_or(&[][..], |definition| &definition.target.foreign_keys);
-        for key in &plan.target.foreign_keys {
-            wanted.push(key.origin.clone());
-            let same = before.iter().find(|known| known.origin == key.origin);
-            former.push(same.map(|key| key.name.as_str()));
-        }
+        let same = before.iter().find(|known| known.origin == *origin);
+        wanted.push(origin.clone());
+        former.push(same.map(|key| key.name.as_str()));
+        unnamed.push(&mut decision.name);
     }
-    let given = names.give_all(NameKind::ForeignKey, &wishes(&wanted, &former));
-    let mut given = given.into_iter();
-    for plan in plans {
-        let source = Arc::clone(&plan.source);
-        for key in &mut plan.target.foreign_keys {
-            key.name = given.next().expect("every foreign key was given a name");
-            findings.extend(renamed(&source, &key.origin, &key.origin, &key.name));
-        }
+    give_names(NameKind::ForeignKey, &wanted, &former, unnamed, names);
+}
+
+/// The plans by the names of their tables at the source.
+fn by_name(plans: &[TablePlan]) -> BTreeMap<&QualifiedName, &TablePlan> {
+    plans.iter().map(|plan| (plan.name(), plan)).collect()
+}
+
+fn give_names(
+    kind: NameKind,
+    wanted: &[String],
+    former: &[Option<&str>],
+    unnamed: Vec<&mut Option<NameDecision>>,
+    names: &mut Names,
+) {
+    let wishes: Vec<Wish<'_>> = wanted
+        .iter()
+        .zip(former)
+        .map(|(wanted, former)| Wish {
+            wanted,
+            former: *former,
+        })
+        .collect();
+    let given = names.give_all(kind, &wishes);
+    for ((slot, name), wish) in unnamed.into_iter().zip(given).zip(&wishes) {
+        let reason = if name == wish.wanted {
+            NameReason::Own
+        } else if wish.former.is_some() {
+            NameReason::Former
+        } else {
+            NameReason::Changed
+        };
+        *slot = Some(NameDecision { name, reason });
     }
 }
 
-fn tell_actions(source: &SourceTable, key: &SourceForeignKey, findings: &mut Vec<Finding>) {
-    for (event, action) in [("DELETE", key.on_delete), ("UPDATE", key.on_update)] {
-        if action != ForeignKeyAction::NoAction {
-            let words = action.words();
-            let text = format!(
-                "ON {event} {words} is not created at the target: there the foreign key has no action"
-            );
-            findings.push(finding(
-                source,
-                &key.name,
-                code::LEFT_OUT,
-                Severity::Warning,
-                text,
-            ));
-        }
-    }
+/// The index at the target, if the decision keeps it.
+pub(crate) fn target_index(plan: &TablePlan, decision: &IndexDecision) -> Option<TargetIndex> {
+    let (IndexOutcome::Kept(kept), Some(name)) = (&decision.outcome, &decision.name) else {
+        return None;
+    };
+    let index = &plan.source.indexes[decision.source];
+    Some(TargetIndex {
+        name: name.name.clone(),
+        unique: index.unique,
+        null_filtered: kept.changes.contains(&IndexChange::NullFiltered),
+        columns: kept.columns.clone(),
+        origin: index.name.clone(),
+    })
 }
 
-fn convert_foreign_key(
+/// The foreign key at the target, if the decision keeps it.
+pub(crate) fn target_foreign_key(
+    plan: &TablePlan,
+    decision: &ForeignKeyDecision,
+) -> Option<TargetForeignKey> {
+    let (ForeignKeyOutcome::Kept(kept), Some(name)) = (&decision.outcome, &decision.name) else {
+        return None;
+    };
+    Some(TargetForeignKey {
+        name: name.name.clone(),
+        columns: kept.columns.clone(),
+        parent: kept.parent.clone(),
+        parent_columns: kept.parent_columns.clone(),
+        origin: plan.source.foreign_keys[decision.source].name.clone(),
+    })
+}
+
+/// Decides about the foreign keys of a table, but for their names; they may refer to all plans and
+/// to the `fixed` ones.
+pub(crate) fn decide_foreign_keys(
+    child: &TablePlan,
     plans: &[TablePlan],
     fixed: &[Arc<TablePlan>],
-    at: usize,
+) -> Vec<ForeignKeyDecision> {
+    let decide = |(at, key): (usize, &SourceForeignKey)| ForeignKeyDecision {
+        table: child.name().clone(),
+        source: at,
+        name: None,
+        outcome: decide_foreign_key(child, plans, fixed, key)
+            .map_or_else(ForeignKeyOutcome::LeftOut, ForeignKeyOutcome::Kept),
+    };
+    child.source.foreign_keys.iter().enumerate().map(decide).collect()
+}
+
+fn dropped_actions(key: &SourceForeignKey) -> Vec<ForeignKeyChange> {
+    let mut changes = Vec::new();
+    if key.on_delete != ForeignKeyAction::NoAction {
+        changes.push(ForeignKeyChange::DeleteActionDropped(key.on_delete));
+    }
+    if key.on_update != ForeignKeyAction::NoAction {
+        changes.push(ForeignKeyChange::UpdateActionDropped(key.on_update));
+    }
+    changes
+}
+
+fn decide_foreign_key(
+    child: &TablePlan,
+    plans: &[TablePlan],
+    fixed: &[Arc<TablePlan>],
     key: &SourceForeignKey,
-) -> Result<TargetForeignKey, String> {
-    let child = &plans[at];
+) -> Result<KeptForeignKey, ForeignKeyReason> {
     let parent = plans
         .iter()
         .chain(fixed.iter().map(Arc::as_ref))
         .find(|plan| plan.source.name == key.parent)
-        .ok_or_else(|| format!("the table `{}` is not migrated", key.parent))?;
+        .ok_or_else(|| ForeignKeyReason::ParentNotMigrated(key.parent.clone()))?;
     let mut parent_columns = Vec::new();
     for name in &key.parent_columns {
         let column = parent
             .source
             .column_index(name)
-            .ok_or_else(|| format!("there is no column `{name}`"))?;
+            .ok_or_else(|| ForeignKeyReason::NoColumn(name.clone()))?;
         parent_columns.push(column);
     }
     for (own, other) in key.columns.iter().zip(&parent_columns) {
@@ -317,7 +275,7 @@ fn convert_foreign_key(
         check_joined(&parent.source.columns[*other].ty)?;
     }
     if !is_unique(parent, &parent_columns) {
-        return Err("the columns it refers to are not unique".to_owned());
+        return Err(ForeignKeyReason::ParentNotUnique);
     }
     let (own, others) = (places(child, &key.columns)?, places(parent, &parent_columns)?);
     let target = |plan: &TablePlan, columns: &[usize]| -> Vec<usize> {
@@ -330,33 +288,30 @@ fn convert_foreign_key(
     for (own, other) in columns.iter().zip(&parent_columns) {
         let (left, right) = (child.target.columns[*own].ty, parent.target.columns[*other].ty);
         if std::mem::discriminant(&left) != std::mem::discriminant(&right) {
-            return Err("its two sides have different types at the target".to_owned());
+            return Err(ForeignKeyReason::TypesDiffer);
         }
     }
     // Spanner keeps an index over either side, unless the columns are the table's own key.
     for (plan, columns) in [(child, &own), (parent, &others)] {
         if columns.as_slice() != plan.key()
-            && let Some(reason) = index_excess(plan, columns)
+            && let Some(excess) = index_excess(plan, columns)
         {
-            let table = &plan.name().table;
-            return Err(format!(
-                "the index behind it at `{table}` is above a limit: {reason}"
-            ));
+            let table = plan.name().table.clone();
+            return Err(ForeignKeyReason::IndexExcess { table, excess });
         }
     }
-    Ok(TargetForeignKey {
-        name: String::new(),
+    Ok(KeptForeignKey {
         columns,
         parent: parent.target.name.clone(),
         parent_columns: column_names(&parent.target, &parent_columns),
-        origin: key.name.clone(),
+        changes: dropped_actions(key),
     })
 }
 
 /// The plan's columns that come from these columns of the source.
-fn places(plan: &TablePlan, columns: &[usize]) -> Result<Vec<usize>, String> {
+fn places(plan: &TablePlan, columns: &[usize]) -> Result<Vec<usize>, ForeignKeyReason> {
     let place = |column: &usize| {
-        let left_out = || format!("the column `{}` is left out", plan.source.columns[*column].name);
+        let left_out = || ForeignKeyReason::ColumnLeftOut(plan.source.columns[*column].name.clone());
         plan.column_of(*column).ok_or_else(left_out)
     };
     columns.iter().map(place).collect()
@@ -364,9 +319,9 @@ fn places(plan: &TablePlan, columns: &[usize]) -> Result<Vec<usize>, String> {
 
 /// Text whose collation takes different bytes for equal would fail a foreign key that compares
 /// bytes.
-fn check_joined(ty: &SourceType) -> Result<(), String> {
+fn check_joined(ty: &SourceType) -> Result<(), ForeignKeyReason> {
     match folding(&ty.logical()) {
-        Some(folding) => Err(format!("text of the {folding} may be equal in other bytes")),
+        Some(folding) => Err(ForeignKeyReason::Folding(folding)),
         None => Ok(()),
     }
 }
@@ -396,17 +351,12 @@ fn is_unique(parent: &TablePlan, columns: &[usize]) -> bool {
             .any(|known| same(&known))
 }
 
-/// Tells which tables would have more indexes than Spanner takes.
-pub(crate) fn check_index_count(plans: &[TablePlan], findings: &mut Vec<Finding>) {
-    for plan in plans {
-        let (own, behind) = (plan.target.indexes.len(), plan.backing_indexes);
-        if own + behind > INDEXES_MAX {
-            let text = format!(
-                "{own} indexes, and {behind} behind foreign keys, Spanner takes {INDEXES_MAX} of a table"
-            );
-            let subject = Subject::table(plan.name().table.clone());
-            let finding = Finding::new(code::TARGET_LIMIT, Severity::Blocking, subject, text);
-            findings.push(finding);
-        }
-    }
+/// By what a table would have more indexes than Spanner takes; none if it takes them.
+pub(crate) fn index_count_excess(plan: &TablePlan) -> Option<IndexCountExcess> {
+    let (own, behind) = (plan.target.indexes.len(), plan.backing_indexes);
+    (own + behind > INDEXES_MAX).then(|| IndexCountExcess {
+        table: plan.name().clone(),
+        own,
+        behind,
+    })
 }

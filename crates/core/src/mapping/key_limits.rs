@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::mapping::index_decision::KeyExcess;
 use crate::plan::TablePlan;
 use crate::schema::logical::{LogicalText, LogicalType};
 use crate::value::encode::Encoding;
@@ -45,19 +46,16 @@ fn character_bytes(ty: Option<&LogicalType>) -> u64 {
     }
 }
 
-/// Why an index over these columns would have a key above the limits, in words; none if it always
+/// By what the key of an index over these columns would be above the limits; none if it always
 /// fits.
-pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<String> {
+pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<KeyExcess> {
     let parts: BTreeSet<usize> = columns.iter().chain(plan.key()).copied().collect();
     if plan.key().len() > KEY_PARTS_MAX {
         // The table itself is refused for that.
         return None;
     }
     if parts.len() > KEY_PARTS_MAX {
-        return Some(format!(
-            "its key has {} parts with those of the table's own key, Spanner takes {KEY_PARTS_MAX}",
-            parts.len()
-        ));
+        return Some(KeyExcess::Parts(parts.len()));
     }
     let part = |column: &usize| {
         let column = &plan.columns[*column];
@@ -67,9 +65,5 @@ pub(crate) fn index_excess(plan: &TablePlan, columns: &[usize]) -> Option<String
         key_part_bytes(ty.as_ref(), column.encoding)
     };
     let bytes: u64 = parts.iter().map(part).sum();
-    (bytes > KEY_BYTES_MAX).then(|| {
-        format!(
-            "its key may take up to {bytes} bytes with the table's own key, Spanner takes {KEY_BYTES_MAX}"
-        )
-    })
+    (bytes > KEY_BYTES_MAX).then_some(KeyExcess::Bytes(bytes))
 }

@@ -1,0 +1,161 @@
+//! Findings about indexes and foreign keys: printed from the decisions, nothing is decided here.
+
+use crate::mapping::decision::{NameDecision, NameReason};
+use crate::mapping::index::INDEXES_MAX;
+use crate::mapping::index_decision::{
+    ForeignKeyChange, ForeignKeyDecision, ForeignKeyOutcome, ForeignKeyReason, IndexChange, IndexCountExcess,
+    IndexDecision, IndexOutcome, IndexReason, KeyExcess,
+};
+use crate::mapping::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX};
+use crate::report::code::{self, Code};
+use crate::report::finding::{Finding, Severity, Subject};
+use crate::schema::source::{ForeignKeyAction, SourceIndex, SourceTable};
+
+/// Prints what becomes of an index, but for its name.
+pub(super) fn tell_index(table: &SourceTable, decision: &IndexDecision, findings: &mut Vec<Finding>) {
+    let index = &table.indexes[decision.source];
+    match &decision.outcome {
+        IndexOutcome::Kept(kept) => findings.extend(kept.changes.iter().map(|change| {
+            let text = change_words(change);
+            finding(table, &index.name, code::CONVERTED, Severity::Warning, text)
+        })),
+        IndexOutcome::LeftOut(reason) => findings.push(index_left_out(table, index, reason)),
+    }
+}
+
+/// Prints what becomes of a foreign key, but for its name.
+pub(super) fn tell_foreign_key(
+    table: &SourceTable,
+    decision: &ForeignKeyDecision,
+    findings: &mut Vec<Finding>,
+) {
+    let name = &table.foreign_keys[decision.source].name;
+    let mut left_out = |text| findings.push(finding(table, name, code::LEFT_OUT, Severity::Warning, text));
+    match &decision.outcome {
+        ForeignKeyOutcome::Kept(kept) => kept.changes.iter().for_each(|change| {
+            left_out(match change {
+                ForeignKeyChange::DeleteActionDropped(action) => action_words("DELETE", *action),
+                ForeignKeyChange::UpdateActionDropped(action) => action_words("UPDATE", *action),
+            });
+        }),
+        ForeignKeyOutcome::LeftOut(reason) => {
+            let reason = foreign_key_reason(reason);
+            left_out(format!("the foreign key is not created at the target: {reason}"));
+        }
+    }
+}
+
+/// Prints the name of an index or a foreign key, where it is not the usual one.
+pub(super) fn tell_name(
+    table: &SourceTable,
+    part: &str,
+    name: Option<&NameDecision>,
+    findings: &mut Vec<Finding>,
+) {
+    if let Some(name) = name.filter(|name| name.reason != NameReason::Own) {
+        let text = format!("it is named `{}` at the target", name.name);
+        findings.push(finding(table, part, code::CONVERTED, Severity::Notice, text));
+    }
+}
+
+/// Prints that a table would have more indexes than the target takes.
+pub(super) fn tell_index_count(excess: &IndexCountExcess, findings: &mut Vec<Finding>) {
+    let IndexCountExcess { table, own, behind } = excess;
+    let text =
+        format!("{own} indexes, and {behind} behind foreign keys, Spanner takes {INDEXES_MAX} of a table");
+    let subject = Subject::table(table.table.clone());
+    findings.push(Finding::new(
+        code::TARGET_LIMIT,
+        Severity::Blocking,
+        subject,
+        text,
+    ));
+}
+
+/// The message about an index that is left out. A missing unique index has other effects than the
+/// others.
+fn index_left_out(table: &SourceTable, index: &SourceIndex, reason: &IndexReason) -> Finding {
+    let severity = match reason {
+        IndexReason::SameAsPrimaryKey => Severity::Notice,
+        IndexReason::Kind(_)
+        | IndexReason::Expression(_)
+        | IndexReason::UniqueOverPrefix
+        | IndexReason::ColumnLeftOut
+        | IndexReason::UniqueOver(_)
+        | IndexReason::TypeNotIndexable
+        | IndexReason::NumericInDialect
+        | IndexReason::Excess(_) => Severity::Warning,
+    };
+    let reason = index_reason(reason);
+    if index.unique && severity > Severity::Notice {
+        let text = format!(
+            "the unique index is not created at the target, where nothing keeps its values unique: {reason}"
+        );
+        return finding(table, &index.name, code::UNIQUE_LEFT_OUT, severity, text);
+    }
+    let text = format!("the index is not created at the target: {reason}");
+    finding(table, &index.name, code::LEFT_OUT, severity, text)
+}
+
+fn finding(table: &SourceTable, part: &str, code: Code, severity: Severity, text: String) -> Finding {
+    let subject = Subject::part(table.name.table.clone(), part);
+    Finding::new(code, severity, subject, text)
+}
+
+fn change_words(change: &IndexChange) -> String {
+    match change {
+        IndexChange::WholeColumn => "an index over a prefix becomes one over the whole column".to_owned(),
+        IndexChange::Folding(folding) => format!(
+            "at the source the {folding} decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal"
+        ),
+        IndexChange::NullFiltered => {
+            "the unique index has nullable columns: rows with a NULL are not in the index at the target"
+                .to_owned()
+        }
+    }
+}
+
+fn index_reason(reason: &IndexReason) -> String {
+    match reason {
+        IndexReason::Kind(kind) => format!("a {kind} index"),
+        IndexReason::Expression(text) => format!("it is over the expression `{text}`"),
+        IndexReason::UniqueOverPrefix => "unique over a prefix".to_owned(),
+        IndexReason::ColumnLeftOut => "a column of it is left out".to_owned(),
+        IndexReason::UniqueOver(trouble) => format!("unique over {trouble}"),
+        IndexReason::TypeNotIndexable => "a type that cannot be indexed".to_owned(),
+        IndexReason::NumericInDialect => "numeric cannot be indexed in this dialect".to_owned(),
+        IndexReason::SameAsPrimaryKey => "the primary key does the same".to_owned(),
+        IndexReason::Excess(excess) => excess_words(*excess),
+    }
+}
+
+fn foreign_key_reason(reason: &ForeignKeyReason) -> String {
+    match reason {
+        ForeignKeyReason::ParentNotMigrated(parent) => format!("the table `{parent}` is not migrated"),
+        ForeignKeyReason::NoColumn(column) => format!("there is no column `{column}`"),
+        ForeignKeyReason::Folding(folding) => format!("text of the {folding} may be equal in other bytes"),
+        ForeignKeyReason::ParentNotUnique => "the columns it refers to are not unique".to_owned(),
+        ForeignKeyReason::ColumnLeftOut(column) => format!("the column `{column}` is left out"),
+        ForeignKeyReason::TypesDiffer => "its two sides have different types at the target".to_owned(),
+        ForeignKeyReason::IndexExcess { table, excess } => {
+            let reason = excess_words(*excess);
+            format!("the index behind it at `{table}` is above a limit: {reason}")
+        }
+    }
+}
+
+fn excess_words(excess: KeyExcess) -> String {
+    match excess {
+        KeyExcess::Parts(parts) => format!(
+            "its key has {parts} parts with those of the table's own key, Spanner takes {KEY_PARTS_MAX}"
+        ),
+        KeyExcess::Bytes(bytes) => format!(
+            "its key may take up to {bytes} bytes with the table's own key, Spanner takes {KEY_BYTES_MAX}"
+        ),
+    }
+}
+
+fn action_words(event: &str, action: ForeignKeyAction) -> String {
+    let words = action.words();
+    format!("ON {event} {words} is not created at the target: there the foreign key has no action")
+}
