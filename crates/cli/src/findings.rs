@@ -105,6 +105,7 @@ mod tests {
     use spanferry_core::report::code;
     use spanferry_core::report::finding::{Finding, Severity, Subject};
     use spanferry_core::report::remedy::Remedy;
+    use spanferry_core::schema::source::QualifiedName;
 
     fn check(findings: &[Finding], more: u64, expected: &[String]) {
         let findings: Vec<Value> = findings
@@ -121,7 +122,7 @@ mod tests {
             Finding::new(
                 code::SOURCE_TABLE_UNSUPPORTED,
                 severity,
-                Subject::part(table, part),
+                Subject::part(&QualifiedName::new("shop", table), part),
                 "the text",
             )
         };
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn findings_with_one_text_stand_together() {
         let left_out = |table: usize, text: &str| {
-            let subject = Subject::part(format!("t{table}"), "c");
+            let subject = Subject::part(&QualifiedName::new("shop", format!("t{table}")), "c");
             Finding::new(code::LEFT_OUT, Severity::Warning, subject, text)
         };
         let mut all: Vec<Finding> = (1..=9)

@@ -54,8 +54,8 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Sn
 /// A finding. `options` stand in a command behind its verb.
 pub(crate) fn finding(finding: &Finding, options: &str) -> Value {
     let remedy = finding.remedy.as_ref();
-    json!({"code": finding.code.to_string(), "severity": finding.severity.word(), "table": finding.subject.table,
-        "part": finding.subject.part, "text": finding.text, "remedy": remedy.map(|remedy| remedy.printed(options)),
+    json!({"code": finding.code.to_string(), "severity": finding.severity.word(), "table": finding.subject.table_name(),
+        "part": finding.subject.part_name(), "text": finding.text, "remedy": remedy.map(|remedy| remedy.printed(options)),
         "remedy_kind": remedy.map(|remedy| remedy.kind().word())})
 }
 
@@ -282,6 +282,7 @@ fn refused_rows(table: &TableVerdict) -> Vec<Value> {
 mod tests {
     use super::*;
     use spanferry_core::report::finding::{Severity, Subject};
+    use spanferry_core::schema::source::QualifiedName;
     use spanferry_engine::verify::{ContradictedKey, DifferentKey, Kind, Lack, NamedRefusal};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
@@ -321,10 +322,15 @@ mod tests {
                 Finding::new(
                     code::DDL_SEEN,
                     Severity::Blocking,
-                    Subject::table("b"),
+                    Subject::table(&QualifiedName::new("shop", "b")),
                     "ALTER TABLE",
                 ),
-                Finding::new(code::LEFT_OUT, Severity::Warning, Subject::table("b"), "the view"),
+                Finding::new(
+                    code::LEFT_OUT,
+                    Severity::Warning,
+                    Subject::table(&QualifiedName::new("shop", "b")),
+                    "the view",
+                ),
             ],
             ..Snapshot::default()
         };

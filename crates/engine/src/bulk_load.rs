@@ -102,7 +102,12 @@ mod tests {
 
     #[test]
     fn what_is_set_aside_outranks_an_interruption() {
-        let finding = Finding::new(code::KEY_TWICE, Severity::Blocking, Subject::table("t"), "5");
+        let finding = Finding::new(
+            code::KEY_TWICE,
+            Severity::Blocking,
+            Subject::table(&spanferry_core::fixture::qualified("t")),
+            "5",
+        );
         let stopped = vec![(qualified("t"), StopReason::from(&finding))];
         let check = |stopped: &[(QualifiedName, StopReason)], interrupted, expected: u8| {
             let outcome = LoadOutcome {

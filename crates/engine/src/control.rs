@@ -69,7 +69,7 @@ impl<T: Committer> ControlLane<T> {
         let finding = Finding::new(
             failure.code,
             Severity::Blocking,
-            Subject::table(plan.name().table.clone()),
+            Subject::table(plan.name()),
             failure.reason(),
         )
         .remedy(Remedy::resync(&plan.name().table));

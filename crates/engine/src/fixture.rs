@@ -21,7 +21,7 @@ pub(crate) fn row(name: &str, phase: TablePhase, snapshot: Option<&str>) -> Tabl
     let high = snapshot.map(|text| Bookmark::parse(text).expect("a position"));
     let reason = || StopReason {
         code: code::DDL_SEEN,
-        subject: Subject::table(name),
+        subject: Subject::table(&qualified(name)),
         text: "ALTER TABLE".to_owned(),
         remedy: None,
     };

@@ -272,7 +272,7 @@ pub(crate) fn waits_for_source(plan: &TablePlan) -> Finding {
          stops unless the source has them within {} minutes",
         SEEN_PATIENCE.as_secs() / 60
     );
-    let subject = Subject::table(plan.name().table.clone());
+    let subject = Subject::table(plan.name());
     Finding::new(code::HISTORY_CHANGED, Severity::Warning, subject, text)
 }
 

@@ -11,6 +11,7 @@ use spanferry_core::port::target::CommitTimestamp;
 use spanferry_core::port::target::TablePhase;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::source::QualifiedName;
 
 /// Findings kept for the report; more are only counted.
 pub const FINDINGS_MAX: usize = 10_000;
@@ -146,7 +147,7 @@ impl Snapshot {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Created {
     /// Their names, at most `CREATED_MAX`.
-    pub tables: BTreeSet<String>,
+    pub tables: BTreeSet<QualifiedName>,
     /// Whether there were more, which have no name here.
     pub more: bool,
 }
@@ -206,7 +207,7 @@ impl Progress {
 
     /// Adds a finding to the report.
     pub fn report(&self, finding: Finding) {
-        if let Some(table) = &finding.subject.table
+        if let Some(table) = finding.subject.source_table()
             && finding.code == code::TABLE_CREATED
         {
             self.note_created(table);
@@ -223,10 +224,10 @@ impl Progress {
         });
     }
 
-    fn note_created(&self, table: &str) {
+    fn note_created(&self, table: &QualifiedName) {
         let mut created = self.created.lock().expect("no task panics while it counts");
         if created.tables.len() < CREATED_MAX {
-            created.tables.insert(table.to_owned());
+            created.tables.insert(table.clone());
         } else if !created.tables.contains(table) {
             created.more = true;
         }
@@ -241,12 +242,12 @@ impl Progress {
     }
 
     /// Forgets the created tables that are not there any more, with their findings.
-    pub fn retain_created(&self, is_there: impl Fn(&str) -> bool) {
+    pub fn retain_created(&self, is_there: impl Fn(&QualifiedName) -> bool) {
         let mut created = self.created.lock().expect("no task panics while it counts");
         created.tables.retain(|table| is_there(table));
         drop(created);
         let is_kept = |finding: &Finding| {
-            let table = finding.subject.table.as_deref();
+            let table = finding.subject.source_table();
             finding.code != code::TABLE_CREATED || table.is_none_or(&is_there)
         };
         self.update(|state| state.findings.retain(is_kept));
@@ -296,7 +297,7 @@ mod tests {
     }
 
     fn find(progress: &Progress, code: code::Code, table: &str) {
-        let subject = Subject::table(table.to_owned());
+        let subject = Subject::table(&spanferry_core::fixture::qualified(table));
         progress.report(Finding::new(code, Severity::Warning, subject, "it is there"));
     }
 
@@ -309,8 +310,30 @@ mod tests {
         find(&progress, code::TABLE_CREATED, "late");
         assert_eq!(progress.snapshot().findings_more, 1);
         let created = progress.created();
-        assert_eq!(created.tables.into_iter().collect::<Vec<_>>(), ["late"]);
+        assert_eq!(
+            created.tables.into_iter().collect::<Vec<_>>(),
+            [spanferry_core::fixture::qualified("late")]
+        );
         assert!(!created.more);
+    }
+
+    #[test]
+    fn a_created_table_of_another_schema_is_another_table() {
+        let progress = Progress::default();
+        let [first, second] = ["a", "b"].map(|schema| QualifiedName::new(schema, "late"));
+        for table in [&first, &second] {
+            let subject = Subject::table(table);
+            progress.report(Finding::new(
+                code::TABLE_CREATED,
+                Severity::Warning,
+                subject,
+                "it is there",
+            ));
+        }
+        assert_eq!(progress.created().tables.len(), 2);
+        progress.retain_created(|table| *table == second);
+        assert_eq!(progress.created().tables, BTreeSet::from([second]));
+        assert_eq!(progress.snapshot().findings.len(), 1);
     }
 
     #[test]

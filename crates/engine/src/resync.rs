@@ -128,7 +128,6 @@ fn begin_rows<L, T>(prepared: &Prepared<L, T>, resync: &Resync) -> Vec<ControlCh
 
 /// What stops a table from the moment at which `resync` begins until its empty table is there.
 fn unfinished(table: &QualifiedName, remedy: &Remedy) -> StopReason {
-    let table = table.table.clone();
     StopReason {
         code: code::RESYNC_UNFINISHED,
         text: "`resync` has begun to empty it, and was ended before it was done".to_owned(),

@@ -34,8 +34,9 @@ impl PreflightSource for MysqlSource {
         let mut findings = found.at(self)?;
         asking.keep();
         // What else is wrong with the server would make this one misleading.
-        let is_refused =
-            |finding: &Finding| finding.severity == Severity::Blocking && finding.subject.table.is_none();
+        let is_refused = |finding: &Finding| {
+            finding.severity == Severity::Blocking && finding.subject.table_name().is_none()
+        };
         if !findings.iter().any(is_refused) {
             let connection = self.connect().await.at(self)?;
             findings.extend(self.expect_witness(connection).await?);

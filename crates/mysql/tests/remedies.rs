@@ -92,7 +92,7 @@ async fn check(server: &Server, settings: &[&str]) {
     server.paste(&printed(&first));
     // Only with the new privileges everything can be seen.
     let second = source().check(&request).await.expect("findings");
-    let is_cascade = |finding: &Finding| finding.subject.part.as_deref() == Some("f k");
+    let is_cascade = |finding: &Finding| finding.subject.part_name() == Some("f k");
     let cascade = first
         .iter()
         .chain(&second)
@@ -106,7 +106,7 @@ async fn check(server: &Server, settings: &[&str]) {
     );
     let old = second
         .iter()
-        .filter(|finding| finding.subject.table.as_deref() == Some("o ld"));
+        .filter(|finding| finding.subject.table_name() == Some("o ld"));
     let old: Vec<_> = old.map(|finding| (finding.code, finding.severity)).collect();
     let expected = tables
         .contains(&"o ld")

@@ -116,7 +116,9 @@ async fn migrate<S: CliSource>(
         Ok(outcome) => outcome,
         Err(failure) => return reporter.fail(failure, &progress, last),
     };
-    outcome.not_carried.retain(|table| settings.selects(table, names));
+    outcome
+        .not_carried
+        .retain(|table| settings.selects(&table.table, names));
     reporter.conclude(&outcome, &progress, last)?;
     Ok(outcome.exit_status())
 }

@@ -179,7 +179,8 @@ fn listed(tables: &[&str]) -> String {
 fn not_carried(outcome: &Outcome) -> Vec<String> {
     let created = outcome.not_carried.iter().map(|table| {
         format!(
-            "not migrated: `{table}` was created at the source after the migration began (`spanferry explain {}`)",
+            "not migrated: `{}` was created at the source after the migration began (`spanferry explain {}`)",
+            table.table,
             code::TABLE_CREATED
         )
     });

@@ -111,7 +111,7 @@ fn refused_by(findings: &[Finding], settings: &Settings) -> Failure {
     };
     let mut failure = refusal(first, &options);
     if first.code == code::TABLE_UNSELECTED
-        && let (Some(forget), Some(table)) = (&failure.hint, &first.subject.table)
+        && let (Some(forget), Some(table)) = (&failure.hint, first.subject.table_name())
     {
         let again = select_again(table, &options).join("`, then `");
         failure.hint = Some(format!(

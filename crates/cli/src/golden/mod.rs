@@ -38,7 +38,7 @@ fn findings() -> Vec<Finding> {
     let stop = Finding::new(
         code::DDL_SEEN,
         Severity::Blocking,
-        Subject::table("order lines"),
+        Subject::table(&QualifiedName::new("shop", "order lines")),
         "`ALTER TABLE` changes it, at 0-1-500",
     );
     let default = |table: &str| {
@@ -46,14 +46,14 @@ fn findings() -> Vec<Finding> {
         Finding::new(
             code::LEFT_OUT,
             Severity::Warning,
-            Subject::part(table, "note"),
+            Subject::part(&QualifiedName::new("shop", table), "note"),
             text,
         )
     };
     let engine = Finding::new(
         code::SOURCE_TABLE_UNSUPPORTED,
         Severity::Blocking,
-        Subject::table("logs"),
+        Subject::table(&QualifiedName::new("shop", "logs")),
         "its engine is MyISAM, which has no transactions: a snapshot of it is not consistent",
     );
     let engine = engine.remedy(

@@ -17,11 +17,7 @@ use super::window::Stop;
 /// The stop of a group whose rows the target rejects.
 pub(super) fn rejected_change(search: &Search, group: GroupId, tables: &[Arc<TablePlan>]) -> Stop {
     let first = tables.iter().find(|plan| plan.group == group);
-    let table = first
-        .expect("a group has at least one table")
-        .name()
-        .table
-        .clone();
+    let table = first.expect("a group has at least one table").name();
     let sequence = search.window.sequence;
     let (at, transaction) = match search.origin {
         StreamId::Main => (
@@ -35,14 +31,14 @@ pub(super) fn rejected_change(search: &Search, group: GroupId, tables: &[Arc<Tab
     let finding = Finding::new(
         code::CHANGE_REJECTED,
         Severity::Blocking,
-        Subject::table(table.clone()),
+        Subject::table(table),
         text,
     );
     Stop {
         group,
         sequence,
         transaction,
-        finding: finding.remedy(Remedy::resync(table)),
+        finding: finding.remedy(Remedy::resync(&table.table)),
     }
 }
 

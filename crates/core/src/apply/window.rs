@@ -24,6 +24,7 @@ use crate::position::{Position, PositionError, Witness, Witnesses};
 use crate::report::code;
 use crate::report::finding::{Finding, Severity, Subject};
 use crate::report::remedy::Remedy;
+use crate::schema::source::QualifiedName;
 use crate::wire::partial_rows::PartialRow;
 
 use super::filter::Filters;
@@ -162,9 +163,9 @@ impl WindowBuilder {
         self.tables.iter().map(|plan| plan.id)
     }
 
-    /// A table's name at the source, without its schema.
-    pub fn name(&self, table: TableId) -> &str {
-        &self.tables[table.0 as usize].name().table
+    /// A table's name at the source.
+    pub fn name(&self, table: TableId) -> &QualifiedName {
+        self.tables[table.0 as usize].name()
     }
 
     /// The position of the last whole transaction that was taken in.
@@ -390,8 +391,8 @@ impl WindowBuilder {
     }
 
     fn stop_incomplete(&mut self, table: TableId, text: &str) {
-        let name = &self.tables[table.0 as usize].name().table;
-        let (subject, remedy) = (Subject::table(name.clone()), Remedy::resync(name));
+        let name = self.name(table);
+        let (subject, remedy) = (Subject::table(name), Remedy::resync(&name.table));
         let finding = Finding::new(code::CHANGE_INCOMPLETE, Severity::Blocking, subject, text);
         self.stop(table, finding.remedy(remedy));
     }

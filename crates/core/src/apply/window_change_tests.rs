@@ -126,7 +126,12 @@ fn a_row_that_went_in_an_earlier_transaction_of_the_window_is_gone() {
 #[test]
 fn a_change_of_a_whole_table_stops_its_group() {
     for kind in [SchemaChangeKind::Truncated, SchemaChangeKind::Altered] {
-        let finding = Finding::new(code::DDL_SEEN, Severity::Blocking, Subject::table("t0"), "it");
+        let finding = Finding::new(
+            code::DDL_SEEN,
+            Severity::Blocking,
+            Subject::table(&crate::fixture::qualified("t0")),
+            "it",
+        );
         let mut builder = open();
         insert(&mut builder, 0, &["a", "b", "c"]);
         let change = SchemaChange {

@@ -73,8 +73,8 @@ pub enum OverrideError {
 impl OverrideError {
     /// The finding that a person reads: about which object, why, and what to do.
     pub fn finding(&self) -> Finding {
-        let whole = |name: &QualifiedName| Subject::table(name.table.clone());
-        let part = |name: &QualifiedName, part: &str| Subject::part(name.table.clone(), part);
+        let whole = |name: &QualifiedName| Subject::table(name);
+        let part = |name: &QualifiedName, part: &str| Subject::part(name, part);
         let (subject, text, remedy) = match self {
             OverrideError::NoTable(name) => (
                 whole(name),

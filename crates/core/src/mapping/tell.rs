@@ -60,18 +60,16 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     fn find(&mut self, code: Code, severity: Severity, part: Option<&str>, text: String) {
-        let subject = Subject {
-            table: Some(self.table.source.name.table.clone()),
-            part: part.map(str::to_owned),
-        };
+        let table = &self.table.source.name;
+        let subject = part.map_or_else(|| Subject::table(table), |part| Subject::part(table, part));
         self.findings.push(Finding::new(code, severity, subject, text));
     }
 
     /// A column for which the whole table must be left out.
     fn refuse(&mut self, code: Code, column: &str, text: String) {
-        let table = &self.table.source.name.table;
+        let table = &self.table.source.name;
         let finding = Finding::new(code, Severity::Blocking, Subject::part(table, column), text);
-        self.findings.push(finding.remedy(Remedy::exclude(table)));
+        self.findings.push(finding.remedy(Remedy::exclude(&table.table)));
     }
 
     fn key(&mut self) {
@@ -83,7 +81,7 @@ impl Teller<'_> {
             }
             KeyReason::Missing => {
                 let text = "there is no primary key and no unique index over NOT NULL columns: give it one, or leave it out with `--exclude`";
-                let subject = Subject::table(self.table.source.name.table.clone());
+                let subject = Subject::table(&self.table.source.name);
                 let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
                 self.findings.push(finding.remedy(add_key(&self.table.source)));
             }

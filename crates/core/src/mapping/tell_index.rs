@@ -63,7 +63,7 @@ pub(super) fn tell_index_count(excess: &IndexCountExcess, findings: &mut Vec<Fin
     let IndexCountExcess { table, own, behind } = excess;
     let text =
         format!("{own} indexes, and {behind} behind foreign keys, Spanner takes {INDEXES_MAX} of a table");
-    let subject = Subject::table(table.table.clone());
+    let subject = Subject::table(table);
     findings.push(Finding::new(
         code::TARGET_LIMIT,
         Severity::Blocking,
@@ -98,7 +98,7 @@ fn index_left_out(table: &SourceTable, index: &SourceIndex, reason: &IndexReason
 }
 
 fn finding(table: &SourceTable, part: &str, code: Code, severity: Severity, text: String) -> Finding {
-    let subject = Subject::part(table.name.table.clone(), part);
+    let subject = Subject::part(&table.name, part);
     Finding::new(code, severity, subject, text)
 }
 

@@ -8,6 +8,7 @@ use super::text::{RecordError, VERSION, decode, encode};
 use crate::report::code::Code;
 use crate::report::finding::{Finding, Subject};
 use crate::report::remedy::Remedy;
+use crate::schema::source::QualifiedName;
 
 /// What the text is, for errors.
 const WHAT: &str = "the reason of a stop";
@@ -48,10 +49,53 @@ impl fmt::Display for StopReason {
 struct StoredStopReason {
     version: u32,
     code: String,
-    table: Option<String>,
-    part: Option<String>,
+    subject: StoredSubject,
     text: String,
     remedy: Option<StoredRemedy>,
+}
+
+/// A table of the source is stored as the text of its qualified name.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum StoredSubject {
+    Whole {},
+    Table { table: String },
+    Part { table: String, part: String },
+    TargetTable { table: String },
+}
+
+impl From<&Subject> for StoredSubject {
+    fn from(subject: &Subject) -> StoredSubject {
+        match subject {
+            Subject::Whole => StoredSubject::Whole {},
+            Subject::Table(table) => StoredSubject::Table {
+                table: table.to_string(),
+            },
+            Subject::Part { table, part } => StoredSubject::Part {
+                table: table.to_string(),
+                part: part.clone(),
+            },
+            Subject::TargetTable(table) => StoredSubject::TargetTable { table: table.clone() },
+        }
+    }
+}
+
+impl StoredSubject {
+    fn load(self) -> Result<Subject, RecordError> {
+        let name = |text: &str| {
+            QualifiedName::parse(text)
+                .ok_or_else(|| RecordError::unreadable(WHAT, format!("`{text}` is not the name of a table")))
+        };
+        Ok(match self {
+            StoredSubject::Whole {} => Subject::Whole,
+            StoredSubject::Table { table } => Subject::Table(name(&table)?),
+            StoredSubject::Part { table, part } => Subject::Part {
+                table: name(&table)?,
+                part,
+            },
+            StoredSubject::TargetTable { table } => Subject::TargetTable(table),
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -103,8 +147,7 @@ impl StopReason {
         encode(&StoredStopReason {
             version: VERSION,
             code: self.code.to_string(),
-            table: self.subject.table.clone(),
-            part: self.subject.part.clone(),
+            subject: StoredSubject::from(&self.subject),
             text: self.text.clone(),
             remedy: self.remedy.as_ref().map(StoredRemedy::from),
         })
@@ -117,10 +160,7 @@ impl StopReason {
             .ok_or_else(|| RecordError::unreadable(WHAT, format!("`{}` is not a code", stored.code)))?;
         Ok(StopReason {
             code,
-            subject: Subject {
-                table: stored.table,
-                part: stored.part,
-            },
+            subject: stored.subject.load()?,
             text: stored.text,
             remedy: stored.remedy.map(StoredRemedy::load),
         })
@@ -138,7 +178,7 @@ mod tests {
     fn golden_reasons_are_read_and_written_again() {
         let reason = |remedy| StopReason {
             code: code::DDL_SEEN,
-            subject: Subject::part("orders", "state"),
+            subject: Subject::part(&QualifiedName::new("shop", "orders"), "state"),
             text: "ALTER TABLE at the source (transaction 0-1-7) é\"".to_owned(),
             remedy,
         };
@@ -166,6 +206,7 @@ mod tests {
             ("\"version\":3,", ""),
             ("SF-5001", "SF-0000"),
             ("\"part\"", "\"column\""),
+            ("shop.orders", "orders"),
             ("\"text\"", "\"words\""),
             ("}", ""),
         ] {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::report::code::Code;
 use crate::report::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
-use crate::schema::source::NameCase;
+use crate::schema::source::{NameCase, QualifiedName};
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,45 +30,78 @@ impl Severity {
     }
 }
 
-/// The object of a finding: the whole server, a table, or a column of it.
+/// The object of a finding. A table of the source is known by its schema and its name: two schemas
+/// may each hold a table of the same name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Subject {
-    /// Source table, if it concerns one.
-    pub table: Option<String>,
-    /// Column, index, constraint or trigger of that table.
-    pub part: Option<String>,
+pub enum Subject {
+    /// The server or migration as a whole.
+    #[default]
+    Whole,
+    /// A table of the source.
+    Table(QualifiedName),
+    /// A column, index, constraint or trigger of a table of the source.
+    Part {
+        /// The table.
+        table: QualifiedName,
+        /// The part.
+        part: String,
+    },
+    /// A table of the target, which need not belong to any table of the source.
+    TargetTable(String),
 }
 
 impl Subject {
     /// The server or migration as a whole.
     pub fn whole() -> Subject {
-        Subject::default()
+        Subject::Whole
     }
 
-    /// A table.
-    pub fn table(table: impl Into<String>) -> Subject {
-        Subject {
-            table: Some(table.into()),
-            part: None,
+    /// A table of the source.
+    pub fn table(table: &QualifiedName) -> Subject {
+        Subject::Table(table.clone())
+    }
+
+    /// A column or other part of a table of the source.
+    pub fn part(table: &QualifiedName, part: impl Into<String>) -> Subject {
+        Subject::Part {
+            table: table.clone(),
+            part: part.into(),
         }
     }
 
-    /// A column or other part of a table.
-    pub fn part(table: impl Into<String>, part: impl Into<String>) -> Subject {
-        Subject {
-            table: Some(table.into()),
-            part: Some(part.into()),
+    /// The table of the source that it concerns. What decides about a table compares this.
+    pub fn source_table(&self) -> Option<&QualifiedName> {
+        match self {
+            Subject::Table(table) | Subject::Part { table, .. } => Some(table),
+            Subject::Whole | Subject::TargetTable(_) => None,
+        }
+    }
+
+    /// The name of its table without a schema, for people and programs that read a report.
+    pub fn table_name(&self) -> Option<&str> {
+        match self {
+            Subject::Table(table) | Subject::Part { table, .. } => Some(&table.table),
+            Subject::TargetTable(table) => Some(table),
+            Subject::Whole => None,
+        }
+    }
+
+    /// The part of the table that it concerns.
+    pub fn part_name(&self) -> Option<&str> {
+        match self {
+            Subject::Part { part, .. } => Some(part),
+            Subject::Whole | Subject::Table(_) | Subject::TargetTable(_) => None,
         }
     }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.table, &self.part) {
-            (Some(table), Some(part)) => write!(f, "{table}.{part}"),
-            (Some(table), None) => f.write_str(table),
-            (None, Some(part)) => f.write_str(part),
-            (None, None) => Ok(()),
+        match self {
+            Subject::Whole => Ok(()),
+            Subject::Table(table) => f.write_str(&table.table),
+            Subject::Part { table, part } => write!(f, "{}.{part}", table.table),
+            Subject::TargetTable(table) => f.write_str(table),
         }
     }
 }
@@ -144,12 +177,12 @@ impl Acceptance {
 
     /// Whether it covers a finding about a source that compares names in this way.
     pub fn covers(&self, finding: &Finding, names: NameCase) -> bool {
-        let is_for = |wanted: &Option<String>, found: &Option<String>, names: NameCase| {
-            let same = |wanted: &String| found.as_ref().is_some_and(|found| names.same(found, wanted));
+        let is_for = |wanted: &Option<String>, found: Option<&str>, names: NameCase| {
+            let same = |wanted: &String| found.is_some_and(|found| names.same(found, wanted));
             wanted.as_ref().is_none_or(same)
         };
         self.code == finding.code
-            && is_for(&self.table, &finding.subject.table, names)
-            && is_for(&self.part, &finding.subject.part, NameCase::Insensitive)
+            && is_for(&self.table, finding.subject.table_name(), names)
+            && is_for(&self.part, finding.subject.part_name(), NameCase::Insensitive)
     }
 }

@@ -92,8 +92,8 @@ impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
             ),
         };
         for table in tables {
-            let name = fold.name(table).to_owned();
-            let remedy = Remedy::resync(&name);
+            let name = fold.name(table);
+            let remedy = Remedy::resync(&name.table);
             let finding = Finding::new(
                 code::EVENT_UNSUPPORTED,
                 Severity::Blocking,

@@ -253,7 +253,7 @@ fn leave_out(constraint: &Constraint, failure: &Failure) -> String {
 }
 
 fn still_being_built(constraint: &Constraint) -> Finding {
-    let subject = Subject::part(constraint.plan.name().table.clone(), constraint.name());
+    let subject = Subject::part(constraint.plan.name(), constraint.name());
     let text =
         "the target is still at work on it, for an earlier run; the table is complete when that has ended";
     Finding::new(code::CONSTRAINT_UNFINISHED, Severity::Notice, subject, text)

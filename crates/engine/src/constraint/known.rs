@@ -66,7 +66,7 @@ fn joined_again<'a>(
 }
 
 fn missing(constraint: &Constraint) -> Finding {
-    let subject = Subject::part(constraint.plan.name().table.clone(), constraint.name());
+    let subject = Subject::part(constraint.plan.name(), constraint.name());
     let text = "it was at the target, and is no longer there; it is built again";
     tracing::warn!(%subject, "a constraint is missing at the target");
     Finding::new(code::CONSTRAINT_MISSING, Severity::Warning, subject, text)

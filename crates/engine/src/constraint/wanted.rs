@@ -60,7 +60,7 @@ impl Constraint {
 
     /// The message when it is not at the target.
     pub(crate) fn left_out(&self, why: &str) -> Finding {
-        let subject = Subject::part(self.plan.name().table.clone(), self.name());
+        let subject = Subject::part(self.plan.name(), self.name());
         let text = format!("left out: {why}");
         let remedy = format!(
             "When its reason is gone, create it at the target by hand: {}",

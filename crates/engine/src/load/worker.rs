@@ -203,7 +203,7 @@ impl<R: RowSource, T: Committer> Worker<R, T> {
             done.refused += 1;
             if done.named.len() < REFUSED_NAMED_MAX {
                 let column = plan.column_title(row.cell.column);
-                let subject = Subject::part(plan.name().table.clone(), column);
+                let subject = Subject::part(plan.name(), column);
                 let text = format!("the row with key {} holds {}", row.key, row.cell.refusal);
                 done.named.push(Finding::new(
                     code::VALUE_REFUSED,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use spanferry_core::port::source::CatalogSource;
 use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::source::QualifiedName;
 
 use crate::progress::Progress;
 
@@ -24,7 +25,7 @@ pub(super) async fn forget_dropped<S: CatalogSource>(source: &S, progress: &Prog
     }
     match tokio::time::timeout(CATALOG_PATIENCE, names_now(source)).await {
         // The statement may have spelt the name otherwise than the catalog does.
-        Ok(Ok(names)) => progress.retain_created(|table| names.contains(&table.to_lowercase())),
+        Ok(Ok(names)) => progress.retain_created(|table| names.contains(&in_lower_case(table))),
         Ok(Err(failure)) => {
             tracing::warn!(failure = %failure.for_log(), "the source does not show which created tables still exist");
         }
@@ -33,9 +34,13 @@ pub(super) async fn forget_dropped<S: CatalogSource>(source: &S, progress: &Prog
 }
 
 /// The names of all tables, in lower case.
-async fn names_now<S: CatalogSource>(source: &S) -> Result<BTreeSet<String>, Failure> {
+async fn names_now<S: CatalogSource>(source: &S) -> Result<BTreeSet<QualifiedName>, Failure> {
     let tables = source.catalog().await?.tables.into_iter();
-    Ok(tables.map(|table| table.name.table.to_lowercase()).collect())
+    Ok(tables.map(|table| in_lower_case(&table.name)).collect())
+}
+
+fn in_lower_case(name: &QualifiedName) -> QualifiedName {
+    QualifiedName::new(name.schema.to_lowercase(), name.table.to_lowercase())
 }
 
 #[cfg(test)]
@@ -67,18 +72,19 @@ mod tests {
         let check = async |source: Source, expected: &[&str]| {
             let progress = Progress::default();
             for name in ["Scratch", "later"] {
-                let subject = Subject::table(name);
+                let subject = Subject::table(&spanferry_core::fixture::qualified(name));
                 progress.report(Finding::new(
                     code::TABLE_CREATED,
                     Severity::Warning,
                     subject,
                     "created",
                 ));
-                let subject = Subject::table(name);
+                let subject = Subject::table(&spanferry_core::fixture::qualified(name));
                 progress.report(Finding::new(code::DDL_SEEN, Severity::Notice, subject, "other"));
             }
             forget_dropped(&source, &progress).await;
-            let left: Vec<String> = progress.created().tables.into_iter().collect();
+            let left = progress.created().tables.into_iter();
+            let left: Vec<String> = left.map(|name| name.table).collect();
             assert_eq!(left, expected);
             let findings = progress.snapshot().findings;
             let told = findings

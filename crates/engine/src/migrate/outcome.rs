@@ -23,7 +23,7 @@ pub struct Outcome {
     /// Tables whose group has stopped, with the reason.
     pub stopped: Vec<(QualifiedName, StopReason)>,
     /// Tables that were created at the source after the migration began, and are not carried.
-    pub not_carried: Vec<String>,
+    pub not_carried: Vec<QualifiedName>,
     /// Whether there were so many of them that not all have a name here.
     pub not_carried_more: bool,
     /// The position that was applied.
@@ -51,7 +51,10 @@ mod tests {
     use super::*;
 
     fn a_stop() -> (QualifiedName, StopReason) {
-        let (subject, text) = (Subject::table("t"), "ALTER TABLE");
+        let (subject, text) = (
+            Subject::table(&spanferry_core::fixture::qualified("t")),
+            "ALTER TABLE",
+        );
         let finding = Finding::new(code::DDL_SEEN, Severity::Blocking, subject, text);
         (QualifiedName::new("shop", "t"), StopReason::from(&finding))
     }
@@ -71,7 +74,10 @@ mod tests {
         check(|outcome| outcome.interrupted = true, Exit::Interrupted.status());
         let set_aside = Exit::SetAside.status();
         check(|outcome| outcome.stopped.push(a_stop()), set_aside);
-        check(|outcome| outcome.not_carried.push("t".to_owned()), set_aside);
+        check(
+            |outcome| outcome.not_carried.push(spanferry_core::fixture::qualified("t")),
+            set_aside,
+        );
         check(|outcome| outcome.not_carried_more = true, set_aside);
     }
 }

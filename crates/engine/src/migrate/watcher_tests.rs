@@ -96,7 +96,10 @@ impl Stage {
             Event::Apply(number) => drop(self.reached.send_replace(at(number))),
             Event::Follow(follows) => drop(self.following.send_replace(follows)),
             Event::StopGroup => {
-                let (subject, text) = (Subject::table("t"), "ALTER TABLE");
+                let (subject, text) = (
+                    Subject::table(&spanferry_core::fixture::qualified("t")),
+                    "ALTER TABLE",
+                );
                 let finding = Finding::new(code::DDL_SEEN, Severity::Blocking, subject, text);
                 let transition = self.registry.transition().await;
                 transition.adopt(&transition.stop_rows(GroupId(0), &finding));

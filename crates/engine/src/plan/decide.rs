@@ -161,7 +161,7 @@ impl Planned {
     pub fn stop_blocked(&mut self, blocking: &[Finding]) {
         let stop = |finding: &Finding| {
             let mut plans = self.plans.iter();
-            let plan = plans.find(|plan| finding.subject.table.as_ref() == Some(&plan.name().table))?;
+            let plan = plans.find(|plan| finding.subject.source_table() == Some(plan.name()))?;
             Some(TableStop {
                 table: plan.name().clone(),
                 finding: finding.clone(),
@@ -173,7 +173,7 @@ impl Planned {
 }
 
 fn stop(table: &QualifiedName, code: code::Code, text: String) -> TableStop {
-    let subject = Subject::table(table.table.clone());
+    let subject = Subject::table(table);
     TableStop {
         table: table.clone(),
         finding: Finding::new(code, Severity::Blocking, subject, text),
@@ -204,11 +204,10 @@ pub(super) fn unselected(table: &QualifiedName) -> TableStop {
 }
 
 fn created(table: &SourceTable) -> Finding {
-    let name = &table.name.table;
     let text = "it was created after the migration began and is not carried";
-    let subject = Subject::table(name.clone());
+    let subject = Subject::table(&table.name);
     let finding = Finding::new(code::TABLE_CREATED, Severity::Warning, subject, text);
-    finding.remedy(Remedy::resync(name))
+    finding.remedy(Remedy::resync(&table.name.table))
 }
 
 fn constraint_changed(table: &QualifiedName, change: &ConstraintChange) -> Finding {
@@ -216,7 +215,7 @@ fn constraint_changed(table: &QualifiedName, change: &ConstraintChange) -> Findi
         Change::Added => "was added at the source after the migration began; the target does not have it",
         Change::Dropped => "was dropped at the source after the migration began; the target keeps it",
     };
-    let subject = Subject::part(table.table.clone(), change.name.clone());
+    let subject = Subject::part(table, change.name.clone());
     let text = format!("the {} {word}", change.kind);
     let finding = Finding::new(code::CONSTRAINT_CHANGED, Severity::Warning, subject, text);
     finding.remedy(Remedy::resync(&table.table))

@@ -34,7 +34,7 @@ impl Survey {
         if resumes {
             self.planned.stop_blocked(&blocks);
         }
-        let refuses = |finding: &Finding| !resumes || finding.subject.table.is_none();
+        let refuses = |finding: &Finding| !resumes || finding.subject.table_name().is_none();
         blocks.into_iter().find(refuses)
     }
 }

@@ -13,7 +13,7 @@ use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::definition::TableDefinition;
 use spanferry_core::schema::mysql::MysqlType;
-use spanferry_core::schema::source::{SourceColumn, SourceTable};
+use spanferry_core::schema::source::{QualifiedName, SourceColumn, SourceTable};
 use spanferry_core::schema::target::Dialect;
 
 use super::{Planned, Refusal, Resync, ResyncRequest, Today, decide, decide_forget, decide_resync};
@@ -103,7 +103,7 @@ fn narrow(tables: &mut [SourceTable], name: &str) {
 
 /// A blocking finding about a table.
 fn cascade(table: &str) -> Finding {
-    let subject = Subject::table(table);
+    let subject = Subject::table(&qualified(table));
     Finding::new(
         code::SOURCE_TABLE_UNSUPPORTED,
         Severity::Blocking,
@@ -215,6 +215,18 @@ fn a_blocking_finding_is_the_first_reason() {
     let cascade = cascade("child");
     planned.stop_blocked(&[cascade.clone(), self::cascade("unknown")]);
     assert_eq!(planned.why_stopped(&qualified("child")), Some(&cascade));
+}
+
+#[test]
+fn a_finding_stops_no_table_of_another_schema() {
+    let mut elsewhere = cascade("child");
+    elsewhere.subject = Subject::Table(QualifiedName::new("elsewhere", "child"));
+    let mut planned = decide(&today(|_| {}, &[]), Some(&record(&[])));
+    planned.stop_blocked(std::slice::from_ref(&elsewhere));
+    assert_eq!(stops(&planned), []);
+    // Nor does it stand in the way of its resync.
+    let decided = resynced("child", &today(|_| {}, &[]), &record(&["child"]), &[elsewhere]);
+    assert!(decided.is_ok(), "{decided:?}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub fn decide_resync(
         (Place::Unselected | Place::Gone, false) => return Err(Refusal::Unknown),
     }
     let blocked = |name: &QualifiedName| -> Vec<Finding> {
-        let concerns = |finding: &&Finding| finding.subject.table.as_ref() == Some(&name.table);
+        let concerns = |finding: &&Finding| finding.subject.source_table() == Some(name);
         let found = checked.iter().filter(concerns);
         found.filter(|finding| is_blocking(finding)).cloned().collect()
     };

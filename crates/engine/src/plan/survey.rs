@@ -223,7 +223,7 @@ fn other_objects(catalog: &Catalog) -> impl Iterator<Item = Finding> {
             "the {} `{}` is not created at the target",
             object.kind, object.name
         );
-        let subject = Subject::table(object.name.clone());
+        let subject = Subject::Table(QualifiedName::new(&catalog.schema, &object.name));
         Finding::new(code::LEFT_OUT, Severity::Warning, subject, text)
     })
 }

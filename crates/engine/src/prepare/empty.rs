@@ -11,7 +11,7 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 pub fn check_empty(plans: &[Arc<TablePlan>], description: &TargetDescription) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, existing) in &description.tables {
-        let subject = Subject::table(name.clone());
+        let subject = Subject::TargetTable(name.clone());
         let reason = match plans.iter().find(|plan| &plan.target.name == name) {
             None => Some("it is not one of the migrated tables".to_owned()),
             Some(_) if existing.has_rows => Some("it has rows".to_owned()),

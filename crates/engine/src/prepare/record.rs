@@ -133,9 +133,8 @@ fn renamed_stop(transition: &Transition<'_>, plan: &TablePlan, finding: &Finding
 /// Whether a table stopped because it was away, and is there again.
 fn is_back(registry: &Registry, plan: &TablePlan, stops: &[TableStop]) -> bool {
     let reason = registry.row(plan.id).stopped;
-    let was_away = reason.is_some_and(|reason| {
-        is_away(reason.code) && reason.subject.table.as_ref() == Some(&plan.name().table)
-    });
+    let was_away = reason
+        .is_some_and(|reason| is_away(reason.code) && reason.subject.source_table() == Some(plan.name()));
     let is_away_today = stops
         .iter()
         .any(|stop| stop.table == *plan.name() && is_away(stop.finding.code));
@@ -143,12 +142,12 @@ fn is_back(registry: &Registry, plan: &TablePlan, stops: &[TableStop]) -> bool {
 }
 
 fn back_row(transition: &Transition<'_>, plan: &TablePlan) -> TableRow {
-    let table = plan.name().table.clone();
+    let table = plan.name();
     transition.row_with(plan.id, |row| {
         row.stopped = Some(StopReason {
             code: code::SCHEMA_MISMATCH,
             text: "an earlier run went on without it: it was not at the source, or not selected".to_owned(),
-            remedy: Some(Remedy::resync(&table)),
+            remedy: Some(Remedy::resync(&table.table)),
             subject: Subject::table(table),
         });
     })

@@ -68,24 +68,24 @@ pub(super) fn missing_tables(registry: &Registry, objects: &SchemaObjects) -> Ve
 }
 
 fn missing_table(plan: &TablePlan) -> TableStop {
-    let (table, target) = (&plan.name().table, &plan.target.name);
-    let subject = Subject::table(table.clone());
+    let (table, target) = (plan.name(), &plan.target.name);
+    let subject = Subject::table(table);
     let text = format!("its table `{target}` is not at the target any more");
     let finding = Finding::new(code::TARGET_TABLE_MISSING, Severity::Blocking, subject, text);
     TableStop {
         table: plan.name().clone(),
-        finding: finding.remedy(Remedy::resync(table)),
+        finding: finding.remedy(Remedy::resync(&table.table)),
     }
 }
 
 fn stop(plan: &TablePlan, failure: &Failure) -> TableStop {
-    let table = &plan.name().table;
-    let subject = Subject::table(table.clone());
+    let table = plan.name();
+    let subject = Subject::table(table);
     let text = format!("the target refuses to create it: {}", failure.reason());
     let finding = Finding::new(failure.code, Severity::Blocking, subject, text);
     TableStop {
         table: plan.name().clone(),
-        finding: finding.remedy(Remedy::resync(table)),
+        finding: finding.remedy(Remedy::resync(&table.table)),
     }
 }
 

@@ -235,7 +235,7 @@ pub(crate) fn judge_record(world: &mut World) {
         // A reason about the table itself names its way out: one that is away cannot be loaded
         // again.
         let reason = control.tables[name].stopped.as_ref();
-        let reason = reason.filter(|reason| reason.subject.table.as_ref() == Some(&name.table));
+        let reason = reason.filter(|reason| reason.subject.source_table() == Some(name));
         let is_told_away =
             reason.is_none_or(|reason| [code::TABLE_GONE, code::TABLE_UNSELECTED].contains(&reason.code));
         if world.catalog.is_away(table) && !is_told_away {

@@ -11,7 +11,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::mysql::MysqlType;
-use spanferry_core::schema::source::Catalog;
+use spanferry_core::schema::source::{Catalog, QualifiedName};
 
 use crate::history::catalog;
 use crate::world::{Mutant, Shared, SourceFault, World, number_of};
@@ -111,7 +111,7 @@ impl PreflightSource for SimSource {
         let tables = catalog().tables;
         let is_absent = |name: &&String| !tables.iter().any(|table| table.name.table == **name);
         let absent = request.tables.iter().filter(is_absent).map(|name| {
-            let subject = Subject::table(name.clone());
+            let subject = Subject::Table(QualifiedName::new("shop", name));
             Finding::new(
                 code::SOURCE_SCHEMA,
                 Severity::Blocking,

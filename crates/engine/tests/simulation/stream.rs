@@ -12,6 +12,7 @@ use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::schema::source::QualifiedName;
 
 use crate::history::{Change, Row, Transaction};
 use crate::mapped::{encode_key, encode_row};
@@ -264,7 +265,7 @@ pub(crate) fn prepared_id(name: u64) -> PreparedId {
 }
 
 fn finding(plan: &TablePlan, code: Code, severity: Severity, text: &str) -> Finding {
-    Finding::new(code, severity, Subject::table(plan.name().table.clone()), text)
+    Finding::new(code, severity, Subject::table(plan.name()), text)
 }
 
 pub(crate) fn encoded(plan: &TablePlan, row: Row) -> Result<Vec<u8>, RefusedCell> {
@@ -316,7 +317,7 @@ impl ChangeDecoder for SimDecoder {
             }
             Transaction::Prepare(_, None) | Transaction::Commit(_) | Transaction::RollBack(_) => {}
             Transaction::Create(name) => {
-                let subject = Subject::table(name);
+                let subject = Subject::Table(QualifiedName::new("shop", name));
                 sink.notice(Finding::new(
                     code::TABLE_CREATED,
                     Severity::Warning,

@@ -64,7 +64,7 @@ fn a_first_start_decides_about_the_selected_tables() {
     let blocking = Finding::new(
         code::SOURCE_SETTING,
         Severity::Blocking,
-        Subject::table("book"),
+        Subject::table(&QualifiedName::new("shop", "book")),
         "found",
     );
     first.findings.push(blocking.clone());
@@ -142,7 +142,9 @@ fn a_resume_keeps_to_the_record() {
     );
     // A table's own trouble stops its group and lets the resume begin.
     let found = |subject| Finding::new(code::SOURCE_SETTING, Severity::Blocking, subject, "found");
-    resumed.findings.push(found(Subject::table("author")));
+    resumed
+        .findings
+        .push(found(Subject::table(&QualifiedName::new("shop", "author"))));
     assert_eq!(resumed.judge(&[]), None);
     let author = QualifiedName::new("shop", "author");
     assert!(resumed.planned.why_stopped(&author).is_some());

@@ -204,7 +204,7 @@ impl BinlogDecoder {
         if let (Some(own), Some((child, key))) = (own, reached.first_key_value()) {
             // The target's foreign keys tie it to the child, whose rows are not known any more.
             let finding = self.hidden(*child, *key, &title, &effect);
-            let subject = Subject::table(self.plans[own].name().table.clone());
+            let subject = Subject::table(self.plans[own].name());
             self.stop_with(own, Finding { subject, ..finding }, sink);
         }
     }
@@ -231,7 +231,7 @@ impl BinlogDecoder {
              Then stop `migrate` and run `spanferry resync`.",
             without_actions(source, key).join("; ")
         );
-        let subject = Subject::part(&source.name.table, &key.name);
+        let subject = Subject::part(&source.name, &key.name);
         Finding::new(code::CASCADE_HIDDEN, Severity::Blocking, subject, text).remedy(Remedy::Words(remedy))
     }
 }

@@ -57,7 +57,9 @@ fn stopped(golden: &Golden, flags: u16, plans: &[Arc<TablePlan>]) -> Vec<String>
         assert!(remedy.contains("DROP FOREIGN KEY `fk`"), "{remedy}");
     }
     let stops = sink.stops.into_iter();
-    stops.map(|stop| stop.subject.table.unwrap()).collect()
+    stops
+        .map(|stop| stop.subject.table_name().unwrap().to_owned())
+        .collect()
 }
 
 const PARENT: (&str, &str, &str) = ("g", "t", "id");

@@ -6,7 +6,7 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::port::change::{ChangeSink, SchemaChangeKind};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
-use spanferry_core::schema::source::{IndexPart, NameCase};
+use spanferry_core::schema::source::{IndexPart, NameCase, QualifiedName};
 use spanferry_format::mysql::statement::{Effect, IndexChange, Kind, Named, Statement};
 
 use super::decoder::BinlogDecoder;
@@ -128,9 +128,7 @@ impl BinlogDecoder {
     }
 
     fn tell(&self, table: Option<usize>, severity: Severity, text: String, sink: &mut dyn ChangeSink) {
-        let subject = table.map_or_else(Subject::whole, |index| {
-            Subject::table(self.plans[index].name().table.clone())
-        });
+        let subject = table.map_or_else(Subject::whole, |index| Subject::table(self.plans[index].name()));
         sink.notice(Finding::new(code::DDL_SEEN, severity, subject, text));
     }
 
@@ -138,7 +136,7 @@ impl BinlogDecoder {
     fn created(&self, query: &QueryEvent, table: &Named, sink: &mut dyn ChangeSink) {
         let schema = table.schema.as_deref().unwrap_or(&query.schema);
         if self.tables.has_schema(schema) && self.tables.find(&query.schema, table).is_none() {
-            let subject = Subject::table(table.table.clone());
+            let subject = Subject::Table(QualifiedName::new(schema, &table.table));
             sink.notice(Finding::new(
                 code::TABLE_CREATED,
                 Severity::Warning,

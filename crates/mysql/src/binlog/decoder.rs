@@ -449,12 +449,9 @@ impl BinlogDecoder {
     /// The finding that stops a table.
     fn blocking(&self, index: usize, code: code::Code, text: &str, part: Option<String>) -> Finding {
         let plan = &self.plans[index];
-        let table = plan.name().table.clone();
-        let remedy = Remedy::resync(&table);
-        let subject = Subject {
-            table: Some(table),
-            part,
-        };
+        let table = plan.name();
+        let remedy = Remedy::resync(&table.table);
+        let subject = part.map_or_else(|| Subject::table(table), |part| Subject::part(table, part));
         Finding::new(code, Severity::Blocking, subject, text).remedy(remedy)
     }
 

@@ -13,6 +13,7 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_core::value::encode::Encoding;
 
 use super::decoder::BinlogDecoder;
@@ -125,7 +126,7 @@ fn stop(table: u32, name: &str, text: &str) -> (u32, Finding) {
     let finding = Finding::new(
         code::EVENT_UNSUPPORTED,
         Severity::Blocking,
-        Subject::table(name),
+        Subject::table(&QualifiedName::new("g", name)),
         text,
     );
     (table, finding.remedy(Remedy::resync(name)))

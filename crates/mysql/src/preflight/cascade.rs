@@ -3,6 +3,7 @@
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::QualifiedName;
 
 use super::Check;
 use crate::error::MysqlError;
@@ -39,7 +40,7 @@ impl Check<'_> {
             self.find(
                 code::SOURCE_TABLE_UNSUPPORTED,
                 Severity::Blocking,
-                Subject::part(&table, &name),
+                Subject::part(&QualifiedName::new(&self.catalog.schema, &table), &name),
                 text,
                 remedy,
             );

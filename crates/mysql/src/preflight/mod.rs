@@ -17,7 +17,7 @@ use spanferry_core::port::source::CheckRequest;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
-use spanferry_core::schema::source::Catalog;
+use spanferry_core::schema::source::{Catalog, QualifiedName};
 
 use self::service::Service;
 use crate::catalog;
@@ -103,7 +103,7 @@ impl Check<'_> {
                     Finding::new(
                         code::SOURCE_SCHEMA,
                         Severity::Blocking,
-                        Subject::table(table),
+                        Subject::Table(QualifiedName::new(&self.catalog.schema, table)),
                         text,
                     )
                     .remedy(remedy),

@@ -27,7 +27,7 @@ impl Check<'_> {
 fn examine(table: &SourceTable) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut refuse = |text: String, remedy: Remedy| {
-        let subject = Subject::table(&table.name.table);
+        let subject = Subject::table(&table.name);
         let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
         found.push(finding.remedy(remedy));
     };

@@ -110,7 +110,7 @@ async fn check_findings<S: Subject>(subject: &S) {
     request.tables.push("absent".to_owned());
     let found = blocking(&request).await;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].1.table.as_deref(), Some("absent"));
+    assert_eq!(found[0].1.table_name(), Some("absent"));
     assert_eq!(blocking(&request).await, found);
 }
 

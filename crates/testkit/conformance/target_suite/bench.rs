@@ -241,7 +241,7 @@ pub(super) fn migration(epoch: u64) -> MigrationRow {
 pub(super) fn table_row(table: &str, phase: TablePhase) -> TableRow {
     let reason = || StopReason {
         code: code::DDL_SEEN,
-        subject: finding::Subject::part("é", "a part"),
+        subject: finding::Subject::part(&name("é"), "a part"),
         text: "ALTER TABLE".to_owned(),
         remedy: None,
     };
