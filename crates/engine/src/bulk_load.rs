@@ -105,7 +105,7 @@ mod tests {
         let finding = Finding::new(
             code::KEY_TWICE,
             Severity::Blocking,
-            Subject::table(&spanferry_core::fixture::qualified("t")),
+            Subject::table(&qualified("t")),
             "5",
         );
         let stopped = vec![(qualified("t"), StopReason::from(&finding))];

@@ -73,7 +73,8 @@ impl<S: ChangeSource, L: ChangeLog, T: Committer> Capture<S, L, T> {
         let (log, progress) = (Arc::clone(&self.log), Arc::clone(&self.progress));
         let append = append(log, queue, self.stop.clone(), progress, seen);
         let (received, appended) = tokio::join!(receive(self, jobs), append);
-        // When the disk fails the receiver only sees a closed queue: the disk's failure is the cause.
+        // When the disk fails the receiver only sees a closed queue: the disk's failure is the
+        // cause.
         appended.and(received)
     }
 }

@@ -17,8 +17,8 @@ use tokio::sync::{MutexGuard, watch};
 use crate::progress::Progress;
 use crate::table_rows::TableRows;
 
-/// The phases of tables that are going to read the log from their own `low` on. A stopped table gets
-/// a new `low` before it reads a change again (`resync`).
+/// The phases of tables that are going to read the log from their own `low` on. A stopped table
+/// gets a new `low` before it reads a change again (`resync`).
 const HOLDING_LOG: [TablePhase; 3] = [TablePhase::Pending, TablePhase::Loading, TablePhase::Loaded];
 
 /// All tables of the migration.

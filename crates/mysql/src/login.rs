@@ -3,7 +3,8 @@
 //!
 //! The rules: a refused password is not sent again for `SAME_PAUSE`, so that no account is locked
 //! by us. The password file is looked at meanwhile. Another content is tried when two looks have
-//! shown it, so that a file is not read while it is being written. All this ends after `PASSWORD_PATIENCE`.
+//! shown it, so that a file is not read while it is being written. All this ends after
+//! `PASSWORD_PATIENCE`.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -16,8 +17,8 @@ use crate::connection::Connection;
 use crate::error::{MysqlError, PASSWORD_PATIENCE};
 use crate::options::{Options, read_password};
 
-/// Time between two tries of the same refused password: two in all within `PASSWORD_PATIENCE`, fewer than
-/// any lock counts.
+/// Time between two tries of the same refused password: two in all within `PASSWORD_PATIENCE`,
+/// fewer than any lock counts.
 const SAME_PAUSE: Duration = Duration::from_secs(6 * 60);
 /// Time between two looks at the file that show the same content.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

@@ -49,8 +49,8 @@ impl MysqlSource {
         MysqlSource::registering(options, ReplicaId::given(server_id))
     }
 
-    /// A source whose change stream chooses its replica id, beginning with `first`. By `name` the source
-    /// distinguishes this migration's streams, also earlier ones, from those of others.
+    /// A source whose change stream chooses its replica id, beginning with `first`. By `name` the
+    /// source distinguishes this migration's streams, also earlier ones, from those of others.
     pub fn choosing_id(options: Options, first: u32, name: String) -> Result<MysqlSource, MysqlError> {
         MysqlSource::registering(options, ReplicaId::chosen(first, name))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use spanferry_core::plan::{TableId, TablePlan, TargetKey};
 use spanferry_core::port::change::SchemaChangeKind;
 use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSource, ChangeStream, PositionSource, PreparedId, SnapshotRows, SnapshotSession,
+    ChangeDecoder, ChangeSource, ChangeStream, PositionSource, PreparedId, ReadRows, SnapshotSession,
     TwoPhase,
 };
 use spanferry_core::position::{Bookmark, Witness};
@@ -170,7 +170,7 @@ async fn json_bytes_that_are_no_text_are_refused_by_both_roads() {
         .begin(&plans[0], &support::plan::whole(&plans[0]))
         .await
         .unwrap();
-    let mut rows = SnapshotRows::default();
+    let mut rows = ReadRows::default();
     session.read(&mut rows, 100, 1 << 20).await.unwrap();
     let refused: Vec<_> = rows
         .refused

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use spanferry_core::port::source::{ReadStatus, SnapshotRows, SnapshotSession};
+use spanferry_core::port::source::{ReadRows, ReadStatus, SnapshotSession};
 use spanferry_core::report::code;
 use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlSession, MysqlSource};
@@ -50,7 +50,7 @@ async fn check(server: Server) {
         .begin(&plans[0], &whole(&plans[0]))
         .await
         .expect("a range");
-    let mut rows = SnapshotRows::default();
+    let mut rows = ReadRows::default();
     let status = session.read(&mut rows, 1, 1 << 20).await.expect("a row");
     assert_eq!(status, ReadStatus::More);
 

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use spanferry_core::port::source::{
-    CheckRequest, PreflightSource, Range, ReadStatus, SnapshotRows, SnapshotSession,
+    CheckRequest, PreflightSource, Range, ReadRows, ReadStatus, SnapshotSession,
 };
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
@@ -165,7 +165,7 @@ async fn refused_rows_fill_a_batch() {
     let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");
     let session = &mut snapshot.sessions[0];
     session.begin(&plans[0], &whole(&plans[0])).await.unwrap();
-    let (mut batch, mut refused) = (SnapshotRows::default(), 0);
+    let (mut batch, mut refused) = (ReadRows::default(), 0);
     loop {
         let status = session.read(&mut batch, 1000, 500).await.unwrap();
         assert!(
@@ -237,7 +237,7 @@ async fn a_killed_session_never_ends_a_large_range() {
         let mut snapshot = open(&source, &plans, 1).await.unwrap();
         let session = &mut snapshot.sessions[0];
         session.begin(&plans[0], &whole(&plans[0])).await.unwrap();
-        let mut rows = SnapshotRows::default();
+        let mut rows = ReadRows::default();
         session.read(&mut rows, 10, 1 << 20).await.unwrap();
         admin.kill(session.connection_id()).await.unwrap();
         let error = loop {

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use spanferry_core::plan::{TablePlan, TargetKey};
-use spanferry_core::port::source::{ReadStatus, SnapshotRows, SnapshotSession};
+use spanferry_core::port::source::{ReadRows, ReadStatus, SnapshotSession};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_mysql::{MysqlSession, MysqlSource};
@@ -43,14 +43,14 @@ GRANT SELECT ON w.* TO 'low'@'%'",
 /// Reads some rows of the range and leaves it open.
 async fn begin(session: &mut MysqlSession, plan: &Arc<TablePlan>) {
     session.begin(plan, &whole(plan)).await.expect("a range");
-    let mut rows = SnapshotRows::default();
+    let mut rows = ReadRows::default();
     let status = session.read(&mut rows, 10, 1 << 20).await.expect("rows");
     assert_eq!(status, ReadStatus::More);
 }
 
 /// Reads on until the session fails.
 async fn read_to_failure(session: &mut MysqlSession) -> Failure {
-    let mut rows = SnapshotRows::default();
+    let mut rows = ReadRows::default();
     loop {
         match session.read(&mut rows, 1000, 1 << 20).await {
             Ok(ReadStatus::More) => {}

@@ -11,7 +11,7 @@ use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::Finding;
 use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::plan::Survey;
-use spanferry_engine::prepare::{PrepareOptions, Prepared, prepare};
+use spanferry_engine::prepare::{ClaimOptions, PrepareOptions, Prepared, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::retention::RetentionOptions;
 use spanferry_engine::stop::CancellationToken;
@@ -235,10 +235,12 @@ async fn set_up<S: CliSource>(
         kill_point("after database", "");
     }
     let options = PrepareOptions {
-        new_migration_id: Uuid::new_v4().to_string(),
-        source_name: source_name(settings)?,
-        schema: plan.schema.clone(),
-        workers: plan.sessions,
+        claim: ClaimOptions {
+            new_migration_id: Uuid::new_v4().to_string(),
+            source_name: source_name(settings)?,
+            schema: plan.schema.clone(),
+            workers: plan.sessions,
+        },
         unproved: settings.unproved(),
     };
     let logs = state.logs(settings.log_budget)?;

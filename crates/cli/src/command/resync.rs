@@ -12,7 +12,7 @@ use spanferry_core::schema::definition::TableDefinition;
 use spanferry_engine::plan::{
     Refusal, Resync, ResyncRequest, Survey, decide_forget, decide_resync, is_blocking,
 };
-use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
+use spanferry_engine::prepare::{ClaimOptions, PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 
@@ -46,10 +46,12 @@ pub(crate) async fn run<S: CliSource>(
         return Err(render::not_confirmed("resync"));
     }
     let options = PrepareOptions {
-        new_migration_id: String::new(),
-        source_name: source_name(settings)?,
-        schema: plan.schema.clone(),
-        workers: settings.source_connections,
+        claim: ClaimOptions {
+            new_migration_id: String::new(),
+            source_name: source_name(settings)?,
+            schema: plan.schema.clone(),
+            workers: settings.source_connections,
+        },
         // Nothing is captured here: the next `migrate` proves it.
         unproved: Unproved::Accepted,
     };

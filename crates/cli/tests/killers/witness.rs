@@ -8,8 +8,8 @@ use spanferry_core::mapping::convert;
 use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    Boundary, CatalogSource, CheckRequest, HealthSource, PositionSource, PreflightSource, Range, ReadStatus,
-    Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource, SourceHealth,
+    Boundary, CatalogSource, CheckRequest, HealthSource, PositionSource, PreflightSource, Range, ReadRows,
+    ReadStatus, Snapshot, SnapshotRequest, SnapshotSession, SnapshotSource, SourceHealth,
 };
 use spanferry_core::port::target::{ControlStore, Lane, SchemaTarget};
 use spanferry_core::position::Position;
@@ -126,7 +126,7 @@ impl SnapshotSession for FaultySession {
 
     async fn read(
         &mut self,
-        into: &mut SnapshotRows,
+        into: &mut ReadRows,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<ReadStatus, Failure> {

@@ -46,7 +46,7 @@ pub enum ReadStatus {
 
 /// Rows of one call of `read`.
 #[derive(Debug, Default)]
-pub struct SnapshotRows {
+pub struct ReadRows {
     /// Converted rows, in the source's order.
     pub rows: RowBatch,
     /// Refused ones. The range reads on.
@@ -102,7 +102,7 @@ pub trait RowSource: Send + 'static {
     /// Cancellation: not safe; drop the reader.
     fn read(
         &mut self,
-        into: &mut SnapshotRows,
+        into: &mut ReadRows,
         rows_max: usize,
         bytes_max: usize,
     ) -> impl Future<Output = Result<ReadStatus, Failure>> + Send;

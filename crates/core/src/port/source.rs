@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::plan::{TableId, TablePlan};
 use crate::port::change::ChangeSink;
 use crate::port::change_log::Piece;
-pub use crate::port::row_source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows};
+pub use crate::port::row_source::{Boundary, Range, ReadRows, ReadStatus, RefusedRow};
 use crate::position::{Bookmark, Position, Witness};
 use crate::report::failure::Failure;
 use crate::report::finding::Finding;
@@ -242,7 +242,7 @@ pub trait SnapshotSession: Send + 'static {
     /// Cancellation: not safe; drop the session.
     fn read(
         &mut self,
-        into: &mut SnapshotRows,
+        into: &mut ReadRows,
         rows_max: usize,
         bytes_max: usize,
     ) -> impl Future<Output = Result<ReadStatus, Failure>> + Send;

@@ -31,9 +31,9 @@ const GROUPS_MAX: usize = 500;
 /// How often it is asked whether the source still holds what tables wait for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Builds the constraints of groups that a stream follows as they become exact, until told to stop. A group that is
-/// complete may count as joined again for a while, when a transaction of it is rejected
-/// (docs/design/fence.md, step 14).
+/// Builds the constraints of groups that a stream follows as they become exact, until told to stop.
+/// A group that is complete may count as joined again for a while, when a transaction of it is
+/// rejected (docs/design/fence.md, step 14).
 pub async fn build<S: PositionSource, T: Committer + SchemaTarget>(
     source: Arc<S>,
     registry: Arc<Registry>,

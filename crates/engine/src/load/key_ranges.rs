@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::row_source::{Boundary, Range, ReadStatus, RowSource, SnapshotRows, WriteMode};
+use spanferry_core::port::row_source::{Boundary, Range, ReadRows, ReadStatus, RowSource, WriteMode};
 use spanferry_core::port::source::SnapshotSession;
 use spanferry_core::report::failure::Failure;
 
@@ -35,7 +35,7 @@ impl<S: SnapshotSession> RowSource for KeyRanges<S> {
 
     fn read(
         &mut self,
-        into: &mut SnapshotRows,
+        into: &mut ReadRows,
         rows_max: usize,
         bytes_max: usize,
     ) -> impl Future<Output = Result<ReadStatus, Failure>> + Send {

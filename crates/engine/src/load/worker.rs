@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use spanferry_core::plan::{TableId, TablePlan};
-use spanferry_core::port::row_source::{Boundary, Range, ReadStatus, RowSource, SnapshotRows};
+use spanferry_core::port::row_source::{Boundary, Range, ReadRows, ReadStatus, RowSource};
 use spanferry_core::port::target::{Committer, TableMutations};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
@@ -31,8 +31,8 @@ pub(super) struct Worker<R, T> {
     lane: FencedLane<T>,
     reader: R,
     /// The batch being filled, and the memory of the one that was committed last.
-    filling: SnapshotRows,
-    spare: SnapshotRows,
+    filling: ReadRows,
+    spare: ReadRows,
 }
 
 impl<R: RowSource, T: Committer> Worker<R, T> {
@@ -41,8 +41,8 @@ impl<R: RowSource, T: Committer> Worker<R, T> {
             attempt,
             lane,
             reader,
-            filling: SnapshotRows::default(),
-            spare: SnapshotRows::default(),
+            filling: ReadRows::default(),
+            spare: ReadRows::default(),
         }
     }
 
@@ -177,7 +177,7 @@ impl<R: RowSource, T: Committer> Worker<R, T> {
                 let committed = commit.send(&mut self.lane, data, &attempt).await;
                 // The memory of large rows is given back, not kept for the next batch.
                 drop((committed?, large));
-                self.spare = SnapshotRows::default();
+                self.spare = ReadRows::default();
                 self.attempt.loaded(plan.id, rows, bytes);
                 status = self
                     .reader

@@ -47,11 +47,11 @@ pub(super) async fn create_log<S: PositionSource + HistorySource + ChangeSource,
     logs: &B,
     options: &PrepareOptions,
 ) -> Result<OpenLog<B::Log>, Failure> {
-    source.reserve(&options.new_migration_id).await?;
+    source.reserve(&options.claim.new_migration_id).await?;
     let start = source.bookmark(&source.position().await?).await?;
     let unproved = expect_witness(&start, options.unproved)?;
-    let id = log_id(&options.new_migration_id, Epoch(1));
-    let log = logs.create(&id, &start, &options.source_name).await?;
+    let id = log_id(&options.claim.new_migration_id, Epoch(1));
+    let log = logs.create(&id, &start, &options.claim.source_name).await?;
     kill_point("after log creation", "");
     let row = StreamRow {
         log_id: log.id().0,
@@ -194,7 +194,7 @@ async fn log_anew<S: PositionSource + HistorySource + ChangeSource, B: LogStore>
     }
     kill_point("before log creation", "");
     let id = log_id(&state.migration.id, epoch);
-    let log = logs.create(&id, &start, &options.source_name).await?;
+    let log = logs.create(&id, &start, &options.claim.source_name).await?;
     kill_point("after log creation", "");
     Ok((log, accepted))
 }

@@ -46,27 +46,10 @@ pub struct Prepared<L, T> {
 /// What the start of a migration with a stream needs to know.
 #[derive(Debug, Clone)]
 pub struct PrepareOptions {
-    /// UUID for a migration that is new.
-    pub new_migration_id: String,
-    /// Source and schema, for a person, without secrets; a resume with another one is only noted.
-    pub source_name: String,
-    /// The source's schema: another one is another migration.
-    pub schema: String,
-    /// Load workers.
-    pub workers: u32,
+    /// For the claim of the target.
+    pub claim: ClaimOptions,
     /// What happens with a source that cannot show its history.
     pub unproved: Unproved,
-}
-
-impl PrepareOptions {
-    pub(super) fn claim(&self) -> ClaimOptions {
-        ClaimOptions {
-            new_migration_id: self.new_migration_id.clone(),
-            source_name: self.source_name.clone(),
-            schema: self.schema.clone(),
-            workers: self.workers,
-        }
-    }
 }
 
 /// What a start needs to know to claim the target.

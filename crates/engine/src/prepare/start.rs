@@ -43,8 +43,7 @@ where
     B: LogStore,
     T: Committer + ControlStore + SchemaTarget,
 {
-    let claim_options = options.claim();
-    let (dialect, found) = look(target.as_ref(), planned, &claim_options, progress).await?;
+    let (dialect, found) = look(target.as_ref(), planned, &options.claim, progress).await?;
     let log = match &found {
         None => {
             progress.step("creating the change log");
@@ -54,10 +53,10 @@ where
     };
     let epoch = next_epoch(found.as_ref().map(|state| &state.migration));
     let mut lanes = stream_lanes(epoch, log.main.clone());
-    lanes.extend(load_lanes(epoch, options.workers));
+    lanes.extend(load_lanes(epoch, options.claim.workers));
     let claim = Claim {
         planned,
-        options: &claim_options,
+        options: &options.claim,
         dialect,
         found: found.as_ref().map(|state| &state.migration),
         stream: Some(log.row.clone()),
@@ -70,7 +69,7 @@ where
         state,
         target,
         planned,
-        workers: options.workers,
+        workers: options.claim.workers,
         dialect,
         progress,
         reached: Some(&log.reached),

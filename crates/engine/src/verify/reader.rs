@@ -65,8 +65,8 @@ impl<'a, S: PositionSource + SnapshotSource, C: HistorySource + ChangeSource> Re
         self.at_rest.note_seen(seen);
     }
 
-    /// The session, for one table. A caller that has read it to the end gives it back by `keep`; one that
-    /// failed is dropped.
+    /// The session, for one table. A caller that has read it to the end gives it back by `keep`;
+    /// one that failed is dropped.
     pub(super) async fn take(&mut self) -> Result<Opened<S::Session>, Failure> {
         match self.kept.take() {
             Some(opened) if opened.at.elapsed() < SNAPSHOT_AGE_MAX => Ok(opened),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    ChangeSource, HistorySource, PositionSource, Range, ReadStatus, RefusedRow, SnapshotRows,
-    SnapshotSession, SnapshotSource,
+    ChangeSource, HistorySource, PositionSource, Range, ReadRows, ReadStatus, RefusedRow, SnapshotSession,
+    SnapshotSource,
 };
 use spanferry_core::port::target::{ScanKey, TableReader};
 use spanferry_core::report::failure::Failure;
@@ -138,7 +138,7 @@ impl Progress {
 
 struct SourceRows<'a, S> {
     session: &'a mut S,
-    batch: SnapshotRows,
+    batch: ReadRows,
 }
 
 impl<'a, S: SnapshotSession> SourceRows<'a, S> {
@@ -152,7 +152,7 @@ impl<'a, S: SnapshotSession> SourceRows<'a, S> {
         session.begin(plan, &whole).await?;
         Ok(SourceRows {
             session,
-            batch: SnapshotRows::default(),
+            batch: ReadRows::default(),
         })
     }
 

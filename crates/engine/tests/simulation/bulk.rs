@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::row_source::{
-    Boundary, Range, ReadStatus, RefusedRow, RowSet, RowSource, SnapshotRows, WriteMode,
+    Boundary, Range, ReadRows, ReadStatus, RefusedRow, RowSet, RowSource, WriteMode,
 };
 use spanferry_core::port::target::{ControlStore as _, Epoch, FencedCommit, Lane, RangeRow, TablePhase};
 use spanferry_core::report::code::{self, Code};
@@ -216,7 +216,7 @@ impl RowSource for SimReader {
 
     async fn read(
         &mut self,
-        into: &mut SnapshotRows,
+        into: &mut ReadRows,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<ReadStatus, Failure> {

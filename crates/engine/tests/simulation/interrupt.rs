@@ -7,7 +7,7 @@ use std::time::Duration;
 use spanferry_core::port::target::FenceKey;
 use spanferry_engine::migrate::{Migration, StopWhen};
 use spanferry_engine::plan::decide;
-use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
+use spanferry_engine::prepare::{ClaimOptions, PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::stop::CancellationToken;
 
@@ -60,10 +60,12 @@ fn interrupt_inside(shared: &Shared) -> (FenceKey, FenceKey) {
     let at_request: FenceKey = runtime.block_on(async {
         let (source, target) = (SimSource(shared.clone()), SimTarget(shared.clone()));
         let options = PrepareOptions {
-            new_migration_id: "simulated".into(),
-            source_name: "simulated".into(),
-            schema: "shop".into(),
-            workers: 3,
+            claim: ClaimOptions {
+                new_migration_id: "simulated".into(),
+                source_name: "simulated".into(),
+                schema: "shop".into(),
+                workers: 3,
+            },
             unproved: Unproved::Refused,
         };
         let log = SimLog(shared.clone());

@@ -63,7 +63,7 @@ use spanferry_core::report::finding::Severity;
 use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::migrate::{Migration, Outcome, StopWhen};
 use spanferry_engine::plan::{Resync, ResyncRequest, Today, decide, decide_resync};
-use spanferry_engine::prepare::{PrepareOptions, Unproved, prepare};
+use spanferry_engine::prepare::{ClaimOptions, PrepareOptions, Unproved, prepare};
 use spanferry_engine::progress::Progress;
 use spanferry_engine::resync::resync;
 use spanferry_engine::retention::RetentionOptions;
@@ -189,10 +189,12 @@ async fn process(shared: Shared, resynced: Option<usize>) -> Result<Option<Outco
     let source = Arc::new(SimSource(shared.clone()));
     let target = Arc::new(SimTarget(shared.clone()));
     let options = PrepareOptions {
-        new_migration_id: "simulated".into(),
-        source_name: "simulated".into(),
-        schema: "shop".into(),
-        workers: 3,
+        claim: ClaimOptions {
+            new_migration_id: "simulated".into(),
+            source_name: "simulated".into(),
+            schema: "shop".into(),
+            workers: 3,
+        },
         unproved: Unproved::Refused,
     };
     let today = today(source.as_ref()).await?;

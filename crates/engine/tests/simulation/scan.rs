@@ -1,5 +1,5 @@
-//! How the target reads its tables: in the order of keys, at one version, and only for as long as it
-//! keeps that.
+//! How the target reads its tables: in the order of keys, at one version, and only for as long as
+//! it keeps that.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    Boundary, PreparedId, PreparedWait, Range, ReadStatus, RefusedRow, Snapshot, SnapshotMethod,
-    SnapshotRequest, SnapshotRows, SnapshotSession, SnapshotSource,
+    Boundary, PreparedId, PreparedWait, Range, ReadRows, ReadStatus, RefusedRow, Snapshot, SnapshotMethod,
+    SnapshotRequest, SnapshotSession, SnapshotSource,
 };
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
@@ -230,7 +230,7 @@ fn key_of(boundary: Option<&Boundary>) -> Option<i64> {
 }
 
 /// Encodes a row as its plan wants it, or says why it cannot.
-fn convert(plan: &TablePlan, row: Row, into: &mut SnapshotRows) {
+fn convert(plan: &TablePlan, row: Row, into: &mut ReadRows) {
     match encoded(plan, row) {
         Ok(encoded) => into.rows.push(&encoded),
         Err(cell) => into.refused.push(RefusedRow {
@@ -273,7 +273,7 @@ impl SnapshotSession for SimSession {
 
     async fn read(
         &mut self,
-        into: &mut SnapshotRows,
+        into: &mut ReadRows,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<ReadStatus, Failure> {

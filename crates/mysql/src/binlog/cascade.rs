@@ -1,7 +1,8 @@
 //! Rows events behind which foreign keys may have changed rows that the log does not show.
 //!
-//! `check` lets a foreign key with actions pass where the server logs cascades. Events may come from
-//! a server above it that does not (docs/design/cascades.md). So each event is judged by its flags.
+//! `check` lets a foreign key with actions pass where the server logs cascades. Events may come
+//! from a server above it that does not (docs/design/cascades.md). So each event is judged by its
+//! flags.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use spanferry_core::port::change::ChangeSink;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
+use spanferry_core::report::shell;
 use spanferry_core::schema::source::{ForeignKeyAction, NameCase, SourceForeignKey};
 
 use super::count::changed_columns;
@@ -228,8 +230,9 @@ impl BinlogDecoder {
         let remedy = format!(
             "Migrate from a server that logs cascades of its own changes and has no other server above it. \
              Or take the actions away where the changes are made: {}; and let the application change the child rows itself. \
-             Then stop `migrate` and run `spanferry resync`.",
-            without_actions(source, key).join("; ")
+             Then stop `migrate` and run `spanferry resync {}`.",
+            without_actions(source, key).join("; "),
+            shell::quoted(&source.name.table)
         );
         let subject = Subject::part(&source.name, &key.name);
         Finding::new(code::CASCADE_HIDDEN, Severity::Blocking, subject, text).remedy(Remedy::Words(remedy))

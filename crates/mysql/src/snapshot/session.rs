@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spanferry_core::plan::{RefusedCell, RowEncoder, RowLayout, TablePlan};
-use spanferry_core::port::source::{Boundary, Range, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
+use spanferry_core::port::source::{Boundary, Range, ReadRows, ReadStatus, RefusedRow, SnapshotSession};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
 use spanferry_core::schema::mysql::MysqlType;
@@ -119,7 +119,7 @@ impl SnapshotSession for MysqlSession {
 
     async fn read(
         &mut self,
-        into: &mut SnapshotRows,
+        into: &mut ReadRows,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<ReadStatus, Failure> {
@@ -180,7 +180,7 @@ fn convert(
     plan: &TablePlan,
     layout: &RowLayout,
     row: RowView<'_>,
-    into: &mut SnapshotRows,
+    into: &mut ReadRows,
     scratch: &mut Vec<u8>,
     encoder: &mut RowEncoder,
 ) -> Result<(), MysqlError> {

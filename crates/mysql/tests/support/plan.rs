@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spanferry_core::fixture;
 use spanferry_core::plan::{TableId, TablePlan, TargetKey};
 use spanferry_core::port::source::{
-    CatalogSource, PreparedWait, Range, ReadStatus, Snapshot, SnapshotRequest, SnapshotRows, SnapshotSession,
+    CatalogSource, PreparedWait, Range, ReadRows, ReadStatus, Snapshot, SnapshotRequest, SnapshotSession,
     SnapshotSource,
 };
 use spanferry_core::report::failure::Failure;
@@ -125,7 +125,7 @@ pub(crate) async fn open_by(
 /// All rows of a range as payloads.
 pub(crate) async fn read(session: &mut MysqlSession, plan: &Arc<TablePlan>, range: &Range) -> Vec<Vec<u8>> {
     session.begin(plan, range).await.expect("a range");
-    let (mut rows, mut all) = (SnapshotRows::default(), Vec::new());
+    let (mut rows, mut all) = (ReadRows::default(), Vec::new());
     loop {
         let status = session.read(&mut rows, 2, 1 << 20).await.expect("rows");
         assert!(rows.refused.is_empty(), "{:?}", rows.refused);

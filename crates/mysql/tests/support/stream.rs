@@ -7,8 +7,7 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::change::{Change, ChangeSink, NewRow, OldRow, SchemaChange, SchemaChangeKind};
 use spanferry_core::port::change_log::Piece;
 use spanferry_core::port::source::{
-    ChangeDecoder, ChangeSource, ChangeStream, PositionSource, Range, ReadStatus, SnapshotRows,
-    SnapshotSession,
+    ChangeDecoder, ChangeSource, ChangeStream, PositionSource, Range, ReadRows, ReadStatus, SnapshotSession,
 };
 use spanferry_core::position::{Bookmark, Position, Witness};
 use spanferry_core::report::failure::Failure;
@@ -139,7 +138,7 @@ pub(crate) async fn snapshot(source: &MysqlSource, plans: &[Arc<TablePlan>]) -> 
             up_to: None,
         };
         session.begin(plan, &range).await.expect("a range");
-        let (mut rows, mut all) = (SnapshotRows::default(), Vec::new());
+        let (mut rows, mut all) = (ReadRows::default(), Vec::new());
         loop {
             let status = session.read(&mut rows, 100, 1 << 20).await.expect("rows");
             assert!(rows.refused.is_empty(), "{}: {:?}", plan.name(), rows.refused);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::row_source::{Boundary, Range, ReadStatus, RowSet, RowSource, SnapshotRows};
+use spanferry_core::port::row_source::{Boundary, Range, ReadRows, ReadStatus, RowSet, RowSource};
 use spanferry_core::wire::rows::RowBatch;
 
 /// Fewest rows of the table that is read.
@@ -46,7 +46,7 @@ async fn read<R: RowSource>(
     rows_max: usize,
 ) -> Vec<Vec<u8>> {
     reader.begin(plan, range).await.unwrap();
-    let (mut rows, mut batch) = (Vec::new(), SnapshotRows::default());
+    let (mut rows, mut batch) = (Vec::new(), ReadRows::default());
     loop {
         let status = reader.read(&mut batch, rows_max, usize::MAX).await.unwrap();
         assert!(batch.refused.is_empty(), "{:?}", batch.refused);
@@ -122,7 +122,7 @@ async fn check_batches_keep_to_their_bounds<S: Subject>(subject: &S) {
     let all = read(&mut reader, &plan, &whole, usize::MAX).await;
     for (rows_max, bytes_max) in [(3, usize::MAX), (usize::MAX, 1), (usize::MAX, 100), (1, 1)] {
         reader.begin(&plan, &whole).await.unwrap();
-        let (mut found, mut batch) = (Vec::new(), SnapshotRows::default());
+        let (mut found, mut batch) = (Vec::new(), ReadRows::default());
         loop {
             let status = reader.read(&mut batch, rows_max, bytes_max).await.unwrap();
             assert!(batch.rows.len() <= rows_max, "{} rows", batch.rows.len());

@@ -8,7 +8,7 @@ use spanferry_core::plan::{TableId, TablePlan};
 use spanferry_core::port::change::{Change, ChangeSink, NewRow, OldRow, SchemaChange};
 use spanferry_core::port::change_log::{PIECE_BYTES_MAX, Piece, PieceKind, Sequence};
 use spanferry_core::port::source::{
-    Boundary, ChangeDecoder, ChangeSource, ChangeStream, PositionSource, Range, ReadStatus, SnapshotRows,
+    Boundary, ChangeDecoder, ChangeSource, ChangeStream, PositionSource, Range, ReadRows, ReadStatus,
     SnapshotSession, SnapshotSource,
 };
 use spanferry_core::position::{Bookmark, Position, TransactionId, Witness};
@@ -279,7 +279,7 @@ pub(super) async fn read<S: SnapshotSession>(
     range: &Range,
 ) -> Vec<Row> {
     session.begin(plan, range).await.unwrap();
-    let (mut rows, mut found) = (SnapshotRows::default(), Vec::new());
+    let (mut rows, mut found) = (ReadRows::default(), Vec::new());
     loop {
         let status = session.read(&mut rows, 100, 1 << 20).await.unwrap();
         assert_eq!(rows.refused, []);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::source::{Boundary, ReadStatus, RefusedRow, SnapshotRows, SnapshotSession};
+use spanferry_core::port::source::{Boundary, ReadRows, ReadStatus, RefusedRow, SnapshotSession};
 use spanferry_core::value::encode::Encoding;
 use spanferry_core::wire::list_value;
 
@@ -87,7 +87,7 @@ async fn check_chain<S: SnapshotSession>(
 async fn check_limits<S: SnapshotSession>(session: &mut S, plan: &Arc<TablePlan>, rows: &[Row]) {
     for rows_max in [1, 2, 7, rows.len(), 1_000] {
         for bytes_max in [1, 50, 1 << 20] {
-            let mut into = SnapshotRows::default();
+            let mut into = ReadRows::default();
             into.rows.push(b"what an earlier call left");
             session.begin(plan, &range(plan, None, None)).await.unwrap();
             let (mut found, mut status) = (Vec::new(), ReadStatus::More);
@@ -111,7 +111,7 @@ async fn check_limits<S: SnapshotSession>(session: &mut S, plan: &Arc<TablePlan>
 async fn check_empty<S: SnapshotSession>(session: &mut S, plan: &Arc<TablePlan>) {
     assert_eq!(session.boundary(plan, None, 1).await.unwrap(), None);
     session.begin(plan, &range(plan, None, None)).await.unwrap();
-    let mut into = SnapshotRows::default();
+    let mut into = ReadRows::default();
     into.rows.push(b"what an earlier call left");
     assert_eq!(session.read(&mut into, 1, 1).await.unwrap(), ReadStatus::End);
     assert!(into.rows.is_empty() && into.refused.is_empty());
@@ -139,7 +139,7 @@ async fn check_refused<S: Subject>(subject: &S) {
     let session = &mut snapshot.sessions[0];
     for rows_max in [1, 4, 100] {
         let (mut found, mut refused): (Vec<Row>, Vec<RefusedRow>) = (Vec::new(), Vec::new());
-        let (mut into, mut status) = (SnapshotRows::default(), ReadStatus::More);
+        let (mut into, mut status) = (ReadRows::default(), ReadStatus::More);
         session.begin(plan, &range(plan, None, None)).await.unwrap();
         while status == ReadStatus::More {
             status = session.read(&mut into, rows_max, 1 << 20).await.unwrap();

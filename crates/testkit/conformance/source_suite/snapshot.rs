@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{
-    ChangeSource, HistorySource, PositionSource, ReadStatus, Snapshot, SnapshotMethod, SnapshotRows,
+    ChangeSource, HistorySource, PositionSource, ReadRows, ReadStatus, Snapshot, SnapshotMethod,
     SnapshotSession, SnapshotSource,
 };
 use spanferry_core::position::{Bookmark, Position, TransactionId};
@@ -250,7 +250,7 @@ fn is_lost(failure: &Failure) -> bool {
 
 /// Reads on until the session fails.
 async fn read_to_failure<S: SnapshotSession>(session: &mut S) -> Failure {
-    let mut rows = SnapshotRows::default();
+    let mut rows = ReadRows::default();
     let reading = async {
         loop {
             match session.read(&mut rows, 1, 1 << 20).await {
@@ -275,7 +275,7 @@ async fn begin_to_failure<S: SnapshotSession>(session: &mut S, plan: &Arc<TableP
 async fn begun<S: Subject>(bench: &Bench<S>) -> Snapshot<<S::Source as SnapshotSource>::Session> {
     let opening = open(&bench.source, &bench.plans, SESSIONS, true);
     let mut snapshot = opening.await.unwrap();
-    let (plan, mut rows) = (&bench.plans[A], SnapshotRows::default());
+    let (plan, mut rows) = (&bench.plans[A], ReadRows::default());
     let session = &mut snapshot.sessions[0];
     session.begin(plan, &range(plan, None, None)).await.unwrap();
     let status = session.read(&mut rows, 1, 1 << 20).await.unwrap();

@@ -43,8 +43,8 @@ pub enum Step<'a> {
 /// How a dump ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
-    /// Whether it has the `-- Dump completed` that mysqldump and mariadb-dump write at the end; with
-    /// `--tab`, triggers stand behind it. Other tools, and `--skip-comments`, write none.
+    /// Whether it has the `-- Dump completed` that mysqldump and mariadb-dump write at the end;
+    /// with `--tab`, triggers stand behind it. Other tools, and `--skip-comments`, write none.
     pub completed: bool,
     /// The bytes of the whole dump.
     pub bytes: u64,
