@@ -1,5 +1,6 @@
 //! Findings: what the operator must know about a schema, its data or the servers.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::report::code::Code;
@@ -31,8 +32,8 @@ impl Severity {
 }
 
 /// The object of a finding. A table of the source is known by its schema and its name: two schemas
-/// may each hold a table of the same name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// may each hold a table of the same name. In a sorted list the parts of a table follow their table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Subject {
     /// The server or migration as a whole.
     #[default]
@@ -92,6 +93,26 @@ impl Subject {
             Subject::Part { part, .. } => Some(part),
             Subject::Whole | Subject::Table(_) | Subject::TargetTable(_) => None,
         }
+    }
+}
+
+impl Ord for Subject {
+    fn cmp(&self, other: &Subject) -> Ordering {
+        fn place(subject: &Subject) -> (u8, Option<&QualifiedName>, Option<&str>) {
+            match subject {
+                Subject::Whole => (0, None, None),
+                Subject::Table(table) => (1, Some(table), None),
+                Subject::Part { table, part } => (1, Some(table), Some(part)),
+                Subject::TargetTable(name) => (2, None, Some(name)),
+            }
+        }
+        place(self).cmp(&place(other))
+    }
+}
+
+impl PartialOrd for Subject {
+    fn partial_cmp(&self, other: &Subject) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -184,5 +205,29 @@ impl Acceptance {
         self.code == finding.code
             && is_for(&self.table, finding.subject.table_name(), names)
             && is_for(&self.part, finding.subject.part_name(), NameCase::Insensitive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_table_follow_their_table() {
+        let shop = |table: &str| QualifiedName::new("shop", table);
+        let sorted = [
+            Subject::Whole,
+            Subject::table(&shop("child")),
+            Subject::part(&shop("child"), "fk"),
+            Subject::part(&shop("child"), "id"),
+            Subject::table(&shop("plain")),
+            Subject::table(&QualifiedName::new("store", "child")),
+            Subject::TargetTable("child".to_owned()),
+        ];
+        for (left, left_subject) in sorted.iter().enumerate() {
+            for (right, right_subject) in sorted.iter().enumerate() {
+                assert_eq!(left_subject.cmp(right_subject), left.cmp(&right));
+            }
+        }
     }
 }
