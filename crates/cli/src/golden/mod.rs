@@ -4,13 +4,21 @@
 //! machine or width. The help of each command is compared as `docs/reference/cli.md` (`reference`).
 
 use serde_json::{Value, json};
-use spanferry_core::mapping::overrides::OverrideError;
+use spanferry_core::fixture;
+use spanferry_core::mapping::convert::map_decided;
+use spanferry_core::mapping::decide::decide;
+use spanferry_core::mapping::decision::PartChoice;
+use spanferry_core::mapping::known::Known;
+use spanferry_core::mapping::options::MappingOptions;
+use spanferry_core::mapping::override_error::OverrideError;
+use spanferry_core::mapping::overrides::{self, ColumnOverride, Overrides, TableOverride};
 use spanferry_core::port::target::TablePhase;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::target::Dialect;
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{DifferentKey, Kind, Lack, TableVerdict, Testimony};
@@ -173,12 +181,61 @@ fn findings_of_a_persons_decisions() {
     let errors = [
         OverrideError::NoTable(table()),
         OverrideError::NoColumn(table(), column()),
+        OverrideError::NoIndex(table(), "by_state".to_owned()),
+        OverrideError::NoForeignKey(table(), "to_state".to_owned()),
         OverrideError::Name(table(), "2nd state".to_owned()),
+        OverrideError::Contradiction(table(), column()),
+        OverrideError::NotCreated(table(), "by_text".to_owned()),
         OverrideError::Type(table(), column()),
         OverrideError::Key(table()),
     ];
     let texts = errors.map(|error| render::finding(&error.finding(), OPTIONS));
     check("findings-of-decisions", &texts.join("\n"));
+}
+
+/// What a person has chosen, and what is lost by it: each finding says who has chosen.
+#[test]
+fn findings_of_what_a_person_has_chosen() {
+    let columns = || ["id", "state", "note"].map(|name| fixture::column(name, fixture::BIGINT));
+    let mut orders = fixture::table("orders", columns().into());
+    orders.indexes = [("by_state", true), ("by_note", false), ("again", false)]
+        .map(|(name, unique)| fixture::index(name, unique, &[1]))
+        .into();
+    orders.foreign_keys = ["to_state", "to_other"]
+        .map(|name| fixture::foreign_key(name, &[1], "states", &["id"]))
+        .into();
+    let states = fixture::table("states", columns().into());
+    let choices = |name: &str, chosen: &str, left_out: &str| {
+        let chosen = (chosen.to_owned(), PartChoice::Name(name.to_owned()));
+        [chosen, (left_out.to_owned(), PartChoice::Exclude)].into()
+    };
+    let note = ColumnOverride {
+        exclude: true,
+        ..ColumnOverride::default()
+    };
+    let wanted = TableOverride {
+        name: Some("purchase".to_owned()),
+        columns: [("note".to_owned(), note)].into(),
+        indexes: choices("purchase_note", "by_note", "by_state"),
+        foreign_keys: choices("state_of", "to_state", "to_other"),
+        ..TableOverride::default()
+    };
+    let (known, options) = (
+        Known::default(),
+        MappingOptions {
+            dialect: Dialect::GoogleSql,
+            uuid_supported: true,
+        },
+    );
+    let overrides = Overrides::from([(orders.name.clone(), wanted)]);
+    let decisions = decide(vec![orders, states], &known, &options);
+    let decisions = overrides::apply(decisions, &overrides, &known).expect("choices that can be applied");
+    let findings = map_decided(decisions, &known).findings;
+    let texts: Vec<String> = findings
+        .iter()
+        .map(|finding| render::finding(finding, OPTIONS))
+        .collect();
+    check("findings-of-choices", &texts.join("\n"));
 }
 
 /// What this release leaves in `report.json`, but for the figures of its process.

@@ -3,11 +3,10 @@
 use crate::mapping::column::{key_trouble, refusal};
 use crate::mapping::decision::{KeyReason, TableDecision};
 use crate::mapping::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX, key_part_bytes};
+use crate::schema::legal_name::CONTROL_PREFIX;
 
 /// Most columns of a table.
 const COLUMNS_MAX: usize = 1_024;
-/// How names of the control tables begin.
-pub(super) const RESERVED_PREFIX: &str = "spanferry_";
 
 /// What is wrong with a decided table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +62,7 @@ pub fn check(table: &TableDecision) -> Vec<Trouble> {
     let names = [&table.source.name.table, &table.name.name];
     if names
         .iter()
-        .any(|name| name.to_lowercase().starts_with(RESERVED_PREFIX))
+        .any(|name| name.to_lowercase().starts_with(CONTROL_PREFIX))
     {
         troubles.push(Trouble::Reserved);
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::mapping::check::check;
 use crate::mapping::decide::decide;
-use crate::mapping::decision::{ColumnDecision, Decisions, Filling, KeyReason, TableDecision};
+use crate::mapping::decision::{ColumnDecision, Decisions, Filling, KeyReason, PartChoices, TableDecision};
 use crate::mapping::groups::group_tables;
 use crate::mapping::index::{
-    decide_foreign_keys, decide_indexes, index_count_excess, name_foreign_keys, name_indexes,
-    target_foreign_key, target_index,
+    decide_foreign_keys, decide_indexes, index_count_excess, target_foreign_key, target_index,
 };
 use crate::mapping::index_decision::{ForeignKeyDecision, IndexDecision};
 use crate::mapping::known::Known;
+use crate::mapping::naming::{name_foreign_keys, name_indexes};
 use crate::mapping::options::MappingOptions;
 use crate::mapping::tell::{tell, tell_all};
 use crate::mapping::tell_index::{tell_foreign_key, tell_index, tell_index_count, tell_name};
@@ -49,8 +49,9 @@ pub fn map_known(tables: Vec<SourceTable>, known: &Known<'_>, options: &MappingO
     map_decided(decide(tables, known, options), known)
 }
 
-/// The plans of what is decided, and what is worth knowing about it.
-pub(crate) fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
+/// The plans of what is decided, and what is worth knowing about it. `known` is what was known when
+/// it was decided.
+pub fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
     let mut findings = Vec::new();
     tell_all(&decisions, &mut findings);
     for table in &decisions.tables {
@@ -59,16 +60,8 @@ pub(crate) fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
     let decided = decisions.tables.iter();
     let keyed = decided.filter(|table| table.key.reason != KeyReason::Missing);
     let mut plans: Vec<TablePlan> = keyed.map(plan).collect();
-    let mut names = decisions.names.clone();
-    let dialect = decisions.options.dialect;
-    let decided = plans.iter().flat_map(|plan| decide_indexes(plan, dialect));
-    let mut indexes: Vec<IndexDecision> = decided.collect();
-    name_indexes(&mut indexes, &plans, known, &mut names);
     let fixed = plans_of(known.fixed.iter().copied(), &Estimates::new());
-    let decided = plans.iter();
-    let decided = decided.flat_map(|plan| decide_foreign_keys(plan, &plans, &fixed));
-    let mut foreign_keys: Vec<ForeignKeyDecision> = decided.collect();
-    name_foreign_keys(&mut foreign_keys, &plans, known, &mut names);
+    let (indexes, foreign_keys) = decide_parts(&decisions, &plans, &fixed, known);
     tell_parts(&plans, &indexes, &foreign_keys, &mut findings);
     add_parts(&mut plans, &indexes, &foreign_keys);
     plans.extend(fixed.into_iter().map(Arc::unwrap_or_clone));
@@ -87,6 +80,28 @@ pub(crate) fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
         indexes,
         foreign_keys,
     }
+}
+
+/// Decides about the indexes and foreign keys of tables that have plans without them.
+fn decide_parts(
+    decisions: &Decisions,
+    plans: &[TablePlan],
+    fixed: &[Arc<TablePlan>],
+    known: &Known<'_>,
+) -> (Vec<IndexDecision>, Vec<ForeignKeyDecision>) {
+    let tables = decisions.tables.iter();
+    let choices: BTreeMap<&QualifiedName, &PartChoices> =
+        tables.map(|table| (&table.source.name, &table.parts)).collect();
+    let (mut indexes, mut foreign_keys) = (Vec::new(), Vec::new());
+    for plan in plans {
+        let choices = choices[plan.name()];
+        indexes.extend(decide_indexes(plan, choices, decisions.options.dialect));
+        foreign_keys.extend(decide_foreign_keys(plan, choices, plans, fixed));
+    }
+    let mut names = decisions.names.clone();
+    name_indexes(&mut indexes, plans, known, &mut names);
+    name_foreign_keys(&mut foreign_keys, plans, known, &mut names);
+    (indexes, foreign_keys)
 }
 
 /// Gives the plans the indexes and foreign keys that the decisions keep.
@@ -120,17 +135,19 @@ fn tell_parts(
         tell_index(tables[&index.table], index, findings);
     }
     for index in indexes {
-        let table = tables[&index.table];
-        let part = &table.indexes[index.source].name;
-        tell_name(table, part, index.name.as_ref(), findings);
+        if let Some(name) = index.target_name() {
+            let table = tables[&index.table];
+            tell_name(table, &table.indexes[index.source].name, name, findings);
+        }
     }
     for key in foreign_keys {
         tell_foreign_key(tables[&key.table], key, findings);
     }
     for key in foreign_keys {
-        let table = tables[&key.table];
-        let part = &table.foreign_keys[key.source].name;
-        tell_name(table, part, key.name.as_ref(), findings);
+        if let Some(name) = key.target_name() {
+            let table = tables[&key.table];
+            tell_name(table, &table.foreign_keys[key.source].name, name, findings);
+        }
     }
 }
 

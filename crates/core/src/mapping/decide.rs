@@ -1,14 +1,15 @@
 //! The rules: names, keys and types of tables and columns at the target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::mapping::column::{Place, convert_type, key_trouble, remark};
 use crate::mapping::decision::{
-    ChosenBy, ColumnDecision, Decisions, Filling, KeyDecision, KeyReason, NameDecision, NameReason,
-    TableDecision,
+    ChosenBy, ColumnDecision, Decisions, Filling, KeyDecision, KeyReason, NameDecision, PartChoice,
+    PartChoices, TableDecision,
 };
 use crate::mapping::known::Known;
+use crate::mapping::naming::{names_by_rule, names_taken};
 use crate::mapping::options::MappingOptions;
 use crate::schema::legal_name::NameKind;
 use crate::schema::names::{Names, Wish};
@@ -19,62 +20,32 @@ use crate::value::encode::{Encoding, Input};
 /// Decides by rule about tables: their names, keys and columns.
 pub fn decide(mut tables: Vec<SourceTable>, known: &Known<'_>, options: &MappingOptions) -> Decisions {
     tables.sort_by(|left, right| left.name.cmp(&right.name));
-    let joined = joined_columns(&tables);
     let mut names = names_taken(known, options.dialect);
     let given = table_names(&tables, known, &mut names);
     let decided = tables.into_iter().zip(given).map(|(table, name)| {
         let former = known.former(&table.name);
-        let reason = if former.is_some() && table.name.table != name {
-            NameReason::Former
-        } else {
-            reason_of(&table.name.table, &name)
-        };
-        let own = joined.iter().filter(|(name, _)| *name == table.name);
-        let mut decision = TableDecision {
-            name: NameDecision { name, reason },
+        TableDecision {
+            name,
             key: key_of(&table),
             columns: columns_of(&table, options.dialect),
             excluded: Vec::new(),
-            joined: own.map(|(_, column)| *column).collect(),
+            joined: Vec::new(),
+            parts: PartChoices::default(),
             counted_from: former.map_or(known.epoch, |former| former.counted_from),
             source: Arc::new(table),
-        };
-        decide_types(&mut decision, *options);
-        decision
+        }
     });
+    let mut tables: Vec<TableDecision> = decided.collect();
+    decide_types(&mut tables, *options);
     Decisions {
-        tables: decided.collect(),
+        tables,
         options: *options,
         names,
     }
 }
 
-fn reason_of(own: &str, given: &str) -> NameReason {
-    if own == given {
-        NameReason::Own
-    } else {
-        NameReason::Changed
-    }
-}
-
-/// The names that are taken before any table is decided about.
-fn names_taken(known: &Known<'_>, dialect: Dialect) -> Names {
-    let mut names = Names::new(dialect);
-    for definition in &known.fixed {
-        let target = &definition.target;
-        names.reserve(&target.name);
-        target.indexes.iter().for_each(|index| names.reserve(&index.name));
-        target
-            .foreign_keys
-            .iter()
-            .for_each(|key| names.reserve(&key.name));
-    }
-    known.taken.iter().for_each(|name| names.reserve(name));
-    names
-}
-
 /// The tables' names at the target.
-fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> Vec<String> {
+fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> Vec<NameDecision> {
     let wish = |table: &SourceTable| {
         known
             .former(&table.name)
@@ -87,16 +58,18 @@ fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> 
             former: wish(table),
         })
         .collect();
-    names.give_all(NameKind::Table, &wishes)
+    names_by_rule(NameKind::Table, &wishes, names)
 }
 
-/// Columns of foreign keys, on either side: they must have one type.
-fn joined_columns(tables: &[SourceTable]) -> BTreeSet<(QualifiedName, usize)> {
+/// Columns of foreign keys, on either side: they must have one
+/// type. A foreign key that a person has left out joins none.
+fn joined_columns(tables: &[TableDecision]) -> BTreeSet<(QualifiedName, usize)> {
     let mut joined = BTreeSet::new();
-    for table in tables {
-        for key in &table.foreign_keys {
-            joined.extend(key.columns.iter().map(|column| (table.name.clone(), *column)));
-            let parent = tables.iter().find(|parent| parent.name == key.parent);
+    for TableDecision { source, parts, .. } in tables {
+        for key in not_excluded(&source.foreign_keys, &parts.foreign_keys) {
+            joined.extend(key.columns.iter().map(|column| (source.name.clone(), *column)));
+            let mut parents = tables.iter().map(|table| &table.source);
+            let parent = parents.find(|parent| parent.name == key.parent);
             let columns = parent.into_iter().flat_map(|parent| {
                 let places = key.parent_columns.iter();
                 places.filter_map(|column| Some((parent.name.clone(), parent.column_index(column)?)))
@@ -157,14 +130,11 @@ fn columns_of(table: &SourceTable, dialect: Dialect) -> Vec<ColumnDecision> {
             former: None,
         })
         .collect();
-    let names = Names::new(dialect).give_all(NameKind::Column, &wishes);
+    let names = names_by_rule(NameKind::Column, &wishes, &mut Names::new(dialect));
     let columns = table.columns.iter().zip(names).enumerate();
     columns
         .map(|(at, (column, name))| ColumnDecision {
-            name: NameDecision {
-                reason: reason_of(&column.name, &name),
-                name,
-            },
+            name,
             filling: Filling::Written(Input::Source(at)),
             ty: TargetType::Int64,
             encoding: Encoding::Int64,
@@ -175,9 +145,28 @@ fn columns_of(table: &SourceTable, dialect: Dialect) -> Vec<ColumnDecision> {
         .collect()
 }
 
+/// The parts of a table that no person has left out.
+fn not_excluded<'a, T>(
+    parts: &'a [T],
+    choices: &'a BTreeMap<usize, PartChoice>,
+) -> impl Iterator<Item = &'a T> {
+    let all = parts.iter().enumerate();
+    let others = all.filter(|(at, _)| choices.get(at) != Some(&PartChoice::Exclude));
+    others.map(|(_, part)| part)
+}
+
 /// Decides the types of columns that no person has chosen, and what must not be NULL. Both depend
-/// on the key.
-pub(super) fn decide_types(table: &mut TableDecision, options: MappingOptions) {
+/// on keys, indexes and foreign keys.
+pub(super) fn decide_types(tables: &mut [TableDecision], options: MappingOptions) {
+    let joined = joined_columns(tables);
+    for table in tables {
+        let own = joined.iter().filter(|(name, _)| *name == table.source.name);
+        table.joined = own.map(|(_, column)| *column).collect();
+        decide_types_of(table, options);
+    }
+}
+
+fn decide_types_of(table: &mut TableDecision, options: MappingOptions) {
     for at in 0..table.columns.len() {
         let is_key = table.key.target.contains(&at);
         let Some(source) = table.columns[at].source() else {
@@ -206,7 +195,7 @@ pub(super) fn decide_types(table: &mut TableDecision, options: MappingOptions) {
 /// the server or indexed.
 fn counts(table: &TableDecision, source: usize, needs_index: bool, dialect: Dialect) -> bool {
     let indexed = |part: &IndexPart| matches!(part, IndexPart::Column { column, .. } if *column == source);
-    let mut indexes = table.source.indexes.iter();
+    let mut indexes = not_excluded(&table.source.indexes, &table.parts.indexes);
     needs_index
         || table.source.columns[source].facts.is_numbered()
         || (dialect == Dialect::PostgreSql && indexes.any(|index| index.parts.iter().any(indexed)))

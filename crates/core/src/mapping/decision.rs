@@ -1,5 +1,6 @@
 //! What is decided about tables and columns: values, from which plans, DDL and findings are made.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::mapping::options::MappingOptions;
@@ -32,6 +33,16 @@ pub enum NameReason {
     Asked,
 }
 
+impl NameReason {
+    /// Who has chosen the name.
+    pub fn chosen_by(self) -> ChosenBy {
+        match self {
+            NameReason::Own | NameReason::Changed | NameReason::Former => ChosenBy::Rule,
+            NameReason::Asked => ChosenBy::Person,
+        }
+    }
+}
+
 /// A name at the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameDecision {
@@ -39,6 +50,16 @@ pub struct NameDecision {
     pub name: String,
     /// Why.
     pub reason: NameReason,
+}
+
+impl NameDecision {
+    /// A name that a person has asked for.
+    pub fn asked(name: impl Into<String>) -> NameDecision {
+        NameDecision {
+            name: name.into(),
+            reason: NameReason::Asked,
+        }
+    }
 }
 
 /// Why a table has its key.
@@ -52,6 +73,16 @@ pub enum KeyReason {
     Asked,
     /// There is none.
     Missing,
+}
+
+impl KeyReason {
+    /// Who has chosen the key.
+    pub fn chosen_by(&self) -> ChosenBy {
+        match self {
+            KeyReason::Primary | KeyReason::UniqueIndex(_) | KeyReason::Missing => ChosenBy::Rule,
+            KeyReason::Asked => ChosenBy::Person,
+        }
+    }
 }
 
 /// The key of a table.
@@ -164,6 +195,35 @@ impl ColumnDecision {
     }
 }
 
+/// What a person has chosen about an index or a foreign key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartChoice {
+    /// The target does not get it.
+    Exclude,
+    /// It has this name at the target.
+    Name(String),
+}
+
+impl PartChoice {
+    /// The name that a person has asked for.
+    pub(crate) fn asked_name(&self) -> Option<&str> {
+        match self {
+            PartChoice::Exclude => None,
+            PartChoice::Name(name) => Some(name),
+        }
+    }
+}
+
+/// What a person has chosen about the indexes and foreign keys of one table. The rules decide about
+/// the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartChoices {
+    /// About indexes, by their places in the source's list.
+    pub indexes: BTreeMap<usize, PartChoice>,
+    /// About foreign keys, by their places in the source's list.
+    pub foreign_keys: BTreeMap<usize, PartChoice>,
+}
+
 /// One table.
 #[derive(Debug, Clone)]
 pub struct TableDecision {
@@ -177,8 +237,11 @@ pub struct TableDecision {
     pub columns: Vec<ColumnDecision>,
     /// Source columns that a person has left out.
     pub excluded: Vec<usize>,
-    /// Source columns that a foreign key joins, on either side: both sides have one type.
+    /// Source columns that a foreign key joins, on either side: both sides have one type. A foreign
+    /// key that a person has left out joins none.
     pub joined: Vec<usize>,
+    /// What a person has chosen about its indexes and foreign keys.
+    pub parts: PartChoices,
     /// The epoch in which the table was taken into the migration.
     pub counted_from: Epoch,
 }
@@ -190,6 +253,7 @@ pub struct Decisions {
     pub tables: Vec<TableDecision>,
     /// What was decided for.
     pub options: MappingOptions,
-    /// The names that are taken at the target.
+    /// The names that no index and no foreign key gets by rule: what is at the target already, the
+    /// tables' names, and what a person has asked for.
     pub(crate) names: Names,
 }

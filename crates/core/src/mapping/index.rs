@@ -1,35 +1,43 @@
 //! The rules for indexes and foreign keys, for tables whose columns are decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::mapping::column::{folding, key_trouble};
-use crate::mapping::decision::{NameDecision, NameReason};
+use crate::mapping::decision::{NameDecision, PartChoice, PartChoices};
 use crate::mapping::index_decision::{
     ForeignKeyChange, ForeignKeyDecision, ForeignKeyOutcome, ForeignKeyReason, IndexChange, IndexCountExcess,
     IndexDecision, IndexOutcome, IndexReason, KeptForeignKey, KeptIndex,
 };
 use crate::mapping::key_limits::index_excess;
-use crate::mapping::known::Known;
 use crate::plan::TablePlan;
 use crate::plan::backing::column_names;
-use crate::schema::legal_name::NameKind;
-use crate::schema::names::{Names, Wish};
-use crate::schema::source::{
-    ForeignKeyAction, IndexPart, QualifiedName, SourceForeignKey, SourceIndex, SourceType,
-};
+use crate::schema::source::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex, SourceType};
 use crate::schema::target::{Dialect, TargetForeignKey, TargetIndex, TargetType};
 
 /// Most secondary indexes of a table.
 pub(super) const INDEXES_MAX: usize = 128;
 
-/// Decides about the indexes of a table, but for their names.
-pub(crate) fn decide_indexes(plan: &TablePlan, dialect: Dialect) -> Vec<IndexDecision> {
-    let decide = |(at, index): (usize, &SourceIndex)| IndexDecision {
-        table: plan.name().clone(),
-        source: at,
-        name: None,
-        outcome: decide_index(plan, index, dialect).map_or_else(IndexOutcome::LeftOut, IndexOutcome::Kept),
+/// Decides about the indexes of a table. They have the names that a person has asked for, and no
+/// others yet.
+pub(crate) fn decide_indexes(
+    plan: &TablePlan,
+    choices: &PartChoices,
+    dialect: Dialect,
+) -> Vec<IndexDecision> {
+    let decide = |(at, index): (usize, &SourceIndex)| {
+        let choice = choices.indexes.get(&at);
+        let outcome = match (choice, decide_index(plan, index, dialect)) {
+            (Some(PartChoice::Exclude), by_rule) => IndexOutcome::Excluded(by_rule.err()),
+            (Some(PartChoice::Name(_)) | None, Ok(kept)) => IndexOutcome::Kept(kept),
+            (Some(PartChoice::Name(_)) | None, Err(reason)) => IndexOutcome::LeftOut(reason),
+        };
+        IndexDecision {
+            table: plan.name().clone(),
+            source: at,
+            name: choice.and_then(PartChoice::asked_name).map(NameDecision::asked),
+            outcome,
+        }
     };
     plan.source.indexes.iter().enumerate().map(decide).collect()
 }
@@ -107,90 +115,6 @@ fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), IndexReason> 
     }
 }
 
-/// Gives names to the indexes that are kept and have none. Index names are unique within a table at
-/// the source, and within the database at the target.
-pub(crate) fn name_indexes(
-    decisions: &mut [IndexDecision],
-    plans: &[TablePlan],
-    known: &Known<'_>,
-    names: &mut Names,
-) {
-    let plans = by_name(plans);
-    let (mut wanted, mut former, mut unnamed) = (Vec::new(), Vec::new(), Vec::new());
-    for decision in decisions {
-        if matches!(decision.outcome, IndexOutcome::LeftOut(_)) {
-            continue;
-        }
-        let plan = plans[&decision.table];
-        let origin = &plan.source.indexes[decision.source].name;
-        let before = known.former(&decision.table);
-        let before = before.map_or(&[][..], |definition| &definition.target.indexes);
-        let same = before.iter().find(|known| known.origin == *origin);
-        wanted.push(format!("{}_{origin}", plan.target.name));
-        former.push(same.map(|index| index.name.as_str()));
-        unnamed.push(&mut decision.name);
-    }
-    give_names(NameKind::Index, &wanted, &former, unnamed, names);
-}
-
-/// Gives names to the foreign keys that are kept and have none.
-pub(crate) fn name_foreign_keys(
-    decisions: &mut [ForeignKeyDecision],
-    plans: &[TablePlan],
-    known: &Known<'_>,
-    names: &mut Names,
-) {
-    let plans = by_name(plans);
-    let (mut wanted, mut former, mut unnamed) = (Vec::new(), Vec::new(), Vec::new());
-    for decision in decisions {
-        if matches!(decision.outcome, ForeignKeyOutcome::LeftOut(_)) {
-            continue;
-        }
-        let plan = plans[&decision.table];
-        let origin = &plan.source.foreign_keys[decision.source].name;
-        let before = known.former(&decision.table);
-        let before = before.map_or(&[][..], |definition| &definition.target.foreign_keys);
-        let same = before.iter().find(|known| known.origin == *origin);
-        wanted.push(origin.clone());
-        former.push(same.map(|key| key.name.as_str()));
-        unnamed.push(&mut decision.name);
-    }
-    give_names(NameKind::ForeignKey, &wanted, &former, unnamed, names);
-}
-
-/// The plans by the names of their tables at the source.
-fn by_name(plans: &[TablePlan]) -> BTreeMap<&QualifiedName, &TablePlan> {
-    plans.iter().map(|plan| (plan.name(), plan)).collect()
-}
-
-fn give_names(
-    kind: NameKind,
-    wanted: &[String],
-    former: &[Option<&str>],
-    unnamed: Vec<&mut Option<NameDecision>>,
-    names: &mut Names,
-) {
-    let wishes: Vec<Wish<'_>> = wanted
-        .iter()
-        .zip(former)
-        .map(|(wanted, former)| Wish {
-            wanted,
-            former: *former,
-        })
-        .collect();
-    let given = names.give_all(kind, &wishes);
-    for ((slot, name), wish) in unnamed.into_iter().zip(given).zip(&wishes) {
-        let reason = if name == wish.wanted {
-            NameReason::Own
-        } else if wish.former.is_some() {
-            NameReason::Former
-        } else {
-            NameReason::Changed
-        };
-        *slot = Some(NameDecision { name, reason });
-    }
-}
-
 /// The index at the target, if the decision keeps it.
 pub(crate) fn target_index(plan: &TablePlan, decision: &IndexDecision) -> Option<TargetIndex> {
     let (IndexOutcome::Kept(kept), Some(name)) = (&decision.outcome, &decision.name) else {
@@ -223,19 +147,27 @@ pub(crate) fn target_foreign_key(
     })
 }
 
-/// Decides about the foreign keys of a table, but for their names; they may refer to all plans and
-/// to the `fixed` ones.
+/// Decides about the foreign keys of a table, which may refer to all plans and to the `fixed` ones.
+/// They have the names that a person has asked for, and no others yet.
 pub(crate) fn decide_foreign_keys(
     child: &TablePlan,
+    choices: &PartChoices,
     plans: &[TablePlan],
     fixed: &[Arc<TablePlan>],
 ) -> Vec<ForeignKeyDecision> {
-    let decide = |(at, key): (usize, &SourceForeignKey)| ForeignKeyDecision {
-        table: child.name().clone(),
-        source: at,
-        name: None,
-        outcome: decide_foreign_key(child, plans, fixed, key)
-            .map_or_else(ForeignKeyOutcome::LeftOut, ForeignKeyOutcome::Kept),
+    let decide = |(at, key): (usize, &SourceForeignKey)| {
+        let choice = choices.foreign_keys.get(&at);
+        let outcome = match choice {
+            Some(PartChoice::Exclude) => ForeignKeyOutcome::Excluded,
+            Some(PartChoice::Name(_)) | None => decide_foreign_key(child, plans, fixed, key)
+                .map_or_else(ForeignKeyOutcome::LeftOut, ForeignKeyOutcome::Kept),
+        };
+        ForeignKeyDecision {
+            table: child.name().clone(),
+            source: at,
+            name: choice.and_then(PartChoice::asked_name).map(NameDecision::asked),
+            outcome,
+        }
     };
     child.source.foreign_keys.iter().enumerate().map(decide).collect()
 }

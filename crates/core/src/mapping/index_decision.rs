@@ -1,6 +1,6 @@
 //! What is decided about indexes and foreign keys: values, from which DDL and findings are made.
 
-use crate::mapping::decision::NameDecision;
+use crate::mapping::decision::{ChosenBy, NameDecision};
 use crate::schema::source::{ForeignKeyAction, QualifiedName};
 
 /// One index of the source.
@@ -10,10 +10,27 @@ pub struct IndexDecision {
     pub table: QualifiedName,
     /// Its place in the table's list of indexes.
     pub source: usize,
-    /// Its name at the target; none if it is left out, or before names are given.
+    /// Its name at the target. One that the target does not get has none, unless a person has asked
+    /// for the name: a finding then refuses that.
     pub name: Option<NameDecision>,
     /// What becomes of it.
     pub outcome: IndexOutcome,
+}
+
+impl IndexDecision {
+    /// Its name, if the target gets it.
+    pub fn target_name(&self) -> Option<&NameDecision> {
+        let is_kept = matches!(self.outcome, IndexOutcome::Kept(_));
+        self.name.as_ref().filter(|_| is_kept)
+    }
+
+    /// Who has chosen what becomes of it. The name has a reason of its own.
+    pub fn chosen_by(&self) -> ChosenBy {
+        match self.outcome {
+            IndexOutcome::Kept(_) | IndexOutcome::LeftOut(_) => ChosenBy::Rule,
+            IndexOutcome::Excluded(_) => ChosenBy::Person,
+        }
+    }
 }
 
 /// What becomes of an index.
@@ -21,8 +38,10 @@ pub struct IndexDecision {
 pub enum IndexOutcome {
     /// The target has it.
     Kept(KeptIndex),
-    /// The target does not have it.
+    /// The rules leave it out.
     LeftOut(IndexReason),
+    /// A person has left it out; with the reason why the rules would leave it out too, if they would.
+    Excluded(Option<IndexReason>),
 }
 
 /// An index that the target has.
@@ -68,6 +87,23 @@ pub enum IndexReason {
     Excess(KeyExcess),
 }
 
+impl IndexReason {
+    /// Whether something else at the target does all that the index would do.
+    pub(crate) fn loses_nothing(&self) -> bool {
+        match self {
+            IndexReason::SameAsPrimaryKey => true,
+            IndexReason::Kind(_)
+            | IndexReason::Expression(_)
+            | IndexReason::UniqueOverPrefix
+            | IndexReason::ColumnLeftOut
+            | IndexReason::UniqueOver(_)
+            | IndexReason::TypeNotIndexable
+            | IndexReason::NumericInDialect
+            | IndexReason::Excess(_) => false,
+        }
+    }
+}
+
 /// By what a key is above the target's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyExcess {
@@ -84,10 +120,27 @@ pub struct ForeignKeyDecision {
     pub table: QualifiedName,
     /// Its place in the table's list of foreign keys.
     pub source: usize,
-    /// Its name at the target; none if it is left out, or before names are given.
+    /// Its name at the target. One that the target does not get has none, unless a person has asked
+    /// for the name: a finding then refuses that.
     pub name: Option<NameDecision>,
     /// What becomes of it.
     pub outcome: ForeignKeyOutcome,
+}
+
+impl ForeignKeyDecision {
+    /// Its name, if the target gets it.
+    pub fn target_name(&self) -> Option<&NameDecision> {
+        let is_kept = matches!(self.outcome, ForeignKeyOutcome::Kept(_));
+        self.name.as_ref().filter(|_| is_kept)
+    }
+
+    /// Who has chosen what becomes of it. The name has a reason of its own.
+    pub fn chosen_by(&self) -> ChosenBy {
+        match self.outcome {
+            ForeignKeyOutcome::Kept(_) | ForeignKeyOutcome::LeftOut(_) => ChosenBy::Rule,
+            ForeignKeyOutcome::Excluded => ChosenBy::Person,
+        }
+    }
 }
 
 /// What becomes of a foreign key.
@@ -95,8 +148,10 @@ pub struct ForeignKeyDecision {
 pub enum ForeignKeyOutcome {
     /// The target has it.
     Kept(KeptForeignKey),
-    /// The target does not have it.
+    /// The rules leave it out.
     LeftOut(ForeignKeyReason),
+    /// A person has left it out.
+    Excluded,
 }
 
 /// A foreign key that the target has.

@@ -161,7 +161,7 @@ fn parts_over_a_column_that_is_left_out() {
     };
     let known = Known::default();
     let decisions = decide(vec![table("a", columns()), child], &known, &GOOGLE);
-    let decisions = apply(decisions, &Overrides::from([(qualified("b"), wanted)])).unwrap();
+    let decisions = apply(decisions, &Overrides::from([(qualified("b"), wanted)]), &known).unwrap();
     let mapping = map_decided(decisions, &known);
     assert_eq!(mapping.indexes[0].outcome, left_out(IndexReason::ColumnLeftOut));
     let reason = ForeignKeyReason::ColumnLeftOut("n".to_owned());

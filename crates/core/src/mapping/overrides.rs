@@ -1,17 +1,18 @@
-//! What a person has decided otherwise: names, types, keys, columns that are left out, and columns
-//! that the source has not.
+//! What a person decides otherwise than the rules: names, types, keys, added columns, and what is
+//! left out of a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::mapping::decide::{decide_types, unique_columns};
 use crate::mapping::decision::{
-    ChosenBy, ColumnDecision, Decisions, Filling, KeyReason, NameDecision, NameReason, TableDecision,
+    ChosenBy, ColumnDecision, Decisions, Filling, KeyReason, NameDecision, PartChoice, PartChoices,
+    TableDecision,
 };
-use crate::report::code;
-use crate::report::finding::{Finding, Severity, Subject};
-use crate::schema::legal_name::{NameKind, legal_name};
+use crate::mapping::known::Known;
+use crate::mapping::naming::{rename_columns, rename_tables};
+use crate::mapping::override_error::OverrideError;
 use crate::schema::logical::LogicalType;
-use crate::schema::source::QualifiedName;
+use crate::schema::source::{QualifiedName, SourceTable};
 use crate::schema::target::{Dialect, TargetType};
 use crate::value::encode::{CELL_BYTES_MAX, Constant, Encoding, Input, RowFunction, STRING_CHARACTERS_MAX};
 
@@ -29,6 +30,10 @@ pub struct TableOverride {
     pub added: Vec<AddedColumn>,
     /// The target's key, by names of the target's columns.
     pub key: Option<Vec<String>>,
+    /// Its indexes, by their name at the source.
+    pub indexes: BTreeMap<String, PartChoice>,
+    /// Its foreign keys, by their name at the source.
+    pub foreign_keys: BTreeMap<String, PartChoice>,
 }
 
 /// What a person has decided about one column of the source.
@@ -55,98 +60,24 @@ pub struct AddedColumn {
     pub filling: Filling,
 }
 
-/// Why an override cannot be applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OverrideError {
-    /// There is no such table.
-    NoTable(QualifiedName),
-    /// The table has no such column.
-    NoColumn(QualifiedName, String),
-    /// The target does not take the name, or something else there has it.
-    Name(QualifiedName, String),
-    /// The values of the column do not fit into the type.
-    Type(QualifiedName, String),
-    /// Two rows of the source could have the same key, or the key holds what no row brings.
-    Key(QualifiedName),
-}
-
-impl OverrideError {
-    /// The finding that a person reads: about which object, why, and what to do.
-    pub fn finding(&self) -> Finding {
-        let whole = |name: &QualifiedName| Subject::table(name);
-        let part = |name: &QualifiedName, part: &str| Subject::part(name, part);
-        let (subject, text, remedy) = match self {
-            OverrideError::NoTable(name) => (
-                whole(name),
-                format!("no table `{name}` is selected at the source"),
-                "Correct the name of the table, or select it.",
-            ),
-            OverrideError::NoColumn(name, column) => (
-                part(name, column),
-                "the table has no such column".to_owned(),
-                "Correct the name of the column. A part of a key is named as at the target.",
-            ),
-            OverrideError::Name(name, asked) => (
-                part(name, asked),
-                format!("the target cannot have the name `{asked}` here"),
-                "Choose another name: letters, digits and `_`, a letter first, and none that is taken.",
-            ),
-            OverrideError::Type(name, column) => (
-                part(name, column),
-                "the values of the column do not fit into the type".to_owned(),
-                "Choose a type that holds every value of the column exactly, or remove the choice.",
-            ),
-            OverrideError::Key(name) => (
-                whole(name),
-                "the key does not tell every row from every other, or holds what no row brings".to_owned(),
-                "Choose a key that holds all columns of a key of the source.",
-            ),
-        };
-        Finding::new(code::OVERRIDE_REFUSED, Severity::Blocking, subject, text).remedy(remedy)
-    }
-}
-
-/// Applies what a person has decided. Types that no person has chosen follow the new key. All
-/// errors come together.
-pub fn apply(mut decisions: Decisions, overrides: &Overrides) -> Result<Decisions, Vec<OverrideError>> {
+/// Applies what a person has decided. The rules decide the rest again, since names and types depend
+/// on it; what a person has chosen they do not change. All errors come together.
+pub fn apply(
+    mut decisions: Decisions,
+    overrides: &Overrides,
+    known: &Known<'_>,
+) -> Result<Decisions, Vec<OverrideError>> {
+    let options = decisions.options;
     let mut errors = Vec::new();
     for (name, wanted) in overrides {
-        let Some(at) = decisions
-            .tables
-            .iter()
-            .position(|table| table.source.name == *name)
-        else {
-            errors.push(OverrideError::NoTable(name.clone()));
-            continue;
-        };
-        if let Some(asked) = &wanted.name {
-            rename_table(&mut decisions, at, asked, &mut errors);
+        let mut tables = decisions.tables.iter_mut();
+        match tables.find(|table| table.source.name == *name) {
+            Some(table) => change_table(table, wanted, options.dialect, &mut errors),
+            None => errors.push(OverrideError::NoTable(name.clone())),
         }
-        let options = decisions.options;
-        let table = &mut decisions.tables[at];
-        for (column, wanted) in &wanted.columns {
-            change_column(table, column, wanted, options.dialect, &mut errors);
-        }
-        for added in &wanted.added {
-            add_column(table, added, &mut errors);
-        }
-        expect_distinct(table, options.dialect, &mut errors);
-        match &wanted.key {
-            Some(key) => change_key(table, key, &mut errors),
-            None => {
-                let carried = |source: &usize| {
-                    table
-                        .columns
-                        .iter()
-                        .any(|column| column.source() == Some(*source))
-                };
-                if !table.key.source.iter().all(carried) {
-                    errors.push(OverrideError::Key(name.clone()));
-                }
-            }
-        }
-        decide_types(table, options);
     }
+    decisions.names = rename_tables(&mut decisions.tables, known, options.dialect, &mut errors);
+    decide_types(&mut decisions.tables, options);
     if errors.is_empty() {
         Ok(decisions)
     } else {
@@ -154,64 +85,126 @@ pub fn apply(mut decisions: Decisions, overrides: &Overrides) -> Result<Decision
     }
 }
 
-fn rename_table(decisions: &mut Decisions, at: usize, asked: &str, errors: &mut Vec<OverrideError>) {
-    let is_legal = legal_name(asked, NameKind::Table, decisions.options.dialect) == asked;
-    let table = &mut decisions.tables[at];
-    if table.name.name == asked {
-        table.name.reason = NameReason::Asked;
-    } else if is_legal && decisions.names.is_free(asked) {
-        decisions.names.reserve(asked);
-        table.name = NameDecision {
-            name: asked.to_owned(),
-            reason: NameReason::Asked,
-        };
-    } else {
-        errors.push(OverrideError::Name(table.source.name.clone(), asked.to_owned()));
+fn change_table(
+    table: &mut TableDecision,
+    wanted: &TableOverride,
+    dialect: Dialect,
+    errors: &mut Vec<OverrideError>,
+) {
+    if let Some(asked) = &wanted.name {
+        table.name = NameDecision::asked(asked);
+    }
+    change_columns(table, &wanted.columns, dialect, errors);
+    for added in &wanted.added {
+        add_column(table, added, errors);
+    }
+    rename_columns(table, dialect, errors);
+    choose_parts(table, wanted, errors);
+    match &wanted.key {
+        Some(key) => change_key(table, key, errors),
+        None => {
+            let carried: Vec<usize> = table.columns.iter().filter_map(ColumnDecision::source).collect();
+            if !table.key.source.iter().all(|column| carried.contains(column)) {
+                errors.push(OverrideError::Key(table.source.name.clone()));
+            }
+        }
+    }
+}
+
+/// Notes what is chosen about indexes and foreign keys. The names are looked at when those of all
+/// tables are known.
+fn choose_parts(table: &mut TableDecision, wanted: &TableOverride, errors: &mut Vec<OverrideError>) {
+    let source = &table.source;
+    let indexes: Vec<&str> = source.indexes.iter().map(|index| index.name.as_str()).collect();
+    let keys: Vec<&str> = source.foreign_keys.iter().map(|key| key.name.as_str()).collect();
+    let indexes = choices_by_place(source, &indexes, &wanted.indexes, OverrideError::NoIndex, errors);
+    let foreign_keys = choices_by_place(
+        source,
+        &keys,
+        &wanted.foreign_keys,
+        OverrideError::NoForeignKey,
+        errors,
+    );
+    table.parts = PartChoices {
+        indexes,
+        foreign_keys,
+    };
+}
+
+/// What is chosen about parts of a table, by their places in this list of names.
+fn choices_by_place(
+    table: &SourceTable,
+    names: &[&str],
+    wanted: &BTreeMap<String, PartChoice>,
+    unknown: fn(QualifiedName, String) -> OverrideError,
+    errors: &mut Vec<OverrideError>,
+) -> BTreeMap<usize, PartChoice> {
+    let case = table.facts.part_names();
+    let mut choices = BTreeMap::new();
+    for (name, choice) in wanted {
+        let of = table.name.clone();
+        match names.iter().position(|part| case.same(part, name)) {
+            None => errors.push(unknown(of, name.clone())),
+            Some(place) if choices.contains_key(&place) => {
+                errors.push(OverrideError::Contradiction(of, name.clone()));
+            }
+            Some(place) => {
+                choices.insert(place, choice.clone());
+            }
+        }
+    }
+    choices
+}
+
+fn change_columns(
+    table: &mut TableDecision,
+    wanted: &BTreeMap<String, ColumnOverride>,
+    dialect: Dialect,
+    errors: &mut Vec<OverrideError>,
+) {
+    let mut changed = BTreeSet::new();
+    for (name, wanted) in wanted {
+        let of = || table.source.name.clone();
+        let contradicts = wanted.exclude && (wanted.name.is_some() || wanted.ty.is_some());
+        match table.source.column_index(name) {
+            None => errors.push(OverrideError::NoColumn(of(), name.clone())),
+            Some(source) if contradicts || !changed.insert(source) => {
+                errors.push(OverrideError::Contradiction(of(), name.clone()));
+            }
+            Some(source) => change_column(table, source, wanted, dialect, errors),
+        }
     }
 }
 
 fn change_column(
     table: &mut TableDecision,
-    name: &str,
+    source: usize,
     wanted: &ColumnOverride,
     dialect: Dialect,
     errors: &mut Vec<OverrideError>,
 ) {
-    let of = table.source.name.clone();
-    let source = table.source.column_index(name);
-    let at = source.and_then(|source| {
-        table
-            .columns
-            .iter()
-            .position(|column| column.source() == Some(source))
-    });
-    let (Some(source), Some(at)) = (source, at) else {
-        errors.push(OverrideError::NoColumn(of, name.to_owned()));
-        return;
-    };
+    let mut columns = table.columns.iter();
+    let at = columns.position(|column| column.source() == Some(source));
+    let at = at.expect("the rules decide about each column of the source, and none is changed twice");
     if wanted.exclude {
         exclude_column(table, source, at);
         return;
     }
-    let column = &mut table.columns[at];
+    let (column, of_source) = (&mut table.columns[at], &table.source.columns[source]);
     if let Some(name) = &wanted.name {
-        column.name = NameDecision {
-            name: name.clone(),
-            reason: NameReason::Asked,
-        };
+        column.name = NameDecision::asked(name);
     }
     if let Some(ty) = wanted.ty {
-        match encoding_of(
-            &table.source.columns[source].ty.logical(),
-            ty,
-            (column.ty, column.encoding),
-            dialect,
-        ) {
+        let by_rule = (column.ty, column.encoding);
+        match encoding_of(&of_source.ty.logical(), ty, by_rule, dialect) {
             Some(encoding) => {
                 (column.ty, column.encoding) = (ty, encoding);
                 column.chosen_by = ChosenBy::Person;
             }
-            None => errors.push(OverrideError::Type(of, name.to_owned())),
+            None => {
+                let of = table.source.name.clone();
+                errors.push(OverrideError::Type(of, of_source.name.clone()));
+            }
         }
     }
 }
@@ -289,10 +282,7 @@ fn add_column(table: &mut TableDecision, added: &AddedColumn, errors: &mut Vec<O
         return;
     };
     table.columns.push(ColumnDecision {
-        name: NameDecision {
-            name: added.name.clone(),
-            reason: NameReason::Asked,
-        },
+        name: NameDecision::asked(&added.name),
         filling: added.filling.clone(),
         ty: added.ty,
         encoding,
@@ -300,19 +290,6 @@ fn add_column(table: &mut TableDecision, added: &AddedColumn, errors: &mut Vec<O
         remark: None,
         chosen_by: ChosenBy::Person,
     });
-}
-
-/// Names that a person has asked for must be legal, and no two columns may have one name.
-fn expect_distinct(table: &TableDecision, dialect: Dialect, errors: &mut Vec<OverrideError>) {
-    let mut taken = std::collections::BTreeSet::new();
-    for column in &table.columns {
-        let name = &column.name.name;
-        let is_legal =
-            column.name.reason != NameReason::Asked || legal_name(name, NameKind::Column, dialect) == *name;
-        if !taken.insert(name.to_lowercase()) || !is_legal {
-            errors.push(OverrideError::Name(table.source.name.clone(), name.clone()));
-        }
-    }
 }
 
 /// The key must hold a key of the source: then no two rows have the same. What else it holds must
@@ -358,3 +335,11 @@ fn source_keys(table: &TableDecision) -> impl Iterator<Item = Vec<usize>> {
 #[cfg(test)]
 #[path = "overrides_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "part_choices_tests.rs"]
+mod part_choices_tests;
+
+#[cfg(test)]
+#[path = "overrides_property_tests.rs"]
+mod property_tests;

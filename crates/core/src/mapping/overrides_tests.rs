@@ -4,6 +4,7 @@ use super::*;
 use crate::fixture::{BIGINT, column, index, qualified, table};
 use crate::mapping::convert::{Mapping, map_decided};
 use crate::mapping::decide::decide;
+use crate::mapping::decision::NameReason;
 use crate::mapping::known::Known;
 use crate::mapping::options::MappingOptions;
 use crate::plan::TargetKey;
@@ -37,7 +38,11 @@ fn tables() -> Vec<SourceTable> {
 fn overridden(wanted: TableOverride) -> Result<Mapping, Vec<OverrideError>> {
     let known = Known::default();
     let decisions = decide(tables(), &known, &OPTIONS);
-    let decisions = apply(decisions, &Overrides::from([(qualified("orders"), wanted)]))?;
+    let decisions = apply(
+        decisions,
+        &Overrides::from([(qualified("orders"), wanted)]),
+        &known,
+    )?;
     Ok(map_decided(decisions, &known))
 }
 
@@ -240,7 +245,12 @@ fn what_cannot_be_is_refused() {
     };
     check(added, OverrideError::Type(orders(), "x".to_owned()));
     let unknown = Overrides::from([(qualified("absent"), TableOverride::default())]);
-    let refused = apply(decide(tables(), &Known::default(), &OPTIONS), &unknown).unwrap_err();
+    let refused = apply(
+        decide(tables(), &Known::default(), &OPTIONS),
+        &unknown,
+        &Known::default(),
+    )
+    .unwrap_err();
     assert_eq!(refused, [OverrideError::NoTable(qualified("absent"))]);
 }
 
@@ -256,7 +266,12 @@ fn a_decision_says_who_has_chosen() {
         },
     );
     let overrides = Overrides::from([(qualified("orders"), wanted)]);
-    let decided = apply(decide(tables(), &Known::default(), &OPTIONS), &overrides).unwrap();
+    let decided = apply(
+        decide(tables(), &Known::default(), &OPTIONS),
+        &overrides,
+        &Known::default(),
+    )
+    .unwrap();
     let columns = &decided.tables[0].columns;
     let by: Vec<(NameReason, ChosenBy)> = columns
         .iter()

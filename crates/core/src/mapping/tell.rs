@@ -1,12 +1,13 @@
 //! Findings about decided tables and columns: printed from the decisions, nothing is decided here.
 
-use crate::mapping::check::{RESERVED_PREFIX, Trouble};
+use crate::mapping::check::Trouble;
 use crate::mapping::column::folding;
-use crate::mapping::decision::{ColumnDecision, Decisions, KeyReason, TableDecision};
+use crate::mapping::decision::{ChosenBy, ColumnDecision, Decisions, KeyReason, NameDecision, TableDecision};
 use crate::mapping::session_expression::{Dependence, dependences};
 use crate::report::code::{self, Code};
 use crate::report::finding::{Finding, Severity, Subject};
 use crate::report::remedy::Remedy;
+use crate::schema::legal_name::CONTROL_PREFIX;
 use crate::schema::logical::LogicalType;
 use crate::schema::mysql::MysqlColumn;
 use crate::schema::source::{SourceColumn, SourceTable};
@@ -33,10 +34,8 @@ pub(super) fn tell(table: &TableDecision, troubles: &[Trouble], findings: &mut V
     if table.key.reason == KeyReason::Missing {
         return;
     }
-    let (name, own) = (&table.name.name, &table.source.name.table);
-    if name != own {
-        let text = format!("it is named `{name}` at the target");
-        teller.find(code::CONVERTED, Severity::Warning, None, text);
+    if table.name.name != table.source.name.table {
+        teller.find(code::CONVERTED, Severity::Warning, None, named(&table.name));
     }
     for trouble in troubles {
         teller.trouble(trouble, None);
@@ -47,9 +46,18 @@ pub(super) fn tell(table: &TableDecision, troubles: &[Trouble], findings: &mut V
     }
     for source in &table.excluded {
         let column = &table.source.columns[*source].name;
-        let text = "the column is left out".to_owned();
+        let text = "the column is left out, as a person has chosen".to_owned();
         teller.find(code::LEFT_OUT, Severity::Warning, Some(column), text);
     }
+}
+
+/// Which name an object has at the target, and whether a person has chosen it.
+pub(super) fn named(name: &NameDecision) -> String {
+    let who = match name.reason.chosen_by() {
+        ChosenBy::Rule => "",
+        ChosenBy::Person => ", as a person has chosen",
+    };
+    format!("it is named `{}` at the target{who}", name.name)
 }
 
 /// Prints findings about one table.
@@ -94,7 +102,7 @@ impl Teller<'_> {
             Trouble::NoKey => {}
             Trouble::Reserved if of.is_none() => {
                 let text =
-                    format!("names that begin with `{RESERVED_PREFIX}` are taken by the control tables");
+                    format!("names that begin with `{CONTROL_PREFIX}` are taken by the control tables");
                 self.find(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, None, text);
             }
             Trouble::Columns { columns, most } if of.is_none() => {
@@ -142,7 +150,7 @@ impl Teller<'_> {
             return;
         };
         if column.name.name != source.name {
-            let text = format!("it is named `{}` at the target", column.name.name);
+            let text = named(&column.name);
             self.find(code::CONVERTED, Severity::Warning, Some(&source.name), text);
         }
         for trouble in troubles {

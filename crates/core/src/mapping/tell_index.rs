@@ -1,15 +1,20 @@
 //! Findings about indexes and foreign keys: printed from the decisions, nothing is decided here.
 
-use crate::mapping::decision::{NameDecision, NameReason};
+use crate::mapping::decision::{ChosenBy, NameDecision, NameReason};
 use crate::mapping::index::INDEXES_MAX;
 use crate::mapping::index_decision::{
     ForeignKeyChange, ForeignKeyDecision, ForeignKeyOutcome, ForeignKeyReason, IndexChange, IndexCountExcess,
     IndexDecision, IndexOutcome, IndexReason, KeyExcess,
 };
 use crate::mapping::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX};
+use crate::mapping::override_error::OverrideError;
+use crate::mapping::tell::named;
 use crate::report::code::{self, Code};
 use crate::report::finding::{Finding, Severity, Subject};
 use crate::schema::source::{ForeignKeyAction, SourceIndex, SourceTable};
+
+/// Why something is left out that the rules would keep.
+const BY_PERSON: &str = "a person has left it out";
 
 /// Prints what becomes of an index, but for its name.
 pub(super) fn tell_index(table: &SourceTable, decision: &IndexDecision, findings: &mut Vec<Finding>) {
@@ -19,7 +24,13 @@ pub(super) fn tell_index(table: &SourceTable, decision: &IndexDecision, findings
             let text = change_words(change);
             finding(table, &index.name, code::CONVERTED, Severity::Warning, text)
         })),
-        IndexOutcome::LeftOut(reason) => findings.push(index_left_out(table, index, reason)),
+        IndexOutcome::LeftOut(reason) => {
+            findings.push(index_left_out(table, index, Some(reason), ChosenBy::Rule));
+            findings.extend(name_refused(table, &index.name, decision.name.as_ref()));
+        }
+        IndexOutcome::Excluded(reason) => {
+            findings.push(index_left_out(table, index, reason.as_ref(), ChosenBy::Person));
+        }
     }
 }
 
@@ -30,30 +41,36 @@ pub(super) fn tell_foreign_key(
     findings: &mut Vec<Finding>,
 ) {
     let name = &table.foreign_keys[decision.source].name;
-    let mut left_out = |text| findings.push(finding(table, name, code::LEFT_OUT, Severity::Warning, text));
+    let left_out = |text| finding(table, name, code::LEFT_OUT, Severity::Warning, text);
+    let not_created =
+        |reason: &str| left_out(format!("the foreign key is not created at the target: {reason}"));
     match &decision.outcome {
-        ForeignKeyOutcome::Kept(kept) => kept.changes.iter().for_each(|change| {
-            left_out(match change {
+        ForeignKeyOutcome::Kept(kept) => {
+            let texts = kept.changes.iter().map(|change| match change {
                 ForeignKeyChange::DeleteActionDropped(action) => action_words("DELETE", *action),
                 ForeignKeyChange::UpdateActionDropped(action) => action_words("UPDATE", *action),
             });
-        }),
-        ForeignKeyOutcome::LeftOut(reason) => {
-            let reason = foreign_key_reason(reason);
-            left_out(format!("the foreign key is not created at the target: {reason}"));
+            findings.extend(texts.map(left_out));
         }
+        ForeignKeyOutcome::LeftOut(reason) => {
+            findings.push(not_created(&foreign_key_reason(reason)));
+            findings.extend(name_refused(table, name, decision.name.as_ref()));
+        }
+        ForeignKeyOutcome::Excluded => findings.push(not_created(BY_PERSON)),
     }
 }
 
-/// Prints the name of an index or a foreign key, where it is not the usual one.
-pub(super) fn tell_name(
-    table: &SourceTable,
-    part: &str,
-    name: Option<&NameDecision>,
-    findings: &mut Vec<Finding>,
-) {
-    if let Some(name) = name.filter(|name| name.reason != NameReason::Own) {
-        let text = format!("it is named `{}` at the target", name.name);
+/// A name that a person has asked for an object that the rules leave out: the choice has no effect,
+/// so it is refused.
+fn name_refused(table: &SourceTable, part: &str, name: Option<&NameDecision>) -> Option<Finding> {
+    let refused = |_: &NameDecision| OverrideError::NotCreated(table.name.clone(), part.to_owned()).finding();
+    name.map(refused)
+}
+
+/// Prints the name of an index or a foreign key that the target gets, where it is not the usual one.
+pub(super) fn tell_name(table: &SourceTable, part: &str, name: &NameDecision, findings: &mut Vec<Finding>) {
+    if name.reason != NameReason::Own {
+        let text = named(name);
         findings.push(finding(table, part, code::CONVERTED, Severity::Notice, text));
     }
 }
@@ -72,29 +89,29 @@ pub(super) fn tell_index_count(excess: &IndexCountExcess, findings: &mut Vec<Fin
     ));
 }
 
-/// The message about an index that is left out. A missing unique index has other effects than the
-/// others.
-fn index_left_out(table: &SourceTable, index: &SourceIndex, reason: &IndexReason) -> Finding {
-    let severity = match reason {
-        IndexReason::SameAsPrimaryKey => Severity::Notice,
-        IndexReason::Kind(_)
-        | IndexReason::Expression(_)
-        | IndexReason::UniqueOverPrefix
-        | IndexReason::ColumnLeftOut
-        | IndexReason::UniqueOver(_)
-        | IndexReason::TypeNotIndexable
-        | IndexReason::NumericInDialect
-        | IndexReason::Excess(_) => Severity::Warning,
+/// The message about an index that is left out, with the rules' reason if they have one. A missing
+/// unique index has other effects than the others.
+fn index_left_out(
+    table: &SourceTable,
+    index: &SourceIndex,
+    reason: Option<&IndexReason>,
+    chosen_by: ChosenBy,
+) -> Finding {
+    let by_person = (chosen_by == ChosenBy::Person).then(|| BY_PERSON.to_owned());
+    let reasons: Vec<String> = reason.map(index_reason).into_iter().chain(by_person).collect();
+    let reasons = reasons.join(", and ");
+    let message = |code, severity, text: &str| {
+        finding(table, &index.name, code, severity, format!("{text}: {reasons}"))
     };
-    let reason = index_reason(reason);
-    if index.unique && severity > Severity::Notice {
-        let text = format!(
-            "the unique index is not created at the target, where nothing keeps its values unique: {reason}"
-        );
-        return finding(table, &index.name, code::UNIQUE_LEFT_OUT, severity, text);
+    let plain = "the index is not created at the target";
+    if reason.is_some_and(IndexReason::loses_nothing) {
+        message(code::LEFT_OUT, Severity::Notice, plain)
+    } else if index.unique {
+        let text = "the unique index is not created at the target, where nothing keeps its values unique";
+        message(code::UNIQUE_LEFT_OUT, Severity::Warning, text)
+    } else {
+        message(code::LEFT_OUT, Severity::Warning, plain)
     }
-    let text = format!("the index is not created at the target: {reason}");
-    finding(table, &index.name, code::LEFT_OUT, severity, text)
 }
 
 fn finding(table: &SourceTable, part: &str, code: Code, severity: Severity, text: String) -> Finding {

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use crate::fixture::{self, BIGINT};
 use crate::mapping::convert;
+use crate::mapping::decide::decide;
+use crate::mapping::decision::PartChoice;
+use crate::mapping::known::Known;
 use crate::mapping::options::MappingOptions;
-use crate::plan::{GroupId, SchemaVersion, TargetKey};
+use crate::mapping::overrides::{Overrides, TableOverride, apply};
+use crate::plan::{GroupId, SchemaVersion, TablePlan, TargetKey};
 use crate::port::epoch::Epoch;
 use crate::schema::charset::Charset;
 use crate::schema::definition::{Estimates, TableDefinition, plans_of};
@@ -397,7 +401,8 @@ fn what_this_release_does_not_write_is_an_error() {
     TableDefinition::from_record(&line.replace("latin1\"", "latin0\"")).unwrap_err();
 }
 
-/// What is planned, recorded and planned from the record is the same.
+/// What is planned, recorded and planned from the record is the same: with what a person has chosen
+/// too, which no rule decides again.
 #[test]
 fn a_plan_comes_back_from_its_record() {
     let child = ["id", "parent"].map(|name| fixture::column(name, BIGINT));
@@ -412,7 +417,28 @@ fn a_plan_comes_back_from_its_record() {
         dialect: Dialect::GoogleSql,
         uuid_supported: true,
     };
-    let planned = convert::map(vec![child, parent], &options).plans;
+    let known = Known::default();
+    let decisions = decide(vec![child, parent], &known, &options);
+    check_comes_back(convert::map_decided(decisions.clone(), &known).plans);
+    let wanted = TableOverride {
+        name: Some("part".to_owned()),
+        indexes: [("fk".to_owned(), PartChoice::Exclude)].into(),
+        foreign_keys: [("fk".to_owned(), PartChoice::Name("part_of".to_owned()))].into(),
+        ..TableOverride::default()
+    };
+    let wanted = Overrides::from([(fixture::qualified("child"), wanted)]);
+    let decisions = apply(decisions, &wanted, &known).unwrap();
+    let planned = convert::map_decided(decisions, &known).plans;
+    let target = &planned[0].target;
+    let key = target.foreign_keys[0].name.as_str();
+    assert_eq!(
+        (target.name.as_str(), target.indexes.len(), key),
+        ("part", 0, "part_of")
+    );
+    check_comes_back(planned);
+}
+
+fn check_comes_back(planned: Vec<TablePlan>) {
     let records: Vec<String> = planned
         .iter()
         .map(|plan| TableDefinition::of(plan).to_record())

@@ -174,7 +174,7 @@ codes! {
     CONSTRAINT_UNFINISHED = 4012, Recorded, "the target is still building an index or foreign key", "Nothing needs to be done; the table counts as complete when it is ready.";
     VALUE_UNSTABLE = 4013, Refused, "a VIRTUAL column depends on more than its row", "Create the column as STORED, so that its value is fixed when a row is written, or leave the table out with `--exclude`. Where only a session variable matters, see that all sessions of the application have the value that `docs/reference/session.md` names.";
     PLAN_NOT_BUILT = 4014, Refused, "a table has a plan that this release cannot run", "Run the release that has recorded it, or leave the table out with `--exclude`.";
-    OVERRIDE_REFUSED = 4015, Refused, "what a person has decided about a table cannot be applied", "The finding names the table or column, and the reason. Correct that entry of the decisions, or remove it: then the rule decides.";
+    OVERRIDE_REFUSED = 4015, Refused, "what a person has decided about a table cannot be applied", "The finding names the table, column, index or foreign key, and the reason. Correct that entry of the decisions, or remove it: then the rule decides.";
     ROWS_CHANGED = 4016, SetAside, "rows that were begun to be loaded are not there any more", "A load continues behind the rows that it has written, and the source now has fewer: a file was changed or replaced meanwhile. Empty the table at the target, and load it again.";
     // 50xx the stream
     DDL_SEEN = 5001, SetAside, "a schema change reached a migrated table", "Stop `migrate`, run `spanferry resync TABLE`, and start `migrate` again: it loads the group with its present schema.";

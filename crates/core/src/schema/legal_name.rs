@@ -18,6 +18,9 @@ pub enum NameKind {
 
 /// What a name begins with that may not be as it is.
 const ESCAPE: &str = "x_";
+/// How names of the control tables begin, in lower case. A table of the source with such a name is
+/// refused; an index or a foreign key gets another name.
+pub(crate) const CONTROL_PREFIX: &str = "spanferry_";
 /// Names of schemas that the server keeps by itself: a table of the same name would be read as one
 /// of these.
 const SCHEMAS: [&str; 2] = ["information_schema", "spanner_sys"];
@@ -50,15 +53,17 @@ pub(crate) fn legal_name(wanted: &str, kind: NameKind, dialect: Dialect) -> Stri
     name
 }
 
-/// Whether the target keeps a name, in lower case, for itself.
+/// Whether a name, in lower case, is kept for the target itself or for the control tables.
 fn is_reserved(name: &str, kind: NameKind, dialect: Dialect) -> bool {
     match kind {
         NameKind::Table => {
             SCHEMAS.contains(&name) || (dialect == Dialect::PostgreSql && name.starts_with("pg_"))
         }
         NameKind::Column => false,
-        NameKind::Index => name == "primary_key",
-        NameKind::ForeignKey => name.starts_with("pk_") || name.starts_with("ck_is_not_null_"),
+        NameKind::Index => name == "primary_key" || name.starts_with(CONTROL_PREFIX),
+        NameKind::ForeignKey => ["pk_", "ck_is_not_null_", CONTROL_PREFIX]
+            .iter()
+            .any(|prefix| name.starts_with(prefix)),
     }
 }
 
@@ -92,6 +97,9 @@ mod tests {
         check("primary_key", Index, GoogleSql, "x_primary_key");
         check("primary_key", Table, GoogleSql, "primary_key");
         check("PK_order", ForeignKey, PostgreSql, "x_PK_order");
+        check("Spanferry_x", Index, GoogleSql, "x_Spanferry_x");
+        check("spanferry_x", ForeignKey, PostgreSql, "x_spanferry_x");
+        check("spanferry_x", Table, GoogleSql, "spanferry_x");
         check("pk_order", Index, PostgreSql, "pk_order");
         check(&"a".repeat(64), Table, PostgreSql, &"a".repeat(63));
         check(&"a".repeat(64), Table, GoogleSql, &"a".repeat(64));

@@ -59,7 +59,7 @@ fn unescaped(text: &str) -> Option<String> {
 /// that was not taken from its catalog, such as one that a person typed or a statement holds.
 ///
 /// `lower_case_table_names` of MySQL-family servers. How names of columns are compared is a matter
-/// of the family: [`TableFacts::column_names`].
+/// of the family: [`TableFacts::part_names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NameCase {
     /// As written: `Orders` and `orders` are two tables.
@@ -229,9 +229,9 @@ impl TableFacts {
         }
     }
 
-    /// How names of columns are compared: MySQL-family servers take `ID` and `id` for one column,
-    /// PostgreSQL for two.
-    pub fn column_names(&self) -> NameCase {
+    /// How names of columns, indexes and foreign keys are compared: MySQL-family servers take `ID`
+    /// and `id` for one column, PostgreSQL for two.
+    pub fn part_names(&self) -> NameCase {
         match self {
             TableFacts::Mysql(_) => NameCase::Insensitive,
             TableFacts::Postgres(_) => NameCase::Sensitive,
@@ -334,7 +334,7 @@ pub struct SourceForeignKey {
 impl SourceTable {
     /// The index of a column by its name, compared as the source compares names of columns.
     pub fn column_index(&self, name: &str) -> Option<usize> {
-        let names = self.facts.column_names();
+        let names = self.facts.part_names();
         self.columns
             .iter()
             .position(|column| names.same(&column.name, name))
