@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::target::{ControlState, Lane, TablePhase};
+use spanferry_core::port::target::{ControlState, TablePhase};
 use spanferry_core::position::Bookmark;
-use spanferry_core::position::checkpoint::Checkpoint;
-use spanferry_core::report::code::{self, Exit};
+use spanferry_core::report::code::Exit;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::Finding;
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::plan::{Comparable, NotCompared, no_drain_helps};
-use spanferry_engine::verify::{Counters, TableVerdict, Verification, verify};
+use spanferry_engine::verify::{Counters, TableVerdict, Verification, applied, verify};
 use spanferry_spanner::control::PREFIX;
 use tokio::time::interval;
 
@@ -30,11 +29,12 @@ pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<
     let session = Session::open(source, settings)?;
     let plan = session.survey(settings).await?;
     let control = need_control(&plan, settings)?;
+    let applied = applied(control)?;
     if let Some(finding) = session.source.allot_verification().await? {
         return Err(too_few_sessions(settings, &finding)?);
     }
     let mut comparable = Comparable::of(&plan, control);
-    let compared = compare(&session, &comparable, &applied(control)?, settings).await;
+    let compared = compare(&session, &comparable, &applied, settings).await;
     let (found, fixes) = match compared {
         Err(failure) if no_drain_helps(&failure, control) => {
             let stopped = comparable.stop_all();
@@ -197,16 +197,4 @@ fn conclude(control: &ControlState, verdicts: &[TableVerdict], compared_equal: b
         }
         (false, _) => render::say("verify: different"),
     }
-}
-
-/// What the main stream has applied.
-fn applied(control: &ControlState) -> Result<Bookmark, Failure> {
-    let (stream, lane) = Lane::MAIN.parts();
-    let row = control.fences.get(&(stream.to_owned(), lane));
-    row.and_then(|row| row.reached.as_ref())
-        .map(Checkpoint::bookmark)
-        .ok_or_else(|| {
-            let text = "the fence row of the main stream is missing or unreadable";
-            Failure::new(code::STATE_FOREIGN, Class::StopMigration, "control tables", text)
-        })
 }

@@ -13,6 +13,7 @@
 //!    catalogs, and some rows of the target as the source prints them. What the load and 1 to 3
 //!    have in common (session, snapshot, catalog, conversion) cannot hide there.
 
+mod applied;
 mod at_rest;
 mod buckets;
 mod compare;
@@ -28,6 +29,7 @@ mod witness;
 
 pub(crate) use witness::readable_key;
 
+pub use applied::applied;
 pub use counters::{Counters, Reading, Step};
 pub use refusals::NamedRefusal;
 pub use run::{Verification, verify};
