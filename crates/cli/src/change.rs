@@ -2,9 +2,15 @@
 //! docs/reference/json.md.
 
 use serde_json::{Map, Value, json};
+use spanferry_core::schema::source::QualifiedName;
 
-/// Lists of a status whose items have a name; in a change they are objects by that name.
-const NAMED: [(&str, &str); 2] = [("tables", "name"), ("groups", "group")];
+use crate::short_name::{short_names, table_of};
+
+/// Lists of a status that are objects in a change: tables by their names, groups by their numbers.
+/// With the members that tell an item from the others.
+const NAMED: [(&str, &[&str]); 2] = [("tables", TABLE), ("groups", GROUP)];
+const TABLE: &[&str] = &["schema", "name"];
+const GROUP: &[&str] = &["group"];
 /// Recorded by events of their own.
 const LEFT_OUT: &str = "findings";
 /// Changes at every look, and says nothing alone.
@@ -18,7 +24,7 @@ pub(crate) fn changed(before: &Value, now: &Value) -> Option<Value> {
         let known = &before[name];
         let key = NAMED.iter().find(|(list, _)| list == name);
         let new = match key {
-            Some((_, key)) => new_items(known, value, key),
+            Some((_, identity)) => new_items(known, value, identity),
             None => new_value(known, value),
         };
         changed.extend(new.map(|new| (name.clone(), new)));
@@ -44,21 +50,28 @@ fn new_value(known: &Value, value: &Value) -> Option<Value> {
     Some(Value::Object(new.collect()))
 }
 
-/// The items that are new or have new members, by their key. Items keep their places while a run
+/// The items that are new or have new members, by their names. Items keep their places while a run
 /// lasts.
-fn new_items(known: &Value, items: &Value, key: &str) -> Option<Value> {
-    let items = items.as_array().into_iter().flatten().enumerate();
-    let new: Map<String, Value> = items
-        .filter_map(|(place, item)| {
-            let name = match &item[key] {
-                Value::String(name) => name.clone(),
-                other => other.to_string(),
-            };
-            let known = known.get(place).filter(|known| known[key] == item[key]);
+fn new_items(known: &Value, items: &Value, identity: &[&str]) -> Option<Value> {
+    let items = items.as_array().map_or(&[][..], Vec::as_slice);
+    let named = names(items).into_iter().zip(items).enumerate();
+    let new: Map<String, Value> = named
+        .filter_map(|(place, (name, item))| {
+            let is_same = |known: &&Value| identity.iter().all(|member| known[member] == item[member]);
+            let known = known.get(place).filter(is_same);
             Some((name, new_value(known.unwrap_or(&Value::Null), item)?))
         })
         .collect();
     (!new.is_empty()).then_some(Value::Object(new))
+}
+
+/// What items are called in a change.
+fn names(items: &[Value]) -> Vec<String> {
+    let tables: Option<Vec<QualifiedName>> = items.iter().map(|item| table_of(item, "name")).collect();
+    match tables {
+        Some(tables) => short_names(&tables),
+        None => items.iter().map(|item| item["group"].to_string()).collect(),
+    }
 }
 
 fn members(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -100,6 +113,26 @@ mod tests {
             (&Value::Null, &Value::Null)
         );
         assert!(back.as_object().unwrap().contains_key("throttled"));
+    }
+
+    #[test]
+    fn tables_of_one_name_are_told_by_their_schemas() {
+        let mut before = status();
+        for (place, schema) in ["a", "b"].into_iter().enumerate() {
+            before["tables"][place]["schema"] = json!(schema);
+            before["tables"][place]["name"] = json!("t");
+        }
+        let mut now = before.clone();
+        now["tables"][1]["rows_loaded"] = json!(3);
+        assert_eq!(
+            changed(&before, &now),
+            Some(json!({"tables": {"b.t": {"rows_loaded": 3}}}))
+        );
+        // Another schema in its place is another table.
+        now["tables"][1]["schema"] = json!("c");
+        let found = changed(&before, &now).unwrap();
+        assert_eq!(found["tables"]["c.t"]["stopped"], Value::Null);
+        assert_eq!(found["tables"]["c.t"]["name"], "t");
     }
 
     #[test]

@@ -127,7 +127,8 @@ mod tests {
             )
         };
         let statement = finding(Severity::Warning, "t", "b").remedy(Remedy::source("ALTER TABLE t"));
-        let blocking = finding(Severity::Blocking, "u", "a").remedy(Remedy::resync("u"));
+        let blocking =
+            finding(Severity::Blocking, "u", "a").remedy(Remedy::resync(&QualifiedName::new("shop", "u")));
         let all = [
             finding(Severity::Notice, "t", "a"),
             statement.clone(),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use spanferry_core::port::target::{ControlState, Lane, TablePhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::source::QualifiedName;
 
 /// Most tables that are named in a text; the others are counted. JSON has all of them.
 const NAMED_MAX: usize = 20;
@@ -13,7 +14,7 @@ const NAMED_MAX: usize = 20;
 pub(crate) struct Incomplete {
     /// Tables that do not have all rows and constraints, by name, with their phase and, in
     /// brackets, why they stopped.
-    tables: Vec<(String, TablePhase, Option<code::Code>)>,
+    tables: Vec<(QualifiedName, TablePhase, Option<code::Code>)>,
     /// How many tables the migration has.
     of: usize,
     /// Whether the first changes of a transaction are applied, and the others are not.
@@ -27,7 +28,7 @@ impl Incomplete {
         let incomplete = rows.filter(|row| row.phase != TablePhase::Constrained);
         let tables = incomplete.map(|row| {
             let reason = row.stopped.as_ref().map(|reason| reason.code);
-            (row.table.table.clone(), row.phase, reason)
+            (row.table.clone(), row.phase, reason)
         });
         let (stream, lane) = Lane::MAIN.parts();
         let main = control.fences.get(&(stream.to_owned(), lane));
@@ -48,7 +49,7 @@ impl Incomplete {
     pub(crate) fn text(&self) -> String {
         let named = self.tables.iter().take(NAMED_MAX).map(|(table, phase, reason)| {
             let why = reason.map_or_else(String::new, |code| format!(" ({code})"));
-            format!("`{table}` is {}{why}", phase.word())
+            format!("`{}` is {}{why}", table.table, phase.word())
         });
         let mut parts: Vec<String> = named.collect();
         let more = self.tables.len().saturating_sub(NAMED_MAX);
@@ -73,7 +74,7 @@ impl Incomplete {
 
     /// The same for a program.
     pub(crate) fn json(&self) -> Value {
-        let table = |(table, phase, reason): &(String, TablePhase, Option<code::Code>)| json!({"name": table, "phase": phase.word(), "code": reason.map(|code| code.to_string())});
+        let table = |(table, phase, reason): &(QualifiedName, TablePhase, Option<code::Code>)| json!({"schema": table.schema, "name": table.table, "phase": phase.word(), "code": reason.map(|code| code.to_string())});
         self.tables.iter().map(table).collect()
     }
 
@@ -91,7 +92,7 @@ mod tests {
         let table = |number: usize| {
             let stopped = (number == 1).then_some(code::DDL_SEEN);
             let phase = stopped.map_or(TablePhase::Loading, |_| TablePhase::Stopped);
-            (format!("t{number}"), phase, stopped)
+            (QualifiedName::new("shop", format!("t{number}")), phase, stopped)
         };
         Incomplete {
             tables: (0..tables).map(table).collect(),

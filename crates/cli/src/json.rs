@@ -7,6 +7,7 @@ use spanferry_core::port::target::{CommitTimestamp, TablePhase};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::Finding;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::migrate::Outcome;
 use spanferry_engine::progress::{Snapshot, TableProgress};
 use spanferry_engine::verify::{TableVerdict, Testimony};
@@ -14,6 +15,7 @@ use spanferry_engine::verify::{TableVerdict, Testimony};
 use crate::clock::now_us;
 use crate::document::VERSION;
 use crate::rates::Rates;
+use crate::short_name::{short_names, table_of};
 use crate::usage;
 use crate::verdict::ExtraObject;
 
@@ -35,7 +37,7 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Valu
     let stopped: Vec<Value> = outcome
         .stopped
         .iter()
-        .map(|(table, reason)| json!({"table": table.table, "reason": reason.to_string()}))
+        .map(|(table, reason)| json!({"schema": table.schema, "table": table.table, "reason": reason.to_string()}))
         .collect();
     let findings = findings(snapshot, options);
     json!({"version": VERSION, "event": "end", "at_us": now_us(), "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
@@ -54,7 +56,8 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Sn
 /// A finding. `options` stand in a command behind its verb.
 pub(crate) fn finding(finding: &Finding, options: &str) -> Value {
     let remedy = finding.remedy.as_ref();
-    json!({"code": finding.code.to_string(), "severity": finding.severity.word(), "table": finding.subject.table_name(),
+    let schema = finding.subject.source_table().map(|table| &table.schema);
+    json!({"code": finding.code.to_string(), "severity": finding.severity.word(), "schema": schema, "table": finding.subject.table_name(),
         "part": finding.subject.part_name(), "text": finding.text, "remedy": remedy.map(|remedy| remedy.printed(options)),
         "remedy_kind": remedy.map(|remedy| remedy.kind().word())})
 }
@@ -116,59 +119,64 @@ fn rounded(rate: f64) -> f64 {
 
 /// Takes the tables of a group back to the start in a status that was written before they were
 /// emptied. By name: another run may have numbered its groups otherwise.
-pub(crate) fn empty_group(status: &mut Value, tables: &[String]) {
-    let is_emptied = |name: &Value| is_one_of(name, tables);
-    let stopped = |status: &Value| -> Vec<Value> {
-        let tables = status["tables"].as_array().into_iter().flatten();
-        let stopped = tables.filter(|table| table["phase"] == TablePhase::Stopped.word());
-        stopped.map(|table| table["name"].clone()).collect()
-    };
+pub(crate) fn empty_group(status: &mut Value, tables: &[QualifiedName]) {
     for table in status["tables"].as_array_mut().into_iter().flatten() {
-        if is_emptied(&table["name"]) {
+        if is_one_of(table, "name", tables) {
             table["phase"] = json!(TablePhase::Pending.word());
             table["rows_loaded"] = json!(0);
             table["bytes_loaded"] = json!(0);
             table["stopped"] = Value::Null;
         }
     }
-    let stopped = stopped(status);
+    let written = items(&status["tables"]);
     for known in status["groups"].as_array_mut().into_iter().flatten() {
-        let mut tables = known["tables"].as_array().into_iter().flatten();
+        let mut members = written.iter().filter(|table| table["group"] == known["group"]);
+        let is_stopped = |table: &Value| table["phase"] == TablePhase::Stopped.word();
         // What could not be emptied with the others stays stopped.
-        if tables.clone().any(is_emptied) && !tables.any(|table| stopped.contains(table)) {
+        if members.clone().any(|table| is_one_of(table, "name", tables)) && !members.any(is_stopped) {
             known["phase"] = json!(TablePhase::Pending.word());
         }
     }
     for name in ["rows_loaded", "rows_estimate"] {
-        let tables = status["tables"].as_array().into_iter().flatten();
-        let sum: u64 = tables.filter_map(|table| table[name].as_u64()).sum();
+        let sum: u64 = written.iter().filter_map(|table| table[name].as_u64()).sum();
         status[name] = json!(sum);
     }
     // What stopped them is no more; what is left out of them still is.
     if let Some(findings) = status["findings"].as_array_mut() {
-        findings.retain(|finding| finding["severity"] != "blocking" || !is_emptied(&finding["table"]));
+        findings.retain(|finding| finding["severity"] != "blocking" || !is_one_of(finding, "table", tables));
     }
     status["caught_up"] = json!(false);
 }
 
-fn is_one_of(name: &Value, tables: &[String]) -> bool {
-    name.as_str()
-        .is_some_and(|name| tables.iter().any(|table| table == name))
+/// Whether an item of a status is about one of these tables. Its member `name` has the name of its
+/// table. An item that an earlier release wrote has no schema: that release migrated one schema
+/// only, so the name is enough.
+fn is_one_of(item: &Value, name: &str, tables: &[QualifiedName]) -> bool {
+    let is_meant = |found: QualifiedName| {
+        let mut tables = tables.iter();
+        tables.any(|table| found.table == table.table && (found.schema.is_empty() || found == *table))
+    };
+    table_of(item, name).is_some_and(is_meant)
+}
+
+fn items(list: &Value) -> Vec<Value> {
+    list.as_array().cloned().unwrap_or_default()
 }
 
 /// Takes tables that the migration has given up out of a status that was written before.
-pub(crate) fn forget_tables(status: &mut Value, tables: &[String]) {
-    let retain = |list: &mut Value, field: &str| {
-        if let Some(list) = list.as_array_mut() {
-            list.retain(|known| !is_one_of(&known[field], tables));
+pub(crate) fn forget_tables(status: &mut Value, tables: &[QualifiedName]) {
+    for (list, name) in [("tables", "name"), ("findings", "table")] {
+        if let Some(list) = status[list].as_array_mut() {
+            list.retain(|known| !is_one_of(known, name, tables));
         }
-    };
-    retain(&mut status["tables"], "name");
-    retain(&mut status["findings"], "table");
+    }
+    let left = items(&status["tables"]);
+    let names: Vec<QualifiedName> = left.iter().filter_map(|table| table_of(table, "name")).collect();
+    let names = short_names(&names);
     for group in status["groups"].as_array_mut().into_iter().flatten() {
-        if let Some(names) = group["tables"].as_array_mut() {
-            names.retain(|name| !is_one_of(name, tables));
-        }
+        let members = left.iter().zip(&names);
+        let members = members.filter(|(table, _)| table["group"] == group["group"]);
+        group["tables"] = members.map(|(_, name)| name.as_str()).collect();
     }
     if let Some(groups) = status["groups"].as_array_mut() {
         groups.retain(|group| group["tables"].as_array().is_some_and(|names| !names.is_empty()));
@@ -188,7 +196,7 @@ fn rows_expected(table: &TableProgress) -> u64 {
 
 fn tables(tables: &[TableProgress], rates: &Rates) -> Vec<Value> {
     let one = |(index, table): (usize, &TableProgress)| {
-        json!({"name": table.name, "group": table.group, "phase": table.phase.word(), "rows_estimate": rows_expected(table),
+        json!({"schema": table.name.schema, "name": table.name.table, "group": table.group, "phase": table.phase.word(), "rows_estimate": rows_expected(table),
             "rows_loaded": table.rows_loaded, "rows_per_second": rounded(rates.table_rows(index)), "bytes_loaded": table.bytes_loaded,
             "bytes_per_second": rounded(rates.table_bytes(index)), "eta_seconds": rates.table_eta(index), "stopped": table.stopped})
     };
@@ -197,16 +205,17 @@ fn tables(tables: &[TableProgress], rates: &Rates) -> Vec<Value> {
 
 /// A group is as far as the least of its tables; a stop of one is a stop of all.
 fn groups(tables: &[TableProgress]) -> Vec<Value> {
-    let mut groups: BTreeMap<u32, Vec<&TableProgress>> = BTreeMap::new();
-    for table in tables {
-        groups.entry(table.group).or_default().push(table);
+    let mut groups: BTreeMap<u32, Vec<(String, &TableProgress)>> = BTreeMap::new();
+    let names = short_names(tables.iter().map(|table| &table.name));
+    for (name, table) in names.into_iter().zip(tables) {
+        groups.entry(table.group).or_default().push((name, table));
     }
-    let one = |(group, tables): (u32, Vec<&TableProgress>)| {
+    let one = |(group, tables): (u32, Vec<(String, &TableProgress)>)| {
         let least = tables
             .iter()
-            .map(|table| table.phase)
+            .map(|(_, table)| table.phase)
             .min_by_key(|phase| rank(*phase));
-        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        let names: Vec<&String> = tables.iter().map(|(name, _)| name).collect();
         json!({"group": group, "phase": least.map(TablePhase::word), "tables": names})
     };
     groups.into_iter().map(one).collect()
@@ -227,14 +236,14 @@ fn rank(phase: TablePhase) -> u8 {
 /// its reason.
 pub(crate) fn verdict(
     verdicts: &[TableVerdict],
-    not_compared: &[(String, &str)],
+    not_compared: &[(QualifiedName, &str)],
     extra: &[ExtraObject],
     equal: bool,
 ) -> Value {
     let tables: Vec<Value> = verdicts.iter().map(table_verdict).collect();
     let others = not_compared.iter();
     let others: Vec<Value> = others
-        .map(|(name, reason)| json!({"name": name, "reason": reason}))
+        .map(|(name, reason)| json!({"schema": name.schema, "name": name.table, "reason": reason}))
         .collect();
     let mut object = json!({"equal": equal, "tables": tables, "not_compared": others});
     if !extra.is_empty() {
@@ -251,7 +260,7 @@ fn table_verdict(table: &TableVerdict) -> Value {
     let keys: Vec<Value> = keys
         .map(|key| json!({"kind": key.kind.word(), "key": key.key, "columns": key.columns}))
         .collect();
-    let mut object = json!({"name": table.name, "rows_source": table.rows_source, "rows_target": table.rows_target,
+    let mut object = json!({"schema": table.name.schema, "name": table.name.table, "rows_source": table.rows_source, "rows_target": table.rows_target,
         "missing": table.missing, "extra": table.extra, "different": table.different, "keys": keys,
         "refused": table.refused, "refused_rows": refused_rows(table), "witness": testimony(&table.testimony)});
     if table.at_least {
@@ -282,7 +291,6 @@ fn refused_rows(table: &TableVerdict) -> Vec<Value> {
 mod tests {
     use super::*;
     use spanferry_core::report::finding::{Severity, Subject};
-    use spanferry_core::schema::source::QualifiedName;
     use spanferry_engine::verify::{ContradictedKey, DifferentKey, Kind, Lack, NamedRefusal};
 
     /// The words in backticks of the page, and those between quotation marks in its shapes.
@@ -304,75 +312,111 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_emptied_group_is_told_as_pending() {
-        let table = |name: &str, group| TableProgress {
-            name: name.into(),
-            phase: TablePhase::Constrained,
+    fn progress(name: &QualifiedName, phase: TablePhase, group: u32) -> TableProgress {
+        TableProgress {
+            name: name.clone(),
+            phase,
             rows_estimate: 7,
             rows_loaded: 5,
             bytes_loaded: 1,
             group,
             stopped: None,
+        }
+    }
+
+    /// The tables `a.t` and `b.t` in groups of their own, each with two findings.
+    fn two_schemas() -> (QualifiedName, QualifiedName, Value) {
+        let [one, other] = ["a", "b"].map(|schema| QualifiedName::new(schema, "t"));
+        let found = |table: &QualifiedName| {
+            let finding = |code, severity, text| Finding::new(code, severity, Subject::table(table), text);
+            [
+                finding(code::DDL_SEEN, Severity::Blocking, "ALTER TABLE"),
+                finding(code::LEFT_OUT, Severity::Warning, "the view"),
+            ]
         };
         let snapshot = Snapshot {
-            tables: vec![table("a", 0), table("b", 1)],
-            source_reached: true,
-            findings: vec![
-                Finding::new(
-                    code::DDL_SEEN,
-                    Severity::Blocking,
-                    Subject::table(&QualifiedName::new("shop", "b")),
-                    "ALTER TABLE",
-                ),
-                Finding::new(
-                    code::LEFT_OUT,
-                    Severity::Warning,
-                    Subject::table(&QualifiedName::new("shop", "b")),
-                    "the view",
-                ),
+            tables: vec![
+                progress(&one, TablePhase::Constrained, 0),
+                progress(&other, TablePhase::Constrained, 1),
             ],
+            source_reached: true,
+            findings: [found(&one), found(&other)].concat(),
             ..Snapshot::default()
         };
-        let mut status = status(&snapshot, &Rates::default(), 1, "");
-        empty_group(&mut status, &["b".to_owned()]);
+        let status = status(&snapshot, &Rates::default(), 1, "");
+        (one, other, status)
+    }
+
+    /// Takes the schemas out, as an earlier release wrote it.
+    fn without_schemas(status: &mut Value) {
+        for list in ["tables", "findings"] {
+            for item in status[list].as_array_mut().unwrap() {
+                item.as_object_mut().unwrap().remove("schema");
+            }
+        }
+    }
+
+    #[test]
+    fn an_emptied_group_is_told_as_pending() {
+        let (_, other, mut status) = two_schemas();
+        empty_group(&mut status, std::slice::from_ref(&other));
+        let of = |list: &str, member: &str| {
+            status[list]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item[member].clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(
             (&status["caught_up"], &status["rows_loaded"]),
             (&json!(false), &json!(5))
         );
-        assert_eq!(
-            (&status["groups"][0]["phase"], &status["groups"][1]["phase"]),
-            (&json!("constrained"), &json!("pending"))
-        );
+        assert_eq!(of("groups", "phase"), ["constrained", "pending"]);
+        assert_eq!(of("groups", "tables"), [json!(["a.t"]), json!(["b.t"])]);
+        assert_eq!(of("tables", "phase"), ["constrained", "pending"]);
+        assert_eq!(of("tables", "rows_loaded"), [5, 0]);
+        assert_eq!(of("findings", "schema"), ["a", "a", "b"]);
+        assert_eq!(of("findings", "severity"), ["blocking", "warning", "warning"]);
+    }
+
+    #[test]
+    fn a_forgotten_table_leaves_one_of_its_name_in_another_schema() {
+        let (one, other, mut status) = two_schemas();
+        forget_tables(&mut status, std::slice::from_ref(&other));
+        let left = |status: &Value, list: &str| status[list].as_array().unwrap().len();
         assert_eq!(
             (
-                &status["tables"][0]["rows_loaded"],
-                &status["tables"][1]["rows_loaded"]
+                left(&status, "tables"),
+                left(&status, "groups"),
+                left(&status, "findings")
             ),
-            (&json!(5), &json!(0))
+            (1, 1, 2)
         );
-        assert_eq!(status["tables"][1]["phase"], "pending");
-        assert_eq!(status["findings"].as_array().unwrap().len(), 1);
-        assert_eq!(status["findings"][0]["severity"], "warning");
-        forget_tables(&mut status, &["b".to_owned()]);
-        let left = |list: &str| status[list].as_array().unwrap().len();
-        assert_eq!((left("tables"), left("groups"), left("findings")), (1, 1, 0));
-        assert_eq!(status["groups"][0]["tables"], json!(["a"]));
+        assert_eq!(status["tables"][0]["schema"], "a");
+        assert_eq!(status["groups"][0]["tables"], json!(["t"]));
+        forget_tables(&mut status, &[other]);
+        assert_eq!(left(&status, "tables"), 1);
+        without_schemas(&mut status);
+        forget_tables(&mut status, &[one]);
+        assert_eq!(
+            (
+                left(&status, "tables"),
+                left(&status, "groups"),
+                left(&status, "findings")
+            ),
+            (0, 0, 0)
+        );
     }
 
     #[test]
     fn every_field_is_documented() {
-        let table = |phase, group| TableProgress {
-            name: "t".into(),
-            phase,
-            rows_estimate: 1,
-            rows_loaded: 1,
-            bytes_loaded: 1,
-            group,
-            stopped: None,
-        };
+        let name = QualifiedName::new("shop", "t");
         let snapshot = Snapshot {
-            tables: vec![table(TablePhase::Constrained, 3), table(TablePhase::Loading, 3)],
+            tables: vec![
+                progress(&name, TablePhase::Constrained, 3),
+                progress(&name, TablePhase::Loading, 3),
+            ],
             ..Snapshot::default()
         };
         let status = status(&snapshot, &Rates::default(), 1, "");
@@ -402,9 +446,9 @@ mod tests {
                 }],
                 ..Testimony::default()
             },
-            ..TableVerdict::default()
+            ..TableVerdict::new(&name)
         };
-        let others = [("t".to_owned(), "is not selected")];
+        let others = [(name, "is not selected")];
         let extra = [ExtraObject {
             table: "t".to_owned(),
             column: None,

@@ -31,6 +31,7 @@ mod selection;
 mod server_id;
 mod session;
 mod settings;
+mod short_name;
 mod source;
 mod state_dir;
 mod status_lines;

@@ -210,11 +210,13 @@ fn age_seconds(at_us: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use spanferry_core::schema::source::QualifiedName;
+
     use super::*;
 
     fn table(rows_loaded: u64) -> TableProgress {
         TableProgress {
-            name: "t".into(),
+            name: QualifiedName::new("shop", "t"),
             phase: TablePhase::Loading,
             rows_estimate: 1_000,
             rows_loaded,

@@ -4,7 +4,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
-use spanferry_core::schema::source::{Catalog, NameCase};
+use spanferry_core::schema::source::{Catalog, NameCase, QualifiedName};
 
 use crate::settings::Settings;
 use crate::suggestion::nearest;
@@ -46,7 +46,7 @@ fn without_table(option: &str, glob: &str, tables: &[&str]) -> Finding {
 /// The commands, in their order, that take a table into a running migration again which the
 /// selection had left out. A selection is remembered, so leaving `--exclude` out of a command
 /// changes nothing. The first one needs `--exclude` for the tables that stay out.
-pub(crate) fn select_again(table: &str, options: &str) -> [String; 3] {
+pub(crate) fn select_again(table: &QualifiedName, options: &str) -> [String; 3] {
     [
         format!("spanferry migrate{options} --include '*' --stop-when caught-up"),
         Remedy::resync(table).printed(options),

@@ -19,7 +19,7 @@ pub(crate) fn lines(verdict: &TableVerdict) -> Vec<String> {
     let state = if verdict.is_equal() { "equal" } else { "DIFFERENT" };
     let mut first = format!(
         "  {} {state}: {} at the source, {} at the target",
-        padded(&verdict.name, NAME_COLUMNS),
+        padded(&verdict.name.table, NAME_COLUMNS),
         render::rows(verdict.rows_source),
         render::count(verdict.rows_target)
     );
@@ -67,7 +67,7 @@ fn lacking(verdict: &TableVerdict, lack: Lack) -> String {
     };
     format!(
         "  {} DIFFERENT: {what}; no row was compared, {} at the source, {} at the target",
-        padded(&verdict.name, NAME_COLUMNS),
+        padded(&verdict.name.table, NAME_COLUMNS),
         render::rows(verdict.rows_source),
         render::count(verdict.rows_target)
     )
@@ -170,6 +170,7 @@ impl ExtraObject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spanferry_core::schema::source::QualifiedName;
     use spanferry_engine::verify::{ContradictedKey, DifferentKey, NamedRefusal, Testimony};
 
     /// Servers that count what was read.
@@ -184,7 +185,6 @@ mod tests {
     #[test]
     fn what_the_servers_say_is_told() {
         let verdict = TableVerdict {
-            name: "t".to_owned(),
             rows_source: 1_000,
             rows_target: 1_000,
             testimony: Testimony {
@@ -203,7 +203,7 @@ mod tests {
                     },
                 ],
             },
-            ..TableVerdict::default()
+            ..TableVerdict::new(&QualifiedName::new("shop", "t"))
         };
         assert_eq!(
             lines(&verdict),
@@ -222,10 +222,9 @@ mod tests {
     #[test]
     fn what_the_target_lacks_is_named() {
         let mut verdict = TableVerdict {
-            name: "t".to_owned(),
             rows_source: 1,
             lack: Some(Lack::Table),
-            ..TableVerdict::default()
+            ..TableVerdict::new(&QualifiedName::new("shop", "t"))
         };
         assert_eq!(
             lines(&verdict),
@@ -255,7 +254,7 @@ mod tests {
                 rows_asked: asked,
                 ..witnessed(rows.0, rows.1)
             },
-            ..TableVerdict::default()
+            ..TableVerdict::new(&QualifiedName::new("shop", "t"))
         };
         let check = |verdicts: &[TableVerdict], expected: Option<&str>| {
             assert_eq!(confirmed(verdicts).as_deref(), expected);
@@ -296,7 +295,6 @@ mod tests {
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         };
         let mut verdict = TableVerdict {
-            name: "orders".to_owned(),
             rows_source: 1_500,
             rows_target: 1_499,
             missing: 2,
@@ -308,12 +306,12 @@ mod tests {
                 key(Kind::Different, "[\"8\"]", &["state", "total"]),
             ],
             testimony: witnessed(1_500, 1_499),
-            ..TableVerdict::default()
+            ..TableVerdict::new(&QualifiedName::new("shop", "t"))
         };
         assert_eq!(
             lines(&verdict),
             [
-                "  orders                           DIFFERENT: 1,500 rows at the source, 1,499 at the target; \
+                "  t                                DIFFERENT: 1,500 rows at the source, 1,499 at the target; \
                  2 missing, 1 extra, 2,000 different",
                 "    missing [\"7\"]",
                 "    different [\"8\"] in state, total",
@@ -323,7 +321,6 @@ mod tests {
         verdict.at_least = true;
         assert!(lines(&verdict)[0].ends_with("; at least 2 missing, 1 extra, 2,000 different"));
         let refused = TableVerdict {
-            name: "t".to_owned(),
             rows_source: 3,
             rows_target: 2,
             refused: 2,
@@ -333,7 +330,7 @@ mod tests {
                 column: "d".to_owned(),
                 reason: "a zero or partial date".to_owned(),
             }],
-            ..TableVerdict::default()
+            ..TableVerdict::new(&QualifiedName::new("shop", "t"))
         };
         assert_eq!(
             lines(&refused),
@@ -345,8 +342,7 @@ mod tests {
             ]
         );
         let equal = TableVerdict {
-            name: "t".to_owned(),
-            ..TableVerdict::default()
+            ..TableVerdict::new(&QualifiedName::new("shop", "t"))
         };
         assert_eq!(
             lines(&equal),

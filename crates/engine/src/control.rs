@@ -72,7 +72,7 @@ impl<T: Committer> ControlLane<T> {
             Subject::table(plan.name()),
             failure.reason(),
         )
-        .remedy(Remedy::resync(&plan.name().table));
+        .remedy(Remedy::resync(plan.name()));
         tracing::error!(table = plan.name().table, code = %failure.code, "the group of this table stops");
         self.record(registry, |transition| transition.stop_rows(plan.group, &finding))
             .await?;

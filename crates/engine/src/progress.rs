@@ -21,8 +21,8 @@ const CREATED_MAX: usize = 10_000;
 /// Where one table stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableProgress {
-    /// Source name.
-    pub name: String,
+    /// The table at the source.
+    pub name: QualifiedName,
     /// Phase.
     pub phase: TablePhase,
     /// The source's own estimate.

@@ -111,14 +111,14 @@ fn begin_rows<L, T>(prepared: &Prepared<L, T>, resync: &Resync) -> Vec<ControlCh
     let reload = reload.flat_map(|known| {
         stopped(
             known.name(),
-            unfinished(known.name(), &Remedy::resync(&known.name().table)),
+            unfinished(known.name(), &Remedy::resync(known.name())),
         )
     });
     let forget = resync.forget.iter();
     let forget = forget.flat_map(|known| {
         stopped(
             known.name(),
-            unfinished(known.name(), &Remedy::forget(&known.name().table)),
+            unfinished(known.name(), &Remedy::forget(known.name())),
         )
     });
     let left = resync.left.iter();

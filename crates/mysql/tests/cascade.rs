@@ -14,6 +14,7 @@ use spanferry_core::port::source::CheckRequest;
 use spanferry_core::port::source::{PositionSource, PreflightSource};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::plans;
@@ -70,7 +71,9 @@ async fn a_cascade_above_a_server_that_logs_cascades_stops_the_child() {
     follow(&replica, &native).await;
     let source = MysqlSource::new(replica.admin("s"), 4242).unwrap();
     let request = CheckRequest {
-        tables: vec!["child".to_owned(), "other".to_owned()],
+        tables: ["child", "other"]
+            .map(|name| QualifiedName::new("s", name))
+            .into(),
         load_estimate: std::time::Duration::from_secs(60),
         sessions: 1,
         lock: true,
@@ -151,7 +154,7 @@ INSERT INTO d.c VALUES (1, 1)",
         }
         let source = MysqlSource::new(server.admin("d"), 4242).unwrap();
         let request = CheckRequest {
-            tables: vec!["c".to_owned(), "p".to_owned()],
+            tables: ["c", "p"].map(|name| QualifiedName::new("d", name)).into(),
             load_estimate: std::time::Duration::from_secs(60),
             sessions: 1,
             lock: true,

@@ -14,6 +14,7 @@ use spanferry_core::port::source::{CheckRequest, PreflightSource};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_mysql::{MysqlSource, Options};
 use support::Server;
 use support::plan::{open, plans};
@@ -103,7 +104,7 @@ fn refusal() -> Vec<u8> {
 
 fn request() -> CheckRequest {
     CheckRequest {
-        tables: vec!["parent".to_owned(), "t".to_owned()],
+        tables: ["parent", "t"].map(|name| QualifiedName::new("d", name)).into(),
         load_estimate: Duration::from_secs(3600),
         sessions: 2,
         lock: true,

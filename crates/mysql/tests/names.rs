@@ -7,7 +7,7 @@ use std::time::Duration;
 use spanferry_core::port::source::{CatalogSource, CheckRequest, PositionSource, PreflightSource};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
-use spanferry_core::schema::source::NameCase;
+use spanferry_core::schema::source::{NameCase, QualifiedName};
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::plans;
@@ -22,7 +22,10 @@ fn lower_case() -> [Server; 2] {
 
 async fn check(source: &MysqlSource, tables: &[&str]) -> Vec<Finding> {
     let request = CheckRequest {
-        tables: tables.iter().map(|table| (*table).to_owned()).collect(),
+        tables: tables
+            .iter()
+            .map(|table| QualifiedName::new("shop2", *table))
+            .collect(),
         load_estimate: Duration::from_secs(60),
         sessions: 2,
         lock: false,

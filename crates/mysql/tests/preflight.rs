@@ -9,6 +9,7 @@ use spanferry_core::port::source::{CatalogSource, CheckRequest, PreflightSource}
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::report::remedy::Remedy;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_mysql::MysqlSource;
 use support::Server;
 
@@ -33,7 +34,7 @@ async fn findings(server: &Server, user: &str, password: &str) -> Vec<Finding> {
     let options = server.options(user, password, "my_shop", "");
     let source = MysqlSource::new(options, 4242).expect("options");
     let request = CheckRequest {
-        tables: vec!["t".to_owned()],
+        tables: vec![QualifiedName::new("my_shop", "t")],
         load_estimate: Duration::from_secs(3600),
         sessions: 2,
         lock: true,

@@ -10,6 +10,7 @@ use spanferry_core::port::source::{CheckRequest, PreflightSource};
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::report::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_mysql::MysqlSource;
 use support::Server;
 
@@ -33,7 +34,7 @@ fn printed(findings: &[Finding]) -> String {
 /// What is found when only the table is asked for that the account may read.
 async fn partly_visible(source: &MysqlSource, request: &CheckRequest) -> Option<Finding> {
     let request = CheckRequest {
-        tables: vec!["child".to_owned()],
+        tables: vec![QualifiedName::new("c d", "child")],
         ..request.clone()
     };
     let found = source.check(&request).await.expect("findings");
@@ -60,7 +61,10 @@ async fn check(server: &Server, settings: &[&str]) {
         MysqlSource::new(options, 4242).expect("options")
     };
     let request = CheckRequest {
-        tables: tables.iter().map(|table| (*table).to_owned()).collect(),
+        tables: tables
+            .iter()
+            .map(|table| QualifiedName::new("c d", *table))
+            .collect(),
         load_estimate: Duration::from_secs(3600),
         sessions: 2,
         lock: true,

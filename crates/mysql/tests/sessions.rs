@@ -6,6 +6,7 @@ mod support;
 use spanferry_core::port::source::{CheckRequest, PreflightSource, SessionSource};
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlError, MysqlSource, SESSIONS_BESIDE};
 use support::Server;
@@ -133,7 +134,7 @@ fn assert_limited(error: MysqlError) {
 async fn hourly_limits_are_told_and_mended(server: &Server) {
     let source = || MysqlSource::new(server.options("hourly", "hourly", "shop", ""), 77).expect("a source");
     let request = CheckRequest {
-        tables: vec!["t".to_owned()],
+        tables: vec![QualifiedName::new("shop", "t")],
         ..CheckRequest::default()
     };
     let limits = async || {

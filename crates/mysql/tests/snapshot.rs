@@ -11,6 +11,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 use spanferry_mysql::MysqlSource;
 use spanferry_mysql::connection::Connection;
@@ -279,7 +280,7 @@ GRANT SELECT ON c.* TO 'low'@'%'",
         let mariadb = admin.server().is_mariadb();
         let names = ["absent", "child", "floating", "good", "nokey", "plain"];
         let request = |tables: &[&str]| CheckRequest {
-            tables: tables.iter().map(|name| (*name).to_owned()).collect(),
+            tables: tables.iter().map(|name| QualifiedName::new("c", *name)).collect(),
             load_estimate: Duration::from_secs(3600),
             sessions: 2,
             lock: false,

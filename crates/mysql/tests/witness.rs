@@ -178,8 +178,8 @@ async fn a_limit_on_rows_does_not_reach_a_witness() {
             let columns: Vec<_> = witness.columns().await.unwrap().into_iter().collect();
             let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let expected = [
-                ("bare".to_owned(), names(&["id"])),
-                ("t".to_owned(), names(&["hidden", "k", "n", "v"])),
+                (plans[0].name().clone(), names(&["id"])),
+                (plans[1].name().clone(), names(&["hidden", "k", "n", "v"])),
             ];
             assert_eq!(columns, expected, "{limit}");
             let rows = [

@@ -12,6 +12,7 @@ use crate::args::Output;
 use crate::probe::{self, Probe};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::short_name::short_names;
 use crate::source::CliSource;
 use crate::{json, render};
 
@@ -78,7 +79,7 @@ pub(crate) fn to_json(plan: &Survey, settings: &Settings) -> Value {
         .map(|finding| json::finding(finding, &options))
         .collect();
     let selected = plan.today.selected.iter();
-    let names: Vec<&str> = selected.map(|table| table.name.table.as_str()).collect();
+    let names = short_names(selected.map(|table| &table.name));
     let ok = plan.blocking(&settings.accept).is_empty();
     json!({"ok": ok, "tables": names, "findings": findings})
 }

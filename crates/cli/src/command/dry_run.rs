@@ -73,7 +73,7 @@ fn plan_event(plan: &Survey, dialect: Dialect) -> Value {
         .plans
         .iter()
         .map(|table| {
-            json!({"name": table.name().table, "group": table.group.0, "rows_estimate": table.source.rows_estimate,
+            json!({"schema": table.name().schema, "name": table.name().table, "group": table.group.0, "rows_estimate": table.source.rows_estimate,
                 "bytes_estimate": table.source.bytes_estimate})
         })
         .collect();

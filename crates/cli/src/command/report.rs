@@ -136,7 +136,7 @@ fn stopped(outcome: &Outcome, options: &str) -> Vec<String> {
         format!(
             "stopped: {}: {reason}{}",
             listed(&tables),
-            fix(reason, tables[0], options)
+            fix(reason, &group[0].0, options)
         )
     };
     groups.map(line).collect()
@@ -144,7 +144,7 @@ fn stopped(outcome: &Outcome, options: &str) -> Vec<String> {
 
 /// How the tables of a stop flow again. What is repaired at the source must be loaded again
 /// afterwards.
-fn fix(reason: &StopReason, table: &str, options: &str) -> String {
+fn fix(reason: &StopReason, table: &QualifiedName, options: &str) -> String {
     let resync = Remedy::resync(table).printed(options);
     match &reason.remedy {
         None => String::new(),

@@ -9,6 +9,7 @@ use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::schema::definition::TableDefinition;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::plan::{
     Refusal, Resync, ResyncRequest, Survey, decide_forget, decide_resync, is_blocking,
 };
@@ -23,6 +24,7 @@ use crate::interrupt::or_interrupted;
 use crate::selection::select_again;
 use crate::session::{Session, need_control};
 use crate::settings::{Settings, usage};
+use crate::short_name::short_names;
 use crate::source::CliSource;
 use crate::state_dir::{STATUS, StateDir};
 use crate::suggestion::nearest;
@@ -113,7 +115,7 @@ fn refused_by(findings: &[Finding], settings: &Settings) -> Failure {
     };
     let mut failure = refusal(first, &options);
     if first.code == code::TABLE_UNSELECTED
-        && let (Some(forget), Some(table)) = (&failure.hint, first.subject.table_name())
+        && let (Some(forget), Some(table)) = (&failure.hint, first.subject.source_table())
     {
         let again = select_again(table, &options).join("`, then `");
         failure.hint = Some(format!(
@@ -124,25 +126,18 @@ fn refused_by(findings: &[Finding], settings: &Settings) -> Failure {
 }
 
 fn question(decided: &Resync) -> String {
-    let list = |names: Vec<&str>| names.join(", ");
+    let names = short_names(decided.emptied()).join(", ");
     if decided.forget.is_empty() {
-        return format!("This empties at the target: {}.", list(decided.emptied()));
+        return format!("This empties at the target: {names}.");
     }
-    let names = list(decided.emptied());
     format!("This drops at the target, and takes out of the migration: {names}.")
 }
 
 /// Says what was done, and what was not.
 fn tell(decided: &Resync, settings: &Settings) {
-    let names = |tables: &[TableDefinition]| -> Vec<String> {
-        tables.iter().map(|known| known.name().table.clone()).collect()
-    };
+    let names = |tables: &[TableDefinition]| short_names(tables.iter().map(TableDefinition::name));
     let (emptied, forgotten) = (names(&decided.reload), names(&decided.forget));
-    let left: Vec<&str> = decided
-        .left
-        .iter()
-        .map(|stop| stop.table.table.as_str())
-        .collect();
+    let left = short_names(decided.left.iter().map(|stop| &stop.table));
     if settings.output == Output::Json {
         render::say_json(&json!({"emptied": emptied, "forgotten": forgotten, "left": left}));
         return;
@@ -176,8 +171,8 @@ fn correct_status(state: &StateDir, decided: &Resync) -> Result<(), Failure> {
         // No run has written one here, or none that can be read, which `status` reports.
         return Ok(());
     };
-    let names = |tables: &[TableDefinition]| -> Vec<String> {
-        tables.iter().map(|known| known.name().table.clone()).collect()
+    let names = |tables: &[TableDefinition]| -> Vec<QualifiedName> {
+        tables.iter().map(|known| known.name().clone()).collect()
     };
     json::empty_group(&mut status, &names(&decided.reload));
     json::forget_tables(&mut status, &names(&decided.forget));

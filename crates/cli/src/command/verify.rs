@@ -10,7 +10,6 @@ use spanferry_core::report::code::Exit;
 use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::Finding;
 use spanferry_core::report::remedy::Remedy;
-use spanferry_core::schema::source::QualifiedName;
 use spanferry_engine::plan::{Comparable, NotCompared, no_drain_helps};
 use spanferry_engine::verify::{Counters, TableVerdict, Verification, applied, verify};
 use spanferry_spanner::control::PREFIX;
@@ -45,17 +44,13 @@ pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<
         }
         compared => (compared?, Vec::new()),
     };
-    let shown = found.source_tables.iter();
-    let shown: Vec<_> = shown
-        .map(|table| QualifiedName::new(&plan.schema, table))
-        .collect();
-    comparable.add_others(&shown, control, |name| settings.selects(&name.table, plan.names));
+    comparable.add_others(&found.source_tables, control, |name| {
+        settings.selects(&name.table, plan.names)
+    });
     let others = comparable.others.iter();
-    let not_compared: Vec<_> = others
-        .map(|(name, why)| (name.table.clone(), reason(*why)))
-        .collect();
+    let not_compared: Vec<_> = others.map(|(name, why)| (name.clone(), reason(*why))).collect();
     for (table, why) in &not_compared {
-        render::tell(&format!("not compared: `{table}` {why}"));
+        render::tell(&format!("not compared: `{}` {why}", table.table));
     }
     let extra = extra_at_target(&found, control);
     for object in &extra {
@@ -132,7 +127,7 @@ fn reason(why: NotCompared) -> &'static str {
 fn fixes(plans: &[Arc<TablePlan>], options: &str) -> Vec<String> {
     let mut groups = BTreeSet::new();
     let first = plans.iter().filter(|plan| groups.insert(plan.group));
-    let commands = first.map(|plan| Remedy::resync(&plan.name().table).printed(options));
+    let commands = first.map(|plan| Remedy::resync(plan.name()).printed(options));
     commands.map(|command| format!("  fix: {command}")).collect()
 }
 

@@ -76,7 +76,7 @@ fn findings() -> Vec<Finding> {
     );
     let certificate = certificate.remedy("Add `ssl-mode=VERIFY_CA&ssl-ca=FILE` to the source URL.");
     vec![
-        stop.remedy(Remedy::resync("order lines")),
+        stop.remedy(Remedy::resync(&QualifiedName::new("shop", "order lines"))),
         engine,
         default("customers"),
         default("orders"),
@@ -86,7 +86,7 @@ fn findings() -> Vec<Finding> {
 
 fn table(name: &str, group: u32, phase: TablePhase) -> TableProgress {
     TableProgress {
-        name: name.to_owned(),
+        name: QualifiedName::new("shop", name),
         phase,
         rows_estimate: 46_912,
         rows_loaded: 23_456,
@@ -338,7 +338,6 @@ fn a_verdict() {
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
     };
     let different = TableVerdict {
-        name: "orders".to_owned(),
         rows_source: 1_500,
         rows_target: 1_499,
         missing: 1,
@@ -352,11 +351,10 @@ fn a_verdict() {
             rows_target: 1_499,
             ..Testimony::default()
         },
-        ..TableVerdict::default()
+        ..TableVerdict::new(&QualifiedName::new("shop", "orders"))
     };
     check("verdict", &verdict::lines(&different).join("\n"));
     let equal = |name: &str| TableVerdict {
-        name: name.to_owned(),
         rows_source: 1_500,
         rows_target: 1_500,
         testimony: Testimony {
@@ -365,7 +363,7 @@ fn a_verdict() {
             rows_asked: 100,
             ..Testimony::default()
         },
-        ..TableVerdict::default()
+        ..TableVerdict::new(&QualifiedName::new("shop", name))
     };
     let absent = TableVerdict {
         rows_target: 0,
@@ -376,7 +374,10 @@ fn a_verdict() {
     let mut lines: Vec<String> = verdicts.iter().flat_map(verdict::lines).collect();
     lines.extend(verdict::confirmed(&verdicts));
     check("verify", &lines.join("\n"));
-    let others = [("notes".to_owned(), "it was created after the migration began")];
+    let others = [(
+        QualifiedName::new("shop", "notes"),
+        "it was created after the migration began",
+    )];
     let report = json::verdict(&verdicts, &others, &[], false);
     check(
         "verify-json",

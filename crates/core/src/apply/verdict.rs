@@ -38,7 +38,7 @@ pub(super) fn rejected_change(search: &Search, group: GroupId, tables: &[Arc<Tab
         group,
         sequence,
         transaction,
-        finding: finding.remedy(Remedy::resync(&table.table)),
+        finding: finding.remedy(Remedy::resync(table)),
     }
 }
 

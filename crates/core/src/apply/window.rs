@@ -392,7 +392,7 @@ impl WindowBuilder {
 
     fn stop_incomplete(&mut self, table: TableId, text: &str) {
         let name = self.name(table);
-        let (subject, remedy) = (Subject::table(name), Remedy::resync(&name.table));
+        let (subject, remedy) = (Subject::table(name), Remedy::resync(name));
         let finding = Finding::new(code::CHANGE_INCOMPLETE, Severity::Blocking, subject, text);
         self.stop(table, finding.remedy(remedy));
     }

@@ -77,7 +77,7 @@ impl Teller<'_> {
     fn refuse(&mut self, code: Code, column: &str, text: String) {
         let table = &self.table.source.name;
         let finding = Finding::new(code, Severity::Blocking, Subject::part(table, column), text);
-        self.findings.push(finding.remedy(Remedy::exclude(&table.table)));
+        self.findings.push(finding.remedy(Remedy::exclude(table)));
     }
 
     fn key(&mut self) {

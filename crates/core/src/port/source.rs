@@ -12,7 +12,7 @@ pub use crate::port::row_source::{Boundary, Range, ReadRows, ReadStatus, Refused
 use crate::position::{Bookmark, Position, Witness};
 use crate::report::failure::Failure;
 use crate::report::finding::Finding;
-use crate::schema::source::Catalog;
+use crate::schema::source::{Catalog, QualifiedName};
 
 /// Reads the source's schema.
 ///
@@ -99,8 +99,8 @@ pub struct Allotment {
 /// What `PreflightSource::check` looks at.
 #[derive(Debug, Clone, Default)]
 pub struct CheckRequest {
-    /// Names of the selected tables.
-    pub tables: Vec<String>,
+    /// The selected tables.
+    pub tables: Vec<QualifiedName>,
     /// How long the load is estimated to take.
     pub load_estimate: Duration,
     /// Number of sessions that the snapshot will open.

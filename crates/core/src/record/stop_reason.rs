@@ -54,7 +54,7 @@ struct StoredStopReason {
     remedy: Option<StoredRemedy>,
 }
 
-/// A table of the source is stored as the text of its qualified name.
+/// The tables of the source in it are stored as the texts of their qualified names.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum StoredSubject {
@@ -82,10 +82,6 @@ impl From<&Subject> for StoredSubject {
 
 impl StoredSubject {
     fn load(self) -> Result<Subject, RecordError> {
-        let name = |text: &str| {
-            QualifiedName::parse(text)
-                .ok_or_else(|| RecordError::unreadable(WHAT, format!("`{text}` is not the name of a table")))
-        };
         Ok(match self {
             StoredSubject::Whole {} => Subject::Whole,
             StoredSubject::Table { table } => Subject::Table(name(&table)?),
@@ -98,6 +94,12 @@ impl StoredSubject {
     }
 }
 
+fn name(text: &str) -> Result<QualifiedName, RecordError> {
+    QualifiedName::parse(text)
+        .ok_or_else(|| RecordError::unreadable(WHAT, format!("`{text}` is not the name of a table")))
+}
+
+/// The tables in it are stored as the texts of their qualified names.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum StoredRemedy {
@@ -123,21 +125,25 @@ impl From<&Remedy> for StoredRemedy {
                 statements: statements.clone(),
                 note: note.clone(),
             },
-            Remedy::Resync { table } => StoredRemedy::Resync { table: table.clone() },
-            Remedy::Forget { table } => StoredRemedy::Forget { table: table.clone() },
+            Remedy::Resync { table } => StoredRemedy::Resync {
+                table: table.to_string(),
+            },
+            Remedy::Forget { table } => StoredRemedy::Forget {
+                table: table.to_string(),
+            },
             Remedy::Words(text) => StoredRemedy::Words { text: text.clone() },
         }
     }
 }
 
 impl StoredRemedy {
-    fn load(self) -> Remedy {
-        match self {
+    fn load(self) -> Result<Remedy, RecordError> {
+        Ok(match self {
             StoredRemedy::Source { statements, note } => Remedy::Source { statements, note },
-            StoredRemedy::Resync { table } => Remedy::Resync { table },
-            StoredRemedy::Forget { table } => Remedy::Forget { table },
+            StoredRemedy::Resync { table } => Remedy::Resync { table: name(&table)? },
+            StoredRemedy::Forget { table } => Remedy::Forget { table: name(&table)? },
             StoredRemedy::Words { text } => Remedy::Words(text),
-        }
+        })
     }
 }
 
@@ -162,7 +168,7 @@ impl StopReason {
             code,
             subject: stored.subject.load()?,
             text: stored.text,
-            remedy: stored.remedy.map(StoredRemedy::load),
+            remedy: stored.remedy.map(StoredRemedy::load).transpose()?,
         })
     }
 }
@@ -183,9 +189,10 @@ mod tests {
             remedy,
         };
         let source = Remedy::source("ALTER TABLE `orders` ENGINE = InnoDB");
+        let table = QualifiedName::new("shop", "order.lines");
         let remedies = [
-            Some(Remedy::resync("orders")),
-            Some(Remedy::forget("orders")),
+            Some(Remedy::resync(&table)),
+            Some(Remedy::forget(&table)),
             Some(source.clone()),
             Some(source.note("it is rebuilt")),
             Some(Remedy::Words("Wait.".to_owned())),
@@ -207,6 +214,7 @@ mod tests {
             ("SF-5001", "SF-0000"),
             ("\"part\"", "\"column\""),
             ("shop.orders", "orders"),
+            ("shop.order%2Elines", "order lines"),
             ("\"text\"", "\"words\""),
             ("}", ""),
         ] {

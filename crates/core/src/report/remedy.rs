@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::report::code::{self, Code};
 use crate::report::shell::quoted;
+use crate::schema::source::QualifiedName;
 
 /// Codes whose findings may carry statements for the source. Each is pasted into real servers as it
 /// is printed (`mysql/tests/remedies.rs`), so a new one needs its case there.
@@ -32,12 +33,12 @@ pub enum Remedy {
     /// `spanferry resync TABLE`, which needs `migrate` to be stopped.
     Resync {
         /// A table of the group.
-        table: String,
+        table: QualifiedName,
     },
     /// `spanferry resync TABLE --forget`, which needs `migrate` to be stopped.
     Forget {
         /// The table.
-        table: String,
+        table: QualifiedName,
     },
     /// Something else that a person does, in sentences.
     Words(String),
@@ -75,18 +76,19 @@ impl Remedy {
     }
 
     /// The command that empties the group of a table for a new load.
-    pub fn resync(table: impl Into<String>) -> Remedy {
-        Remedy::Resync { table: table.into() }
+    pub fn resync(table: &QualifiedName) -> Remedy {
+        Remedy::Resync { table: table.clone() }
     }
 
     /// The command that drops a table at the target and takes it out of the migration.
-    pub fn forget(table: impl Into<String>) -> Remedy {
-        Remedy::Forget { table: table.into() }
+    pub fn forget(table: &QualifiedName) -> Remedy {
+        Remedy::Forget { table: table.clone() }
     }
 
     /// Leaves a table out of the migration.
-    pub fn exclude(table: &str) -> Remedy {
-        Remedy::Words(format!("Leave the table out: add `--exclude {}`.", quoted(table)))
+    pub fn exclude(table: &QualifiedName) -> Remedy {
+        let name = quoted(&table.table);
+        Remedy::Words(format!("Leave the table out: add `--exclude {name}`."))
     }
 
     /// The same remedy with something that the one who runs it must know. Words are as they are.
@@ -126,7 +128,9 @@ impl Remedy {
     }
 }
 
-fn resync(options: &str, table: &str) -> String {
+/// A migration has the tables of one schema, so the name alone is enough.
+fn resync(options: &str, table: &QualifiedName) -> String {
+    let table = table.table.as_str();
     // A name that begins with a hyphen would be an option.
     let end_of_options = if table.starts_with('-') { " --" } else { "" };
     format!("spanferry resync{options}{end_of_options} {}", quoted(table))
@@ -156,11 +160,12 @@ mod tests {
 
     #[test]
     fn a_remedy_can_be_pasted() {
-        assert_eq!(Remedy::resync("orders").to_string(), "spanferry resync orders");
+        let resync = |table: &str| Remedy::resync(&QualifiedName::new("shop", table));
+        assert_eq!(resync("orders").to_string(), "spanferry resync orders");
         let options = " --state-dir '/data/my state'";
         let expected = "spanferry resync --state-dir '/data/my state' 'a b'";
-        assert_eq!(Remedy::resync("a b").printed(options), expected);
-        assert_eq!(Remedy::resync("-x").to_string(), "spanferry resync -- '-x'");
+        assert_eq!(resync("a b").printed(options), expected);
+        assert_eq!(resync("-x").to_string(), "spanferry resync -- '-x'");
         let two = Remedy::Source {
             statements: vec![
                 "ALTER TABLE t DROP KEY k".to_owned(),

@@ -14,9 +14,13 @@ use crate::plan::TablePlan;
 use crate::port::target::KeyInterval;
 use crate::position::Position;
 use crate::report::failure::Failure;
+use crate::schema::source::QualifiedName;
 
-/// Names of tables, each with the names of its columns, as a server's catalog spells them.
-pub type TableColumns = BTreeMap<String, BTreeSet<String>>;
+/// Tables of the source, each with the names of its columns, as the server's catalog spells them.
+pub type SourceColumns = BTreeMap<QualifiedName, BTreeSet<String>>;
+
+/// Names of tables of the target, each with the names of its columns, as its catalog spells them.
+pub type TargetColumns = BTreeMap<String, BTreeSet<String>>;
 
 /// Opens witnesses at the source.
 pub trait WitnessSource: Send + Sync + 'static {
@@ -44,7 +48,7 @@ pub struct Contradiction {
 pub trait SourceWitness: Send + 'static {
     /// All base tables of the migrated schema with all of their columns. Cancellation: not safe;
     /// drop the witness.
-    fn columns(&mut self) -> impl Future<Output = Result<TableColumns, Failure>> + Send;
+    fn columns(&mut self) -> impl Future<Output = Result<SourceColumns, Failure>> + Send;
 
     /// Rows of a table by the server's own count, which may take long. Cancellation: not safe; drop
     /// the witness.
@@ -67,7 +71,7 @@ pub trait SourceWitness: Send + 'static {
 /// What the target says of itself. Retries as in `Target`; cancellation: safe.
 pub trait TargetWitness: Send + Sync + 'static {
     /// All tables of the default schema with all of their columns, our control tables among them.
-    fn columns(&self) -> impl Future<Output = Result<TableColumns, Failure>> + Send;
+    fn columns(&self) -> impl Future<Output = Result<TargetColumns, Failure>> + Send;
 
     /// Rows of a table in an interval of its keys by the server's own count, which may take long.
     fn count(

@@ -93,7 +93,7 @@ impl<S: ChangeSource, L: ChangeLog> Stream<S, L> {
         };
         for table in tables {
             let name = fold.name(table);
-            let remedy = Remedy::resync(&name.table);
+            let remedy = Remedy::resync(name);
             let finding = Finding::new(
                 code::EVENT_UNSUPPORTED,
                 Severity::Blocking,

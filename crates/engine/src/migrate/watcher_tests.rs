@@ -66,7 +66,7 @@ impl Stage {
     /// A source, log and target at transaction 5, and one table in a phase.
     fn new(phase: TablePhase, script: &[(Call, Event)]) -> Arc<Stage> {
         let progress = Arc::new(Progress::new(vec![TableProgress {
-            name: "t".to_owned(),
+            name: spanferry_core::fixture::qualified("t"),
             phase,
             rows_estimate: 0,
             rows_loaded: 0,

@@ -183,7 +183,7 @@ fn stop(table: &QualifiedName, code: code::Code, text: String) -> TableStop {
 fn redefined(table: &QualifiedName, difference: &str) -> TableStop {
     let text = format!("its definition at the source is no longer the one that is recorded: {difference}");
     let mut stop = stop(table, code::SCHEMA_MISMATCH, text);
-    stop.finding.remedy = Some(Remedy::resync(&table.table));
+    stop.finding.remedy = Some(Remedy::resync(table));
     stop
 }
 
@@ -191,7 +191,7 @@ fn redefined(table: &QualifiedName, difference: &str) -> TableStop {
 pub(super) fn gone(table: &QualifiedName) -> TableStop {
     let text = "it is not at the source any more, or the account may not see it".to_owned();
     let mut stop = stop(table, code::TABLE_GONE, text);
-    stop.finding.remedy = Some(Remedy::forget(&table.table));
+    stop.finding.remedy = Some(Remedy::forget(table));
     stop
 }
 
@@ -199,7 +199,7 @@ pub(super) fn gone(table: &QualifiedName) -> TableStop {
 pub(super) fn unselected(table: &QualifiedName) -> TableStop {
     let text = "it belongs to the migration and is not selected any more".to_owned();
     let mut stop = stop(table, code::TABLE_UNSELECTED, text);
-    stop.finding.remedy = Some(Remedy::forget(&table.table));
+    stop.finding.remedy = Some(Remedy::forget(table));
     stop
 }
 
@@ -207,7 +207,7 @@ fn created(table: &SourceTable) -> Finding {
     let text = "it was created after the migration began and is not carried";
     let subject = Subject::table(&table.name);
     let finding = Finding::new(code::TABLE_CREATED, Severity::Warning, subject, text);
-    finding.remedy(Remedy::resync(&table.name.table))
+    finding.remedy(Remedy::resync(&table.name))
 }
 
 fn constraint_changed(table: &QualifiedName, change: &ConstraintChange) -> Finding {
@@ -218,5 +218,5 @@ fn constraint_changed(table: &QualifiedName, change: &ConstraintChange) -> Findi
     let subject = Subject::part(table, change.name.clone());
     let text = format!("the {} {word}", change.kind);
     let finding = Finding::new(code::CONSTRAINT_CHANGED, Severity::Warning, subject, text);
-    finding.remedy(Remedy::resync(&table.table))
+    finding.remedy(Remedy::resync(table))
 }

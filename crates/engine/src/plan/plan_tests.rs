@@ -437,7 +437,7 @@ fn what_is_loaded_again_keeps_its_names_and_the_epoch_it_counts_from() {
 fn a_table_that_is_given_up_takes_the_foreign_keys_to_it_with_it() {
     let control = record(&["parent"]);
     let resync = decide_forget(&control, &qualified("parent")).unwrap();
-    assert_eq!(resync.emptied(), ["parent"]);
+    assert!(resync.emptied().eq([&qualified("parent")]));
     assert_eq!(names(&resync), ["", "", "child"].map(str::to_owned));
     assert!(resync.changed[0].target.foreign_keys.is_empty());
     let unknown = decide_forget(&control, &qualified("unheard")).unwrap_err();

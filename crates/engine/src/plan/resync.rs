@@ -23,7 +23,7 @@ pub struct Resync {
     pub forget: Vec<TableDefinition>,
     /// Tables of the same group that cannot be loaded: they stay stopped, each for its reason.
     pub left: Vec<TableStop>,
-    /// New definitions of tables that go on without a reload: only their group or their foreign
+    /// New definitions of tables that continue without a reload: only their group or their foreign
     /// keys change.
     pub changed: Vec<TableDefinition>,
     /// What the conversion of the tables to be loaded has to say.
@@ -31,12 +31,10 @@ pub struct Resync {
 }
 
 impl Resync {
-    /// Names of the tables that are emptied, at the source.
-    pub fn emptied(&self) -> Vec<&str> {
+    /// The tables that are emptied at the target.
+    pub fn emptied(&self) -> impl Iterator<Item = &QualifiedName> {
         let emptied = self.reload.iter().chain(&self.forget);
-        emptied
-            .map(|definition| definition.name().table.as_str())
-            .collect()
+        emptied.map(TableDefinition::name)
     }
 }
 

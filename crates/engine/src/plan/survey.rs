@@ -120,11 +120,7 @@ where
     let (rows_estimate, bytes_estimate) = today.sizes();
     progress.step("checking the source");
     let check = CheckRequest {
-        tables: today
-            .selected
-            .iter()
-            .map(|table| table.name.table.clone())
-            .collect(),
+        tables: today.selected.iter().map(|table| table.name.clone()).collect(),
         load_estimate: Duration::from_secs(rows_estimate / LOAD_ROWS_PER_SECOND),
         sessions: request.sessions,
         lock: request.lock,

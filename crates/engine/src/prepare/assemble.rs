@@ -146,7 +146,7 @@ fn table_progress(plan: &TablePlan, state: &ControlState) -> TableProgress {
         stopped: row
             .and_then(|row| row.stopped.as_ref())
             .map(StopReason::to_string),
-        name: name.table.clone(),
+        name: name.clone(),
     }
 }
 

@@ -74,7 +74,7 @@ fn missing_table(plan: &TablePlan) -> TableStop {
     let finding = Finding::new(code::TARGET_TABLE_MISSING, Severity::Blocking, subject, text);
     TableStop {
         table: plan.name().clone(),
-        finding: finding.remedy(Remedy::resync(&table.table)),
+        finding: finding.remedy(Remedy::resync(table)),
     }
 }
 
@@ -85,7 +85,7 @@ fn stop(plan: &TablePlan, failure: &Failure) -> TableStop {
     let finding = Finding::new(failure.code, Severity::Blocking, subject, text);
     TableStop {
         table: plan.name().clone(),
-        finding: finding.remedy(Remedy::resync(&table.table)),
+        finding: finding.remedy(Remedy::resync(table)),
     }
 }
 

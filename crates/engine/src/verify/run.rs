@@ -8,6 +8,7 @@ use spanferry_core::port::target::{KeyInterval, ScanKey, TableReader};
 use spanferry_core::position::Bookmark;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_core::verify::canonical::render;
 use spanferry_core::verify::witness::{Counted, TargetWitness, WitnessSource};
 
@@ -37,7 +38,7 @@ pub struct Verification {
     pub tables: Vec<TableVerdict>,
     /// All base tables of the migrated schema by the source's own catalog, whether they were
     /// compared or not.
-    pub source_tables: Vec<String>,
+    pub source_tables: Vec<QualifiedName>,
     /// All tables of the target by its own catalog, whether they belong to the migration or not.
     pub target_tables: Vec<String>,
     /// Columns of compared tables that only the target has: the target's names of table and column.
@@ -169,12 +170,11 @@ where
         };
         let (rows_source, rows_target) = buckets.rows();
         let mut verdict = TableVerdict {
-            name: name.clone(),
             rows_source: rows_source + refusals.keyless,
             rows_target,
             refused: refusals.count,
             refused_rows: refusals.named,
-            ..TableVerdict::default()
+            ..TableVerdict::new(plan.name())
         };
         let (source, target) = (&mut self.reader, &self.target);
         pair_rows(source, target, plan, self.counters, &buckets, &mut verdict).await?;
@@ -197,7 +197,6 @@ where
             },
         };
         Ok(TableVerdict {
-            name: name.clone(),
             rows_source,
             rows_target,
             lack: Some(lack),
@@ -207,7 +206,7 @@ where
                 columns_missing: self.witnesses.columns_missing(plan),
                 ..Testimony::default()
             },
-            ..TableVerdict::default()
+            ..TableVerdict::new(plan.name())
         })
     }
 
@@ -242,7 +241,7 @@ where
     ) -> Result<Testimony, Failure> {
         let rows = sample.into_rows();
         let (witnesses, counters) = (&mut self.witnesses, self.counters);
-        let asked = patiently(&verdict.name, async || {
+        let asked = patiently(&verdict.name.table, async || {
             witnesses.compare(plan, &rows, counters).await
         });
         let (said, seen) = asked.await?;
@@ -283,7 +282,7 @@ where
         if left.is_empty() {
             break;
         }
-        counters.begin(&verdict.name, pass, verdict.rows_source);
+        counters.begin(&verdict.name.table, pass, verdict.rows_source);
         let room = KEYS_NAMED_MAX - verdict.keys.len();
         let mut comparison = Comparison::new(&left, &names, HELD_BYTES_MAX, room);
         read_both(source, target, plan, counters, |side, key, content| {

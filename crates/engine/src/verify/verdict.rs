@@ -1,5 +1,7 @@
 //! What a comparison found.
 
+use spanferry_core::schema::source::QualifiedName;
+
 use super::refusals::NamedRefusal;
 
 /// Keys named per table; more are only counted.
@@ -102,10 +104,10 @@ pub struct Testimony {
 }
 
 /// The result for one table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableVerdict {
-    /// Source name.
-    pub name: String,
+    /// The table at the source.
+    pub name: QualifiedName,
     /// Rows at the source.
     pub rows_source: u64,
     /// Rows at the target.
@@ -134,6 +136,24 @@ pub struct TableVerdict {
 }
 
 impl TableVerdict {
+    /// The verdict on a table that is empty at both ends.
+    pub fn new(name: &QualifiedName) -> TableVerdict {
+        TableVerdict {
+            name: name.clone(),
+            rows_source: 0,
+            rows_target: 0,
+            lack: None,
+            missing: 0,
+            extra: 0,
+            different: 0,
+            at_least: false,
+            keys: Vec::new(),
+            refused: 0,
+            refused_rows: Vec::new(),
+            testimony: Testimony::default(),
+        }
+    }
+
     /// Whether both sides hold the same rows, by what was read and by what their servers say.
     pub fn is_equal(&self) -> bool {
         self.lack.is_none() && self.refused == 0 && !self.differs()

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::report::failure::Failure;
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_core::verify::canonical::{Canonicalizer, render};
 use spanferry_core::verify::witness::{
-    Contradiction, SourceWitness, TableColumns, TargetWitness, WitnessSource,
+    Contradiction, SourceColumns, SourceWitness, TargetColumns, TargetWitness, WitnessSource,
 };
 
 use super::counters::Counters;
@@ -19,8 +20,8 @@ pub(super) struct Witnesses<'a, S: WitnessSource, T> {
     source: &'a S,
     target: &'a T,
     kept: Option<S::Witness>,
-    columns_source: TableColumns,
-    columns_target: TableColumns,
+    columns_source: SourceColumns,
+    columns_target: TargetColumns,
 }
 
 impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
@@ -29,8 +30,8 @@ impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
             source,
             target,
             kept: None,
-            columns_source: TableColumns::new(),
-            columns_target: TableColumns::new(),
+            columns_source: SourceColumns::new(),
+            columns_target: TargetColumns::new(),
         }
     }
 
@@ -53,7 +54,7 @@ impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
     }
 
     /// The tables in the source's own catalog.
-    pub(super) fn source_tables(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn source_tables(&self) -> impl Iterator<Item = &QualifiedName> {
         self.columns_source.keys()
     }
 
@@ -84,7 +85,7 @@ impl<'a, S: WitnessSource, T: TargetWitness> Witnesses<'a, S, T> {
     /// catalogs lacks has none of its columns.
     pub(super) fn columns_missing(&self, plan: &TablePlan) -> Vec<String> {
         let none = BTreeSet::new();
-        let own = self.columns_source.get(&plan.name().table).unwrap_or(&none);
+        let own = self.columns_source.get(plan.name()).unwrap_or(&none);
         let theirs = self.columns_target.get(&plan.target.name).unwrap_or(&none);
         let carried: BTreeSet<&String> = plan
             .columns

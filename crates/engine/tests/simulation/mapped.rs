@@ -132,7 +132,7 @@ fn verify_compares_a_table_of_another_shape() {
     let note = |shared: &Shared| {
         let verdicts = verified(shared, &plans, end).unwrap();
         let mut verdicts = verdicts.into_iter();
-        verdicts.find(|verdict| verdict.name == "note").unwrap()
+        verdicts.find(|verdict| verdict.name.table == "note").unwrap()
     };
     assert_eq!(plans[NOTE].columns.len(), 4);
     let verdict = note(&shared);

@@ -109,9 +109,9 @@ impl CatalogSource for SimSource {
 impl PreflightSource for SimSource {
     async fn check(&self, request: &CheckRequest) -> Result<Vec<Finding>, Failure> {
         let tables = catalog().tables;
-        let is_absent = |name: &&String| !tables.iter().any(|table| table.name.table == **name);
+        let is_absent = |name: &&QualifiedName| !tables.iter().any(|table| table.name == **name);
         let absent = request.tables.iter().filter(is_absent).map(|name| {
-            let subject = Subject::Table(QualifiedName::new("shop", name));
+            let subject = Subject::table(name);
             Finding::new(
                 code::SOURCE_SCHEMA,
                 Severity::Blocking,

@@ -199,8 +199,8 @@ fn a_column_that_was_lost_is_seen_by_the_catalogs() {
     let verdicts = verified(&shared, &plans(), BEFORE).unwrap();
     for verdict in &verdicts {
         let missing = &verdict.testimony.columns_missing;
-        assert_eq!(verdict.is_equal(), verdict.name != "note", "{verdict:?}");
-        assert_eq!(!missing.is_empty(), verdict.name == "note", "{missing:?}");
+        assert_eq!(verdict.is_equal(), verdict.name.table != "note", "{verdict:?}");
+        assert_eq!(!missing.is_empty(), verdict.name.table == "note", "{missing:?}");
     }
 }
 
@@ -214,7 +214,7 @@ fn what_the_target_lacks_is_a_difference_of_its_table() {
         let verdicts = verified(&shared, &plans(), BEFORE).unwrap();
         assert_eq!(verdicts.len(), plans().len());
         for verdict in &verdicts {
-            let is_lacking = verdict.name == hidden.0;
+            let is_lacking = verdict.name.table == hidden.0;
             assert_eq!(verdict.lack, is_lacking.then_some(lack), "{verdict:?}");
             assert_eq!(verdict.is_equal(), !is_lacking, "{verdict:?}");
         }

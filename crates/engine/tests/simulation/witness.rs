@@ -9,7 +9,7 @@ use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::verify::witness::{
-    Contradiction, Counted, SourceWitness, TableColumns, TargetWitness, WitnessSource,
+    Contradiction, Counted, SourceColumns, SourceWitness, TargetColumns, TargetWitness, WitnessSource,
 };
 
 use crate::history::{Row, plans};
@@ -72,7 +72,7 @@ fn judge(world: &World, plan: &TablePlan, payload: &[u8]) -> Option<Vec<usize>> 
 }
 
 impl SourceWitness for SimWitness {
-    async fn columns(&mut self) -> Result<TableColumns, Failure> {
+    async fn columns(&mut self) -> Result<SourceColumns, Failure> {
         self.step().await?;
         let mut world = self.shared.lock();
         let tables = catalog_now(&world).tables.into_iter();
@@ -80,7 +80,7 @@ impl SourceWitness for SimWitness {
         Ok(tables
             .map(|table| {
                 let columns = table.columns.into_iter();
-                (table.name.table, columns.map(|column| column.name).collect())
+                (table.name, columns.map(|column| column.name).collect())
             })
             .collect())
     }
@@ -122,7 +122,7 @@ impl SourceWitness for SimWitness {
 }
 
 impl TargetWitness for SimTarget {
-    async fn columns(&self) -> Result<TableColumns, Failure> {
+    async fn columns(&self) -> Result<TargetColumns, Failure> {
         let world = self.0.lock();
         let hidden = world.administration.hidden_at_target;
         let none = BTreeMap::new();

@@ -450,7 +450,7 @@ impl BinlogDecoder {
     fn blocking(&self, index: usize, code: code::Code, text: &str, part: Option<String>) -> Finding {
         let plan = &self.plans[index];
         let table = plan.name();
-        let remedy = Remedy::resync(&table.table);
+        let remedy = Remedy::resync(table);
         let subject = part.map_or_else(|| Subject::table(table), |part| Subject::part(table, part));
         Finding::new(code, Severity::Blocking, subject, text).remedy(remedy)
     }

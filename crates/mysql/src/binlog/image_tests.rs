@@ -123,13 +123,14 @@ fn told_of(golden: &Golden) -> Recorded {
 }
 
 fn stop(table: u32, name: &str, text: &str) -> (u32, Finding) {
+    let name = QualifiedName::new("g", name);
     let finding = Finding::new(
         code::EVENT_UNSUPPORTED,
         Severity::Blocking,
-        Subject::table(&QualifiedName::new("g", name)),
+        Subject::table(&name),
         text,
     );
-    (table, finding.remedy(Remedy::resync(name)))
+    (table, finding.remedy(Remedy::resync(&name)))
 }
 
 /// The events of a body, each with its header.

@@ -24,7 +24,8 @@ impl Check<'_> {
             &self.catalog.schema,
         );
         for row in self.connection.query(&sql).await?.rows {
-            let (table, name) = (row.text_or_empty(0), row.text_or_empty(1));
+            let table = QualifiedName::new(&self.catalog.schema, row.text_or_empty(0));
+            let name = row.text_or_empty(1);
             if !self.request.tables.contains(&table) {
                 continue;
             }
@@ -40,7 +41,7 @@ impl Check<'_> {
             self.find(
                 code::SOURCE_TABLE_UNSUPPORTED,
                 Severity::Blocking,
-                Subject::part(&QualifiedName::new(&self.catalog.schema, &table), &name),
+                Subject::part(&table, &name),
                 text,
                 remedy,
             );
@@ -49,12 +50,9 @@ impl Check<'_> {
     }
 
     /// The statements that create the foreign key again, without actions.
-    fn without_actions(&self, table: &str, name: &str) -> Option<Remedy> {
-        let table = self
-            .catalog
-            .tables
-            .iter()
-            .find(|known| known.name.table == table)?;
+    fn without_actions(&self, table: &QualifiedName, name: &str) -> Option<Remedy> {
+        let mut tables = self.catalog.tables.iter();
+        let table = tables.find(|known| known.name == *table)?;
         let key = table.foreign_keys.iter().find(|key| key.name == name)?;
         let remedy = Remedy::Source {
             statements: foreign_key::without_actions(table, key),

@@ -17,7 +17,7 @@ use spanferry_core::port::source::CheckRequest;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
-use spanferry_core::schema::source::{Catalog, QualifiedName};
+use spanferry_core::schema::source::Catalog;
 
 use self::service::Service;
 use crate::catalog;
@@ -92,18 +92,18 @@ impl Check<'_> {
             self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy.into()));
         }
         for table in &self.request.tables {
-            if !self.catalog.tables.iter().any(|known| known.name.table == *table) {
+            if !self.catalog.tables.iter().any(|known| known.name == *table) {
                 let text = "the table does not exist or the account may not see it".to_owned();
                 let remedy = Remedy::source(format!(
                     "GRANT SELECT ON {}.* TO {}",
-                    crate::sql::identifier(&self.catalog.schema),
+                    crate::sql::identifier(&table.schema),
                     self.account
                 ));
                 self.findings.push(
                     Finding::new(
                         code::SOURCE_SCHEMA,
                         Severity::Blocking,
-                        Subject::Table(QualifiedName::new(&self.catalog.schema, table)),
+                        Subject::table(table),
                         text,
                     )
                     .remedy(remedy),

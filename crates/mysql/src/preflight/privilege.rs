@@ -25,7 +25,7 @@ impl Check<'_> {
         let on_schema = |names: &[&str]| grants.on_schema(&schema, names);
         let on_every_table = |names: &[&str]| {
             let mut tables = self.request.tables.iter();
-            tables.all(|table| grants.on_table(&schema, table, names))
+            tables.all(|table| grants.on_table(&table.schema, &table.table, names))
         };
         let mut missing = Vec::new();
         let quoted = sql::identifier(&schema);

@@ -18,7 +18,7 @@ impl Check<'_> {
             .catalog
             .tables
             .iter()
-            .filter(|table| self.request.tables.contains(&table.name.table));
+            .filter(|table| self.request.tables.contains(&table.name));
         let found: Vec<Finding> = selected.flat_map(examine).collect();
         self.findings.extend(found);
     }
@@ -34,7 +34,7 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
     let Some(facts) = table.facts.mysql() else {
         refuse(
             "it is a table of another kind of server".to_owned(),
-            Remedy::exclude(&table.name.table),
+            Remedy::exclude(&table.name),
         );
         return found;
     };
@@ -57,7 +57,7 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
     if facts.system_versioned {
         refuse(
             "it has system versioning, whose hidden columns and history rows are not carried".to_owned(),
-            Remedy::exclude(&table.name.table),
+            Remedy::exclude(&table.name),
         );
     }
     found
@@ -81,7 +81,7 @@ fn to_new_temporal(table: &SourceTable) -> Remedy {
 /// index begins with, are options that InnoDB does not take.
 fn to_innodb(table: &SourceTable, engine: &str) -> Remedy {
     if !OWN_ROWS.iter().any(|known| known.eq_ignore_ascii_case(engine)) {
-        return Remedy::exclude(&table.name.table);
+        return Remedy::exclude(&table.name);
     }
     let mut statement = format!(
         "ALTER TABLE {}.{} ENGINE = InnoDB, ROW_FORMAT = DEFAULT",

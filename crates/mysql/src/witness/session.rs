@@ -1,5 +1,6 @@
 //! A witness's conversation with the server.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use spanferry_core::plan::TablePlan;
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
 use spanferry_core::report::failure::{Class, Failure, ServerWords};
-use spanferry_core::verify::witness::{Contradiction, SourceWitness, TableColumns, WitnessSource};
+use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::verify::witness::{Contradiction, SourceColumns, SourceWitness, WitnessSource};
 use spanferry_core::wire::list_value::{WireReader, WireValue};
 
 use super::printed::PRINTED_CHARACTERS_MAX;
@@ -207,25 +209,26 @@ fn differing(table: &TablePlan, row: &[u8], found: &ResultRow) -> Vec<usize> {
 }
 
 impl SourceWitness for MysqlWitness {
-    async fn columns(&mut self) -> Result<TableColumns, Failure> {
+    async fn columns(&mut self) -> Result<SourceColumns, Failure> {
         let schema = sql::text(&self.source.options().schema);
+        let name = |row: &ResultRow| QualifiedName::new(row.text_or_empty(0), row.text_or_empty(1));
         let tables = format!(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = {schema} \
+            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema = {schema} \
              AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') {ALL}"
         );
-        let mut found: TableColumns = self
+        let mut found: SourceColumns = self
             .query(&tables)
             .await?
             .rows
             .iter()
-            .map(|row| (row.text_or_empty(0), std::collections::BTreeSet::new()))
+            .map(|row| (name(row), BTreeSet::new()))
             .collect();
         let columns = format!(
-            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {schema} {ALL}"
+            "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema = {schema} {ALL}"
         );
         for row in self.query(&columns).await?.rows {
-            if let Some(columns) = found.get_mut(&row.text_or_empty(0)) {
-                columns.insert(row.text_or_empty(1));
+            if let Some(columns) = found.get_mut(&name(&row)) {
+                columns.insert(row.text_or_empty(2));
             }
         }
         Ok(found)

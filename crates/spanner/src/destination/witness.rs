@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::target::KeyInterval;
 use spanferry_core::report::failure::Failure;
-use spanferry_core::verify::witness::{Counted, TableColumns, TargetWitness};
+use spanferry_core::verify::witness::{Counted, TargetColumns, TargetWitness};
 use tokio::time::Instant;
 
 use super::SpannerTarget;
@@ -16,7 +16,7 @@ use crate::read::{Keys, Read, ReadAt, STREAM_DEADLINE};
 use crate::row::Cells;
 
 impl TargetWitness for SpannerTarget {
-    async fn columns(&self) -> Result<TableColumns, Failure> {
+    async fn columns(&self) -> Result<TargetColumns, Failure> {
         let found = self.client.column_names("").await.map_err(failure)?;
         let tables = found.into_iter();
         Ok(tables

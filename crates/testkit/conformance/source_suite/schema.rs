@@ -8,7 +8,7 @@ use spanferry_core::port::source::{
 };
 use spanferry_core::position::{Position, TransactionId};
 use spanferry_core::report::finding::Severity;
-use spanferry_core::schema::source::{SourceColumn, SourceTable};
+use spanferry_core::schema::source::{QualifiedName, SourceColumn, SourceTable};
 
 use super::model::{Assembly, capture};
 use super::{A, B, Bench, CREATED, Statement, Subject, Writer, delete, in_time, insert, open};
@@ -92,8 +92,9 @@ async fn check_strain<S: Subject>(subject: &S) {
 /// again.
 async fn check_findings<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
+    let tables = bench.source.catalog().await.unwrap().tables;
     let mut request = CheckRequest {
-        tables: subject.tables().iter().map(|name| (*name).to_owned()).collect(),
+        tables: tables.iter().map(|table| table.name.clone()).collect(),
         load_estimate: Duration::from_secs(1),
         sessions: 2,
         lock: true,
@@ -107,10 +108,16 @@ async fn check_findings<S: Subject>(subject: &S) {
         told.collect::<Vec<_>>()
     };
     assert_eq!(blocking(&request).await, []);
-    request.tables.push("absent".to_owned());
+    // Also a table of another schema that has the name of one that is there.
+    let schema = &tables[0].name.schema;
+    let absent = [
+        QualifiedName::new(schema, "absent"),
+        QualifiedName::new(format!("{schema}_absent"), &tables[0].name.table),
+    ];
+    request.tables.extend(absent.clone());
     let found = blocking(&request).await;
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].1.table_name(), Some("absent"));
+    let subjects = found.iter().filter_map(|(_, subject)| subject.source_table());
+    assert_eq!(subjects.collect::<Vec<_>>(), absent.each_ref(), "{found:?}");
     assert_eq!(blocking(&request).await, found);
 }
 

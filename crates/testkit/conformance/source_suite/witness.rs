@@ -1,7 +1,10 @@
 //! What every `WitnessSource` must do: count, list and judge as the source is now, and name a
 //! position that contains what it saw.
 
+use std::collections::BTreeSet;
+
 use spanferry_core::port::source::{CatalogSource, PositionSource};
+use spanferry_core::schema::source::QualifiedName;
 use spanferry_core::verify::witness::{Contradiction, SourceWitness, WitnessSource};
 use spanferry_core::wire::list_value;
 
@@ -62,14 +65,16 @@ async fn check_words<S: Subject>(subject: &S) {
 async fn check_columns<S: Subject>(subject: &S) {
     let bench = Bench::new(subject).await;
     let mut witness = bench.source.witness().await.unwrap();
-    let names: Vec<String> = witness.columns().await.unwrap().into_keys().collect();
-    assert_eq!(names, subject.tables());
+    let names: BTreeSet<QualifiedName> = witness.columns().await.unwrap().into_keys().collect();
+    let expected = bench.plans.iter().map(|plan| plan.name().clone());
+    assert_eq!(names, expected.collect());
     subject.run(Statement::CreateTable).await;
     let now = witness.columns().await.unwrap();
-    assert!(now.contains_key(CREATED), "{now:?}");
+    let created = QualifiedName::new(&bench.plans[A].name().schema, CREATED);
+    assert!(now.contains_key(&created), "{now:?}");
     let catalog = bench.source.catalog().await.unwrap();
     for table in catalog.tables {
         let columns = table.columns.into_iter().map(|column| column.name);
-        assert_eq!(now[&table.name.table], columns.collect(), "{}", table.name);
+        assert_eq!(now[&table.name], columns.collect(), "{}", table.name);
     }
 }
