@@ -1,7 +1,6 @@
 //! What only MySQL-family servers have in their catalogs: types with charsets, engines, numbered
 //! columns.
 
-use super::source::{ColumnFacts, SourceType, TableFacts};
 use crate::schema::charset::Charset;
 
 /// What a table of a MySQL-family server has besides what every source has.
@@ -23,24 +22,6 @@ pub struct MysqlColumn {
     /// MariaDB: a date and time in the storage format of before MySQL 5.6, whose width the binary
     /// log does not show.
     pub is_old_temporal: bool,
-}
-
-impl From<MysqlTable> for TableFacts {
-    fn from(table: MysqlTable) -> TableFacts {
-        TableFacts::Mysql(table)
-    }
-}
-
-impl From<MysqlColumn> for ColumnFacts {
-    fn from(column: MysqlColumn) -> ColumnFacts {
-        ColumnFacts::Mysql(column)
-    }
-}
-
-impl From<MysqlType> for SourceType {
-    fn from(ty: MysqlType) -> SourceType {
-        SourceType::Mysql(ty)
-    }
 }
 
 /// The type of a column of a MySQL-family server.

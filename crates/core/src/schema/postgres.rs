@@ -1,7 +1,5 @@
 //! What PostgreSQL has in its catalog: its data types, identity columns, replica identities.
 
-use super::source::{ColumnFacts, SourceType, TableFacts};
-
 /// What a PostgreSQL table has besides what every source has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PostgresTable {
@@ -151,22 +149,4 @@ pub enum PrintedType {
     Xml,
     /// A row type.
     Composite,
-}
-
-impl From<PostgresTable> for TableFacts {
-    fn from(table: PostgresTable) -> TableFacts {
-        TableFacts::Postgres(table)
-    }
-}
-
-impl From<PostgresColumn> for ColumnFacts {
-    fn from(column: PostgresColumn) -> ColumnFacts {
-        ColumnFacts::Postgres(column)
-    }
-}
-
-impl From<PostgresType> for SourceType {
-    fn from(ty: PostgresType) -> SourceType {
-        SourceType::Postgres(ty)
-    }
 }

@@ -257,6 +257,42 @@ impl ColumnFacts {
     }
 }
 
+impl From<MysqlTable> for TableFacts {
+    fn from(table: MysqlTable) -> TableFacts {
+        TableFacts::Mysql(table)
+    }
+}
+
+impl From<MysqlColumn> for ColumnFacts {
+    fn from(column: MysqlColumn) -> ColumnFacts {
+        ColumnFacts::Mysql(column)
+    }
+}
+
+impl From<MysqlType> for SourceType {
+    fn from(ty: MysqlType) -> SourceType {
+        SourceType::Mysql(ty)
+    }
+}
+
+impl From<PostgresTable> for TableFacts {
+    fn from(table: PostgresTable) -> TableFacts {
+        TableFacts::Postgres(table)
+    }
+}
+
+impl From<PostgresColumn> for ColumnFacts {
+    fn from(column: PostgresColumn) -> ColumnFacts {
+        ColumnFacts::Postgres(column)
+    }
+}
+
+impl From<PostgresType> for SourceType {
+    fn from(ty: PostgresType) -> SourceType {
+        SourceType::Postgres(ty)
+    }
+}
+
 /// One secondary index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceIndex {

@@ -7,15 +7,16 @@
 //! elements of a list as they would stand alone; JSON without spaces, otherwise as the source
 //! spells it.
 
-mod array;
 mod binary;
 mod boolean;
 mod calendar;
 #[cfg(test)]
 mod check;
 mod column;
+mod convert;
 mod decimal;
 mod float;
+mod form;
 mod input;
 mod integer;
 mod interval;
@@ -26,8 +27,9 @@ mod text;
 mod uuid;
 
 pub(crate) use binary::base64_bytes;
-pub use column::{ColumnPlan, ElementEncoding, Encoding};
+pub use column::ColumnPlan;
 pub(crate) use decimal::PlainDecimal;
+pub use form::{ElementEncoding, Encoding};
 pub use input::{Constant, Input, RowFunction};
 pub(crate) use json::flavor as json_flavor;
 pub use limit::{CELL_BYTES_MAX, STRING_CHARACTERS_MAX};

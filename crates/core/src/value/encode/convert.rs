@@ -1,9 +1,9 @@
-//! Lists of values, NULL among them.
+//! The conversion of one value by its form. A list converts each of its elements in the same way.
 
-use super::column::{ElementEncoding, encode_value};
+use super::form::{ElementEncoding, Encoding};
 use super::limit::CELL_BYTES_MAX;
 use super::refusal::form;
-use super::{Refusal, float};
+use super::{Refusal, binary, boolean, calendar, decimal, float, integer, json, text, uuid};
 use crate::value::scalar::Scalar;
 use crate::wire::list_value;
 
@@ -11,8 +11,27 @@ use crate::wire::list_value;
 /// takes a third more, and each element has a head.
 const LIST_BYTES_MAX: usize = 2 * CELL_BYTES_MAX as usize;
 
+/// Appends a value that is not NULL. On a refusal `out` holds a part of it.
+pub(super) fn encode_value(encoding: Encoding, scalar: Scalar<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    match encoding {
+        Encoding::Bool => boolean::boolean(scalar, out),
+        Encoding::Int64 => integer::int64(scalar, out),
+        Encoding::Float32 => float::float32(scalar, out),
+        Encoding::Float64 => float::float64(scalar, out),
+        Encoding::Numeric => decimal::numeric(scalar, decimal::NUMERIC_DIGITS, out),
+        Encoding::PgNumeric => decimal::numeric(scalar, decimal::PG_NUMERIC_DIGITS, out),
+        Encoding::String { characters_max } => text::string(scalar, characters_max, out),
+        Encoding::Bytes { bytes_max } => binary::bytes(scalar, bytes_max, out),
+        Encoding::Date => calendar::date(scalar, out),
+        Encoding::Timestamp => calendar::timestamp(scalar, out),
+        Encoding::Json { arbitrary_numbers } => json::json(scalar, json::flavor(arbitrary_numbers), out),
+        Encoding::Array { element, dimensions } => array(scalar, element, dimensions, out),
+        Encoding::Uuid => uuid::uuid(scalar, out),
+    }
+}
+
 /// A list. A vector may also come as the bytes of its 4-byte floats.
-pub(super) fn array(
+fn array(
     scalar: Scalar<'_>,
     element: ElementEncoding,
     dimensions: Option<u32>,
@@ -76,7 +95,7 @@ fn value_bytes(scalar: Scalar<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::encode::{ColumnPlan, Encoding};
+    use crate::value::encode::ColumnPlan;
     use crate::wire::list_value::{WireReader, WireValue};
 
     fn encoded(element: ElementEncoding, elements: &[Scalar<'_>]) -> Result<Vec<u8>, Refusal> {
