@@ -13,19 +13,13 @@ mod single_byte;
 mod tabled;
 #[cfg(test)]
 mod tests;
+mod undecodable;
 mod unicode;
 
 use spanferry_core::schema::charset::Charset;
 
 use tabled::CodeTable;
-
-/// Bytes that are no character of their character set; the server would show `?` or refuse them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes from offset {offset} on are no character of the character set")]
-pub struct UndecodableText {
-    /// Where the first undecodable character begins, in bytes from the start of the text.
-    pub offset: usize,
-}
+pub use undecodable::UndecodableText;
 
 /// The character set of a collation id, as the binary log's table map and result set metadata carry
 /// it. No id means one character set to MySQL and another to MariaDB.

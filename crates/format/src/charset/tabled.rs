@@ -1,8 +1,8 @@
 //! Character sets decoded by table: a one-byte table each, and grids for longer codes.
 
-use super::UndecodableText;
 use super::grid::{Grid, Linear};
 use super::single_byte;
+use super::undecodable::UndecodableText;
 
 /// What decodes one tabled character set. Lead bytes of longer codes have no entry in `single`.
 pub(super) struct CodeTable {

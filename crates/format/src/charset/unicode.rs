@@ -1,7 +1,7 @@
 //! Character sets that are encodings of Unicode: utf8mb4, utf8mb3, ascii, ucs2, utf16, utf16le and
 //! utf32.
 
-use super::UndecodableText;
+use super::undecodable::UndecodableText;
 use std::str::from_utf8;
 
 /// Bytes from this one on begin a UTF-8 character of four bytes.

@@ -2,6 +2,7 @@
 
 pub mod cell;
 pub mod dump;
+mod effect;
 mod grammar;
 pub mod statement;
 pub mod token;

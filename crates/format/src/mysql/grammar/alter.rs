@@ -1,6 +1,6 @@
 //! ALTER TABLE: its head, its actions, and what each of them does.
 
-use super::super::statement::{Effect, IndexChange, Kind, Named};
+use super::super::effect::{Effect, IndexChange, Kind, Named};
 use super::super::token::Token;
 use super::Parser;
 

@@ -1,6 +1,6 @@
 //! Index definitions, in ALTER TABLE and in CREATE INDEX and DROP INDEX.
 
-use super::super::statement::{Effect, IndexChange, Kind};
+use super::super::effect::{Effect, IndexChange, Kind};
 use super::Parser;
 
 /// What stands in front of INDEX.

@@ -15,7 +15,7 @@ mod tests;
 
 pub(super) use parser::Parser;
 
-use super::statement::Kind;
+use super::effect::Kind;
 use super::token::Token;
 
 /// Verbs of statements that change no row and no definition of a table, whatever follows.

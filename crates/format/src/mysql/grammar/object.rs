@@ -1,6 +1,6 @@
 //! CREATE, ALTER and DROP: of what kind of object, and what stands before its name.
 
-use super::super::statement::{Effect, Kind};
+use super::super::effect::{Effect, Kind};
 use super::super::token::Token;
 use super::Parser;
 use super::index::IndexKind;

@@ -1,6 +1,6 @@
 //! The cursor over a statement's tokens, and what every production is made of.
 
-use super::super::statement::Named;
+use super::super::effect::Named;
 use super::super::token::Token;
 
 /// Reads tokens from the left to the right.

@@ -1,6 +1,6 @@
 //! Statements about whole tables: CREATE, DROP, RENAME, TRUNCATE, and what maintains them.
 
-use super::super::statement::{Effect, Kind, Named};
+use super::super::effect::{Effect, Kind, Named};
 use super::super::token::Token;
 use super::Parser;
 
