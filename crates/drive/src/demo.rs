@@ -14,9 +14,10 @@ use spanferry_testkit::workload::{self, Load, LoadOptions, Rows};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
+use crate::error::{DriveError, failed};
 use crate::migration::{Spanferry, interrupt};
+use crate::start::{runtime, service, succeeds};
 use crate::terminal::TerminalModes;
-use crate::{DriveError, failed, runtime, service, succeeds};
 
 /// The schema at the source and the database at the target.
 const SCHEMA: &str = "shop";

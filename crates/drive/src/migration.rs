@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use crate::DriveError;
+use crate::error::DriveError;
 
 /// How often `status` is asked while something is waited for.
 const ASK_PERIOD: Duration = Duration::from_millis(400);

@@ -13,9 +13,9 @@ use spanferry_testkit::server::Emulator;
 
 use super::measure::Measured;
 use super::scenario;
+use super::setup::{DATABASE, Setup};
 use super::table::Line;
-use super::{Bench, DATABASE};
-use crate::{DriveError, failed};
+use crate::error::{DriveError, failed};
 
 /// The scenario's name.
 pub(crate) const NAME: &str = "emulator, sysbench rows";
@@ -25,17 +25,17 @@ pub(crate) const ROWS_MAX: u64 = 200_000;
 const COMMIT_ROWS: u64 = 1_000;
 
 /// A plain loop of commits, and a migration of rows of the same shape.
-pub(crate) async fn lines(bench: &Bench, rows: u64) -> Result<[Line; 2], DriveError> {
+pub(crate) async fn lines(setup: &Setup, rows: u64) -> Result<[Line; 2], DriveError> {
     let (mut ours, mut ceiling) = (Vec::new(), Vec::new());
     let scenarios = scenario::all(rows);
-    bench.server_runs(scenarios[0].before).await?;
-    for _ in 0..bench.runs {
+    setup.execute(scenarios[0].before).await?;
+    for _ in 0..setup.runs {
         let emulator = Emulator::start().map_err(|error| failed("starting the emulator", &error))?;
         ceiling.push(plain_loop(emulator.host_port(), rows).await?);
         drop(emulator);
         let emulator = Emulator::start().map_err(|error| failed("starting the emulator", &error))?;
-        drop(std::fs::remove_dir_all(bench.scratch.join("state")));
-        ours.push(bench.migrate(emulator.host_port())?);
+        drop(std::fs::remove_dir_all(setup.scratch.join("state")));
+        ours.push(setup.migrate(emulator.host_port())?);
     }
     Ok([
         Line::new(NAME, rows, "rows", ours),

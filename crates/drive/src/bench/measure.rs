@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 
-use crate::DriveError;
+use crate::error::DriveError;
 
 /// Clock ticks a second in `/proc/PID/stat` (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use spanferry_testkit::server::Server;
 
-use super::SCHEMA;
+use super::setup::SCHEMA;
+use crate::start::service;
 
 /// What the source's own tools do with the same data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Tool {
 
     /// Its command line; `last` is the newest binary log.
     pub(crate) fn command(self, server: &Server, folder: &Path, last: Option<&String>) -> Command {
-        let mut command = crate::service("mysql.sh");
+        let mut command = service("mysql.sh");
         match self {
             Tool::Dump => {
                 command.arg("dump").arg(server.directory()).args([
