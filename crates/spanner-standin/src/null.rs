@@ -2,19 +2,17 @@
 
 mod admin;
 mod bounded;
+mod state;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use prost::Message;
 use spanferry_spanner_api::database_admin::{
     Database as DatabaseMessage, DropDatabaseRequest, GetDatabaseDdlRequest, GetDatabaseDdlResponse,
     GetDatabaseRequest,
 };
 use spanferry_spanner_api::instance_admin::{GetInstanceRequest, Instance};
-use spanferry_spanner_api::longrunning::{GetOperationRequest, Operation};
+use spanferry_spanner_api::longrunning::GetOperationRequest;
 use spanferry_spanner_api::spanner::commit_response::CommitStats;
 use spanferry_spanner_api::spanner::transaction_options::{Mode, read_only::TimestampBound};
 use spanferry_spanner_api::spanner::transaction_selector::Selector;
@@ -28,12 +26,12 @@ use tonic::Code;
 use crate::message::{Change, CommitIn, changes, commit_head};
 use crate::read::{Answer, nanoseconds, resume, timestamp};
 use crate::refusal::{Refusal, Rule, retryable};
-use crate::schema::{Schema, Table};
+use crate::schema::Table;
 use crate::server::{Call, Messages, single};
-use crate::store::{Key, NULL, Row, Staged, Store};
+use crate::store::{NULL, Row, Staged};
 use crate::{Shared, catalog, check};
-use admin::{HeldDdl, dialect};
-use bounded::Bounded;
+use admin::dialect;
+use state::{Session, State, Transaction, decode};
 
 const CONTROL_PREFIX: &str = "spanferry_";
 
@@ -42,91 +40,6 @@ const CONTROL_PREFIX: &str = "spanferry_";
 pub(crate) struct Null {
     keep_all: bool,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    databases: BTreeMap<String, Database>,
-    sessions: Bounded<Session>,
-    transactions: Bounded<Transaction>,
-    operations: Bounded<Operation>,
-    held: Vec<HeldDdl>,
-    number: u64,
-    clock: u64,
-}
-
-#[derive(Debug, Default)]
-struct Database {
-    postgres: bool,
-    schema: Arc<Schema>,
-    statements: Vec<String>,
-    store: Store,
-}
-
-#[derive(Debug)]
-struct Session {
-    multiplexed: bool,
-    expired: bool,
-}
-
-/// What a read found: at the commit it must find the same.
-type Seen = (String, KeySet, Vec<(Key, Row)>);
-
-#[derive(Debug, Default)]
-struct Transaction {
-    session: String,
-    sequence: i32,
-    seen: Vec<Seen>,
-    used: bool,
-    committed: Option<u64>,
-    ended: bool,
-}
-
-fn decode<M: Message + Default>(message: &Bytes) -> Result<M, Refusal> {
-    M::decode(message.clone()).map_err(|_| Refusal::malformed())
-}
-
-impl State {
-    fn now(&mut self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_micros()).unwrap_or(0) * 1_000;
-        self.clock = now.max(self.clock + 1_000);
-        self.clock
-    }
-
-    fn next(&mut self) -> u64 {
-        self.number += 1;
-        self.number
-    }
-
-    fn database(&mut self, name: &str) -> Result<&mut Database, Refusal> {
-        self.databases
-            .get_mut(name)
-            .ok_or_else(|| Refusal::no_database(name))
-    }
-
-    /// The session's database, and whether it is multiplexed.
-    fn session(&self, name: &str) -> Result<(String, bool), Refusal> {
-        let session = self.sessions.entries.get(name.as_bytes());
-        match session {
-            Some(session) if !session.expired => {
-                let database = name.split("/sessions/").next().unwrap_or_default();
-                Ok((database.to_owned(), session.multiplexed))
-            }
-            Some(_) => Err(Refusal::no_session(name, true)),
-            None => Err(Refusal::no_session(name, false)),
-        }
-    }
-
-    fn transaction(&mut self, session: &str, id: &[u8]) -> Result<&mut Transaction, Refusal> {
-        match self.transactions.entries.get_mut(id) {
-            Some(transaction) if transaction.session == session && !transaction.ended => Ok(transaction),
-            Some(_) | None => {
-                let message = format!("Transaction not found: {}", String::from_utf8_lossy(id));
-                Err(Refusal::broken(Rule::Transaction, Code::NotFound, message))
-            }
-        }
-    }
 }
 
 fn token(id: &[u8], transaction: &mut Transaction) -> MultiplexedSessionPrecommitToken {
@@ -152,6 +65,15 @@ impl Null {
 
     fn keeps(&self, table: &str) -> bool {
         self.keep_all || table.starts_with(CONTROL_PREFIX)
+    }
+
+    pub(crate) fn held_ddl(&self) -> Vec<String> {
+        admin::held_ddl(&self.state())
+    }
+
+    /// Lets the operation that is held at this object continue; false if there is none.
+    pub(crate) fn finish_ddl(&self, shared: &Shared, object: &str, succeeds: bool) -> bool {
+        admin::finish_ddl(&mut self.state(), &shared.ddl_rules, object, succeeds)
     }
 
     pub(crate) fn expire_sessions(&self) {
@@ -208,7 +130,9 @@ impl Null {
                     ..Instance::default()
                 }))
             }
-            "CreateDatabase" => self.create_database(message).map(|answer| single(&answer)),
+            "CreateDatabase" => {
+                admin::create_database(&mut self.state(), message).map(|answer| single(&answer))
+            }
             "DropDatabase" => {
                 let request: DropDatabaseRequest = decode(message)?;
                 self.state().databases.remove(&request.database);
@@ -233,7 +157,9 @@ impl Null {
                     ..GetDatabaseDdlResponse::default()
                 }))
             }
-            "UpdateDatabaseDdl" => self.update_ddl(shared, message).map(|answer| single(&answer)),
+            "UpdateDatabaseDdl" => {
+                admin::update_ddl(&mut self.state(), &shared.ddl_rules, message).map(|answer| single(&answer))
+            }
             "GetOperation" => {
                 let request: GetOperationRequest = decode(message)?;
                 let state = self.state();

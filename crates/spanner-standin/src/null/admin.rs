@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use prost_types::Timestamp;
 use spanferry_spanner_api::database_admin::{
     CreateDatabaseRequest, Database as DatabaseMessage, DatabaseDialect, UpdateDatabaseDdlMetadata,
     UpdateDatabaseDdlRequest,
@@ -14,130 +13,116 @@ use spanferry_spanner_api::longrunning::{Operation, operation};
 use spanferry_spanner_api::rpc;
 use tonic::{Code, Status};
 
-use super::{Database, Null, Shared, State, decode};
+use super::state::{Database, HeldDdl, State, decode};
 use crate::ddl;
 use crate::ddl_rules::{DdlRules, DdlStage};
 use crate::read::timestamp;
 use crate::refusal::Refusal;
 use crate::schema::Schema;
 
-impl Null {
-    pub(super) fn create_database(&self, message: &Bytes) -> Result<Operation, Refusal> {
-        let request: CreateDatabaseRequest = decode(message)?;
-        let id = request
-            .create_statement
-            .split_whitespace()
-            .last()
-            .unwrap_or_default();
-        let name = format!("{}/databases/{}", request.parent, id.trim_matches(['`', '"']));
-        let mut state = self.state();
-        if state.databases.contains_key(&name) {
-            return Err(Refusal::answer(
-                Code::AlreadyExists,
-                format!("Database already exists: {name}"),
-            ));
-        }
-        let postgres = request.database_dialect() == DatabaseDialect::Postgresql;
-        let mut database = Database {
-            postgres,
-            ..Database::default()
-        };
-        for statement in &request.extra_statements {
-            database.run(statement)?;
-        }
-        state.databases.insert(name.clone(), database);
-        let database_dialect = dialect(postgres).into();
-        let database = DatabaseMessage {
-            name: name.clone(),
-            database_dialect,
-            ..DatabaseMessage::default()
-        };
-        let response = prost_types::Any {
-            type_url: "type.googleapis.com/google.spanner.admin.database.v1.Database".to_owned(),
-            value: database.encode_to_vec(),
-        };
-        let operation = Operation {
-            name: format!("{name}/operations/_auto_{}", state.next()),
-            done: true,
-            result: Some(operation::Result::Response(response)),
-            metadata: None,
-        };
-        state
-            .operations
-            .insert(operation.name.clone().into(), operation.clone());
-        Ok(operation)
+/// Creates a database; the operation is done at once.
+pub(super) fn create_database(state: &mut State, message: &Bytes) -> Result<Operation, Refusal> {
+    let request: CreateDatabaseRequest = decode(message)?;
+    let id = request
+        .create_statement
+        .split_whitespace()
+        .last()
+        .unwrap_or_default();
+    let name = format!("{}/databases/{}", request.parent, id.trim_matches(['`', '"']));
+    if state.databases.contains_key(&name) {
+        return Err(Refusal::answer(
+            Code::AlreadyExists,
+            format!("Database already exists: {name}"),
+        ));
     }
-
-    /// As the service does: the whole call is judged against the schema first, then its statements
-    /// are run by an operation.
-    pub(super) fn update_ddl(&self, shared: &Shared, message: &Bytes) -> Result<Operation, Refusal> {
-        let request: UpdateDatabaseDdlRequest = decode(message)?;
-        let mut state = self.state();
-        let id = match request.operation_id.as_str() {
-            "" => format!("_auto_{}", state.next()),
-            id => id.to_owned(),
-        };
-        let name = format!("{}/operations/{id}", request.database);
-        if state.operations.entries.contains_key(name.as_bytes()) {
-            return Err(Refusal::answer(
-                Code::AlreadyExists,
-                format!("Operation already exists: {name}"),
-            ));
-        }
-        let mut judged = Schema::clone(&state.database(&request.database)?.schema);
-        for statement in &request.statements {
-            ddl::apply(&mut judged, statement)?;
-        }
-        let work = HeldDdl {
-            name,
-            request,
-            applied: Vec::new(),
-            object: String::new(),
-        };
-        state.proceed(&shared.ddl_rules, work)
+    let postgres = request.database_dialect() == DatabaseDialect::Postgresql;
+    let mut database = Database {
+        postgres,
+        ..Database::default()
+    };
+    for statement in &request.extra_statements {
+        database.run(statement)?;
     }
-
-    pub(crate) fn held_ddl(&self) -> Vec<String> {
-        self.state().held.iter().map(|held| held.object.clone()).collect()
-    }
-
-    /// Lets the operation that is held at this object continue; false if there is none.
-    pub(crate) fn finish_ddl(&self, shared: &Shared, object: &str, succeeds: bool) -> bool {
-        let mut state = self.state();
-        let Some(place) = state.held.iter().position(|held| held.object == object) else {
-            return false;
-        };
-        let mut work = state.held.remove(place);
-        let at = timestamp(state.now());
-        let Ok(database) = state.database(&work.request.database) else {
-            return false;
-        };
-        let mut schema = Schema::clone(&database.schema);
-        if succeeds {
-            schema.set_unfinished(object, false);
-            work.applied.push(at);
-        } else {
-            schema.forget(object);
-        }
-        database.schema = Arc::new(schema);
-        if succeeds {
-            return state.proceed(&shared.ddl_rules, work).is_ok();
-        }
-        let error = Status::failed_precondition(format!("The stand-in ends the work on `{object}`."));
-        state.end(work, Some(error));
-        true
-    }
+    state.databases.insert(name.clone(), database);
+    let database_dialect = dialect(postgres).into();
+    let database = DatabaseMessage {
+        name: name.clone(),
+        database_dialect,
+        ..DatabaseMessage::default()
+    };
+    let response = prost_types::Any {
+        type_url: "type.googleapis.com/google.spanner.admin.database.v1.Database".to_owned(),
+        value: database.encode_to_vec(),
+    };
+    let operation = Operation {
+        name: format!("{name}/operations/_auto_{}", state.next()),
+        done: true,
+        result: Some(operation::Result::Response(response)),
+        metadata: None,
+    };
+    state
+        .operations
+        .insert(operation.name.clone().into(), operation.clone());
+    Ok(operation)
 }
 
-/// An operation that waits behind a statement of which the work is not done.
-#[derive(Debug)]
-pub(super) struct HeldDdl {
-    name: String,
-    request: UpdateDatabaseDdlRequest,
-    /// When each statement that is done was done.
-    applied: Vec<Timestamp>,
-    /// What the statement creates that the operation waits behind.
-    object: String,
+/// As the service does: the whole call is judged against the schema first, then its statements
+/// are run by an operation.
+pub(super) fn update_ddl(state: &mut State, rules: &DdlRules, message: &Bytes) -> Result<Operation, Refusal> {
+    let request: UpdateDatabaseDdlRequest = decode(message)?;
+    let id = match request.operation_id.as_str() {
+        "" => format!("_auto_{}", state.next()),
+        id => id.to_owned(),
+    };
+    let name = format!("{}/operations/{id}", request.database);
+    if state.operations.entries.contains_key(name.as_bytes()) {
+        return Err(Refusal::answer(
+            Code::AlreadyExists,
+            format!("Operation already exists: {name}"),
+        ));
+    }
+    let mut judged = Schema::clone(&state.database(&request.database)?.schema);
+    for statement in &request.statements {
+        ddl::apply(&mut judged, statement)?;
+    }
+    let work = HeldDdl {
+        name,
+        request,
+        applied: Vec::new(),
+        object: String::new(),
+    };
+    state.proceed(rules, work)
+}
+
+/// What each held operation waits for.
+pub(super) fn held_ddl(state: &State) -> Vec<String> {
+    state.held.iter().map(|held| held.object.clone()).collect()
+}
+
+/// Lets the operation that is held at this object continue; false if there is none.
+pub(super) fn finish_ddl(state: &mut State, rules: &DdlRules, object: &str, succeeds: bool) -> bool {
+    let Some(place) = state.held.iter().position(|held| held.object == object) else {
+        return false;
+    };
+    let mut work = state.held.remove(place);
+    let at = timestamp(state.now());
+    let Ok(database) = state.database(&work.request.database) else {
+        return false;
+    };
+    let mut schema = Schema::clone(&database.schema);
+    if succeeds {
+        schema.set_unfinished(object, false);
+        work.applied.push(at);
+    } else {
+        schema.forget(object);
+    }
+    database.schema = Arc::new(schema);
+    if succeeds {
+        return state.proceed(rules, work).is_ok();
+    }
+    let error = Status::failed_precondition(format!("The stand-in ends the work on `{object}`."));
+    state.end(work, Some(error));
+    true
 }
 
 impl State {
