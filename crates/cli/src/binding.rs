@@ -8,7 +8,7 @@ use spanferry_core::schema::source::NameCase;
 use crate::args::{Common, MigrateArgs};
 use crate::run_file::{RunFile, VERSION, source_name_of};
 use crate::settings::{Settings, read_config};
-use crate::source::SourceOptions;
+use crate::source_options::SourceOptions;
 
 /// In what a command line must agree with what the state directory remembers of the migration,
 /// where it gives it.

@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod short_name;
 mod source;
+mod source_options;
 mod state_dir;
 mod status_lines;
 mod suggestion;
@@ -40,6 +41,7 @@ mod table_lines;
 mod task;
 mod terminal_mode;
 mod usage;
+mod usage_failure;
 mod verdict;
 mod wrap;
 

@@ -8,7 +8,7 @@ use spanferry_core::report::failure::Failure;
 use spanferry_private_dir::PrivateDir;
 
 use crate::document::{expect_version, refused};
-use crate::source::SourceOptions;
+use crate::source_options::SourceOptions;
 
 /// The format of `run.json`. A file of another one, or of none, is refused by name.
 pub(crate) const VERSION: u32 = 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use spanferry_core::report::code::{self, Code};
-use spanferry_core::report::failure::{Class, Failure};
+use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::Acceptance;
 use spanferry_core::report::shell::quoted;
 use spanferry_core::schema::target::Dialect;
@@ -18,8 +18,9 @@ use crate::args::{Common, DialectName, Output, StopWhenName, option_names};
 use crate::byte_size::{ByteCount, ByteRate};
 use crate::prompt;
 use crate::run_file::RunFile;
-use crate::source::{SourceOptions, URL_FORM};
+use crate::source_options::{SourceOptions, URL_FORM};
 use crate::suggestion::nearest;
+use crate::usage_failure::usage;
 
 /// Names the source's password in the environment.
 const PASSWORD_VARIABLE: &str = "SPANFERRY_SOURCE_PASSWORD";
@@ -111,11 +112,6 @@ pub(crate) struct Settings {
     pub(crate) stop_when: Option<StopWhenName>,
     /// For `migrate`.
     pub(crate) dry_run: bool,
-}
-
-/// A usage failure.
-pub(crate) fn usage(object: impl Into<String>, message: impl Into<String>) -> Failure {
-    Failure::new(code::USAGE, Class::StopMigration, object, message)
 }
 
 impl Settings {

@@ -4,7 +4,7 @@ use spanferry_core::report::code::{ALL, Code, Exit};
 use spanferry_core::report::failure::Failure;
 
 use crate::render;
-use crate::settings::usage;
+use crate::usage_failure::usage;
 
 /// Prints one code or all.
 pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {

@@ -23,11 +23,12 @@ use crate::command::report::refusal;
 use crate::interrupt::or_interrupted;
 use crate::selection::select_again;
 use crate::session::{Session, need_control};
-use crate::settings::{Settings, usage};
+use crate::settings::Settings;
 use crate::short_name::short_names;
 use crate::source::CliSource;
 use crate::state_dir::{STATUS, StateDir};
 use crate::suggestion::nearest;
+use crate::usage_failure::usage;
 use crate::{document, json, render};
 
 /// Empties a group, or gives a table up, after asking. `migrate` must not be running.
