@@ -1,5 +1,6 @@
 //! `check`: everything that catalog, variables and privileges of the source show, all at once.
 
+mod account;
 mod cascade;
 mod grant;
 mod hourly;
@@ -10,7 +11,7 @@ mod service;
 mod setting;
 mod table;
 
-pub(crate) use privilege::account;
+pub(crate) use account::account;
 pub(crate) use setting::set;
 
 use spanferry_core::port::source::CheckRequest;
@@ -48,7 +49,7 @@ pub(crate) async fn check(
     request: &CheckRequest,
 ) -> Result<Vec<Finding>, MysqlError> {
     let catalog = catalog::read(connection, &options.schema).await?;
-    let account = privilege::account(connection).await?;
+    let account = account(connection).await?;
     let mut check = Check {
         connection,
         options,

@@ -6,7 +6,6 @@ use spanferry_core::report::remedy::Remedy;
 
 use super::Check;
 use super::grant::Grants;
-use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::sql;
 
@@ -124,16 +123,6 @@ impl Check<'_> {
             .filter(|roles| roles != "NONE")
             .unwrap_or_default())
     }
-}
-
-/// The account that is logged in, as GRANT takes it. A user's name may hold `@`, a host's may not.
-pub(crate) async fn account(connection: &mut Connection) -> Result<String, MysqlError> {
-    let found = connection.query("SELECT CURRENT_USER()").await?;
-    let account = found.first_text().unwrap_or_default();
-    Ok(account.rsplit_once('@').map_or_else(
-        || sql::text(&account),
-        |(user, host)| format!("{}@{}", sql::text(user), sql::text(host)),
-    ))
 }
 
 /// MariaDB lists an active role's grants by itself, MySQL when the roles are named.
