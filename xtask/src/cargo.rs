@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::TaskError;
+use crate::error::TaskError;
 
 /// How programs are built.
 #[derive(Debug, Clone, Copy)]

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::TaskError;
 use crate::cargo::{Profile, build, emulator_missing, service, succeeds};
+use crate::error::TaskError;
 
 /// Names a running emulator.
 const EMULATOR_VARIABLE: &str = "SPANNER_EMULATOR_HOST";

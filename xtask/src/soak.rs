@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::TaskError;
 use crate::cargo::{cargo, succeeds};
+use crate::error::TaskError;
 
 /// Names a test's seed; tests read it by `spanferry_testkit::random::seed`.
 const SEED_VARIABLE: &str = "SPANFERRY_SEED";

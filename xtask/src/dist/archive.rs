@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{unusable, write};
-use crate::TaskError;
+use super::files::{unusable, write};
 use crate::cargo::succeeds;
+use crate::error::TaskError;
 
 /// A packed archive.
 #[derive(Debug)]
@@ -68,13 +68,14 @@ fn digest(path: &Path) -> Result<String, TaskError> {
 mod tests {
     use std::process::Command;
 
-    use super::{pack, write};
+    use super::super::files::{copy, write};
+    use super::pack;
 
     #[test]
     fn the_archive_holds_the_files_and_its_checksum_is_right() {
         let folder = std::env::temp_dir().join(format!("spanferry-archive-{}", std::process::id()));
         let program = std::env::current_exe().unwrap();
-        super::super::copy(&program, &folder.join("x-1/bin/spanferry")).unwrap();
+        copy(&program, &folder.join("x-1/bin/spanferry")).unwrap();
         write(&folder.join("x-1/share/man/man1/spanferry.1"), "page").unwrap();
         let archive = pack(&folder, "x-1").unwrap();
         let again = pack(&folder, "x-1").unwrap();

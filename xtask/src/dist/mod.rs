@@ -2,12 +2,14 @@
 //! completions.
 
 mod archive;
+mod files;
 mod needs;
 
 use std::path::{Path, PathBuf};
 
-use crate::TaskError;
 use crate::cargo::{cargo, succeeds, target_directory};
+use crate::error::TaskError;
+use files::{copy, remove, size, write};
 
 /// The profile in `Cargo.toml` that the program is built with, and cargo's folder for it.
 const PROFILE: &str = "dist";
@@ -86,39 +88,4 @@ fn manual(stage: &Path) -> Result<(), TaskError> {
             "the man pages cannot be written, see above".into(),
         ))
     }
-}
-
-fn size(file: &Path) -> Result<u64, TaskError> {
-    std::fs::metadata(file)
-        .map(|data| data.len())
-        .map_err(|source| unusable(file, source))
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), TaskError> {
-    make_folder_of(to)?;
-    std::fs::copy(from, to)
-        .map(drop)
-        .map_err(|source| unusable(from, source))
-}
-
-fn write(file: &Path, text: &str) -> Result<(), TaskError> {
-    make_folder_of(file)?;
-    std::fs::write(file, text).map_err(|source| unusable(file, source))
-}
-
-fn make_folder_of(file: &Path) -> Result<(), TaskError> {
-    let folder = file.parent().unwrap_or(file);
-    std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))
-}
-
-/// Removes a folder that an earlier run may have left.
-fn remove(folder: &Path) -> Result<(), TaskError> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(folder, error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-fn unusable(path: &Path, source: std::io::Error) -> TaskError {
-    TaskError::Failed(format!("{}: {source}", path.display()))
 }

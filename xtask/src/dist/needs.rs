@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::TaskError;
+use crate::error::TaskError;
 
 /// The libraries that belong to glibc: the dynamic loader, and those that it comes with.
 const C_LIBRARY: [&str; 6] = [

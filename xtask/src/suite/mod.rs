@@ -7,8 +7,8 @@ mod report;
 
 use std::time::{Duration, Instant};
 
-use crate::TaskError;
 use crate::cargo::{cargo, emulator_missing, service, succeeds};
+use crate::error::TaskError;
 use excerpt::Excerpt;
 use report::Report;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::TaskError;
+use crate::error::TaskError;
 
 /// Lines that wait to be printed.
 const LINES_WAITING: usize = 1024;
