@@ -1,8 +1,9 @@
 //! What of the decisions the target cannot hold: its limits, types and keys.
 
-use crate::mapping::column::{key_trouble, refusal};
+use crate::mapping::column::{key_refusal, refusal};
 use crate::mapping::decision::{KeyReason, TableDecision};
 use crate::mapping::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX, key_part_bytes};
+use crate::mapping::type_reason::{KeyRefusal, TypeRefusal};
 use crate::schema::legal_name::CONTROL_PREFIX;
 
 /// Most columns of a table.
@@ -41,14 +42,14 @@ pub enum Trouble {
         /// Place of the decided column.
         column: usize,
         /// Why.
-        why: String,
+        why: TypeRefusal,
     },
     /// A column cannot be a part of the key.
     KeyType {
         /// Place of the decided column.
         column: usize,
         /// Why.
-        why: &'static str,
+        why: KeyRefusal,
     },
 }
 
@@ -73,7 +74,7 @@ pub fn check(table: &TableDecision) -> Vec<Trouble> {
         if let Some(why) = refusal(&ty) {
             troubles.push(Trouble::Type { column: at, why });
         }
-        if let Some(why) = key_trouble(&ty).filter(|_| table.key.target.contains(&at)) {
+        if let Some(why) = key_refusal(&ty).filter(|_| table.key.target.contains(&at)) {
             troubles.push(Trouble::KeyType { column: at, why });
         }
     }

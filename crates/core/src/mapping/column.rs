@@ -1,6 +1,7 @@
 //! The type of one column at the target, and what types cannot do there.
 
 use crate::mapping::decision::Remark;
+use crate::mapping::type_reason::{Folding, KeyRefusal, TypeRefusal};
 use crate::schema::logical::{BytesForm, Equality, LogicalText, LogicalType, TextForm};
 use crate::schema::target::{Dialect, TargetType};
 use crate::value::encode::{CELL_BYTES_MAX, Encoding, STRING_CHARACTERS_MAX};
@@ -109,13 +110,11 @@ fn bytes(most: u32, dialect: Dialect) -> (TargetType, Encoding) {
 }
 
 /// Why values of a type cannot be carried at all.
-pub(crate) fn refusal(ty: &LogicalType) -> Option<String> {
+pub(crate) fn refusal(ty: &LogicalType) -> Option<TypeRefusal> {
     match ty {
-        LogicalType::Unknown { text } => Some(format!("the type `{text}` is not known")),
+        LogicalType::Unknown { text } => Some(TypeRefusal::Unknown(text.clone())),
         LogicalType::Array(element) => match &**element {
-            LogicalType::Array(_) | LogicalType::Vector { .. } => {
-                Some("an array of arrays: the target's arrays have one dimension".to_owned())
-            }
+            LogicalType::Array(_) | LogicalType::Vector { .. } => Some(TypeRefusal::NestedArray),
             element => refusal(element),
         },
         LogicalType::Boolean
@@ -136,25 +135,23 @@ pub(crate) fn refusal(ty: &LogicalType) -> Option<String> {
 }
 
 /// Why a type cannot be a key: two source keys could become one, or the target takes no such key.
-pub(crate) fn key_trouble(ty: &LogicalType) -> Option<&'static str> {
+pub(crate) fn key_refusal(ty: &LogicalType) -> Option<KeyRefusal> {
     match ty {
-        LogicalType::Float32 | LogicalType::Float64 => {
-            Some("a floating-point number as key: 0 and -0 are equal, and are stored differently")
-        }
+        LogicalType::Float32 | LogicalType::Float64 => Some(KeyRefusal::FloatingPoint),
         LogicalType::Json
         | LogicalType::Bytes {
             form: BytesForm::Geometry,
             ..
         }
         | LogicalType::Vector { .. }
-        | LogicalType::Array(_) => Some("a type that cannot be a key at the target"),
+        | LogicalType::Array(_) => Some(KeyRefusal::NoKeyAtTarget),
         LogicalType::Text(LogicalText {
             form: TextForm::Label { has_empty: true } | TextForm::Labels { has_empty: true },
             ..
-        }) => Some("an empty label, which reads like the value of no label"),
+        }) => Some(KeyRefusal::EmptyLabel),
         LogicalType::Text(LogicalText {
             is_injective: false, ..
-        }) => Some("a charset in which two codes stand for one character"),
+        }) => Some(KeyRefusal::TwoCodes),
         LogicalType::Text(_)
         | LogicalType::Boolean
         | LogicalType::Integer { .. }
@@ -174,17 +171,17 @@ pub(crate) fn key_trouble(ty: &LogicalType) -> Option<&'static str> {
 
 /// What decides at the source which values are equal, where it takes values of different bytes for
 /// equal.
-pub(crate) fn folding(ty: &LogicalType) -> Option<String> {
+pub(crate) fn folding(ty: &LogicalType) -> Option<Folding> {
     match ty {
         LogicalType::Text(LogicalText {
             equality: Equality::Collation(collation),
             ..
-        }) => Some(format!("collation `{collation}`")),
+        }) => Some(Folding::Collation(collation.clone())),
         LogicalType::Text(LogicalText {
             equality: Equality::Value,
             ..
         })
-        | LogicalType::AnyDecimal => Some("type".to_owned()),
+        | LogicalType::AnyDecimal => Some(Folding::Type),
         LogicalType::Text(LogicalText {
             equality: Equality::Bytes,
             ..

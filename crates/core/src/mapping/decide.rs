@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::mapping::column::{Place, convert_type, key_trouble, remark};
+use crate::mapping::column::{Place, convert_type, key_refusal, remark};
 use crate::mapping::decision::{
     ChosenBy, ColumnDecision, Decisions, Filling, KeyDecision, KeyReason, NameDecision, PartChoice,
     PartChoices, TableDecision,
@@ -112,7 +112,7 @@ fn key_of(table: &SourceTable) -> KeyDecision {
     let has_trouble = |columns: &[usize]| {
         columns
             .iter()
-            .any(|column| key_trouble(&table.columns[*column].ty.logical()).is_some())
+            .any(|column| key_refusal(&table.columns[*column].ty.logical()).is_some())
     };
     match found.min_by_key(|(_, columns)| (has_trouble(columns), columns.len())) {
         Some((name, columns)) => decision(columns, KeyReason::UniqueIndex(name)),

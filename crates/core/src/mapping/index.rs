@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::mapping::column::{folding, key_trouble};
+use crate::mapping::column::{folding, key_refusal};
 use crate::mapping::decision::{NameDecision, PartChoice, PartChoices};
 use crate::mapping::index_decision::{
     ForeignKeyChange, ForeignKeyDecision, ForeignKeyOutcome, ForeignKeyReason, IndexChange, IndexCountExcess,
@@ -69,8 +69,8 @@ fn decide_index(plan: &TablePlan, index: &SourceIndex, dialect: Dialect) -> Resu
                 }
                 let at = plan.column_of(*column).ok_or(IndexReason::ColumnLeftOut)?;
                 let ty = plan.source.columns[*column].ty.logical();
-                if let Some(trouble) = key_trouble(&ty).filter(|_| index.unique) {
-                    return Err(IndexReason::UniqueOver(trouble));
+                if let Some(why) = key_refusal(&ty).filter(|_| index.unique) {
+                    return Err(IndexReason::UniqueOver(why));
                 }
                 let target = plan.columns[at].target;
                 check_indexable(plan.target.columns[target].ty, dialect)?;

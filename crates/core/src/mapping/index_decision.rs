@@ -1,6 +1,7 @@
 //! What is decided about indexes and foreign keys: values, from which DDL and findings are made.
 
 use crate::mapping::decision::{ChosenBy, NameDecision};
+use crate::mapping::type_reason::{Folding, KeyRefusal};
 use crate::schema::source::{ForeignKeyAction, QualifiedName};
 
 /// One index of the source.
@@ -59,7 +60,7 @@ pub enum IndexChange {
     /// It is over a whole column instead of a prefix.
     WholeColumn,
     /// It is unique, and this decides at the source which values are equal.
-    Folding(String),
+    Folding(Folding),
     /// It is unique, and has no entry for rows with a NULL.
     NullFiltered,
 }
@@ -76,7 +77,7 @@ pub enum IndexReason {
     /// A column of it is left out.
     ColumnLeftOut,
     /// It is unique over values that cannot be a key at the target, for this reason.
-    UniqueOver(&'static str),
+    UniqueOver(KeyRefusal),
     /// The target has no index over this type.
     TypeNotIndexable,
     /// The target's dialect has no index over numeric.
@@ -184,7 +185,7 @@ pub enum ForeignKeyReason {
     /// The parent has no column of this name.
     NoColumn(String),
     /// This decides at the source which texts are equal, and the target compares bytes.
-    Folding(String),
+    Folding(Folding),
     /// The columns it refers to are not unique.
     ParentNotUnique,
     /// This column is left out.

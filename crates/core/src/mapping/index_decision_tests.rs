@@ -9,6 +9,7 @@ use crate::mapping::index_decision::{
     IndexReason, KeptForeignKey, KeptIndex, KeyExcess,
 };
 use crate::mapping::overrides::{ColumnOverride, Overrides, TableOverride, apply};
+use crate::mapping::type_reason::{Folding, KeyRefusal};
 use crate::schema::charset::Charset;
 use crate::schema::mysql::MysqlType;
 use crate::schema::source::{ForeignKeyAction, IndexPart, SourceForeignKey, SourceIndex};
@@ -67,7 +68,7 @@ fn an_index_has_one_decision() {
         of(false, prefix()),
         kept(&[1], vec![IndexChange::WholeColumn]),
     );
-    let folding = IndexChange::Folding("collation `utf8mb4_general_ci`".to_owned());
+    let folding = IndexChange::Folding(Folding::Collation("utf8mb4_general_ci".to_owned()));
     let changes = vec![folding, IndexChange::NullFiltered];
     check(&GOOGLE, index("i", true, &[3, 0]), kept(&[3, 0], changes));
     check(&GOOGLE, full, left_out(IndexReason::Kind("FULLTEXT".to_owned())));
@@ -82,8 +83,11 @@ fn an_index_has_one_decision() {
         of(true, prefix()),
         left_out(IndexReason::UniqueOverPrefix),
     );
-    let trouble = "a floating-point number as key: 0 and -0 are equal, and are stored differently";
-    check(&GOOGLE, own(true, 4), left_out(IndexReason::UniqueOver(trouble)));
+    check(
+        &GOOGLE,
+        own(true, 4),
+        left_out(IndexReason::UniqueOver(KeyRefusal::FloatingPoint)),
+    );
     check(&GOOGLE, own(false, 2), left_out(IndexReason::TypeNotIndexable));
     check(&POSTGRES, own(false, 6), left_out(IndexReason::NumericInDialect));
     check(&GOOGLE, own(false, 0), left_out(IndexReason::SameAsPrimaryKey));
@@ -138,7 +142,7 @@ fn a_foreign_key_has_one_decision() {
     let gone = ForeignKeyReason::ParentNotMigrated(qualified("gone"));
     left_out(1, "gone", "id", gone);
     left_out(1, "a", "absent", ForeignKeyReason::NoColumn("absent".to_owned()));
-    let folding = "collation `utf8mb4_0900_ai_ci`".to_owned();
+    let folding = Folding::Collation("utf8mb4_0900_ai_ci".to_owned());
     left_out(2, "a", "code", ForeignKeyReason::Folding(folding));
     left_out(1, "a", "n", ForeignKeyReason::ParentNotUnique);
     left_out(3, "a", "id", ForeignKeyReason::TypesDiffer);

@@ -18,3 +18,4 @@ pub mod overrides;
 mod session_expression;
 mod tell;
 mod tell_index;
+pub mod type_reason;

@@ -121,11 +121,11 @@ impl Teller<'_> {
             }
             Trouble::Type { column, why } if of == Some(*column) => {
                 let name = self.title(*column);
-                self.refuse(code::TYPE_REFUSED, &name, why.clone());
+                self.refuse(code::TYPE_REFUSED, &name, why.words());
             }
             Trouble::KeyType { column, why } if of == Some(*column) => {
                 let name = self.title(*column);
-                self.refuse(code::KEY_NOT_INJECTIVE, &name, (*why).to_owned());
+                self.refuse(code::KEY_NOT_INJECTIVE, &name, why.words().to_owned());
             }
             Trouble::Reserved
             | Trouble::Columns { .. }
@@ -160,7 +160,8 @@ impl Teller<'_> {
             && let Some(folding) = folding(&source.ty.logical())
         {
             let text = format!(
-                "the {folding} decides at the source which keys are equal; the target compares their bytes"
+                "the {} decides at the source which keys are equal; the target compares their bytes",
+                folding.words()
             );
             self.find(code::CONVERTED, Severity::Notice, Some(&source.name), text);
         }

@@ -123,7 +123,8 @@ fn change_words(change: &IndexChange) -> String {
     match change {
         IndexChange::WholeColumn => "an index over a prefix becomes one over the whole column".to_owned(),
         IndexChange::Folding(folding) => format!(
-            "at the source the {folding} decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal"
+            "at the source the {} decides which values are equal; the target compares their bytes, so its index accepts values that the source refuses as equal",
+            folding.words()
         ),
         IndexChange::NullFiltered => {
             "the unique index has nullable columns: rows with a NULL are not in the index at the target"
@@ -138,7 +139,7 @@ fn index_reason(reason: &IndexReason) -> String {
         IndexReason::Expression(text) => format!("it is over the expression `{text}`"),
         IndexReason::UniqueOverPrefix => "unique over a prefix".to_owned(),
         IndexReason::ColumnLeftOut => "a column of it is left out".to_owned(),
-        IndexReason::UniqueOver(trouble) => format!("unique over {trouble}"),
+        IndexReason::UniqueOver(why) => format!("unique over {}", why.words()),
         IndexReason::TypeNotIndexable => "a type that cannot be indexed".to_owned(),
         IndexReason::NumericInDialect => "numeric cannot be indexed in this dialect".to_owned(),
         IndexReason::SameAsPrimaryKey => "the primary key does the same".to_owned(),
@@ -150,7 +151,9 @@ fn foreign_key_reason(reason: &ForeignKeyReason) -> String {
     match reason {
         ForeignKeyReason::ParentNotMigrated(parent) => format!("the table `{parent}` is not migrated"),
         ForeignKeyReason::NoColumn(column) => format!("there is no column `{column}`"),
-        ForeignKeyReason::Folding(folding) => format!("text of the {folding} may be equal in other bytes"),
+        ForeignKeyReason::Folding(folding) => {
+            format!("text of the {} may be equal in other bytes", folding.words())
+        }
         ForeignKeyReason::ParentNotUnique => "the columns it refers to are not unique".to_owned(),
         ForeignKeyReason::ColumnLeftOut(column) => format!("the column `{column}` is left out"),
         ForeignKeyReason::TypesDiffer => "its two sides have different types at the target".to_owned(),
