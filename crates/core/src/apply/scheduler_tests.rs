@@ -424,14 +424,14 @@ impl World {
     }
 
     fn is_done(&self) -> bool {
-        let is_settled = |table: &Table| match table.phase {
+        let is_at_rest = |table: &Table| match table.phase {
             TablePhase::Stopped | TablePhase::Constrained => true,
             TablePhase::Pending | TablePhase::Loading | TablePhase::Loaded | TablePhase::Joined => false,
         };
         self.captured == self.history.len() as u64
             && self.fence.key.sequence.0 == self.captured
             && self.fence.key.piece == 0
-            && self.tables.iter().all(is_settled)
+            && self.tables.iter().all(is_at_rest)
     }
 }
 
@@ -535,11 +535,11 @@ fn commit(world: &mut World, machine: &mut Scheduler, mut proposal: Proposal) ->
             machine.rejected(rejection, rest).unwrap();
         }
     }
-    tell_all(world, machine);
+    report_tables(world, machine);
     Some(())
 }
 
-fn tell_all(world: &World, machine: &mut Scheduler) {
+fn report_tables(world: &World, machine: &mut Scheduler) {
     for table in 0..6 {
         machine.table_changed(TableId(table as u32), world.state(table));
     }

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use crate::mapping::check::check;
 use crate::mapping::decide::decide;
 use crate::mapping::decision::{ColumnDecision, Decisions, Filling, KeyReason, PartChoices, TableDecision};
+use crate::mapping::findings::{report_schema, report_table};
 use crate::mapping::groups::group_tables;
 use crate::mapping::index::{
     decide_foreign_keys, decide_indexes, index_count_excess, target_foreign_key, target_index,
 };
 use crate::mapping::index_decision::{ForeignKeyDecision, IndexDecision};
+use crate::mapping::index_findings::{report_foreign_key, report_index, report_index_count, report_name};
 use crate::mapping::known::Known;
 use crate::mapping::naming::{name_foreign_keys, name_indexes};
 use crate::mapping::options::MappingOptions;
-use crate::mapping::tell::{tell, tell_all};
-use crate::mapping::tell_index::{tell_foreign_key, tell_index, tell_index_count, tell_name};
 use crate::plan::backing::count_backing_indexes;
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::report::finding::Finding;
@@ -53,16 +53,16 @@ pub fn map_known(tables: Vec<SourceTable>, known: &Known<'_>, options: &MappingO
 /// it was decided.
 pub fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
     let mut findings = Vec::new();
-    tell_all(&decisions, &mut findings);
+    report_schema(&decisions, &mut findings);
     for table in &decisions.tables {
-        tell(table, &check(table), &mut findings);
+        report_table(table, &check(table), &mut findings);
     }
     let decided = decisions.tables.iter();
     let keyed = decided.filter(|table| table.key.reason != KeyReason::Missing);
     let mut plans: Vec<TablePlan> = keyed.map(plan).collect();
     let fixed = plans_of(known.fixed.iter().copied(), &Estimates::new());
     let (indexes, foreign_keys) = decide_parts(&decisions, &plans, &fixed, known);
-    tell_parts(&plans, &indexes, &foreign_keys, &mut findings);
+    report_parts(&plans, &indexes, &foreign_keys, &mut findings);
     add_parts(&mut plans, &indexes, &foreign_keys);
     plans.extend(fixed.into_iter().map(Arc::unwrap_or_clone));
     plans.sort_by(|left, right| left.name().cmp(right.name()));
@@ -71,7 +71,7 @@ pub fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
     }
     count_backing_indexes(&mut plans);
     for excess in plans.iter().filter_map(index_count_excess) {
-        tell_index_count(&excess, &mut findings);
+        report_index_count(&excess, &mut findings);
     }
     group_tables(&mut plans, known);
     Mapping {
@@ -121,7 +121,7 @@ fn add_parts(plans: &mut [TablePlan], indexes: &[IndexDecision], foreign_keys: &
 }
 
 /// Prints what was decided about indexes, then about foreign keys; names come behind the outcomes.
-fn tell_parts(
+fn report_parts(
     plans: &[TablePlan],
     indexes: &[IndexDecision],
     foreign_keys: &[ForeignKeyDecision],
@@ -132,21 +132,21 @@ fn tell_parts(
         .map(|plan| (plan.name(), plan.source.as_ref()))
         .collect();
     for index in indexes {
-        tell_index(tables[&index.table], index, findings);
+        report_index(tables[&index.table], index, findings);
     }
     for index in indexes {
         if let Some(name) = index.target_name() {
             let table = tables[&index.table];
-            tell_name(table, &table.indexes[index.source].name, name, findings);
+            report_name(table, &table.indexes[index.source].name, name, findings);
         }
     }
     for key in foreign_keys {
-        tell_foreign_key(tables[&key.table], key, findings);
+        report_foreign_key(tables[&key.table], key, findings);
     }
     for key in foreign_keys {
         if let Some(name) = key.target_name() {
             let table = tables[&key.table];
-            tell_name(table, &table.foreign_keys[key.source].name, name, findings);
+            report_name(table, &table.foreign_keys[key.source].name, name, findings);
         }
     }
 }

@@ -486,7 +486,7 @@ fn names_limits_and_what_is_left_out() {
 }
 
 #[test]
-fn datetime_is_told_once() {
+fn datetime_is_reported_once() {
     let time = || column("at", MysqlType::DateTime { fraction: 0 });
     let tables = vec![
         table("a", vec![column("id", BIGINT), time()]),

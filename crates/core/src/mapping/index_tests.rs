@@ -107,10 +107,10 @@ fn check_index(types: &[MysqlType], key_parts: usize, index: SourceIndex, expect
             .findings
             .iter()
             .find(|finding| finding.subject.part_name() == Some("i") && finding.code != code::CONVERTED);
-        let told = about.map(|finding| format!("{}: {}", finding.code, finding.text));
-        match (told, expected) {
-            (Some(told), Some(expected)) => assert!(told.contains(expected), "{told}"),
-            (told, expected) => assert_eq!(told.as_deref(), expected, "{:?}", options.dialect),
+        let found = about.map(|finding| format!("{}: {}", finding.code, finding.text));
+        match (found, expected) {
+            (Some(found), Some(expected)) => assert!(found.contains(expected), "{found}"),
+            (found, expected) => assert_eq!(found.as_deref(), expected, "{:?}", options.dialect),
         }
         let made = mapped.plans[0].target.indexes.len();
         assert_eq!(made, usize::from(expected.is_none()), "{:?}", options.dialect);
@@ -201,14 +201,14 @@ fn a_foreign_key_whose_index_is_above_a_limit_is_left_out() {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         child.foreign_keys = vec![foreign_key("f", &all, "a", &names)];
         let mapped = map(vec![parent, child], &GOOGLE);
-        let told = mapped
+        let found = mapped
             .findings
             .iter()
             .find(|finding| finding.subject.part_name() == Some("f"))
             .map_or("", |finding| finding.text.as_str());
-        assert!(told.contains(expected), "{told}");
+        assert!(found.contains(expected), "{found}");
         let made = mapped.plans[1].target.foreign_keys.len();
-        assert_eq!(made, usize::from(expected.is_empty()), "{told}");
+        assert_eq!(made, usize::from(expected.is_empty()), "{found}");
     };
     let numbers = vec![BIGINT; 16];
     check(

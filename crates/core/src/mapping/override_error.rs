@@ -75,7 +75,8 @@ impl OverrideError {
             ),
             OverrideError::Key(name) => (
                 whole(name),
-                "the key does not tell every row from every other, or holds what no row brings".to_owned(),
+                "the key does not distinguish every row from every other, or holds what no row brings"
+                    .to_owned(),
                 "Choose a key that holds all columns of a key of the source.",
             ),
         };

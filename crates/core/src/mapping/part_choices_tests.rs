@@ -232,17 +232,17 @@ fn a_choice_that_cannot_be_is_refused() {
     check(overrides([("b", twice)]), &[contradiction()]);
 }
 
-/// What is left out is a loss that a finding tells, with who has chosen it.
+/// What is left out is a loss: a finding names it and who has chosen it.
 #[test]
-fn findings_tell_who_has_chosen() {
+fn findings_name_who_has_chosen() {
     let check = |wanted: TableOverride, part: &str, expected: &[&str]| {
         let mapping = choose(tables(), &overrides([("b", wanted)])).unwrap();
         let about = mapping.findings.iter();
         let about = about.filter(|finding| finding.subject.part_name() == Some(part));
-        let told: Vec<String> = about
+        let found: Vec<String> = about
             .map(|finding| format!("{:?} {} {}", finding.severity, finding.code, finding.text))
             .collect();
-        assert_eq!(told, expected);
+        assert_eq!(found, expected);
     };
     let exclude = |part: &str| of_index(part, PartChoice::Exclude);
     check(
@@ -259,7 +259,7 @@ fn findings_tell_who_has_chosen() {
             "Warning SF-4004 the index is not created at the target: a FULLTEXT index, and a person has left it out",
         ],
     );
-    // The primary key keeps these values unique, whoever has left the index out.
+    // The primary key keeps these values unique, whether a rule or a person has left the index out.
     check(
         exclude("again"),
         "again",

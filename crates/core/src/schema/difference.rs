@@ -320,11 +320,11 @@ mod tests {
             .foreign_keys
             .push(fixture::foreign_key("fk", &[0], "p", &["id"]));
         let changes = constraint_changes(&recorded, &today);
-        let told = changes
+        let found = changes
             .iter()
             .map(|change| format!("{:?} {} {}", change.change, change.kind, change.name));
         assert_eq!(
-            told.collect::<Vec<_>>(),
+            found.collect::<Vec<_>>(),
             ["Dropped index plain", "Added index plain", "Added foreign key fk"]
         );
     }

@@ -1,6 +1,7 @@
 //! Findings about indexes and foreign keys: printed from the decisions, nothing is decided here.
 
 use crate::mapping::decision::{ChosenBy, NameDecision, NameReason};
+use crate::mapping::findings::named;
 use crate::mapping::index::INDEXES_MAX;
 use crate::mapping::index_decision::{
     ForeignKeyChange, ForeignKeyDecision, ForeignKeyOutcome, ForeignKeyReason, IndexChange, IndexCountExcess,
@@ -8,7 +9,6 @@ use crate::mapping::index_decision::{
 };
 use crate::mapping::key_limits::{KEY_BYTES_MAX, KEY_PARTS_MAX};
 use crate::mapping::override_error::OverrideError;
-use crate::mapping::tell::named;
 use crate::report::code::{self, Code};
 use crate::report::finding::{Finding, Severity, Subject};
 use crate::schema::source::{ForeignKeyAction, SourceIndex, SourceTable};
@@ -17,7 +17,7 @@ use crate::schema::source::{ForeignKeyAction, SourceIndex, SourceTable};
 const BY_PERSON: &str = "a person has left it out";
 
 /// Prints what becomes of an index, but for its name.
-pub(super) fn tell_index(table: &SourceTable, decision: &IndexDecision, findings: &mut Vec<Finding>) {
+pub(super) fn report_index(table: &SourceTable, decision: &IndexDecision, findings: &mut Vec<Finding>) {
     let index = &table.indexes[decision.source];
     match &decision.outcome {
         IndexOutcome::Kept(kept) => findings.extend(kept.changes.iter().map(|change| {
@@ -35,7 +35,7 @@ pub(super) fn tell_index(table: &SourceTable, decision: &IndexDecision, findings
 }
 
 /// Prints what becomes of a foreign key, but for its name.
-pub(super) fn tell_foreign_key(
+pub(super) fn report_foreign_key(
     table: &SourceTable,
     decision: &ForeignKeyDecision,
     findings: &mut Vec<Finding>,
@@ -68,7 +68,7 @@ fn name_refused(table: &SourceTable, part: &str, name: Option<&NameDecision>) ->
 }
 
 /// Prints the name of an index or a foreign key that the target gets, where it is not the usual one.
-pub(super) fn tell_name(table: &SourceTable, part: &str, name: &NameDecision, findings: &mut Vec<Finding>) {
+pub(super) fn report_name(table: &SourceTable, part: &str, name: &NameDecision, findings: &mut Vec<Finding>) {
     if name.reason != NameReason::Own {
         let text = named(name);
         findings.push(finding(table, part, code::CONVERTED, Severity::Notice, text));
@@ -76,7 +76,7 @@ pub(super) fn tell_name(table: &SourceTable, part: &str, name: &NameDecision, fi
 }
 
 /// Prints that a table would have more indexes than the target takes.
-pub(super) fn tell_index_count(excess: &IndexCountExcess, findings: &mut Vec<Finding>) {
+pub(super) fn report_index_count(excess: &IndexCountExcess, findings: &mut Vec<Finding>) {
     let IndexCountExcess { table, own, behind } = excess;
     let text =
         format!("{own} indexes, and {behind} behind foreign keys, Spanner takes {INDEXES_MAX} of a table");

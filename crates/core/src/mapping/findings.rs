@@ -13,7 +13,7 @@ use crate::schema::mysql::MysqlColumn;
 use crate::schema::source::{SourceColumn, SourceTable};
 
 /// What is worth knowing about all tables together.
-pub(super) fn tell_all(decisions: &Decisions, findings: &mut Vec<Finding>) {
+pub(super) fn report_schema(decisions: &Decisions, findings: &mut Vec<Finding>) {
     let is_local = |column: &SourceColumn| column.ty.logical() == LogicalType::LocalDateTime;
     let mut columns = decisions.tables.iter().flat_map(|table| &table.source.columns);
     if columns.any(is_local) {
@@ -28,26 +28,26 @@ pub(super) fn tell_all(decisions: &Decisions, findings: &mut Vec<Finding>) {
 }
 
 /// Prints what was decided about a table, and what is wrong with it.
-pub(super) fn tell(table: &TableDecision, troubles: &[Trouble], findings: &mut Vec<Finding>) {
-    let mut teller = Teller { table, findings };
-    teller.key();
+pub(super) fn report_table(table: &TableDecision, troubles: &[Trouble], findings: &mut Vec<Finding>) {
+    let mut of_table = TableFindings { table, findings };
+    of_table.key();
     if table.key.reason == KeyReason::Missing {
         return;
     }
     if table.name.name != table.source.name.table {
-        teller.find(code::CONVERTED, Severity::Warning, None, named(&table.name));
+        of_table.find(code::CONVERTED, Severity::Warning, None, named(&table.name));
     }
     for trouble in troubles {
-        teller.trouble(trouble, None);
+        of_table.trouble(trouble, None);
     }
-    teller.left_out();
+    of_table.left_out();
     for (at, column) in table.columns.iter().enumerate() {
-        teller.column(at, column, troubles);
+        of_table.column(at, column, troubles);
     }
     for source in &table.excluded {
         let column = &table.source.columns[*source].name;
         let text = "the column is left out, as a person has chosen".to_owned();
-        teller.find(code::LEFT_OUT, Severity::Warning, Some(column), text);
+        of_table.find(code::LEFT_OUT, Severity::Warning, Some(column), text);
     }
 }
 
@@ -61,12 +61,12 @@ pub(super) fn named(name: &NameDecision) -> String {
 }
 
 /// Prints findings about one table.
-struct Teller<'a> {
+struct TableFindings<'a> {
     table: &'a TableDecision,
     findings: &'a mut Vec<Finding>,
 }
 
-impl Teller<'_> {
+impl TableFindings<'_> {
     fn find(&mut self, code: Code, severity: Severity, part: Option<&str>, text: String) {
         let table = &self.table.source.name;
         let subject = part.map_or_else(|| Subject::table(table), |part| Subject::part(table, part));
@@ -244,7 +244,7 @@ fn add_key(table: &SourceTable) -> Remedy {
     Remedy::source(statement).note("this rebuilds the table, which takes long for a large one")
 }
 
-/// Tells that a default is left out; both servers write an empty text as a default in a form of
+/// The text about a default that is left out; both servers write an empty text as a default in a form of
 /// their own.
 fn the_default(default: &str) -> String {
     let shown = match default {
