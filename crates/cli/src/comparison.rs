@@ -35,10 +35,10 @@ impl Comparison {
     }
 
     /// Prints lines that stay.
-    pub(crate) fn say(&self, lines: &[String]) {
+    pub(crate) fn print(&self, lines: &[String]) {
         if self.output == Output::Text {
             self.screen
-                .above(|| lines.iter().for_each(|line| render::say(line)));
+                .above(|| lines.iter().for_each(|line| render::print(line)));
         }
     }
 
@@ -54,7 +54,7 @@ impl Comparison {
         if self.screen.is_drawn() {
             self.screen.draw(cut(&text, render::terminal_size().0));
         } else {
-            render::tell(&text);
+            render::print_error(&text);
         }
         *last = (Instant::now(), now.clone());
     }

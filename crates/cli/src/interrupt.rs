@@ -15,11 +15,11 @@ use crate::screen::Screen;
 pub(crate) async fn stop_on_signal(stop: CancellationToken, screen: Arc<Screen>) {
     let Some(mut signals) = Signals::new() else { return };
     signals.next().await;
-    screen.tell("stopping at the next clean point; once more to end at once");
+    screen.print("stopping at the next clean point; once more to end at once");
     stop.cancel();
     signals.next().await;
     screen.close();
-    render::tell("ended at once; the same command resumes");
+    render::print_error("ended at once; the same command resumes");
     std::process::exit(i32::from(Exit::Interrupted.status()));
 }
 

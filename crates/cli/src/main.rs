@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => {
-            render::tell(&render::failure(
+            render::print_error(&render::failure(
                 &Failure::bug("runtime", "cannot be started").caused_by(cause),
             ));
             return ExitCode::from(Exit::Bug.status());
@@ -90,12 +90,12 @@ fn main() -> ExitCode {
             match output {
                 // The last line of a run's events, also of one that could not begin.
                 Output::Json if migrates => {
-                    render::say_json(&json::end_of_failed(&failure, status, None));
+                    render::print_json(&json::end_of_failed(&failure, status, None));
                 }
                 Output::Json => {
-                    render::say_json(&serde_json::json!({"error": json::failure(&failure)}));
+                    render::print_json(&serde_json::json!({"error": json::failure(&failure)}));
                 }
-                Output::Text => render::tell(&render::failure(&failure)),
+                Output::Text => render::print_error(&render::failure(&failure)),
             }
             ExitCode::from(status)
         }

@@ -94,14 +94,14 @@ impl Monitor {
             if !std::mem::replace(&mut self.unwritten, true) {
                 let text = "`spanferry status` shows old figures until this works again";
                 self.screen
-                    .tell(&format!("{}\n  {text}", render::failure(&failure)));
+                    .print(&format!("{}\n  {text}", render::failure(&failure)));
             }
         } else {
             self.unwritten = false;
         }
         self.show_findings(&snapshot);
         match self.output {
-            Output::Json => self.say_change(&status, running),
+            Output::Json => self.print_change(&status, running),
             Output::Text if self.screen.is_drawn() => {
                 self.screen.draw(screen_text(&status, render::terminal_size()));
             }
@@ -116,27 +116,27 @@ impl Monitor {
                 continue;
             }
             if self.output == Output::Json {
-                render::say_json(
+                render::print_json(
                     &json!({"event": "finding", "finding": json::finding(finding, &self.options)}),
                 );
                 continue;
             }
-            self.screen.tell(&render::finding(finding, &self.options));
+            self.screen.print(&render::finding(finding, &self.options));
         }
         self.findings = snapshot.findings.len();
     }
 
     /// The whole status first and last, in between what has changed.
-    fn say_change(&mut self, status: &Value, running: bool) {
+    fn print_change(&mut self, status: &Value, running: bool) {
         let known = std::mem::replace(&mut self.told, status.clone());
         if known.is_null() || !running {
-            render::say_json(&json!({"event": "status", "status": status}));
+            render::print_json(&json!({"event": "status", "status": status}));
             return;
         }
         let is_silent = self.said_at.elapsed() >= SIGN_OF_LIFE_INTERVAL;
         let changed = change::changed(&known, status);
         if let Some(changed) = changed.or_else(|| is_silent.then(|| change::time(status))) {
-            render::say_json(&json!({"event": "progress", "changed": changed}));
+            render::print_json(&json!({"event": "progress", "changed": changed}));
             self.said_at = Instant::now();
         }
     }
@@ -146,7 +146,7 @@ impl Monitor {
         if phases == self.phases_said && self.said_at.elapsed() < LINE_INTERVAL && running {
             return;
         }
-        render::tell_now(&status_lines::line(status));
+        render::print_progress(&status_lines::line(status));
         self.phases_said = phases;
         self.said_at = Instant::now();
     }

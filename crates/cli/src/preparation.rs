@@ -57,10 +57,10 @@ impl Preparation<'_> {
             self.screen.draw(format!("{step} …"));
         } else if self.output == Output::Json {
             if is_new {
-                render::say_json(&json!({"event": "preparing", "step": step}));
+                render::print_json(&json!({"event": "preparing", "step": step}));
             }
         } else if !step.is_empty() && shown.said_at.elapsed() >= LINE_INTERVAL {
-            render::tell_now(&step);
+            render::print_progress(&step);
             shown.said_at = Instant::now();
         }
         shown.step = step;

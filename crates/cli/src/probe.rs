@@ -76,13 +76,13 @@ impl Probe {
     }
 
     /// Prints a line a step.
-    pub(crate) fn say(&self) {
+    pub(crate) fn print(&self) {
         for step in &self.steps {
             let text = match &step.result {
                 Ok(seen) => format!("ok, {seen}"),
                 Err(failure) => format!("failed, {failure}"),
             };
-            render::say(&format!("{} {}: {text}", self.end, step.name));
+            render::print(&format!("{} {}: {text}", self.end, step.name));
         }
     }
 

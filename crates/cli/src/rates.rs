@@ -32,7 +32,7 @@ pub(crate) struct Rates {
     pub(crate) lag_seconds: Option<u64>,
     /// Bytes of the change log that are not applied, by the mean size of its transactions.
     pub(crate) lag_bytes: u64,
-    /// Seconds until the change log is at its budget, should it go on growing as now.
+    /// Seconds until the change log is at its budget, if it keeps growing as now.
     pub(crate) budget_seconds: Option<u64>,
     /// Seconds until apply has caught up at the present rates.
     pub(crate) catch_up_seconds: Option<u64>,
@@ -96,7 +96,7 @@ impl Meter {
     }
 }
 
-/// Nobody knows what the source has beyond what is captured while capture waits or the source is
+/// It is not known what the source has beyond what is captured while capture waits or the source is
 /// lost.
 fn lag_seconds(now: &Snapshot) -> Option<u64> {
     if is_blind(now) {

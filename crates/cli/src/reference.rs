@@ -26,7 +26,7 @@ fn check(page: &str, text: &str) {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == text,
-        "docs/reference/{page} is not what the code says; write it anew with {WRITE_VARIABLE}=1"
+        "docs/reference/{page} is not what the code says; write it again with {WRITE_VARIABLE}=1"
     );
 }
 

@@ -16,32 +16,32 @@ use crate::wrap::{FIX, FIX_STOPPED, fitted};
 
 /// Writes lines for a person to standard output, fitted to it; a reader that has gone away is no
 /// error.
-pub(crate) fn say(text: &str) {
-    say_whole(&fitted(text, std::io::stdout()));
+pub(crate) fn print(text: &str) {
+    print_unfitted(&fitted(text, std::io::stdout()));
 }
 
 /// Writes an object for a program to standard output, in one line.
-pub(crate) fn say_json(object: &Value) {
-    say_whole(&document::text(object));
+pub(crate) fn print_json(object: &Value) {
+    print_unfitted(&document::text(object));
 }
 
 /// Writes a line to standard output as it is: it will be copied or read by a program.
-pub(crate) fn say_whole(line: &str) {
+pub(crate) fn print_unfitted(line: &str) {
     let mut out = std::io::stdout().lock();
     // A closed pipe (`spanferry status | head`) must not end a migration.
     let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// Writes lines for a person to standard error, fitted to it.
-pub(crate) fn tell(text: &str) {
+pub(crate) fn print_error(text: &str) {
     let text = fitted(text, std::io::stderr());
     let mut out = std::io::stderr().lock();
     let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Writes a line of progress to standard error, with the time unless a person watches it come.
-pub(crate) fn tell_now(text: &str) {
-    tell(&timed(text));
+pub(crate) fn print_progress(text: &str) {
+    print_error(&timed(text));
 }
 
 /// A text with the time before it, where standard error is a pipe or a file.
@@ -52,7 +52,7 @@ fn timed(text: &str) -> String {
     format!("{} {text}", utc(now_us()))
 }
 
-/// A text in a colour, which [`say`] and [`tell`] take away where it is not wanted.
+/// A text in a colour, which [`print`] and [`print_error`] take away where it is not wanted.
 fn paint(text: &str, code: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
@@ -136,14 +136,16 @@ pub(crate) fn confirm(question: &str, word: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    tell(&format!("{question} Type `{word}` to go on:"));
+    print_error(&format!("{question} Type `{word}` to continue:"));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).is_ok() && line.trim() == word
 }
 
 /// The failure of a command that asks first and was not confirmed.
 pub(crate) fn not_confirmed(verb: &str) -> Failure {
-    let hint = format!("Type `{verb}` when asked; without a terminal, or to go on unasked, give `--yes`.");
+    let hint = format!(
+        "Type `{verb}` when asked; without a terminal, or to continue without a question, give `--yes`."
+    );
     Failure::new(code::USAGE, Class::StopMigration, verb, "not confirmed").hint(hint)
 }
 

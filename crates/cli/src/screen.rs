@@ -55,9 +55,9 @@ impl Screen {
         }
     }
 
-    /// Tells a line that stays, on standard error; with the time where nothing is drawn.
-    pub(crate) fn tell(&self, line: &str) {
-        self.above(|| render::tell_now(line));
+    /// Prints a line that stays, on standard error; with the time where nothing is drawn.
+    pub(crate) fn print(&self, line: &str) {
+        self.above(|| render::print_progress(line));
     }
 
     /// Leaves what was drawn last, and the terminal as it was. Once closed, nothing is drawn any

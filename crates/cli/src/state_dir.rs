@@ -133,7 +133,7 @@ impl StateDir {
         }))
     }
 
-    /// Tells `status` what this process is doing; empty once `status.json` says it.
+    /// Shows `status` what this process is doing; empty once `status.json` says it.
     pub(crate) fn note_step(&self, step: &str) {
         if let Err(error) = self.note_owner(step) {
             tracing::warn!(%error, "the step cannot be written into the lock file");

@@ -91,7 +91,7 @@ async fn has_come(signal: &mut Signal) -> bool {
 async fn demo(options: &Options, programs: &Path) -> Result<(), DriveError> {
     let started = Instant::now();
     let emulator = emulator().await?;
-    say(&format!("Spanner emulator at {}", emulator.host_port()));
+    print(&format!("Spanner emulator at {}", emulator.host_port()));
     let server = start_source(options.source)?;
 
     let scratch = Scratch::new()?;
@@ -103,7 +103,7 @@ async fn demo(options: &Options, programs: &Path) -> Result<(), DriveError> {
         seed: 1,
     };
     let load = Load::start(&pool, &rows, &load_options);
-    say(&format!(
+    print(&format!(
         "the shop's application writes from now on, {TRANSACTIONS_PER_SECOND} transactions a second"
     ));
 
@@ -123,13 +123,13 @@ async fn demo(options: &Options, programs: &Path) -> Result<(), DriveError> {
         scratch.keep();
         return Err(error);
     }
-    say(&format!("done in {} s", started.elapsed().as_secs()));
+    print(&format!("done in {} s", started.elapsed().as_secs()));
     if options.keep {
-        say(&format!(
+        print(&format!(
             "source {} (password {}), target {}",
             spanferry.source, spanferry.password, spanferry.target
         ));
-        say(&format!(
+        print(&format!(
             "SPANNER_EMULATOR_HOST={}; Ctrl-C ends both",
             spanferry.emulator
         ));
@@ -145,7 +145,7 @@ async fn demo(options: &Options, programs: &Path) -> Result<(), DriveError> {
 
 /// From the first start of `migrate` to a verified end.
 async fn migrate(spanferry: &Spanferry, rows: &Rows, load: Load) -> Result<(), DriveError> {
-    say(&format!("migrating live: {}", spanferry.migrate_text()));
+    print(&format!("migrating live: {}", spanferry.migrate_text()));
     let mut first = spanferry.migrate()?;
     let threshold = rows.total() * KILL_PERCENT / 100;
     let middle = format!("{threshold} rows were loaded");
@@ -158,33 +158,33 @@ async fn migrate(spanferry: &Spanferry, rows: &Rows, load: Load) -> Result<(), D
         program: "kill".into(),
         source,
     })?;
-    say(&format!(
+    print(&format!(
         "killed the migrating process (SIGKILL) after {} loaded rows",
         status.rows_loaded
     ));
 
-    say("the same command line resumes");
+    print("the same command line resumes");
     let mut second = spanferry.migrate()?;
     spanferry
         .wait(&mut second, "the migration had caught up", WAIT_MAX, |status| {
             status.caught_up
         })
         .await?;
-    say("caught up while the application writes; stopping the application");
+    print("caught up while the application writes; stopping the application");
     let report = load
         .stop()
         .await
         .map_err(|error| failed("the application's writes", &error))?;
-    say(&format!(
+    print(&format!(
         "the application committed {} transactions, rolled back {}, repeated {} after deadlocks, had {} refused",
         report.committed, report.rolled_back, report.retried, report.refused
     ));
     let ended = interrupt(&mut second, STOP_MAX).await?;
     expect_code("`migrate` after Ctrl-C", ended, 130)?;
 
-    say("draining: spanferry migrate … --stop-when caught-up");
+    print("draining: spanferry migrate … --stop-when caught-up");
     expect_code("`migrate --stop-when caught-up`", spanferry.drain().await?, 0)?;
-    say("comparing every row and column: spanferry verify");
+    print("comparing every row and column: spanferry verify");
     let (status, text) = spanferry.verify().await?;
     for line in text.lines().filter(|line| *line != "verify: equal") {
         println!("{line}");
@@ -214,7 +214,7 @@ async fn emulator() -> Result<Emulator, DriveError> {
 /// The source: what was asked for, or MariaDB where MySQL cannot be had.
 fn start_source(kind: SourceKind) -> Result<Server, DriveError> {
     if kind == SourceKind::Mysql {
-        say("starting MySQL (an installed one of version 8 or later, else fetched from Debian)");
+        print("starting MySQL (an installed one of version 8 or later, else fetched from Debian)");
         // An installed server may be confined to its own folders (AppArmor); the fetched one is
         // not.
         for installed in [true, false] {
@@ -233,14 +233,14 @@ fn start_source(kind: SourceKind) -> Result<Server, DriveError> {
                     .map_err(|error| failed("starting MySQL", &error));
             }
         }
-        say("MySQL cannot be had on this machine: MariaDB takes its place");
+        print("MySQL cannot be had on this machine: MariaDB takes its place");
     }
-    say("starting MariaDB");
+    print("starting MariaDB");
     Server::start(Engine::MariaDb).map_err(|error| failed("starting MariaDB", &error))
 }
 
 async fn fill(server: &Server, rows: &Rows) -> Result<Pool, DriveError> {
-    say(&format!(
+    print(&format!(
         "source {}: creating a web shop of 14 tables and {} rows",
         server.url(SCHEMA),
         rows.total()
@@ -250,11 +250,11 @@ async fn fill(server: &Server, rows: &Rows) -> Result<Pool, DriveError> {
     workload::create(&server.pool(None), SCHEMA).await.map_err(lost)?;
     let pool = server.pool(Some(SCHEMA));
     workload::fill(&pool, rows, 1).await.map_err(lost)?;
-    say(&format!("filled in {:.1} s", began.elapsed().as_secs_f32()));
+    print(&format!("filled in {:.1} s", began.elapsed().as_secs_f32()));
     Ok(pool)
 }
 
-fn say(text: &str) {
+fn print(text: &str) {
     println!("==> {text}");
 }
 
@@ -290,7 +290,7 @@ impl Scratch {
     /// Leaves the folder for a person to look at.
     fn keep(&self) {
         self.kept.set(true);
-        say(&format!(
+        print(&format!(
             "the state directory is left for you in {}",
             self.path.join("state").display()
         ));

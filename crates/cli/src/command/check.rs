@@ -26,14 +26,14 @@ pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<
     let connections = connections(settings)?;
     let text = settings.output == Output::Text;
     if text {
-        say_connections(&connections);
+        print_connections(&connections);
     }
     let probes = [
         probe::source(&session, settings).await?,
         probe::target(&session, settings).await,
     ];
     if text {
-        probes.iter().for_each(Probe::say);
+        probes.iter().for_each(Probe::print);
     }
     if probes.iter().any(|probe| probe.failure().is_some()) {
         return Ok(unreached(&probes, &connections, settings));
@@ -45,7 +45,7 @@ pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<
         let mut object = to_json(&plan, settings);
         object["connections"] = json!(connections);
         object["reached"] = probes.iter().map(Probe::to_json).collect();
-        render::say_json(&object);
+        render::print_json(&object);
     }
     Ok(if plan.blocking(&settings.accept).is_empty() {
         0
@@ -59,10 +59,10 @@ fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) 
     if settings.output == Output::Json {
         let reached: Vec<_> = probes.iter().map(Probe::to_json).collect();
         let object = json!({"ok": false, "connections": connections, "reached": reached, "tables": [], "findings": []});
-        render::say_json(&object);
+        render::print_json(&object);
     } else {
         for failure in probes.iter().filter_map(Probe::failure) {
-            render::tell(&render::failure(failure));
+            render::print_error(&render::failure(failure));
         }
     }
     let failures = probes.iter().filter_map(Probe::failure);
@@ -96,7 +96,7 @@ pub(crate) fn report(plan: &Survey, settings: &Settings) {
         )
     });
     for finding in &findings {
-        render::say(&render::finding(finding, &settings.printed_options()));
+        render::print(&render::finding(finding, &settings.printed_options()));
     }
     let count = |severity| {
         findings
@@ -104,7 +104,7 @@ pub(crate) fn report(plan: &Survey, settings: &Settings) {
             .filter(|finding| finding.severity == severity)
             .count()
     };
-    render::say(&format!(
+    render::print(&format!(
         "check: {}, about {}; {} blocking, {}, {}",
         render::counted(plan.today.selected.len(), "table"),
         render::rows(plan.rows_estimate),
@@ -155,10 +155,10 @@ fn connections(settings: &Settings) -> Result<Vec<Connection>, Failure> {
     Ok(all)
 }
 
-fn say_connections(connections: &[Connection]) {
-    render::say("connections from this machine:");
+fn print_connections(connections: &[Connection]) {
+    render::print("connections from this machine:");
     for connection in connections {
-        render::say(&format!(
+        render::print(&format!(
             "  {} TCP {}:{}: {}",
             connection.direction, connection.host, connection.port, connection.purpose
         ));

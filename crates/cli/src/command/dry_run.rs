@@ -24,10 +24,10 @@ pub(crate) async fn run<S: CliSource>(session: &Session<S>, settings: &Settings)
     let dialect = plan.description.dialect;
     let blocks = plan.blocking(&settings.accept);
     match settings.output {
-        Output::Text => say_plan(&plan, dialect, settings),
+        Output::Text => print_plan(&plan, dialect, settings),
         Output::Json => {
-            render::say_json(&plan_event(&plan, dialect));
-            render::say_json(&dry_end(&blocks, &settings.printed_options()));
+            render::print_json(&plan_event(&plan, dialect));
+            render::print_json(&dry_end(&blocks, &settings.printed_options()));
         }
     }
     Ok(if blocks.is_empty() {
@@ -45,18 +45,18 @@ fn dry_end(blocks: &[&Finding], options: &str) -> Value {
     }
 }
 
-fn say_plan(plan: &Survey, dialect: Dialect, settings: &Settings) {
+fn print_plan(plan: &Survey, dialect: Dialect, settings: &Settings) {
     if plan.database_missing {
-        render::say(&format!(
+        render::print(&format!(
             "-- the database `{}` is created, dialect {dialect}",
             settings.target_text()
         ));
     }
     for statement in statements(plan, dialect) {
-        render::say_whole(&format!("{statement};"));
+        render::print_unfitted(&format!("{statement};"));
     }
     for table in &plan.planned.plans {
-        render::say(&format!(
+        render::print(&format!(
             "-- group {}: `{}`, about {}, {}",
             table.group.0,
             table.name().table,
@@ -64,7 +64,7 @@ fn say_plan(plan: &Survey, dialect: Dialect, settings: &Settings) {
             render::bytes(table.source.bytes_estimate)
         ));
     }
-    render::say("dry run: nothing was written");
+    render::print("dry run: nothing was written");
 }
 
 fn plan_event(plan: &Survey, dialect: Dialect) -> Value {

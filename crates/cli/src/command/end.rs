@@ -49,8 +49,8 @@ pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failu
         return Err(nothing_to_end(settings));
     }
     match settings.output {
-        Output::Text => render::say(&format!("{}{}", ended.text(settings), found.abandoned())),
-        Output::Json => render::say_json(&json!({"dropped": ended.dropped.then(|| settings.target_text()),
+        Output::Text => render::print(&format!("{}{}", ended.text(settings), found.abandoned())),
+        Output::Json => render::print_json(&json!({"dropped": ended.dropped.then(|| settings.target_text()),
             "erased": ended.erased.then_some(&settings.state_dir), "abandoned": found.json()})),
     }
     Ok(0)

@@ -11,7 +11,7 @@ pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {
     match code {
         None => {
             for code in ALL {
-                render::say(&format!("{code}  {}", code.title()));
+                render::print(&format!("{code}  {}", code.title()));
             }
         }
         Some(text) => {
@@ -20,9 +20,9 @@ pub(crate) fn run(code: Option<&str>) -> Result<u8, Failure> {
                     .hint("`spanferry explain` lists them all.")
             };
             let code = Code::parse(text).ok_or_else(unknown)?;
-            render::say(&format!("{code}: {}", code.title()));
-            render::say(code.explanation());
-            render::say(&format!("{}.", consequence(code)));
+            render::print(&format!("{code}: {}", code.title()));
+            render::print(code.explanation());
+            render::print(&format!("{}.", consequence(code)));
         }
     }
     Ok(0)

@@ -94,7 +94,7 @@ async fn migrate<S: CliSource>(
     let said = found(&progress, said);
     found(&progress, unsaid);
     if !reported {
-        tell_resumed(said.len(), settings);
+        print_resumed(said.len(), settings);
     }
     let shown = CancellationToken::new();
     let watching = monitor::watch(
@@ -139,10 +139,10 @@ fn is_known_on_resume(finding: &Finding, settings: &Settings) -> bool {
     settings.output == Output::Text && finding.code.exit() == Exit::Recorded
 }
 
-fn tell_resumed(known: usize, settings: &Settings) {
+fn print_resumed(known: usize, settings: &Settings) {
     if settings.output == Output::Text {
         let findings = render::counted(known, "finding");
-        render::tell(&format!(
+        render::print_error(&format!(
             "resumes; {findings} about schema and settings, which `spanferry check` lists"
         ));
     }

@@ -29,7 +29,7 @@ pub(super) fn findings(plan: &Survey, settings: &Settings) {
         Output::Json => {
             let mut event = check::to_json(plan, settings);
             event["event"] = json!("check");
-            render::say_json(&event);
+            render::print_json(&event);
         }
     }
 }
@@ -59,11 +59,11 @@ impl Report<'_> {
         self.state.write(REPORT, event.to_string().as_bytes())?;
         match self.settings.output {
             Output::Text => {
-                render::tell_now(
+                render::print_progress(
                     "migrate: refused because of what is marked as blocking; nothing was changed",
                 );
             }
-            Output::Json => render::say_json(&event),
+            Output::Json => render::print_json(&event),
         }
         Ok(status)
     }
@@ -87,7 +87,7 @@ impl Report<'_> {
         match self.settings.output {
             Output::Text => Err(failure),
             Output::Json => {
-                render::say_json(&event);
+                render::print_json(&event);
                 Ok(exit_status)
             }
         }
@@ -105,14 +105,14 @@ impl Report<'_> {
         let ended = json::end(outcome, &snapshot, &options);
         self.write_end(&ended, status)?;
         match self.settings.output {
-            Output::Json => render::say_json(&ended),
+            Output::Json => render::print_json(&ended),
             Output::Text => {
                 let report = self.state.path().join(REPORT);
                 let lines = [stopped(outcome, &options), not_carried(outcome)].concat();
                 for line in lines {
-                    render::say(&line);
+                    render::print(&line);
                 }
-                render::say(&last_line(outcome, &snapshot, &report.display().to_string()));
+                render::print(&last_line(outcome, &snapshot, &report.display().to_string()));
             }
         }
         Ok(())
@@ -209,7 +209,7 @@ fn last_line(outcome: &Outcome, snapshot: &Snapshot, report: &str) -> String {
     )
 }
 
-/// Tells the run's log why the migration ends.
+/// Writes to the run's log why the migration ends.
 fn ends(failure: &Failure) {
     tracing::error!(code = %failure.code, failure = %failure.for_log(), "the migration ends");
 }

@@ -69,7 +69,7 @@ pub(crate) async fn run<S: CliSource>(
     };
     or_interrupted("resync", empty).await?;
     correct_status(&state, &decided)?;
-    tell(&decided, settings);
+    print_decided(&decided, settings);
     Ok(0)
 }
 
@@ -108,7 +108,8 @@ fn decided(
 fn refused_by(findings: &[Finding], settings: &Settings) -> Failure {
     if settings.output == Output::Text {
         let others = findings.iter().skip(1);
-        others.for_each(|finding| render::tell(&render::finding(finding, &settings.printed_options())));
+        others
+            .for_each(|finding| render::print_error(&render::finding(finding, &settings.printed_options())));
     }
     let options = settings.printed_options();
     let Some(first) = findings.first() else {
@@ -135,34 +136,34 @@ fn question(decided: &Resync) -> String {
 }
 
 /// Says what was done, and what was not.
-fn tell(decided: &Resync, settings: &Settings) {
+fn print_decided(decided: &Resync, settings: &Settings) {
     let names = |tables: &[TableDefinition]| short_names(tables.iter().map(TableDefinition::name));
     let (emptied, forgotten) = (names(&decided.reload), names(&decided.forget));
     let left = short_names(decided.left.iter().map(|stop| &stop.table));
     if settings.output == Output::Json {
-        render::say_json(&json!({"emptied": emptied, "forgotten": forgotten, "left": left}));
+        render::print_json(&json!({"emptied": emptied, "forgotten": forgotten, "left": left}));
         return;
     }
     if !emptied.is_empty() {
         let emptied = emptied.join(", ");
-        render::say(&format!(
+        render::print(&format!(
             "resync: {emptied} emptied; `spanferry migrate` loads them"
         ));
     }
     if !forgotten.is_empty() {
         let forgotten = forgotten.join(", ");
-        render::say(&format!(
-            "resync: {forgotten} dropped at the target; the migration goes on without it"
+        render::print(&format!(
+            "resync: {forgotten} dropped at the target; the migration continues without it"
         ));
     }
     for stop in &decided.left {
-        render::say(&render::finding(&stop.finding, &settings.printed_options()));
+        render::print(&render::finding(&stop.finding, &settings.printed_options()));
     }
     let told = decided
         .findings
         .iter()
         .filter(|finding| finding.severity != Severity::Notice);
-    told.for_each(|finding| render::say(&render::finding(finding, &settings.printed_options())));
+    told.for_each(|finding| render::print(&render::finding(finding, &settings.printed_options())));
 }
 
 /// What an earlier run has written for `status` holds no more.

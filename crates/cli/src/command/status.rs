@@ -35,13 +35,13 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     };
     settle(&mut status, owner.as_ref(), now_us());
     if settings.output == Output::Json {
-        render::say_json(&status);
+        render::print_json(&status);
         return Ok(0);
     }
     let run = RunFile::read_in(&directory)?;
     let verb = owner.as_ref().map(|owner| owner.verb.as_str());
     for line in lines(&status, run.as_ref(), verb, render::terminal_size().0) {
-        render::say(&line);
+        render::print(&line);
     }
     Ok(0)
 }

@@ -50,20 +50,20 @@ pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<
     let others = comparable.others.iter();
     let not_compared: Vec<_> = others.map(|(name, why)| (name.clone(), reason(*why))).collect();
     for (table, why) in &not_compared {
-        render::tell(&format!("not compared: `{}` {why}", table.table));
+        render::print_error(&format!("not compared: `{}` {why}", table.table));
     }
     let extra = extra_at_target(&found, control);
     for object in &extra {
-        render::tell(&object.note());
+        render::print_error(&object.note());
     }
     for fix in &fixes {
-        render::tell(fix);
+        render::print_error(fix);
     }
     // A table that was not compared is never called equal.
     let compared_equal = found.tables.iter().all(TableVerdict::is_equal);
     let equal = compared_equal && not_compared.is_empty();
     if settings.output == Output::Json {
-        render::say_json(&json::verdict(&found.tables, &not_compared, &extra, equal));
+        render::print_json(&json::verdict(&found.tables, &not_compared, &extra, equal));
     } else {
         conclude(control, &found.tables, compared_equal, not_compared.len());
     }
@@ -144,7 +144,7 @@ async fn compare<S: CliSource>(
     let told = |verdict: &TableVerdict| {
         let mut text = lines(verdict);
         text.extend(fix(verdict, &options));
-        shown.say(&text);
+        shown.print(&text);
     };
     let (source, target) = (session.source.as_ref(), session.target.as_ref());
     // A `migrate` that runs beside must keep its stream.
@@ -176,20 +176,20 @@ fn conclude(control: &ControlState, verdicts: &[TableVerdict], compared_equal: b
         .values()
         .filter(|row| row.phase != TablePhase::Constrained);
     for row in unfinished {
-        render::say(&format!(
+        render::print(&format!(
             "note: `{}` is not complete at the target; see `spanferry status`",
             row.table.table
         ));
     }
     if let Some(text) = confirmed(verdicts) {
-        render::say(&text);
+        render::print(&text);
     }
     match (compared_equal, not_compared) {
-        (true, 0) => render::say("verify: equal"),
+        (true, 0) => render::print("verify: equal"),
         (true, others) => {
             let others = render::counted(others, "table");
-            render::say(&format!("verify: no difference found, but {others} not compared"));
+            render::print(&format!("verify: no difference found, but {others} not compared"));
         }
-        (false, _) => render::say("verify: different"),
+        (false, _) => render::print("verify: different"),
     }
 }
