@@ -1,4 +1,4 @@
-//! Tells `xtask dist` for which target this machine builds.
+//! Gives `xtask dist` the target that this machine builds for.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -90,8 +90,8 @@ fn drive(folder: &Path, programs: &Path, task: &str) -> Command {
     command
 }
 
-/// Goes on as `command`, so that signals reach it and its exit code is ours; returns only when that
-/// fails.
+/// Replaces this process by `command`, so that signals reach it and its exit code is ours; returns
+/// only when that fails.
 fn replace_us(mut command: Command) -> TaskError {
     let source = command.exec();
     TaskError::Run {

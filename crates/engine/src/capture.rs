@@ -195,8 +195,8 @@ async fn follow<S: ChangeSource, L: ChangeLog>(
     }
 }
 
-/// Tells the source now and then what it need not keep any more: only what is durable in the change
-/// log. `last` is what it was told last, and when.
+/// Acknowledges to the source from time to time what it need not keep any more: only what is
+/// durable in the change log. `last` is the last acknowledged position, and when it was sent.
 async fn acknowledge<C: ChangeStream, L: ChangeLog>(
     stream: &mut C,
     log: &L,

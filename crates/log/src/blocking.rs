@@ -210,7 +210,7 @@ impl BlockingLog {
         }
     }
 
-    /// Tells waiting readers that nothing more will come.
+    /// Wakes waiting readers: nothing more will come.
     pub(crate) fn set_state(&self, state: State) {
         self.mark.send_modify(|mark| mark.state = state);
     }

@@ -3,8 +3,8 @@
 use crate::connection::Connection;
 use crate::error::MysqlError;
 
-/// Tells servers apart that one address may stand for, such as a source and its replicas. The same
-/// for all connections to one server; not meant to be kept: a host may get another name.
+/// A text that differs between servers behind one address, such as a source and its replicas. It is
+/// the same for all connections to one server. It is not stored: a host may get another name.
 pub(crate) async fn of_server(connection: &mut Connection) -> Result<String, MysqlError> {
     connection
         .query(connection.server().facts().server_identity)

@@ -122,7 +122,7 @@ async fn a_cascade_above_a_server_that_logs_cascades_stops_the_child() {
         };
         assert_eq!(stops(&source, &plans, &before).await, expected, "{sql}");
     }
-    // The rows that nobody was told of are gone.
+    // The rows for which no event came are gone.
     let child = replica
         .connect()
         .await

@@ -35,7 +35,7 @@ async fn sessions_take_leave(server: Server, query: &str) {
     for _ in 0..ROUNDS {
         let position = source.position().await.expect("a position");
         assert!(source.holds(&position).await.expect("an answer"));
-        source.health().await.expect("what it bears");
+        source.health().await.expect("the source's health");
         source.identity().await.expect("who it is");
     }
     let asked = count(&mut admin, "Connections").await - logins;

@@ -68,7 +68,7 @@ async fn streams_live_side_by_side_mariadb() {
 /// An account that may not see the replicas learns of a collision when its stream is ended, and
 /// continues under another number.
 #[tokio::test]
-async fn a_collision_that_nobody_saw_is_mended() {
+async fn a_collision_that_was_not_seen_is_resolved() {
     let server = Server::mariadb("");
     let mut admin = server
         .run(

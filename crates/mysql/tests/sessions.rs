@@ -52,7 +52,7 @@ async fn limits_are_told_and_mended(server: Server) {
     );
     admin.execute(&sql).await.expect("another limit");
     let (sessions, fewer) = allotted(&server, "narrow").await;
-    let fewer = fewer.expect("that is told");
+    let fewer = fewer.expect("a finding says so");
     assert_eq!((sessions, fewer.severity), (2, Severity::Warning), "{fewer:?}");
     assert!(
         fewer.text.contains("read by 2 instead of 4 sessions"),

@@ -27,7 +27,7 @@ GRANT SELECT ON h.* TO 'low'@'%'",
             .await
             .expect("an update");
     }
-    let strain = source.health().await.expect("what it bears");
+    let strain = source.health().await.expect("the source's health");
     assert!(strain.versions_kept >= Some(UPDATES), "{strain:?}");
     assert_eq!(strain.replica_lag, None);
     drop(snapshot);

@@ -88,7 +88,7 @@ async fn scanned(target: &SpannerTarget, request: &ScanRequest<'_>) -> Vec<Vec<u
     rows
 }
 
-/// Rows come in this order of their keys, and each key divides them. `counts` tells whether the
+/// Rows come in this order of their keys, and each key divides them. `counts` says whether the
 /// database can count by these keys.
 async fn check(
     target: &SpannerTarget,

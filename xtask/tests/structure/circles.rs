@@ -1,4 +1,5 @@
-//! Finds circles of source files: files of one crate that use each other, directly or by way of others.
+//! Finds circles of source files: files of one crate that use each other, directly or by way of
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -97,7 +97,7 @@ async fn a_disk_without_room_pauses_capture_until_there_is_some() {
             .is_some_and(|reason| reason.contains("no space left for the change log"))
     });
     limit_files(&migrate, "unlimited");
-    world.wait(&mut migrate, "capture goes on", |status| {
+    world.wait(&mut migrate, "capture continues", |status| {
         status["throttled"].is_null()
     });
     assert_eq!(migrate.interrupt(), 130);

@@ -55,7 +55,7 @@ async fn survive(world: &World, writer: Writer) {
     world.expect_equal();
 }
 
-/// The same with a load that is proven to go on while the writer makes `steps` steps, and
+/// The same with a load that is shown to continue while the writer makes `steps` steps, and
 /// `meanwhile` during it.
 async fn survive_held_up(world: &mut World, writer: Writer, steps: u64, meanwhile: impl AsyncFnOnce(&World)) {
     let interposer = world.interpose(HELD_UP);

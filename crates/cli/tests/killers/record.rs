@@ -1,6 +1,6 @@
 //! What the target was built from is recorded and used: names, keys, indexes and foreign keys stay
-//! when the source's catalog or the selection changes, and a table that cannot go on stops for its
-//! own reason.
+//! when the source's catalog or the selection changes, and a table that cannot continue stops for
+//! its own reason.
 
 use spanferry_testkit::server::Engine;
 

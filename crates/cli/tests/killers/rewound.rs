@@ -169,7 +169,7 @@ async fn older_copy(lab: &Lab) {
     lab.server.stop().unwrap();
     lab.server.restart().unwrap();
     world.sql("INSERT INTO t (v) VALUES (40);\n").await;
-    until("it goes on over a restart", async || {
+    until("it continues after a restart", async || {
         world.target_rows("t", &["id"]).await.len() == 3
     })
     .await;

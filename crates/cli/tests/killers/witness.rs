@@ -1,5 +1,5 @@
-//! Case 33, from verify's side: what the load and verify read wrongly in the same way is seen by the
-//! witness alone. The source is a real one behind a wrapper whose snapshots have the fault; the
+//! Case 33, from verify's side: what the load and verify read wrongly in the same way is seen by
+//! the witness alone. The source is a real one behind a wrapper whose snapshots have the fault; the
 //! target holds what such snapshots would have loaded.
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Case 16, XA: an application with prepared transactions beside the migrated schema, and one in it.
+//! Case 16, XA: an application with prepared transactions beside the migrated schema, and one in
+//! it.
 
 use mysql_async::prelude::Queryable;
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! The apply machine: decides what is folded, committed, caught up, joined and stopped, and in
 //! which order.
 //!
-//! It does no I/O and knows no clock. Its owner asks `poll` what to do next, does that, and tells
+//! It does no I/O and knows no clock. Its owner asks `poll` what to do next, does that, and reports
 //! the outcome; time comes in as an argument. One thing is under way at a time: while a batch
 //! catches up, the main stream stands still at a window boundary `W`; the batch joins exactly
 //! there, and is durable as joined before `W + 1` is applied (docs/design/hand-off.md, steps 9 to
@@ -304,7 +304,7 @@ impl Scheduler {
                     ..Proposal::counted(Vec::new())
                 }))
             }
-            Step::Nobody => {
+            Step::NoGroup => {
                 // The target has taken every group's rows by now: what is left is to say so.
                 let search = self.search.take().expect("a search is under way");
                 let window = Window {

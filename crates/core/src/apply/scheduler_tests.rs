@@ -453,7 +453,7 @@ struct Reader {
     change: usize,
 }
 
-/// Tells a stream the next piece of its transaction; false if the log has none up to a sequence.
+/// Gives a stream the next piece of its transaction; false if the log has none up to a sequence.
 fn read(
     world: &mut World,
     machine: &mut Scheduler,

@@ -42,7 +42,7 @@ pub(super) enum Step {
     /// The rows of this group alone are rejected, and no constraint is the reason.
     Stop(GroupId),
     /// The target has taken the rows of every group.
-    Nobody,
+    NoGroup,
 }
 
 /// The groups that have rows in a commit, each once.
@@ -65,7 +65,7 @@ impl Search {
 
     pub(super) fn step(&self) -> Step {
         match self.suspects.as_slice() {
-            [] => Step::Nobody,
+            [] => Step::NoGroup,
             [group] if self.is_direct && self.may_give_way() => Step::GiveWay(*group),
             [group] if self.is_direct => Step::Stop(*group),
             suspects => Step::Try(suspects[..suspects.len().div_ceil(2)].to_vec()),

@@ -51,6 +51,6 @@ pub fn rejects_control(rejection: Rejection) -> Failure {
 
 /// The failure of positions that do not follow one another.
 pub fn misplaced(error: PositionError) -> Failure {
-    let text = "the source's history does not go on";
+    let text = "the source's history does not continue";
     Failure::new(code::HISTORY_CHANGED, Class::StopMigration, "change stream", text).caused_by(error)
 }

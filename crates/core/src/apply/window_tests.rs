@@ -145,7 +145,7 @@ struct Target {
     /// Whether group 1 has stopped, and whether a part of the transaction that stops it was applied
     /// before.
     stopped: bool,
-    stop_was_torn: bool,
+    stop_was_partial: bool,
     /// Whether a transaction that was cut has been given up for another.
     has_given_up: bool,
 }
@@ -190,7 +190,7 @@ impl Target {
                 must_be_cut(transaction),
                 "only what is too large for one commit is cut"
             );
-            self.stop_was_torn |= case.stop.is_some_and(|stop| stop.0 == transaction.number);
+            self.stop_was_partial |= case.stop.is_some_and(|stop| stop.0 == transaction.number);
             // What was given up for another transaction stays in part until it comes again.
             self.has_given_up |= partial.given_up > 0;
             if !self.has_given_up {
@@ -256,7 +256,7 @@ fn old(key: &[u8]) -> OldRow<'_> {
     OldRow { key, row: None }
 }
 
-/// Tells a builder a transaction; changes of the tables in `passed` are only counted, those of
+/// Gives a builder a transaction; changes of the tables in `passed` are only counted, those of
 /// tables from `recorded` on are not known.
 fn feed(
     builder: &mut WindowBuilder,
@@ -369,7 +369,7 @@ fn run(case: &Case) {
         reached: Checkpoint::whole(Bookmark::unproved(position(&[]))),
         key: (0, 0),
         stopped: false,
-        stop_was_torn: false,
+        stop_was_partial: false,
         has_given_up: false,
     };
     for transaction in &case.transactions[..case.loaded] {
@@ -415,7 +415,7 @@ fn run(case: &Case) {
         // The other lane stands wherever it stood when the stop came; and a cut transaction may
         // have left its first pieces.
         let lane = case.transactions[usize::try_from(stop).unwrap() - 1].lane;
-        let left = |(table, key): &(u32, u8)| *table < 2 || (key % 2 == lane && !target.stop_was_torn);
+        let left = |(table, key): &(u32, u8)| *table < 2 || (key % 2 == lane && !target.stop_was_partial);
         expected.retain(|key, _| left(key));
         target.rows.retain(|key, _| left(key));
     }

@@ -48,7 +48,7 @@ pub trait PositionSource: Send + Sync + 'static {
     fn identity(&self) -> impl Future<Output = Result<String, Failure>> + Send;
 }
 
-/// Tells how the source copes with being read. Retries and cancellation as in [`CatalogSource`].
+/// Reports how the source copes with being read. Retries and cancellation as in [`CatalogSource`].
 pub trait HealthSource: Send + Sync + 'static {
     /// What reading costs the source at this moment, as far as the account may see it; a source
     /// that shows nothing of it has the default.
@@ -73,7 +73,7 @@ pub trait HistorySource: Send + Sync + 'static {
     fn prove(&self, known: &Bookmark) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// Tells how many sessions the source allows. Retries and cancellation as in [`CatalogSource`].
+/// Reports how many sessions the source allows. Retries and cancellation as in [`CatalogSource`].
 pub trait SessionSource: Send + Sync + 'static {
     /// How many sessions a snapshot may have, if `wanted` are asked for; with `lock` it opens under
     /// a read lock.

@@ -234,7 +234,7 @@ async fn create<T: Committer + SchemaTarget>(
     let _quiet = shared.quiet().await;
     let wanted: Vec<Wanted> = constraints.iter().map(Constraint::to_create).collect();
     kill_point("before constraints", "");
-    // An index over many rows takes long: a request to stop leaves the target to go on with it
+    // An index over many rows takes long: after a request to stop, the target continues
     // alone.
     let created = tokio::select! {
         biased;

@@ -14,7 +14,7 @@ use crate::control::ControlLane;
 use crate::registry::{Registry, Transition};
 use crate::schema_change::Presence;
 
-/// Tells which constraints are left out, by the recorded reasons. One that a person has created
+/// Finds which constraints are left out, by the recorded reasons. One that a person has created
 /// meanwhile is left out no longer. One that is missing without a record is built again: its group
 /// counts as joined until then.
 pub(crate) async fn compare_with_target<T: Committer>(

@@ -45,7 +45,7 @@ pub(super) async fn watch<S: HealthSource>(
                 }
             }
             Err(failure) => {
-                tracing::debug!(failure = %failure.for_log(), "the source does not say what it bears");
+                tracing::debug!(failure = %failure.for_log(), "the source does not report its health");
             }
         }
         tokio::time::sleep(LOOK_INTERVAL).await;

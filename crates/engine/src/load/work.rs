@@ -353,7 +353,7 @@ mod tests {
         check(&[(0, None, a, true)], &["1: a..? +0"]);
         check(&[(1, a, b, true)], &["0: ..a +0", "2: b..? +0"]);
         check(&[(0, None, a, true), (3, c, None, true)], &["1: a..c +0"]);
-        // Ranges that were begun go on behind their rows.
+        // Ranges that were begun continue behind their rows.
         check(&[(0, None, None, false)], &["0: .. +9"]);
         check(&[(0, None, a, false)], &["0: ..a +9", "1: a..? +0"]);
         let both = [(0, None, a, true), (1, a, b, false), (3, c, None, false)];

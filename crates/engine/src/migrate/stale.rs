@@ -2,7 +2,8 @@
 //! on may belong to a history that was replaced.
 //!
 //! Servers keep a stream open over a reset of their binary log for as long as the new log is
-//! shorter than the old one was, and go on with their heartbeats (docs/design/history.md, step 8).
+//! shorter than the old one was, and continue with their heartbeats (docs/design/history.md, step
+//! 8).
 
 use std::sync::Arc;
 use std::time::Duration;

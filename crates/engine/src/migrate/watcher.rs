@@ -31,7 +31,7 @@ pub(super) enum Ended {
     AllStopped,
 }
 
-/// Tells whether apply has caught up, and ends the migration at its stop condition.
+/// Finds out whether apply has caught up, and ends the migration at its stop condition.
 pub(super) struct Watcher<S, L> {
     pub(super) source: Arc<S>,
     pub(super) log: Arc<L>,

@@ -33,7 +33,7 @@ pub struct Planned {
     pub plans: Vec<Arc<TablePlan>>,
     /// What the conversion of today's schema has to say, and what has changed since the record.
     pub findings: Vec<Finding>,
-    /// Tables that cannot go on as recorded, each with one reason.
+    /// Tables that cannot continue as recorded, each with one reason.
     pub stops: Vec<TableStop>,
     /// The record that this is made from; none if the tables are newly decided.
     pub(crate) record: Option<Vec<TableDefinition>>,

@@ -92,7 +92,7 @@ pub(super) async fn open_log<S: PositionSource + HistorySource + ChangeSource, B
         }
         None => {
             findings.push(log_lost());
-            let (log, accepted) = log_anew(source, logs, options, state, known, &reached, epoch).await?;
+            let (log, accepted) = replace_log(source, logs, options, state, known, &reached, epoch).await?;
             findings.extend(accepted);
             (log, LaneStart::KeptInNewLog)
         }
@@ -171,7 +171,7 @@ fn damaged(what: &str) -> Failure {
 }
 
 /// A log in the place of one that is lost.
-async fn log_anew<S: PositionSource + HistorySource + ChangeSource, B: LogStore>(
+async fn replace_log<S: PositionSource + HistorySource + ChangeSource, B: LogStore>(
     source: &S,
     logs: &B,
     options: &PrepareOptions,

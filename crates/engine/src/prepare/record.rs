@@ -67,7 +67,7 @@ pub(super) async fn record_new<T: Committer>(
     control.record(registry, rows).await
 }
 
-/// Records the groups of tables that cannot go on as recorded as stopped, each for its first
+/// Records the groups of tables that cannot continue as recorded as stopped, each for its first
 /// reason.
 pub(super) async fn record_stops<T: Committer>(
     registry: &Registry,

@@ -22,7 +22,7 @@ use crate::schema_change::{Object, Wanted, create_missing};
 const TABLES_AT_ONCE: usize = 50;
 
 /// Creates the tables that are still to be loaded from their beginning. The group of a table that
-/// the target refuses stops for that reason; the others go on.
+/// the target refuses stops for that reason; the others continue.
 pub(super) async fn create_tables<T: Committer + SchemaTarget>(
     load: &PreparedLoad<T>,
 ) -> Result<(), Failure> {

@@ -361,7 +361,7 @@ fn judge(world: &mut World, outcome: &LoadOutcome, stopped: &[(usize, Code)]) {
         }
     }
     if outcome.interrupted {
-        wrong.push("nobody interrupted it".into());
+        wrong.push("it was not interrupted".into());
     }
     world.violations.append(&mut wrong);
 }

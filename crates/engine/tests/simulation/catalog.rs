@@ -230,7 +230,7 @@ pub(crate) fn judge_record(world: &mut World) {
         let is_other = found.is_some_and(|found| found.columns[2].ty != recorded[2].ty);
         let is_stopped = control.tables[name].phase == TablePhase::Stopped;
         if (world.catalog.is_away(table) || is_other) && !is_stopped {
-            wrong.push(format!("{name} goes on, though it is away or another"));
+            wrong.push(format!("{name} continues, though it is away or another"));
         }
         // A reason about the table itself names its way out: one that is away cannot be loaded
         // again.
@@ -255,14 +255,14 @@ pub(crate) fn as_read(world: &World, mut control: ControlState) -> ControlState 
     };
     let planned_again = || convert::map(selected(), &MAPPING).plans;
     match world.mutant {
-        Some(Mutant::PlanAnew) => {
+        Some(Mutant::PlanDecidedAgain) => {
             for plan in planned_again() {
                 if let Some(known) = control.definitions.get_mut(plan.name()) {
                     *known = TableDefinition::of(&plan);
                 }
             }
         }
-        Some(Mutant::KeyAnew) => {
+        Some(Mutant::KeyChosenAgain) => {
             for plan in planned_again() {
                 if let Some(known) = control.definitions.get_mut(plan.name()) {
                     known.source_key.clone_from(&plan.source_key);

@@ -66,7 +66,7 @@ fn wrong_targets_do_not_conform() {
     for mutant in [
         Mutant::NoLoadFence,
         Mutant::EpochOnly,
-        Mutant::LowAnew,
+        Mutant::LowReadAgain,
         Mutant::HighKept,
         Mutant::LargeIsTaken,
         Mutant::InsertOverwrites,

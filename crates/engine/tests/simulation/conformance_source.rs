@@ -167,7 +167,7 @@ fn wrong_sources_do_not_conform() {
         SourceFault::RefusedPassedOver,
         SourceFault::LostIsEnd,
         SourceFault::SessionMovesOn,
-        SourceFault::SessionTorn,
+        SourceFault::SessionPartial,
         SourceFault::LockKept,
         SourceFault::ChangedIsOpened,
         SourceFault::OneTwice,

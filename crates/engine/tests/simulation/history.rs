@@ -44,8 +44,8 @@ pub(crate) enum Transaction {
     Index(usize),
     /// A statement that creates a table, which is not migrated.
     Create(&'static str),
-    /// A change is prepared under a name, or changes of other tables are. Nobody sees it before it
-    /// is committed.
+    /// A change is prepared under a name, or changes of other tables are. It is not visible before
+    /// it is committed.
     Prepare(u64, Option<Change>),
     /// What was prepared under this name is committed: nothing here shows what it was. A session
     /// sees the change from now on.

@@ -74,7 +74,7 @@ use catalog::{CatalogChanges, bring_back, change_catalog, explains, judge_record
 use history::{BEFORE, BOOK, History, Kind, plans};
 use log::SimLog;
 use source::SimSource;
-use target::{SimTarget, TargetState, expected_rows, go_on_building, leave_in_flight, main_key, reached};
+use target::{SimTarget, TargetState, continue_building, expected_rows, leave_in_flight, main_key, reached};
 use world::{Administration, Mutant, Reservation, Shared, SourceFault, World, number_of};
 
 const SEEDS: u64 = 1_000;
@@ -307,7 +307,7 @@ fn died_at(shared: &Shared) {
     if phases.is_none() {
         world.count("crash before the first epoch");
     }
-    go_on_building(&mut world);
+    continue_building(&mut world);
     leave_in_flight(&mut world);
     if world.bulk.is_some() {
         return;
@@ -708,7 +708,7 @@ fn wrong_variants_are_caught() {
     for mutant in [
         Mutant::NoLoadFence,
         Mutant::EpochOnly,
-        Mutant::LowAnew,
+        Mutant::LowReadAgain,
         Mutant::HighIsLow,
         Mutant::HighKept,
         Mutant::HoldsAnything,
@@ -717,8 +717,8 @@ fn wrong_variants_are_caught() {
         Mutant::ClaimByNumbers,
         Mutant::CheckpointBefore,
         Mutant::RecordBefore,
-        Mutant::PlanAnew,
-        Mutant::KeyAnew,
+        Mutant::PlanDecidedAgain,
+        Mutant::KeyChosenAgain,
         Mutant::CountSelected,
         Mutant::OldLogIsTaken,
         Mutant::RefusedRangeRecorded,

@@ -212,8 +212,8 @@ impl SimSession {
             Some(after) => key <= after,
             None => false,
         };
-        let is_torn = world.has(SourceFault::SessionTorn) && at < world.committed;
-        let state = world.history.state(at, u64::from(is_torn));
+        let is_partial = world.has(SourceFault::SessionPartial) && at < world.committed;
+        let state = world.history.state(at, u64::from(is_partial));
         let rows = state[plan.id.0 as usize].values();
         let rows_max = if world.has(SourceFault::RowsCut) {
             ROWS_OF_A_CUT_RANGE

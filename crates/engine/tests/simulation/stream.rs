@@ -197,7 +197,7 @@ impl SimDecoder {
         self.plans.iter().find(|plan| plan.id.0 as usize == table)
     }
 
-    fn tell(&mut self, change: &Change, sink: &mut dyn ChangeSink) {
+    fn send(&mut self, change: &Change, sink: &mut dyn ChangeSink) {
         let Some(plan) = self.plan(change.table).cloned() else {
             return;
         };
@@ -246,7 +246,7 @@ impl SimDecoder {
         }
     }
 
-    fn tell_statement(&self, table: usize, severity: Severity, text: &str, sink: &mut dyn ChangeSink) {
+    fn send_statement(&self, table: usize, severity: Severity, text: &str, sink: &mut dyn ChangeSink) {
         let Some(plan) = self.plan(table) else {
             return;
         };
@@ -306,11 +306,11 @@ impl ChangeDecoder for SimDecoder {
         };
         match found {
             Transaction::Truncate(_) if truncate_passes => {}
-            Transaction::Truncate(table) => self.tell_statement(table, Severity::Blocking, "TRUNCATE", sink),
-            Transaction::Alter(table) => self.tell_statement(table, Severity::Blocking, "ALTER TABLE", sink),
-            Transaction::Index(table) => self.tell_statement(table, Severity::Notice, "CREATE INDEX", sink),
+            Transaction::Truncate(table) => self.send_statement(table, Severity::Blocking, "TRUNCATE", sink),
+            Transaction::Alter(table) => self.send_statement(table, Severity::Blocking, "ALTER TABLE", sink),
+            Transaction::Index(table) => self.send_statement(table, Severity::Notice, "CREATE INDEX", sink),
             Transaction::Prepare(_, Some(change)) => {
-                self.tell_statement(change.table, Severity::Blocking, "a prepared change", sink);
+                self.send_statement(change.table, Severity::Blocking, "a prepared change", sink);
                 if let Some(plan) = self.plan(change.table) {
                     sink.pass(plan.id, 1);
                 }
@@ -327,7 +327,7 @@ impl ChangeDecoder for SimDecoder {
             }
             Transaction::Changes(changes) => {
                 for change in changes.iter().skip(number * PIECE_CHANGES).take(PIECE_CHANGES) {
-                    self.tell(change, sink);
+                    self.send(change, sink);
                 }
             }
         }

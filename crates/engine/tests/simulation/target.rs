@@ -98,7 +98,7 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
         Some(Mutant::NoLoadFence) => holds || is_load,
         Some(Mutant::EpochOnly) => holds || (is_load && same_epoch),
         Some(
-            Mutant::LowAnew
+            Mutant::LowReadAgain
             | Mutant::HighIsLow
             | Mutant::HighKept
             | Mutant::HoldsAnything
@@ -120,8 +120,8 @@ fn arrive(world: &mut World, commit: &FencedCommit) -> Result<CommitTimestamp, C
             | Mutant::ScanReadsPresent
             | Mutant::CheckpointBefore
             | Mutant::RecordBefore
-            | Mutant::PlanAnew
-            | Mutant::KeyAnew
+            | Mutant::PlanDecidedAgain
+            | Mutant::KeyChosenAgain
             | Mutant::CountSelected
             | Mutant::OldLogIsTaken
             | Mutant::HighUnwitnessed
@@ -530,8 +530,8 @@ fn table_of(statement: &str) -> Option<usize> {
     creates_constraint(statement).then_some(plan.id.0 as usize)
 }
 
-/// A process has died: the target may go on with what it was asked for.
-pub(crate) fn go_on_building(world: &mut World) {
+/// A process has died: the target may continue with what it was asked for.
+pub(crate) fn continue_building(world: &mut World) {
     if let Some(table) = world.target.building.take()
         && !world.target.in_force[table]
         && world.random.chance(60)
@@ -616,7 +616,7 @@ impl ControlStore for SimTarget {
             (now.tables, now.definitions) = (before.tables, before.definitions);
             (now.ranges, now.left_out) = (before.ranges, before.left_out);
         }
-        if world.mutant == Some(Mutant::LowAnew) {
+        if world.mutant == Some(Mutant::LowReadAgain) {
             for row in control.iter_mut().flat_map(|control| control.tables.values_mut()) {
                 if row.phase == TablePhase::Loading {
                     row.low = None;

@@ -27,7 +27,7 @@ pub(crate) enum Mutant {
     /// Load commits are fenced by their epoch alone.
     EpochOnly,
     /// `low` is taken again after a restart.
-    LowAnew,
+    LowReadAgain,
     /// The source reports `low` as `high`.
     HighIsLow,
     /// `high` is kept from an earlier attempt.
@@ -71,9 +71,9 @@ pub(crate) enum Mutant {
     /// The record is used as it was read before the epoch was taken.
     RecordBefore,
     /// What tables are built from is decided again at each start.
-    PlanAnew,
+    PlanDecidedAgain,
     /// The key of a table is chosen again at each start.
-    KeyAnew,
+    KeyChosenAgain,
     /// Changes of a cut transaction are counted over the tables that are there and selected.
     CountSelected,
     /// An older copy of the change log is taken for the log.
@@ -114,7 +114,7 @@ pub(crate) enum SourceFault {
     /// A session sees what is committed after it was opened.
     SessionMovesOn,
     /// A session sees the first change of the next transaction.
-    SessionTorn,
+    SessionPartial,
     /// A snapshot that is given up while it opens keeps its lock.
     LockKept,
     /// A snapshot opens over tables that have changed.
@@ -220,8 +220,8 @@ pub(crate) struct World {
     pub(crate) lags: u64,
     /// Where the history of the server that took over begins to be its own.
     pub(crate) fork: Option<usize>,
-    /// Whether the source is to be rewound in this run, and to go on under the numbers that it has
-    /// lost.
+    /// Whether the source is to be rewound in this run, and to continue under the numbers that it
+    /// has lost.
     pub(crate) rewinds: bool,
     /// Whether it waits with that until a table is complete.
     pub(crate) rewinds_late: bool,

@@ -2,7 +2,7 @@
 //! instant, released on every way out.
 //!
 //! `LOCK TABLES … READ` on the tables that are read. While it waits for a transaction that has
-//! written one of them, nobody waits for it but writers of those that are locked already; while it
+//! written one of them, only writers of tables that are already locked wait for it; while it
 //! is held, writers of these tables wait. `FLUSH TABLES WITH READ LOCK` is not used: on MySQL,
 //! behind a long SELECT, it makes every new statement on that table wait until the SELECT ends,
 //! even after it was withdrawn, and on both servers it stalls every commit of the server behind one

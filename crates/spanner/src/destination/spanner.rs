@@ -29,7 +29,7 @@ use crate::read::{Read, ReadAt};
 #[derive(Debug)]
 pub struct SpannerTarget {
     pub(super) client: Client,
-    /// Tells this owner's migration row from a rival's equal one.
+    /// Distinguishes this owner's migration row from an equal one of another process.
     pub(super) owner: String,
     /// Part of every fence key; known once control state was read or an epoch begun.
     migration: RwLock<Option<Arc<str>>>,

@@ -99,7 +99,7 @@ async fn a_commit_is_sent_once_whatever_comes_back() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_leaves_the_outcome_unknown_and_is_made_anew() {
+async fn a_cut_connection_leaves_the_outcome_unknown_and_is_opened_again() {
     let (fake, address) = Fake::start().await;
     let proxy = fake::CuttingProxy::start(address).await;
     let client = client(&proxy.address, ClientOptions::default());

@@ -77,7 +77,7 @@ impl Emulator {
         self.script("pause", &[]);
     }
 
-    /// Lets a paused server go on.
+    /// Lets a paused server continue.
     #[allow(
         dead_code,
         reason = "not every test binary that includes this module needs it"

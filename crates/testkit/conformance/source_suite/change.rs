@@ -100,8 +100,8 @@ async fn check_stream<S: Subject>(subject: &S) {
     );
 }
 
-/// Every whole transaction is a place to go on from: what follows is the same, nothing is missing
-/// and nothing comes twice.
+/// Every whole transaction is a place to continue from: what follows is the same, nothing is
+/// missing and nothing comes twice.
 async fn check_resume<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     for (changes, _) in transactions() {

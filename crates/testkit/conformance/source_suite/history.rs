@@ -128,7 +128,8 @@ async fn check_beside_a_stream<S: Subject>(subject: &S) {
     assert_eq!(assembly.whole, capture(&bench.source, &bench.start).await);
 }
 
-/// What the source has forgotten proves nothing any more, though the stream could go on behind it.
+/// What the source has forgotten proves nothing any more, though the stream could continue behind
+/// it.
 pub(super) async fn check_purged<S: Subject>(subject: &S) {
     let mut bench = Bench::new(subject).await;
     let whole = written(&mut bench).await;

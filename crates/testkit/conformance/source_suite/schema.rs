@@ -80,7 +80,7 @@ async fn check_strain<S: Subject>(subject: &S) {
     let opening = open(&bench.source, &bench.plans, 1, true);
     let snapshot = opening.await.unwrap();
     for _ in 0..2 {
-        let strain = in_time("what the source bears", bench.source.health())
+        let strain = in_time("the source's health", bench.source.health())
             .await
             .unwrap();
         assert_eq!(strain.replica_lag, None);

@@ -47,7 +47,7 @@ struct Parser<'a> {
     rest: &'a [u8],
     flavor: Flavor,
     form: Form,
-    /// Where the output must not go on.
+    /// Where the output must end.
     end: usize,
     /// Members of all objects that are open.
     members: Vec<Member>,

@@ -6,10 +6,10 @@ use super::error::Fault;
 use super::session::Reading;
 use crate::mysql::token::Dialect;
 
-/// Why the cursor could not go on.
+/// Why the cursor could not continue.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The bytes end here; with more of them it may go on.
+    /// The bytes end here; with more of them it may continue.
     More,
     /// The byte at this index is not what it should be.
     Fault(Fault, usize),

@@ -147,7 +147,7 @@ enum Outcome {
 
 impl Reader {
     /// A reader of a dump from its first byte on. It is read in this way until something in it says
-    /// otherwise: its header tells the server's family, its statements the rest.
+    /// otherwise: its header names the server's family, its statements the rest.
     pub fn new(limits: Limits, reading: Reading) -> Reader {
         let mark = Mark {
             offset: 0,
