@@ -30,7 +30,7 @@ fn read(world: &World, verb: &str, more: &[&str]) -> (Option<i32>, Vec<Value>) {
     (output.status.code(), expect_documented(verb, &text))
 }
 
-const TWO_TABLES: &str = "CREATE TABLE good (id INT PRIMARY KEY, v INT DEFAULT 5);
+const TWO_TABLES: &str = "CREATE TABLE good (id INT PRIMARY KEY, v INT DEFAULT (RAND()));
 INSERT INTO good VALUES (1, 1), (2, 2);
 CREATE TABLE bad (v INT);
 ";
@@ -109,7 +109,9 @@ async fn a_refused_start_binds_nothing_and_a_begun_one_is_remembered() {
     // nothing.
     let wrong = world.source_url().replace("/shop", "/wrong");
     world
-        .sql("CREATE DATABASE wrong;\nCREATE TABLE wrong.good (id INT PRIMARY KEY, v INT DEFAULT 5);\n")
+        .sql(
+            "CREATE DATABASE wrong;\nCREATE TABLE wrong.good (id INT PRIMARY KEY, v INT DEFAULT (RAND()));\n",
+        )
         .await;
     check(
         bare("migrate", &["--source", &wrong]),
@@ -372,7 +374,7 @@ async fn a_finding_is_told_once_and_an_excluded_table_has_ways_that_work() {
     let (status, text) = said(&drain.args(["--exclude", "bad"]).output().unwrap());
     assert_eq!(status, 0, "{text}");
     assert_eq!(
-        text.matches("the default `5` is not created at the target")
+        text.matches("the default `rand()` is not created at the target")
             .count(),
         1,
         "{text}"

@@ -198,7 +198,7 @@ async fn a_second_process_and_a_foreign_target_are_refused() {
 async fn check_prints_findings_by_weight_with_their_remedies() {
     let world = World::new(
         Engine::MySql,
-        "CREATE TABLE a (id INT PRIMARY KEY, v INT DEFAULT 5);\nCREATE TABLE b (v INT);\n",
+        "CREATE TABLE a (id INT PRIMARY KEY, v INT DEFAULT (RAND()));\nCREATE TABLE b (v INT);\n",
     )
     .await;
     let output = world.run("check", &["--create-database", "--dialect", "googlesql"]);
@@ -211,7 +211,7 @@ async fn check_prints_findings_by_weight_with_their_remedies() {
 blocking[SF-2007]: `b`: there is no primary key and no unique index over NOT NULL columns: give it one, or leave it out with `--exclude`
   fix: ALTER TABLE `shop`.`b` ADD COLUMN `spanferry_id` BIGINT UNSIGNED NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY;
        -- this rebuilds the table, which takes long for a large one
-warning[SF-4004]: `a.v`: the default `5` is not created at the target
+warning[SF-4004]: `a.v`: the default `rand()` is not created at the target: this expression is not one that is translated
 notice[SF-2009]: `sync_binlog` is 0: after a crash of the source's machine the binary log may lack transactions that the source \
 has, or the other way round
   fix: SET PERSIST sync_binlog = 1;

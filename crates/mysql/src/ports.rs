@@ -21,7 +21,9 @@ impl CatalogSource for MysqlSource {
     async fn catalog(&self) -> Result<Catalog, Failure> {
         let mut asking = self.ask(KEPT).await?;
         let found = catalog::read(asking.connection(), &self.options().schema).await;
-        let found = found.at(self)?;
+        let mut found = found.at(self)?;
+        let asked = catalog::ask_hidden(asking.connection(), &mut found).await;
+        asked.at(self)?;
         asking.keep();
         Ok(found)
     }

@@ -139,20 +139,16 @@ impl Client {
 
     async fn read_columns(&self, dialect: Dialect, catalog: &mut Catalog) -> Result<(), SpannerError> {
         let sql = format!(
-            "SELECT table_schema, table_name, column_name, spanner_type, is_nullable, column_default, is_generated, \
-             identity_generation FROM information_schema.columns WHERE table_schema NOT IN {SYSTEM_SCHEMAS} \
+            "SELECT table_schema, table_name, column_name, spanner_type, is_nullable, is_generated \
+             FROM information_schema.columns WHERE table_schema NOT IN {SYSTEM_SCHEMAS} \
              ORDER BY table_schema, table_name, ordinal_position"
         );
         let rows = self.rows(&sql).await?;
         let columns = self.each(&rows, |cells| {
             let table = qualified(cells.text()?, cells.text()?);
             let (name, type_text, nullable) = (cells.string()?, cells.string()?, cells.truth()?);
-            let misfit = match (cells.optional_text()?, cells.text()?, cells.optional_text()?) {
-                (Some(default), _, _) => Some(format!("column `{name}` has the default {default}")),
-                (None, "ALWAYS", _) => Some(format!("column `{name}` is generated")),
-                (None, _, Some(_)) => Some(format!("column `{name}` is an identity")),
-                (None, _, None) => None,
-            };
+            // Every value is written, so a default or an identity does not matter.
+            let misfit = (cells.text()? == "ALWAYS").then(|| format!("column `{name}` is generated"));
             Ok((table, name, type_text, nullable, misfit))
         })?;
         for (table, name, type_text, nullable, misfit) in columns {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::mapping::check::check;
 use crate::mapping::decide::decide;
 use crate::mapping::decision::{ColumnDecision, Decisions, Filling, KeyReason, PartChoices, TableDecision};
+use crate::mapping::default_decision::DefaultDecision;
 use crate::mapping::findings::{report_schema, report_table};
 use crate::mapping::groups::group_tables;
 use crate::mapping::index::{
@@ -193,7 +194,11 @@ fn target_column(column: &ColumnDecision) -> TargetColumn {
         ty: column.ty,
         not_null: column.not_null,
         by_target: match &column.filling {
-            Filling::Written(_) => None,
+            Filling::Written(_) => column
+                .default
+                .as_ref()
+                .and_then(DefaultDecision::created)
+                .cloned(),
             Filling::ByTarget(by_target) => Some(by_target.clone()),
         },
     }

@@ -8,6 +8,7 @@ use crate::schema::ddl;
 use crate::schema::mysql::{MysqlColumn, MysqlType};
 use crate::schema::postgres::{PostgresCollation, PostgresTable, PostgresType, PrintedType};
 use crate::schema::source::{IndexPart, SourceColumn, SourceIndex, TableFacts};
+use crate::schema::source_default::SourceDefault;
 use crate::schema::target::{Dialect, TargetType};
 use crate::value::encode::Encoding;
 
@@ -433,7 +434,7 @@ fn names_limits_and_what_is_left_out() {
         "spanferry-x",
         vec![column("2nd", BIGINT), column("select", BIGINT)],
     );
-    source.columns[1].default = Some("7".to_owned());
+    source.columns[1].default = Some(SourceDefault::expression("rand()"));
     source.columns[0].facts = MysqlColumn {
         auto_increment: true,
         ..MysqlColumn::default()

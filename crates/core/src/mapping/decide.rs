@@ -8,6 +8,7 @@ use crate::mapping::decision::{
     ChosenBy, ColumnDecision, Decisions, Filling, KeyDecision, KeyReason, NameDecision, PartChoice,
     PartChoices, TableDecision,
 };
+use crate::mapping::default_decision::decide_default;
 use crate::mapping::known::Known;
 use crate::mapping::naming::{names_by_rule, names_taken};
 use crate::mapping::options::MappingOptions;
@@ -139,6 +140,7 @@ fn columns_of(table: &SourceTable, dialect: Dialect) -> Vec<ColumnDecision> {
             ty: TargetType::Int64,
             encoding: Encoding::Int64,
             not_null: !column.nullable,
+            default: None,
             remark: None,
             chosen_by: ChosenBy::Rule,
         })
@@ -155,8 +157,8 @@ fn not_excluded<'a, T>(
     others.map(|(_, part)| part)
 }
 
-/// Decides the types of columns that no person has chosen, and what must not be NULL. Both depend
-/// on keys, indexes and foreign keys.
+/// Decides the types of columns that no person has chosen, what must not be NULL, and the defaults.
+/// All of these depend on keys, indexes and foreign keys.
 pub(super) fn decide_types(tables: &mut [TableDecision], options: MappingOptions) {
     let joined = joined_columns(tables);
     for table in tables {
@@ -188,6 +190,7 @@ fn decide_types_of(table: &mut TableDecision, options: MappingOptions) {
         }
         decided.remark = remark(&logical, decided.ty);
         decided.not_null = not_null;
+        decided.default = decide_default(column, decided.ty, decided.encoding, options.dialect);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::mapping::default_decision::DefaultDecision;
 use crate::mapping::options::MappingOptions;
 use crate::port::epoch::Epoch;
 use crate::report::finding::Severity;
@@ -179,6 +180,8 @@ pub struct ColumnDecision {
     pub encoding: Encoding,
     /// NOT NULL.
     pub not_null: bool,
+    /// What becomes of the default of the source column; none if it has none.
+    pub default: Option<DefaultDecision>,
     /// What is worth knowing about its form.
     pub remark: Option<Remark>,
     /// Who has chosen its type.

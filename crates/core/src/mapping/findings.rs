@@ -3,6 +3,7 @@
 use crate::mapping::check::Trouble;
 use crate::mapping::column::folding;
 use crate::mapping::decision::{ChosenBy, ColumnDecision, Decisions, KeyReason, NameDecision, TableDecision};
+use crate::mapping::default_findings::report_default;
 use crate::mapping::session_expression::{Dependence, dependences};
 use crate::report::code::{self, Code};
 use crate::report::finding::{Finding, Severity, Subject};
@@ -169,11 +170,11 @@ impl TableFindings<'_> {
             let (severity, text) = remark.words();
             self.find(code::CONVERTED, severity, Some(&source.name), text.to_owned());
         }
-        self.dropped(source);
+        self.dropped(source, column);
     }
 
     /// What of a column's definition is not at the target.
-    fn dropped(&mut self, column: &SourceColumn) {
+    fn dropped(&mut self, column: &SourceColumn, decided: &ColumnDecision) {
         let name = Some(column.name.as_str());
         if let Some(expression) = &column.generated {
             let text = format!(
@@ -181,9 +182,9 @@ impl TableFindings<'_> {
             );
             self.find(code::CONVERTED, Severity::Warning, name, text);
             self.dependences(column);
-        } else if let Some(default) = &column.default {
-            self.find(code::LEFT_OUT, Severity::Warning, name, the_default(default));
         }
+        self.findings
+            .extend(report_default(&self.table.source.name, column, decided));
         if matches!(column.facts.mysql(), Some(MysqlColumn { on_update: true, .. })) {
             let text = "ON UPDATE CURRENT_TIMESTAMP is not created at the target".to_owned();
             self.find(code::LEFT_OUT, Severity::Warning, name, text);
@@ -242,14 +243,4 @@ fn add_key(table: &SourceTable) -> Remedy {
         ),
     };
     Remedy::source(statement).note("this rebuilds the table, which takes long for a large one")
-}
-
-/// The text about a default that is left out; both servers write an empty text as a default in a form of
-/// their own.
-fn the_default(default: &str) -> String {
-    let shown = match default {
-        "" | "''" => "(an empty string)".to_owned(),
-        other => format!("`{other}`"),
-    };
-    format!("the default {shown} is not created at the target")
 }

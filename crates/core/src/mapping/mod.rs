@@ -6,6 +6,8 @@ pub mod convert;
 pub mod database_limits;
 pub mod decide;
 pub mod decision;
+pub mod default_decision;
+mod default_findings;
 mod findings;
 pub mod groups;
 pub(crate) mod index;

@@ -287,6 +287,7 @@ fn add_column(table: &mut TableDecision, added: &AddedColumn, errors: &mut Vec<O
         ty: added.ty,
         encoding,
         not_null: added.not_null,
+        default: None,
         remark: None,
         chosen_by: ChosenBy::Person,
     });

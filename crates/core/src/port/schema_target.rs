@@ -38,12 +38,13 @@ impl From<DdlFailure> for Failure {
 /// What a table of the target holds before the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingTable {
-    /// Its definition, as far as we create such.
+    /// Its definition, as far as it matters to rows of which every column is written: without
+    /// defaults.
     pub table: TargetTable,
     /// Whether it has any row.
     pub has_rows: bool,
-    /// Whether it has anything we would not create (other column types, defaults, checks,
-    /// interleaving), with the reason.
+    /// Whether it has anything we would not create (other column types, generated
+    /// columns, checks, interleaving), with the reason.
     pub misfit: Option<String>,
 }
 

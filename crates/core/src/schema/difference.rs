@@ -185,6 +185,7 @@ mod tests {
     use crate::mapping::convert;
     use crate::mapping::options::MappingOptions;
     use crate::schema::mysql::MysqlType;
+    use crate::schema::source_default::SourceDefault;
     use crate::schema::target::Dialect;
 
     fn keyless() -> SourceTable {
@@ -223,7 +224,10 @@ mod tests {
             assert_eq!(difference(&definition, &today).as_deref(), expected);
         };
         check(|_| {}, None);
-        check(|table| table.columns[2].default = Some("7".into()), None);
+        check(
+            |table| table.columns[2].default = Some(SourceDefault::expression("7")),
+            None,
+        );
         check(|table| table.rows_estimate = 9, None);
         check(|table| table.indexes.truncate(1), None);
         check(

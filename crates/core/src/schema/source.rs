@@ -7,6 +7,7 @@ use std::fmt;
 use super::logical::{self, LogicalType};
 use super::mysql::{MysqlColumn, MysqlTable, MysqlType};
 use super::postgres::{PostgresColumn, PostgresTable, PostgresType};
+use super::source_default::SourceDefault;
 
 /// Schema and table name of the source, as the server writes them.
 ///
@@ -155,8 +156,8 @@ pub struct SourceColumn {
     pub ty: SourceType,
     /// Whether NULL is allowed.
     pub nullable: bool,
-    /// Default expression's text, if any.
-    pub default: Option<String>,
+    /// Its default; none if it is NULL, or missing.
+    pub default: Option<SourceDefault>,
     /// Generation expression's text, if generated.
     pub generated: Option<String>,
     /// Whether a generated column is stored (virtual columns are in the binlog too, unless the

@@ -2,6 +2,7 @@
 
 pub mod encode;
 pub mod json;
+pub mod owned;
 #[cfg(test)]
 pub mod reference;
 pub mod scalar;

@@ -1,7 +1,10 @@
 //! The source's schema, read from information_schema.
 
 mod column_type;
+mod default;
 mod expression;
+mod hidden_default;
 mod read;
 
+pub(crate) use hidden_default::ask_hidden;
 pub(crate) use read::read;

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use spanferry_core::schema::mysql::{MysqlColumn, MysqlTable};
+use spanferry_core::schema::mysql::{MysqlColumn, MysqlTable, MysqlType};
 use spanferry_core::schema::source::{
     Catalog, ForeignKeyAction, IndexPart, NameCase, OtherObject, QualifiedName, SourceColumn,
     SourceForeignKey, SourceIndex, SourceTable,
 };
+use spanferry_core::schema::source_default::SourceDefault;
 
 use super::column_type::{self, TypeText};
+use super::default::Shown;
 use super::expression;
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
+use crate::own_type::own_type;
 use crate::sql;
 
 /// Reads the catalog of one schema.
@@ -112,6 +115,22 @@ impl Reader<'_> {
         }
     }
 
+    /// The default that a row of `information_schema.columns` shows.
+    fn default(&self, row: &ResultRow, ty: &MysqlType) -> Option<SourceDefault> {
+        let is_expression = row.text_or_empty(9).contains("DEFAULT_GENERATED");
+        let mut text = row.text(8)?;
+        if is_expression {
+            text = self.expression(text);
+        }
+        let shown = Shown {
+            ty,
+            column_type: &row.text_or_empty(3),
+            is_mariadb: self.connection.server().is_mariadb(),
+            is_expression,
+        };
+        (!is_expression || text != "NULL").then(|| shown.default(text))
+    }
+
     async fn columns(&mut self, checks: &[(String, String, String)]) -> Result<(), MysqlError> {
         let mariadb = self.connection.server().is_mariadb();
         let default = self.connection.server().facts().column_default;
@@ -129,9 +148,7 @@ impl Reader<'_> {
                     .any(|(of, _, text)| *of == table && text.eq_ignore_ascii_case(&clause));
             let mut column = column(name, &row, json_checked);
             column.generated = column.generated.map(|text| self.expression(text));
-            if row.text_or_empty(9).contains("DEFAULT_GENERATED") {
-                column.default = column.default.map(|text| self.expression(text));
-            }
+            column.default = self.default(&row, own_type(&column));
             if let Some(table) = self.tables.get_mut(&table) {
                 table.columns.push(column);
             }
@@ -238,7 +255,7 @@ fn column(name: String, row: &ResultRow, json_checked: bool) -> SourceColumn {
         name,
         ty: ty.into(),
         nullable: row.bytes(7) == Some(b"YES"),
-        default: row.text(8),
+        default: None,
         generated: row.text(10).filter(|text| !text.is_empty()),
         generated_stored: extra.contains("stored generated") || extra.contains("persistent"),
         facts: MysqlColumn {

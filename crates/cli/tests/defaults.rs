@@ -1,0 +1,203 @@
+//! The database as oracle for defaults: the source fills the columns of a row that its INSERT
+//! leaves out, and the row is migrated; then the target fills the columns of a row that a client of
+//! Spanner leaves out. Both rows must be the same.
+
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use std::sync::Arc;
+
+use spanferry_core::wire::list_value;
+use spanferry_core::wire::rows::RowBatch;
+use spanferry_spanner::commit::{Mutations, WriteKind};
+use spanferry_testkit::server::{Emulator, Engine, Server};
+use support::World;
+
+/// Types with a default that is a value; all of them are created at both targets.
+const VALUES: &[&str] = &[
+    "INT NOT NULL DEFAULT 5",
+    "INT NOT NULL DEFAULT 1.5",
+    "TINYINT NOT NULL DEFAULT -128",
+    "TINYINT(1) NOT NULL DEFAULT TRUE",
+    "BOOL DEFAULT FALSE",
+    "INT(5) UNSIGNED ZEROFILL NOT NULL DEFAULT 42",
+    "BIGINT NOT NULL DEFAULT -9223372036854775808",
+    "BIGINT NOT NULL DEFAULT 9223372036854775807",
+    "BIGINT UNSIGNED NOT NULL DEFAULT 18446744073709551615",
+    "DECIMAL(10,2) NOT NULL DEFAULT 1",
+    "DECIMAL(10,2) NOT NULL DEFAULT -0.005",
+    "DECIMAL(38,9) DEFAULT -99999999999999999999999999999.999999999",
+    "DECIMAL(65,30) DEFAULT 1.000000000000000000000000000001",
+    "FLOAT NOT NULL DEFAULT 0",
+    "FLOAT DEFAULT 0.1",
+    "FLOAT DEFAULT 16777217",
+    "FLOAT(7,3) DEFAULT 1.2345",
+    "FLOAT DEFAULT 1.17549435e-38",
+    "DOUBLE NOT NULL DEFAULT 0.30000000000000004",
+    "DOUBLE DEFAULT -1e300",
+    "DOUBLE(10,3) DEFAULT 1.2345",
+    "BIT(1) NOT NULL DEFAULT b'1'",
+    "BIT(10) DEFAULT b'101'",
+    "BIT(64) DEFAULT x'ffffffffffffffff'",
+    "BIT(9) DEFAULT 0",
+    "VARCHAR(30) NOT NULL DEFAULT ''",
+    r#"VARCHAR(30) NOT NULL DEFAULT 'a''b\\c\nd" `e` -- (f), %'"#,
+    "VARCHAR(30) NOT NULL DEFAULT 'NULL'",
+    "VARCHAR(30) NOT NULL DEFAULT 'CURRENT_TIMESTAMP'",
+    r"VARCHAR(30) NOT NULL DEFAULT 'ends in \\'",
+    "VARCHAR(30) CHARACTER SET utf8mb4 DEFAULT 'why? 😀'",
+    "VARCHAR(30) CHARACTER SET latin1 DEFAULT 'é'",
+    "VARCHAR(30) CHARACTER SET utf16 DEFAULT 'ä?'",
+    "VARCHAR(30) CHARACTER SET sjis DEFAULT 'ソ'",
+    "CHAR(5) NOT NULL DEFAULT 'x  '",
+    "BINARY(4) NOT NULL DEFAULT 'ab'",
+    "BINARY(3) NOT NULL DEFAULT ''",
+    "VARBINARY(9) DEFAULT x'00ff275c'",
+    "VARBINARY(9) NOT NULL DEFAULT ''",
+    "ENUM('new','it''s','ü') NOT NULL DEFAULT 'it''s'",
+    "ENUM('é','','x') CHARACTER SET latin1 DEFAULT ''",
+    "SET('a','b','c') NOT NULL DEFAULT 'c,a'",
+    "SET('a','b') DEFAULT ''",
+    "DATE NOT NULL DEFAULT '2020-02-29'",
+    "DATE DEFAULT '9999-12-31'",
+    "DATETIME NOT NULL DEFAULT '1000-01-01'",
+    "DATETIME(6) DEFAULT '2020-01-02 03:04:05.123456'",
+    "DATETIME(3) DEFAULT '2020-01-02 03:04:05.1'",
+    "TIMESTAMP NOT NULL DEFAULT '2020-01-02 03:04:05'",
+    "TIMESTAMP(6) NULL DEFAULT '2020-07-02 03:04:05.5'",
+    "TIME NOT NULL DEFAULT '10:00'",
+    "TIME(3) DEFAULT '-838:59:59'",
+    "YEAR NOT NULL DEFAULT 2020",
+    "YEAR DEFAULT 0",
+    "INT DEFAULT NULL",
+    "INT",
+];
+
+/// Further ones of MariaDB, where any type may have a default.
+const MARIADB_VALUES: &[&str] = &[
+    "TEXT NOT NULL DEFAULT 'it''s'",
+    "BLOB DEFAULT x'00ff'",
+    "INT NOT NULL DEFAULT (1.5)",
+    "CHAR(5) DEFAULT ('ab ')",
+    "DECIMAL(10,2) DEFAULT (1.005)",
+    "UUID DEFAULT '123E4567-E89B-12D3-A456-426614174000'",
+    "INET4 DEFAULT '10.0.100.7'",
+    "INET6 DEFAULT '::1'",
+];
+
+/// Defaults that stay out, each with a part of the reason.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("DATE DEFAULT '0000-00-00'", "a zero or partial date"),
+    ("DATETIME DEFAULT '2020-00-00'", "a zero or partial date"),
+    ("TIMESTAMP NULL DEFAULT 0", "a zero or partial date"),
+    ("INT DEFAULT (floor(rand() * 10))", "not one that is translated"),
+];
+
+/// Of an empty table the servers show less of a default. The sources fill one of these later.
+const EMPTY: [&str; 8] = [
+    "TIMESTAMP NOT NULL DEFAULT '2020-01-02 03:04:05'",
+    "BINARY(3) NOT NULL DEFAULT 'a'",
+    "BINARY(14) NOT NULL DEFAULT ''",
+    "VARBINARY(9) NOT NULL DEFAULT ''",
+    "FLOAT NOT NULL DEFAULT 0",
+    "DOUBLE NOT NULL DEFAULT 0.1",
+    "FLOAT DEFAULT 0.1",
+    "DOUBLE(10,3) DEFAULT 1.5",
+];
+
+async fn insert_key(world: &World, table: &str, id: &str) {
+    let mut rows = RowBatch::new();
+    list_value::put_string(rows.begin_row(), id.as_bytes());
+    rows.end_row();
+    let mut mutations = Mutations::new();
+    mutations.write(WriteKind::Insert, table, ["id"], &rows);
+    world
+        .target_client()
+        .commit("a row by defaults", mutations)
+        .await
+        .unwrap();
+}
+
+fn definitions(columns: &[&str]) -> Vec<String> {
+    let numbered = columns.iter().enumerate();
+    numbered
+        .map(|(at, definition)| format!("c{at} {definition}"))
+        .collect()
+}
+
+/// What the report says about defaults, as `column: text`.
+fn told(world: &World) -> Vec<String> {
+    let text = std::fs::read_to_string(world.state.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    let about = findings.filter_map(|finding| {
+        let (column, text) = (finding["part"].as_str()?, finding["text"].as_str()?);
+        text.contains("default")
+            .then(|| format!("{column}: {} {text}", finding["code"].as_str().unwrap()))
+    });
+    about.collect()
+}
+
+async fn values_agree(server: &Arc<Server>, emulator: &Arc<Emulator>, engine: Engine, dialect: &'static str) {
+    let mut columns = VALUES.to_vec();
+    match engine {
+        Engine::MariaDb => columns.extend(MARIADB_VALUES),
+        Engine::MySql => {}
+    }
+    let created = columns.len();
+    columns.extend(LEFT_OUT.iter().map(|(definition, _)| *definition));
+    let setup = format!(
+        "SET sql_mode = '', time_zone = '-03:00';\nCREATE TABLE t (id INT PRIMARY KEY, {}) CHARACTER SET utf8mb4;\nINSERT INTO t (id) VALUES (1)",
+        definitions(&columns[..created]).join(", ")
+    );
+    let lost = definitions(&columns)[created..].join(", ");
+    let empty = definitions(&EMPTY).join(", ");
+    let setup = format!(
+        "{setup};\nCREATE TABLE lost (id INT PRIMARY KEY, {lost});\nCREATE TABLE vacant (id INT PRIMARY KEY, {empty})"
+    );
+    let world = World::on(Arc::clone(server), Arc::clone(emulator), dialect, dialect, &setup).await;
+    world.expect_drained();
+    insert_key(&world, "t", "2").await;
+    insert_key(&world, "vacant", "1").await;
+    let names: Vec<String> = (0..created).map(|at| format!("c{at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rows = world.target_rows("t", &names).await;
+    for (at, definition) in columns[..created].iter().enumerate() {
+        assert_eq!(rows[1][at], rows[0][at], "{dialect}: {definition}");
+    }
+    world.sql("INSERT INTO vacant (id) VALUES (2)").await;
+    world.expect_drained();
+    let names: Vec<&str> = names[..EMPTY.len()].to_vec();
+    let rows = world.target_rows("vacant", &names).await;
+    assert_eq!(rows[0], rows[1], "{dialect}: an empty table");
+    let found = told(&world);
+    for (at, (definition, reason)) in LEFT_OUT.iter().enumerate() {
+        let column = format!("c{}: SF-4004 ", created + at);
+        let is_told = |text: &&String| text.starts_with(&column) && text.contains(reason);
+        assert_eq!(
+            found.iter().filter(is_told).count(),
+            1,
+            "{definition}: {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), LEFT_OUT.len(), "{found:#?}");
+}
+
+async fn check(engine: Engine) {
+    let server = Arc::new(Server::start(engine).unwrap());
+    let emulator = Arc::new(Emulator::start().unwrap());
+    for dialect in ["googlesql", "postgresql"] {
+        values_agree(&server, &emulator, engine, dialect).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_target_fills_columns_as_mysql_does() {
+    check(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_target_fills_columns_as_mariadb_does() {
+    check(Engine::MariaDb).await;
+}

@@ -1,0 +1,324 @@
+//! Defaults of every type, and the DDL that they become.
+
+use super::*;
+use crate::fixture::{BIGINT, column, table};
+use crate::mapping::convert::{Mapping, map};
+use crate::mapping::options::MappingOptions;
+use crate::schema::charset::Charset;
+use crate::schema::ddl;
+use crate::schema::mysql::MysqlType;
+use crate::schema::source_default::SourceDefault;
+use crate::value::scalar::{Date, DateTime, Scalar, Time};
+
+fn mapped(dialect: Dialect, changed: SourceColumn) -> Mapping {
+    let options = MappingOptions {
+        dialect,
+        uuid_supported: false,
+    };
+    map(vec![table("t", vec![column("id", BIGINT), changed])], &options)
+}
+
+/// The DDL of the column `c`, and the findings about it.
+fn made(dialect: Dialect, changed: SourceColumn) -> (String, Vec<String>) {
+    let mapped = mapped(dialect, changed);
+    let statement = ddl::create_table(&mapped.plans[0].target, dialect);
+    let line = statement.lines().nth(2).expect("the second column");
+    let name = ddl::quote("c", dialect);
+    let line = line
+        .trim_start()
+        .trim_start_matches(&name)
+        .trim()
+        .trim_end_matches(',');
+    let about_default = |finding: &&crate::report::finding::Finding| finding.text.contains("default");
+    let findings = mapped.findings.iter().filter(about_default);
+    let told = findings.map(|finding| format!("{} {}", finding.code, finding.text));
+    (line.to_owned(), told.collect())
+}
+
+fn with_default(ty: MysqlType, value: Scalar<'_>) -> SourceColumn {
+    let value = OwnedScalar::of(value).expect("a value");
+    SourceColumn {
+        default: Some(SourceDefault::value("x", value)),
+        ..column("c", ty)
+    }
+}
+
+#[track_caller]
+fn check(ty: MysqlType, value: Scalar<'_>, google: &str, postgres: &str) {
+    for (dialect, expected) in [(Dialect::GoogleSql, google), (Dialect::PostgreSql, postgres)] {
+        let found = made(dialect, with_default(ty.clone(), value));
+        assert_eq!(found, (expected.to_owned(), Vec::new()), "{value:?}");
+    }
+}
+
+#[track_caller]
+fn check_left_out(ty: MysqlType, value: Scalar<'_>, dialect: Dialect, reason: &str) {
+    let (line, told) = made(dialect, with_default(ty, value));
+    assert!(!line.contains("DEFAULT"), "{line}");
+    let text = format!("SF-4004 the default `x` is not created at the target: {reason}");
+    assert_eq!(told, [text], "{value:?}");
+}
+
+fn varchar(characters: u32) -> MysqlType {
+    MysqlType::Varchar {
+        characters,
+        charset: Charset::Latin1,
+        collation: "latin1_bin".to_owned(),
+    }
+}
+
+const DAY: Date = Date {
+    year: 2024,
+    month: 2,
+    day: 29,
+};
+
+fn moment(nanosecond: u32) -> Scalar<'static> {
+    Scalar::DateTime(DateTime {
+        date: DAY,
+        hour: 3,
+        minute: 4,
+        second: 5,
+        nanosecond,
+    })
+}
+
+#[test]
+fn numbers() {
+    let small = MysqlType::Integer {
+        bits: 8,
+        unsigned: false,
+    };
+    check(
+        small,
+        Scalar::Digits(b"-3"),
+        "INT64 DEFAULT (-3)",
+        "bigint DEFAULT (-3)",
+    );
+    let big = MysqlType::Integer {
+        bits: 64,
+        unsigned: true,
+    };
+    check(
+        big,
+        Scalar::Digits(b"18446744073709551615"),
+        "NUMERIC DEFAULT (NUMERIC '18446744073709551615')",
+        "numeric DEFAULT ('18446744073709551615'::numeric)",
+    );
+    let price = MysqlType::Decimal {
+        precision: 10,
+        scale: 2,
+    };
+    check(
+        price,
+        Scalar::Decimal(b"1.50"),
+        "NUMERIC DEFAULT (NUMERIC '1.5')",
+        "numeric DEFAULT ('1.5'::numeric)",
+    );
+    let exact = MysqlType::Decimal {
+        precision: 20,
+        scale: 12,
+    };
+    check(
+        exact,
+        Scalar::Decimal(b"0.000000000001"),
+        "STRING(23) DEFAULT ('0.000000000001')",
+        "numeric DEFAULT ('0.000000000001'::numeric)",
+    );
+    check(
+        MysqlType::Float,
+        Scalar::Float32(0.1),
+        "FLOAT32 DEFAULT (1.0000000149011612e-1)",
+        "real DEFAULT ('1.0000000149011612e-1'::float8)",
+    );
+    check(
+        MysqlType::Double,
+        Scalar::Float64(1e300),
+        "FLOAT64 DEFAULT (1e300)",
+        "double precision DEFAULT ('1e300'::float8)",
+    );
+    for dialect in [Dialect::GoogleSql, Dialect::PostgreSql] {
+        let reason = "the target has no literal for exactly this value";
+        check_left_out(MysqlType::Double, Scalar::Float64(-0.0), dialect, reason);
+    }
+    check(
+        MysqlType::Year,
+        Scalar::Signed(2024),
+        "INT64 DEFAULT (2024)",
+        "bigint DEFAULT (2024)",
+    );
+}
+
+#[test]
+fn texts_and_bytes() {
+    check(
+        varchar(9),
+        Scalar::Text(""),
+        "STRING(9) DEFAULT ('')",
+        "varchar(9) DEFAULT ('')",
+    );
+    check(
+        varchar(9),
+        Scalar::Text("it's \\ é😀"),
+        "STRING(9) DEFAULT ('it\\'s \\\\ é😀')",
+        "varchar(9) DEFAULT (E'it''s \\\\ é😀')",
+    );
+    check(
+        varchar(9),
+        Scalar::Text("tab\t\u{1}"),
+        "STRING(9) DEFAULT ('tab\\u0009\\u0001')",
+        "varchar(9) DEFAULT ('tab\t\u{1}')",
+    );
+    let (line, _) = made(Dialect::GoogleSql, with_default(varchar(3), Scalar::Text("a\0b")));
+    assert_eq!(line, "STRING(3) DEFAULT ('a\\u0000b')");
+    check_left_out(
+        varchar(3),
+        Scalar::Text("a\0b"),
+        Dialect::PostgreSql,
+        "the target has no literal for exactly this value",
+    );
+    check_left_out(
+        varchar(3),
+        Scalar::Text("abcd"),
+        Dialect::GoogleSql,
+        "it is a value longer than 3",
+    );
+    let labels = MysqlType::Enum {
+        labels: vec!["new".to_owned(), "sold".to_owned()],
+        charset: Charset::Utf8mb4,
+    };
+    check(
+        labels,
+        Scalar::Text("sold"),
+        "STRING(4) DEFAULT ('sold')",
+        "varchar(4) DEFAULT ('sold')",
+    );
+    check(
+        MysqlType::Binary { bytes: 3 },
+        Scalar::Bytes(b"a\0\xff"),
+        "BYTES(3) DEFAULT (b'\\x61\\x00\\xff')",
+        "bytea DEFAULT ('\\x6100ff'::bytea)",
+    );
+    check(
+        MysqlType::Bit { bits: 10 },
+        Scalar::Bytes(b"\0\x05"),
+        "BYTES(2) DEFAULT (b'\\x00\\x05')",
+        "bytea DEFAULT ('\\x0005'::bytea)",
+    );
+    let (line, _) = made(
+        Dialect::GoogleSql,
+        with_default(MysqlType::Json, Scalar::Json(r#"{"b": "it's"}"#)),
+    );
+    assert_eq!(line, r#"JSON DEFAULT (JSON '{"b":"it\'s"}')"#);
+    check_left_out(
+        MysqlType::Json,
+        Scalar::Json("{}"),
+        Dialect::PostgreSql,
+        "the target has no literal for exactly this value",
+    );
+}
+
+#[test]
+fn dates_and_times() {
+    check(
+        MysqlType::Date,
+        Scalar::Date(DAY),
+        "DATE DEFAULT (DATE '2024-02-29')",
+        "date DEFAULT ('2024-02-29'::date)",
+    );
+    check(
+        MysqlType::DateTime { fraction: 3 },
+        moment(120_000_000),
+        "TIMESTAMP DEFAULT (TIMESTAMP '2024-02-29T03:04:05.12Z')",
+        "timestamptz DEFAULT ('2024-02-29T03:04:05.12Z'::timestamptz)",
+    );
+    check(
+        MysqlType::Timestamp { fraction: 0 },
+        moment(0),
+        "TIMESTAMP DEFAULT (TIMESTAMP '2024-02-29T03:04:05Z')",
+        "timestamptz DEFAULT ('2024-02-29T03:04:05Z'::timestamptz)",
+    );
+    let span = Scalar::Time(Time {
+        negative: true,
+        hours: 1,
+        minutes: 2,
+        seconds: 3,
+        microseconds: 500_000,
+    });
+    let time = MysqlType::Time { fraction: 3 };
+    let (line, told) = made(Dialect::GoogleSql, with_default(time, span));
+    assert!(line.ends_with("DEFAULT ('-01:02:03.500000')"), "{line}");
+    assert_eq!(told, Vec::<String>::new());
+    let zero = Date {
+        year: 0,
+        month: 0,
+        day: 0,
+    };
+    check_left_out(
+        MysqlType::Date,
+        Scalar::Date(zero),
+        Dialect::GoogleSql,
+        "it is a zero or partial date",
+    );
+}
+
+#[test]
+fn a_not_null_column_without_its_default_is_told_by_its_own_code() {
+    let check = |default: SourceDefault, nullable, expected: &str| {
+        let changed = SourceColumn {
+            nullable,
+            default: Some(default),
+            ..column("c", BIGINT)
+        };
+        let (line, told) = made(Dialect::GoogleSql, changed);
+        assert!(!line.contains("DEFAULT"), "{line}");
+        assert_eq!(told, [expected]);
+    };
+    let expression = || SourceDefault::expression("(rand() * 10)");
+    check(
+        expression(),
+        true,
+        "SF-4004 the default `(rand() * 10)` is not created at the target: this expression is not one that is translated",
+    );
+    check(
+        expression(),
+        false,
+        "SF-4019 the default `(rand() * 10)` is not created at the target: this expression is not one that is translated; the column is NOT NULL, so an INSERT without it fails there",
+    );
+    let hidden = SourceDefault {
+        text: "''".to_owned(),
+        kind: DefaultKind::Hidden,
+    };
+    check(
+        hidden,
+        false,
+        "SF-4019 the default (an empty string) is not created at the target: the source does not show its value; the column is NOT NULL, so an INSERT without it fails there",
+    );
+}
+
+#[test]
+fn a_default_stands_behind_not_null() {
+    let changed = SourceColumn {
+        nullable: false,
+        ..with_default(BIGINT, Scalar::Digits(b"7"))
+    };
+    let (line, told) = made(Dialect::GoogleSql, changed);
+    assert_eq!((line.as_str(), told), ("INT64 NOT NULL DEFAULT (7)", Vec::new()));
+}
+
+/// A column's values are written whatever its default is.
+#[test]
+fn a_column_with_a_default_is_still_written() {
+    let mapped = mapped(Dialect::GoogleSql, with_default(BIGINT, Scalar::Digits(b"7")));
+    assert_eq!(mapped.plans[0].column_names().collect::<Vec<_>>(), ["id", "c"]);
+}
+
+#[test]
+fn a_generated_column_has_no_default() {
+    let changed = SourceColumn {
+        generated: Some("`id` + 1".to_owned()),
+        ..with_default(BIGINT, Scalar::Digits(b"7"))
+    };
+    let (line, _) = made(Dialect::GoogleSql, changed);
+    assert_eq!(line, "INT64");
+}

@@ -1,0 +1,261 @@
+//! Defaults of columns: which of them are values, and which values.
+//!
+//! The catalog shows a value as text, and for some types less than the value: a FLOAT in six
+//! digits, `?` for a character outside the BMP, bytes up to the first zero (MySQL) or with `?`
+//! (MariaDB), and MySQL a TIMESTAMP in the zone of the session that created it. Such a value is
+//! hidden, and `hidden_default` asks for it.
+
+use spanferry_core::schema::charset::Charset;
+use spanferry_core::schema::mysql::MysqlType;
+use spanferry_core::schema::source_default::{DefaultKind, SourceDefault};
+use spanferry_core::value::owned::OwnedScalar;
+use spanferry_core::value::scalar::Scalar;
+use spanferry_format::mysql::cell;
+
+/// What the catalog shows of a column whose default is not NULL.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    /// Its type.
+    pub(super) ty: &'a MysqlType,
+    /// `COLUMN_TYPE`, such as `double(10,3)`.
+    pub(super) column_type: &'a str,
+    /// Whether the server is MariaDB.
+    pub(super) is_mariadb: bool,
+    /// Whether MySQL says that the default is an expression; of MariaDB the text tells.
+    pub(super) is_expression: bool,
+}
+
+impl Shown<'_> {
+    /// The default with this text. A value that the text may not show exactly is hidden.
+    pub(super) fn default(self, text: String) -> SourceDefault {
+        let literal = if self.is_mariadb {
+            literal(&text, self.ty)
+        } else {
+            (!self.is_expression).then(|| text.clone().into_bytes())
+        };
+        let kind = match literal {
+            None => DefaultKind::Expression,
+            Some(literal) => match value(self.ty, &literal) {
+                Some(value) if self.is_exact(&text) => DefaultKind::Value(value),
+                Some(_) | None => DefaultKind::Hidden,
+            },
+        };
+        SourceDefault { text, kind }
+    }
+
+    /// Whether the text shows the value exactly.
+    fn is_exact(self, text: &str) -> bool {
+        let is_whole = !text.contains(['?', char::REPLACEMENT_CHARACTER]);
+        let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+        match self.ty {
+            MysqlType::Integer { .. }
+            | MysqlType::Decimal { .. }
+            | MysqlType::Bit { .. }
+            | MysqlType::Date
+            | MysqlType::DateTime { .. }
+            | MysqlType::Time { .. }
+            | MysqlType::Year
+            | MysqlType::Uuid
+            | MysqlType::Inet4
+            | MysqlType::Inet6 => true,
+            MysqlType::Varchar { charset, .. }
+            | MysqlType::Text { charset, .. }
+            | MysqlType::Enum { charset, .. }
+            | MysqlType::Set { charset, .. }
+            | MysqlType::JsonText { charset } => *charset != Charset::Binary && is_whole,
+            MysqlType::Float => is_zero,
+            // With a number of digits it is printed in as many.
+            MysqlType::Double => is_zero || !self.column_type.contains('('),
+            MysqlType::Timestamp { .. } => self.is_mariadb,
+            MysqlType::Binary { .. } | MysqlType::Varbinary { .. } | MysqlType::Blob { .. } => {
+                if self.is_mariadb {
+                    is_whole
+                } else {
+                    text.is_empty()
+                }
+            }
+            MysqlType::Json | MysqlType::Geometry | MysqlType::Vector { .. } | MysqlType::Unknown { .. } => {
+                false
+            }
+        }
+    }
+}
+
+/// The value of a literal's text: as the server prints a cell, but text in UTF-8, and BIT as
+/// `b'101'`.
+pub(super) fn value(ty: &MysqlType, text: &[u8]) -> Option<OwnedScalar> {
+    let utf8 = || std::str::from_utf8(text).ok();
+    let mut scratch = Vec::new();
+    let scalar = match ty {
+        MysqlType::Varchar { charset, .. }
+        | MysqlType::Text { charset, .. }
+        | MysqlType::Enum { charset, .. }
+        | MysqlType::Set { charset, .. }
+            if *charset != Charset::Binary =>
+        {
+            Scalar::Text(utf8()?)
+        }
+        MysqlType::JsonText { .. } => Scalar::Json(utf8()?),
+        MysqlType::Bit { .. } => {
+            let digits = utf8()?.strip_prefix("b'")?.strip_suffix('\'')?;
+            let bits = u64::from_str_radix(digits, 2).ok()?.to_be_bytes();
+            let start = bits.iter().take_while(|byte| **byte == 0).count();
+            return OwnedScalar::of(cell::scalar(ty, &bits[start..], &mut scratch).ok()?);
+        }
+        _ => cell::scalar(ty, text, &mut scratch).ok()?,
+    };
+    OwnedScalar::of(scalar)
+}
+
+/// The content of a literal as MariaDB writes it: a text in quotes, a number, bits, or the bytes of
+/// a BLOB; none of any other expression. MariaDB computes constant expressions when the table is
+/// created, and shows their value as its column holds it.
+fn literal(text: &str, ty: &MysqlType) -> Option<Vec<u8>> {
+    if text.starts_with('\'') {
+        return unquoted(text).map(String::into_bytes);
+    }
+    if let (MysqlType::Blob { .. }, Some(hex)) = (ty, hex_digits(text)) {
+        return bytes_of_hex(hex);
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_number = digits.starts_with(|first: char| first.is_ascii_digit())
+        && digits.parse::<f64>().is_ok_and(f64::is_finite);
+    let is_bits = text
+        .strip_prefix("b'")
+        .and_then(|rest| rest.strip_suffix('\''))
+        .is_some_and(|bits| bits.bytes().all(|bit| matches!(bit, b'0' | b'1')));
+    (is_number || is_bits).then(|| text.as_bytes().to_vec())
+}
+
+/// The digits of `0x00ff` or `X'00ff'`.
+fn hex_digits(text: &str) -> Option<&str> {
+    let quoted = || {
+        text.strip_prefix("X'")
+            .or_else(|| text.strip_prefix("x'"))?
+            .strip_suffix('\'')
+    };
+    text.strip_prefix("0x").or_else(quoted)
+}
+
+pub(super) fn bytes_of_hex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| match pair {
+        [_, _] => u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok(),
+        _ => None,
+    };
+    pairs.map(byte).collect()
+}
+
+/// A text without its quotes; none if it is more than one text.
+pub(super) fn unquoted(text: &str) -> Option<String> {
+    let mut content = String::new();
+    let mut rest = text.strip_prefix('\'')?.chars();
+    loop {
+        match rest.next()? {
+            '\'' if rest.as_str().is_empty() => return Some(content),
+            '\'' if rest.next() == Some('\'') => content.push('\''),
+            '\'' => return None,
+            '\\' => content.push(match rest.next()? {
+                '0' => '\0',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'Z' => '\u{1a}',
+                other => other,
+            }),
+            other => content.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_mariadb_writes_is_a_literal_or_an_expression() {
+        let check = |text: &str, expected: Option<&str>| {
+            let blob = MysqlType::Blob { bytes_max: 255 };
+            let expected = expected.map(str::as_bytes);
+            assert_eq!(literal(text, &blob).as_deref(), expected, "{text}");
+        };
+        check("5", Some("5"));
+        check("-3", Some("-3"));
+        check("00042", Some("00042"));
+        check("1e300", Some("1e300"));
+        check("b'101'", Some("b'101'"));
+        check("''", Some(""));
+        check(r#"'a''b\\c\nd"'"#, Some("a'b\\c\nd\""));
+        check(r"'\0'", Some("\0"));
+        check("'a' 'b'", None);
+        check("'a''", None);
+        check("'a\\'", None);
+        check("current_timestamp()", None);
+        check("(1 + 2)", None);
+        check("1 + 2", None);
+        check("X'6162'", Some("ab"));
+        check("0x61", Some("a"));
+        check("x'616'", None);
+        check("-", None);
+        check("inf", None);
+        check("uuid()", None);
+        check("b'1' + 1", None);
+        check("concat('a','b')", None);
+    }
+
+    #[test]
+    fn texts_that_may_be_less_than_the_value_are_hidden() {
+        let varchar = |charset| MysqlType::Varchar {
+            characters: 9,
+            charset,
+            collation: String::new(),
+        };
+        let integer = MysqlType::Integer {
+            bits: 32,
+            unsigned: true,
+        };
+        let shown = |text: &str, ty: &MysqlType, column_type: &str, is_mariadb| {
+            let shown = Shown {
+                ty,
+                column_type,
+                is_mariadb,
+                is_expression: false,
+            };
+            shown.default(text.to_owned()).kind
+        };
+        let check = |text: &str, ty: &MysqlType, expected: Option<Scalar<'_>>| {
+            let expected = expected.and_then(OwnedScalar::of);
+            let expected = expected.map_or(DefaultKind::Hidden, DefaultKind::Value);
+            assert_eq!(shown(text, ty, "", false), expected, "{text}");
+        };
+        check("00042", &integer, Some(Scalar::Digits(b"42")));
+        check(
+            "b'101'",
+            &MysqlType::Bit { bits: 10 },
+            Some(Scalar::Bytes(b"\0\x05")),
+        );
+        check("b'0'", &MysqlType::Bit { bits: 1 }, Some(Scalar::Bytes(b"\0")));
+        check("it's", &varchar(Charset::Utf8mb4), Some(Scalar::Text("it's")));
+        check("é", &varchar(Charset::Latin1), Some(Scalar::Text("é")));
+        check("NULL", &varchar(Charset::Utf8mb4), Some(Scalar::Text("NULL")));
+        check("why?", &varchar(Charset::Utf8mb4), None);
+        check("0x61", &varchar(Charset::Binary), None);
+        check("0x6162", &MysqlType::Binary { bytes: 4 }, None);
+        check("0x", &MysqlType::Binary { bytes: 4 }, None);
+        check("", &MysqlType::Varbinary { bytes: 4 }, Some(Scalar::Bytes(b"")));
+        check("0.1", &MysqlType::Float, None);
+        check("0.00", &MysqlType::Float, Some(Scalar::Float32(0.0)));
+        check("0.1", &MysqlType::Double, Some(Scalar::Float64(0.1)));
+        check("2020-01-02 03:04:05", &MysqlType::Timestamp { fraction: 0 }, None);
+        check("no year", &MysqlType::Year, None);
+        let digits = shown("1.234", &MysqlType::Double, "double(10,3)", false);
+        assert_eq!(digits, DefaultKind::Hidden);
+        let is_hidden = |text: &str, ty: MysqlType| shown(text, &ty, "", true) == DefaultKind::Hidden;
+        assert!(!is_hidden(
+            "'2020-01-02 03:04:05'",
+            MysqlType::Timestamp { fraction: 0 }
+        ));
+        assert!(!is_hidden(r"'ab\0\0'", MysqlType::Binary { bytes: 4 }));
+        assert!(is_hidden(r"'\0?'", MysqlType::Varbinary { bytes: 4 }));
+    }
+}
