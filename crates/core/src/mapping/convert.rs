@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::mapping::check::check;
 use crate::mapping::decide::decide;
-use crate::mapping::decision::{ColumnDecision, Decisions, Filling, KeyReason, PartChoices, TableDecision};
-use crate::mapping::default_decision::DefaultDecision;
+use crate::mapping::decision::{
+    ColumnDecision, Decisions, DefaultDecision, Filling, KeyReason, PartChoices, TableDecision,
+};
 use crate::mapping::findings::{report_schema, report_table};
 use crate::mapping::groups::group_tables;
 use crate::mapping::index::{

@@ -8,7 +8,7 @@ use crate::mapping::decision::{
     ChosenBy, ColumnDecision, Decisions, Filling, KeyDecision, KeyReason, NameDecision, PartChoice,
     PartChoices, TableDecision,
 };
-use crate::mapping::default_decision::decide_default;
+use crate::mapping::default_rule::decide_default;
 use crate::mapping::known::Known;
 use crate::mapping::naming::{names_by_rule, names_taken};
 use crate::mapping::options::MappingOptions;

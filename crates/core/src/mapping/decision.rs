@@ -1,16 +1,16 @@
 //! What is decided about tables and columns: values, from which plans, DDL and findings are made.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use crate::mapping::default_decision::DefaultDecision;
 use crate::mapping::options::MappingOptions;
 use crate::port::epoch::Epoch;
 use crate::report::finding::Severity;
 use crate::schema::names::Names;
 use crate::schema::source::SourceTable;
 use crate::schema::target::{ByTarget, TargetType};
-use crate::value::encode::{Encoding, Input};
+use crate::value::encode::{Encoding, Input, Refusal};
 
 /// Who has chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +163,58 @@ impl Remark {
                 Severity::Notice,
                 "UUID is carried as text, because this target has no such type",
             ),
+        }
+    }
+}
+
+/// The default of one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultDecision {
+    /// What becomes of it.
+    pub outcome: DefaultOutcome,
+    /// Who has chosen so.
+    pub chosen_by: ChosenBy,
+}
+
+/// What becomes of a default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultOutcome {
+    /// The target has it: a row without the column gets what the source would give it.
+    Created(ByTarget),
+    /// The target does not have it.
+    LeftOut(DefaultReason),
+}
+
+/// Why a default is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultReason {
+    /// Its value is one that is refused in a row too.
+    Refused(Refusal),
+    /// The target's DDL has no literal that gives exactly its value.
+    NoLiteral,
+    /// The source did not show its value.
+    Hidden,
+    /// It is an expression that is not translated.
+    Expression,
+}
+
+impl fmt::Display for DefaultReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DefaultReason::Refused(refusal) => write!(f, "it is {refusal}"),
+            DefaultReason::NoLiteral => f.write_str("the target has no literal for exactly this value"),
+            DefaultReason::Hidden => f.write_str("the source does not show its value"),
+            DefaultReason::Expression => f.write_str("this expression is not one that is translated"),
+        }
+    }
+}
+
+impl DefaultDecision {
+    /// What the target has, if it has it.
+    pub fn created(&self) -> Option<&ByTarget> {
+        match &self.outcome {
+            DefaultOutcome::Created(by_target) => Some(by_target),
+            DefaultOutcome::LeftOut(_) => None,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Findings about the defaults of columns: printed from the decisions, nothing is decided here.
 
-use crate::mapping::decision::ColumnDecision;
-use crate::mapping::default_decision::DefaultOutcome;
+use crate::mapping::decision::{ColumnDecision, DefaultOutcome};
 use crate::report::code;
 use crate::report::finding::{Finding, Severity, Subject};
 use crate::schema::source::{QualifiedName, SourceColumn};
