@@ -166,10 +166,11 @@ pub(crate) struct TargetEnd {
 #[derive(Debug, Clone, Default, Args)]
 #[group(id = SELECTED)]
 pub(crate) struct Selected {
-    /// Only tables whose name matches this glob (`*`, `?`); may be repeated.
+    /// Only tables whose name matches this glob (`*`, `?`), perhaps after their schema and a dot;
+    /// may be repeated.
     #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
     pub(crate) include: Vec<String>,
-    /// Not the tables whose name matches this glob; may be repeated.
+    /// Not the tables whose name matches this glob, as for `--include`; may be repeated.
     #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
     pub(crate) exclude: Vec<String>,
 }
@@ -244,7 +245,8 @@ pub(crate) struct MigrateArgs {
 /// Options of `resync`.
 #[derive(Debug, Args)]
 pub(crate) struct ResyncArgs {
-    /// A table of the group, or a new table that the migration is to take in.
+    /// A table of the group, or a new table that the migration is to take in: `table` or
+    /// `schema.table`.
     pub(crate) table: String,
     #[command(flatten)]
     pub(crate) common: Common,

@@ -15,7 +15,7 @@ use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::control::definitions;
 
 use crate::render;
-use crate::selection::nothing_selected;
+use crate::selection::{accepted_nothing, nothing_selected};
 use crate::settings::Settings;
 use crate::source::CliSource;
 use crate::state_dir::default_budget;
@@ -60,7 +60,8 @@ impl<S: CliSource> Session<S> {
     pub(crate) async fn survey(&self, settings: &Settings) -> Result<Survey, Failure> {
         let control = definitions();
         let request = SurveyRequest {
-            selects: &|table, names| settings.selects(&table.table, names),
+            selects: &|table, names| settings.selects(table, names),
+            accepts: &settings.accept,
             sessions: settings.source_connections as usize,
             lock: settings.lock,
             // Spanner's own default.
@@ -72,8 +73,9 @@ impl<S: CliSource> Session<S> {
             SurveyError::NothingSelected(catalog) => nothing_selected(settings, &catalog),
             SurveyError::Failed(failure) => failure,
         })?;
-        let tables: Vec<&str> = survey.tables.iter().map(|name| name.table.as_str()).collect();
-        let mut found = settings.globs_without_table(&tables, survey.names);
+        settings.expect_one_meaning(&survey.tables, survey.names)?;
+        let mut found = settings.globs_without_table(&survey.tables, survey.names);
+        found.extend(accepted_nothing(&survey));
         found.extend(log_space(settings, survey.bytes_estimate));
         if survey.database_missing && !settings.create_database {
             found.push(missing_database(settings));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use spanferry_core::report::acceptance::Acceptance;
 use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::failure::Failure;
-use spanferry_core::report::finding::Acceptance;
 use spanferry_core::report::shell::quoted;
 use spanferry_core::schema::target::Dialect;
 use spanferry_engine::prepare::Unproved;
@@ -357,7 +357,7 @@ fn parse_accept(texts: &[String]) -> Result<Vec<Acceptance>, Failure> {
     };
     let parse = |text: &String| match Acceptance::parse(text) {
         None => Err(refused(format!(
-            "expected a known code as `SF-1234[:table[.column]]`, found `{text}`"
+            "expected a known code as `SF-1234[:[schema.]table[.column]]`, found `{text}`"
         ))),
         Some(acceptance) if !ACCEPTABLE.contains(&acceptance.code) => {
             let code = acceptance.code;

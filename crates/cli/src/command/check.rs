@@ -47,7 +47,7 @@ pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<
         object["reached"] = probes.iter().map(Probe::to_json).collect();
         render::print_json(&object);
     }
-    Ok(if plan.blocking(&settings.accept).is_empty() {
+    Ok(if plan.blocking().is_empty() {
         0
     } else {
         Exit::Refused.status()
@@ -80,13 +80,13 @@ pub(crate) fn to_json(plan: &Survey, settings: &Settings) -> Value {
         .collect();
     let selected = plan.today.selected.iter();
     let names = short_names(selected.map(|table| &table.name));
-    let ok = plan.blocking(&settings.accept).is_empty();
+    let ok = plan.blocking().is_empty();
     json!({"ok": ok, "tables": names, "findings": findings})
 }
 
 /// Prints all findings and a closing line, for a person.
 pub(crate) fn report(plan: &Survey, settings: &Settings) {
-    let stopping = plan.blocking(&settings.accept).len();
+    let stopping = plan.blocking().len();
     let mut findings: Vec<_> = plan.findings.iter().collect();
     findings.sort_by_key(|finding| {
         (

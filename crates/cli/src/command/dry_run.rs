@@ -22,7 +22,7 @@ pub(crate) async fn run<S: CliSource>(session: &Session<S>, settings: &Settings)
     let plan = session.survey(settings).await?;
     report::findings(&plan, settings);
     let dialect = plan.description.dialect;
-    let blocks = plan.blocking(&settings.accept);
+    let blocks = plan.blocking();
     match settings.output {
         Output::Text => print_plan(&plan, dialect, settings),
         Output::Json => {

@@ -73,7 +73,7 @@ async fn migrate<S: CliSource>(
     let planned = preparation.show(unless_stopped(MIGRATE, &interrupt, session.survey(settings)));
     let mut plan = planned.await.inspect_err(|failure| reporter.not_begun(failure))?;
     let (resumes, names) = (plan.planned.is_recorded(), plan.names);
-    let refusal = plan.judge(&settings.accept);
+    let refusal = plan.judge();
     let reported = !resumes || refusal.is_some();
     if reported {
         screen.above(|| report::findings(&plan, settings));
@@ -116,9 +116,7 @@ async fn migrate<S: CliSource>(
         Ok(outcome) => outcome,
         Err(failure) => return reporter.fail(failure, &progress, last),
     };
-    outcome
-        .not_carried
-        .retain(|table| settings.selects(&table.table, names));
+    outcome.not_carried.retain(|table| settings.selects(table, names));
     reporter.conclude(&outcome, &progress, last)?;
     Ok(outcome.exit_status())
 }

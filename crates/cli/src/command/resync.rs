@@ -10,6 +10,7 @@ use spanferry_core::report::failure::{Class, Failure};
 use spanferry_core::report::finding::{Finding, Severity};
 use spanferry_core::schema::definition::TableDefinition;
 use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::typed_name::{Meant, meant};
 use spanferry_engine::plan::{
     Refusal, Resync, ResyncRequest, Survey, decide_forget, decide_resync, is_blocking,
 };
@@ -21,13 +22,12 @@ use crate::args::{Output, ResyncArgs};
 use crate::binding::source_name;
 use crate::command::report::refusal;
 use crate::interrupt::or_interrupted;
-use crate::selection::select_again;
+use crate::selection::{nearest_table, select_again, several};
 use crate::session::{Session, need_control};
 use crate::settings::Settings;
 use crate::short_name::short_names;
 use crate::source::CliSource;
 use crate::state_dir::{STATUS, StateDir};
-use crate::suggestion::nearest;
 use crate::usage_failure::usage;
 use crate::{document, json, render};
 
@@ -81,9 +81,11 @@ fn decided(
     control: &ControlState,
 ) -> Result<Resync, Failure> {
     let selected = plan.today.selected.iter().map(|table| &table.name);
-    let mut known = control.tables.keys().chain(selected);
-    let Some(table) = known.find(|name| plan.names.same(&name.table, &args.table)) else {
-        return Err(unknown_table(&args.table, plan, control));
+    let known = control.tables.keys().chain(selected);
+    let table = match meant(&args.table, known, plan.names) {
+        Meant::One(table) => table,
+        Meant::Several(tables) => return Err(several(&args.table, &tables)),
+        Meant::None => return Err(unknown_table(&args.table, plan, control)),
     };
     let decided = if args.forget {
         decide_forget(control, table)
@@ -95,7 +97,7 @@ fn decided(
             description: &plan.description,
             checked: &plan.checked,
         };
-        let is_blocking = |finding: &Finding| is_blocking(finding, plan.names, &settings.accept);
+        let is_blocking = |finding: &Finding| is_blocking(finding, &plan.accepted);
         decide_resync(request, is_blocking)
     };
     decided.map_err(|refused| match refused {
@@ -182,13 +184,11 @@ fn correct_status(state: &StateDir, decided: &Resync) -> Result<(), Failure> {
 }
 
 fn unknown_table(table: &str, plan: &Survey, control: &ControlState) -> Failure {
-    let selected = plan.today.selected.iter().map(|table| table.name.table.as_str());
-    let known = control
-        .tables
-        .keys()
-        .map(|name| name.table.as_str())
-        .chain(selected);
-    let meant = nearest(table, known).map_or_else(String::new, |name| format!("Did you mean `{name}`? "));
+    let selected = plan.today.selected.iter().map(|table| &table.name);
+    let known = control.tables.keys().chain(selected).cloned();
+    let known: Vec<QualifiedName> = known.collect();
+    let meant =
+        nearest_table(table, &known).map_or_else(String::new, |name| format!("Did you mean `{name}`? "));
     usage(
         table,
         "neither the migration nor the selected schema has a table of this name",

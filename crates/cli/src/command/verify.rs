@@ -45,7 +45,7 @@ pub(crate) async fn run<S: CliSource>(source: S, settings: &Settings) -> Result<
         compared => (compared?, Vec::new()),
     };
     comparable.add_others(&found.source_tables, control, |name| {
-        settings.selects(&name.table, plan.names)
+        settings.selects(name, plan.names)
     });
     let others = comparable.others.iter();
     let not_compared: Vec<_> = others.map(|(name, why)| (name.clone(), reason(*why))).collect();

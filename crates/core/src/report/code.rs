@@ -126,7 +126,7 @@ codes! {
     STATE_LOCKED = 1002, Usage, "another process uses this state directory", "Wait for it to end, or stop it. Another `--state-dir` is only for another target.";
     STATE_FOREIGN = 1003, Usage, "state directory, source and target do not belong together", "Use the state directory of this migration, or a new empty one for a new target.";
     STATE_LOST = 1004, Usage, "the target holds a migration whose state directory is not here", "Changes are fetched again from the source, as far back as it still has them; nothing needs to be done.";
-    SELECTION_UNMATCHED = 1005, Recorded, "a name or glob of the selection matches no table", "Correct the name after `--include` or `--exclude`, or leave it out.";
+    SELECTION_UNMATCHED = 1005, Recorded, "a name or glob of an option matches no table", "Correct the name after `--include`, `--exclude` or `--accept`, or leave it out.";
     CONTROL_FORMAT = 1010, Usage, "the control tables at the target have the format of another release", "Continue with the release that wrote them. Or begin again: `spanferry end --abandon`, drop the target's tables, and `spanferry migrate`.";
     TABLES_INCOMPLETE = 1011, SetAside, "tables of the migration are not complete", "Run `spanferry migrate` until it has caught up; for a stopped table, run `spanferry resync TABLE` first. To end the migration all the same, use `spanferry end --abandon`: the named tables stay at the target as they are, without the rows that are missing.";
     STATE_UNSAFE = 1015, Usage, "the state directory, or a file in it, is open to other users", "Run the command shown. If another user may have changed the directory, name a new one with `--state-dir`.";

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::report::code::Code;
 use crate::report::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
-use crate::schema::source::{NameCase, QualifiedName};
+use crate::schema::source::QualifiedName;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,46 +165,6 @@ impl Finding {
         );
         self.remedy = Some(remedy);
         self
-    }
-}
-
-/// A finding accepted by name: `SF-1234[:table[.column]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acceptance {
-    /// The accepted code.
-    pub code: Code,
-    /// Restricts it to one table.
-    pub table: Option<String>,
-    /// Restricts it to one part of that table.
-    pub part: Option<String>,
-}
-
-impl Acceptance {
-    /// Parses `SF-1234`, `SF-1234:table` or `SF-1234:table.column`.
-    pub fn parse(text: &str) -> Option<Acceptance> {
-        let (code, object) = text
-            .split_once(':')
-            .map_or((text, None), |(code, object)| (code, Some(object)));
-        let code = Code::parse(code)?;
-        let (table, part) = match object {
-            None => (None, None),
-            Some(object) => match object.split_once('.') {
-                Some((table, part)) => (Some(table.to_owned()), Some(part.to_owned())),
-                None => (Some(object.to_owned()), None),
-            },
-        };
-        Some(Acceptance { code, table, part })
-    }
-
-    /// Whether it covers a finding about a source that compares names in this way.
-    pub fn covers(&self, finding: &Finding, names: NameCase) -> bool {
-        let is_for = |wanted: &Option<String>, found: Option<&str>, names: NameCase| {
-            let same = |wanted: &String| found.is_some_and(|found| names.same(found, wanted));
-            wanted.as_ref().is_none_or(same)
-        };
-        self.code == finding.code
-            && is_for(&self.table, finding.subject.table_name(), names)
-            && is_for(&self.part, finding.subject.part_name(), NameCase::Insensitive)
     }
 }
 

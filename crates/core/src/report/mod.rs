@@ -1,5 +1,6 @@
 //! What people read: codes, findings, failures, remedies and amounts.
 
+pub mod acceptance;
 pub mod amount;
 pub mod code;
 pub mod failure;

@@ -13,3 +13,4 @@ pub mod postgres;
 pub mod source;
 pub mod source_default;
 pub mod target;
+pub mod typed_name;

@@ -1,23 +1,23 @@
 //! Whether a start may begin: which findings stand in its way, and which stop single tables only.
 
+use spanferry_core::report::acceptance::Accepted;
 use spanferry_core::report::code;
-use spanferry_core::report::finding::{Acceptance, Finding, Severity};
-use spanferry_core::schema::source::NameCase;
+use spanferry_core::report::finding::{Finding, Severity};
 
 use super::survey::Survey;
 
 /// Whether a finding is blocking and was not accepted.
-pub fn is_blocking(finding: &Finding, names: NameCase, accepted: &[Acceptance]) -> bool {
-    let is_accepted = accepted.iter().any(|known| known.covers(finding, names));
+pub fn is_blocking(finding: &Finding, accepted: &[Accepted]) -> bool {
+    let is_accepted = accepted.iter().any(|known| known.covers(finding));
     finding.severity == Severity::Blocking && !is_accepted
 }
 
 impl Survey {
     /// The blocking findings that were not accepted.
-    pub fn blocking(&self, accepted: &[Acceptance]) -> Vec<&Finding> {
+    pub fn blocking(&self) -> Vec<&Finding> {
         let findings = self.findings.iter();
         findings
-            .filter(|finding| is_blocking(finding, self.names, accepted))
+            .filter(|finding| is_blocking(finding, &self.accepted))
             .collect()
     }
 
@@ -25,12 +25,12 @@ impl Survey {
     ///
     /// On a resume only what concerns the servers as a whole stands in the way: a table's own
     /// trouble stops its group. What the resume passes becomes a warning here.
-    pub fn judge(&mut self, accepted: &[Acceptance]) -> Option<Finding> {
+    pub fn judge(&mut self) -> Option<Finding> {
         let resumes = self.planned.is_recorded();
         if resumes {
             lower(&mut self.findings);
         }
-        let blocks: Vec<Finding> = self.blocking(accepted).into_iter().cloned().collect();
+        let blocks: Vec<Finding> = self.blocking().into_iter().cloned().collect();
         if resumes {
             self.planned.stop_blocked(&blocks);
         }

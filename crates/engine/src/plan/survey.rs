@@ -9,6 +9,7 @@ use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{CatalogSource, CheckRequest, PreflightSource, SessionSource};
 use spanferry_core::port::target::{Committer, ControlState, ControlStore, SchemaTarget, TargetDescription};
+use spanferry_core::report::acceptance::{Acceptance, Accepted};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -29,6 +30,8 @@ const LOAD_ROWS_PER_SECOND: u64 = 10_000;
 pub struct SurveyRequest<'a> {
     /// Whether a table is selected at a source that compares names in this way.
     pub selects: &'a (dyn Fn(&QualifiedName, NameCase) -> bool + Sync),
+    /// The findings that the operator accepts.
+    pub accepts: &'a [Acceptance],
     /// Sessions that the snapshot should have.
     pub sessions: usize,
     /// Whether the snapshot is to be opened under a lock.
@@ -56,6 +59,10 @@ pub struct Survey {
     pub description: TargetDescription,
     /// Everything that was found.
     pub findings: Vec<Finding>,
+    /// What the operator accepts of them.
+    pub accepted: Vec<Accepted>,
+    /// What the operator accepts of a table that neither the source nor the migration has.
+    pub accepted_nothing: Vec<Acceptance>,
     /// Those of the findings that the source's check has brought.
     pub checked: Vec<Finding>,
     /// The migration that the target holds already.
@@ -129,7 +136,10 @@ where
     let allotted = source.allot_sessions(request.sessions, request.lock).await?;
     checked.extend(allotted.finding);
     let planned = decide(&today, control.as_ref());
+    let (accepted, accepted_nothing) = accepted(request.accepts, &catalog, control.as_ref());
     let mut survey = Survey {
+        accepted,
+        accepted_nothing,
         tables: catalog.tables.iter().map(|table| table.name.clone()).collect(),
         names: catalog.names,
         planned,
@@ -188,6 +198,26 @@ async fn look<T: ControlStore + SchemaTarget>(target: &T) -> Result<Found, Failu
         None => None,
     };
     Ok(Found { description, control })
+}
+
+/// What the operator accepts, by the tables of the source and of the migration; and what names none
+/// of them.
+fn accepted(
+    accepts: &[Acceptance],
+    catalog: &Catalog,
+    control: Option<&ControlState>,
+) -> (Vec<Accepted>, Vec<Acceptance>) {
+    let recorded = control.into_iter().flat_map(|control| control.tables.keys());
+    let tables = catalog.tables.iter().map(|table| &table.name);
+    let known: Vec<&QualifiedName> = tables.chain(recorded).collect();
+    let (mut accepted, mut nothing) = (Vec::new(), Vec::new());
+    for acceptance in accepts {
+        match acceptance.resolve(&known, catalog.names) {
+            Some(meant) => accepted.push(meant),
+            None => nothing.push(acceptance.clone()),
+        }
+    }
+    (accepted, nothing)
 }
 
 /// Whether a selection leaves no table. That is a mistake, unless the tables of the migration were

@@ -1,8 +1,9 @@
 //! What a start decides before it writes anything: at an empty target, and at one that holds a
 //! migration.
 
+use spanferry_core::report::acceptance::Acceptance;
 use spanferry_core::report::code;
-use spanferry_core::report::finding::{Acceptance, Finding, Severity, Subject};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::source::{NameCase, QualifiedName};
 use spanferry_core::schema::target::Dialect;
 use spanferry_engine::plan::{Comparable, NotCompared, Survey, SurveyError, SurveyRequest, survey};
@@ -17,9 +18,14 @@ use crate::world::Shared;
 
 /// What a start finds that selects all tables but these.
 fn survey_without(shared: &Shared, excluded: &[&str]) -> Result<Survey, SurveyError> {
+    survey_with(shared, excluded, &[])
+}
+
+fn survey_with(shared: &Shared, excluded: &[&str], accepts: &[Acceptance]) -> Result<Survey, SurveyError> {
     let selects = |name: &QualifiedName, _: NameCase| !excluded.contains(&name.table.as_str());
     let request = SurveyRequest {
         selects: &selects,
+        accepts,
         sessions: 3,
         lock: false,
         dialect: Dialect::GoogleSql,
@@ -59,7 +65,7 @@ fn a_first_start_decides_about_the_selected_tables() {
         (first.rows_estimate, first.bytes_estimate, first.sessions),
         (30, 300, 3)
     );
-    assert_eq!(first.judge(&[]), None);
+    assert_eq!(first.judge(), None);
     // At a first start what concerns one table refuses the whole.
     let blocking = Finding::new(
         code::SOURCE_SETTING,
@@ -68,9 +74,17 @@ fn a_first_start_decides_about_the_selected_tables() {
         "found",
     );
     first.findings.push(blocking.clone());
-    assert_eq!(first.judge(&[]), Some(blocking.clone()));
-    let accepted = Acceptance::parse(&format!("{}:book", blocking.code)).unwrap();
-    assert_eq!(first.judge(&[accepted]), None);
+    assert_eq!(first.judge(), Some(blocking.clone()));
+    let accept = |object: &str| {
+        let accepts = [Acceptance::parse(&format!("{}:{object}", blocking.code)).unwrap()];
+        let mut found = survey_with(&shared, &["note"], &accepts).unwrap();
+        found.findings.push(blocking.clone());
+        (found.judge(), found.accepted_nothing.len())
+    };
+    assert_eq!(accept("book"), (None, 0));
+    assert_eq!(accept("shop.book"), (None, 0));
+    assert_eq!(accept("item"), (Some(blocking.clone()), 0));
+    assert_eq!(accept("other.book"), (Some(blocking.clone()), 1));
 }
 
 #[test]
@@ -145,10 +159,10 @@ fn a_resume_keeps_to_the_record() {
     resumed
         .findings
         .push(found(Subject::table(&QualifiedName::new("shop", "author"))));
-    assert_eq!(resumed.judge(&[]), None);
+    assert_eq!(resumed.judge(), None);
     let author = QualifiedName::new("shop", "author");
     assert!(resumed.planned.why_stopped(&author).is_some());
     // What concerns the server refuses it.
     resumed.findings.push(found(Subject::whole()));
-    assert_eq!(resumed.judge(&[]), Some(found(Subject::whole())));
+    assert_eq!(resumed.judge(), Some(found(Subject::whole())));
 }
