@@ -33,7 +33,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
         (None, Some(owner)) => without_figures(owner),
         (None, None) => return Err(never_begun(&directory, settings)),
     };
-    settle(&mut status, owner.as_ref(), now_us());
+    bring_up_to_date(&mut status, owner.as_ref(), now_us());
     if settings.output == Output::Json {
         render::print_json(&status);
         return Ok(0);
@@ -115,7 +115,7 @@ fn why(end: &Value) -> String {
 /// Brings what a process wrote up to now: whether that process still lives, and how old its figures
 /// are. Rates of a process that is gone are no rates, and what had been caught up then may not be
 /// now.
-pub(crate) fn settle(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
+pub(crate) fn bring_up_to_date(status: &mut Value, owner: Option<&Owner>, now_us: u64) {
     let writer = status["process_id"].as_u64();
     let wrote_last = status["state"] == "ended";
     let state = match owner {
@@ -229,7 +229,7 @@ mod tests {
                 String::new()
             },
         });
-        settle(&mut status, owner.as_ref(), 13_000_000);
+        bring_up_to_date(&mut status, owner.as_ref(), 13_000_000);
         assert_eq!(
             (status["state"].as_str(), status["age_seconds"].as_u64()),
             (Some(expected), Some(12))
@@ -282,7 +282,7 @@ mod tests {
             step: "creating tables, 50 of 900".to_owned(),
         };
         let mut status = without_figures(&owner);
-        settle(&mut status, Some(&owner), now_us());
+        bring_up_to_date(&mut status, Some(&owner), now_us());
         assert_eq!(
             (&status["state"], &status["running"]),
             (&json!("starting"), &json!(true))

@@ -160,7 +160,7 @@ fn status_while_it_runs_and_after() {
     );
     ended["end"] =
         json!({"at_us": AT_US, "exit_status": 5, "interrupted": false, "error": json::failure(&failure)});
-    status::settle(&mut ended, None, AT_US + 75_000_000);
+    status::bring_up_to_date(&mut ended, None, AT_US + 75_000_000);
     check("status-ended", &lines(&ended));
 }
 

@@ -138,7 +138,7 @@ async fn a_cut_transaction_is_counted_over_the_recorded_tables() {
                 // The selection is remembered until another one is given.
                 let (status, text) = said(&world.drain_command().args(["--include", "*"]).output().unwrap());
                 assert!(
-                    status == 4 && text.contains("went on without it"),
+                    status == 4 && text.contains("continued without it"),
                     "{status}: {text}"
                 );
             }

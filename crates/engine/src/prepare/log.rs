@@ -65,7 +65,7 @@ pub(super) async fn own_log<B: LogStore>(
 }
 
 /// The log's record at the watermark must be of the history that the fence row holds: an older copy
-/// of the log, or one that went on elsewhere, is refused.
+/// of the log, or one that continued elsewhere, is refused.
 pub(super) async fn compare_log<L: ChangeLog>(
     log: &L,
     old: &FenceRow,

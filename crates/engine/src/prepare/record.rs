@@ -146,7 +146,7 @@ fn back_row(transition: &Transition<'_>, plan: &TablePlan) -> TableRow {
     transition.row_with(plan.id, |row| {
         row.stopped = Some(StopReason {
             code: code::SCHEMA_MISMATCH,
-            text: "an earlier run went on without it: it was not at the source, or not selected".to_owned(),
+            text: "an earlier run continued without it: it was not at the source, or not selected".to_owned(),
             remedy: Some(Remedy::resync(table)),
             subject: Subject::table(table),
         });
