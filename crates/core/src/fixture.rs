@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::plan::cascade::TableCascades;
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::port::epoch::Epoch;
 use crate::schema::mysql::{MysqlTable, MysqlType};
@@ -132,5 +133,6 @@ pub fn plan(source: SourceTable, encodings: impl IntoIterator<Item = Encoding>) 
         source: Arc::new(source),
         backing_indexes: 0,
         counted_from: Epoch(0),
+        cascades: TableCascades::default(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::plan::cascade::TableCascades;
 use crate::port::epoch::Epoch;
 use crate::schema::source::{IndexPart, QualifiedName, SourceIndex, SourceTable};
 use crate::schema::target::TargetTable;
@@ -9,6 +10,7 @@ use crate::value::encode::{ColumnPlan, Input, RowFunction};
 use crate::wire::partial_rows::ColumnSet;
 
 pub(crate) mod backing;
+pub mod cascade;
 mod row;
 
 pub use row::{RefusedCell, RowEncoder, RowLayout};
@@ -79,6 +81,8 @@ pub struct TablePlan {
     pub backing_indexes: usize,
     /// The epoch in which the table was taken into the migration (`TableDefinition::counted_from`).
     pub counted_from: Epoch,
+    /// What becomes of changes that foreign-key actions make to its rows.
+    pub cascades: TableCascades,
 }
 
 impl TablePlan {

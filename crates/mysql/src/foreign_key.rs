@@ -1,18 +1,8 @@
-//! Foreign keys whose actions change rows of the child, and the statements that take the actions
-//! away.
+//! The statements that take the actions of a foreign key away.
 
-use spanferry_core::schema::source::{ForeignKeyAction, SourceForeignKey, SourceTable};
+use spanferry_core::schema::source::{SourceForeignKey, SourceTable};
 
 use crate::sql;
-
-/// Whether the server changes rows of the child by this action. InnoDB treats SET DEFAULT as
-/// RESTRICT (error 1451, both servers: `mysql/tests/cascade.rs`).
-pub(crate) fn changes_rows(action: ForeignKeyAction) -> bool {
-    match action {
-        ForeignKeyAction::Cascade | ForeignKeyAction::SetNull => true,
-        ForeignKeyAction::NoAction | ForeignKeyAction::SetDefault => false,
-    }
-}
 
 /// The statements that create the foreign key again, without actions.
 pub(crate) fn without_actions(table: &SourceTable, key: &SourceForeignKey) -> Vec<String> {

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::CheckRequest;
-use spanferry_core::port::source::{PositionSource, PreflightSource};
+use spanferry_core::port::source::{CatalogSource, PositionSource, PreflightSource};
 use spanferry_core::position::Position;
 use spanferry_core::report::code;
-use spanferry_core::schema::source::QualifiedName;
+use spanferry_core::schema::source::{ActionEdge, CascadeLog, QualifiedName};
 use spanferry_mysql::MysqlSource;
 use support::Server;
 use support::plan::plans;
@@ -132,11 +132,91 @@ async fn a_cascade_above_a_server_that_logs_cascades_stops_the_child() {
     assert_eq!(child.rows.len(), 2, "cascades: 1 from above, 2 of its own");
 }
 
-/// InnoDB treats SET DEFAULT as RESTRICT.
 #[tokio::test]
-async fn set_default_changes_no_row() {
+async fn foreign_keys_with_actions_in_the_catalog() {
     for server in Server::both() {
-        let mut connection = server
+        set_default_changes_no_row(&server).await;
+        parents_are_followed_through_other_schemas(&server).await;
+    }
+}
+
+/// Which foreign keys change rows of a schema: its own, and those above its parents in other
+/// schemas.
+async fn parents_are_followed_through_other_schemas(server: &Server) {
+    drop(
+        server
+            .run(
+                "CREATE DATABASE e1;
+CREATE DATABASE e2;
+CREATE DATABASE hidden;
+CREATE TABLE e2.top (id INT PRIMARY KEY, n INT, KEY (n));
+CREATE TABLE e1.p (Id INT PRIMARY KEY, t INT, c INT, CONSTRAINT up FOREIGN KEY (t) REFERENCES e2.top (id) ON UPDATE CASCADE);
+ALTER TABLE e2.top ADD COLUMN p INT, ADD CONSTRAINT above FOREIGN KEY (p) REFERENCES e1.p (id) ON DELETE CASCADE;
+/*!80400 SET SESSION restrict_fk_on_non_standard_key = OFF */;
+CREATE TABLE e1.own (id INT PRIMARY KEY, n INT, CONSTRAINT own FOREIGN KEY (n) REFERENCES e2.top (n) ON DELETE CASCADE);
+CREATE TABLE e1.beside (id INT PRIMARY KEY, CONSTRAINT beside FOREIGN KEY (id) REFERENCES e1.p (id) ON DELETE CASCADE);
+CREATE TABLE hidden.h (a INT, b INT, PRIMARY KEY (a, b));
+CREATE TABLE e1.k (id INT PRIMARY KEY, p INT, a INT, b INT,
+  CONSTRAINT to_p FOREIGN KEY (P) REFERENCES e1.p (ID) ON DELETE SET NULL,
+  CONSTRAINT plain FOREIGN KEY (p) REFERENCES e1.p (id),
+  CONSTRAINT to_h FOREIGN KEY (a, b) REFERENCES hidden.h (a, b) ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE e2.below (id INT PRIMARY KEY, CONSTRAINT below FOREIGN KEY (id) REFERENCES e1.k (id) ON DELETE CASCADE);
+CREATE USER 'partly'@'%' IDENTIFIED BY 'partly';
+GRANT SELECT, TRIGGER ON e1.* TO 'partly'@'%';
+GRANT SELECT, TRIGGER ON e2.* TO 'partly'@'%'",
+            )
+            .await,
+    );
+    let is_mariadb = server.connect().await.server().is_mariadb();
+    let check = async |user: &str, expected: &[&str]| {
+        let source = MysqlSource::new(server.options(user, user, "e1", ""), 4242).unwrap();
+        let cascades = source.catalog().await.unwrap().cascades;
+        let mut found: Vec<String> = cascades.edges.iter().map(title).collect();
+        found.sort();
+        assert_eq!(found, expected);
+        let log = cascades.log;
+        assert_eq!(log == CascadeLog::Unlogged, is_mariadb);
+    };
+    let beside = "beside: e1.beside(id) to e1.p(id), CASCADE and NO ACTION, Unique";
+    let to_p = "to_p: e1.k(p) to e1.p(id), SET NULL and NO ACTION, Unique";
+    let own = "own: e1.own(n) to e2.top(n), CASCADE and NO ACTION, NotUnique";
+    let all = [
+        "above: e2.top(p) to e1.p(id), CASCADE and NO ACTION, Unique",
+        beside,
+        own,
+        "to_h: e1.k(a,b) to hidden.h(a,b), CASCADE and CASCADE, Unique",
+        to_p,
+        "up: e1.p(t) to e2.top(id), NO ACTION and CASCADE, Unique",
+    ];
+    check("admin", &all).await;
+    let hidden = all.map(|edge| {
+        if edge.starts_with("to_h") {
+            "to_h: e1.k(a,b) to hidden.h(a,b), CASCADE and CASCADE, Hidden"
+        } else {
+            edge
+        }
+    });
+    check("partly", &hidden).await;
+}
+
+/// An edge as text.
+fn title(edge: &ActionEdge) -> String {
+    format!(
+        "{}: {}({}) to {}({}), {} and {}, {:?}",
+        edge.name,
+        edge.child,
+        edge.columns.join(","),
+        edge.parent,
+        edge.parent_columns.join(","),
+        edge.on_delete.words(),
+        edge.on_update.words(),
+        edge.parent_key
+    )
+}
+
+/// InnoDB treats SET DEFAULT as RESTRICT.
+async fn set_default_changes_no_row(server: &Server) {
+    let mut connection = server
             .run(
                 "CREATE DATABASE d;
 CREATE TABLE d.p (id INT PRIMARY KEY);
@@ -145,24 +225,23 @@ INSERT INTO d.p VALUES (1), (2);
 INSERT INTO d.c VALUES (1, 1)",
             )
             .await;
-        for refused in [
-            "DELETE FROM d.p WHERE id = 1",
-            "UPDATE d.p SET id = 5 WHERE id = 1",
-        ] {
-            let error = connection.execute(refused).await.unwrap_err().to_string();
-            assert!(error.contains("1451"), "{refused}: {error}");
-        }
-        let source = MysqlSource::new(server.admin("d"), 4242).unwrap();
-        let request = CheckRequest {
-            tables: ["c", "p"].map(|name| QualifiedName::new("d", name)).into(),
-            load_estimate: std::time::Duration::from_secs(60),
-            sessions: 1,
-            lock: true,
-        };
-        let findings = source.check(&request).await.unwrap();
-        let refused = findings
-            .iter()
-            .find(|finding| finding.subject.part_name() == Some("fk"));
-        assert_eq!(refused, None);
+    for refused in [
+        "DELETE FROM d.p WHERE id = 1",
+        "UPDATE d.p SET id = 5 WHERE id = 1",
+    ] {
+        let error = connection.execute(refused).await.unwrap_err().to_string();
+        assert!(error.contains("1451"), "{refused}: {error}");
     }
+    let source = MysqlSource::new(server.admin("d"), 4242).unwrap();
+    let request = CheckRequest {
+        tables: ["c", "p"].map(|name| QualifiedName::new("d", name)).into(),
+        load_estimate: std::time::Duration::from_secs(60),
+        sessions: 1,
+        lock: true,
+    };
+    let findings = source.check(&request).await.unwrap();
+    let refused = findings
+        .iter()
+        .find(|finding| finding.subject.part_name() == Some("fk"));
+    assert_eq!(refused, None);
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::mapping::cascade::record_cascades;
 use crate::mapping::check::check;
 use crate::mapping::decide::decide;
 use crate::mapping::decision::{
@@ -20,6 +21,7 @@ use crate::mapping::known::Known;
 use crate::mapping::naming::{name_foreign_keys, name_indexes};
 use crate::mapping::options::MappingOptions;
 use crate::plan::backing::count_backing_indexes;
+use crate::plan::cascade::TableCascades;
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::report::finding::Finding;
 use crate::schema::definition::{Estimates, plans_of};
@@ -76,6 +78,7 @@ pub fn map_decided(decisions: Decisions, known: &Known<'_>) -> Mapping {
         report_index_count(&excess, &mut findings);
     }
     group_tables(&mut plans, known);
+    record_cascades(&mut plans, known);
     Mapping {
         plans,
         findings,
@@ -186,6 +189,7 @@ fn plan(table: &TableDecision) -> TablePlan {
         version: SchemaVersion::FIRST,
         backing_indexes: 0,
         counted_from: table.counted_from,
+        cascades: TableCascades::default(),
     }
 }
 

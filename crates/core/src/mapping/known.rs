@@ -2,7 +2,7 @@
 
 use crate::port::epoch::Epoch;
 use crate::schema::definition::TableDefinition;
-use crate::schema::source::QualifiedName;
+use crate::schema::source::{QualifiedName, SourceCascades};
 
 /// What is decided already when tables are converted.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,8 @@ pub struct Known<'a> {
     pub epoch: Epoch,
     /// The first number of a group that no recorded table has.
     pub free_group: u32,
+    /// What the source does to rows by foreign keys; none where nothing is recorded of it.
+    pub cascades: Option<&'a SourceCascades>,
 }
 
 impl<'a> Known<'a> {

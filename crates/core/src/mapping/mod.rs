@@ -1,7 +1,9 @@
 //! From the source's schema to the target's: types, keys, indexes, foreign keys and groups.
 
+mod cascade;
 pub mod check;
 mod column;
+pub mod component;
 pub mod convert;
 pub mod database_limits;
 pub mod decide;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::column_type::{StoredEncoding, StoredSourceType, StoredTargetType};
 use super::text::{RecordError, VERSION, decode, encode};
+use crate::plan::cascade::{CascadeEdge, ComponentKind, ComponentPart, TableCascades};
 use crate::plan::{GroupId, SchemaVersion, TargetKey};
 use crate::port::epoch::Epoch;
 use crate::schema::definition::TableDefinition;
@@ -36,7 +37,44 @@ struct StoredDefinition {
     schema_version: u32,
     group: u32,
     counted_from: u64,
+    /// Left out where the source logs what foreign keys change, as in every record before this
+    /// field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unlogged_cascades: Option<StoredCascades>,
     forgotten: bool,
+}
+
+/// What the source does to rows of the table by foreign keys, without logging it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredCascades {
+    component: Option<StoredComponent>,
+    edges: Vec<StoredCascadeEdge>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredComponent {
+    /// Unique within the group.
+    number: u32,
+    kind: StoredComponentKind,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredComponentKind {
+    OneLevel,
+    Exact,
+    Refused,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredCascadeEdge {
+    /// Place in the source's foreign keys.
+    foreign_key: usize,
+    /// Places in the parent's columns at the source.
+    parent_columns: Vec<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -230,6 +268,7 @@ impl TableDefinition {
             schema_version: self.version.0,
             group: self.group.0,
             counted_from: self.counted_from.0,
+            unlogged_cascades: store_cascades(&self.cascades),
             forgotten: self.is_forgotten,
         })
     }
@@ -253,6 +292,7 @@ impl TableDefinition {
             version: SchemaVersion(stored.schema_version),
             group: GroupId(stored.group),
             counted_from: Epoch(stored.counted_from),
+            cascades: load_cascades(stored.unlogged_cascades),
             is_forgotten: stored.forgotten,
         };
         if has_all_columns(&definition) {
@@ -291,6 +331,14 @@ fn has_all_columns(definition: &TableDefinition) -> bool {
         .iter()
         .chain(target_indexes.map(|(column, _)| column))
         .chain(target_keys);
+    let edges = match &definition.cascades {
+        TableCascades::Logged => &[][..],
+        TableCascades::Unlogged { edges, .. } => edges,
+    };
+    let has_key = |edge: &CascadeEdge| {
+        let key = source.foreign_keys.get(edge.foreign_key);
+        key.is_some_and(|key| key.columns.len() == edge.parent_columns.len())
+    };
     let written: BTreeSet<usize> = definition.columns.iter().map(|column| column.target).collect();
     at_source.all(|column| column < source.columns.len())
         && at_target.all(|column| *column < target.columns.len())
@@ -300,6 +348,49 @@ fn has_all_columns(definition: &TableDefinition) -> bool {
             .iter()
             .all(|column| *column < definition.columns.len())
         && written.len() == definition.columns.len()
+        && edges.iter().all(has_key)
+}
+
+fn store_cascades(cascades: &TableCascades) -> Option<StoredCascades> {
+    let TableCascades::Unlogged { component, edges } = cascades else {
+        return None;
+    };
+    let edge = |edge: &CascadeEdge| StoredCascadeEdge {
+        foreign_key: edge.foreign_key,
+        parent_columns: edge.parent_columns.clone(),
+    };
+    Some(StoredCascades {
+        component: component.map(|part| StoredComponent {
+            number: part.number,
+            kind: match part.kind {
+                ComponentKind::OneLevel => StoredComponentKind::OneLevel,
+                ComponentKind::Exact => StoredComponentKind::Exact,
+                ComponentKind::Refused => StoredComponentKind::Refused,
+            },
+        }),
+        edges: edges.iter().map(edge).collect(),
+    })
+}
+
+fn load_cascades(stored: Option<StoredCascades>) -> TableCascades {
+    let Some(StoredCascades { component, edges }) = stored else {
+        return TableCascades::Logged;
+    };
+    let edge = |edge: StoredCascadeEdge| CascadeEdge {
+        foreign_key: edge.foreign_key,
+        parent_columns: edge.parent_columns,
+    };
+    TableCascades::Unlogged {
+        component: component.map(|stored| ComponentPart {
+            number: stored.number,
+            kind: match stored.kind {
+                StoredComponentKind::OneLevel => ComponentKind::OneLevel,
+                StoredComponentKind::Exact => ComponentKind::Exact,
+                StoredComponentKind::Refused => ComponentKind::Refused,
+            },
+        }),
+        edges: edges.into_iter().map(edge).collect(),
+    }
 }
 
 fn store_source(source: &SourceTable) -> StoredSource {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::plan::backing::count_backing_indexes;
+use crate::plan::cascade::TableCascades;
 use crate::plan::{GroupId, SchemaVersion, TableId, TablePlan, TargetKey};
 use crate::port::epoch::Epoch;
 use crate::schema::source::{QualifiedName, SourceColumn, SourceTable};
@@ -33,6 +34,9 @@ pub struct TableDefinition {
     /// The epoch in which the table was taken into the migration: changes of a transaction that was
     /// cut in an earlier epoch were counted without it.
     pub counted_from: Epoch,
+    /// What becomes of changes that foreign-key actions make to its rows: how the source was when
+    /// this was decided.
+    pub cascades: TableCascades,
     /// Whether the migration has given the table up. It is kept only because a transaction that is
     /// applied in part was counted with it.
     pub is_forgotten: bool,
@@ -58,6 +62,7 @@ impl TableDefinition {
             version: plan.version,
             group: plan.group,
             counted_from: plan.counted_from,
+            cascades: plan.cascades.clone(),
             is_forgotten: false,
         }
     }
@@ -108,6 +113,7 @@ pub fn plans_of<'a>(
             version: definition.version,
             backing_indexes: 0,
             counted_from: definition.counted_from,
+            cascades: definition.cascades.clone(),
         }
     };
     let mut plans: Vec<TablePlan> = (0..).zip(definitions).map(plan).collect();

@@ -58,6 +58,7 @@ pub fn decide(today: &Today, control: Option<&ControlState>) -> Planned {
 fn decide_new(today: &Today) -> Planned {
     let known = Known {
         epoch: Epoch(1),
+        cascades: Some(&today.cascades),
         ..Known::default()
     };
     let mapped = convert::map_known(today.selected.clone(), &known, &today.mapping);

@@ -13,7 +13,7 @@ use spanferry_core::report::code::{self, Code};
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::definition::TableDefinition;
 use spanferry_core::schema::mysql::MysqlType;
-use spanferry_core::schema::source::{QualifiedName, SourceColumn, SourceTable};
+use spanferry_core::schema::source::{QualifiedName, SourceCascades, SourceColumn, SourceTable};
 use spanferry_core::schema::target::Dialect;
 
 use super::{Planned, Refusal, Resync, ResyncRequest, Today, decide, decide_forget, decide_resync};
@@ -86,6 +86,7 @@ fn today(change: impl FnOnce(&mut Vec<SourceTable>), unselected: &[&str]) -> Tod
         selected,
         unselected: unselected.into_iter().map(|table| table.name).collect(),
         mapping: MAPPING,
+        cascades: SourceCascades::default(),
     }
 }
 

@@ -119,6 +119,7 @@ pub fn decide_resync(
             .map(|known| known.group.0 + 1)
             .max()
             .unwrap_or(0),
+        cascades: Some(&today.cascades),
     };
     let mapped = convert::map_known(tables, &known, &today.mapping);
     blocking.extend(

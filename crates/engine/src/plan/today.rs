@@ -2,7 +2,7 @@
 
 use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::schema::definition::Estimates;
-use spanferry_core::schema::source::{Catalog, QualifiedName, SourceTable};
+use spanferry_core::schema::source::{Catalog, QualifiedName, SourceCascades, SourceTable};
 
 /// What a start finds at the source, and what of it is selected.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Today {
     pub unselected: Vec<QualifiedName>,
     /// How tables are converted.
     pub mapping: MappingOptions,
+    /// What the source does to rows by foreign keys.
+    pub cascades: SourceCascades,
 }
 
 /// Where a table of the migration is today.
@@ -35,6 +37,7 @@ impl Today {
             selected,
             unselected: unselected.into_iter().map(|table| table.name).collect(),
             mapping,
+            cascades: catalog.cascades.clone(),
         }
     }
 

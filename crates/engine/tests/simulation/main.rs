@@ -152,7 +152,8 @@ fn new_world(seed: u64, mutant: Option<Mutant>) -> Shared {
 
 /// What the source shows, and what of it is selected.
 pub(crate) async fn today(source: &SimSource) -> Result<Today, Failure> {
-    let tables = source.catalog().await?.tables;
+    let catalog = source.catalog().await?;
+    let (tables, cascades) = (catalog.tables, catalog.cascades);
     let world = source.0.lock();
     let (selected, unselected): (Vec<_>, Vec<_>) = tables
         .into_iter()
@@ -161,6 +162,7 @@ pub(crate) async fn today(source: &SimSource) -> Result<Today, Failure> {
         selected,
         unselected: unselected.into_iter().map(|table| table.name).collect(),
         mapping: history::MAPPING,
+        cascades,
     })
 }
 

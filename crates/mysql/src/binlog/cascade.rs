@@ -20,7 +20,7 @@ use super::decoder::{BinlogDecoder, lookup_key};
 use super::event::Cursor;
 use super::rows::{Change, RowsEvent, RowsFlags};
 use super::table_map::{Definition, TableMapHead};
-use crate::foreign_key::{changes_rows, without_actions};
+use crate::foreign_key::without_actions;
 
 /// The foreign keys of migrated tables by which the server changes rows of the child.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Cascades {
         let mut edges = Vec::new();
         for (child, plan) in plans.iter().enumerate() {
             for (key, foreign_key) in plan.source.foreign_keys.iter().enumerate() {
-                if !changes_rows(foreign_key.on_delete) && !changes_rows(foreign_key.on_update) {
+                if !foreign_key.has_actions() {
                     continue;
                 }
                 let names = plan.source.names;

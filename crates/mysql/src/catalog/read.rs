@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use spanferry_core::schema::mysql::{MysqlColumn, MysqlTable, MysqlType};
 use spanferry_core::schema::source::{
-    Catalog, ForeignKeyAction, IndexPart, NameCase, OtherObject, QualifiedName, SourceColumn,
-    SourceForeignKey, SourceIndex, SourceTable,
+    Catalog, IndexPart, NameCase, OtherObject, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
+    SourceTable,
 };
 use spanferry_core::schema::source_default::SourceDefault;
 
+use super::cascade::{self, action};
 use super::column_type::{self, TypeText};
 use super::default::Shown;
 use super::expression;
@@ -40,8 +41,10 @@ pub(crate) async fn read(connection: &mut Connection, schema: &str) -> Result<Ca
             table.checks.push((name, clause));
         }
     }
+    let cascades = cascade::read(reader.connection, names, &reader.tables).await?;
     Ok(Catalog {
         schema: reader.schema,
+        cascades,
         names,
         tables: reader.tables.into_values().collect(),
         other_objects: reader.other_objects,
@@ -327,13 +330,4 @@ fn foreign_key_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), Mysq
     key.columns.push(column);
     key.parent_columns.push(row.text_or_empty(5));
     Ok(())
-}
-
-fn action(row: &ResultRow, index: usize) -> ForeignKeyAction {
-    match row.bytes(index) {
-        Some(b"CASCADE") => ForeignKeyAction::Cascade,
-        Some(b"SET NULL") => ForeignKeyAction::SetNull,
-        Some(b"SET DEFAULT") => ForeignKeyAction::SetDefault,
-        _ => ForeignKeyAction::NoAction,
-    }
 }
