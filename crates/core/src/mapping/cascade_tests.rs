@@ -53,8 +53,11 @@ fn unlogged(tables: &[SourceTable], more: &[(&str, &str)]) -> SourceCascades {
     }
 }
 
-/// Group, number and kind of each plan that is in a component, and the places of its foreign keys.
-fn recorded(plans: &[TablePlan]) -> Vec<(&str, u32, Option<(u32, ComponentKind)>, Vec<usize>)> {
+/// The name of a plan, its group, the number and kind of its component, and the places of its
+/// foreign keys.
+type Recorded<'a> = (&'a str, u32, Option<(u32, ComponentKind)>, Vec<usize>);
+
+fn recorded(plans: &[TablePlan]) -> Vec<Recorded<'_>> {
     let plans = plans.iter().map(|plan| {
         let TableCascades::Unlogged { component, edges } = &plan.cascades else {
             panic!("the source does not log cascades")

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spanferry_core::schema::source::{
-    ActionEdge, CascadeLog, ForeignKeyAction, IndexPart, NameCase, ParentKey, QualifiedName, SourceCascades,
-    SourceTable,
+    ActionEdge, CascadeLog, IndexPart, NameCase, ParentKey, QualifiedName, SourceCascades, SourceTable,
 };
 
+use super::actions::ActionReader;
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
 use crate::sql;
@@ -148,7 +148,7 @@ async fn outside(
         table,
         "SELECT k.constraint_name, k.column_name, k.referenced_table_schema, k.referenced_table_name, \
          k.referenced_column_name, r.delete_rule, r.update_rule FROM information_schema.key_column_usage k \
-         JOIN information_schema.referential_constraints r ON r.constraint_schema = k.constraint_schema \
+         LEFT JOIN information_schema.referential_constraints r ON r.constraint_schema = k.constraint_schema \
          AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name \
          WHERE $in(k.table_schema) AND $is(k.table_name) AND k.referenced_table_name IS NOT NULL \
          ORDER BY k.constraint_name, k.ordinal_position",
@@ -161,9 +161,10 @@ async fn outside(
          WHERE $in(s.table_schema) AND $is(s.table_name) AND s.non_unique = 0 \
          ORDER BY s.index_name, s.seq_in_index",
     );
+    let indexes = indexes.await?;
     Ok(Some(Outside {
-        edges: outside_edges(names, table, &keys),
-        unique_keys: outside_unique_keys(&indexes.await?),
+        edges: outside_edges(connection, names, table, &keys).await?,
+        unique_keys: outside_unique_keys(&indexes),
     }))
 }
 
@@ -179,11 +180,19 @@ async fn rows(
     Ok(connection.query(&sql).await?.rows)
 }
 
-fn outside_edges(names: NameCase, table: &QualifiedName, rows: &[ResultRow]) -> Vec<ActionEdge> {
+async fn outside_edges(
+    connection: &mut Connection,
+    names: NameCase,
+    table: &QualifiedName,
+    rows: &[ResultRow],
+) -> Result<Vec<ActionEdge>, MysqlError> {
     let mut edges: Vec<ActionEdge> = Vec::new();
+    let mut reader = ActionReader::default();
     for row in rows {
         let name = row.text_or_empty(0);
         if edges.last().is_none_or(|edge| edge.name != name) {
+            let actions = reader.actions(connection, table, &name, (row, 5));
+            let (on_delete, on_update) = actions.await?;
             let parent = QualifiedName::new(row.text_or_empty(2), row.text_or_empty(3));
             edges.push(ActionEdge {
                 name,
@@ -191,8 +200,8 @@ fn outside_edges(names: NameCase, table: &QualifiedName, rows: &[ResultRow]) -> 
                 columns: Vec::new(),
                 parent: spelled(names, &parent),
                 parent_columns: Vec::new(),
-                on_delete: action(row, 5),
-                on_update: action(row, 6),
+                on_delete,
+                on_update,
                 parent_key: ParentKey::Hidden,
             });
         }
@@ -201,7 +210,7 @@ fn outside_edges(names: NameCase, table: &QualifiedName, rows: &[ResultRow]) -> 
         edge.parent_columns.push(column_name(&row.text_or_empty(4)));
     }
     edges.retain(|edge| edge.on_delete.changes_rows() || edge.on_update.changes_rows());
-    edges
+    Ok(edges)
 }
 
 fn outside_unique_keys(rows: &[ResultRow]) -> Vec<Vec<String>> {
@@ -220,14 +229,4 @@ fn outside_unique_keys(rows: &[ResultRow]) -> Vec<Vec<String>> {
         };
     }
     keys.into_values().flatten().collect()
-}
-
-/// An action as the information schema names it.
-pub(super) fn action(row: &ResultRow, index: usize) -> ForeignKeyAction {
-    match row.bytes(index) {
-        Some(b"CASCADE") => ForeignKeyAction::Cascade,
-        Some(b"SET NULL") => ForeignKeyAction::SetNull,
-        Some(b"SET DEFAULT") => ForeignKeyAction::SetDefault,
-        _ => ForeignKeyAction::NoAction,
-    }
 }

@@ -1,5 +1,6 @@
 //! The source's schema, read from information_schema.
 
+mod actions;
 mod cascade;
 mod column_type;
 mod default;

@@ -10,7 +10,8 @@ use spanferry_core::schema::source::{
 };
 use spanferry_core::schema::source_default::SourceDefault;
 
-use super::cascade::{self, action};
+use super::actions::{ActionReader, Actions};
+use super::cascade;
 use super::column_type::{self, TypeText};
 use super::default::Shown;
 use super::expression;
@@ -177,13 +178,20 @@ impl Reader<'_> {
     async fn foreign_keys(&mut self) -> Result<(), MysqlError> {
         let sql = "SELECT k.table_name, k.constraint_name, k.column_name, k.referenced_table_schema, \
                    k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule \
-                   FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r \
+                   FROM information_schema.key_column_usage k LEFT JOIN information_schema.referential_constraints r \
                    ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name \
                    AND r.table_name = k.table_name \
                    WHERE $in(k.table_schema) AND k.referenced_table_name IS NOT NULL \
                    ORDER BY k.table_name, k.constraint_name, k.ordinal_position";
+        let mut reader = ActionReader::default();
         for row in self.rows(sql).await? {
             if let Some(table) = self.tables.get_mut(&row.text_or_empty(0)) {
+                let name = row.text_or_empty(1);
+                if table.foreign_keys.last().is_none_or(|key| key.name != name) {
+                    let actions = reader.actions(self.connection, &table.name, &name, (&row, 6));
+                    let actions = actions.await?;
+                    table.foreign_keys.push(foreign_key(name, &row, actions));
+                }
                 foreign_key_part(table, &row)?;
             }
         }
@@ -310,23 +318,26 @@ fn index_part(table: &mut SourceTable, row: &ResultRow, text: String) -> Result<
     Ok(())
 }
 
-fn foreign_key_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), MysqlError> {
-    let (name, column) = (row.text_or_empty(1), row.text_or_empty(2));
-    let column = table.column_index(&column).ok_or_else(|| hidden_column(table))?;
-    if table.foreign_keys.last().is_none_or(|key| key.name != name) {
-        table.foreign_keys.push(SourceForeignKey {
-            name,
-            columns: Vec::new(),
-            parent: QualifiedName {
-                schema: row.text_or_empty(3),
-                table: row.text_or_empty(4),
-            },
-            parent_columns: Vec::new(),
-            on_delete: action(row, 6),
-            on_update: action(row, 7),
-        });
+/// A foreign key without its columns.
+fn foreign_key(name: String, row: &ResultRow, (on_delete, on_update): Actions) -> SourceForeignKey {
+    SourceForeignKey {
+        name,
+        columns: Vec::new(),
+        parent: QualifiedName {
+            schema: row.text_or_empty(3),
+            table: row.text_or_empty(4),
+        },
+        parent_columns: Vec::new(),
+        on_delete,
+        on_update,
     }
-    let key = table.foreign_keys.last_mut().expect("one was just pushed");
+}
+
+/// One column of the foreign key that was begun last.
+fn foreign_key_part(table: &mut SourceTable, row: &ResultRow) -> Result<(), MysqlError> {
+    let column = row.text_or_empty(2);
+    let column = table.column_index(&column).ok_or_else(|| hidden_column(table))?;
+    let key = table.foreign_keys.last_mut().expect("it was begun");
     key.columns.push(column);
     key.parent_columns.push(row.text_or_empty(5));
     Ok(())
