@@ -1,100 +1,12 @@
 //! The source's schema as read from its catalog: what every source has, and one variant for each
 //! family of sources.
 
-use std::borrow::Cow;
-use std::fmt;
-
+pub use super::foreign_key_action::{ActionEdge, CascadeLog, ForeignKeyAction, ParentKey, SourceCascades};
 use super::logical::{self, LogicalType};
 use super::mysql::{MysqlColumn, MysqlTable, MysqlType};
 use super::postgres::{PostgresColumn, PostgresTable, PostgresType};
+pub use super::qualified_name::{NameCase, QualifiedName};
 use super::source_default::SourceDefault;
-
-/// Schema and table name of the source, as the server writes them.
-///
-/// Its text is `schema.table`. A `.` or `%` that belongs to a name is written `%2E` or `%25`, so
-/// two names never have the same text. Control tables use that text as the table's key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QualifiedName {
-    /// Schema (MySQL: database).
-    pub schema: String,
-    /// Table.
-    pub table: String,
-}
-
-impl QualifiedName {
-    /// A name from its two parts.
-    pub fn new(schema: impl Into<String>, table: impl Into<String>) -> QualifiedName {
-        QualifiedName {
-            schema: schema.into(),
-            table: table.into(),
-        }
-    }
-
-    /// Reads the text that `Display` writes; `None` for any other text.
-    pub fn parse(text: &str) -> Option<QualifiedName> {
-        let (schema, table) = text.split_once('.')?;
-        let name = QualifiedName::new(unescaped(schema)?, unescaped(table)?);
-        (name.to_string() == text).then_some(name)
-    }
-}
-
-impl fmt::Display for QualifiedName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", escaped(&self.schema), escaped(&self.table))
-    }
-}
-
-fn escaped(name: &str) -> String {
-    name.replace('%', "%25").replace('.', "%2E")
-}
-
-fn unescaped(text: &str) -> Option<String> {
-    let is_escaped = text
-        .split('%')
-        .skip(1)
-        .all(|rest| rest.starts_with("25") || rest.starts_with("2E"));
-    is_escaped.then(|| text.replace("%2E", ".").replace("%25", "%"))
-}
-
-/// How a source compares names of schemas and tables: the one rule for every comparison with a name
-/// that was not taken from its catalog, such as one that a person typed or a statement holds.
-///
-/// `lower_case_table_names` of MySQL-family servers. How names of columns are compared is a matter
-/// of the family: [`TableFacts::part_names`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NameCase {
-    /// As written: `Orders` and `orders` are two tables.
-    #[default]
-    Sensitive,
-    /// Letter case does not count; the catalog spells names in lower case.
-    Insensitive,
-}
-
-impl NameCase {
-    /// Whether both are names of the same schema or table.
-    pub fn same(self, left: &str, right: &str) -> bool {
-        left == right || self.normalise(left) == self.normalise(right)
-    }
-
-    /// The name as the source's catalog spells it.
-    pub fn normalise(self, name: &str) -> Cow<'_, str> {
-        match self {
-            NameCase::Sensitive => Cow::Borrowed(name),
-            NameCase::Insensitive => Cow::Owned(name.chars().map(lower_case).collect()),
-        }
-    }
-}
-
-/// One character for one, as the servers do it: they have no letter whose lower case depends on its
-/// place.
-fn lower_case(character: char) -> char {
-    let mut lower = character.to_lowercase();
-    match (lower.next(), lower.next()) {
-        (Some(one), None) => one,
-        // A capital I with a dot, which alone of all becomes two characters.
-        (first, _) => first.unwrap_or(character),
-    }
-}
 
 /// Everything read from the source's catalog in one go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -328,40 +240,6 @@ pub enum IndexPart {
     },
 }
 
-/// What a foreign key does to children.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForeignKeyAction {
-    /// RESTRICT or NO ACTION.
-    NoAction,
-    /// CASCADE.
-    Cascade,
-    /// SET NULL.
-    SetNull,
-    /// SET DEFAULT.
-    SetDefault,
-}
-
-impl ForeignKeyAction {
-    /// Whether the server changes rows of the child by it. InnoDB treats SET DEFAULT as RESTRICT
-    /// (error 1451, both servers: `mysql/tests/cascade.rs`).
-    pub fn changes_rows(self) -> bool {
-        match self {
-            ForeignKeyAction::Cascade | ForeignKeyAction::SetNull => true,
-            ForeignKeyAction::NoAction | ForeignKeyAction::SetDefault => false,
-        }
-    }
-
-    /// The words of SQL.
-    pub fn words(self) -> &'static str {
-        match self {
-            ForeignKeyAction::NoAction => "NO ACTION",
-            ForeignKeyAction::Cascade => "CASCADE",
-            ForeignKeyAction::SetNull => "SET NULL",
-            ForeignKeyAction::SetDefault => "SET DEFAULT",
-        }
-    }
-}
-
 /// One foreign key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceForeignKey {
@@ -379,59 +257,6 @@ pub struct SourceForeignKey {
     pub on_update: ForeignKeyAction,
 }
 
-/// Whether a server writes to its log what it changes by foreign-key actions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CascadeLog {
-    /// Every row that an action changes is in the log.
-    #[default]
-    Logged,
-    /// The log shows only the change of the parent.
-    Unlogged,
-}
-
-/// What a server does to rows of tables by foreign-key actions.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SourceCascades {
-    /// Whether its log shows that.
-    pub log: CascadeLog,
-    /// The foreign keys with actions of all tables of the schema, and of all tables of other
-    /// schemas from which such foreign keys lead to a table of the schema.
-    pub edges: Vec<ActionEdge>,
-}
-
-/// One foreign key with an action that changes rows of the child. Columns are named in one spelling
-/// for each table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActionEdge {
-    /// Constraint name.
-    pub name: String,
-    /// The table whose rows are changed.
-    pub child: QualifiedName,
-    /// Columns of the child.
-    pub columns: Vec<String>,
-    /// The referenced table.
-    pub parent: QualifiedName,
-    /// The referenced columns, in the same order.
-    pub parent_columns: Vec<String>,
-    /// ON DELETE.
-    pub on_delete: ForeignKeyAction,
-    /// ON UPDATE.
-    pub on_update: ForeignKeyAction,
-    /// What is known of the referenced columns.
-    pub parent_key: ParentKey,
-}
-
-/// What is known of the columns that a foreign key references.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParentKey {
-    /// No two rows have the same values.
-    Unique,
-    /// Two rows may have the same values.
-    NotUnique,
-    /// The account may not see the parent's definition.
-    Hidden,
-}
-
 impl SourceForeignKey {
     /// Whether the server changes rows of the child by it.
     pub fn has_actions(&self) -> bool {
@@ -446,57 +271,5 @@ impl SourceTable {
         self.columns
             .iter()
             .position(|column| names.same(&column.name, name))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn letter_case_counts_as_the_server_counts_it() {
-        let check = |left: &str, right: &str, insensitive: bool| {
-            assert!(!NameCase::Sensitive.same(left, right), "{left} {right}");
-            assert_eq!(
-                NameCase::Insensitive.same(left, right),
-                insensitive,
-                "{left} {right}"
-            );
-        };
-        check("Shop2", "shop2", true);
-        check("ÄÖÜ", "äöü", true);
-        check("ΣΑΣ", "σας", false);
-        check("ΣΑΣ", "σασ", true);
-        check("İ", "i", true);
-        check("straße", "STRASSE", false);
-        check("a", "b", false);
-        assert!(NameCase::Sensitive.same("A", "A"));
-        assert_eq!(NameCase::Sensitive.normalise("Shop2"), "Shop2");
-        assert_eq!(NameCase::Insensitive.normalise("Shop2"), "shop2");
-    }
-
-    #[test]
-    fn names_have_one_text() {
-        let check = |schema: &str, table: &str, text: &str| {
-            let name = QualifiedName::new(schema, table);
-            assert_eq!(name.to_string(), text);
-            assert_eq!(QualifiedName::parse(text), Some(name));
-        };
-        check("shop", "orders", "shop.orders");
-        check("a.b", "c", "a%2Eb.c");
-        check("a", "b.c", "a.b%2Ec");
-        check("50%", "%2E", "50%25.%252E");
-        for text in ["", "orders", "a.b.c", "a%.b", "a%2e.b", "a%20.b"] {
-            assert_eq!(QualifiedName::parse(text), None, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_name_parses_back(schema in "[a%.2E5é]{0,6}", table in "[a%.2E5é]{0,6}") {
-            let name = QualifiedName::new(schema, table);
-            prop_assert_eq!(QualifiedName::parse(&name.to_string()), Some(name));
-        }
     }
 }
