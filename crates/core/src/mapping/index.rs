@@ -43,10 +43,7 @@ pub(crate) fn decide_indexes(
 }
 
 fn decide_index(plan: &TablePlan, index: &SourceIndex, dialect: Dialect) -> Result<KeptIndex, IndexReason> {
-    if matches!(
-        index.kind.to_ascii_uppercase().as_str(),
-        "FULLTEXT" | "SPATIAL" | "RTREE" | "VECTOR"
-    ) {
+    if !finds_whole_values(&index.kind) {
         return Err(IndexReason::Kind(index.kind.clone()));
     }
     // The same columns by their places in the target and in the plan.
@@ -96,6 +93,14 @@ fn decide_index(plan: &TablePlan, index: &SourceIndex, dialect: Dialect) -> Resu
         columns,
         changes: changes.into_iter().collect(),
     })
+}
+
+/// Whether an index of this kind finds rows by whole values. An index of any other kind, also of one that is
+/// not known, does something that no index of the target does.
+fn finds_whole_values(kind: &str) -> bool {
+    ["BTREE", "HASH"]
+        .iter()
+        .any(|known| kind.eq_ignore_ascii_case(known))
 }
 
 fn check_indexable(ty: TargetType, dialect: Dialect) -> Result<(), IndexReason> {

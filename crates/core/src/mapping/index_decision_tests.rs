@@ -57,8 +57,8 @@ fn an_index_has_one_decision() {
         prefix: Some(4),
     };
     let text = "lower(`name`)".to_owned();
-    let full = SourceIndex {
-        kind: "FULLTEXT".to_owned(),
+    let of_kind = |kind: &str| SourceIndex {
+        kind: kind.to_owned(),
         ..index("i", false, &[1])
     };
     let own = |unique, column: usize| index("i", unique, &[column]);
@@ -71,7 +71,16 @@ fn an_index_has_one_decision() {
     let folding = IndexChange::Folding(Folding::Collation("utf8mb4_general_ci".to_owned()));
     let changes = vec![folding, IndexChange::NullFiltered];
     check(&GOOGLE, index("i", true, &[3, 0]), kept(&[3, 0], changes));
-    check(&GOOGLE, full, left_out(IndexReason::Kind("FULLTEXT".to_owned())));
+    for kind in ["BTREE", "HASH", "btree"] {
+        check(&GOOGLE, of_kind(kind), kept(&[1], vec![]));
+    }
+    for kind in ["FULLTEXT", "SPATIAL", "RTREE", "VECTOR", "gin", "one of tomorrow"] {
+        check(
+            &GOOGLE,
+            of_kind(kind),
+            left_out(IndexReason::Kind(kind.to_owned())),
+        );
+    }
     let expression = IndexPart::Expression { text: text.clone() };
     check(
         &GOOGLE,
