@@ -14,7 +14,7 @@ pub(super) struct ChangeCount {
     /// Changes that an earlier commit holds.
     skip: u64,
     /// Changes of abandoned transactions that its fence keys include.
-    given_up: u64,
+    abandoned: u64,
     /// The epoch in which its changes were counted first.
     counted_in: Epoch,
     /// Changes so far of the tables that were recorded in that epoch.
@@ -42,7 +42,7 @@ impl ChangeCount {
             count: ChangeCount {
                 witness,
                 skip: 0,
-                given_up: 0,
+                abandoned: 0,
                 counted_in: epoch,
                 seen: 0,
             },
@@ -55,12 +55,12 @@ impl ChangeCount {
         if partial.transaction.id != count.witness.id {
             // Should this one be cut too, the other is abandoned: it comes later, whole, and is
             // applied from its first change.
-            count.given_up = partial.given_up + partial.changes;
+            count.abandoned = partial.abandoned + partial.changes;
             return Ok(begun);
         }
         partial.transaction.expect_same(&count.witness)?;
         count.skip = partial.changes;
-        count.given_up = partial.given_up;
+        count.abandoned = partial.abandoned;
         count.counted_in = partial.counted_in;
         begun.resumes = true;
         Ok(begun)
@@ -96,7 +96,7 @@ impl ChangeCount {
         PartialTransaction {
             transaction: self.witness.clone(),
             changes,
-            given_up: self.given_up,
+            abandoned: self.abandoned,
             counted_in: self.counted_in,
         }
     }

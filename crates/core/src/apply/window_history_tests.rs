@@ -58,7 +58,7 @@ fn reached_in_part(number: u64, changes: u64) -> Checkpoint {
     let partial = PartialTransaction {
         transaction: witness(number + 1),
         changes,
-        given_up: 0,
+        abandoned: 0,
         counted_in: Epoch(1),
     };
     Checkpoint {

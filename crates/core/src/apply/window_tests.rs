@@ -147,7 +147,7 @@ struct Target {
     stopped: bool,
     stop_was_partial: bool,
     /// Whether a transaction that was cut has been given up for another.
-    has_given_up: bool,
+    has_abandoned: bool,
 }
 
 impl Target {
@@ -192,8 +192,8 @@ impl Target {
             );
             self.stop_was_partial |= case.stop.is_some_and(|stop| stop.0 == transaction.number);
             // What was given up for another transaction stays in part until it comes again.
-            self.has_given_up |= partial.given_up > 0;
-            if !self.has_given_up {
+            self.has_abandoned |= partial.abandoned > 0;
+            if !self.has_abandoned {
                 self.expect_prefix(partial, transaction, case);
             }
         }
@@ -370,7 +370,7 @@ fn run(case: &Case) {
         key: (0, 0),
         stopped: false,
         stop_was_partial: false,
-        has_given_up: false,
+        has_abandoned: false,
     };
     for transaction in &case.transactions[..case.loaded] {
         replay(&mut target.rows, transaction, |table| table == 2);

@@ -21,7 +21,7 @@ pub struct PartialTransaction {
     /// Changes of other, abandoned transactions that were partly applied at the same place: they
     /// count in the fence key, which never falls, but not here. 0 unless the source has failed over
     /// to a server with another order.
-    pub given_up: u64,
+    pub abandoned: u64,
     /// The epoch in which the changes were counted first: those of every table that was recorded by
     /// then, whether the table flowed, had stopped or was not selected (docs/design/fence.md).
     pub counted_in: Epoch,
@@ -89,7 +89,7 @@ impl Checkpoint {
             partial: self.partial.as_ref().map(|partial| StoredPartial {
                 transaction: partial.transaction.to_string(),
                 changes: partial.changes,
-                given_up: partial.given_up,
+                given_up: partial.abandoned,
                 counted_in: partial.counted_in.0,
             }),
         })
@@ -124,7 +124,7 @@ impl Checkpoint {
     pub fn piece(&self) -> u64 {
         self.partial
             .as_ref()
-            .map_or(0, |partial| partial.given_up.saturating_add(partial.changes))
+            .map_or(0, |partial| partial.abandoned.saturating_add(partial.changes))
     }
 }
 
@@ -140,7 +140,7 @@ fn parse_partial(stored: StoredPartial) -> Result<PartialTransaction, RecordErro
     Ok(PartialTransaction {
         transaction,
         changes: stored.changes,
-        given_up: stored.given_up,
+        abandoned: stored.given_up,
         counted_in: Epoch(stored.counted_in),
     })
 }
