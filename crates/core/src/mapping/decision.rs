@@ -194,7 +194,9 @@ pub enum DefaultReason {
     NoLiteral,
     /// The source did not show its value.
     Hidden,
-    /// It is an expression that is not translated.
+    /// It is the local time of a session whose zone is not UTC, or is not known.
+    LocalTime,
+    /// It is an expression that is not translated, or not in this dialect.
     Expression,
 }
 
@@ -204,6 +206,9 @@ impl fmt::Display for DefaultReason {
             DefaultReason::Refused(refusal) => write!(f, "it is {refusal}"),
             DefaultReason::NoLiteral => f.write_str("the target has no literal for exactly this value"),
             DefaultReason::Hidden => f.write_str("the source does not show its value"),
+            DefaultReason::LocalTime => f.write_str(
+                "it is the local time of the session, in a time zone that is not UTC; DATETIME is read as UTC",
+            ),
             DefaultReason::Expression => f.write_str("this expression is not one that is translated"),
         }
     }

@@ -2,8 +2,9 @@
 
 use crate::mapping::decision::{ChosenBy, DefaultDecision, DefaultOutcome, DefaultReason};
 use crate::schema::literal::literal;
+use crate::schema::logical::LogicalType;
 use crate::schema::source::SourceColumn;
-use crate::schema::source_default::DefaultKind;
+use crate::schema::source_default::{Clock, DefaultKind, UuidForm};
 use crate::schema::target::{ByTarget, Dialect, TargetType};
 use crate::value::encode::{ColumnPlan, Encoding};
 use crate::value::owned::OwnedScalar;
@@ -18,8 +19,12 @@ pub(super) fn decide_default(
     dialect: Dialect,
 ) -> Option<DefaultDecision> {
     let default = column.default.as_ref().filter(|_| column.generated.is_none())?;
+    let logical = column.ty.logical();
     let made = match &default.kind {
         DefaultKind::Value(value) => of_value(value, ty, encoding, dialect),
+        DefaultKind::Now { fraction, clock } => of_now(*fraction, *clock, &logical, ty, dialect),
+        DefaultKind::Today { clock } => of_today(*clock, &logical, ty, dialect),
+        DefaultKind::Uuid(form) => of_uuid(*form, ty, dialect).ok_or(DefaultReason::Expression),
         DefaultKind::Expression => Err(DefaultReason::Expression),
         DefaultKind::Hidden => Err(DefaultReason::Hidden),
     };
@@ -46,6 +51,89 @@ fn of_value(
     let encoded = WireReader::new(&cell).next();
     let encoded = encoded.and_then(Result::ok).expect("one cell was just written");
     literal(encoded, ty, dialect).ok_or(DefaultReason::NoLiteral)
+}
+
+/// The time of writing. The target's clock has more digits than the source's column: they are cut
+/// off, so that its values are such as the source's.
+fn of_now(
+    fraction: u8,
+    clock: Clock,
+    logical: &LogicalType,
+    ty: TargetType,
+    dialect: Dialect,
+) -> Result<String, DefaultReason> {
+    match (logical, clock) {
+        (LogicalType::Timestamp, _) | (LogicalType::LocalDateTime, Clock::Utc) => {}
+        (LogicalType::LocalDateTime, Clock::Local) => return Err(DefaultReason::LocalTime),
+        _ => return Err(DefaultReason::Expression),
+    }
+    if ty != TargetType::Timestamp {
+        return Err(DefaultReason::Expression);
+    }
+    now(fraction, dialect).ok_or(DefaultReason::Expression)
+}
+
+fn now(fraction: u8, dialect: Dialect) -> Option<String> {
+    let unit = match fraction {
+        0 => Some(("SECOND", "second")),
+        3 => Some(("MILLISECOND", "milliseconds")),
+        6 => Some(("MICROSECOND", "microseconds")),
+        _ => None,
+    };
+    match (dialect, unit) {
+        (Dialect::GoogleSql, Some((unit, _))) => {
+            Some(format!("TIMESTAMP_TRUNC(CURRENT_TIMESTAMP(), {unit})"))
+        }
+        (Dialect::GoogleSql, None) => {
+            let step = 10_u32.pow(u32::from(6_u8.checked_sub(fraction)?));
+            Some(format!(
+                "TIMESTAMP_MICROS(DIV(UNIX_MICROS(CURRENT_TIMESTAMP()), {step}) * {step})"
+            ))
+        }
+        (Dialect::PostgreSql, Some((_, unit))) => Some(format!("date_trunc('{unit}', CURRENT_TIMESTAMP)")),
+        (Dialect::PostgreSql, None) => None,
+    }
+}
+
+/// The day of writing, in UTC: both dialects would take a day of their own zone otherwise.
+fn of_today(
+    clock: Clock,
+    logical: &LogicalType,
+    ty: TargetType,
+    dialect: Dialect,
+) -> Result<String, DefaultReason> {
+    match (logical, ty, clock) {
+        (LogicalType::Date, TargetType::Date, Clock::Utc) => Ok(match dialect {
+            Dialect::GoogleSql => "CURRENT_DATE('UTC')",
+            Dialect::PostgreSql => {
+                "DATE '1970-01-01' + floor(extract(epoch FROM CURRENT_TIMESTAMP) / 86400)::bigint"
+            }
+        }
+        .to_owned()),
+        (LogicalType::Date, TargetType::Date, Clock::Local) => Err(DefaultReason::LocalTime),
+        _ => Err(DefaultReason::Expression),
+    }
+}
+
+/// A new UUID, which is a random one at the target.
+fn of_uuid(form: UuidForm, ty: TargetType, dialect: Dialect) -> Option<String> {
+    let google = dialect == Dialect::GoogleSql;
+    let generate = if google {
+        "GENERATE_UUID()"
+    } else {
+        "spanner.generate_uuid()"
+    };
+    let digits = || format!("REPLACE({generate}, '-', '')");
+    let holds = |limit: Option<u32>, length| limit.is_none_or(|limit| limit >= length);
+    match (form, ty) {
+        (UuidForm::Text, TargetType::String(limit)) if holds(limit, 36) => Some(generate.to_owned()),
+        (UuidForm::Digits, TargetType::String(limit)) if holds(limit, 32) => Some(digits()),
+        // The PostgreSQL dialect has no function that makes bytes of digits.
+        (UuidForm::Bytes, TargetType::Bytes(limit)) if google && holds(limit, 16) => {
+            Some(format!("FROM_HEX({})", digits()))
+        }
+        (UuidForm::Text | UuidForm::Digits | UuidForm::Bytes, _) => None,
+    }
 }
 
 #[cfg(test)]

@@ -322,3 +322,107 @@ fn a_generated_column_has_no_default() {
     let (line, _) = made(Dialect::GoogleSql, changed);
     assert_eq!(line, "INT64");
 }
+
+fn by_kind(ty: MysqlType, kind: DefaultKind) -> SourceColumn {
+    let text = "x".to_owned();
+    SourceColumn {
+        default: Some(SourceDefault { text, kind }),
+        ..column("c", ty)
+    }
+}
+
+/// The default at each target; `None` where it is left out.
+#[track_caller]
+fn check_kind(ty: MysqlType, kind: &DefaultKind, google: Option<&str>, postgres: Option<&str>) {
+    for (dialect, expected) in [(Dialect::GoogleSql, google), (Dialect::PostgreSql, postgres)] {
+        let (line, told) = made(dialect, by_kind(ty.clone(), kind.clone()));
+        let found = line.split_once(" DEFAULT ").map(|(_, default)| default);
+        assert_eq!(found, expected, "{kind:?} {told:?}");
+        assert_eq!(told.is_empty(), expected.is_some(), "{told:?}");
+    }
+}
+
+#[test]
+fn the_time_has_no_more_digits_than_at_the_source() {
+    let check = |fraction, google: &str, postgres: Option<&str>| {
+        let now = DefaultKind::Now {
+            fraction,
+            clock: Clock::Local,
+        };
+        let ty = MysqlType::Timestamp { fraction };
+        check_kind(ty, &now, Some(google), postgres);
+    };
+    check(
+        0,
+        "(TIMESTAMP_TRUNC(CURRENT_TIMESTAMP(), SECOND))",
+        Some("(date_trunc('second', CURRENT_TIMESTAMP))"),
+    );
+    check(
+        3,
+        "(TIMESTAMP_TRUNC(CURRENT_TIMESTAMP(), MILLISECOND))",
+        Some("(date_trunc('milliseconds', CURRENT_TIMESTAMP))"),
+    );
+    check(
+        6,
+        "(TIMESTAMP_TRUNC(CURRENT_TIMESTAMP(), MICROSECOND))",
+        Some("(date_trunc('microseconds', CURRENT_TIMESTAMP))"),
+    );
+    check(
+        1,
+        "(TIMESTAMP_MICROS(DIV(UNIX_MICROS(CURRENT_TIMESTAMP()), 100000) * 100000))",
+        None,
+    );
+}
+
+/// A date and time without a zone is read as UTC: the local time of another zone is another value.
+#[test]
+fn a_local_time_is_carried_only_from_utc() {
+    let now = |clock| DefaultKind::Now { fraction: 0, clock };
+    let today = |clock| DefaultKind::Today { clock };
+    let local = MysqlType::DateTime { fraction: 0 };
+    check_kind(
+        local.clone(),
+        &now(Clock::Utc),
+        Some("(TIMESTAMP_TRUNC(CURRENT_TIMESTAMP(), SECOND))"),
+        Some("(date_trunc('second', CURRENT_TIMESTAMP))"),
+    );
+    check_kind(
+        MysqlType::Date,
+        &today(Clock::Utc),
+        Some("(CURRENT_DATE('UTC'))"),
+        Some("(DATE '1970-01-01' + floor(extract(epoch FROM CURRENT_TIMESTAMP) / 86400)::bigint)"),
+    );
+    for (ty, kind) in [(local, now(Clock::Local)), (MysqlType::Date, today(Clock::Local))] {
+        let (_, told) = made(Dialect::GoogleSql, by_kind(ty, kind));
+        let reason =
+            "it is the local time of the session, in a time zone that is not UTC; DATETIME is read as UTC";
+        let text = format!("SF-4004 the default `x` is not created at the target: {reason}");
+        assert_eq!(told, [text]);
+    }
+}
+
+#[test]
+fn new_uuids() {
+    let uuid = DefaultKind::Uuid;
+    check_kind(
+        varchar(36),
+        &uuid(UuidForm::Text),
+        Some("(GENERATE_UUID())"),
+        Some("(spanner.generate_uuid())"),
+    );
+    check_kind(varchar(35), &uuid(UuidForm::Text), None, None);
+    check_kind(BIGINT, &uuid(UuidForm::Text), None, None);
+    check_kind(
+        varchar(32),
+        &uuid(UuidForm::Digits),
+        Some("(REPLACE(GENERATE_UUID(), '-', ''))"),
+        Some("(REPLACE(spanner.generate_uuid(), '-', ''))"),
+    );
+    let bytes = MysqlType::Binary { bytes: 16 };
+    check_kind(
+        bytes,
+        &uuid(UuidForm::Bytes),
+        Some("(FROM_HEX(REPLACE(GENERATE_UUID(), '-', '')))"),
+        None,
+    );
+}

@@ -7,10 +7,12 @@
 
 use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::mysql::MysqlType;
-use spanferry_core::schema::source_default::{DefaultKind, SourceDefault};
+use spanferry_core::schema::source_default::{Clock, DefaultKind, SourceDefault};
 use spanferry_core::value::owned::OwnedScalar;
 use spanferry_core::value::scalar::Scalar;
 use spanferry_format::mysql::cell;
+
+use super::default_expression;
 
 /// What the catalog shows of a column whose default is not NULL.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,8 @@ pub(super) struct Shown<'a> {
     pub(super) is_mariadb: bool,
     /// Whether MySQL says that the default is an expression; of MariaDB the text tells.
     pub(super) is_expression: bool,
+    /// The clock of a session that chooses no time zone.
+    pub(super) clock: Clock,
 }
 
 impl Shown<'_> {
@@ -34,7 +38,7 @@ impl Shown<'_> {
             (!self.is_expression).then(|| text.clone().into_bytes())
         };
         let kind = match literal {
-            None => DefaultKind::Expression,
+            None => default_expression::kind(&text, self.ty, self.clock),
             Some(literal) => match value(self.ty, &literal) {
                 Some(value) if self.is_exact(&text) => DefaultKind::Value(value),
                 Some(_) | None => DefaultKind::Hidden,
@@ -220,6 +224,7 @@ mod tests {
                 column_type,
                 is_mariadb,
                 is_expression: false,
+                clock: Clock::Utc,
             };
             shown.default(text.to_owned()).kind
         };

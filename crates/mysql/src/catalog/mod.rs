@@ -4,6 +4,7 @@ mod actions;
 mod cascade;
 mod column_type;
 mod default;
+mod default_expression;
 mod expression;
 mod hidden_default;
 mod read;

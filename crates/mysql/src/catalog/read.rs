@@ -8,7 +8,7 @@ use spanferry_core::schema::source::{
     Catalog, IndexPart, NameCase, OtherObject, QualifiedName, SourceColumn, SourceForeignKey, SourceIndex,
     SourceTable,
 };
-use spanferry_core::schema::source_default::SourceDefault;
+use spanferry_core::schema::source_default::{Clock, SourceDefault};
 
 use super::actions::{ActionReader, Actions};
 use super::cascade;
@@ -26,6 +26,7 @@ pub(crate) async fn read(connection: &mut Connection, schema: &str) -> Result<Ca
     let mut reader = Reader {
         schema: names.normalise(schema).into_owned(),
         names,
+        clock: clock(connection).await?,
         connection,
         tables: BTreeMap::new(),
         other_objects: Vec::new(),
@@ -57,6 +58,8 @@ struct Reader<'a> {
     /// The schema as the server spells it.
     schema: String,
     names: NameCase,
+    /// The clock of a session that chooses no time zone.
+    clock: Clock,
     tables: BTreeMap<String, SourceTable>,
     other_objects: Vec<OtherObject>,
 }
@@ -68,6 +71,17 @@ async fn name_case(connection: &mut Connection) -> Result<NameCase, MysqlError> 
     Ok(match found.first_text().as_deref() {
         Some("0") => NameCase::Sensitive,
         Some(_) | None => NameCase::Insensitive,
+    })
+}
+
+/// The clock of a session that chooses no time zone. The letters of the system's zone are no proof of
+/// UTC but `UTC` itself: London has `GMT` in winter only.
+async fn clock(connection: &mut Connection) -> Result<Clock, MysqlError> {
+    let sql = "SELECT IF(@@GLOBAL.time_zone = 'SYSTEM', @@GLOBAL.system_time_zone, @@GLOBAL.time_zone)";
+    let zone = connection.query(sql).await?.first_text();
+    Ok(match zone.as_deref() {
+        Some("UTC" | "Etc/UTC" | "+00:00" | "-00:00") => Clock::Utc,
+        Some(_) | None => Clock::Local,
     })
 }
 
@@ -131,6 +145,7 @@ impl Reader<'_> {
             column_type: &row.text_or_empty(3),
             is_mariadb: self.connection.server().is_mariadb(),
             is_expression,
+            clock: self.clock,
         };
         (!is_expression || text != "NULL").then(|| shown.default(text))
     }
