@@ -8,7 +8,7 @@ use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source_default::{Clock, DefaultKind, UuidForm};
 use spanferry_core::value::owned::OwnedScalar;
 
-use super::default::unquoted;
+use super::literal::unquoted;
 
 /// What an expression gives in a column of this type. `local` is the clock of a session that chooses
 /// no time zone.

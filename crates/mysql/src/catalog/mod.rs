@@ -7,6 +7,7 @@ mod default;
 mod default_expression;
 mod expression;
 mod hidden_default;
+mod literal;
 mod read;
 
 pub(crate) use hidden_default::ask_hidden;
