@@ -9,6 +9,7 @@ use spanferry_core::plan::{TablePlan, TargetKey};
 use spanferry_core::port::source::{ReadRows, ReadStatus, SnapshotSession};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
+use spanferry_mysql::connection::Connection;
 use spanferry_mysql::{MysqlSession, MysqlSource};
 use support::Server;
 use support::patience::{until, within};
@@ -26,7 +27,7 @@ CREATE TABLE w.u (id INT PRIMARY KEY);
 INSERT INTO w.u VALUES (1);
 CREATE TABLE w.v (id INT PRIMARY KEY, v VARCHAR(100));
 INSERT INTO w.v WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 200) SELECT 1000 * a.i + b.i, REPEAT('v', 100) FROM n a JOIN n b;
-ALTER TABLE w.v ADD COLUMN h VARCHAR(128) AS (SHA2(REPEAT(v, 20000), 512)) VIRTUAL;
+ALTER TABLE w.v ADD COLUMN h VARCHAR(128) AS (SHA2(REPEAT(v, 200000), 512)) VIRTUAL;
 CREATE USER 'low'@'%' IDENTIFIED BY 'low';
 GRANT SELECT ON w.* TO 'low'@'%'",
         )
@@ -123,25 +124,60 @@ async fn check_behind_range(server: &Server) {
     assert!(failure.message.contains("`w`.`u`"), "{failure:?}");
 }
 
+/// A plan of `w.v` whose order takes the server far longer than a test may take.
+fn slow(plans: &[Arc<TablePlan>]) -> TablePlan {
+    let mut slow = TablePlan::clone(&plans[2]);
+    slow.source_key = vec![2];
+    slow.target_key = TargetKey::Columns(vec![2]);
+    slow
+}
+
+/// How many statements of sessions on `w.v` the server runs.
+async fn busy(admin: &mut Connection) -> u64 {
+    let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT /* spanferry-%FROM `w`.`v`%'";
+    let found = admin.query(sql).await.expect("a process list");
+    found.rows[0].number(0).expect("a number")
+}
+
+/// Sessions that are dropped while the server is busy with their statements, and sends nothing: the
+/// statements end although no other statement waits, while a session of the same snapshot lives,
+/// and behind the last.
+async fn check_dropped(server: &Server, user: &str) {
+    let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
+    let plans = plans(&source).await;
+    let mut snapshot = open(&source, &plans, 2).await.expect("a snapshot");
+    let slow = Arc::new(slow(&plans));
+    let mut admin = server.connect().await;
+    for left in [1, 0] {
+        let mut session = snapshot.sessions.remove(0);
+        let plan = Arc::clone(&slow);
+        let reading = tokio::spawn(async move { session.boundary(&plan, None, 1).await });
+        until("the statement runs", async || busy(&mut admin).await > 0).await;
+        reading.abort();
+        assert!(reading.await.expect_err("it was dropped").is_cancelled());
+        until("the statement ends", async || busy(&mut admin).await == 0).await;
+        assert_eq!(snapshot.sessions.len(), left);
+    }
+    let sql = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{user}'");
+    drop(source);
+    until("the watch has ended", async || {
+        let found = admin.query(&sql).await.expect("a process list");
+        found.rows[0].number(0) == Some(0)
+    })
+    .await;
+}
+
 /// A server that is busy with a session's statement, and sends nothing, does not notice that the
 /// session's socket is closed: its statement is ended too.
 async fn check_quiet(server: &Server, user: &str) {
     let source = MysqlSource::new(server.options(user, user, "w", ""), 4242).expect("options");
     let plans = plans(&source).await;
     let mut snapshot = open(&source, &plans, 1).await.expect("a snapshot");
-    // To sort by this column takes minutes.
-    let mut slow = TablePlan::clone(&plans[2]);
-    slow.source_key = vec![2];
-    slow.target_key = TargetKey::Columns(vec![2]);
+    let slow = slow(&plans);
     let session = &mut snapshot.sessions[0];
     let mut changer = server.run("SET SESSION lock_wait_timeout = 20").await;
-    let busy = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT /* spanferry-%FROM `w`.`v`%'";
     let change = async {
-        until("the statement runs", async || {
-            let found = changer.query(busy).await.expect("a process list").rows;
-            found[0].number(0).expect("a number") > 0
-        })
-        .await;
+        until("the statement runs", async || busy(&mut changer).await > 0).await;
         let ddl = format!("ALTER TABLE w.v ADD INDEX of_{user} (v)");
         changer.execute(&ddl).await.expect("the DDL ends");
     };
@@ -163,6 +199,7 @@ async fn mysql_ddl_does_not_wait_for_a_range() {
     check(&server, "admin", "ALTER TABLE w.t ADD COLUMN c INT").await;
     check(&server, "low", "ALTER TABLE w.t ADD INDEX other (v(10))").await;
     check_quiet(&server, "low").await;
+    check_dropped(&server, "low").await;
 }
 
 #[tokio::test]
@@ -172,5 +209,6 @@ async fn mariadb_ddl_does_not_wait_for_a_range() {
     check(&server, "admin", "ALTER TABLE w.t ADD COLUMN c INT").await;
     check(&server, "low", "ALTER TABLE w.t ADD INDEX other (v(10))").await;
     check_quiet(&server, "low").await;
+    check_dropped(&server, "low").await;
     check_behind_range(&server).await;
 }

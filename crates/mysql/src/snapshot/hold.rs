@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use spanferry_core::plan::TablePlan;
 use tokio::sync::{Notify, watch};
@@ -13,6 +14,10 @@ use tokio::sync::{Notify, watch};
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::sql;
+
+/// How long the server is asked about the last statement of an ended session. A server that has not
+/// ended it by then has lost the end of the socket, or cannot end the statement.
+const LEAVE_MAX: Duration = Duration::from_secs(30);
 
 /// One session's hold on tables.
 ///
@@ -28,6 +33,8 @@ pub(super) struct TableHold {
     gives_back: bool,
     /// A ping has ended.
     pinged: Notify,
+    /// The server's number of the connection, if there was one.
+    connection_id: Option<u32>,
 }
 
 /// Why a session was ended from our side.
@@ -38,6 +45,19 @@ pub(crate) enum Ended {
     /// No task watches the session any more, for this reason: a statement that waits for it would
     /// wait for ever.
     Unwatched(String),
+    /// The reader does not need it any more.
+    Released,
+}
+
+impl Ended {
+    /// The reason, for people.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Ended::Preempted(table) => format!("a statement waits for {table}"),
+            Ended::Unwatched(why) => why.clone(),
+            Ended::Released => "its reader does not need it any more".to_owned(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -48,15 +68,19 @@ struct State {
     is_pinging: bool,
     /// Qualified and quoted names.
     tables: BTreeSet<String>,
+    /// When the session was ended, while the server may still run its last statement.
+    leaving_since: Option<Instant>,
 }
 
 impl TableHold {
     pub(super) fn new(connection: Option<Connection>, gives_back: bool) -> TableHold {
         TableHold {
+            connection_id: connection.as_ref().map(Connection::id),
             state: Mutex::new(State {
                 connection,
                 is_pinging: false,
                 tables: BTreeSet::new(),
+                leaving_since: None,
             }),
             ended: watch::Sender::new(None),
             gives_back,
@@ -171,13 +195,37 @@ impl TableHold {
 
     /// Ends the session. The first reason stays.
     pub(super) fn end(&self, why: Ended) {
-        self.ended.send_if_modified(|ended| {
+        let is_first = self.ended.send_if_modified(|ended| {
             let is_first = ended.is_none();
             ended.get_or_insert(why);
             is_first
         });
+        if !is_first {
+            return;
+        }
         // Behind the notice: a call that ends meanwhile no longer gives the connection back.
-        drop(self.lock().connection.take());
+        let mut state = self.lock();
+        let connection = state.connection.take();
+        // The server is told the end of an idle connection, and has no statement of it.
+        if !connection.is_some_and(|connection| connection.is_idle()) {
+            state.leaving_since = Some(Instant::now());
+        }
+    }
+
+    /// Whether the session was ended and the server may still run its last statement.
+    pub(super) fn is_leaving(&self) -> bool {
+        let since = self.lock().leaving_since;
+        since.is_some_and(|since| since.elapsed() < LEAVE_MAX)
+    }
+
+    /// The server's number of the session's connection.
+    pub(super) fn connection_id(&self) -> Option<u32> {
+        self.connection_id
+    }
+
+    /// The server has no statement of the ended session.
+    pub(super) fn has_left(&self) {
+        self.lock().leaving_since = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,6 +6,7 @@
 //! program knows the mark. An account sees and may end its own statements without any privilege
 //! (both servers' manuals, `SHOW PROCESSLIST` and `KILL`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use uuid::Uuid;
@@ -40,6 +41,25 @@ impl fmt::Display for Role {
             Role::Probe(number) => write!(f, "probe {number}"),
             Role::Lock => write!(f, "lock"),
         }
+    }
+}
+
+/// What a process list shows of us.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Our statements that the server is running.
+    pub(super) running: Vec<Running>,
+    /// The numbers of all connections that the account may see, its own among them.
+    connections: BTreeSet<u64>,
+}
+
+impl Seen {
+    /// Whether the server may still run a statement of a session: it shows one, or has the
+    /// connection by which one may be on its way.
+    pub(super) fn may_run(&self, session: usize, connection: Option<u32>) -> bool {
+        let role = Role::Session(session);
+        self.running.iter().any(|statement| statement.role == role)
+            || connection.is_some_and(|number| self.connections.contains(&u64::from(number)))
     }
 }
 
@@ -79,6 +99,11 @@ impl Mark {
 
     /// Our statements that the server is running at this moment.
     pub(super) async fn running(&self, connection: &mut Connection) -> Result<Vec<Running>, MysqlError> {
+        Ok(self.look(connection).await?.running)
+    }
+
+    /// The same, and which connections the server has.
+    pub(super) async fn look(&self, connection: &mut Connection) -> Result<Seen, MysqlError> {
         let found = connection.query("SHOW FULL PROCESSLIST").await?;
         let column = |name: &str| {
             found.column(name).ok_or(MysqlError::Protocol {
@@ -93,7 +118,10 @@ impl Mark {
                 is_waiting: row.text_or_empty(state).starts_with(WAITING),
             })
         });
-        Ok(running.collect())
+        Ok(Seen {
+            running: running.collect(),
+            connections: found.rows.iter().filter_map(|row| row.number(id)).collect(),
+        })
     }
 }
 
@@ -118,6 +146,32 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_has_left_when_neither_its_statement_nor_its_connection_is_there() {
+        let running = |role| Running {
+            connection: 7,
+            role,
+            is_waiting: false,
+        };
+        let seen = Seen {
+            running: vec![running(Role::Session(1)), running(Role::Probe(2))],
+            connections: BTreeSet::from([7, 8]),
+        };
+        for (session, connection, expected) in [
+            (1, Some(9), true),
+            (1, None, true),
+            (2, Some(8), true),
+            (2, Some(9), false),
+            (2, None, false),
+        ] {
+            assert_eq!(
+                seen.may_run(session, connection),
+                expected,
+                "{session} {connection:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_statement_shows_its_role_to_its_own_mark_alone() {

@@ -16,7 +16,6 @@ mod session;
 mod watch;
 mod watched;
 
-pub(crate) use hold::Ended;
 pub(crate) use mark::Mark;
 pub use session::MysqlSession;
 pub(crate) use watched::{Watched, watch_sessions};

@@ -427,10 +427,7 @@ fn failure(watched: &Watched, error: MysqlError, plan: &TablePlan) -> Failure {
 /// The failure of a session that was ended from our side.
 fn ended_by_us(ended: &Ended, plan: &TablePlan) -> Failure {
     let class = Class::Retry { after: None };
-    let why = match ended {
-        Ended::Preempted(table) => format!("a statement waits for {table}"),
-        Ended::Unwatched(why) => why.clone(),
-    };
+    let why = ended.why();
     let text = format!("{why}, so the snapshot was closed, and a new one is opened");
     Failure::new(code::SNAPSHOT_LOST, class, plan.name().to_string(), text)
 }

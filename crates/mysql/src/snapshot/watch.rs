@@ -9,6 +9,10 @@
 //! statement ends, so it is ended too, where the process list shows our mark (`mark`). No privilege
 //! is needed for any of it.
 //!
+//! The same holds for a session that is dropped in the middle of a statement. So the watch asks the
+//! server about each ended session until the server has nothing of it any more, and lives until then
+//! itself.
+//!
 //! Time for a statement to wait for us: `WATCH_INTERVAL`, `PROBE_PATIENCE` and two round trips.
 
 use std::collections::BTreeSet;
@@ -17,11 +21,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::hold::{Ended, TableHold};
-use super::mark::{Mark, Role};
+use super::mark::{Mark, Role, Seen};
 use super::probe::{Answer, PROBES_MAX, Probe};
 use crate::connection::Connection;
 use crate::error::MysqlError;
@@ -36,18 +41,20 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(1);
 /// How long an answer may take before the process list is looked at.
 const PROBE_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The sessions of one snapshot; the last of them ends the watching task.
+/// The sessions of one snapshot.
 #[derive(Debug)]
 pub(super) struct Watch {
     mark: Arc<Mark>,
     sessions: Vec<Arc<TableHold>>,
-    tasks: OnceLock<[AbortHandle; 2]>,
+    /// A session was dropped.
+    dropped: Notify,
+    pings: OnceLock<AbortHandle>,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        for task in self.tasks.get().into_iter().flatten() {
-            task.abort();
+        if let Some(pings) = self.pings.get() {
+            pings.abort();
         }
     }
 }
@@ -57,7 +64,8 @@ impl Watch {
         Watch {
             mark,
             sessions,
-            tasks: OnceLock::new(),
+            dropped: Notify::new(),
+            pings: OnceLock::new(),
         }
     }
 
@@ -88,9 +96,32 @@ impl Watch {
         }
     }
 
-    fn is_preempted(&self, session: usize) -> bool {
+    fn is_ended(&self, session: usize) -> bool {
         let hold = self.sessions.get(session);
         hold.is_some_and(|hold| hold.ended().is_some())
+    }
+
+    fn are_all_ended(&self) -> bool {
+        self.sessions.iter().all(|hold| hold.ended().is_some())
+    }
+
+    /// Whether the server may still run a statement of an ended session.
+    fn is_any_leaving(&self) -> bool {
+        self.sessions.iter().any(|hold| hold.is_leaving())
+    }
+
+    /// Forgets the ended sessions of which the server shows nothing.
+    fn forget_left(&self, seen: &Seen) {
+        for (session, hold) in self.sessions.iter().enumerate() {
+            if hold.is_leaving() && !seen.may_run(session, hold.connection_id()) {
+                hold.has_left();
+            }
+        }
+    }
+
+    /// A session was dropped: the watch looks at once.
+    pub(super) fn notify(&self) {
+        self.dropped.notify_one();
     }
 
     /// Ends every session: without the watch a statement that waits for one would wait for ever.
@@ -109,33 +140,32 @@ pub(super) async fn start(
     probe: Connection,
     aide: Connection,
 ) -> Result<(), MysqlError> {
-    let lookout = Lookout {
-        source: source.clone(),
-        server,
-        probe: Some(Probe::new(probe).await?),
-        aide: Some(aide),
-        last: None,
-        alive_at: Instant::now(),
-    };
+    let mut lookout = Lookout::new(source, server.clone());
+    (lookout.probe, lookout.aide) = (Some(Probe::new(probe).await?), Some(aide));
+    let successor = Lookout::new(source, server);
+    observed(watch, "snapshot watch", lookout.run(Arc::clone(watch)), |watch| {
+        // All sessions have ended: it ends what they run at the server, no more.
+        let task = successor.run(watch);
+        task::spawn(&Handle::current(), "snapshot watch's successor", task, drop);
+    });
     let pings = keep_alive(Arc::downgrade(watch), source.options().ping_interval());
-    let tasks = [
-        observed(watch, "snapshot watch", lookout.run(Arc::downgrade(watch))),
-        observed(watch, "snapshot pings", pings),
-    ];
-    watch.tasks.set(tasks).expect("the watch is started once");
+    let pings = observed(watch, "snapshot pings", pings, drop);
+    watch.pings.set(pings).expect("the watch is started once");
     Ok(())
 }
 
-/// Starts a task of the watch. A panic in it ends the sessions.
+/// Starts a task of the watch. A panic in it ends the sessions; `next` runs behind that.
 fn observed(
     watch: &Arc<Watch>,
     name: &'static str,
     task: impl Future<Output = ()> + Send + 'static,
+    next: impl FnOnce(Arc<Watch>) + Send + 'static,
 ) -> AbortHandle {
     let watch = Arc::downgrade(watch);
     task::spawn(&Handle::current(), name, task, move |why| {
         if let Some(watch) = watch.upgrade() {
             watch.lose(&why);
+            next(watch);
         }
     })
 }
@@ -144,7 +174,7 @@ fn observed(
 #[cfg(test)]
 pub(super) fn panicking(sessions: Vec<Arc<TableHold>>, text: &'static str) -> Arc<Watch> {
     let watch = Arc::new(Watch::new(Arc::new(Mark::new()), sessions));
-    observed(&watch, "snapshot watch", async move { panic!("{text}") });
+    observed(&watch, "snapshot watch", async move { panic!("{text}") }, drop);
     watch
 }
 
@@ -163,7 +193,8 @@ struct Lookout {
     /// The server that was probed first.
     server: String,
     probe: Option<Probe>,
-    /// Looks at the process list while a probe waits.
+    /// Looks at the process list while a probe waits, or the server may run a statement of an ended
+    /// session.
     aide: Option<Connection>,
     /// The table that was probed last.
     last: Option<String>,
@@ -172,10 +203,23 @@ struct Lookout {
 }
 
 impl Lookout {
-    async fn run(mut self, watch: Weak<Watch>) {
-        loop {
-            tokio::time::sleep(WATCH_INTERVAL).await;
-            let Some(watch) = watch.upgrade() else { return };
+    /// A watching task that has yet to connect.
+    fn new(source: &MysqlSource, server: String) -> Lookout {
+        Lookout {
+            source: source.clone(),
+            server,
+            probe: None,
+            aide: None,
+            last: None,
+            alive_at: Instant::now(),
+        }
+    }
+
+    /// Watches until all sessions have ended and the server runs nothing of them.
+    async fn run(mut self, watch: Arc<Watch>) {
+        while !watch.are_all_ended() || watch.is_any_leaving() {
+            // A notice or the time: either way the next round is due.
+            let _either = timeout(WATCH_INTERVAL, watch.dropped.notified()).await;
             if let Err(error) = self.round(&watch).await {
                 tracing::warn!(
                     error = error.for_log(),
@@ -186,13 +230,21 @@ impl Lookout {
         }
     }
 
-    /// Probes tables that are held, from the one behind the last on.
+    /// Looks after ended sessions, and probes tables that are held, from the one behind the last on.
     async fn round(&mut self, watch: &Watch) -> Result<(), MysqlError> {
+        if watch.are_all_ended() {
+            // Nothing is held. An account may have few connections.
+            self.probe = None;
+            return self.see_off(watch).await;
+        }
         if let Err(error) = self.connect().await {
             tokio::time::sleep(LOGIN_PAUSE).await;
             return Err(error);
         }
         self.keep_alive().await?;
+        if watch.is_any_leaving() {
+            self.look(watch, &[]).await?;
+        }
         let tables = watch.tables_after(self.last.as_deref());
         if tables.is_empty() {
             return Ok(());
@@ -216,6 +268,23 @@ impl Lookout {
         Ok(())
     }
 
+    /// Ends what the server still runs of the sessions, all of which have ended.
+    async fn see_off(&mut self, watch: &Watch) -> Result<(), MysqlError> {
+        if !watch.is_any_leaving() {
+            return Ok(());
+        }
+        if self.aide.is_none() {
+            match self.connect_again().await {
+                Ok(aide) => self.aide = Some(aide),
+                Err(error) => {
+                    tokio::time::sleep(LOGIN_PAUSE).await;
+                    return Err(error);
+                }
+            }
+        }
+        self.look(watch, &[]).await
+    }
+
     /// The answer to the next probe; while it does not come, the process list may show why.
     async fn answer(&mut self, watch: &Watch, tables: &[String]) -> Result<Answer, MysqlError> {
         loop {
@@ -226,20 +295,22 @@ impl Lookout {
         }
     }
 
-    /// Ends the sessions that hold a table for which a probe waits at the server, and the probe.
+    /// Ends the sessions that hold a table for which a probe waits at the server, and the probe;
+    /// ends what the server still runs of ended sessions.
     async fn look(&mut self, watch: &Watch, tables: &[String]) -> Result<(), MysqlError> {
         let aide = self.aide.as_mut().expect("a round begins with connections");
-        let running = watch.mark.running(aide).await?;
-        for statement in running.iter().filter(|statement| statement.is_waiting) {
+        let seen = watch.mark.look(aide).await?;
+        watch.forget_left(&seen);
+        for statement in seen.running.iter().filter(|statement| statement.is_waiting) {
             if let Role::Probe(number) = statement.role
                 && let Some(table) = tables.get(number)
             {
                 watch.preempt(table);
             }
         }
-        for statement in &running {
+        for statement in &seen.running {
             let is_over = match statement.role {
-                Role::Session(session) => watch.is_preempted(session),
+                Role::Session(session) => watch.is_ended(session),
                 Role::Probe(_) => statement.is_waiting,
                 Role::Lock => false,
             };
@@ -307,7 +378,7 @@ mod tests {
         assert_eq!(some.tables_after(Some("b")), ["c", "d", "a", "b"]);
         assert_eq!(some.tables_after(Some("z")), ["a", "b", "c", "d"]);
         some.preempt("a");
-        assert!(some.is_preempted(0) && !some.is_preempted(1));
+        assert!(some.is_ended(0) && !some.is_ended(1));
         assert_eq!(
             some.tables_after(None),
             ["c", "d"],

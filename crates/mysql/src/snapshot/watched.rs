@@ -18,8 +18,15 @@ pub(crate) struct Watched {
     /// Marks the statements of the session by which it holds tables.
     comment: String,
     hold: Arc<TableHold>,
-    /// Runs as long as one of its sessions lives.
-    _watch: Arc<Watch>,
+    /// Runs as long as one of its sessions lives, or its last statement may run at the server.
+    watch: Arc<Watch>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.hold.end(Ended::Released);
+        self.watch.notify();
+    }
 }
 
 /// Puts sessions under watch. All connections are to `server`; `probe` and `aide` are the watch's
@@ -39,7 +46,7 @@ pub(crate) async fn watch_sessions(
     let watched = |(number, hold)| Watched {
         comment: watch.comment(number),
         hold,
-        _watch: Arc::clone(&watch),
+        watch: Arc::clone(&watch),
     };
     Ok(holds.into_iter().enumerate().map(watched).collect())
 }
@@ -96,7 +103,7 @@ impl Watched {
         Watched {
             comment: String::new(),
             hold: Arc::clone(&hold),
-            _watch: watch::panicking(vec![hold], text),
+            watch: watch::panicking(vec![hold], text),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::connection::{Connection, ResultRow, ResultSet};
 use crate::error::MysqlError;
 use crate::own_type::own_type;
 use crate::position::{position, unreadable};
-use crate::snapshot::{Ended, Mark, Watched, watch_sessions};
+use crate::snapshot::{Mark, Watched, watch_sessions};
 use crate::source::{At, MysqlSource};
 use crate::{identity, owned, sql};
 
@@ -103,10 +103,7 @@ impl MysqlWitness {
         let found = self.watched.call(query).await;
         let found = found.map_err(|error| match self.watched.ended() {
             Some(ended) => {
-                let why = match ended {
-                    Ended::Preempted(waited_for) => format!("a statement waits for {waited_for}"),
-                    Ended::Unwatched(why) => why,
-                };
+                let why = ended.why();
                 let text = format!("{why}, so the witness gave way and is opened again");
                 lost(table.name().to_string(), text).caused_by(ServerWords::from(error))
             }
