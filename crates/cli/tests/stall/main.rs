@@ -4,36 +4,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod observer;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Pool};
+use observer::{ACCOUNT, Observer};
 use spanferry_testkit::far::FarLine;
 use spanferry_testkit::patience::until;
-use spanferry_testkit::server::Engine;
+use spanferry_testkit::server::{Engine, Server, ServerOptions};
 use support::{Running, World, Writer};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// How far the program is from the source.
 const ROUND_TRIP: Duration = Duration::from_millis(200);
-/// Longest that a statement of the application may wait for a lock because of us.
-const WAIT_MAX: Duration = Duration::from_secs(1);
-/// Time between two looks at the server.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 const SESSIONS: &str = "64";
 /// Tables that only we and short statements hold.
 const TABLES: u64 = 40;
 const ROWS: u64 = 2_000;
 /// Tables that the application changes.
 const ALTERED: usize = 5;
-/// Statements of the application that wait for a lock.
-const WAITING: &str = "SELECT info FROM information_schema.processlist WHERE info LIKE '/* app %' AND state LIKE 'Waiting for%'";
 const SLEEPING: &str = "SELECT SLEEP(3600) FROM busy LIMIT 1";
 
 fn schema() -> String {
@@ -64,13 +58,14 @@ fn place(step: u64) -> (String, u64) {
     (table, 2 + step % (ROWS - 1))
 }
 
-/// Reads and writes every table all the time. Each statement has a text of its own.
+/// Reads and writes every table all the time. Each statement has a text of its own, which names its
+/// table for the observer.
 fn application(world: &World) -> [Writer; 4] {
     let clients = [0, 1, 2, 3];
     clients.map(|client| {
         world.writer(move |step| {
             let (table, id) = place(step + client * 10);
-            let mark = format!("/* app {client} {step} */");
+            let mark = format!("/* app {client}.{step} {table} */");
             vec![if client < 2 {
                 format!("{mark} UPDATE {table} SET v = v + 1 WHERE id = {id}")
             } else {
@@ -78,72 +73,6 @@ fn application(world: &World) -> [Writer; 4] {
             }]
         })
     })
-}
-
-/// Looks at the server all the time.
-struct Sampler {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<Samples>,
-}
-
-/// What was seen.
-#[derive(Debug, Default)]
-struct Samples {
-    /// How long each statement waited that was seen waiting.
-    waited: HashMap<String, Duration>,
-    /// The longest time between two looks: how far this machine's own slowness may lengthen a wait.
-    gap: Duration,
-}
-
-impl Sampler {
-    async fn start(pool: &Pool) -> Sampler {
-        let (stop, stopped) = watch::channel(false);
-        let connection = pool.get_conn().await.unwrap();
-        Sampler {
-            stop,
-            task: tokio::spawn(sample(connection, stopped)),
-        }
-    }
-
-    async fn stop(self) -> Samples {
-        self.stop.send_replace(true);
-        self.task.await.unwrap()
-    }
-}
-
-async fn sample(mut connection: Conn, stopped: watch::Receiver<bool>) -> Samples {
-    let mut samples = Samples::default();
-    let mut first_seen: HashMap<String, Instant> = HashMap::new();
-    let mut pace = tokio::time::interval(SAMPLE_INTERVAL);
-    let mut last = Instant::now();
-    while !*stopped.borrow() {
-        pace.tick().await;
-        let waiting: Vec<String> = connection.query(WAITING).await.unwrap();
-        let now = Instant::now();
-        samples.gap = samples.gap.max(now - last);
-        last = now;
-        first_seen.retain(|statement, _| waiting.contains(statement));
-        for statement in waiting {
-            let waited = now - *first_seen.entry(statement.clone()).or_insert(now);
-            let longest = samples.waited.entry(statement).or_default();
-            *longest = waited.max(*longest);
-        }
-    }
-    samples
-}
-
-impl Samples {
-    /// No statement waited long, and some of the application's DDL waited, or nothing was shown.
-    fn expect_short_waits(&self) {
-        let longest = self.waited.iter().max_by_key(|(_, waited)| **waited);
-        assert!(
-            longest.is_none_or(|(_, waited)| *waited < WAIT_MAX + self.gap),
-            "{longest:?}, looked at every {:?} at least",
-            self.gap
-        );
-        let is_ddl = |statement: &String| statement.contains("ALTER TABLE");
-        assert!(self.waited.keys().any(is_ddl), "{self:?}");
-    }
 }
 
 /// Tables of which sessions have read some rows, and not all.
@@ -173,13 +102,29 @@ async fn alter(world: &World, migrate: &mut Running, connection: &mut Conn) {
         are_enough
     });
     for table in found.into_inner().iter().take(ALTERED) {
-        let sql = format!("/* app alter */ ALTER TABLE {table} ADD INDEX added (v)");
+        let sql = format!("/* app alter {table} */ ALTER TABLE {table} ADD INDEX added (v)");
         connection.query_drop(sql).await.unwrap();
     }
 }
 
+/// A server that shows who holds its locks, and an account for the migration alone.
+async fn world(engine: Engine) -> World {
+    let mut options = ServerOptions::default();
+    if engine == Engine::MariaDb {
+        options.plugins = Some("mariadb-server".to_owned());
+        options.arguments = vec!["--plugin-load-add=metadata_lock_info".to_owned()];
+    }
+    let server = Server::start_with(engine, &options).unwrap();
+    let mut world = World::with(server, "googlesql", &schema()).await;
+    let account =
+        format!("CREATE USER {ACCOUNT}@'%' IDENTIFIED BY '{ACCOUNT}';\nGRANT ALL ON *.* TO {ACCOUNT}@'%';\n");
+    world.sql(&account).await;
+    world.account = ACCOUNT;
+    world
+}
+
 async fn check(engine: Engine) {
-    let mut world = World::new(engine, &schema()).await;
+    let mut world = world(engine).await;
     let server: SocketAddr = ([127, 0, 0, 1], world.server.port()).into();
     let far = FarLine::start(server, ROUND_TRIP).await.unwrap();
     let pool = world.server.pool(Some("shop"));
@@ -200,7 +145,7 @@ async fn check(engine: Engine) {
         .await
         .unwrap();
     let clients = application(&world);
-    let sampler = Sampler::start(&pool).await;
+    let observer = Observer::start(engine, &pool).await;
 
     world.source_address = Some(far.address());
     let mut migrate = world.migrate_with(&["--source-connections", SESSIONS, "--source-rate", "300KB/s"]);
@@ -211,11 +156,11 @@ async fn check(engine: Engine) {
     let (status, text) = support::said(&drain.output().unwrap());
     assert_eq!(status, 0, "{text}");
 
-    let samples = sampler.stop().await;
+    let waits = observer.stop().await;
     for client in clients {
         assert!(client.stop().await > 0);
     }
-    samples.expect_short_waits();
+    waits.expect_short_waits();
     admin
         .query_drop(format!("KILL QUERY {}", sleeping.unwrap()))
         .await

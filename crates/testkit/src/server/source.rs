@@ -43,6 +43,8 @@ pub struct ServerOptions {
     pub certificate_without_name: bool,
     /// Sync log and binlog at every commit.
     pub durable: bool,
+    /// MariaDB only: Debian packages whose plugins the server finds.
+    pub plugins: Option<String>,
     /// The machine's time zone as the server sees it, in the form of `TZ`.
     pub time_zone: Option<String>,
 }
@@ -225,6 +227,9 @@ fn environment(engine: Engine, options: &ServerOptions) -> Vec<(&'static str, St
     let mut environment = vec![(arguments, options.arguments.join(" "))];
     if let Some(name) = &options.suite {
         environment.push((suite, name.clone()));
+    }
+    if let Some(packages) = &options.plugins {
+        environment.push(("MARIADB_PLUGINS", packages.clone()));
     }
     if let Some(zone) = &options.time_zone {
         environment.push(("TZ", zone.clone()));
