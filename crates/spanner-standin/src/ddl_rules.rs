@@ -20,6 +20,16 @@ pub enum DdlStage {
     Operation,
 }
 
+/// How a call outlasts its caller's deadline, as calls at the emulator do: it works on while the
+/// caller has no answer, and its operation exists only when all statements are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlast {
+    /// Later calls and looks that find the statements still at work.
+    pub at_work: u32,
+    /// Later calls and looks that find the statements done and no operation yet.
+    pub unknown: u32,
+}
+
 /// Rules for statements, by a part of their text.
 #[derive(Debug, Default)]
 pub struct DdlRules {
@@ -30,6 +40,7 @@ pub struct DdlRules {
 struct State {
     refused: Vec<(String, DdlStage)>,
     held: BTreeSet<String>,
+    outlasts: Option<Outlast>,
     calls: Vec<usize>,
 }
 
@@ -47,6 +58,11 @@ impl DdlRules {
     /// `StandIn::finish_ddl` is called. In forward mode nothing is held.
     pub fn hold(&self, name: &str) {
         self.state().held.insert(name.to_owned());
+    }
+
+    /// The next call is answered DEADLINE_EXCEEDED and works on. In forward mode nothing is done.
+    pub fn outlast(&self, how: Outlast) {
+        self.state().outlasts = Some(how);
     }
 
     /// How many statements each call had so far, refused calls included.
@@ -80,6 +96,11 @@ impl DdlRules {
             DdlStage::Operation => Code::FailedPrecondition,
         };
         Some(Status::new(code, format!("The stand-in refuses `{text}`.")))
+    }
+
+    /// How the next call outlasts its caller's deadline, if it does.
+    pub(crate) fn take_outlast(&self) -> Option<Outlast> {
+        self.state().outlasts.take()
     }
 
     /// The name of what a statement creates, if it is to be held; each is held once.

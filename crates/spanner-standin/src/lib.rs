@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 pub use check::Check;
-pub use ddl_rules::{DdlRules, DdlStage};
+pub use ddl_rules::{DdlRules, DdlStage, Outlast};
 pub use faults::{Fault, FaultRate, Faults, Loss, MalformedFault, parse_rates};
 pub use refusal::{Rule, Violation};
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bounded;
+mod slow_ddl;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -157,12 +158,12 @@ impl Null {
                     ..GetDatabaseDdlResponse::default()
                 }))
             }
-            "UpdateDatabaseDdl" => {
-                admin::update_ddl(&mut self.state(), &shared.ddl_rules, message).map(|answer| single(&answer))
-            }
+            "UpdateDatabaseDdl" => slow_ddl::update_ddl(&mut self.state(), &shared.ddl_rules, message)
+                .map(|answer| single(&answer)),
             "GetOperation" => {
                 let request: GetOperationRequest = decode(message)?;
-                let state = self.state();
+                let mut state = self.state();
+                slow_ddl::time_passes(&mut state, &shared.ddl_rules);
                 let found = state.operations.entries.get(request.name.as_bytes());
                 let missing =
                     || Refusal::answer(Code::NotFound, format!("Operation not found: {}", request.name));

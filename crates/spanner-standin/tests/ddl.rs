@@ -8,7 +8,7 @@ use spanferry_core::schema::target::Dialect;
 use spanferry_spanner::SpannerTarget;
 use spanferry_spanner::client::{Client, ClientOptions};
 use spanferry_spanner::endpoint::{Endpoint, EndpointChoice};
-use spanferry_spanner_standin::{DdlStage, Fault, Loss, Mode, Options, StandIn};
+use spanferry_spanner_standin::{DdlStage, Fault, Loss, Mode, Options, Outlast, StandIn};
 
 /// Statements of a batch: more than one call takes.
 const STATEMENTS: usize = 60;
@@ -180,4 +180,52 @@ async fn a_lost_answer_blames_no_statement() {
             );
         }
     }
+}
+
+/// A call that works on when its caller has gone away, as at the emulator, whose operations exist
+/// only when their statements are done: it is waited for, whenever it ends. Nothing is run twice,
+/// nothing is refused that is not refused by the operation itself.
+#[tokio::test]
+async fn a_call_that_outlasts_its_deadline_is_found_by_its_operation() {
+    for at_work in [0, 1, 2, 5] {
+        for unknown in [0, 1, 4] {
+            let how = Outlast { at_work, unknown };
+            let (stand_in, target) = start(Dialect::GoogleSql).await;
+            let statements: Vec<String> = (0..STATEMENTS)
+                .map(|number| statement(Kind::Table, number, Dialect::GoogleSql))
+                .collect();
+            stand_in.ddl_rules().outlast(how);
+            target.run_ddl(&statements).await.unwrap();
+            assert_eq!(present(&target, Kind::Table).await.len(), STATEMENTS, "{how:?}");
+
+            stand_in.ddl_rules().outlast(how);
+            stand_in.ddl_rules().refuse("again_1", DdlStage::Operation);
+            let again = ["again_0", "again_1", "again_2"].map(|name| table(name, Dialect::GoogleSql));
+            match target.run_ddl(&again).await.unwrap_err() {
+                DdlFailure::Refused { statement: 1, reason } => {
+                    assert!(
+                        reason.reason().contains("The stand-in refuses"),
+                        "{how:?}: {reason:?}"
+                    );
+                }
+                other => panic!("{how:?}: {other:?}"),
+            }
+        }
+    }
+}
+
+/// What was there before is still refused behind a call without an answer.
+#[tokio::test]
+async fn a_name_that_is_taken_is_refused_behind_a_lost_call() {
+    let (stand_in, target) = start(Dialect::GoogleSql).await;
+    stand_in.faults().once("UpdateDatabaseDdl", Fault::Unavailable);
+    let taken = [
+        table("new", Dialect::GoogleSql),
+        table("base", Dialect::GoogleSql),
+    ];
+    let refused = target.run_ddl(&taken).await.unwrap_err();
+    assert!(
+        matches!(refused, DdlFailure::Refused { statement: 1, .. }),
+        "{refused:?}"
+    );
 }

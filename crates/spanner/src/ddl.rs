@@ -1,28 +1,19 @@
 //! DDL statements in calls of a bounded size; a refusal is narrowed down to the one statement that
 //! the server refuses.
 
-use std::time::Duration;
-
 use prost::Message;
-use spanferry_spanner_api::database_admin::{UpdateDatabaseDdlMetadata, UpdateDatabaseDdlRequest};
+use spanferry_spanner_api::database_admin::UpdateDatabaseDdlMetadata;
 use spanferry_spanner_api::longrunning::Operation;
-use tonic::Code;
 
 use crate::admin::result;
 use crate::backoff::Backoff;
 use crate::client::Client;
+use crate::ddl_call::{CONTENTION_BUDGET, NotAccepted, OBJECT, is_contention, is_refusal};
 use crate::error::SpannerError;
-use crate::failure::is_missing;
 
-/// How long DDL that is refused because of other work on the database is tried again.
-const CONTENTION_BUDGET: Duration = Duration::from_secs(120);
 /// Most statements of one call: the emulator answers a call only when all of them are done, each
 /// slower than the one before.
 const STATEMENTS_MAX: usize = 50;
-/// What the server says while a read-write transaction or another schema change is active.
-const CONTENTION: &str = "concurrent schema change operation or read-write transaction";
-/// What the calls are about, for their errors.
-const OBJECT: &str = "its schema change";
 
 /// DDL that came to an end without success.
 #[derive(Debug, thiserror::Error)]
@@ -106,17 +97,11 @@ impl Client {
         // An operation that has ended keeps its id, so the next call needs another.
         ids.next();
         loop {
-            let operation = match self.operation_of(&statements[applied..], ids.current()).await {
-                Ok(operation) => operation,
-                // The id stays the same: an earlier attempt whose answer was lost may have been
-                // accepted.
-                Err(cause) if is_contention(&cause) => {
-                    wait(&mut backoff, applied, cause).await?;
-                    continue;
-                }
-                Err(cause) if is_refusal(&cause) => return Err(CallError::Whole { applied, cause }),
-                Err(cause) => return Err(CallError::Failed { applied, cause }),
-            };
+            let accepted = self.accepted(&statements[applied..], ids.current()).await;
+            let operation = accepted.map_err(|error| match error {
+                NotAccepted::Refused(cause) => CallError::Whole { applied, cause },
+                NotAccepted::Failed(cause) => CallError::Failed { applied, cause },
+            })?;
             let operation = self.finish_operation(OBJECT, operation).await;
             let operation = operation.map_err(|cause| CallError::Failed { applied, cause })?;
             let Err(cause) = result(self, OBJECT, &operation) else {
@@ -131,30 +116,6 @@ impl Client {
             } else {
                 return Err(CallError::Failed { applied, cause });
             }
-        }
-    }
-
-    /// The operation that runs these statements under an id, perhaps since an earlier attempt.
-    async fn operation_of(&self, statements: &[String], id: &str) -> Result<Operation, SpannerError> {
-        let message = UpdateDatabaseDdlRequest {
-            database: self.path().to_owned(),
-            statements: statements.to_vec(),
-            operation_id: id.to_owned(),
-            ..UpdateDatabaseDdlRequest::default()
-        };
-        let call = |request| async { self.databases().update_database_ddl(request).await };
-        let taken = match self.admin(OBJECT, message, ("database", self.path()), call).await {
-            Err(error) if error.rejection() == Some(Code::AlreadyExists) => error,
-            answered => return answered,
-        };
-        let name = format!("{}/operations/{id}", self.path());
-        match self.operation(OBJECT, &name).await {
-            // It is not the id that is taken, but the name of what a statement creates.
-            Err(error) if error.rejection() == Some(Code::NotFound) => Err(taken),
-            Err(error) if error.rejection().is_some() => {
-                Err(SpannerError::malformed(OBJECT, "the operation whose id is taken"))
-            }
-            found => found,
         }
     }
 }
@@ -207,26 +168,6 @@ fn applied_statements(operation: &Operation) -> usize {
     let metadata = operation.metadata.as_ref();
     let metadata = metadata.and_then(|any| UpdateDatabaseDdlMetadata::decode(any.value.as_slice()).ok());
     metadata.map_or(0, |metadata| metadata.commit_timestamps.len())
-}
-
-fn is_contention(error: &SpannerError) -> bool {
-    matches!(error, SpannerError::Rejected { code: Code::FailedPrecondition, message, .. } if message.contains(CONTENTION))
-}
-
-/// Whether the server has judged a statement. A missing database is no statement's fault.
-fn is_refusal(error: &SpannerError) -> bool {
-    match error {
-        SpannerError::Rejected { code, message, .. } => *code != Code::DataLoss && !is_missing(message),
-        SpannerError::Aborted { .. }
-        | SpannerError::Unanswered { .. }
-        | SpannerError::Exhausted { .. }
-        | SpannerError::SessionLost { .. }
-        | SpannerError::Expired { .. }
-        | SpannerError::Denied { .. }
-        | SpannerError::Malformed { .. }
-        | SpannerError::Endpoint(_)
-        | SpannerError::Transport { .. } => false,
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod commit;
 pub mod control;
 mod credentials;
 mod ddl;
+mod ddl_call;
 pub mod destination;
 pub mod endpoint;
 pub mod error;

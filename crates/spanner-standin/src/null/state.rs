@@ -13,6 +13,7 @@ use spanferry_spanner_api::spanner::KeySet;
 use tonic::Code;
 
 use super::bounded::Bounded;
+use crate::ddl_rules::Outlast;
 use crate::refusal::{Refusal, Rule};
 use crate::schema::Schema;
 use crate::store::{Key, Row, Store};
@@ -25,6 +26,7 @@ pub(super) struct State {
     pub(super) transactions: Bounded<Transaction>,
     pub(super) operations: Bounded<Operation>,
     pub(super) held: Vec<HeldDdl>,
+    pub(super) slow: Option<SlowDdl>,
     number: u64,
     clock: u64,
 }
@@ -68,6 +70,15 @@ pub(super) struct HeldDdl {
     pub(super) applied: Vec<Timestamp>,
     /// What the statement creates that the operation waits behind.
     pub(super) object: String,
+}
+
+/// A call that has outlasted its caller's deadline.
+#[derive(Debug)]
+pub(super) enum SlowDdl {
+    /// Its statements are at work; nothing of it shows.
+    AtWork { message: Bytes, how: Outlast },
+    /// Its statements are done; the operation is not known for so many calls and looks.
+    Unknown { operation: Operation, left: u32 },
 }
 
 impl State {
