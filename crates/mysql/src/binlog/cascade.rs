@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use spanferry_core::plan::TablePlan;
-use spanferry_core::port::change::ChangeSink;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
@@ -16,10 +15,9 @@ use spanferry_core::report::shell;
 use spanferry_core::schema::source::{ForeignKeyAction, NameCase, SourceForeignKey};
 
 use super::count::changed_columns;
-use super::decoder::{BinlogDecoder, lookup_key};
-use super::event::Cursor;
 use super::rows::{Change, RowsEvent, RowsFlags};
 use super::table_map::{Definition, TableMapHead};
+use super::tables::{Tables, key_of, lookup_key};
 use crate::foreign_key::without_actions;
 
 /// The foreign keys of migrated tables by which the server changes rows of the child.
@@ -30,7 +28,7 @@ pub(super) struct Cascades {
 
 #[derive(Debug)]
 struct Edge {
-    /// The plan of the child, by index.
+    /// The child, by its index in `Tables`.
     child: usize,
     /// The place in the child's foreign keys.
     key: usize,
@@ -88,10 +86,7 @@ fn touches(changed: Option<&[String]>, referenced: &[String]) -> bool {
 impl Cascades {
     /// The foreign keys of these tables that have actions.
     pub(super) fn of(plans: &[Arc<TablePlan>]) -> Cascades {
-        let names = plans.iter().map(|plan| plan.name());
-        let migrated: BTreeSet<_> = names
-            .map(|name| lookup_key(name.schema.as_bytes(), name.table.as_bytes()))
-            .collect();
+        let migrated: BTreeSet<_> = plans.iter().map(|plan| key_of(plan.name())).collect();
         let mut edges = Vec::new();
         for (child, plan) in plans.iter().enumerate() {
             for (key, foreign_key) in plan.source.foreign_keys.iter().enumerate() {
@@ -124,7 +119,7 @@ impl Cascades {
     ///
     /// Of a parent that is not migrated the own foreign keys are not recorded, nor is its name if
     /// it was renamed. So any other table may stand above it.
-    fn reached(&self, plans: &[Arc<TablePlan>], table: &[u8], effect: &Effect) -> BTreeMap<usize, usize> {
+    fn reached(&self, tables: &Tables, table: &[u8], effect: &Effect) -> BTreeMap<usize, usize> {
         let mut found = BTreeMap::new();
         let mut seen = BTreeSet::new();
         let mut open = vec![(table.to_vec(), effect.clone())];
@@ -136,107 +131,109 @@ impl Cascades {
         }
         while let Some((name, effect)) = open.pop() {
             for (place, edge) in self.edges.iter().enumerate() {
-                let plan = &plans[edge.child];
+                let plan = tables.plan(edge.child);
                 if edge.parent != name {
                     continue;
                 }
                 if let Some(next) = effect.through(plan, &plan.source.foreign_keys[edge.key]) {
                     found.entry(edge.child).or_insert(edge.key);
                     if seen.insert((place, matches!(next, Effect::Deleted))) {
-                        let child = plan.name();
-                        open.push((lookup_key(child.schema.as_bytes(), child.table.as_bytes()), next));
+                        open.push((key_of(plan.name()), next));
                     }
                 }
             }
         }
         found
     }
+
+    /// The tables whose rows may have changed without being logged, with the findings that stop
+    /// them; `map` is the table map of the rows.
+    pub(super) fn hidden_behind(
+        &self,
+        tables: &Tables,
+        map: &[u8],
+        rows: ChangedRows<'_>,
+        mariadb: bool,
+    ) -> Vec<(usize, Finding)> {
+        if self.is_empty() || !rows.flags().may_hide_cascades(mariadb) {
+            return Vec::new();
+        }
+        let Ok(head) = TableMapHead::parse(map) else {
+            return Vec::new();
+        };
+        let effect = rows.effect(&head, mariadb);
+        if matches!(&effect, Effect::Updated(Some(columns)) if columns.is_empty()) {
+            return Vec::new();
+        }
+        let reached = self.reached(tables, &lookup_key(head.schema, head.table), &effect);
+        let title = title(&head);
+        let finding =
+            |(child, key): (&usize, &usize)| (*child, hidden(tables.plan(*child), *key, &title, &effect));
+        let mut found: Vec<_> = reached.iter().map(finding).collect();
+        let own = tables.index_of(&head);
+        if let (Some(own), Some((_, finding))) = (own, found.first())
+            && !reached.contains_key(&own)
+        {
+            // The target's foreign keys tie it to the child, whose rows are not known any more.
+            let subject = Subject::table(tables.plan(own).name());
+            let finding = finding.clone();
+            found.push((own, Finding { subject, ..finding }));
+        }
+        found
+    }
 }
 
-impl BinlogDecoder {
-    /// Stops the tables whose rows may have changed with the event without being logged.
-    pub(super) fn unlogged_cascade(&mut self, event: &RowsEvent<'_>, sink: &mut dyn ChangeSink) {
-        if event.change == Change::Insert || event.images.is_empty() {
-            return;
-        }
-        self.hidden_behind(event.table_id, event.flags, Some(event), sink);
-    }
+/// Rows of one table that were deleted or updated.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ChangedRows<'a> {
+    /// Rows that can be read.
+    Read(&'a RowsEvent<'a>),
+    /// Updates in a form that is not read.
+    Unread(RowsFlags),
+}
 
-    /// The same for rows that are not read.
-    pub(super) fn unlogged_cascade_unread(&mut self, body: &[u8], sink: &mut dyn ChangeSink) {
-        let mut cursor = Cursor::new(body);
-        if let (Ok(table_id), Ok(flags)) = (cursor.uint(6), cursor.u16()) {
-            self.hidden_behind(table_id, RowsFlags(flags), None, sink);
-        }
-    }
-
-    /// Judges rows of one table. Rows that are not read are updates.
-    fn hidden_behind(
-        &mut self,
-        table_id: u64,
-        flags: RowsFlags,
-        event: Option<&RowsEvent<'_>>,
-        sink: &mut dyn ChangeSink,
-    ) {
-        if self.cascades.is_empty() || !flags.may_hide_cascades(self.mariadb) {
-            return;
-        }
-        // Rows without a table map, or with one that cannot be read, stop every table elsewhere.
-        let body = self.transaction.bodies.get(&table_id);
-        let Some(head) = body.and_then(|body| TableMapHead::parse(body).ok()) else {
-            return;
-        };
-        let effect = match event {
-            Some(event) if event.change == Change::Delete => Effect::Deleted,
-            Some(event) => Effect::Updated(changed_names(head.definition, event, self.mariadb)),
-            None => Effect::Updated(None),
-        };
-        if matches!(&effect, Effect::Updated(Some(columns)) if columns.is_empty()) {
-            return;
-        }
-        let parent = lookup_key(head.schema, head.table);
-        let reached = self.cascades.reached(&self.plans, &parent, &effect);
-        let title = title(&head);
-        let own = self.index_of(&head);
-        let own = own.filter(|own| !reached.is_empty() && !reached.contains_key(own));
-        for (child, key) in &reached {
-            let finding = self.hidden(*child, *key, &title, &effect);
-            self.stop_with(*child, finding, sink);
-        }
-        if let (Some(own), Some((child, key))) = (own, reached.first_key_value()) {
-            // The target's foreign keys tie it to the child, whose rows are not known any more.
-            let finding = self.hidden(*child, *key, &title, &effect);
-            let subject = Subject::table(self.plans[own].name());
-            self.stop_with(own, Finding { subject, ..finding }, sink);
+impl ChangedRows<'_> {
+    fn flags(&self) -> RowsFlags {
+        match self {
+            ChangedRows::Read(event) => event.flags,
+            ChangedRows::Unread(flags) => *flags,
         }
     }
 
-    /// The finding that stops a child.
-    fn hidden(&self, child: usize, key: usize, parent: &str, effect: &Effect) -> Finding {
-        let source = &self.plans[child].source;
-        let key = &source.foreign_keys[key];
-        let what = match effect {
-            Effect::Deleted => "a row was deleted",
-            Effect::Updated(_) => "a row was changed",
-        };
-        let text = format!(
-            "{what} in {parent} by a server that does not log cascades (the event lacks the flag 0x10): \
-             the foreign key `{}` of table `{}`, with ON DELETE {} and ON UPDATE {}, may have changed rows without an event",
-            key.name,
-            source.name.table,
-            key.on_delete.words(),
-            key.on_update.words()
-        );
-        let remedy = format!(
-            "Migrate from a server that logs cascades of its own changes and has no other server above it. \
-             Or take the actions away where the changes are made: {}; and let the application change the child rows itself. \
-             Then stop `migrate` and run `spanferry resync {}`.",
-            without_actions(source, key).join("; "),
-            shell::quoted(&source.name.table)
-        );
-        let subject = Subject::part(&source.name, &key.name);
-        Finding::new(code::CASCADE_HIDDEN, Severity::Blocking, subject, text).remedy(Remedy::Words(remedy))
+    fn effect(&self, head: &TableMapHead<'_>, mariadb: bool) -> Effect {
+        match self {
+            ChangedRows::Read(event) if event.change == Change::Delete => Effect::Deleted,
+            ChangedRows::Read(event) => Effect::Updated(changed_names(head.definition, event, mariadb)),
+            ChangedRows::Unread(_) => Effect::Updated(None),
+        }
     }
+}
+
+/// The finding that stops the table of a plan; `key` is the place of one of its foreign keys.
+fn hidden(plan: &TablePlan, key: usize, parent: &str, effect: &Effect) -> Finding {
+    let source = &plan.source;
+    let key = &source.foreign_keys[key];
+    let what = match effect {
+        Effect::Deleted => "a row was deleted",
+        Effect::Updated(_) => "a row was changed",
+    };
+    let text = format!(
+        "{what} in {parent} by a server that does not log cascades (the event lacks the flag 0x10): \
+         the foreign key `{}` of table `{}`, with ON DELETE {} and ON UPDATE {}, may have changed rows without an event",
+        key.name,
+        source.name.table,
+        key.on_delete.words(),
+        key.on_update.words()
+    );
+    let remedy = format!(
+        "Migrate from a server that logs cascades of its own changes and has no other server above it. \
+         Or take the actions away where the changes are made: {}; and let the application change the child rows itself. \
+         Then stop `migrate` and run `spanferry resync {}`.",
+        without_actions(source, key).join("; "),
+        shell::quoted(&source.name.table)
+    );
+    let subject = Subject::part(&source.name, &key.name);
+    Finding::new(code::CASCADE_HIDDEN, Severity::Blocking, subject, text).remedy(Remedy::Words(remedy))
 }
 
 /// The names of the columns that an update changes; nothing if that cannot be seen.

@@ -12,6 +12,7 @@ use super::compressed::inflate;
 use super::content::Content;
 use super::count::ChangeCounter;
 use super::decoder::BinlogDecoder;
+use super::definitions::Definitions;
 use super::event::{Header, Malformed, append_event, kind};
 use super::golden::MARIADB_INSERT;
 use super::gtid::parse_mysql_tagged;
@@ -113,10 +114,10 @@ fn a_transaction_has_a_bound_of_tables() {
 
 #[test]
 fn table_maps_that_are_kept_have_a_bound_of_bytes() {
-    let mut decoder = BinlogDecoder::new("g", &[]);
+    let mut definitions = Definitions::default();
     for bytes in [40 << 20, 41 << 20, 70 << 20] {
-        decoder.keep(&vec![0; bytes], &None);
-        assert_eq!(decoder.kept(), (1, bytes.min(41 << 20)));
+        definitions.keep(&vec![0; bytes], &None);
+        assert_eq!(definitions.kept(), (1, bytes.min(41 << 20)));
     }
 }
 

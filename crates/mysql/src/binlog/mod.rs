@@ -14,11 +14,13 @@ mod cascade;
 mod cascade_tests;
 mod columns;
 mod compressed;
+mod consequence;
 mod content;
 mod count;
 mod ddl;
 mod decimal;
 mod decoder;
+mod definitions;
 mod dump;
 mod event;
 #[cfg(test)]
@@ -30,6 +32,7 @@ mod gtid;
 mod hostile;
 #[cfg(test)]
 mod image_tests;
+mod images;
 mod json;
 mod names;
 mod network;
@@ -41,9 +44,11 @@ mod query;
 mod rows;
 mod stream;
 mod table_map;
+mod tables;
 mod temporal;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod two_phase;
 #[cfg(test)]
 mod two_phase_tests;

@@ -7,10 +7,10 @@ use spanferry_core::port::change_log::{Piece, PieceKind};
 use spanferry_core::port::source::TwoPhase;
 use spanferry_format::mysql::statement::Kind;
 
-use super::decoder::BinlogDecoder;
 use super::event::{Event, Malformed, kind, next_event};
 use super::query::{QueryEvent, is_begin};
 use super::table_map::TableMapHead;
+use super::tables::Tables;
 use crate::prepared::{Decision, decision, of_event};
 
 /// MariaDB's GTID event: the transaction is prepared.
@@ -30,75 +30,76 @@ pub(super) enum TwoPhaseState {
     Preparing {
         /// Whether the server is MariaDB.
         mariadb: bool,
-        /// Plans of the tables that it may have changed, by index.
+        /// Tables that it may have changed, by index.
         tables: BTreeSet<usize>,
     },
 }
 
-impl BinlogDecoder {
-    pub(super) fn read_two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Malformed> {
+impl TwoPhaseState {
+    /// Reads the next piece. What its transaction means is handed on once.
+    pub(super) fn read(&mut self, piece: &Piece, tables: &Tables) -> Result<Option<TwoPhase>, Malformed> {
         if piece.kind == PieceKind::Abandoned {
             return Ok(None);
         }
         if piece.number == 0 {
-            self.two_phase = TwoPhaseState::Beginning;
+            *self = TwoPhaseState::Beginning;
         }
         let mut run = piece.body.as_slice();
-        while !matches!(self.two_phase, TwoPhaseState::Done) {
+        while !matches!(self, TwoPhaseState::Done) {
             let Some(event) = next_event(&mut run)? else {
                 break;
             };
-            if let Some(found) = self.two_phase_event(&event) {
+            if let Some(found) = self.event(&event, tables) {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    fn two_phase_event(&mut self, event: &Event<'_>) -> Option<TwoPhase> {
-        match std::mem::take(&mut self.two_phase) {
+    fn event(&mut self, event: &Event<'_>, tables: &Tables) -> Option<TwoPhase> {
+        match self {
             TwoPhaseState::Beginning => {
                 let (state, found) = beginning(event);
-                self.two_phase = state;
+                *self = state;
                 found
             }
-            TwoPhaseState::Done => {
-                self.two_phase = TwoPhaseState::Done;
-                None
+            TwoPhaseState::Done => None,
+            TwoPhaseState::Preparing { tables: changed, .. } if event.header.kind == kind::XA_PREPARE => {
+                let found = prepared(event.body, tables, changed);
+                *self = TwoPhaseState::Done;
+                found
             }
-            TwoPhaseState::Preparing { mariadb, mut tables } => {
-                if event.header.kind == kind::XA_PREPARE {
-                    self.two_phase = TwoPhaseState::Done;
-                    return self.prepared(event.body, &tables);
-                }
-                self.may_change_in(event, mariadb, &mut tables);
-                self.two_phase = TwoPhaseState::Preparing { mariadb, tables };
+            TwoPhaseState::Preparing {
+                mariadb,
+                tables: changed,
+            } => {
+                may_change_in(event, *mariadb, tables, changed);
                 None
             }
         }
     }
+}
 
-    fn prepared(&self, body: &[u8], tables: &BTreeSet<usize>) -> Option<TwoPhase> {
-        let id = of_event(body)?;
-        let tables = tables.iter().map(|index| self.plans[*index].id).collect();
-        Some(TwoPhase::Prepared { id, tables })
-    }
+fn prepared(body: &[u8], tables: &Tables, changed: &BTreeSet<usize>) -> Option<TwoPhase> {
+    let id = of_event(body)?;
+    let tables = changed.iter().map(|index| tables.plan(*index).id).collect();
+    Some(TwoPhase::Prepared { id, tables })
+}
 
-    /// Adds the plans of the tables that an event of a prepared transaction may change. What is not
-    /// known may change all.
-    fn may_change_in(&self, event: &Event<'_>, mariadb: bool, tables: &mut BTreeSet<usize>) {
-        match event.header.kind {
-            kind::TABLE_MAP => match TableMapHead::parse(event.body) {
-                Ok(head) => tables.extend(self.index_of(&head)),
-                Err(_) => tables.extend(0..self.plans.len()),
-            },
-            kind::QUERY if changes_nothing(event.body, mariadb) => {}
-            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED | kind::TRANSACTION_PAYLOAD | kind::INCIDENT => {
-                tables.extend(0..self.plans.len());
-            }
-            // Rows are those of their table maps.
-            _ => {}
+/// Adds the tables that an event of a prepared transaction may change. What is not known may change
+/// all.
+fn may_change_in(event: &Event<'_>, mariadb: bool, tables: &Tables, changed: &mut BTreeSet<usize>) {
+    match event.header.kind {
+        kind::TABLE_MAP => match TableMapHead::parse(event.body) {
+            Ok(head) => changed.extend(tables.index_of(&head)),
+            Err(_) => changed.extend(tables.indices()),
+        },
+        kind::QUERY if changes_nothing(event.body, mariadb) => {}
+        kind::QUERY | kind::MARIADB_QUERY_COMPRESSED | kind::TRANSACTION_PAYLOAD | kind::INCIDENT => {
+            changed.extend(tables.indices());
         }
+        // Rows are those of their table maps.
+        _ => {}
     }
 }
 

@@ -60,7 +60,7 @@ impl Check<'_> {
             self.too_short(by_variable, estimate, needed, remedy);
         }
         if configured == Configured::Unseen && matches!(self.service, Service::Rds | Service::Aurora) {
-            self.tell_unseen();
+            self.warn_unseen();
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Check<'_> {
     }
 
     /// The service deletes the log by a setting that the account does not see.
-    fn tell_unseen(&mut self) {
+    fn warn_unseen(&mut self) {
         let (service, _) = self.service.retention_table();
         let text = format!(
             "how long {service} keeps the binary log could not be seen: `binlog retention hours` must not be NULL"
