@@ -131,11 +131,16 @@ const EMPTY: [&str; 8] = [
 ];
 
 async fn insert_key(world: &World, table: &str, id: &str) {
+    insert_value(world, table, "id", id).await;
+}
+
+/// Inserts a row of which only one column is given.
+async fn insert_value(world: &World, table: &str, column: &str, value: &str) {
     let mut rows = RowBatch::new();
-    list_value::put_string(rows.begin_row(), id.as_bytes());
+    list_value::put_string(rows.begin_row(), value.as_bytes());
     rows.end_row();
     let mut mutations = Mutations::new();
-    mutations.write(WriteKind::Insert, table, ["id"], &rows);
+    mutations.write(WriteKind::Insert, table, [column], &rows);
     world
         .target_client()
         .commit("a row by defaults", mutations)
@@ -243,6 +248,52 @@ async fn values_agree(server: &Arc<Server>, emulator: &Arc<Emulator>, engine: En
     assert_eq!(found.len(), LEFT_OUT.len(), "{found:#?}");
 }
 
+/// Numbers that the source has given are kept, before and after the target has given some; those of
+/// the target are none that the source can give.
+async fn numbers_agree(server: &Arc<Server>, emulator: &Arc<Emulator>, dialect: &'static str) {
+    let setup = "CREATE TABLE small (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, v INT);
+CREATE TABLE big (id BIGINT AUTO_INCREMENT PRIMARY KEY, v INT);
+CREATE TABLE part (v INT PRIMARY KEY, id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE);
+INSERT INTO small (v) VALUES (1), (2);
+INSERT INTO big (id, v) VALUES (7, 1), (-3, 2);
+INSERT INTO part (v) VALUES (1), (2)";
+    let schema = format!("numbers_{dialect}");
+    let world = World::on(Arc::clone(server), Arc::clone(emulator), &schema, dialect, setup).await;
+    world.expect_drained();
+    let tables = [
+        ("small", i64::from(u32::MAX)),
+        ("big", (1 << 62) - 1),
+        ("part", (1 << 62) - 1),
+    ];
+    for (table, _) in tables {
+        for value in ["101", "102"] {
+            insert_value(&world, table, "v", value).await;
+        }
+    }
+    world
+        .sql("INSERT INTO small (v) VALUES (3);\nINSERT INTO big (v) VALUES (3);\nINSERT INTO part (v) VALUES (3)")
+        .await;
+    world.expect_drained();
+    for (table, skipped_to) in tables {
+        let rows = world.target_rows(table, &["v", "id"]).await;
+        let number = |text: &String| text.parse::<i64>().unwrap();
+        let mut numbers: Vec<(i64, i64)> = rows
+            .iter()
+            .map(|row| (number(&row[0]), number(&row[1])))
+            .collect();
+        numbers.sort_unstable();
+        let own: Vec<i64> = numbers.iter().take(3).map(|(_, id)| *id).collect();
+        let expected = if table == "big" { [7, -3, 8] } else { [1, 2, 3] };
+        assert_eq!(own, expected, "{dialect}: {table}");
+        let given = &numbers[3..];
+        assert!(
+            given.iter().all(|(_, id)| *id > skipped_to),
+            "{dialect}: {table} {given:?}"
+        );
+        assert_eq!(given.len(), 2, "{dialect}: {table}");
+    }
+}
+
 async fn check(engine: Engine) {
     let server = Arc::new(Server::start(engine).unwrap());
     let emulator = Arc::new(Emulator::start().unwrap());
@@ -252,6 +303,7 @@ async fn check(engine: Engine) {
         .unwrap();
     for dialect in ["googlesql", "postgresql"] {
         values_agree(&server, &emulator, engine, dialect).await;
+        numbers_agree(&server, &emulator, dialect).await;
     }
 }
 

@@ -463,11 +463,11 @@ fn names_limits_and_what_is_left_out() {
         lines,
         [
             "Blocking SF-2007 spanferry-x",
-            "Warning SF-4004 spanferry-x.2nd",
             "Warning SF-4004 spanferry-x.audit",
             "Warning SF-4004 spanferry-x.positive",
             "Warning SF-4004 spanferry-x.select",
             "Warning SF-4005 spanferry-x",
+            "Warning SF-4005 spanferry-x.2nd",
             "Warning SF-4005 spanferry-x.2nd",
             "Warning SF-4005 spanferry-x.Select",
             "Warning SF-4005 spanferry-x.Select",

@@ -167,7 +167,7 @@ impl Remark {
     }
 }
 
-/// The default of one column.
+/// The default of one column, or its numbering by the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefaultDecision {
     /// What becomes of it.
@@ -198,6 +198,8 @@ pub enum DefaultReason {
     LocalTime,
     /// It is an expression that is not translated, or not in this dialect.
     Expression,
+    /// It is a numbering, and the column is no whole number at the target.
+    NotWhole,
 }
 
 impl fmt::Display for DefaultReason {
@@ -209,6 +211,7 @@ impl fmt::Display for DefaultReason {
             DefaultReason::LocalTime => f.write_str(
                 "it is the local time of the session, in a time zone that is not UTC; DATETIME is read as UTC",
             ),
+            DefaultReason::NotWhole => f.write_str("the column is not a whole number there"),
             DefaultReason::Expression => f.write_str("this expression is not one that is translated"),
         }
     }
@@ -237,7 +240,8 @@ pub struct ColumnDecision {
     pub encoding: Encoding,
     /// NOT NULL.
     pub not_null: bool,
-    /// What becomes of the default of the source column; none if it has none.
+    /// What becomes of the default of the source column, or of its numbering; none if it has
+    /// neither.
     pub default: Option<DefaultDecision>,
     /// What is worth knowing about its form.
     pub remark: Option<Remark>,

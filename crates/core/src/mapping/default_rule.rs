@@ -1,4 +1,4 @@
-//! The rule for the default of a column.
+//! The rule for the default of a column, and for its numbering.
 
 use crate::mapping::decision::{ChosenBy, DefaultDecision, DefaultOutcome, DefaultReason};
 use crate::schema::literal::literal;
@@ -10,6 +10,9 @@ use crate::value::encode::{ColumnPlan, Encoding};
 use crate::value::owned::OwnedScalar;
 use crate::wire::list_value::WireReader;
 
+/// Most bits of a number that an identity skips: the numbers with one more are left.
+const SKIPPED_BITS_MAX: u8 = 62;
+
 /// Decides by rule about the default of a column, whose type at the target is decided. A value
 /// becomes a default as it would become a cell: by the one conversion, or not at all.
 pub(super) fn decide_default(
@@ -18,8 +21,14 @@ pub(super) fn decide_default(
     encoding: Encoding,
     dialect: Dialect,
 ) -> Option<DefaultDecision> {
-    let default = column.default.as_ref().filter(|_| column.generated.is_none())?;
+    if column.generated.is_some() {
+        return None;
+    }
     let logical = column.ty.logical();
+    if column.facts.is_numbered() {
+        return Some(by_rule(identity(&logical, ty)));
+    }
+    let default = column.default.as_ref()?;
     let made = match &default.kind {
         DefaultKind::Value(value) => of_value(value, ty, encoding, dialect),
         DefaultKind::Now { fraction, clock } => of_now(*fraction, *clock, &logical, ty, dialect),
@@ -28,13 +37,31 @@ pub(super) fn decide_default(
         DefaultKind::Expression => Err(DefaultReason::Expression),
         DefaultKind::Hidden => Err(DefaultReason::Hidden),
     };
-    Some(DefaultDecision {
+    Some(by_rule(made.map(ByTarget::Default)))
+}
+
+fn by_rule(made: Result<ByTarget, DefaultReason>) -> DefaultDecision {
+    DefaultDecision {
         outcome: match made {
-            Ok(expression) => DefaultOutcome::Created(ByTarget::Default(expression)),
+            Ok(by_target) => DefaultOutcome::Created(by_target),
             Err(reason) => DefaultOutcome::LeftOut(reason),
         },
         chosen_by: ChosenBy::Rule,
-    })
+    }
+}
+
+/// An identity that never gives a number which a row of the source can have: it skips what the
+/// source's type holds. Of a 64-bit type it skips half of all, and more than any counter reaches.
+fn identity(logical: &LogicalType, ty: TargetType) -> Result<ByTarget, DefaultReason> {
+    let LogicalType::Integer { bits, unsigned } = *logical else {
+        return Err(DefaultReason::NotWhole);
+    };
+    if ty != TargetType::Int64 {
+        return Err(DefaultReason::NotWhole);
+    }
+    let positive_bits = if unsigned { bits } else { bits - 1 };
+    let skipped_to = (1_i64 << positive_bits.min(SKIPPED_BITS_MAX)) - 1;
+    Ok(ByTarget::Identity { skipped_to })
 }
 
 /// The literal of a value.

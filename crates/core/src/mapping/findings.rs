@@ -189,10 +189,6 @@ impl TableFindings<'_> {
             let text = "ON UPDATE CURRENT_TIMESTAMP is not created at the target".to_owned();
             self.find(code::LEFT_OUT, Severity::Warning, name, text);
         }
-        if column.facts.is_numbered() {
-            let text = "AUTO_INCREMENT is not created at the target; the values are migrated".to_owned();
-            self.find(code::LEFT_OUT, Severity::Warning, name, text);
-        }
     }
 
     /// A VIRTUAL column has no value of its own where it depends on more than its row.

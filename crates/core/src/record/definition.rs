@@ -202,6 +202,7 @@ struct StoredTargetColumn {
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum StoredByTarget {
     Default { expression: String },
+    Identity { skipped_to: i64 },
     Generated { expression: String },
 }
 
@@ -615,6 +616,9 @@ fn store_by_target(by_target: &ByTarget) -> StoredByTarget {
         ByTarget::Default(expression) => StoredByTarget::Default {
             expression: expression.clone(),
         },
+        ByTarget::Identity { skipped_to } => StoredByTarget::Identity {
+            skipped_to: *skipped_to,
+        },
         ByTarget::Generated(expression) => StoredByTarget::Generated {
             expression: expression.clone(),
         },
@@ -624,6 +628,7 @@ fn store_by_target(by_target: &ByTarget) -> StoredByTarget {
 fn load_by_target(stored: StoredByTarget) -> ByTarget {
     match stored {
         StoredByTarget::Default { expression } => ByTarget::Default(expression),
+        StoredByTarget::Identity { skipped_to } => ByTarget::Identity { skipped_to },
         StoredByTarget::Generated { expression } => ByTarget::Generated(expression),
     }
 }

@@ -27,6 +27,8 @@ use crate::value::encode::{ColumnPlan, Constant, Encoding, Input, RowFunction};
 
 /// Definitions with what foreign keys change unseen.
 const GOLDEN_CASCADES: &str = include_str!("golden/definition-cascades-3.jsonl");
+/// A definition with an identity column.
+const GOLDEN_IDENTITY: &str = include_str!("golden/definition-identity-3.jsonl");
 /// A table with keys, an index and a foreign key, and one with every type; one definition a line.
 const GOLDEN: &str = include_str!("golden/definitions-3.jsonl");
 
@@ -400,6 +402,26 @@ fn unlogged() -> [TableDefinition; 4] {
         definition(refused, Vec::new()),
         definition(None, Vec::new()),
     ]
+}
+
+/// An identity is recorded since a later release of the same version.
+#[test]
+fn a_golden_identity_is_read_and_written_again() {
+    let mut definition = with_keys();
+    definition.target.columns[0].by_target = Some(ByTarget::Identity {
+        skipped_to: 2_147_483_647,
+    });
+    let line = GOLDEN_IDENTITY.trim_end();
+    assert_eq!(definition.to_record(), line);
+    assert_eq!(TableDefinition::from_record(line), Ok(definition));
+    for (from, to) in [
+        ("\"skipped_to\":2147483647", "\"skipped_to\":\"7\""),
+        ("\"identity\":{", "\"identity\":{\"more\":1,"),
+    ] {
+        let text = line.replacen(from, to, 1);
+        assert_ne!(text, line, "{from}");
+        TableDefinition::from_record(&text).unwrap_err();
+    }
 }
 
 /// What foreign keys change unseen is recorded since a later release of the same version; records

@@ -151,11 +151,17 @@ pub struct TargetColumn {
     pub by_target: Option<ByTarget>,
 }
 
-/// How the target fills a column by itself; the expression is in the target's own dialect.
+/// How the target fills a column by itself; an expression is in the target's own dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ByTarget {
     /// By its default.
     Default(String),
+    /// By a new number above 0 that it gives no other row and that is in no order (bit-reversed
+    /// positive). A value that is written is kept.
+    Identity {
+        /// Numbers up to this one are not given: the rows of the source may have them.
+        skipped_to: i64,
+    },
     /// It is generated from other columns, and stored. Nothing can be written to it.
     Generated(String),
 }
