@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 use crate::order::contains_all;
 
+/// How many earlier epochs a log is looked for in, to say whose it is.
+const EARLIER_EPOCHS_MAX: usize = 100_000;
+
 /// Where change logs are kept; implemented over a state directory.
 pub trait LogStore: Send + Sync + 'static {
     /// Its logs.
@@ -51,17 +54,29 @@ pub(super) async fn own_log<B: LogStore>(
         // An earlier start made it and died before it had the epoch, without which nothing is
         // captured: it is empty.
         Some(log) if log.id() == log_id(migration, next) => Ok(None),
-        Some(log) => {
-            let text = format!("its change log {} belongs to another migration", log.id().0);
-            Err(Failure::new(
-                code::STATE_FOREIGN,
-                Class::StopMigration,
-                "state directory",
-                text,
-            ))
-        }
+        Some(log) => Err(unknown_log(&log.id(), migration, next)),
         None => Ok(None),
     }
+}
+
+/// The failure of a log that the target does not know. It may be one of this migration, which has
+/// gone on with another log since; then its changes can still be fetched again.
+fn unknown_log(id: &LogId, migration: &str, next: Epoch) -> Failure {
+    let refused = |text| {
+        let class = Class::StopMigration;
+        Failure::new(code::STATE_FOREIGN, class, "state directory", text)
+    };
+    let mut earlier = (0..=next.0).rev().take(EARLIER_EPOCHS_MAX);
+    if earlier.any(|epoch| *id == log_id(migration, Epoch(epoch))) {
+        let text = format!(
+            "its change log {} is an old one of this migration, which has gone on with another change log since",
+            id.0
+        );
+        return refused(text).hint(
+            "Use the state directory with which the migration went on. If it is lost, move the folder `log` of this one away: changes are fetched again while the source still has them.",
+        );
+    }
+    refused(format!("its change log {} belongs to another migration", id.0))
 }
 
 /// The log's record at the watermark must be of the history that the fence row holds: an older copy
@@ -101,4 +116,23 @@ pub(super) async fn compare_log<L: ChangeLog>(
 
 fn other_log(text: String) -> Failure {
     Failure::new(code::LOG_CORRUPT, Class::StopMigration, "change log", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_log_of_the_migration_is_told_from_a_foreign_one() {
+        let check = |id: &LogId, expected: &str, is_own: bool| {
+            let refused = unknown_log(id, "ours", Epoch(7));
+            assert_eq!(refused.code, code::STATE_FOREIGN);
+            assert!(refused.message.contains(expected), "{refused}");
+            assert_eq!(refused.hint.is_some(), is_own, "{refused}");
+        };
+        check(&log_id("ours", Epoch(1)), "an old one of this migration", true);
+        check(&log_id("ours", Epoch(6)), "an old one of this migration", true);
+        check(&log_id("theirs", Epoch(1)), "belongs to another migration", false);
+        check(&LogId("no log".to_owned()), "belongs to another migration", false);
+    }
 }
