@@ -14,6 +14,7 @@ use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::definition::{TableDefinition, plans_of};
 use spanferry_core::schema::difference::{Change, ConstraintChange, constraint_changes, difference};
 use spanferry_core::schema::source::{QualifiedName, SourceTable};
+use spanferry_core::schema::target::TargetColumn;
 
 use super::today::{Place, Today};
 
@@ -78,7 +79,8 @@ fn decide_known(today: &Today, control: &ControlState) -> Planned {
         former: definitions.clone(),
         ..Known::default()
     };
-    let mut findings = convert::map_known(today.selected.clone(), &known, &today.mapping).findings;
+    let mapped = convert::map_known(today.selected.clone(), &known, &today.mapping);
+    let mut findings = mapped.findings;
     let mut stops = Vec::new();
     for definition in &definitions {
         let table = definition.name();
@@ -87,6 +89,12 @@ fn decide_known(today: &Today, control: &ControlState) -> Planned {
                 stops.extend(difference(definition, now).map(|difference| redefined(table, &difference)));
                 let changes = constraint_changes(&definition.source, now);
                 findings.extend(changes.iter().map(|change| constraint_changed(table, change)));
+                let decided = mapped.plans.iter().find(|plan| plan.name() == table);
+                findings.extend(
+                    decided
+                        .into_iter()
+                        .flat_map(|plan| defaults_changed(definition, plan)),
+                );
             }
             Place::Unselected => stops.push(unselected(table)),
             Place::Gone => stops.push(gone(table)),
@@ -209,6 +217,25 @@ fn created(table: &SourceTable) -> Finding {
     let subject = Subject::table(&table.name);
     let finding = Finding::new(code::TABLE_CREATED, Severity::Warning, subject, text);
     finding.remedy(Remedy::resync(&table.name))
+}
+
+/// The columns of which the source would have another default than their table was created with.
+/// It is no default of a migrated row: nothing stops.
+fn defaults_changed(definition: &TableDefinition, plan: &TablePlan) -> Vec<Finding> {
+    let table = definition.name();
+    let today = &plan.target.columns;
+    let is_changed = |column: &&TargetColumn| {
+        let mut same = today.iter().filter(|today| today.name == column.name);
+        same.any(|today| today.by_target != column.by_target)
+    };
+    let changed = definition.target.columns.iter().filter(is_changed);
+    let finding = |column: &TargetColumn| {
+        let text = "its default at the source is another one than when the table was created; the target keeps what it was created with";
+        let subject = Subject::part(table, &column.name);
+        let finding = Finding::new(code::LEFT_OUT, Severity::Warning, subject, text);
+        finding.remedy(Remedy::resync(table))
+    };
+    changed.map(finding).collect()
 }
 
 fn constraint_changed(table: &QualifiedName, change: &ConstraintChange) -> Finding {

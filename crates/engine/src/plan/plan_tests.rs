@@ -14,7 +14,9 @@ use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::schema::definition::TableDefinition;
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source::{QualifiedName, SourceCascades, SourceColumn, SourceTable};
+use spanferry_core::schema::source_default::SourceDefault;
 use spanferry_core::schema::target::Dialect;
+use spanferry_core::value::owned::OwnedScalar;
 
 use super::{Planned, Refusal, Resync, ResyncRequest, Today, decide, decide_forget, decide_resync};
 use crate::fixture::row;
@@ -443,4 +445,34 @@ fn a_table_that_is_given_up_takes_the_foreign_keys_to_it_with_it() {
     assert!(resync.changed[0].target.foreign_keys.is_empty());
     let unknown = decide_forget(&control, &qualified("unheard")).unwrap_err();
     assert_eq!(refused(unknown), "unknown");
+}
+
+/// A default that has changed stops nothing: the rows are the same.
+#[test]
+fn a_changed_default_is_told_and_stops_nothing() {
+    let with_default = |tables: &mut Vec<SourceTable>| {
+        let seven = OwnedScalar::Signed(7);
+        named(tables, "other").columns[1].default = Some(SourceDefault::value("7", seven));
+    };
+    let told = |planned: &Planned| -> Vec<String> {
+        let findings = planned.findings.iter();
+        let about = findings.filter(|finding| finding.text.contains("default"));
+        about
+            .map(|finding| format!("{} {}", finding.code, finding.subject))
+            .collect()
+    };
+    let planned = decide(&today(|_| {}, &[]), Some(&record(&[])));
+    assert_eq!(told(&planned), Vec::<String>::new());
+    let planned = decide(&today(with_default, &[]), Some(&record(&[])));
+    assert_eq!(told(&planned), ["SF-4004 other.v"]);
+    assert_eq!(stops(&planned), []);
+    let other = planned
+        .plans
+        .iter()
+        .find(|plan| plan.name().table == "other")
+        .unwrap();
+    assert_eq!(
+        other.target.columns[1].by_target, None,
+        "the target is as recorded"
+    );
 }

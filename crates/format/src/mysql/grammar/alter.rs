@@ -167,7 +167,8 @@ impl<'a> Parser<'a> {
                 self.expect("TO")?;
                 Some(Some(IndexChange::Renames(from, self.index_name()?)))
             }
-            "ALTER" => self.alter_index().map(|()| None),
+            "ALTER" if self.is("INDEX") || self.is("KEY") => self.alter_index().map(|()| None),
+            "ALTER" => self.alter_default().map(|()| None),
             "DISABLE" | "ENABLE" => self.expect("KEYS").map(|()| None),
             "ALGORITHM" | "LOCK" => {
                 self.symbol('=');
@@ -209,6 +210,37 @@ impl<'a> Parser<'a> {
         }
         self.index_name()?;
         self.accept_any(&["VISIBLE", "INVISIBLE"]).then_some(())
+    }
+
+    /// The default of a column: rows that are there keep their values. It is a literal, a function or
+    /// an expression in parentheses.
+    fn alter_default(&mut self) -> Option<()> {
+        self.accept("COLUMN");
+        if self.is_mariadb() {
+            self.if_exists();
+        }
+        self.identifier()?;
+        if self.accept_all(&["DROP", "DEFAULT"]) {
+            return Some(());
+        }
+        if !self.accept_all(&["SET", "DEFAULT"]) {
+            return None;
+        }
+        if self.group().is_some() {
+            return Some(());
+        }
+        if !self.symbol('-') {
+            self.symbol('+');
+        }
+        if matches!(self.rest(), [Token::Literal, ..]) {
+            return self.literal();
+        }
+        self.word()?;
+        if self.symbol('.') {
+            self.word()?;
+        }
+        self.group();
+        Some(())
     }
 
     /// Settings of a table that are about neither rows nor columns, one after the other.

@@ -102,6 +102,25 @@ fn actions_that_keep_rows_and_columns() {
     both("ALTER TABLE t RENAME INDEX a TO b", "keeps t a>b");
     both("ALTER TABLE t COMMENT 'x' AUTO_INCREMENT = 5", "keeps t");
     both("ALTER TABLE t DISABLE KEYS", "keeps t");
+    both("ALTER TABLE t ALTER COLUMN c SET DEFAULT 'x, y'", "keeps t");
+    both(
+        "ALTER TABLE t ALTER c SET DEFAULT -1.50, ALTER d DROP DEFAULT",
+        "keeps t",
+    );
+    both(
+        "ALTER TABLE t ALTER c SET DEFAULT (concat('a', 1 + 1))",
+        "keeps t",
+    );
+    both("ALTER TABLE t ALTER c SET DEFAULT NULL", "keeps t");
+    both(
+        "ALTER TABLE t ALTER c SET DEFAULT 1 PARTITION BY HASH (id)",
+        "changes t",
+    );
+    both(
+        "ALTER TABLE t ALTER c SET DEFAULT 'x', DROP COLUMN d",
+        "changes t",
+    );
+    both("ALTER TABLE t ALTER c DROP DEFAULT FORCE", "changes t");
     both("ALTER TABLE t STATS_PERSISTENT=DEFAULT;", "keeps t");
     mysql(
         "ALTER TABLE t ADD INDEX ((a + (1))), ALTER INDEX i INVISIBLE",
