@@ -214,7 +214,8 @@ pub(crate) struct Start {
     #[arg(long, value_enum, help_heading = TARGET)]
     pub(crate) dialect: Option<DialectName>,
     /// Accept a blocking finding by name: SF-2008 (the source's retention), SF-2012 (tables hidden
-    /// from the account), SF-5030 (a source that cannot show its history); may be repeated.
+    /// from the account), SF-2027 (sessions that others have taken), SF-5030 (a source that cannot
+    /// show its history); may be repeated.
     #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
     pub(crate) accept: Vec<String>,
 }

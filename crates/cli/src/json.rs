@@ -409,6 +409,19 @@ mod tests {
         );
     }
 
+    /// A `progress` event may have each member of a status, except the findings, what never changes
+    /// in one run, and what only `spanferry status` sets.
+    #[test]
+    fn a_change_of_every_member_is_documented() {
+        let fixed = ["version", "state", "running", "process_id", "age_seconds", "end", "findings"];
+        let page: Value = serde_json::from_str(include_str!("../../../docs/reference/output.schema.json")).unwrap();
+        let documented = &page["$defs"]["changed"]["properties"];
+        let status = status(&Snapshot::default(), &Rates::default(), 1, "");
+        let members = status.as_object().unwrap().keys().map(String::as_str);
+        let missing = members.filter(|name| !fixed.contains(name) && documented[name].is_null());
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
     #[test]
     fn every_field_is_documented() {
         let name = QualifiedName::new("shop", "t");
