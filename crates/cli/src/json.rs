@@ -413,8 +413,17 @@ mod tests {
     /// in one run, and what only `spanferry status` sets.
     #[test]
     fn a_change_of_every_member_is_documented() {
-        let fixed = ["version", "state", "running", "process_id", "age_seconds", "end", "findings"];
-        let page: Value = serde_json::from_str(include_str!("../../../docs/reference/output.schema.json")).unwrap();
+        let fixed = [
+            "version",
+            "state",
+            "running",
+            "process_id",
+            "age_seconds",
+            "end",
+            "findings",
+        ];
+        let page: Value =
+            serde_json::from_str(include_str!("../../../docs/reference/output.schema.json")).unwrap();
         let documented = &page["$defs"]["changed"]["properties"];
         let status = status(&Snapshot::default(), &Rates::default(), 1, "");
         let members = status.as_object().unwrap().keys().map(String::as_str);

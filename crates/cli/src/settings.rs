@@ -226,18 +226,23 @@ impl Settings {
 
     /// The source, which this verb needs.
     pub(crate) fn need_source(&self) -> Result<&SourceOptions, Failure> {
-        self.source.as_ref().ok_or_else(|| self.missing())
+        self.source.as_ref().ok_or_else(|| self.missing(true))
     }
 
     /// The target, which this verb needs.
     pub(crate) fn need_target(&self) -> Result<&DatabaseName, Failure> {
-        self.target.as_ref().ok_or_else(|| self.missing())
+        self.target.as_ref().ok_or_else(|| self.missing(true))
+    }
+
+    /// The target, for a verb that has no option for a source.
+    pub(crate) fn need_target_alone(&self) -> Result<&DatabaseName, Failure> {
+        self.target.as_ref().ok_or_else(|| self.missing(false))
     }
 
     /// The failure of a verb that lacks the source, the target or both, which the state directory
     /// does not remember either.
-    fn missing(&self) -> Failure {
-        let source = ("--source", URL_FORM, self.source.is_none());
+    fn missing(&self, needs_source: bool) -> Failure {
+        let source = ("--source", URL_FORM, needs_source && self.source.is_none());
         let target = (
             "--target",
             "spanner://projects/P/instances/I/databases/D",
@@ -252,7 +257,7 @@ impl Settings {
         let mut text = "not given".to_owned();
         if matches!(RunFile::read(&self.state_dir), Ok(None)) {
             let directory = self.state_dir.display();
-            text += &format!(", and no migration has run with the state directory `{directory}`");
+            text += &format!(", and there is no migration in the state directory `{directory}`");
         }
         usage(names.join(" and "), text).hint(format!(
             "Give {}; or, for a migration that has begun, the `--state-dir` that remembers it.",

@@ -100,7 +100,14 @@ impl StateDir {
                 Ok(state)
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let text = "another process is using this state directory";
+                let owner = Self::owner(&directory).ok().flatten();
+                let text = match owner.filter(|owner| owner.process_id != 0) {
+                    Some(owner) => format!(
+                        "process {}, `{}`, is using this state directory",
+                        owner.process_id, owner.verb
+                    ),
+                    None => "another process is using this state directory".to_owned(),
+                };
                 Err(Failure::new(
                     code::STATE_LOCKED,
                     Class::StopMigration,

@@ -475,6 +475,8 @@ fn options_say_what_they_take() {
             "`--target spanner://",
         ],
     );
+    // `end` has no `--source`.
+    check(run(&["end"]), 2, &["error[SF-1001]: --target: not given"]);
     check(
         run(&["explain", "sf-2004"]),
         0,

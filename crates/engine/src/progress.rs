@@ -88,6 +88,8 @@ pub struct Snapshot {
     pub throttled: Option<String>,
     /// Why the load is slower than it could be, if it is.
     pub load_throttled: Option<String>,
+    /// Whose indexes and foreign keys are being built, while they are.
+    pub building: Option<String>,
     /// What reading costs the source while a snapshot is read.
     pub health: SourceHealth,
     /// When the target made its last acknowledged commit, by its own clock; none before the first.
@@ -134,6 +136,7 @@ impl Snapshot {
             &self.source_silent,
             &self.throttled,
             &self.load_throttled,
+            &self.building,
         ]
         .into_iter()
         .filter_map(Option::as_deref)
@@ -294,6 +297,10 @@ mod tests {
         check(|now| now.source_silent = Some("no answer".into()), false);
         // These hold up the load, not the changes.
         check(|now| now.load_throttled = Some("--source-rate".into()), true);
+        check(
+            |now| now.building = Some("the target builds an index".into()),
+            true,
+        );
     }
 
     fn find(progress: &Progress, code: code::Code, table: &str) {

@@ -20,6 +20,7 @@ use crate::state_dir::StateDir;
 /// Ends a migration for good, after asking. Where there is none to end, that is a failure: the
 /// target may be mistyped. So is one that is not complete, unless the operator abandons it.
 pub(crate) async fn run(settings: &Settings, args: &EndArgs) -> Result<u8, Failure> {
+    settings.need_target_alone()?;
     let target = connect_target(settings)?;
     // A directory that is not there is not made for this.
     let is_there = PrivateDir::open(&settings.state_dir)?.is_some();

@@ -179,7 +179,7 @@ fn listed(tables: &[&str]) -> String {
 fn not_carried(outcome: &Outcome) -> Vec<String> {
     let created = outcome.not_carried.iter().map(|table| {
         format!(
-            "not migrated: `{}` was created at the source after the migration began (`spanferry explain {}`)",
+            "not migrated: `{}` is not part of the migration: it was created since, or left out before (`spanferry explain {}`)",
             table.table,
             code::TABLE_CREATED
         )

@@ -147,9 +147,10 @@ fn print_decided(decided: &Resync, settings: &Settings) {
         return;
     }
     if !emptied.is_empty() {
+        let them = if emptied.len() == 1 { "it" } else { "them" };
         let emptied = emptied.join(", ");
         render::print(&format!(
-            "resync: {emptied} emptied; `spanferry migrate` loads them"
+            "resync: {emptied} emptied; `spanferry migrate` loads {them}"
         ));
     }
     if !forgotten.is_empty() {

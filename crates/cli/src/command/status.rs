@@ -19,13 +19,14 @@ use crate::{document, findings, json, render, run_file::RunFile, status_lines, t
 /// A running process renews its figures every second; older ones than this are shown as old.
 const STALE: Duration = Duration::from_secs(5);
 
+/// `end` leaves the directory, the report and the run's log.
+const NOTHING: &str =
+    "there is no migration in this state directory: none has begun, or `spanferry end` has ended it";
+
 /// Prints the last status; exit status 0 if there is one.
 pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     let Some(directory) = PrivateDir::open(&settings.state_dir)? else {
-        return Err(no_migration(
-            settings,
-            "no migration has run with this state directory",
-        ));
+        return Err(no_migration(settings, NOTHING));
     };
     let owner = StateDir::owner(&directory)?;
     let mut status = match (directory.read(STATUS)?, &owner) {
@@ -68,7 +69,7 @@ fn no_migration(settings: &Settings, text: &str) -> Failure {
 
 /// No migration has begun here; what the last start ended with is said if there was one.
 fn never_begun(directory: &PrivateDir, settings: &Settings) -> Failure {
-    let nothing = || no_migration(settings, "no migration has run with this state directory");
+    let nothing = || no_migration(settings, NOTHING);
     let read = || match directory.read(REPORT)? {
         Some(text) => document::read(&text, &place(directory, REPORT)).map(Some),
         None => Ok(None),
@@ -81,7 +82,7 @@ fn never_begun(directory: &PrivateDir, settings: &Settings) -> Failure {
         return nothing();
     };
     let text = format!(
-        "no migration has begun with this state directory; the last start ended at {} {}",
+        "there is no migration in this state directory; the last start ended at {} {}",
         utc(event["at_us"].as_u64().unwrap_or(0)),
         why(&event)
     );

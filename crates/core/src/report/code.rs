@@ -154,7 +154,7 @@ codes! {
     // 30xx target
     TARGET_UNREACHABLE = 3001, Refused, "the target cannot be reached", "Check the endpoint, `SPANNER_EMULATOR_HOST`, routes and firewall.";
     TARGET_LOGIN = 3002, Refused, "the target refuses the credentials", "Set application default credentials of an account with the role `roles/spanner.databaseAdmin`.";
-    TARGET_MISSING = 3003, Refused, "the target database does not exist", "Create it, or add `--create-database --dialect googlesql`.";
+    TARGET_MISSING = 3003, Refused, "the target database does not exist", "Correct its name in `--target`, or create it. `check` and `migrate` create it with `--create-database --dialect googlesql`.";
     TARGET_NOT_EMPTY = 3004, Refused, "the target is not empty", "Name an empty database, or drop the tables listed.";
     TARGET_LIMIT = 3005, Refused, "the schema exceeds a limit of Spanner", "Change or leave out the object named.";
     TARGET_FAILED = 3006, Failed, "the target failed", "Look at the cause; run the same command again to resume.";
@@ -182,7 +182,7 @@ codes! {
     EVENT_UNSUPPORTED = 5002, SetAside, "the source wrote an event that does not carry the whole change", "Correct the setting that the text names: the server's (`spanferry check` looks at it), or that of the session that wrote it. Then stop `migrate` and run `spanferry resync TABLE`.";
     CHANGE_REJECTED = 5003, SetAside, "the target rejects a change", "Look at the reason, correct it, then stop `migrate` and run `spanferry resync TABLE`.";
     SCHEMA_MISMATCH = 5004, SetAside, "the stream's schema of a table is not the one the migration began with", "Stop `migrate`, run `spanferry resync TABLE`, and start `migrate` again.";
-    TABLE_CREATED = 5005, SetAside, "a table was created at the source after the migration began, and is not carried", "The migrated tables flow on; the new one and its rows are not at the target. Stop `migrate` and run `spanferry resync TABLE` to take it in, or name it in `--exclude` if it is not wanted there.";
+    TABLE_CREATED = 5005, SetAside, "a table was created at the source after the migration began, and is not carried", "Or it was left out before, and is selected now. The migrated tables flow on; this one and its rows are not at the target. Stop `migrate` and run `spanferry resync TABLE` to take it in, or name it in `--exclude` if it is not wanted there.";
     POSITION_PURGED = 5006, Failed, "the source has forgotten the position", "The changes since then are lost at the source: `spanferry end --abandon`, drop the target's tables or name another database, raise the retention, and begin again.";
     HISTORY_CHANGED = 5007, Refused, "the source is not the one the migration began with", "It lacks transactions that were captured, or has others in their place: it was reset, restored from a backup, or is another server. Point the URL at a server that has all transactions already captured; if there is none any more, begin again with `spanferry end --abandon` and an empty target.";
     SOURCE_FAILED = 5008, Failed, "the source failed", "Look at the cause; run the same command again to resume.";

@@ -21,12 +21,16 @@ use crate::control::ControlLane;
 use crate::history::{ASK_INTERVAL, Lacking, SeenHistory, waits_for_source};
 use crate::lane::{LaneShared, interrupted};
 use crate::order::contains_all;
+use crate::progress::Progress;
 use crate::registry::{Registry, Transition};
 use crate::schema_change::{Created, Wanted, create_missing};
 use crate::stop::Pause;
 
 /// Most groups whose constraints are built together: their control rows share one commit.
 const GROUPS_MAX: usize = 500;
+
+/// Most tables that are named while their constraints are built.
+const NAMED_MAX: usize = 3;
 
 /// How often it is asked whether the source still holds what tables wait for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
@@ -233,6 +237,7 @@ async fn create<T: Committer + SchemaTarget>(
     }
     let _quiet = shared.quiet().await;
     let wanted: Vec<Wanted> = constraints.iter().map(Constraint::to_create).collect();
+    let _shown = Building::show(&shared.progress, &constraints);
     kill_point("before constraints", "");
     // An index over many rows takes long: after a request to stop, the target continues
     // alone.
@@ -243,6 +248,38 @@ async fn create<T: Committer + SchemaTarget>(
     };
     kill_point("after constraints", "");
     Ok((constraints, created))
+}
+
+/// Shows whose constraints are being built until it is dropped: an index over many rows takes long,
+/// and a table counts as joined meanwhile.
+struct Building<'a>(&'a Progress);
+
+impl<'a> Building<'a> {
+    fn show(progress: &'a Progress, constraints: &[Constraint]) -> Building<'a> {
+        let names = constraints.iter().map(|one| one.plan.name().table.as_str());
+        let names: BTreeSet<&str> = names.collect();
+        let named: Vec<String> = names
+            .iter()
+            .take(NAMED_MAX)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let more = match names.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!(
+            "the indexes and foreign keys of {}{more} are being built at the target",
+            named.join(", ")
+        );
+        progress.update(|state| state.building = Some(text));
+        Building(progress)
+    }
+}
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        self.0.update(|state| state.building = None);
+    }
 }
 
 /// The reason that is recorded.
@@ -257,4 +294,40 @@ fn still_being_built(constraint: &Constraint) -> Finding {
     let text =
         "the target is still at work on it, for an earlier run; the table is complete when that has ended";
     Finding::new(code::CONSTRAINT_UNFINISHED, Severity::Notice, subject, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use spanferry_core::fixture::{self, BIGINT, column, index};
+    use spanferry_core::mapping::convert::map;
+    use spanferry_core::mapping::options::MappingOptions;
+
+    use super::*;
+
+    #[test]
+    fn what_is_being_built_is_shown_while_it_is_built() {
+        let table = |name: &str| {
+            let mut table = fixture::table(name, ["id", "x"].map(|name| column(name, BIGINT)).to_vec());
+            table.indexes = vec![index("one", true, &[1]), index("two", false, &[1])];
+            table
+        };
+        let options = MappingOptions {
+            dialect: Dialect::GoogleSql,
+            uuid_supported: true,
+        };
+        let mapped = map(["a", "b", "c", "d"].map(table).to_vec(), &options);
+        let plans: Vec<Arc<TablePlan>> = mapped.plans.into_iter().map(Arc::new).collect();
+        let wanted = constraints(&plans.iter().collect::<Vec<_>>(), Dialect::GoogleSql);
+        let progress = Progress::default();
+        let why = || progress.snapshot().why_throttled();
+        let check = |wanted: &[Constraint], named: &str| {
+            let shown = Building::show(&progress, wanted);
+            let text = format!("the indexes and foreign keys of {named} are being built at the target");
+            assert_eq!(why(), Some(text));
+            drop(shown);
+            assert_eq!(why(), None);
+        };
+        check(&wanted[..2], "`a`");
+        check(&wanted, "`a`, `b`, `c` and 1 more");
+    }
 }

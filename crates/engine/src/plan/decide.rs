@@ -213,7 +213,8 @@ pub(super) fn unselected(table: &QualifiedName) -> TableStop {
 }
 
 fn created(table: &SourceTable) -> Finding {
-    let text = "it was created after the migration began and is not carried";
+    let text =
+        "it is not part of the migration: it was created since, or left out before, and is not carried";
     let subject = Subject::table(&table.name);
     let finding = Finding::new(code::TABLE_CREATED, Severity::Warning, subject, text);
     finding.remedy(Remedy::resync(&table.name))
