@@ -8,9 +8,9 @@
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source::{Catalog, SourceColumn, SourceTable};
 use spanferry_core::schema::source_default::DefaultKind;
+use spanferry_format::mysql::literal::{bytes_of_hex, unquoted};
+use spanferry_format::mysql::shown_default::value;
 
-use super::default::value;
-use super::literal::{bytes_of_hex, unquoted};
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
 use crate::own_type::own_type;

@@ -2,12 +2,7 @@
 
 mod actions;
 mod cascade;
-mod column_type;
-mod default;
-mod default_expression;
-mod expression;
 mod hidden_default;
-mod literal;
 mod read;
 
 pub(crate) use hidden_default::ask_hidden;

@@ -9,12 +9,12 @@ use spanferry_core::schema::source::{
     SourceTable,
 };
 use spanferry_core::schema::source_default::{Clock, SourceDefault};
+use spanferry_format::mysql::column_type::{self, TypeText};
+use spanferry_format::mysql::expression;
+use spanferry_format::mysql::shown_default::Shown;
 
 use super::actions::{ActionReader, Actions};
 use super::cascade;
-use super::column_type::{self, TypeText};
-use super::default::Shown;
-use super::expression;
 use crate::connection::{Connection, ResultRow};
 use crate::error::MysqlError;
 use crate::own_type::own_type;

@@ -10,6 +10,7 @@
 #[path = "../../../testkit/src/patience.rs"]
 pub(crate) mod patience;
 pub(crate) mod plan;
+pub(crate) mod schema;
 pub(crate) mod stream;
 pub(crate) mod types;
 

@@ -7,6 +7,7 @@ use spanferry_core::schema::charset::Charset;
 use super::cursor::{Cursor, Found, Stop, is_word};
 use super::error::Fault;
 use super::insert::Insert;
+use crate::mysql::escape::unescaped;
 
 /// One value of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -432,18 +433,4 @@ fn number_length(text: &[u8]) -> Option<usize> {
         }
     }
     Some(end)
-}
-
-/// The byte that `\x` stands for; none for the two that keep their backslash.
-pub(super) fn unescaped(escape: u8) -> Option<u8> {
-    Some(match escape {
-        b'0' => 0,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 0x08,
-        b'Z' => 0x1a,
-        b'%' | b'_' => return None,
-        other => other,
-    })
 }

@@ -1,37 +1,38 @@
-//! `COLUMN_TYPE` texts of information_schema, parsed exactly.
+//! `COLUMN_TYPE` texts of information_schema, and types as SHOW CREATE TABLE prints them, parsed
+//! exactly.
 
 use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::mysql::MysqlType;
 
-/// What the catalog says about a column's type.
+/// What a catalog or a definition says about a column's type.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TypeText<'a> {
+pub struct TypeText<'a> {
     /// `DATA_TYPE`, such as `int`.
-    pub(super) data_type: &'a str,
+    pub data_type: &'a str,
     /// `COLUMN_TYPE`, such as `int(10) unsigned`.
-    pub(super) column_type: &'a str,
+    pub column_type: &'a str,
     /// `CHARACTER_SET_NAME`, if it has one.
-    pub(super) charset: Option<&'a str>,
+    pub charset: Option<&'a str>,
     /// `COLLATION_NAME`, if it has one.
-    pub(super) collation: Option<&'a str>,
+    pub collation: Option<&'a str>,
     /// `CHARACTER_MAXIMUM_LENGTH`.
-    pub(super) characters: Option<u64>,
+    pub characters: Option<u64>,
     /// MariaDB: the column has a `json_valid` check.
-    pub(super) json_checked: bool,
+    pub json_checked: bool,
 }
 
 /// Widest BINARY that a server has: each value is padded to it.
 const BINARY_BYTES_MAX: u32 = 255;
 
 /// The type, `Unknown` with its text if any part of it is not understood.
-pub(super) fn parse(text: TypeText<'_>) -> MysqlType {
+pub fn parse(text: TypeText<'_>) -> MysqlType {
     known(text).unwrap_or_else(|| MysqlType::Unknown {
         text: text.column_type.to_owned(),
     })
 }
 
 /// Whether the server marks a column as stored in the format of before MySQL 5.6.
-pub(super) fn is_old_temporal(column_type: &str) -> bool {
+pub fn is_old_temporal(column_type: &str) -> bool {
     column_type.ends_with("/* mariadb-5.3 */")
 }
 

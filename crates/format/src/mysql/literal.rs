@@ -5,7 +5,7 @@ use spanferry_core::schema::mysql::MysqlType;
 /// The content of a literal as MariaDB writes it: a text in quotes, a number, bits, or the bytes of
 /// a BLOB; none of any other expression. MariaDB computes constant expressions when the table is
 /// created, and shows their value as its column holds it.
-pub(super) fn literal(text: &str, ty: &MysqlType) -> Option<Vec<u8>> {
+pub fn literal(text: &str, ty: &MysqlType) -> Option<Vec<u8>> {
     if text.starts_with('\'') {
         return unquoted(text).map(String::into_bytes);
     }
@@ -32,7 +32,8 @@ fn hex_digits(text: &str) -> Option<&str> {
     text.strip_prefix("0x").or_else(quoted)
 }
 
-pub(super) fn bytes_of_hex(digits: &str) -> Option<Vec<u8>> {
+/// The bytes of pairs of hexadecimal digits.
+pub fn bytes_of_hex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair: &[u8]| match pair {
         [_, _] => u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok(),
@@ -42,7 +43,7 @@ pub(super) fn bytes_of_hex(digits: &str) -> Option<Vec<u8>> {
 }
 
 /// A text without its quotes; none if it is more than one text.
-pub(super) fn unquoted(text: &str) -> Option<String> {
+pub fn unquoted(text: &str) -> Option<String> {
     let mut content = String::new();
     let mut rest = text.strip_prefix('\'')?.chars();
     loop {

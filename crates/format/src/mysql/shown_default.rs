@@ -3,36 +3,36 @@
 //! The catalog shows a value as text, and for some types less than the value: a FLOAT in six
 //! digits, `?` for a character outside the BMP, bytes up to the first zero (MySQL) or with `?`
 //! (MariaDB), and MySQL a TIMESTAMP in the zone of the session that created it. Such a value is
-//! hidden, and `hidden_default` asks for it.
+//! hidden, and the connector asks for it.
 
 use spanferry_core::schema::charset::Charset;
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source_default::{Clock, DefaultKind, SourceDefault};
 use spanferry_core::value::owned::OwnedScalar;
 use spanferry_core::value::scalar::Scalar;
-use spanferry_format::mysql::cell;
 
+use super::cell;
 use super::default_expression;
 use super::literal::literal;
 
 /// What the catalog shows of a column whose default is not NULL.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shown<'a> {
+pub struct Shown<'a> {
     /// Its type.
-    pub(super) ty: &'a MysqlType,
+    pub ty: &'a MysqlType,
     /// `COLUMN_TYPE`, such as `double(10,3)`.
-    pub(super) column_type: &'a str,
+    pub column_type: &'a str,
     /// Whether the server is MariaDB.
-    pub(super) is_mariadb: bool,
+    pub is_mariadb: bool,
     /// Whether MySQL says that the default is an expression; of MariaDB the text tells.
-    pub(super) is_expression: bool,
+    pub is_expression: bool,
     /// The clock of a session that chooses no time zone.
-    pub(super) clock: Clock,
+    pub clock: Clock,
 }
 
 impl Shown<'_> {
     /// The default with this text. A value that the text may not show exactly is hidden.
-    pub(super) fn default(self, text: String) -> SourceDefault {
+    pub fn default(self, text: String) -> SourceDefault {
         let literal = if self.is_mariadb {
             literal(&text, self.ty)
         } else {
@@ -88,7 +88,7 @@ impl Shown<'_> {
 
 /// The value of a literal's text: as the server prints a cell, but text in UTF-8, and BIT as
 /// `b'101'`.
-pub(super) fn value(ty: &MysqlType, text: &[u8]) -> Option<OwnedScalar> {
+pub fn value(ty: &MysqlType, text: &[u8]) -> Option<OwnedScalar> {
     let utf8 = || std::str::from_utf8(text).ok();
     let mut scratch = Vec::new();
     let scalar = match ty {

@@ -1,4 +1,4 @@
-//! Expressions of the catalog in the form in which a person wrote them, as SHOW CREATE TABLE does.
+//! Expressions of a catalog or a definition in the form in which a person wrote them.
 
 use std::str::Chars;
 
@@ -9,8 +9,12 @@ const INTRODUCER: &str = "_utf8mb4";
 /// An expression of a check, a generated column, a default or an index as MySQL's information
 /// schema gives it: escaped once more than SQL is, and every text with its character set before it.
 /// MariaDB gives them as they are.
-pub(super) fn as_written(stored: &str) -> String {
-    let sql = unescaped(stored);
+pub fn as_written(stored: &str) -> String {
+    without_introducers(&unescaped(stored))
+}
+
+/// An expression as MySQL's SHOW CREATE TABLE prints it, without the character set before each text.
+pub fn without_introducers(sql: &str) -> String {
     let mut written = String::with_capacity(sql.len());
     let mut rest = sql.chars();
     while let Some(first) = rest.next() {
