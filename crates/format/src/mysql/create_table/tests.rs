@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source::{IndexPart, NameCase, SourceColumn, SourceTable};
 use spanferry_core::schema::source_default::Clock;
@@ -346,4 +348,38 @@ fn the_corpus_is_read_or_refused_by_name() {
     };
     let unknown: Vec<&String> = refused.iter().filter(|refused| !is_known(refused)).collect();
     assert!(unknown.is_empty(), "of {tables} tables\n{unknown:#?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// A damaged definition is read or refused; nothing panics, nothing runs for ever.
+    #[test]
+    fn fuzz_damaged_definitions(
+        changes in proptest::collection::vec(
+            (any::<prop::sample::Index>(), prop::sample::select(&b"'\"`\\/*!-();,0x A=."[..]), 0..3_u8),
+            1..6,
+        ),
+        mariadb in any::<bool>(),
+    ) {
+        let mut text = PRINTED.as_bytes().to_vec();
+        for (at, byte, kind) in changes {
+            let at = at.index(text.len());
+            match kind {
+                0 => text[at] = byte,
+                1 => text.insert(at, byte),
+                _ => drop(text.remove(at)),
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        drop(parse(&text, dialect(mariadb)).map(|table| table.map(|table| {
+            table.resolve(&Surroundings {
+                mariadb,
+                schema: "s",
+                names: NameCase::Sensitive,
+                clock: Clock::Local,
+                defaults: &Defaults::default(),
+            })
+        })));
+    }
 }

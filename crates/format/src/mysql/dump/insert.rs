@@ -1,6 +1,7 @@
 //! The head of an INSERT or REPLACE statement: everything before its first row.
 
 use super::cursor::{Cursor, Found, Stop};
+use super::mark_text::{Fields, Written};
 
 /// What all rows of one statement have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,43 @@ pub struct Insert {
     pub offset: u64,
     /// The line where it begins, from 1.
     pub line: u64,
+}
+
+impl Insert {
+    pub(super) fn write(&self, text: &mut Written) {
+        text.flags(&[self.replace, self.ignore]);
+        text.number(self.offset);
+        text.number(self.line);
+        text.option(self.schema.as_deref());
+        text.bytes(&self.table);
+        text.flags(&[self.columns.is_some()]);
+        let columns = self.columns.as_deref().unwrap_or_default();
+        text.number(u64::try_from(columns.len()).expect("a length fits 64 bits"));
+        for column in columns {
+            text.bytes(column);
+        }
+    }
+
+    pub(super) fn read(fields: &mut Fields<'_>) -> Option<Insert> {
+        let [replace, ignore] = fields.flags()?;
+        let (offset, line) = (fields.number()?, fields.number()?);
+        let (schema, table) = (fields.option()?, fields.bytes()?);
+        let [has_columns] = fields.flags()?;
+        let count = usize::try_from(fields.number()?).ok()?;
+        if count > COLUMNS_MAX || (count > 0 && !has_columns) {
+            return None;
+        }
+        let columns = (0..count).map(|_| fields.bytes()).collect::<Option<Vec<_>>>()?;
+        Some(Insert {
+            schema,
+            table,
+            columns: has_columns.then_some(columns),
+            replace,
+            ignore,
+            offset,
+            line,
+        })
+    }
 }
 
 /// Most columns that a table of a server can have.

@@ -7,14 +7,20 @@
 mod cursor;
 mod error;
 mod insert;
+mod mark;
+mod mark_text;
 mod reader;
 mod row;
+mod scan;
 mod session;
+mod step;
 #[cfg(test)]
 mod tests;
 
 pub use error::{DumpError, Fault};
 pub use insert::Insert;
-pub use reader::{Ending, Limits, Mark, Reader, Statement, Step};
+pub use mark::Mark;
+pub use reader::Reader;
 pub use row::{Cell, Row};
 pub use session::{Reading, Session};
+pub use step::{Ending, Limits, Statement, Step};

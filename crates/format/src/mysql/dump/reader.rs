@@ -6,115 +6,13 @@ use std::sync::Arc;
 use super::cursor::{Cursor, Found, Stop};
 use super::error::{DumpError, Fault};
 use super::insert::{self, Insert};
+use super::mark::{Mark, Place};
 use super::row::{Row, RowReader};
+use super::scan::{
+    BYTE_ORDER_MARK, DELIMITER, Note, comment, delimiter_command, note, sets, skip_group, skip_statement,
+};
 use super::session::{Reading, Session};
-use crate::charset;
-
-/// How much of a dump is kept at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest statement or comment in bytes. Of an INSERT only what stands before the first row
-    /// counts.
-    pub statement_bytes_max: usize,
-    /// Longest row in bytes, as it is written.
-    pub row_bytes_max: usize,
-}
-
-/// What comes next in the dump.
-#[derive(Debug)]
-pub enum Step<'a> {
-    /// The bytes end within something: feed more, or say that there are none.
-    More,
-    /// A row of an INSERT or REPLACE.
-    Row(Row<'a>),
-    /// A row with a value that only a server can compute. The rows behind it follow.
-    Refused {
-        /// The statement that it is of.
-        insert: &'a Insert,
-        /// Which value, and where.
-        error: DumpError,
-    },
-    /// Any other statement.
-    Statement(Statement<'a>),
-    /// The dump is over.
-    End(Ending),
-}
-
-/// How a dump ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
-    /// Whether it has the `-- Dump completed` that mysqldump and mariadb-dump write at the end;
-    /// with `--tab`, triggers stand behind it. Other tools, and `--skip-comments`, write none.
-    pub completed: bool,
-    /// The bytes of the whole dump.
-    pub bytes: u64,
-}
-
-/// A statement without rows.
-#[derive(Debug, Clone, Copy)]
-pub struct Statement<'a> {
-    text: &'a [u8],
-    offset: u64,
-    line: u64,
-    session: &'a Session,
-}
-
-impl<'a> Statement<'a> {
-    /// Its bytes without the delimiter, in the character set of its session.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.text
-    }
-
-    /// Bytes of the dump before it.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The line where it begins, from 1.
-    pub fn line(&self) -> u64 {
-        self.line
-    }
-
-    /// What the dump has set up to here, this statement included.
-    pub fn session(&self) -> &'a Session {
-        self.session
-    }
-
-    /// Its text; `scratch` takes it where the dump is not UTF-8.
-    pub fn text<'t>(&'t self, scratch: &'t mut Vec<u8>) -> Result<&'t str, DumpError> {
-        text(self.text, self.session, scratch).map_err(|fault| DumpError {
-            fault,
-            offset: self.offset,
-            line: self.line,
-        })
-    }
-}
-
-fn text<'t>(bytes: &'t [u8], session: &Session, scratch: &'t mut Vec<u8>) -> Result<&'t str, Fault> {
-    let charset = session.reading().charset;
-    charset::decode(charset, bytes, scratch).map_err(|_| Fault::NotText {
-        charset: charset.name(),
-    })
-}
-
-/// A place between two steps, from which a dump can be read on. Cheap to copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// Bytes of the dump before it.
-    pub offset: u64,
-    line: u64,
-    session: Arc<Session>,
-    place: Place,
-    completed: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    /// Between two statements.
-    Between,
-    /// In front of a row, and of the comma before it if it is not the first.
-    Rows { insert: Arc<Insert>, first: bool },
-}
+use super::step::{Ending, Limits, Statement, Step, text};
 
 /// Reads a dump. After an error it gives the same error for ever.
 #[derive(Debug)]
@@ -352,6 +250,7 @@ impl Reader {
                 Some(Note::Begun) => self.completed = false,
                 Some(Note::Completed) => self.completed = true,
                 Some(Note::Mariadb(mariadb)) => Arc::make_mut(&mut self.session).set_mariadb(mariadb),
+                Some(Note::Schema(schema)) => Arc::make_mut(&mut self.session).set_schema(schema),
                 None => {}
             }
             self.consume(bytes);
@@ -475,105 +374,6 @@ fn one_row(rows: &mut RowReader, mut cursor: Cursor<'_>) -> Found<(usize, Option
         }
         Err(stop) => Err(stop),
     }
-}
-
-/// Steps over a group in parentheses.
-fn skip_group(cursor: &mut Cursor<'_>) -> Found<()> {
-    let mut depth = 0_usize;
-    loop {
-        cursor.blank()?;
-        match cursor.byte()? {
-            b'\'' | b'"' | b'`' => {
-                cursor.quoted()?;
-                continue;
-            }
-            b'(' => depth += 1,
-            b')' => depth -= 1,
-            _ => {}
-        }
-        cursor.at += 1;
-        if depth == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// Steps to the delimiter that ends a statement. As in the server's own client, it counts within
-/// comments whose content counts.
-fn skip_statement(cursor: &mut Cursor<'_>, delimiter: &[u8]) -> Found<()> {
-    loop {
-        if cursor.is(delimiter)? {
-            return Ok(());
-        }
-        match cursor.byte()? {
-            b'\'' | b'"' | b'`' => cursor.quoted()?,
-            b'#' | b'-' if cursor.is_line_comment()? => cursor.line()?,
-            b'/' if cursor.is(b"/*!")? || cursor.is(b"/*M!")? => cursor.at += 3,
-            b'/' if cursor.is(b"/*")? => cursor.block()?,
-            _ => cursor.at += 1,
-        }
-    }
-}
-
-/// The length of the comment that begins here, if one does whose content does not count.
-fn comment(cursor: &mut Cursor<'_>) -> Found<Option<usize>> {
-    /// MariaDB's client reads a command in it: from here on it runs nothing on its own machine.
-    const SANDBOX: &[u8] = b"/*M!999999\\-";
-    if cursor.is_line_comment()? {
-        cursor.line()?;
-    } else if cursor.is(SANDBOX)? || (cursor.is(b"/*")? && !cursor.is(b"/*!")? && !cursor.is(b"/*M!")?) {
-        cursor.block()?;
-    } else {
-        return Ok(None);
-    }
-    Ok(Some(cursor.at))
-}
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const DELIMITER: &[u8] = b"DELIMITER";
-
-/// The length of the line of a DELIMITER command, if one begins here.
-fn delimiter_command(cursor: &mut Cursor<'_>) -> Found<Option<usize>> {
-    if !cursor.word()?.eq_ignore_ascii_case(DELIMITER) {
-        return Ok(None);
-    }
-    cursor.line()?;
-    Ok(Some(cursor.at))
-}
-
-/// What a comment between statements says of the dump.
-enum Note {
-    /// `-- MySQL dump`: a dump begins, perhaps behind another one.
-    Begun,
-    /// `-- Dump completed`: nothing is missing.
-    Completed,
-    /// `-- Server version`: whether the server is a MariaDB.
-    Mariadb(bool),
-}
-
-fn note(comment: &[u8]) -> Option<Note> {
-    if comment.starts_with(b"-- MySQL dump ") || comment.starts_with(b"-- MariaDB dump ") {
-        return Some(Note::Begun);
-    }
-    if comment.starts_with(b"-- Dump completed") {
-        return Some(Note::Completed);
-    }
-    let version = comment.strip_prefix(b"-- Server version")?;
-    Some(Note::Mariadb(memchr::memmem::find(version, b"MariaDB").is_some()))
-}
-
-/// Whether the first word of a statement is SET or USE.
-fn sets(statement: &[u8]) -> bool {
-    let mut rest = statement;
-    if let [b'/', b'*', b'!', code @ ..] | [b'/', b'*', b'M', b'!', code @ ..] = statement {
-        rest = code;
-    }
-    let start = rest
-        .iter()
-        .position(u8::is_ascii_alphabetic)
-        .unwrap_or(rest.len());
-    let word = rest[start..].split(|byte| !byte.is_ascii_alphabetic()).next();
-    word.is_some_and(|word| word.eq_ignore_ascii_case(b"SET") || word.eq_ignore_ascii_case(b"USE"))
 }
 
 fn lines(bytes: &[u8]) -> u64 {

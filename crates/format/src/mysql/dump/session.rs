@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use spanferry_core::schema::charset::Charset;
 
 use super::error::Fault;
+use super::mark_text::{Fields, Written};
 use crate::mysql::token::{Dialect, Placed, Token};
 
 /// Most variables of the dump's own that are remembered. A dump has about ten.
@@ -75,6 +76,8 @@ pub struct Session {
     reading: Reading,
     has_charset: bool,
     schema: Option<String>,
+    /// The time zone of the session is UTC: TIMESTAMP values stand there as they are.
+    is_utc: bool,
     delimiter: Vec<u8>,
     variables: BTreeMap<String, Kept>,
 }
@@ -86,9 +89,62 @@ impl Session {
             reading,
             has_charset: false,
             schema: None,
+            is_utc: false,
             delimiter: b";".to_vec(),
             variables: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn write(&self, text: &mut Written) {
+        let reading = self.reading;
+        text.flags(&[reading.mariadb, reading.ansi_quotes, reading.no_backslash]);
+        text.word(reading.charset.name());
+        text.flags(&[self.has_charset, self.is_utc]);
+        text.option(self.schema.as_deref().map(str::as_bytes));
+        text.bytes(&self.delimiter);
+        text.number(u64::try_from(self.variables.len()).expect("a length fits 64 bits"));
+        for (name, kept) in &self.variables {
+            text.bytes(name.as_bytes());
+            match kept {
+                Kept::Mode(mode) => {
+                    text.word("mode");
+                    text.flags(&[mode.ansi_quotes, mode.no_backslash]);
+                }
+                Kept::Charset(charset) => {
+                    text.word("charset");
+                    text.word(charset.name());
+                }
+            }
+        }
+    }
+
+    pub(super) fn read(fields: &mut Fields<'_>) -> Option<Session> {
+        let [mariadb, ansi_quotes, no_backslash] = fields.flags()?;
+        let charset = Charset::from_name(fields.word()?)?;
+        let [has_charset, is_utc] = fields.flags()?;
+        let schema = match fields.option()? {
+            Some(schema) => Some(String::from_utf8(schema).ok()?),
+            None => None,
+        };
+        let delimiter = fields.bytes()?;
+        let count = usize::try_from(fields.number()?).ok()?;
+        if count > VARIABLES_MAX || delimiter.is_empty() {
+            return None;
+        }
+        let variables = (0..count).map(|_| variable_of(fields)).collect::<Option<_>>()?;
+        Some(Session {
+            reading: Reading {
+                mariadb,
+                ansi_quotes,
+                no_backslash,
+                charset,
+            },
+            has_charset,
+            schema,
+            is_utc,
+            delimiter,
+            variables,
+        })
     }
 
     /// How bytes are read now.
@@ -102,7 +158,13 @@ impl Session {
         self.has_charset
     }
 
-    /// What the last USE named.
+    /// Whether the dump has set the time zone UTC, in which the tools write TIMESTAMP values unless
+    /// they are asked not to.
+    pub fn is_utc(&self) -> bool {
+        self.is_utc
+    }
+
+    /// The schema of tables that name none: the one of the last USE, else of the dump's header.
     pub fn schema(&self) -> Option<&str> {
         self.schema.as_deref()
     }
@@ -118,6 +180,10 @@ impl Session {
         if let Some(word) = word.filter(|word| word.len() <= DELIMITER_BYTES_MAX) {
             self.delimiter = word.to_vec();
         }
+    }
+
+    pub(super) fn set_schema(&mut self, schema: String) {
+        self.schema = Some(schema);
     }
 
     pub(super) fn set_mariadb(&mut self, mariadb: bool) {
@@ -174,6 +240,9 @@ impl Session {
             }
             Some(Variable::Server(name)) if name.eq_ignore_ascii_case("character_set_client") => {
                 self.set_charset(text, value)?;
+            }
+            Some(Variable::Server(name)) if name.eq_ignore_ascii_case("time_zone") => {
+                self.is_utc = is_utc(text, value);
             }
             Some(Variable::Server(_)) | None => {}
         }
@@ -266,6 +335,34 @@ impl Session {
         Charset::from_name(name).ok_or_else(|| Fault::UnknownCharset {
             name: name.to_owned(),
         })
+    }
+}
+
+/// A variable of a mark, with what it keeps.
+fn variable_of(fields: &mut Fields<'_>) -> Option<(String, Kept)> {
+    let name = fields.text()?;
+    let kept = match fields.word()? {
+        "mode" => {
+            let [ansi_quotes, no_backslash] = fields.flags()?;
+            Kept::Mode(Mode {
+                ansi_quotes,
+                no_backslash,
+            })
+        }
+        "charset" => Kept::Charset(Charset::from_name(fields.word()?)?),
+        _ => return None,
+    };
+    Some((name, kept))
+}
+
+/// Whether a value of `time_zone` is UTC. Another value, also one that a variable keeps, is not known.
+fn is_utc(text: &str, value: &[Placed]) -> bool {
+    match value {
+        [value] if value.token == Token::Literal => {
+            let name = text[value.span.clone()].trim_matches(['\'', '"']);
+            name == "+00:00" || name.eq_ignore_ascii_case("UTC")
+        }
+        _ => false,
     }
 }
 

@@ -371,9 +371,51 @@ fn reading_from_every_mark_gives_the_same_rest() {
     let marks = marks(DUMP);
     assert_eq!(marks.len(), expected.len());
     for (mark, before) in marks {
+        assert_eq!(Mark::parse(&mark.to_text()), Some(mark.clone()));
         let rest = &DUMP[usize::try_from(mark.offset).unwrap()..];
         assert_eq!(steps(Reader::resume(LIMITS, mark), [rest]), expected[before..]);
     }
+}
+
+/// What is stored must be read by every later release.
+#[test]
+fn the_text_of_a_mark_stays() {
+    let texts: Vec<String> = marks(DUMP).into_iter().map(|(mark, _)| mark.to_text()).collect();
+    let first = "1 0 1 0 000 utf8mb4 00 - =%3B 0 between";
+    assert_eq!(texts.first().map(String::as_str), Some(first));
+    let within =
+        "1 437 15 0 000 utf8mb4 10 =shop =%3B 1 =old_sql_mode mode 00 rows 0 00 364 14 - =a 1 2 =b%3B =c";
+    assert!(texts.iter().any(|text| text == within), "{texts:#?}");
+    for (mark, text) in [(first, true), (within, true), ("", false), ("2 0 1 0", false)] {
+        assert_eq!(Mark::parse(mark).is_some(), text, "{mark}");
+        assert_eq!(Mark::parse(&format!("{mark} x")), None);
+    }
+}
+
+#[test]
+fn a_dump_says_its_schema_and_its_time_zone() {
+    let check = |dump: &str, schema: Option<&str>, is_utc: bool| {
+        let mut reader = Reader::new(LIMITS, Reading::plain(false));
+        reader.feed(dump.as_bytes());
+        reader.finish();
+        assert!(
+            matches!(reader.next(), Ok(Step::Statement(_) | Step::End(_))),
+            "{dump}"
+        );
+        let session = reader.session();
+        assert_eq!((session.schema(), session.is_utc()), (schema, is_utc), "{dump}");
+    };
+    check(
+        "-- Host: localhost    Database: shop\n-- ---\nDO 1;",
+        Some("shop"),
+        false,
+    );
+    check("-- Host: localhost    Database: \nDO 1;", None, false);
+    check("-- Host: x    Database: a\nUSE `b`;", Some("b"), false);
+    check("/*!40103 SET TIME_ZONE='+00:00' */;", None, true);
+    check("SET @@session.time_zone = 'UTC';", None, true);
+    check("SET time_zone = '+01:00';", None, false);
+    check("SET TIME_ZONE=@OLD_TIME_ZONE;", None, false);
 }
 
 fn literal() -> impl Strategy<Value = Vec<u8>> {
@@ -476,6 +518,7 @@ proptest! {
     fn every_mark_gives_the_same_rest(dump in dump()) {
         let expected = whole(&dump);
         for (mark, before) in marks(&dump) {
+            let mark = Mark::parse(&mark.to_text()).expect("a mark");
             let rest = &dump[usize::try_from(mark.offset).unwrap()..];
             prop_assert_eq!(&steps(Reader::resume(LIMITS, mark), [rest]), &expected[before..]);
         }
@@ -486,5 +529,19 @@ proptest! {
         let dump = [b"INSERT INTO t VALUES (", quoted(&bytes).as_slice(), b");"].concat();
         let expected = format!("1.21 t() binary:{}@1", bytes.escape_ascii());
         prop_assert_eq!(&whole(&dump)[0], &expected);
+    }
+
+    #[test]
+    fn fuzz_any_text_is_a_mark_or_none(
+        at in any::<prop::sample::Index>(),
+        change in prop_oneof![any::<char>().prop_map(String::from), " [0-9a-z=%-]{0,9}".prop_map(String::from)],
+        place in any::<prop::sample::Index>(),
+    ) {
+        let marks = marks(DUMP);
+        let mut text = place.get(&marks).0.to_text();
+        text.insert_str(at.index(text.len()), &change);
+        if let Some(mark) = Mark::parse(&text) {
+            prop_assert_eq!(Mark::parse(&mark.to_text()), Some(mark));
+        }
     }
 }
