@@ -22,7 +22,6 @@ const LONG_FILES_ALLOWED: &[&str] = &[
     "crates/engine/src/lane.rs",
     "crates/engine/src/registry.rs",
     "crates/format/src/charset/single_byte.rs",
-    "crates/format/src/mysql/dump/reader.rs",
     "crates/format/src/mysql/dump/row.rs",
     "crates/log/src/blocking.rs",
     "crates/mysql/src/binlog/columns.rs",

@@ -4,6 +4,7 @@
 //! [`Reader`] takes the bytes in pieces of any size. It does no input or output of its own, and it
 //! never holds a whole INSERT statement: each row is handed on when it is complete.
 
+mod assignment;
 mod cursor;
 mod error;
 mod insert;
