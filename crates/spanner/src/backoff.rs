@@ -83,4 +83,36 @@ mod tests {
             assert!((delay / 2..=delay).contains(&jittered(delay)));
         }
     }
+
+    fn aborted(retry_delay: Option<Duration>) -> SpannerError {
+        SpannerError::Aborted {
+            object: "t".to_owned(),
+            message: String::new(),
+            retry_delay,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_servers_own_delay_is_kept() {
+        let (begun, asked) = (Instant::now(), Duration::from_secs(7));
+        let mut backoff = Backoff::new(RETRY_BUDGET);
+        backoff.wait(aborted(Some(asked))).await.unwrap();
+        assert_eq!(begun.elapsed(), asked);
+        // The budget ends before that delay does: there is nothing to wait for.
+        backoff.wait(aborted(Some(RETRY_BUDGET))).await.unwrap_err();
+        assert_eq!(begun.elapsed(), asked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_repeated_until_the_budget_is_used_up() {
+        let (begun, mut calls) = (Instant::now(), 0);
+        let ended: Result<(), SpannerError> = retry(|| {
+            calls += 1;
+            std::future::ready(Err(aborted(None)))
+        })
+        .await;
+        assert!(matches!(ended, Err(SpannerError::Aborted { .. })));
+        assert!(begun.elapsed() < RETRY_BUDGET && begun.elapsed() + DELAY_MAX >= RETRY_BUDGET);
+        assert!(calls > 10, "{calls}");
+    }
 }

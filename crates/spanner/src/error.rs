@@ -387,4 +387,34 @@ mod tests {
             "aborted None",
         );
     }
+
+    #[test]
+    fn only_what_may_pass_is_asked_again() {
+        let error = |status: &Status| SpannerError::new("t", status);
+        let denied = |passing| SpannerError::Denied {
+            object: "t".to_owned(),
+            message: "x".to_owned(),
+            passing,
+        };
+        let passing = [
+            error(&Status::aborted("x")),
+            error(&Status::unavailable("x")),
+            error(&Status::resource_exhausted("x")),
+            error(&Status::not_found("Session not found: x")),
+            denied(true),
+        ];
+        for error in passing {
+            assert!(error.is_passing(), "{error}");
+        }
+        let lasting = [
+            error(&Status::failed_precondition("x")),
+            error(&Status::failed_precondition("x")).at_timestamp(),
+            error(&Status::permission_denied("x")),
+            denied(false),
+            SpannerError::malformed("t", "a row"),
+        ];
+        for error in lasting {
+            assert!(!error.is_passing(), "{error}");
+        }
+    }
 }

@@ -191,7 +191,12 @@ mod tests {
 
     #[track_caller]
     fn check(status: &Status, expected: &str) {
-        let shape = match commit_error(SpannerError::new("t", status)) {
+        check_error(SpannerError::new("t", status), expected);
+    }
+
+    #[track_caller]
+    fn check_error(error: SpannerError, expected: &str) {
+        let shape = match commit_error(error) {
             CommitError::Aborted { .. } => "aborted".to_owned(),
             CommitError::Ambiguous(failure) => format!("ambiguous {:?}", failure.class),
             CommitError::Rejected(rejection) => {
@@ -257,6 +262,7 @@ mod tests {
         let rule = "Check constraint `t`.`rule` is violated for key {Int64(5)}";
         assert!(of_value(&Status::out_of_range(rule)));
         assert!(!of_value(&Status::aborted(cell)));
+        assert!(!of_value(&Status::resource_exhausted(cell)), "it may pass");
     }
 
     #[test]
@@ -292,5 +298,21 @@ mod tests {
         let cell =
             Status::failed_precondition("New value exceeds the maximum size limit for this column: t.c");
         check(&cell, "FAILED_PRECONDITION large false transient false");
+        check(
+            &Status::permission_denied("x"),
+            "PERMISSION_DENIED large false transient true",
+        );
+        let expired = SpannerError::new("t", &Status::failed_precondition("x")).at_timestamp();
+        check_error(expired, "FAILED_PRECONDITION large false transient false");
+        let malformed = SpannerError::malformed("t", "a number");
+        check_error(malformed, "INTERNAL large false transient true");
+    }
+
+    #[test]
+    fn a_missing_database_is_told_from_a_missing_table() {
+        let code_of = |words: &str| failure(SpannerError::new("t", &Status::not_found(words))).code;
+        assert_eq!(code_of("Database not found: projects/p"), code::TARGET_MISSING);
+        assert_eq!(code_of("Instance not found: projects/p"), code::TARGET_MISSING);
+        assert_eq!(code_of("Table not found: t"), code::TARGET_FAILED);
     }
 }

@@ -195,6 +195,26 @@ async fn precommit_tokens_are_followed() {
     assert_eq!(tokens, [4, 9]);
 }
 
+/// A server that asks for another round again and again, or names no time, has not said what became
+/// of the commit.
+#[tokio::test]
+async fn an_answer_without_a_commit_timestamp_is_no_answer() {
+    let (fake, address) = Fake::start().await;
+    let client = client(&address, ClientOptions::default());
+    fake.answer_commit(Ok(CommitResponse::default()));
+    let unknown = client.commit("t", mutations()).await.unwrap_err();
+    assert!(matches!(unknown, SpannerError::Unanswered { .. }), "{unknown}");
+    for number in 0..8 {
+        fake.answer_commit(Ok(CommitResponse {
+            multiplexed_session_retry: Some(MultiplexedSessionRetry::PrecommitToken(token(number))),
+            ..CommitResponse::default()
+        }));
+    }
+    let unknown = client.commit("t", mutations()).await.unwrap_err();
+    assert!(matches!(unknown, SpannerError::Unanswered { .. }), "{unknown}");
+    assert_eq!(fake.commits().len(), 9);
+}
+
 #[tokio::test]
 async fn a_broken_read_resumes_without_loss_or_repetition() {
     let (fake, address) = Fake::start().await;
