@@ -296,6 +296,28 @@ fn bytea_has_no_declared_limit_but_the_conversion_keeps_to_it() {
     );
 }
 
+/// A number that the server gives counts; an index shows it only where numerics have none.
+#[test]
+fn unsigned_integers_that_count() {
+    let check = |numbered: bool, indexed: bool, expected: [&str; 2]| {
+        let mut source = table("t", vec![column("id", BIGINT), column("n", UNSIGNED)]);
+        source.columns[1].facts = MysqlColumn {
+            auto_increment: numbered,
+            ..MysqlColumn::default()
+        }
+        .into();
+        source.indexes = indexed.then(|| index("i", false, &[1])).into_iter().collect();
+        let found = [GOOGLE, POSTGRES].map(|options| {
+            let mapped = map(vec![source.clone()], &options);
+            types(&mapped, options.dialect).remove(1)
+        });
+        assert_eq!(found, expected, "{numbered} {indexed}");
+    };
+    check(false, false, ["NUMERIC", "numeric"]);
+    check(true, false, ["INT64", "bigint"]);
+    check(false, true, ["NUMERIC", "bigint"]);
+}
+
 #[test]
 fn unsigned_integers_and_decimals_by_their_place() {
     let decimal = MysqlType::Decimal {

@@ -84,7 +84,7 @@ fn statement_bytes(table: &TargetTable, dialect: Dialect) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{BIGINT, column, index, table};
+    use crate::fixture::{BIGINT, column, foreign_key, index, table};
     use crate::mapping::convert::map;
     use crate::mapping::options::MappingOptions;
 
@@ -155,5 +155,29 @@ mod tests {
         };
         let text = &check_database(&content)[0].text;
         assert!(text.starts_with("the statements of the schema have 1"), "{text}");
+    }
+
+    /// A child with a foreign key of a long name, and its parent.
+    fn tied(name: &str) -> Vec<Arc<TablePlan>> {
+        let columns = || ["id", "n"].map(|name| column(name, BIGINT)).to_vec();
+        let mut child = table("b", columns());
+        child.foreign_keys = vec![foreign_key(name, &[1], "a", &["id"])];
+        let plans = map(vec![table("a", columns()), child], &OPTIONS).plans;
+        plans.into_iter().map(Arc::new).collect()
+    }
+
+    #[test]
+    fn indexes_behind_foreign_keys_count() {
+        let child = tied("f").remove(1);
+        assert_eq!((child.target.indexes.len(), child.backing_indexes), (0, 1));
+        check(&vec![Arc::clone(&child); 10_000][..], 0, 0, None);
+        let text = "10001 indexes, those behind foreign keys included, Spanner takes 10000 in a database";
+        check(&vec![child; 10_001][..], 0, 0, Some(text));
+    }
+
+    #[test]
+    fn statements_of_foreign_keys_count() {
+        let bytes = |name: &str| statement_bytes(&tied(name)[1].target, Dialect::GoogleSql);
+        assert_eq!(bytes(&"f".repeat(101)), bytes("f") + 100);
     }
 }

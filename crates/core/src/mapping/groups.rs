@@ -81,3 +81,64 @@ fn root(parent: &mut [usize], mut at: usize) -> usize {
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::schema::definition::TableDefinition;
+    use crate::schema::target::TargetForeignKey;
+
+    /// A plan with foreign keys to these tables.
+    fn plan(name: &str, parents: &[&str]) -> TablePlan {
+        let key = |parent: &&str| TargetForeignKey {
+            name: format!("{name}_{parent}"),
+            columns: vec![0],
+            parent: (*parent).to_owned(),
+            parent_columns: vec!["id".to_owned()],
+            origin: "f".to_owned(),
+        };
+        let mut plan = fixture::plan(fixture::table(name, Vec::new()), []);
+        plan.target.foreign_keys = parents.iter().map(key).collect();
+        plan
+    }
+
+    /// The groups of these plans; the numbers are those of recorded tables, by their names.
+    fn groups(mut plans: Vec<TablePlan>, recorded: &[(&str, u32)]) -> Vec<u32> {
+        let definition = |(name, group): &(&str, u32)| TableDefinition {
+            group: GroupId(*group),
+            ..TableDefinition::of(&plan(name, &[]))
+        };
+        let recorded: Vec<TableDefinition> = recorded.iter().map(definition).collect();
+        let known = Known {
+            fixed: recorded.iter().collect(),
+            free_group: 9,
+            ..Known::default()
+        };
+        group_tables(&mut plans, &known);
+        plans.iter().map(|plan| plan.group.0).collect()
+    }
+
+    #[test]
+    fn recorded_tables_stay_together_under_their_number() {
+        let plans = || ["a", "b", "c", "d", "e"].map(|name| plan(name, &[])).to_vec();
+        assert_eq!(groups(plans(), &[]), [9, 10, 11, 12, 13]);
+        // Nothing but the record ties `b` to `d`.
+        assert_eq!(groups(plans(), &[("b", 4), ("d", 4), ("a", 2)]), [2, 4, 9, 4, 10]);
+    }
+
+    #[test]
+    fn of_groups_that_become_one_the_lowest_number_remains() {
+        let recorded = [("a", 3), ("b", 5), ("c", 5), ("d", 1)];
+        let plans = |parents: &[&str]| {
+            let known = ["a", "b", "c", "d"].map(|name| plan(name, &[]));
+            known
+                .into_iter()
+                .chain([plan("e", parents), plan("f", &[])])
+                .collect()
+        };
+        assert_eq!(groups(plans(&["b"]), &recorded), [3, 5, 5, 1, 5, 9]);
+        assert_eq!(groups(plans(&["a", "c"]), &recorded), [3, 3, 3, 1, 3, 9]);
+        assert_eq!(groups(plans(&["a", "d"]), &recorded), [1, 5, 5, 1, 1, 9]);
+    }
+}

@@ -100,6 +100,16 @@ fn an_index_has_one_decision() {
     check(&GOOGLE, own(false, 2), left_out(IndexReason::TypeNotIndexable));
     check(&POSTGRES, own(false, 6), left_out(IndexReason::NumericInDialect));
     check(&GOOGLE, own(false, 0), left_out(IndexReason::SameAsPrimaryKey));
+    let descending = IndexPart::Column {
+        column: 0,
+        descending: true,
+        prefix: None,
+    };
+    let backwards = KeptIndex {
+        columns: vec![(0, true)],
+        changes: vec![],
+    };
+    check(&GOOGLE, of(false, descending), IndexOutcome::Kept(backwards));
     let excess = KeyExcess::Bytes(20_024);
     check(&GOOGLE, own(false, 5), left_out(IndexReason::Excess(excess)));
 }
@@ -231,4 +241,87 @@ fn a_table_has_at_most_128_indexes() {
         behind: 0,
     };
     assert_eq!(made(129), Some(excess));
+
+    // The indexes behind foreign keys count too.
+    let columns = || {
+        (0..129)
+            .map(|number| column(&format!("c{number}"), BIGINT))
+            .collect()
+    };
+    let mut child = table("b", columns());
+    let key = |at: usize| foreign_key(&format!("f{at}"), &[at], "a", &["c0"]);
+    child.foreign_keys = (1..129).map(key).collect();
+    child.indexes = vec![index("i", false, &[1])];
+    let plans = map(vec![table("a", columns()), child], &GOOGLE).plans;
+    let excess = IndexCountExcess {
+        table: qualified("b"),
+        own: 1,
+        behind: 128,
+    };
+    assert_eq!(index_count_excess(&plans[1]), Some(excess));
+}
+
+/// Equal values on either side may have different bytes: the columns of both sides are looked at.
+#[test]
+fn a_foreign_key_that_folds_on_one_side_alone_is_left_out() {
+    let folded = || text_type(9, Charset::Utf8mb4, "utf8mb4_0900_ai_ci");
+    for (of_parent, of_child) in [(folded(), varchar(9)), (varchar(9), folded())] {
+        let mut child = table("b", vec![column("id", BIGINT), column("code", of_child)]);
+        child.foreign_keys = vec![foreign_key("f", &[1], "a", &["code"])];
+        let parent = table("a", vec![column("code", of_parent)]);
+        let decided = map(vec![parent, child], &GOOGLE).foreign_keys;
+        let folding = Folding::Collation("utf8mb4_0900_ai_ci".to_owned());
+        let reason = ForeignKeyReason::Folding(folding);
+        assert_eq!(decided[0].outcome, ForeignKeyOutcome::LeftOut(reason));
+    }
+}
+
+/// InnoDB takes a foreign key to an index that is not unique, and to the first columns of one.
+#[test]
+fn only_the_columns_of_a_whole_unique_index_can_be_referred_to() {
+    let check = |indexes: Vec<SourceIndex>, columns: &[&str], is_kept: bool| {
+        let named = || ["id", "x", "y"].map(|name| column(name, BIGINT)).to_vec();
+        let mut parent = table("a", named());
+        parent.indexes = indexes;
+        let mut child = table("b", named());
+        let places: Vec<usize> = (1..=columns.len()).collect();
+        child.foreign_keys = vec![foreign_key("f", &places, "a", columns)];
+        let outcome = map(vec![parent, child], &GOOGLE).foreign_keys.remove(0).outcome;
+        match outcome {
+            ForeignKeyOutcome::Kept(_) => assert!(is_kept, "{columns:?}"),
+            left_out => {
+                let expected = ForeignKeyOutcome::LeftOut(ForeignKeyReason::ParentNotUnique);
+                assert_eq!((left_out, is_kept), (expected, false));
+            }
+        }
+    };
+    let unique = |columns: &[usize]| vec![index("u", true, columns)];
+    check(unique(&[1, 2]), &["y", "x"], true);
+    check(unique(&[1, 2]), &["x"], false);
+    check(unique(&[1]), &["x", "y"], false);
+    check(vec![index("i", false, &[1])], &["x"], false);
+}
+
+/// The table's own key needs no index behind it, however long it may be; the parent's side has the
+/// same limit as the child's.
+#[test]
+fn only_an_index_that_is_made_behind_a_foreign_key_has_limits() {
+    let made = |bytes: u32, parent_key: usize| {
+        let long = MysqlType::Varbinary { bytes };
+        let columns = || vec![column("long", long.clone()), column("id", BIGINT)];
+        let mut parent = table("a", columns());
+        parent.primary_key = vec![parent_key];
+        parent.columns[1].nullable = false;
+        parent.indexes = vec![index("u", true, &[0])];
+        let mut child = table("b", columns());
+        child.foreign_keys = vec![foreign_key("f", &[0], "a", &["long"])];
+        map(vec![parent, child], &GOOGLE).foreign_keys.remove(0).outcome
+    };
+    assert!(matches!(made(9_000, 0), ForeignKeyOutcome::Kept(_)));
+    assert!(matches!(made(8_168, 1), ForeignKeyOutcome::Kept(_)), "8192 bytes");
+    let reason = ForeignKeyReason::IndexExcess {
+        table: "a".to_owned(),
+        excess: KeyExcess::Bytes(8_193),
+    };
+    assert_eq!(made(8_169, 1), ForeignKeyOutcome::LeftOut(reason));
 }

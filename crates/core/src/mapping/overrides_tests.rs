@@ -281,3 +281,107 @@ fn a_decision_says_who_has_chosen() {
     assert_eq!(by, [rule, rule, (NameReason::Asked, ChosenBy::Person)]);
     assert_eq!(decided.tables[0].key.reason, KeyReason::Primary);
 }
+
+/// A column that is left out before the key moves the key's places, not its columns.
+#[test]
+fn the_key_stays_where_columns_before_it_go() {
+    let mut source = table("t", ["a", "b", "c"].map(|name| column(name, BIGINT)).to_vec());
+    source.primary_key = vec![2, 1];
+    let exclude = ColumnOverride {
+        exclude: true,
+        ..ColumnOverride::default()
+    };
+    let wanted = Overrides::from([(qualified("t"), of_column("a", exclude))]);
+    let known = Known::default();
+    let decisions = apply(decide(vec![source], &known, &OPTIONS), &wanted, &known).unwrap();
+    assert_eq!(
+        (&decisions.tables[0].excluded, &decisions.tables[0].joined),
+        (&vec![0], &vec![])
+    );
+    let plan = map_decided(decisions, &known).plans.remove(0);
+    assert_eq!(plan.source_key, [2, 1]);
+    assert_eq!(plan.target.primary_key, [1, 0]);
+    assert_eq!(plan.key(), [1, 0]);
+}
+
+/// A part of a key of the source does not tell its rows apart.
+#[test]
+fn a_key_that_is_asked_for_holds_a_whole_key() {
+    let mut source = table("t", ["a", "b", "c"].map(|name| column(name, BIGINT)).to_vec());
+    source.primary_key = vec![0, 1];
+    source.columns[2].nullable = false;
+    let decided = |key: &[&str]| {
+        let wanted = TableOverride {
+            key: Some(key.iter().map(|name| (*name).to_owned()).collect()),
+            ..TableOverride::default()
+        };
+        let known = Known::default();
+        let wanted = Overrides::from([(qualified("t"), wanted)]);
+        apply(decide(vec![source.clone()], &known, &OPTIONS), &wanted, &known)
+    };
+    for part in [&["a"][..], &["b"], &["c", "b"]] {
+        assert_eq!(decided(part).unwrap_err(), [OverrideError::Key(qualified("t"))]);
+    }
+    let key = decided(&["c", "b", "a"]).unwrap().tables.remove(0).key;
+    assert_eq!((key.target, key.source), (vec![2, 1, 0], vec![0, 1]));
+    assert_eq!(key.reason, KeyReason::Asked);
+    assert_eq!(key.reason.chosen_by(), ChosenBy::Person);
+}
+
+/// A part of the key is never NULL, also if it comes from no column of the source.
+#[test]
+fn an_added_part_of_the_key_is_not_null() {
+    let wanted = TableOverride {
+        added: vec![AddedColumn {
+            not_null: false,
+            ..shard()
+        }],
+        key: Some(vec!["shard".to_owned(), "id".to_owned()]),
+        ..TableOverride::default()
+    };
+    let target = &overridden(wanted).unwrap().plans[0].target;
+    assert_eq!(
+        (target.columns[3].name.as_str(), target.columns[3].not_null),
+        ("shard", true)
+    );
+}
+
+/// Each dialect has its own form of a numeric.
+#[test]
+fn a_numeric_that_is_asked_for_has_the_form_of_the_dialect() {
+    for (dialect, expected) in [
+        (Dialect::GoogleSql, Encoding::Numeric),
+        (Dialect::PostgreSql, Encoding::PgNumeric),
+    ] {
+        let numeric = ColumnOverride {
+            ty: Some(TargetType::Numeric),
+            ..ColumnOverride::default()
+        };
+        let wanted = Overrides::from([(qualified("orders"), of_column("n", numeric))]);
+        let (known, options) = (Known::default(), MappingOptions { dialect, ..OPTIONS });
+        let decisions = apply(decide(tables(), &known, &options), &wanted, &known).unwrap();
+        let column = &decisions.tables[0].columns[2];
+        assert_eq!((column.ty, column.encoding), (TargetType::Numeric, expected));
+    }
+}
+
+/// The control tables keep their names, at the source's side and at the target's, in any letter case.
+#[test]
+fn names_of_the_control_tables_are_kept() {
+    use crate::mapping::check::{Trouble, check};
+    let found = |source: &str, target: Option<&str>| {
+        let wanted = TableOverride {
+            name: target.map(str::to_owned),
+            ..TableOverride::default()
+        };
+        let known = Known::default();
+        let tables = vec![table(source, vec![column("id", BIGINT)])];
+        let wanted = Overrides::from([(qualified(source), wanted)]);
+        let decisions = apply(decide(tables, &known, &OPTIONS), &wanted, &known).unwrap();
+        check(&decisions.tables[0])
+    };
+    assert_eq!(found("Spanferry_a", None), [Trouble::Reserved]);
+    assert_eq!(found("Spanferry_a", Some("a")), [Trouble::Reserved]);
+    assert_eq!(found("a", Some("SPANFERRY_a")), [Trouble::Reserved]);
+    assert_eq!(found("spanferry", Some("a_spanferry_")), []);
+}

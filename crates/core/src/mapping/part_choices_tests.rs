@@ -352,3 +352,22 @@ fn a_recorded_name_is_taken_by_its_object() {
     let expected = ["a", "a_by_code", "b", "b_n_once", "x", "to_a", "b_n_once_2"];
     assert_eq!(objects(&mapping), expected);
 }
+
+/// A foreign key that the rules leave out has no name at the target, also where a person has asked
+/// for one.
+#[test]
+fn what_is_not_created_has_no_name_at_the_target() {
+    let mut parts = tables();
+    parts[1].foreign_keys = vec![foreign_key("to_a", &[1], "gone", &["id"])];
+    let both = TableOverride {
+        foreign_keys: [("to_a".to_owned(), named("x"))].into(),
+        ..of_index("full", named("y"))
+    };
+    let mapping = choose(parts, &overrides([("b", both)])).unwrap();
+    let key = &mapping.foreign_keys[0];
+    let full = mapping.indexes.iter().find(|index| index.source == 1).unwrap();
+    assert_eq!((key.target_name(), full.target_name()), (None, None));
+    let asked = |name: &Option<NameDecision>| name.as_ref().map(|name| name.name.clone());
+    assert_eq!(asked(&key.name).as_deref(), Some("x"));
+    assert_eq!(asked(&full.name).as_deref(), Some("y"));
+}
