@@ -254,6 +254,8 @@ mod tests {
         let expected: Vec<String> = (12..20).map(|domain| format!("{domain}-1-1@7")).collect();
         assert_eq!(kept, expected);
         assert_eq!(Bookmark::parse(&bookmark.to_string()).unwrap(), bookmark);
+        let more = bookmark.to_string().replace(" last ", " last 0-1-1@7,");
+        Bookmark::parse(&more).unwrap_err();
     }
 
     #[test]

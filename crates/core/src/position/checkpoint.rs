@@ -180,6 +180,9 @@ mod tests {
             assert_ne!(changed, text, "{from}");
             Checkpoint::from_record(&changed, 3).unwrap_err();
         }
+        // A transaction of which nothing is applied is none, also if its key says the same.
+        let nothing = text.replace("\"changes\":3", "\"changes\":0");
+        Checkpoint::from_record(&nothing, 0).unwrap_err();
         // The form of version 1.
         Checkpoint::from_record("mariadb:0-1-5", 0).unwrap_err();
     }

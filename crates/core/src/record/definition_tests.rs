@@ -472,6 +472,19 @@ fn what_this_release_does_not_write_is_an_error() {
         ("\"source\":1", "\"source\":2"),
         ("\"target\":1", "\"target\":2"),
         ("\"target\":1", "\"target\":0"),
+        (
+            "\"name\":\"to parent\",\"columns\":[0]",
+            "\"name\":\"to parent\",\"columns\":[2]",
+        ),
+        (
+            "\"name\":\"to_parent\",\"columns\":[0]",
+            "\"name\":\"to_parent\",\"columns\":[2]",
+        ),
+        (
+            "\"parts\":[{\"column\":{\"column\":1",
+            "\"parts\":[{\"column\":{\"column\":2",
+        ),
+        ("\"columns\":[{\"column\":1", "\"columns\":[{\"column\":2"),
         ("\"integer\"", "\"number\""),
         ("\"cascade\"", "\"cascades\""),
         ("\"int64\"", "\"int65\""),
