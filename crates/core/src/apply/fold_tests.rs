@@ -257,3 +257,56 @@ fn every_pair_of_kinds_has_its_rule() {
     );
     check(Some(Held::Partial), Held::Partial, update(0b111, patched));
 }
+
+/// Stages one value of a column for a key.
+fn stage_column(fold: &mut Fold, key: &[u8], column: usize) {
+    let mut cells = Vec::new();
+    (0..2).for_each(|_| put_string(&mut cells, key));
+    let (columns, cells) = (&ColumnSet::of([0, column]), cells.as_slice());
+    let row = PartialRow { columns, cells };
+    fold.stage(TABLE, key, Content::Partial(row), true);
+}
+
+fn new_fold() -> Fold {
+    let tables = [Arc::new(fixture::plan(fixture::table("t", Vec::new()), []))];
+    Fold::new(tables.into())
+}
+
+/// What the fold collects: each set of columns with its number of rows.
+fn collected(fold: &mut Fold) -> Vec<(MutationKind, usize)> {
+    fold.fold_staged();
+    let data = fold.take();
+    data.iter().map(|run| (run.kind, run.rows.len())).collect()
+}
+
+/// What a window has held of sets of columns does not stay for the next.
+#[test]
+fn sets_of_columns_go_with_their_window() {
+    let update = |columns: &[usize]| MutationKind::Update(ColumnSet::of(columns.iter().copied()));
+    let mut fold = new_fold();
+    for column in 1..4 {
+        stage_column(&mut fold, b"a", column);
+        fold.fold_staged();
+    }
+    stage_column(&mut fold, b"b", 2);
+    let kinds: Vec<MutationKind> = fold.take().iter().map(|run| run.kind).collect();
+    assert_eq!(kinds, [update(&[0, 1, 2, 3])]);
+    assert_eq!(fold.column_sets, [ColumnSet::of([0, 2])]);
+    assert_eq!(collected(&mut fold), [(update(&[0, 2]), 1)]);
+    assert!(fold.column_sets.is_empty());
+}
+
+/// Only the last sets are compared with a new one, and each row keeps its own.
+#[test]
+fn rows_of_many_sets_of_columns_stay_apart() {
+    let most = SETS_COMPARED + 4;
+    let mut fold = new_fold();
+    for column in 1..=most {
+        for copy in 0..2 {
+            stage_column(&mut fold, format!("{column}-{copy}").as_bytes(), column);
+        }
+    }
+    let update = |column| (MutationKind::Update(ColumnSet::of([0, column])), 2);
+    let expected: Vec<_> = (1..=most).map(update).collect();
+    assert_eq!(collected(&mut fold), expected);
+}

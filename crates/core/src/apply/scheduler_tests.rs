@@ -17,7 +17,7 @@ use random::{Random, SEED_VARIABLE, seed};
 
 use super::{Scheduler, Start};
 use crate::apply::action::{Action, GaveWay, Obstacle, Proposal, StreamId, Tick};
-use crate::apply::table_states::TableState;
+use crate::apply::table_states::{TableState, TableStates};
 use crate::apply::window::WindowLimits;
 use crate::fixture;
 use crate::plan::{GroupId, TableId, TablePlan};
@@ -28,6 +28,8 @@ use crate::port::target::{
 };
 use crate::position::checkpoint::Checkpoint;
 use crate::position::{Bookmark, Position, Witness};
+use crate::report::code;
+use crate::report::finding::{Finding, Severity, Subject};
 
 const SEEDS: u64 = 800;
 const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -688,6 +690,102 @@ fn a_table_that_is_constrained_at_once_takes_part() {
     assert!(takes_part(TablePhase::Constrained));
     assert!(!takes_part(TablePhase::Loaded));
     assert!(!takes_part(TablePhase::Stopped));
+}
+
+/// A machine over one transaction, a change of each of these tables, whose stream is open.
+fn opened(world: &mut World, tables: &[u32]) -> Scheduler {
+    let change = |table: &u32| Change {
+        table: *table,
+        key: 1,
+        value: Some(1),
+    };
+    world.history = vec![tables.iter().map(change).collect()];
+    world.captured = 1;
+    let mut machine = start(world);
+    assert!(matches!(machine.poll(Tick(0)).unwrap(), Action::Open { .. }));
+    machine.opened();
+    machine
+}
+
+/// The same, once all of the log is read and its changes are to be committed.
+fn read_whole(world: &mut World, tables: &[u32]) -> (Scheduler, Action) {
+    let mut machine = opened(world, tables);
+    let mut reader = Reader {
+        sequence: 1,
+        change: 0,
+    };
+    while read(world, &mut machine, StreamId::Main, &mut reader, 1) {}
+    machine.at_end(StreamId::Main);
+    let action = machine.poll(Tick(0)).unwrap();
+    (machine, action)
+}
+
+fn joined() -> World {
+    let mut world = World::new(0, None);
+    for table in &mut world.tables {
+        (table.phase, table.low) = (TablePhase::Joined, Some(0));
+    }
+    world
+}
+
+/// Data is committed when nothing more can be read; a position alone may wait.
+#[test]
+fn data_waits_for_no_time_at_the_end_of_the_log() {
+    let (_, action) = read_whole(&mut joined(), &[0]);
+    assert!(matches!(action, Action::Commit(_)), "{action:?}");
+    let (_, action) = read_whole(&mut joined(), &[]);
+    assert!(matches!(action, Action::Wait { until: Some(_) }), "{action:?}");
+}
+
+/// A commit without rows can only be rejected for what is recorded with it: no table is at fault.
+#[test]
+fn a_rejection_without_rows_stops_no_table() {
+    let (mut machine, _) = read_whole(&mut joined(), &[0]);
+    let failure = machine.rejected(rejection("x"), Vec::new()).unwrap_err();
+    assert_eq!(failure.code, code::TARGET_FAILED);
+}
+
+/// The machine knows of its own stops before its owner tells it of the tables. A table of the group
+/// that the migration has given up has no state.
+#[test]
+fn a_stop_that_is_committed_counts_at_once() {
+    let mut world = joined();
+    let mut machine = opened(&mut world, &[]);
+    machine.states = TableStates::new((0..5).map(|table| world.state(table)).collect());
+    let builder = machine.stream_mut(StreamId::Main);
+    builder.begin(Sequence(1), witness(1)).unwrap();
+    let finding = Finding::new(code::DDL_SEEN, Severity::Blocking, Subject::Whole, "x");
+    builder.stop(TableId(4), finding);
+    builder.end(1, witness(1)).unwrap();
+    machine.at_end(StreamId::Main);
+    assert!(matches!(machine.poll(Tick(0)).unwrap(), Action::Commit(_)));
+    assert!(!machine.states.is_stopped(TableId(4)));
+    machine.committed();
+    let phases = [3, 4, 5].map(|table| machine.states.phase(TableId(table)));
+    assert_eq!(
+        phases,
+        [Some(TablePhase::Joined), Some(TablePhase::Stopped), None]
+    );
+}
+
+/// While a log that was begun again repeats what is applied, no table joins; the log is asked once
+/// at each place.
+#[test]
+fn a_batch_waits_for_a_log_that_holds_what_is_applied() {
+    let mut world = World::new(0, None);
+    (world.tables[0].phase, world.tables[0].low) = (TablePhase::Loaded, Some(0));
+    world.fence.reached = Some(Checkpoint::whole(bookmark(1)));
+    let mut asked = |held: u64| {
+        let mut machine = opened(&mut world, &[]);
+        let action = machine.poll(Tick(0)).unwrap();
+        assert!(matches!(action, Action::AskReached { .. }), "{action:?}");
+        machine.log_reached(&bookmark(held)).unwrap();
+        machine.poll(Tick(0)).unwrap()
+    };
+    let action = asked(0);
+    assert!(matches!(action, Action::Read { .. }), "{action:?}");
+    let action = asked(1);
+    assert!(matches!(action, Action::AskStarts { .. }), "{action:?}");
 }
 
 #[test]

@@ -301,7 +301,7 @@ impl WindowBuilder {
         if !self.filters.applies(table) {
             return false;
         }
-        if self.contents.transactions > 0 || !self.fold.is_empty() {
+        if self.contents.transactions > 0 {
             self.close();
         }
         self.fold_staged();

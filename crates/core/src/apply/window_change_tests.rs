@@ -1,9 +1,11 @@
 //! Changes that lack something: partial rows, moves, and changes of whole tables.
 
 use super::history::{builder, reached, table};
+use std::sync::Arc;
+
 use super::witness;
-use crate::apply::window::{Window, WindowBuilder};
-use crate::plan::TableId;
+use crate::apply::window::{Window, WindowBuilder, WindowLimits};
+use crate::plan::{GroupId, TableId, TablePlan};
 use crate::port::change::{Change, ChangeSink, NewRow, OldRow, SchemaChange, SchemaChangeKind};
 use crate::port::change_log::Sequence;
 use crate::port::target::MutationKind;
@@ -143,4 +145,117 @@ fn a_change_of_a_whole_table_stops_its_group() {
         assert_eq!(shown(&window), []);
         assert_eq!(window.stops[0].finding, finding);
     }
+}
+
+/// A stop reaches every table of the group, before it and behind it in the transaction.
+#[test]
+fn a_stop_takes_all_tables_of_its_group_out_of_the_transaction() {
+    let in_group = |id: u32, group: u32| {
+        let plan = TablePlan::clone(&table(id, 1, 1));
+        Arc::new(TablePlan {
+            group: GroupId(group),
+            ..plan
+        })
+    };
+    let mut builder = builder(&[in_group(0, 7), in_group(1, 7), in_group(2, 8)], reached(3));
+    builder.begin(Sequence(11), witness(4)).unwrap();
+    let row = ["a", "b", "c"];
+    (0..3).for_each(|table| insert(&mut builder, table, &row));
+    let finding = Finding::new(code::DDL_SEEN, Severity::Blocking, Subject::Whole, "it");
+    builder.stop(TableId(0), finding.clone());
+    (0..3).for_each(|table| delete(&mut builder, table, "d"));
+    // The group stops once.
+    builder.stop(TableId(1), finding);
+    let window = end(builder);
+    let kept = [
+        (2, MutationKind::Delete, payload(&["d"])),
+        (2, MutationKind::Upsert, payload(&row)),
+    ];
+    assert_eq!(shown(&window), kept);
+    assert_eq!((window.stops.len(), window.stops[0].group), (1, GroupId(7)));
+}
+
+/// A table that cannot go on is noticed where its transaction would be cut, and takes no more of it.
+#[test]
+fn a_change_that_lacks_values_stops_its_group_at_a_cut() {
+    let mut builder = open();
+    delete(&mut builder, 0, "k");
+    update_third(&mut builder, 0, "k", "k", "z");
+    for key in ["l", "m", "n"] {
+        delete(&mut builder, 0, key);
+    }
+    insert(&mut builder, 1, &["a"]);
+    let window = end(builder);
+    assert_eq!(window.stops[0].group, GroupId(0));
+    assert_eq!(shown(&window), [(1, MutationKind::Upsert, payload(&["a"]))]);
+    assert_eq!((window.transactions, window.reached.partial), (1, None));
+}
+
+/// A row that moves is one change, though it makes two mutations.
+#[test]
+fn a_move_is_one_change() {
+    let mut builder = open();
+    let (old_key, key, row) = (&payload(&["k"]), &payload(&["l"]), &payload(&["l", "b", "c"]));
+    let old = OldRow {
+        key: old_key,
+        row: None,
+    };
+    let row = NewRow::Whole(row);
+    builder.change(TableId(0), Change::Update { old, key, row });
+    let window = end(builder);
+    assert_eq!((shown(&window).len(), window.changes), (2, 1));
+}
+
+/// How many transactions the windows hold that are ready after the last one. Each is one deletion of
+/// 10 bytes that counts so many mutations.
+fn windows(limits: WindowLimits, mutations: usize, transactions: u64) -> Vec<u64> {
+    let mut builder = builder(&[table(0, 1, mutations)], reached(3));
+    builder.set_limits(limits);
+    let mut ended = Vec::new();
+    for number in 4..4 + transactions {
+        builder.begin(Sequence(7 + number), witness(number)).unwrap();
+        let key = format!("{number:010}");
+        let old = OldRow {
+            key: key.as_bytes(),
+            row: None,
+        };
+        builder.change(TableId(0), Change::Delete { old });
+        builder.end(0, witness(number)).unwrap();
+        let ready = std::iter::from_fn(|| builder.take_ready());
+        ended.extend(ready.map(|window| window.transactions));
+    }
+    ended
+}
+
+/// A window ends with the transaction that fills it, or before one that it has no room for.
+#[test]
+fn a_window_of_several_transactions_keeps_to_the_limits() {
+    let limits = |bytes_best, mutations_max| WindowLimits {
+        bytes_best,
+        bytes_max: 1_000,
+        mutations_max,
+    };
+    assert_eq!(windows(limits(30, 100), 1, 6), [3, 3], "its bytes are full");
+    assert_eq!(
+        windows(limits(35, 100), 1, 7),
+        [3, 3],
+        "the next has too many bytes"
+    );
+    assert_eq!(windows(limits(900, 6), 2, 6), [3, 3], "its mutations are full");
+    assert_eq!(
+        windows(limits(900, 7), 2, 7),
+        [3, 3],
+        "the next has too many mutations"
+    );
+    assert_eq!(windows(limits(1, 100), 1, 3), [1, 1, 1], "each fills one alone");
+}
+
+/// The time of a window is that of its last commit at the source, whose clock may go back.
+#[test]
+fn the_time_of_a_window_does_not_go_back() {
+    let mut builder = open();
+    builder.end(9, witness(4)).unwrap();
+    builder.begin(Sequence(12), witness(5)).unwrap();
+    builder.end(7, witness(5)).unwrap();
+    assert_eq!(builder.take_now().unwrap().committed_at_us, 9);
 }
