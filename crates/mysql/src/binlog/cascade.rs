@@ -146,6 +146,15 @@ impl Cascades {
         found
     }
 
+    /// The children whose rows may change without being logged when any rows of this table do.
+    pub(super) fn below(&self, tables: &Tables, head: &TableMapHead<'_>) -> BTreeSet<usize> {
+        let table = lookup_key(head.schema, head.table);
+        let effects = [Effect::Deleted, Effect::Updated(None)].into_iter();
+        effects
+            .flat_map(|effect| self.reached(tables, &table, &effect).into_keys())
+            .collect()
+    }
+
     /// The tables whose rows may have changed without being logged, with the findings that stop
     /// them; `map` is the table map of the rows.
     pub(super) fn hidden_behind(

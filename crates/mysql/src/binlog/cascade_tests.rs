@@ -20,7 +20,12 @@ const UNCHECKED: u16 = 0x3;
 const MARKED: u16 = 0x11;
 
 /// A table `name` with a foreign key from its column `p` to a parent.
-fn child(id: u32, name: &str, parent: (&str, &str, &str), actions: [ForeignKeyAction; 2]) -> Arc<TablePlan> {
+pub(super) fn child(
+    id: u32,
+    name: &str,
+    parent: (&str, &str, &str),
+    actions: [ForeignKeyAction; 2],
+) -> Arc<TablePlan> {
     let integer = || MysqlType::Integer {
         bits: 32,
         unsigned: true,

@@ -333,7 +333,7 @@ impl ChangeDecoder for BinlogDecoder {
     }
 
     fn two_phase(&mut self, piece: &Piece) -> Result<Option<TwoPhase>, Failure> {
-        let found = self.two_phase.read(piece, &self.tables);
+        let found = self.two_phase.read(piece, &self.tables, &self.cascades);
         found.map_err(|error| broken(piece, error))
     }
 }

@@ -3,11 +3,13 @@
 
 use spanferry_core::port::source::ChangeDecoder;
 use spanferry_core::position::Position;
+use spanferry_core::schema::source::ForeignKeyAction;
 use spanferry_format::mysql::statement::{Kind, Statement};
 use spanferry_format::mysql::token::Dialect;
 
 use super::assemble::Assembler;
 use super::assemble_error::AssembleError;
+use super::cascade_tests::child;
 use super::compressed::inflate;
 use super::content::Content;
 use super::count::ChangeCounter;
@@ -20,6 +22,7 @@ use super::proof::{Proof, Purpose};
 use super::rows::{Change, RowsEvent, RowsFlags};
 use super::table_map::{Definition, TRANSACTION_TABLES_MAX};
 use super::tests::{Sink, golden_plan, piece};
+use super::transaction::{TRANSACTION_MAP_BYTES_MAX, Transaction};
 
 /// An event with its header.
 fn event(number: u8, body: &[u8]) -> Vec<u8> {
@@ -119,6 +122,38 @@ fn table_maps_that_are_kept_have_a_bound_of_bytes() {
         definitions.keep(&vec![0; bytes], &None);
         assert_eq!(definitions.kept(), (1, bytes.min(41 << 20)));
     }
+}
+
+#[test]
+fn whole_table_maps_of_a_transaction_have_a_bound_of_bytes() {
+    let mut transaction = Transaction::default();
+    let half = vec![0; TRANSACTION_MAP_BYTES_MAX / 2];
+    assert!(transaction.keep_map(1, &half) && transaction.keep_map(2, &half));
+    assert!(!transaction.keep_map(3, &[1]));
+    // The same once more, and another one in its place, as each statement of a transaction has it.
+    assert!(transaction.keep_map(1, &half) && transaction.keep_map(2, &half[1..]));
+    assert!(transaction.keep_map(3, &[1]));
+    assert_eq!(transaction.kept_map(3), Some(&[1][..]));
+    transaction.clear();
+    assert!(transaction.kept_map(3).is_none() && transaction.keep_map(3, &[half.as_slice(); 2].concat()));
+
+    let mut body = Vec::new();
+    for number in 1..4 {
+        let map = [&table_map(number)[19..], &vec![0; 30 << 20]].concat();
+        append_event(&mut body, &event(kind::TABLE_MAP, &map)).unwrap();
+    }
+    let mut whole = piece(&MARIADB_INSERT);
+    whole.body = body;
+    let stops = |plans: &[_]| {
+        let mut sink = Sink::default();
+        BinlogDecoder::new("g", plans).decode(&whole, &mut sink).unwrap();
+        sink.stops.into_iter().map(|stop| stop.text).collect::<Vec<_>>()
+    };
+    let child = child(1, "c", ("g", "p", "id"), [ForeignKeyAction::Cascade; 2]);
+    let text = "a transaction of more than 64 MiB of table maps";
+    assert_eq!(stops(&[child]), [text]);
+    let no_strings: [&str; 0] = [];
+    assert_eq!(stops(&[golden_plan(false)]), no_strings, "none are kept");
 }
 
 #[test]

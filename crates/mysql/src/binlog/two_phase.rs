@@ -7,8 +7,10 @@ use spanferry_core::port::change_log::{Piece, PieceKind};
 use spanferry_core::port::source::TwoPhase;
 use spanferry_format::mysql::statement::Kind;
 
-use super::event::{Event, Malformed, kind, next_event};
+use super::cascade::Cascades;
+use super::event::{Cursor, Event, Malformed, kind, next_event};
 use super::query::{QueryEvent, is_begin};
+use super::rows::{Change, RowsFlags, change};
 use super::table_map::TableMapHead;
 use super::tables::Tables;
 use crate::prepared::{Decision, decision, of_event};
@@ -27,17 +29,28 @@ pub(super) enum TwoPhaseState {
     /// It means nothing for prepared transactions, or was handed on.
     Done,
     /// It is being prepared.
-    Preparing {
-        /// Whether the server is MariaDB.
-        mariadb: bool,
-        /// Tables that it may have changed, by index.
-        tables: BTreeSet<usize>,
-    },
+    Preparing(Preparing),
+}
+
+/// A transaction that is being prepared.
+#[derive(Debug)]
+pub(super) struct Preparing {
+    /// Whether the server is MariaDB.
+    mariadb: bool,
+    /// Tables that it may have changed, by index.
+    changed: BTreeSet<usize>,
+    /// Tables that foreign keys change with the tables of its table maps.
+    below: BTreeSet<usize>,
 }
 
 impl TwoPhaseState {
     /// Reads the next piece. What its transaction means is handed on once.
-    pub(super) fn read(&mut self, piece: &Piece, tables: &Tables) -> Result<Option<TwoPhase>, Malformed> {
+    pub(super) fn read(
+        &mut self,
+        piece: &Piece,
+        tables: &Tables,
+        cascades: &Cascades,
+    ) -> Result<Option<TwoPhase>, Malformed> {
         if piece.kind == PieceKind::Abandoned {
             return Ok(None);
         }
@@ -49,14 +62,14 @@ impl TwoPhaseState {
             let Some(event) = next_event(&mut run)? else {
                 break;
             };
-            if let Some(found) = self.event(&event, tables) {
+            if let Some(found) = self.event(&event, tables, cascades) {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    fn event(&mut self, event: &Event<'_>, tables: &Tables) -> Option<TwoPhase> {
+    fn event(&mut self, event: &Event<'_>, tables: &Tables, cascades: &Cascades) -> Option<TwoPhase> {
         match self {
             TwoPhaseState::Beginning => {
                 let (state, found) = beginning(event);
@@ -64,51 +77,71 @@ impl TwoPhaseState {
                 found
             }
             TwoPhaseState::Done => None,
-            TwoPhaseState::Preparing { tables: changed, .. } if event.header.kind == kind::XA_PREPARE => {
-                let found = prepared(event.body, tables, changed);
+            TwoPhaseState::Preparing(preparing) if event.header.kind == kind::XA_PREPARE => {
+                let found = preparing.prepared(event.body, tables);
                 *self = TwoPhaseState::Done;
                 found
             }
-            TwoPhaseState::Preparing {
-                mariadb,
-                tables: changed,
-            } => {
-                may_change_in(event, *mariadb, tables, changed);
+            TwoPhaseState::Preparing(preparing) => {
+                preparing.event(event, tables, cascades);
                 None
             }
         }
     }
 }
 
-fn prepared(body: &[u8], tables: &Tables, changed: &BTreeSet<usize>) -> Option<TwoPhase> {
-    let id = of_event(body)?;
-    let tables = changed.iter().map(|index| tables.plan(*index).id).collect();
-    Some(TwoPhase::Prepared { id, tables })
-}
-
-/// Adds the tables that an event of a prepared transaction may change. What is not known may change
-/// all.
-fn may_change_in(event: &Event<'_>, mariadb: bool, tables: &Tables, changed: &mut BTreeSet<usize>) {
-    match event.header.kind {
-        kind::TABLE_MAP => match TableMapHead::parse(event.body) {
-            Ok(head) => changed.extend(tables.index_of(&head)),
-            Err(_) => changed.extend(tables.indices()),
-        },
-        kind::QUERY if changes_nothing(event.body, mariadb) => {}
-        kind::QUERY | kind::MARIADB_QUERY_COMPRESSED | kind::TRANSACTION_PAYLOAD | kind::INCIDENT => {
-            changed.extend(tables.indices());
+impl Preparing {
+    fn new(mariadb: bool) -> Preparing {
+        Preparing {
+            mariadb,
+            changed: BTreeSet::new(),
+            below: BTreeSet::new(),
         }
-        // Rows are those of their table maps.
-        _ => {}
+    }
+
+    fn prepared(&self, body: &[u8], tables: &Tables) -> Option<TwoPhase> {
+        let id = of_event(body)?;
+        let tables = self.changed.iter().map(|index| tables.plan(*index).id).collect();
+        Some(TwoPhase::Prepared { id, tables })
+    }
+
+    /// Adds the tables that an event may change. What is not known may change all.
+    fn event(&mut self, event: &Event<'_>, tables: &Tables, cascades: &Cascades) {
+        match event.header.kind {
+            kind::TABLE_MAP => match TableMapHead::parse(event.body) {
+                Ok(head) => {
+                    self.changed.extend(tables.index_of(&head));
+                    self.below.extend(cascades.below(tables, &head));
+                }
+                Err(_) => self.changed.extend(tables.indices()),
+            },
+            kind::QUERY if changes_nothing(event.body, self.mariadb) => {}
+            kind::QUERY | kind::MARIADB_QUERY_COMPRESSED | kind::TRANSACTION_PAYLOAD | kind::INCIDENT => {
+                self.changed.extend(tables.indices());
+            }
+            number if self.may_hide_cascades(number, event.body) => {
+                self.changed.extend(self.below.iter().copied());
+            }
+            // Rows are those of their table maps.
+            _ => {}
+        }
+    }
+
+    /// Whether these are rows behind which foreign keys may have changed other rows.
+    fn may_hide_cascades(&self, number: u8, body: &[u8]) -> bool {
+        let are_unread =
+            number == kind::PARTIAL_UPDATE_ROWS || kind::MARIADB_COMPRESSED_ROWS.contains(&number);
+        let may_cascade = are_unread || change(number).is_some_and(|(change, _)| change != Change::Insert);
+        let mut cursor = Cursor::new(body);
+        // Behind the number of the table.
+        let flags = cursor.uint(6).and_then(|_| cursor.u16());
+        may_cascade && flags.map_or(true, |flags| RowsFlags(flags).may_hide_cascades(self.mariadb))
     }
 }
 
 /// What the first events of a transaction show.
 fn beginning(event: &Event<'_>) -> (TwoPhaseState, Option<TwoPhase>) {
-    let preparing = |mariadb| TwoPhaseState::Preparing {
-        mariadb,
-        tables: BTreeSet::new(),
-    };
+    let preparing = |mariadb| TwoPhaseState::Preparing(Preparing::new(mariadb));
     match event.header.kind {
         kind::GTID | kind::GTID_TAGGED | kind::ANONYMOUS_GTID => (TwoPhaseState::Beginning, None),
         kind::MARIADB_GTID => {

@@ -3,7 +3,9 @@
 use spanferry_core::plan::TableId;
 use spanferry_core::port::change_log::{Piece, PieceKind, Sequence};
 use spanferry_core::port::source::{ChangeDecoder, PreparedId, TwoPhase};
+use spanferry_core::schema::source::ForeignKeyAction::{Cascade, NoAction};
 
+use super::cascade_tests::child;
 use super::decoder::BinlogDecoder;
 use super::event::kind;
 use super::golden::MYSQL_INSERT;
@@ -123,6 +125,73 @@ fn a_prepared_transaction_names_its_tables() {
     check(&[query("ROLLBACK TO `p`")], &own);
     check(&[event(kind::TABLE_MAP, &[1, 2])], &own);
     check(&[event(kind::INCIDENT, &[])], &own);
+}
+
+/// What a server does below a parent by foreign keys, and does not log, counts as changed by the
+/// transaction too; also where the parent is not migrated, and with it any table above it.
+#[test]
+fn a_prepared_transaction_names_the_tables_of_hidden_cascades() {
+    let plans = |parent: &str| {
+        [
+            golden_plan(true),
+            child(1, "c", (parent, "p", "id"), [Cascade, NoAction]),
+        ]
+    };
+    let rows = |kind: u8, flags: u8| event(kind, &[7, 0, 0, 0, 0, 0, flags, 0]);
+    let check = |parent: &str, table: (&str, &str), event: &[u8], is_mariadb: bool, expected: &[u32]| {
+        let beginning = if is_mariadb {
+            vec![mariadb_gtid(64)]
+        } else {
+            vec![mysql_gtid(), start()]
+        };
+        let whole = [
+            &beginning[..],
+            &[table_map(table.0, table.1), event.to_vec(), end(), prepare(false)],
+        ]
+        .concat();
+        let mut decoder = BinlogDecoder::new("g", &plans(parent));
+        let found = pieces(&[&whole[..3], &whole[3..]])
+            .iter()
+            .find_map(|piece| decoder.two_phase(piece).unwrap());
+        let expected: Vec<TableId> = expected.iter().copied().map(TableId).collect();
+        assert_eq!(
+            found,
+            prepared(&expected).pop(),
+            "{parent} {table:?} {event:?} {is_mariadb}"
+        );
+    };
+    let parent = ("other", "p");
+    for kind in [kind::DELETE_ROWS, kind::UPDATE_ROWS, kind::PARTIAL_UPDATE_ROWS] {
+        check("other", parent, &rows(kind, 0x01), false, &[1]);
+        check("other", ("other", "above"), &rows(kind, 0x01), false, &[1]);
+        check("other", ("g", "t"), &rows(kind, 0x01), false, &[0, 1]);
+        // The rows of the cascade are logged, or there was none.
+        check("other", parent, &rows(kind, 0x11), false, &[]);
+        check("other", parent, &rows(kind, 0x03), false, &[]);
+    }
+    check("other", parent, &rows(kind::WRITE_ROWS, 0x01), false, &[]);
+    check("other", parent, &rows(kind::DELETE_ROWS_V1, 0x11), true, &[1]);
+    check("other", parent, &rows(kind::DELETE_ROWS_V1, 0x03), true, &[]);
+    // All parents are migrated: no other table stands above them.
+    let mut known = plans("g");
+    let table = std::sync::Arc::make_mut(&mut known[0]);
+    "p".clone_into(&mut std::sync::Arc::make_mut(&mut table.source).name.table);
+    let whole = |table: &str| {
+        let rows = rows(kind::DELETE_ROWS, 0x01);
+        [
+            mysql_gtid(),
+            start(),
+            table_map("g", table),
+            rows,
+            end(),
+            prepare(false),
+        ]
+    };
+    for (table, expected) in [("p", vec![TableId(0), TableId(1)]), ("u", vec![])] {
+        let mut decoder = BinlogDecoder::new("g", &known);
+        let found = decoder.two_phase(&pieces(&[&whole(table)])[0]).unwrap();
+        assert_eq!(found, prepared(&expected).pop(), "{table}");
+    }
 }
 
 #[test]
