@@ -1,9 +1,20 @@
 //! What differs between the two families of servers, as data: statements, columns and versions.
 //!
-//! Where the families need another order of steps, and not only other words, the code asks for the
-//! family itself.
+//! Code asks for the fact that it needs, and not which family it is. Only what reads the server's
+//! own forms (positions, the events of the binary log, the defaults of the catalog) differs by
+//! family.
 
 use crate::connection::{Flavor, Server};
+use crate::preflight::{Demand, MARIADB_DEMANDS, MYSQL_DEMANDS};
+
+/// When the server's position holds a transaction, and when sessions see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommitOrder {
+    /// Sessions may see it first: what a session has seen may be missing in the position.
+    SeenBeforePosition,
+    /// The position holds it first: what it holds may not be visible yet.
+    PositionBeforeSeen,
+}
 
 /// The facts of one family.
 #[derive(Debug)]
@@ -30,6 +41,39 @@ pub(crate) struct Facts {
     pub(crate) column_default: &'static str,
     /// The expression of an index's part in `information_schema.statistics`.
     pub(crate) index_expression: &'static str,
+    /// Whether the catalog holds expressions in a form of its own (`catalog::expression`).
+    pub(crate) rewrites_expressions: bool,
+    /// Whether its JSON is a text with a CHECK that it is valid.
+    pub(crate) json_is_checked_text: bool,
+    /// One number: whether the engine carries out foreign keys, unseen by the log. None where it
+    /// always does.
+    pub(crate) native_foreign_keys: Option<&'static str>,
+    /// Which comes first at a commit.
+    pub(crate) commit_order: CommitOrder,
+    /// The first version in which the commit of a prepared transaction, once executed, is visible.
+    pub(crate) executed_is_visible_since: (u16, u16, u16),
+    /// What a session sets to give its metadata locks back at ROLLBACK TO SAVEPOINT, with the
+    /// privilege that this needs. None where every session does.
+    pub(crate) lock_release: Option<LockRelease>,
+    /// The words that set a global variable.
+    pub(crate) set: &'static str,
+    /// Whether these words keep the value over a restart.
+    pub(crate) set_is_kept: bool,
+    /// The variables that this family must have set, beside those of both.
+    pub(crate) demands: &'static [Demand],
+    /// The privilege to see the binary log's state, as GRANT takes it.
+    pub(crate) monitor_privilege: &'static str,
+    /// The privilege to list replicas, if it takes another one than to be a replica.
+    pub(crate) replicas_privilege: Option<&'static str>,
+    /// Whether SHOW GRANTS lists those of roles only if they are named.
+    pub(crate) roles_must_be_named: bool,
+}
+
+/// A setting of a session and the privilege for it.
+#[derive(Debug)]
+pub(crate) struct LockRelease {
+    pub(crate) statement: &'static str,
+    pub(crate) privilege: &'static str,
 }
 
 const MYSQL: Facts = Facts {
@@ -50,6 +94,19 @@ const MYSQL: Facts = Facts {
              WHERE $in(c.constraint_schema) ORDER BY t.table_name, c.constraint_name",
     column_default: "column_default",
     index_expression: "expression",
+    rewrites_expressions: true,
+    json_is_checked_text: false,
+    // MySQL 9.7 and later have the variable (SERVERS 2.6).
+    native_foreign_keys: Some("SELECT @@GLOBAL.innodb_native_foreign_keys"),
+    commit_order: CommitOrder::SeenBeforePosition,
+    executed_is_visible_since: (8, 4, 0),
+    lock_release: None,
+    set: "SET PERSIST",
+    set_is_kept: true,
+    demands: MYSQL_DEMANDS,
+    monitor_privilege: "REPLICATION CLIENT",
+    replicas_privilege: None,
+    roles_must_be_named: true,
 };
 
 const MARIADB: Facts = Facts {
@@ -70,6 +127,21 @@ const MARIADB: Facts = Facts {
     // A default is an expression: the word NULL where there is none, and texts in quotes.
     column_default: "NULLIF(column_default, 'NULL')",
     index_expression: "NULL",
+    rewrites_expressions: false,
+    json_is_checked_text: true,
+    native_foreign_keys: None,
+    commit_order: CommitOrder::PositionBeforeSeen,
+    executed_is_visible_since: (0, 0, 0),
+    lock_release: Some(LockRelease {
+        statement: "SET SESSION sql_log_bin = 0",
+        privilege: "BINLOG ADMIN",
+    }),
+    set: "SET GLOBAL",
+    set_is_kept: false,
+    demands: MARIADB_DEMANDS,
+    monitor_privilege: "BINLOG MONITOR",
+    replicas_privilege: Some("REPLICATION MASTER ADMIN"),
+    roles_must_be_named: false,
 };
 
 impl Flavor {

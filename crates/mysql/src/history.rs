@@ -5,7 +5,7 @@ use spanferry_core::report::failure::Failure;
 
 use crate::connection::Connection;
 use crate::owned::executed_or_owned;
-use crate::position::unreadable;
+use crate::position::{is_of, unreadable};
 use crate::source::{At, MysqlSource};
 
 /// Whether the server has what `position` contains. A server of the other kind has not.
@@ -22,13 +22,15 @@ pub(crate) async fn holds(
     connection: &mut Connection,
     position: &Position,
 ) -> Result<bool, Failure> {
-    let is_mariadb = connection.server().is_mariadb();
+    if !is_of(connection.server(), position) {
+        return Ok(false);
+    }
     match position {
-        Position::Mysql(set) if !is_mariadb => {
+        Position::Mysql(set) => {
             let known = executed_or_owned(source, connection).await?;
             Ok(known.contains_all(set))
         }
-        Position::Mariadb(named) if is_mariadb => {
+        Position::Mariadb(named) => {
             let state = connection
                 .query("SELECT CONCAT(@@GLOBAL.gtid_binlog_state, ',', @@GLOBAL.gtid_slave_pos)")
                 .await
@@ -36,7 +38,6 @@ pub(crate) async fn holds(
             state_holds(&state.first_text().unwrap_or_default(), named)
                 .map_err(|error| unreadable(source.options(), error))
         }
-        Position::Mysql(_) | Position::Mariadb(_) => Ok(false),
     }
 }
 

@@ -29,6 +29,7 @@ mod snapshot;
 mod source;
 mod sql;
 mod task;
+mod upper_bound;
 mod witness;
 
 pub use error::MysqlError;

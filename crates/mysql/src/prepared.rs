@@ -30,10 +30,10 @@ pub(crate) async fn list(connection: &mut Connection) -> Result<Option<Vec<Prepa
 }
 
 /// Whether a commit of a prepared transaction that is executed is also visible, so that a snapshot
-/// may do without the list. MySQL before 8.4 may count it as executed first
+/// may do without the list. Older servers may count it as executed first
 /// (docs/design/hand-off.md).
 pub(crate) fn needs_list(server: &Server) -> bool {
-    !server.is_mariadb() && server.version < (8, 4, 0)
+    server.version < server.facts().executed_is_visible_since
 }
 
 /// What gives an account the list.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::flavor::Facts;
 use crate::line::KEPT;
 use crate::preflight::{account, set};
 use crate::source::{At, MysqlSource};
@@ -84,11 +85,12 @@ impl Limit {
 }
 
 /// What the source shows of its limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Limits {
     /// The account as a statement names it.
     account: String,
-    mariadb: bool,
+    /// The server's family.
+    facts: &'static Facts,
     all: Vec<Limit>,
 }
 
@@ -164,7 +166,7 @@ async fn read(connection: &mut Connection) -> Result<Limits, MysqlError> {
     ];
     Ok(Limits {
         account,
-        mariadb: connection.server().is_mariadb(),
+        facts: connection.server().facts(),
         // Zero is no limit.
         all: all.into_iter().filter(|limit| limit.most > 0).collect(),
     })
@@ -242,12 +244,12 @@ impl Limits {
 
     /// The statement that raises the limit.
     fn remedy(&self, limit: Limit, most: u64) -> Remedy {
-        match (limit.owner, self.mariadb) {
-            (Owner::Account, _) => Remedy::source(format!(
+        match limit.owner {
+            Owner::Account => Remedy::source(format!(
                 "ALTER USER {} WITH MAX_USER_CONNECTIONS {most}",
                 self.account
             )),
-            (Owner::Server, mariadb) => set(mariadb, "max_connections", &most.to_string()),
+            Owner::Server => set(self.facts, "max_connections", &most.to_string()),
         }
     }
 }
@@ -262,13 +264,14 @@ fn allotment(sessions: u64, finding: Option<Finding>) -> Allotment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Flavor;
 
     /// `account` and `server` are a limit and what others have of it.
     fn check(account: (u64, u64), server: (u64, u64), expected: (usize, Option<(Code, Severity)>)) {
         let limit = |owner, (most, taken)| Limit { owner, most, taken };
         let limits = Limits {
             account: "'a'@'%'".to_owned(),
-            mariadb: false,
+            facts: Flavor::Mysql.facts(),
             all: [limit(Owner::Account, account), limit(Owner::Server, server)]
                 .into_iter()
                 .filter(|limit| limit.most > 0)

@@ -58,14 +58,13 @@ pub(super) async fn read(
     Ok(SourceCascades { log, edges: keys })
 }
 
-/// MySQL 9.7 and later without `innodb_native_foreign_keys` write cascades as rows of their own
-/// (SERVERS 2.6). The variable speaks for this server only: events that come from a server above it
+/// MySQL 9.7 and later without `innodb_native_foreign_keys` write cascades as rows of their own.
+/// The variable speaks for this server only: events that come from a server above it
 /// are judged one by one (`binlog::cascade`).
 async fn log(connection: &mut Connection) -> Result<CascadeLog, MysqlError> {
-    if connection.server().is_mariadb() {
+    let Some(sql) = connection.server().facts().native_foreign_keys else {
         return Ok(CascadeLog::Unlogged);
-    }
-    let sql = "SELECT @@GLOBAL.innodb_native_foreign_keys";
+    };
     let found = connection.query_if_allowed(sql).await?;
     let is_native = found.and_then(|found| found.rows.first().and_then(|row| row.number(0)));
     Ok(if is_native == Some(0) {

@@ -126,10 +126,10 @@ impl Reader<'_> {
 
     /// An expression as it was written.
     fn expression(&self, stored: String) -> String {
-        if self.connection.server().is_mariadb() {
-            stored
-        } else {
+        if self.connection.server().facts().rewrites_expressions {
             expression::as_written(&stored)
+        } else {
+            stored
         }
     }
 
@@ -151,8 +151,8 @@ impl Reader<'_> {
     }
 
     async fn columns(&mut self, checks: &[(String, String, String)]) -> Result<(), MysqlError> {
-        let mariadb = self.connection.server().is_mariadb();
-        let default = self.connection.server().facts().column_default;
+        let facts = self.connection.server().facts();
+        let default = facts.column_default;
         let sql = format!(
             "SELECT table_name, column_name, data_type, column_type, character_set_name, collation_name, \
              character_maximum_length, is_nullable, {default}, extra, generation_expression \
@@ -161,7 +161,7 @@ impl Reader<'_> {
         for row in self.rows(&sql).await? {
             let (table, name) = (row.text_or_empty(0), row.text_or_empty(1));
             let clause = format!("json_valid({})", sql::identifier(&name));
-            let json_checked = mariadb
+            let json_checked = facts.json_is_checked_text
                 && checks
                     .iter()
                     .any(|(of, _, text)| *of == table && text.eq_ignore_ascii_case(&clause));

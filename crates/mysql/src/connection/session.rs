@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use super::client::Connection;
-use super::server::Server;
+use super::server::{Flavor, Server};
 use crate::error::MysqlError;
 
 /// The list, as it is in the file.
@@ -72,10 +72,9 @@ impl SessionVariable {
 
     /// Whether a server of this family and version has it.
     pub fn is_of(&self, server: &Server) -> bool {
-        let versions = if server.is_mariadb() {
-            self.mariadb
-        } else {
-            self.mysql
+        let versions = match server.flavor {
+            Flavor::Mysql => self.mysql,
+            Flavor::Mariadb => self.mariadb,
         };
         versions.contain(server.version)
     }

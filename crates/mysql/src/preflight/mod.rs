@@ -2,6 +2,7 @@
 
 mod account;
 mod cascade;
+mod demand;
 mod grant;
 mod hourly;
 mod privilege;
@@ -12,6 +13,7 @@ mod setting;
 mod table;
 
 pub(crate) use account::account;
+pub(crate) use demand::{Demand, MARIADB_DEMANDS, MYSQL_DEMANDS};
 pub(crate) use setting::set;
 
 use spanferry_core::port::source::CheckRequest;

@@ -7,14 +7,15 @@ use spanferry_core::report::remedy::Remedy;
 use super::Check;
 use super::grant::Grants;
 use crate::error::MysqlError;
+use crate::flavor::{Facts, LockRelease};
 use crate::sql;
 
 impl Check<'_> {
     pub(super) async fn privileges(&mut self) -> Result<(), MysqlError> {
-        let mariadb = self.connection.server().is_mariadb();
+        let facts = self.connection.server().facts();
         let account = self.account.clone();
         let mut lines = Vec::new();
-        for statement in grant_statements(mariadb, &self.active_roles().await?) {
+        for statement in grant_statements(facts, &self.active_roles().await?) {
             let rows = self.rows_if_allowed(&statement).await?.unwrap_or_default();
             lines.extend(rows.iter().map(|row| row.text_or_empty(0)));
         }
@@ -56,14 +57,7 @@ impl Check<'_> {
             ));
         }
         if !everywhere(&["REPLICATION CLIENT", "BINLOG MONITOR"]) {
-            let grant = format!(
-                "GRANT {} ON *.* TO {account}",
-                if mariadb {
-                    "BINLOG MONITOR"
-                } else {
-                    "REPLICATION CLIENT"
-                }
-            );
+            let grant = format!("GRANT {} ON *.* TO {account}", facts.monitor_privilege);
             missing.push((
                 Severity::Warning,
                 "REPLICATION CLIENT",
@@ -84,11 +78,13 @@ impl Check<'_> {
             let grant = format!("GRANT TRIGGER ON {quoted}.* TO {account}");
             missing.push((Severity::Notice, "TRIGGER", grant, "triggers cannot be listed"));
         }
-        if mariadb && !everywhere(&["BINLOG ADMIN", "SUPER"]) {
-            let grant = format!("GRANT BINLOG ADMIN ON *.* TO {account}");
+        if let Some(LockRelease { privilege, .. }) = facts.lock_release
+            && !everywhere(&[privilege, "SUPER"])
+        {
+            let grant = format!("GRANT {privilege} ON *.* TO {account}");
             missing.push((
                 Severity::Notice,
-                "BINLOG ADMIN",
+                privilege,
                 grant,
                 "a DDL on any table that a session has read makes it give its snapshot up",
             ));
@@ -125,11 +121,11 @@ impl Check<'_> {
     }
 }
 
-/// MariaDB lists an active role's grants by itself, MySQL when the roles are named.
-fn grant_statements(mariadb: bool, roles: &str) -> Vec<String> {
-    if mariadb || roles.is_empty() {
-        vec!["SHOW GRANTS".to_owned()]
-    } else {
+/// The statements that list the account's grants, with those of its active roles.
+fn grant_statements(facts: &Facts, roles: &str) -> Vec<String> {
+    if facts.roles_must_be_named && !roles.is_empty() {
         vec![format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")]
+    } else {
+        vec!["SHOW GRANTS".to_owned()]
     }
 }

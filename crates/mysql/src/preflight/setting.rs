@@ -7,98 +7,11 @@ use spanferry_core::report::finding::Severity;
 use spanferry_core::report::remedy::Remedy;
 
 use super::Check;
+use super::demand::{BOTH_DEMANDS, Demand};
 use super::service::Service;
 use crate::error::MysqlError;
+use crate::flavor::Facts;
 use crate::{prepared, replica_id};
-
-/// A variable that must have one of these values.
-struct Demand {
-    name: &'static str,
-    /// Accepted values; the first one is what the remedy sets.
-    accepted: &'static [&'static str],
-    /// Why.
-    reason: &'static str,
-    /// Whether it can be set while the server runs.
-    dynamic: bool,
-}
-
-const fn demand(
-    name: &'static str,
-    accepted: &'static [&'static str],
-    reason: &'static str,
-    dynamic: bool,
-) -> Demand {
-    Demand {
-        name,
-        accepted,
-        reason,
-        dynamic,
-    }
-}
-
-const BOTH: &[Demand] = &[
-    demand(
-        "log_bin",
-        &["ON", "1"],
-        "without the binary log no change is seen",
-        false,
-    ),
-    demand(
-        "binlog_format",
-        &["ROW"],
-        "other formats carry statements, not rows",
-        true,
-    ),
-    demand(
-        "binlog_row_image",
-        &["FULL"],
-        "partial images do not carry the whole row",
-        true,
-    ),
-    demand(
-        "binlog_row_metadata",
-        &["FULL"],
-        "without it a schema change behind the stream cannot be told from data",
-        true,
-    ),
-];
-
-const MYSQL: &[Demand] = &[
-    demand("gtid_mode", &["ON"], "positions are GTID sets", true),
-    demand(
-        "enforce_gtid_consistency",
-        &["ON", "1"],
-        "positions are GTID sets",
-        true,
-    ),
-    demand(
-        "binlog_row_value_options",
-        &[""],
-        "partial JSON updates do not carry the whole value",
-        true,
-    ),
-    demand(
-        "binlog_transaction_compression",
-        &["OFF", "0"],
-        "compressed transactions are not read by this release",
-        true,
-    ),
-];
-
-const MARIADB: &[Demand] = &[
-    demand(
-        "gtid_strict_mode",
-        &["ON", "1"],
-        "sequence numbers must rise within a domain",
-        true,
-    ),
-    demand(
-        "log_bin_compress",
-        &["OFF", "0"],
-        "compressed events are not read by this release",
-        true,
-    ),
-];
 
 /// A setting's value in a sentence.
 fn shown(value: &str) -> String {
@@ -132,15 +45,16 @@ fn mixed_names(value: &str) -> Option<&'static str> {
     )
 }
 
-/// The statement that sets a variable so that it survives a restart: MySQL keeps it by itself,
-/// MariaDB needs the line in its configuration too.
-pub(crate) fn set(mariadb: bool, name: &str, value: &str) -> Remedy {
-    if mariadb {
-        let note = format!("and put `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it");
-        Remedy::source(format!("SET GLOBAL {name} = {value}")).note(note)
-    } else {
-        Remedy::source(format!("SET PERSIST {name} = {value}"))
+/// The statement that sets a variable. Where the server does not keep it over a restart, the note
+/// says what does.
+pub(crate) fn set(facts: &Facts, name: &str, value: &str) -> Remedy {
+    let remedy = Remedy::source(format!("{} {name} = {value}", facts.set));
+    if facts.set_is_kept {
+        return remedy;
     }
+    remedy.note(format!(
+        "and put `{name} = {value}` below [mysqld] in my.cnf, or a restart forgets it"
+    ))
 }
 
 impl Check<'_> {
@@ -150,12 +64,8 @@ impl Check<'_> {
             variables.insert(row.text_or_empty(0).to_ascii_lowercase(), row.text_or_empty(1));
         }
         self.service = Service::of(&variables);
-        let own = if self.connection.server().is_mariadb() {
-            MARIADB
-        } else {
-            MYSQL
-        };
-        for demand in BOTH.iter().chain(own) {
+        let own = self.connection.server().facts().demands;
+        for demand in BOTH_DEMANDS.iter().chain(own) {
             self.demanded(demand, &variables);
         }
         if let Some(text) = variables
@@ -208,7 +118,7 @@ impl Check<'_> {
     }
 
     pub(super) fn set(&self, name: &str, value: &str) -> Remedy {
-        let own = || set(self.connection.server().is_mariadb(), name, value);
+        let own = || set(self.connection.server().facts(), name, value);
         self.service.set(name, value).unwrap_or_else(own)
     }
 
@@ -300,12 +210,9 @@ impl Check<'_> {
             Some(_) => {}
             None => {
                 let text = format!("whether server id {ours} is free could not be seen");
-                let grant = self.connection.server().is_mariadb().then(|| {
-                    Remedy::source(format!(
-                        "GRANT REPLICATION MASTER ADMIN ON *.* TO {}",
-                        self.account
-                    ))
-                });
+                let privilege = self.connection.server().facts().replicas_privilege;
+                let grant = privilege
+                    .map(|privilege| Remedy::source(format!("GRANT {privilege} ON *.* TO {}", self.account)));
                 let by_hand = || "Give `--server-id` a number that no replica of the source uses.".into();
                 let remedy = grant.unwrap_or_else(by_hand);
                 self.find_of_server(code::SOURCE_NOTICE, Severity::Notice, text, Some(remedy));

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::error::MysqlError;
+use crate::flavor::CommitOrder;
 use crate::owned;
-use crate::position::{position, unreadable};
+use crate::position::{position_now, unreadable};
 use crate::source::{At, MysqlSource};
 use crate::sql;
 
@@ -33,20 +34,25 @@ struct Place {
     offset: u64,
 }
 
-/// Waits until the position counts what has ended before the call. MySQL takes a prepared
+/// Waits until the position holds what has ended before the call. MySQL takes a prepared
 /// transaction from its list a moment before it counts the commit.
 pub(super) async fn settle(source: &MysqlSource, control: &mut Connection) -> Result<(), Failure> {
-    if control.server().is_mariadb() {
-        return Ok(());
+    match control.server().facts().commit_order {
+        CommitOrder::PositionBeforeSeen => Ok(()),
+        CommitOrder::SeenBeforePosition => owned::upper_bound(source, control).await.map(drop),
     }
-    owned::upper_bound(source, control).await.map(drop)
 }
 
 /// A position whose transactions are visible to each session that opens after the call.
 pub(super) async fn visible(source: &MysqlSource, control: &mut Connection) -> Result<Position, Failure> {
-    if !control.server().is_mariadb() {
-        return position_now(source, control).await;
+    match control.server().facts().commit_order {
+        CommitOrder::SeenBeforePosition => position_now(source, control).await,
+        CommitOrder::PositionBeforeSeen => visible_place(source, control).await,
     }
+}
+
+/// The same from the place at which a snapshot opens, which MariaDB shows.
+async fn visible_place(source: &MysqlSource, control: &mut Connection) -> Result<Position, Failure> {
     let started = Instant::now();
     let mut quiet: Option<(Place, Instant)> = None;
     while started.elapsed() < SETTLE_MAX {
@@ -65,23 +71,6 @@ pub(super) async fn visible(source: &MysqlSource, control: &mut Connection) -> R
     let text = "the source changes its binary log so often that no position of what is visible can be read";
     let class = Class::Retry { after: None };
     Err(Failure::new(code::SNAPSHOT_LOST, class, control.address(), text))
-}
-
-/// Where the server's history stands.
-pub(super) async fn position_now(
-    source: &MysqlSource,
-    control: &mut Connection,
-) -> Result<Position, Failure> {
-    let found = position(control).await.at(source)?;
-    found.map_err(|error| unreadable(source.options(), error))
-}
-
-/// A position that no session can have passed that has opened before the call, without a lock.
-pub(super) async fn highest(source: &MysqlSource, control: &mut Connection) -> Result<Position, Failure> {
-    if control.server().is_mariadb() {
-        return position_now(source, control).await;
-    }
-    Ok(Position::Mysql(owned::upper_bound(source, control).await?))
 }
 
 /// What MariaDB says of a snapshot that is opened and closed again.

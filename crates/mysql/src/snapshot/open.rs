@@ -23,7 +23,9 @@ use crate::catalog;
 use crate::connection::Connection;
 use crate::error::MysqlError;
 use crate::identity;
+use crate::position::position_now;
 use crate::source::{At, MysqlSource};
+use crate::upper_bound::highest;
 
 /// Seconds for which a session waits for a table that another statement has for itself.
 const TABLE_WAIT_SECONDS: u32 = 2;
@@ -127,7 +129,7 @@ impl Opening<'_> {
         let (high, method) = if let Some(locked) = locked {
             locked
         } else {
-            let high = bounds::highest(self.source, &mut self.control).await?;
+            let high = highest(self.source, &mut self.control).await?;
             (high, SnapshotMethod::Unlocked)
         };
         Ok(Begun {
@@ -152,7 +154,7 @@ impl Opening<'_> {
     /// Begins under the lock. The position of all sessions, if the lock was held until the last of
     /// them had begun.
     async fn begin_locked(&mut self, lock: ReadLock) -> Result<Option<(Position, SnapshotMethod)>, Failure> {
-        let position = bounds::position_now(self.source, &mut self.control);
+        let position = position_now(self.source, &mut self.control);
         let begin = try_join(position, begin_sessions(self.source, &mut self.sessions));
         let mut begin = pin!(begin);
         let in_time = timeout(LOCK_HELD_MAX, &mut begin).await;
@@ -241,12 +243,11 @@ async fn pin(connection: &mut Connection) -> Result<bool, MysqlError> {
             "SET SESSION character_set_results = binary, lock_wait_timeout = {TABLE_WAIT_SECONDS}"
         ))
         .await?;
-    if !connection.server().is_mariadb() {
+    let Some(release) = &connection.server().facts().lock_release else {
         return Ok(true);
-    }
-    // Only so does MariaDB give metadata locks back at ROLLBACK TO SAVEPOINT; needs BINLOG ADMIN,
-    // `check` says so.
-    match connection.execute("SET SESSION sql_log_bin = 0").await {
+    };
+    // `check` reports the missing privilege.
+    match connection.execute(release.statement).await {
         Ok(()) => Ok(true),
         Err(error) if error.is_denied() => Ok(false),
         Err(error) => Err(error),

@@ -17,10 +17,10 @@ use super::{literal, plain, printed};
 use crate::connection::{Connection, ResultRow, ResultSet};
 use crate::error::MysqlError;
 use crate::own_type::own_type;
-use crate::position::{position, unreadable};
 use crate::snapshot::{Mark, Watched, watch_sessions};
 use crate::source::{At, MysqlSource};
-use crate::{identity, owned, sql};
+use crate::upper_bound::highest;
+use crate::{identity, sql};
 
 /// A LIMIT that limits nothing: a statement with a LIMIT of its own is not cut by
 /// `sql_select_limit`.
@@ -285,14 +285,7 @@ impl SourceWitness for MysqlWitness {
     async fn position(&mut self) -> Result<Position, Failure> {
         // Questions about the server, which hold no table.
         let mut connection = self.watched.borrow().await.at(&self.source)?;
-        let found = if connection.server().is_mariadb() {
-            // A transaction is in the binary log before any session sees it.
-            let found = position(&mut connection).await;
-            let found = found.at(&self.source)?;
-            found.map_err(|error| unreadable(self.source.options(), error))?
-        } else {
-            Position::Mysql(owned::upper_bound(&self.source, &mut connection).await?)
-        };
+        let found = highest(&self.source, &mut connection).await?;
         self.watched.give_back(connection);
         Ok(found)
     }
