@@ -20,13 +20,19 @@ const SELECTED: &str = "selected";
 const RESOURCES: &str = "resources";
 const START: &str = "start";
 const FOLLOWING: &str = "following";
-const GROUPS: [&str; 6] = [SOURCE_END, TARGET_END, SELECTED, RESOURCES, START, FOLLOWING];
+const LISTING: &str = "listing";
+const GROUPS: [&str; 7] = [
+    SOURCE_END, TARGET_END, SELECTED, RESOURCES, START, FOLLOWING, LISTING,
+];
 
 /// Which option groups each command uses; `migrate` uses all. A command accepts the others too,
 /// because they may stand in a shared script, but its help does not show them.
 const HEEDED: [(&str, &[&str]); 5] = [
-    ("check", &[SOURCE_END, TARGET_END, SELECTED, RESOURCES, START]),
-    ("status", &[]),
+    (
+        "check",
+        &[SOURCE_END, TARGET_END, SELECTED, RESOURCES, START, LISTING],
+    ),
+    ("status", &[LISTING]),
     ("verify", &[SOURCE_END, TARGET_END, SELECTED]),
     ("resync", &[SOURCE_END, TARGET_END, RESOURCES]),
     ("end", &[TARGET_END]),
@@ -128,6 +134,8 @@ pub(crate) struct Common {
     pub(crate) start: Start,
     #[command(flatten)]
     pub(crate) following: Following,
+    #[command(flatten)]
+    pub(crate) listing: Listing,
     /// How to print.
     #[arg(long, value_enum, help_heading = OUTPUT)]
     pub(crate) output: Option<Output>,
@@ -218,6 +226,16 @@ pub(crate) struct Start {
     /// show its history); may be repeated.
     #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
     pub(crate) accept: Vec<String>,
+}
+
+/// How findings are listed.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = LISTING)]
+pub(crate) struct Listing {
+    /// List every finding by itself. Without it those with one meaning stand together, and only a
+    /// screenful is printed; findings that block are always named.
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) verbose: bool,
 }
 
 /// How changes are followed.

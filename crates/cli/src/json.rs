@@ -14,6 +14,7 @@ use spanferry_engine::verify::{TableVerdict, Testimony};
 
 use crate::clock::now_us;
 use crate::document::VERSION;
+use crate::finding_groups::lost;
 use crate::rates::Rates;
 use crate::short_name::{short_names, table_of};
 use crate::usage;
@@ -41,7 +42,8 @@ pub(crate) fn end(outcome: &Outcome, snapshot: &Snapshot, options: &str) -> Valu
         .collect();
     let findings = findings(snapshot, options);
     json!({"version": VERSION, "event": "end", "at_us": now_us(), "exit_status": outcome.exit_status(), "error": null, "interrupted": outcome.interrupted,
-        "caught_up": outcome.caught_up, "position": outcome.position, "stopped": stopped, "findings": findings, "process": usage::report()})
+        "caught_up": outcome.caught_up, "position": outcome.position, "stopped": stopped, "lost": lost(&findings),
+        "findings": findings, "process": usage::report()})
 }
 
 /// The last event of a migration that was refused or failed; `begun` is what is known of one that
@@ -50,15 +52,16 @@ pub(crate) fn end_of_failed(error: &Failure, exit_status: u8, begun: Option<(&Sn
     let findings = begun.map_or_else(Vec::new, |(snapshot, options)| findings(snapshot, options));
     let position = begun.map(|(snapshot, _)| &snapshot.position);
     json!({"version": VERSION, "event": "end", "at_us": now_us(), "exit_status": exit_status, "error": failure(error), "interrupted": error.code == code::INTERRUPTED,
-        "caught_up": false, "position": position, "stopped": [], "findings": findings, "process": usage::report()})
+        "caught_up": false, "position": position, "stopped": [], "lost": lost(&findings), "findings": findings, "process": usage::report()})
 }
 
 /// A finding. `options` stand in a command behind its verb.
 pub(crate) fn finding(finding: &Finding, options: &str) -> Value {
     let remedy = finding.remedy.as_ref();
     let schema = finding.subject.source_table().map(|table| &table.schema);
-    json!({"code": finding.code.to_string(), "severity": finding.severity.word(), "schema": schema, "table": finding.subject.table_name(),
-        "part": finding.subject.part_name(), "text": finding.text, "remedy": remedy.map(|remedy| remedy.printed(options)),
+    json!({"code": finding.code.to_string(), "severity": finding.severity.word(), "loss": finding.is_loss(),
+        "schema": schema, "table": finding.subject.table_name(),
+        "part": finding.subject.part_name(), "text": finding.text, "meaning": finding.meaning(), "remedy": remedy.map(|remedy| remedy.printed(options)),
         "remedy_kind": remedy.map(|remedy| remedy.kind().word())})
 }
 

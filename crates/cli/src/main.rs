@@ -8,6 +8,7 @@ mod clock;
 mod command;
 mod comparison;
 mod document;
+mod finding_groups;
 mod findings;
 #[cfg(test)]
 mod golden;

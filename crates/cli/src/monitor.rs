@@ -11,6 +11,7 @@ use spanferry_engine::stop::{CancellationToken, Pause};
 
 use crate::args::Output;
 use crate::clock::now_us;
+use crate::findings::{self, REST_OF_STATUS, Room};
 use crate::rates::Meter;
 use crate::screen::Screen;
 use crate::state_dir::{STATUS, StateDir};
@@ -31,13 +32,12 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) async fn watch(
     progress: Arc<Progress>,
     state: Arc<StateDir>,
-    output: Output,
+    how: Printing,
     screen: Arc<Screen>,
     said: Range<usize>,
     stop: CancellationToken,
-    options: String,
 ) -> Value {
-    let mut monitor = Monitor::new(output, screen, said, options);
+    let mut monitor = Monitor::new(how, screen, said);
     monitor.look(&progress, &state, true);
     while stop.pause(LOOK_INTERVAL).await {
         monitor.look(&progress, &state, true);
@@ -48,8 +48,17 @@ pub(crate) async fn watch(
     last
 }
 
+/// How it is shown.
+pub(crate) struct Printing {
+    pub(crate) output: Output,
+    /// What a printed command needs.
+    pub(crate) options: String,
+    /// Whether every finding is printed by itself.
+    pub(crate) verbose: bool,
+}
+
 struct Monitor {
-    output: Output,
+    how: Printing,
     meter: Meter,
     /// The bars of all tables and the summary above them, redrawn as one.
     screen: Arc<Screen>,
@@ -59,16 +68,14 @@ struct Monitor {
     told: Value,
     findings: usize,
     findings_said: Range<usize>,
-    /// What a printed command needs.
-    options: String,
     /// Whether the status could not be written at the last look.
     unwritten: bool,
 }
 
 impl Monitor {
-    fn new(output: Output, screen: Arc<Screen>, findings_said: Range<usize>, options: String) -> Monitor {
+    fn new(how: Printing, screen: Arc<Screen>, findings_said: Range<usize>) -> Monitor {
         Monitor {
-            output,
+            how,
             meter: Meter::default(),
             screen,
             said_at: Instant::now(),
@@ -76,7 +83,6 @@ impl Monitor {
             told: Value::Null,
             findings: 0,
             findings_said,
-            options,
             unwritten: false,
         }
     }
@@ -84,7 +90,7 @@ impl Monitor {
     fn look(&mut self, progress: &Progress, state: &StateDir, running: bool) -> Value {
         let snapshot = progress.snapshot();
         let rates = self.meter.look(&snapshot);
-        let mut status = json::status(&snapshot, &rates, now_us(), &self.options);
+        let mut status = json::status(&snapshot, &rates, now_us(), &self.how.options);
         if !running {
             status["running"] = json!(false);
             status["state"] = json!("ended");
@@ -100,7 +106,7 @@ impl Monitor {
             self.unwritten = false;
         }
         self.show_findings(&snapshot);
-        match self.output {
+        match self.how.output {
             Output::Json => self.print_change(&status, running),
             Output::Text if self.screen.is_drawn() => {
                 self.screen.draw(screen_text(&status, render::terminal_size()));
@@ -111,19 +117,21 @@ impl Monitor {
     }
 
     fn show_findings(&mut self, snapshot: &Snapshot) {
-        for (place, finding) in snapshot.findings.iter().enumerate().skip(self.findings) {
-            if self.findings_said.contains(&place) {
-                continue;
-            }
-            if self.output == Output::Json {
-                render::print_json(
-                    &json!({"event": "finding", "finding": json::finding(finding, &self.options)}),
-                );
-                continue;
-            }
-            self.screen.print(&render::finding(finding, &self.options));
-        }
+        let new = snapshot.findings.iter().enumerate().skip(self.findings);
+        let new = new.filter(|(place, _)| !self.findings_said.contains(place));
+        let new: Vec<Value> = new
+            .map(|(_, finding)| json::finding(finding, &self.how.options))
+            .collect();
         self.findings = snapshot.findings.len();
+        if self.how.output == Output::Json {
+            for finding in &new {
+                render::print_json(&json!({"event": "finding", "finding": finding}));
+            }
+            return;
+        }
+        for line in findings::lines(&new, 0, Room::of(self.how.verbose), REST_OF_STATUS) {
+            self.screen.print(&line);
+        }
     }
 
     /// The whole status first and last, in between what has changed.

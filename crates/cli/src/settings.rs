@@ -76,6 +76,8 @@ pub(crate) struct File {
     no_lock: bool,
     log_budget: Option<ByteCount>,
     log_retention: Option<u32>,
+    #[serde(default)]
+    verbose: bool,
     output: Option<Output>,
     stop_when: Option<StopWhenName>,
     #[serde(default)]
@@ -107,6 +109,7 @@ pub(crate) struct Settings {
     pub(crate) lock: bool,
     pub(crate) log_budget: Option<u64>,
     pub(crate) log_retention: Duration,
+    pub(crate) verbose: bool,
     pub(crate) output: Output,
     /// For `migrate`.
     pub(crate) stop_when: Option<StopWhenName>,
@@ -185,6 +188,7 @@ impl Settings {
                 .or(file.log_budget)
                 .map(|budget| budget.0),
             log_retention: HOUR * retention.unwrap_or(LOG_RETENTION_HOURS),
+            verbose: common.listing.verbose || file.verbose,
             output: common.output.or(file.output).unwrap_or_default(),
             stop_when: file.stop_when,
             dry_run: file.dry_run,

@@ -9,6 +9,7 @@ use spanferry_engine::plan::Survey;
 use spanferry_spanner::endpoint::EndpointKind;
 
 use crate::args::Output;
+use crate::findings::{self, REST_OF_CHECK, Room};
 use crate::probe::{self, Probe};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -72,34 +73,28 @@ fn unreached(probes: &[Probe], connections: &[Connection], settings: &Settings) 
 
 /// What was found, for programs.
 pub(crate) fn to_json(plan: &Survey, settings: &Settings) -> Value {
-    let options = settings.printed_options();
-    let findings: Vec<_> = plan
-        .findings
-        .iter()
-        .map(|finding| json::finding(finding, &options))
-        .collect();
+    let findings = findings_json(plan, settings);
     let selected = plan.today.selected.iter();
     let names = short_names(selected.map(|table| &table.name));
     let ok = plan.blocking().is_empty();
     json!({"ok": ok, "tables": names, "findings": findings})
 }
 
-/// Prints all findings and a closing line, for a person.
+fn findings_json(plan: &Survey, settings: &Settings) -> Vec<Value> {
+    let options = settings.printed_options();
+    let findings = plan.findings.iter();
+    findings.map(|finding| json::finding(finding, &options)).collect()
+}
+
+/// Prints what was found and a closing line, for a person.
 pub(crate) fn report(plan: &Survey, settings: &Settings) {
     let stopping = plan.blocking().len();
-    let mut findings: Vec<_> = plan.findings.iter().collect();
-    findings.sort_by_key(|finding| {
-        (
-            std::cmp::Reverse(finding.severity),
-            finding.subject.clone(),
-            finding.code,
-        )
-    });
-    for finding in &findings {
-        render::print(&render::finding(finding, &settings.printed_options()));
+    let findings = findings_json(plan, settings);
+    for line in findings::lines(&findings, 0, Room::of(settings.verbose), REST_OF_CHECK) {
+        render::print(&line);
     }
     let count = |severity| {
-        findings
+        plan.findings
             .iter()
             .filter(|finding| finding.severity == severity)
             .count()

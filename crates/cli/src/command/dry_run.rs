@@ -20,7 +20,7 @@ use crate::{json, render};
 /// Checks, shows what would be done, writes nothing.
 pub(crate) async fn run<S: CliSource>(session: &Session<S>, settings: &Settings) -> Result<u8, Failure> {
     let plan = session.survey(settings).await?;
-    report::findings(&plan, settings);
+    report::show_findings(&plan, settings);
     let dialect = plan.description.dialect;
     let blocks = plan.blocking();
     match settings.output {

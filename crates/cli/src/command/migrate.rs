@@ -76,7 +76,7 @@ async fn migrate<S: CliSource>(
     let refusal = plan.judge();
     let reported = !resumes || refusal.is_some();
     if reported {
-        screen.above(|| report::findings(&plan, settings));
+        screen.above(|| report::show_findings(&plan, settings));
     }
     if let Some(finding) = refusal {
         return reporter.refuse(&finding);
@@ -100,11 +100,14 @@ async fn migrate<S: CliSource>(
     let watching = monitor::watch(
         Arc::clone(&progress),
         Arc::clone(state),
-        settings.output,
+        monitor::Printing {
+            output: settings.output,
+            options: settings.printed_options(),
+            verbose: settings.verbose,
+        },
         Arc::clone(screen),
         said,
         shown.clone(),
-        settings.printed_options(),
     );
     let watched = Task::spawn("progress", interrupt.clone(), watching);
     let ended = migration(session, settings, prepared, &progress, interrupt, sees_all_tables)

@@ -17,13 +17,13 @@ use crate::command::check;
 use crate::selection::select_again;
 use crate::settings::Settings;
 use crate::state_dir::{REPORT, STATUS, StateDir};
-use crate::{json, render};
+use crate::{findings, json, render};
 
 /// Tables of one reason that are named in a line.
 const TABLES_NAMED_MAX: usize = 10;
 
-/// What was found before the start.
-pub(super) fn findings(plan: &Survey, settings: &Settings) {
+/// Shows what was found before the start.
+pub(super) fn show_findings(plan: &Survey, settings: &Settings) {
     match settings.output {
         Output::Text => check::report(plan, settings),
         Output::Json => {
@@ -108,11 +108,13 @@ impl Report<'_> {
             Output::Json => render::print_json(&ended),
             Output::Text => {
                 let report = self.state.path().join(REPORT);
-                let lines = [stopped(outcome, &options), not_carried(outcome)].concat();
+                let report = report.display().to_string();
+                let lost = findings::lost(&ended["lost"], &report);
+                let lines = [lost, stopped(outcome, &options), not_carried(outcome)].concat();
                 for line in lines {
                     render::print(&line);
                 }
-                render::print(&last_line(outcome, &snapshot, &report.display().to_string()));
+                render::print(&last_line(outcome, &snapshot, &report));
             }
         }
         Ok(())

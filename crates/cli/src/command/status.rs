@@ -11,10 +11,11 @@ use spanferry_private_dir::PrivateDir;
 
 use crate::args::Output;
 use crate::clock::{now_us, utc};
+use crate::findings::{self, REST_OF_STATUS, Room};
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::state_dir::{MIGRATE, Owner, REPORT, STATUS, StateDir};
-use crate::{document, findings, json, render, run_file::RunFile, status_lines, table_lines};
+use crate::{document, json, render, run_file::RunFile, status_lines, table_lines};
 
 /// A running process renews its figures every second; older ones than this are shown as old.
 const STALE: Duration = Duration::from_secs(5);
@@ -41,7 +42,8 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, Failure> {
     }
     let run = RunFile::read_in(&directory)?;
     let verb = owner.as_ref().map(|owner| owner.verb.as_str());
-    for line in lines(&status, run.as_ref(), verb, render::terminal_size().0) {
+    let (columns, _) = render::terminal_size();
+    for line in lines(&status, run.as_ref(), verb, columns, Room::of(settings.verbose)) {
         render::print(&line);
     }
     Ok(0)
@@ -164,6 +166,7 @@ pub(crate) fn lines(
     run: Option<&RunFile>,
     verb: Option<&str>,
     columns: usize,
+    room: Room,
 ) -> Vec<String> {
     let age = Duration::from_secs(status["age_seconds"].as_u64().unwrap_or(0));
     let old = match status["tables"].as_array() {
@@ -195,7 +198,15 @@ pub(crate) fn lines(
     }
     lines.extend(status_lines::summary(status));
     lines.extend(table_lines::lines(status, columns, None));
-    lines.extend(findings::lines(status));
+    let findings = status["findings"].as_array().map(Vec::as_slice);
+    let more = status["findings_more"].as_u64().unwrap_or(0);
+    let room = room.below(lines.len());
+    lines.extend(findings::lines(
+        findings.unwrap_or_default(),
+        more,
+        room,
+        REST_OF_STATUS,
+    ));
     lines
 }
 
@@ -237,7 +248,7 @@ mod tests {
         );
         assert_eq!(status["rows_per_second"] == 5.0, expected == "running");
         let verb = owner.as_ref().map(|owner| owner.verb.as_str());
-        assert_eq!(lines(&status, None, verb, 80)[0], first_line);
+        assert_eq!(lines(&status, None, verb, 80, Room::Whole)[0], first_line);
     }
 
     #[test]
@@ -249,7 +260,7 @@ mod tests {
             let told = format!(
                 "not running: it ended at 2026-07-30T12:34:56Z (1m15s ago) {expected}; exit status 4"
             );
-            assert_eq!(lines(&status, None, None, 80), [told]);
+            assert_eq!(lines(&status, None, None, 80, Room::Whole), [told]);
         };
         check(true, Value::Null, false, "by an interrupt");
         check(false, Value::Null, true, "because it had caught up, as asked for");
@@ -289,7 +300,7 @@ mod tests {
             (&json!("starting"), &json!(true))
         );
         let told = "a new `migrate` is starting: creating tables, 50 of 900; there are no figures yet";
-        assert_eq!(lines(&status, None, Some(MIGRATE), 80), [told]);
+        assert_eq!(lines(&status, None, Some(MIGRATE), 80, Room::Whole), [told]);
     }
 
     /// How often a directory is looked at until no other process holds its lock: a minute and more.

@@ -3,6 +3,8 @@
 //! `INSTA_UPDATE=always cargo test -p spanferry golden` writes them again. They depend on no time,
 //! machine or width. The help of each command is compared as `docs/reference/cli.md` (`reference`).
 
+mod many_tables;
+
 use serde_json::{Value, json};
 use spanferry_core::fixture;
 use spanferry_core::mapping::convert::map_decided;
@@ -25,12 +27,17 @@ use spanferry_engine::verify::{DifferentKey, Kind, Lack, TableVerdict, Testimony
 use spanferry_mysql::{MysqlError, Options};
 
 use crate::command::status;
+use crate::findings::Room;
 use crate::rates::Meter;
 use crate::wrap::plain;
 use crate::{document, json, monitor, render, status_lines, verdict};
 
 /// What a printed command needs for this migration.
 const OPTIONS: &str = " --state-dir /data/shop";
+const SCREEN: Room = Room::Screen {
+    columns: 110,
+    rows: 40,
+};
 /// 2026-07-30T12:34:56Z.
 const AT_US: u64 = 1_785_414_896_000_000;
 
@@ -42,7 +49,7 @@ fn check(page: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(page, plain(text)));
 }
 
-fn findings() -> Vec<Finding> {
+fn some_findings() -> Vec<Finding> {
     let stop = Finding::new(
         code::DDL_SEEN,
         Severity::Blocking,
@@ -121,7 +128,7 @@ fn snapshot() -> Snapshot {
              `migrate`, and start it again with a larger `--log-budget`."
                 .to_owned(),
         ),
-        findings: findings(),
+        findings: some_findings(),
         ..Snapshot::default()
     }
 }
@@ -149,7 +156,7 @@ fn a_plain_line_of_migrate() {
 
 #[test]
 fn status_while_it_runs_and_after() {
-    let lines = |status: &Value| status::lines(status, None, None, 110).join("\n");
+    let lines = |status: &Value| status::lines(status, None, None, 110, SCREEN).join("\n");
     check("status-running", &lines(&status_of("running")));
     let mut ended = status_of("ended");
     let failure = Failure::new(
@@ -166,7 +173,7 @@ fn status_while_it_runs_and_after() {
 
 #[test]
 fn findings_of_check() {
-    let texts: Vec<String> = findings()
+    let texts: Vec<String> = some_findings()
         .iter()
         .map(|finding| render::finding(finding, OPTIONS))
         .collect();

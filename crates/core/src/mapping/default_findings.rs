@@ -21,9 +21,9 @@ pub(super) fn report_default(
         DefaultOutcome::Created(ByTarget::Default(_) | ByTarget::Generated(_)) => return None,
         DefaultOutcome::LeftOut(reason) => reason,
     };
-    let what = match &column.default {
-        Some(default) => format!("the default {}", shown(&default.text)),
-        None => "AUTO_INCREMENT".to_owned(),
+    let (what, of_any) = match &column.default {
+        Some(default) => (format!("the default {}", shown(&default.text)), "its default"),
+        None => ("AUTO_INCREMENT".to_owned(), "AUTO_INCREMENT"),
     };
     let (code, loss) = if decided.not_null {
         let loss = "; the column is NOT NULL, so an INSERT without it fails there";
@@ -32,8 +32,9 @@ pub(super) fn report_default(
         (code::LEFT_OUT, "")
     };
     let text = format!("{what} is not created at the target: {reason}{loss}");
+    let meaning = format!("{of_any} is not created at the target{loss}");
     let subject = Subject::part(table, &column.name);
-    Some(Finding::new(code, Severity::Warning, subject, text))
+    Some(Finding::new(code, Severity::Warning, subject, text).meaning_of(meaning))
 }
 
 /// What is different about numbers that the target gives.
@@ -51,7 +52,8 @@ fn identity(table: &QualifiedName, column: &SourceColumn, skipped_to: i64) -> Fi
         "AUTO_INCREMENT is an identity column at the target: values that are given are kept, new ones are above {skipped_to} and in no order{higher}"
     );
     let subject = Subject::part(table, &column.name);
-    Finding::new(code::CONVERTED, Severity::Warning, subject, text)
+    let meaning = "AUTO_INCREMENT is an identity column at the target: values that are given are kept, new ones are in no order";
+    Finding::new(code::CONVERTED, Severity::Warning, subject, text).meaning_of(meaning)
 }
 
 /// Both servers write an empty text as a default in a form of their own.

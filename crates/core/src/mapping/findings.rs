@@ -1,5 +1,7 @@
 //! Findings about decided tables and columns: printed from the decisions, nothing is decided here.
 
+use std::borrow::Cow;
+
 use crate::mapping::check::Trouble;
 use crate::mapping::column::folding;
 use crate::mapping::decision::{ChosenBy, ColumnDecision, Decisions, KeyReason, NameDecision, TableDecision};
@@ -36,7 +38,13 @@ pub(super) fn report_table(table: &TableDecision, troubles: &[Trouble], findings
         return;
     }
     if table.name.name != table.source.name.table {
-        of_table.find(code::CONVERTED, Severity::Warning, None, named(&table.name));
+        of_table.find(
+            code::CONVERTED,
+            Severity::Warning,
+            None,
+            named(&table.name),
+            NAMED,
+        );
     }
     for trouble in troubles {
         of_table.trouble(trouble, None);
@@ -47,10 +55,13 @@ pub(super) fn report_table(table: &TableDecision, troubles: &[Trouble], findings
     }
     for source in &table.excluded {
         let column = &table.source.columns[*source].name;
-        let text = "the column is left out, as a person has chosen".to_owned();
-        of_table.find(code::LEFT_OUT, Severity::Warning, Some(column), text);
+        let text = "the column is left out, as a person has chosen";
+        of_table.find(code::LEFT_OUT, Severity::Warning, Some(column), text, text);
     }
 }
+
+/// What [`named`] means, whichever the name is.
+pub(super) const NAMED: &str = "it has another name at the target";
 
 /// Which name an object has at the target, and whether a person has chosen it.
 pub(super) fn named(name: &NameDecision) -> String {
@@ -68,10 +79,19 @@ struct TableFindings<'a> {
 }
 
 impl TableFindings<'_> {
-    fn find(&mut self, code: Code, severity: Severity, part: Option<&str>, text: String) {
+    /// `meaning` is the text without what belongs to its object alone.
+    fn find(
+        &mut self,
+        code: Code,
+        severity: Severity,
+        part: Option<&str>,
+        text: impl Into<String>,
+        meaning: impl Into<Cow<'static, str>>,
+    ) {
         let table = &self.table.source.name;
         let subject = part.map_or_else(|| Subject::table(table), |part| Subject::part(table, part));
-        self.findings.push(Finding::new(code, severity, subject, text));
+        self.findings
+            .push(Finding::new(code, severity, subject, text).meaning_of(meaning));
     }
 
     /// A column for which the whole table must be left out.
@@ -86,7 +106,8 @@ impl TableFindings<'_> {
             KeyReason::Primary | KeyReason::Asked => {}
             KeyReason::UniqueIndex(name) => {
                 let text = format!("there is no primary key; the unique index `{name}` serves as one");
-                self.find(code::CONVERTED, Severity::Warning, None, text);
+                let meaning = "there is no primary key; a unique index serves as one";
+                self.find(code::CONVERTED, Severity::Warning, None, text, meaning);
             }
             KeyReason::Missing => {
                 let text = "there is no primary key and no unique index over NOT NULL columns: give it one, or leave it out with `--exclude`";
@@ -104,21 +125,26 @@ impl TableFindings<'_> {
             Trouble::Reserved if of.is_none() => {
                 let text =
                     format!("names that begin with `{CONTROL_PREFIX}` are taken by the control tables");
-                self.find(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, None, text);
+                let code = code::SOURCE_TABLE_UNSUPPORTED;
+                self.find(code, Severity::Blocking, None, text.clone(), text);
             }
             Trouble::Columns { columns, most } if of.is_none() => {
                 let text = format!("{columns} columns, Spanner takes {most}");
-                self.find(code::TARGET_LIMIT, Severity::Blocking, None, text);
+                let meaning = format!("more columns than the {most} that Spanner takes");
+                self.find(code::TARGET_LIMIT, Severity::Blocking, None, text, meaning);
             }
             Trouble::KeyParts { parts, most } if of.is_none() => {
                 let text = format!("a key of {parts} columns, Spanner takes {most}");
-                self.find(code::TARGET_LIMIT, Severity::Blocking, None, text);
+                let meaning = format!("a key of more columns than the {most} that Spanner takes");
+                self.find(code::TARGET_LIMIT, Severity::Blocking, None, text, meaning);
             }
             Trouble::KeyBytes { bytes, most } if of.is_none() => {
                 let text = format!(
                     "its key may take up to {bytes} bytes; the target rejects rows with more than {most}"
                 );
-                self.find(code::TARGET_LIMIT, Severity::Warning, None, text);
+                let meaning =
+                    format!("its key may be too long; the target rejects rows with more than {most} bytes");
+                self.find(code::TARGET_LIMIT, Severity::Warning, None, text, meaning);
             }
             Trouble::Type { column, why } if of == Some(*column) => {
                 let name = self.title(*column);
@@ -152,7 +178,13 @@ impl TableFindings<'_> {
         };
         if column.name.name != source.name {
             let text = named(&column.name);
-            self.find(code::CONVERTED, Severity::Warning, Some(&source.name), text);
+            self.find(
+                code::CONVERTED,
+                Severity::Warning,
+                Some(&source.name),
+                text,
+                NAMED,
+            );
         }
         for trouble in troubles {
             self.trouble(trouble, Some(at));
@@ -164,11 +196,19 @@ impl TableFindings<'_> {
                 "the {} decides at the source which keys are equal; the target compares their bytes",
                 folding.words()
             );
-            self.find(code::CONVERTED, Severity::Notice, Some(&source.name), text);
+            let meaning =
+                "a collation decides at the source which keys are equal; the target compares their bytes";
+            self.find(
+                code::CONVERTED,
+                Severity::Notice,
+                Some(&source.name),
+                text,
+                meaning,
+            );
         }
         if let Some(remark) = column.remark {
             let (severity, text) = remark.words();
-            self.find(code::CONVERTED, severity, Some(&source.name), text.to_owned());
+            self.find(code::CONVERTED, severity, Some(&source.name), text, text);
         }
         self.dropped(source, column);
     }
@@ -180,14 +220,15 @@ impl TableFindings<'_> {
             let text = format!(
                 "it is generated as `{expression}`; at the target it is a plain column with its values"
             );
-            self.find(code::CONVERTED, Severity::Warning, name, text);
+            let meaning = "it is generated at the source; at the target it is a plain column with its values";
+            self.find(code::CONVERTED, Severity::Warning, name, text, meaning);
             self.dependences(column);
         }
         self.findings
             .extend(report_default(&self.table.source.name, column, decided));
         if matches!(column.facts.mysql(), Some(MysqlColumn { on_update: true, .. })) {
-            let text = "ON UPDATE CURRENT_TIMESTAMP is not created at the target".to_owned();
-            self.find(code::LEFT_OUT, Severity::Warning, name, text);
+            let text = "ON UPDATE CURRENT_TIMESTAMP is not created at the target";
+            self.find(code::LEFT_OUT, Severity::Warning, name, text, text);
         }
     }
 
@@ -200,7 +241,7 @@ impl TableFindings<'_> {
                         "its values depend on `{setting}` of the session that reads or writes them: they are migrated as our sessions read them, and later changes as their own session computes them"
                     );
                     let name = Some(column.name.as_str());
-                    self.find(code::VALUE_UNSTABLE, Severity::Warning, name, text);
+                    self.find(code::VALUE_UNSTABLE, Severity::Warning, name, text.clone(), text);
                 }
                 Dependence::Moment => {
                     let text = "its values change by themselves: two reads of one row may differ".to_owned();
@@ -213,13 +254,15 @@ impl TableFindings<'_> {
     fn left_out(&mut self) {
         for (name, text) in &self.table.source.checks {
             let text = format!("the check `{text}` is not created at the target");
-            self.find(code::LEFT_OUT, Severity::Warning, Some(name), text);
+            let meaning = "a check is not created at the target";
+            self.find(code::LEFT_OUT, Severity::Warning, Some(name), text, meaning);
         }
         for (name, timing) in &self.table.source.triggers {
             let text = format!(
                 "the trigger ({timing}) is not created at the target; the changes that it makes at the source are migrated"
             );
-            self.find(code::LEFT_OUT, Severity::Warning, Some(name), text);
+            let meaning = "a trigger is not created at the target; the changes that it makes at the source are migrated";
+            self.find(code::LEFT_OUT, Severity::Warning, Some(name), text, meaning);
         }
     }
 }

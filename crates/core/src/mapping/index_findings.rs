@@ -1,7 +1,7 @@
 //! Findings about indexes and foreign keys: printed from the decisions, nothing is decided here.
 
 use crate::mapping::decision::{ChosenBy, NameDecision, NameReason};
-use crate::mapping::findings::named;
+use crate::mapping::findings::{NAMED, named};
 use crate::mapping::index::INDEXES_MAX;
 use crate::mapping::index_decision::{
     ForeignKeyChange, ForeignKeyDecision, ForeignKeyOutcome, ForeignKeyReason, IndexChange, IndexCountExcess,
@@ -15,6 +15,8 @@ use crate::schema::source::{ForeignKeyAction, SourceIndex, SourceTable};
 
 /// Why something is left out that the rules would keep.
 const BY_PERSON: &str = "a person has left it out";
+/// What [`excess_words`] mean, whichever the numbers are.
+const KEY_TOO_LONG: &str = "its key is above a limit";
 
 /// Prints what becomes of an index, but for its name.
 pub(super) fn report_index(table: &SourceTable, decision: &IndexDecision, findings: &mut Vec<Finding>) {
@@ -53,7 +55,11 @@ pub(super) fn report_foreign_key(
             findings.extend(texts.map(left_out));
         }
         ForeignKeyOutcome::LeftOut(reason) => {
-            findings.push(not_created(&foreign_key_reason(reason)));
+            let meaning = format!(
+                "the foreign key is not created at the target: {}",
+                foreign_key_meaning(reason)
+            );
+            findings.push(not_created(&foreign_key_reason(reason)).meaning_of(meaning));
             findings.extend(name_refused(table, name, decision.name.as_ref()));
         }
         ForeignKeyOutcome::Excluded => findings.push(not_created(BY_PERSON)),
@@ -71,7 +77,7 @@ fn name_refused(table: &SourceTable, part: &str, name: Option<&NameDecision>) ->
 pub(super) fn report_name(table: &SourceTable, part: &str, name: &NameDecision, findings: &mut Vec<Finding>) {
     if name.reason != NameReason::Own {
         let text = named(name);
-        findings.push(finding(table, part, code::CONVERTED, Severity::Notice, text));
+        findings.push(finding(table, part, code::CONVERTED, Severity::Notice, text).meaning_of(NAMED));
     }
 }
 
@@ -80,13 +86,12 @@ pub(super) fn report_index_count(excess: &IndexCountExcess, findings: &mut Vec<F
     let IndexCountExcess { table, own, behind } = excess;
     let text =
         format!("{own} indexes, and {behind} behind foreign keys, Spanner takes {INDEXES_MAX} of a table");
+    let meaning = format!(
+        "more indexes, with those behind foreign keys, than the {INDEXES_MAX} that Spanner takes of a table"
+    );
     let subject = Subject::table(table);
-    findings.push(Finding::new(
-        code::TARGET_LIMIT,
-        Severity::Blocking,
-        subject,
-        text,
-    ));
+    let finding = Finding::new(code::TARGET_LIMIT, Severity::Blocking, subject, text);
+    findings.push(finding.meaning_of(meaning));
 }
 
 /// The message about an index that is left out, with the rules' reason if they have one. A missing
@@ -98,10 +103,14 @@ fn index_left_out(
     chosen_by: ChosenBy,
 ) -> Finding {
     let by_person = (chosen_by == ChosenBy::Person).then(|| BY_PERSON.to_owned());
-    let reasons: Vec<String> = reason.map(index_reason).into_iter().chain(by_person).collect();
-    let reasons = reasons.join(", and ");
+    let joined = |words: fn(&IndexReason) -> String| {
+        let reasons: Vec<String> = reason.map(words).into_iter().chain(by_person.clone()).collect();
+        reasons.join(", and ")
+    };
+    let (reasons, meanings) = (joined(index_reason), joined(index_meaning));
     let message = |code, severity, text: &str| {
         finding(table, &index.name, code, severity, format!("{text}: {reasons}"))
+            .meaning_of(format!("{text}: {meanings}"))
     };
     let plain = "the index is not created at the target";
     if reason.is_some_and(IndexReason::loses_nothing) {
@@ -147,6 +156,21 @@ fn index_reason(reason: &IndexReason) -> String {
     }
 }
 
+/// The reason without what belongs to one index alone.
+fn index_meaning(reason: &IndexReason) -> String {
+    match reason {
+        IndexReason::Expression(_) => "it is over an expression".to_owned(),
+        IndexReason::Excess(_) => KEY_TOO_LONG.to_owned(),
+        IndexReason::Kind(_)
+        | IndexReason::UniqueOverPrefix
+        | IndexReason::ColumnLeftOut
+        | IndexReason::UniqueOver(_)
+        | IndexReason::TypeNotIndexable
+        | IndexReason::NumericInDialect
+        | IndexReason::SameAsPrimaryKey => index_reason(reason),
+    }
+}
+
 fn foreign_key_reason(reason: &ForeignKeyReason) -> String {
     match reason {
         ForeignKeyReason::ParentNotMigrated(parent) => format!("the table `{parent}` is not migrated"),
@@ -162,6 +186,21 @@ fn foreign_key_reason(reason: &ForeignKeyReason) -> String {
             format!("the index behind it at `{table}` is above a limit: {reason}")
         }
     }
+}
+
+/// The reason without what belongs to one foreign key alone.
+fn foreign_key_meaning(reason: &ForeignKeyReason) -> String {
+    let words = match reason {
+        ForeignKeyReason::ParentNotMigrated(_) => "the table that it refers to is not migrated",
+        ForeignKeyReason::NoColumn(_) => "a column that it refers to is missing",
+        ForeignKeyReason::ColumnLeftOut(_) => "a column of it is left out",
+        ForeignKeyReason::IndexExcess { .. } => "the index behind it is above a limit",
+        ForeignKeyReason::Folding(_) => "its text may be equal in other bytes at the source",
+        ForeignKeyReason::ParentNotUnique | ForeignKeyReason::TypesDiffer => {
+            return foreign_key_reason(reason);
+        }
+    };
+    words.to_owned()
 }
 
 fn excess_words(excess: KeyExcess) -> String {

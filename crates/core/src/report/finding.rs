@@ -1,11 +1,20 @@
 //! Findings: what the operator must know about a schema, its data or the servers.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::report::code::Code;
+use crate::report::code::{self, Code};
 use crate::report::remedy::{Remedy, RemedyKind, WITH_STATEMENTS};
 use crate::schema::source::QualifiedName;
+
+/// Codes of which a warning says that the target lacks something that the source has.
+pub const LOSSES: [Code; 4] = [
+    code::LEFT_OUT,
+    code::CONSTRAINT_LEFT_OUT,
+    code::UNIQUE_LEFT_OUT,
+    code::DEFAULT_NEEDED,
+];
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +147,8 @@ pub struct Finding {
     pub subject: Subject,
     /// What was found, as a sentence fragment.
     pub text: String,
+    /// The same without what belongs to this object alone. None where the text is so already.
+    pub general: Option<Cow<'static, str>>,
     /// Its remedy.
     pub remedy: Option<Remedy>,
 }
@@ -150,8 +161,27 @@ impl Finding {
             severity,
             subject,
             text: text.into(),
+            general: None,
             remedy: None,
         }
+    }
+
+    /// The same finding with its meaning: the text without names, numbers and definitions that
+    /// belong to its object alone. Findings of one code and meaning are shown together.
+    #[must_use]
+    pub fn meaning_of(mut self, general: impl Into<Cow<'static, str>>) -> Finding {
+        self.general = Some(general.into());
+        self
+    }
+
+    /// What it means, whichever object it is about.
+    pub fn meaning(&self) -> &str {
+        self.general.as_deref().unwrap_or(&self.text)
+    }
+
+    /// Whether the target lacks something that the source has.
+    pub fn is_loss(&self) -> bool {
+        self.severity == Severity::Warning && LOSSES.contains(&self.code)
     }
 
     /// The same finding with its remedy.
@@ -171,6 +201,24 @@ impl Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_finding_means_its_text_or_what_is_general_of_it() {
+        let check = |code, severity, is_loss: bool| {
+            let finding = Finding::new(code, severity, Subject::whole(), "the check `a > 0` is left out");
+            assert_eq!(finding.meaning(), finding.text);
+            assert_eq!(finding.is_loss(), is_loss);
+            assert_eq!(
+                finding.meaning_of("a check is left out").meaning(),
+                "a check is left out"
+            );
+        };
+        check(code::LEFT_OUT, Severity::Warning, true);
+        check(code::DEFAULT_NEEDED, Severity::Warning, true);
+        // Nothing is lost by it: something else at the target does the same.
+        check(code::LEFT_OUT, Severity::Notice, false);
+        check(code::CONVERTED, Severity::Warning, false);
+    }
 
     #[test]
     fn the_parts_of_a_table_follow_their_table() {

@@ -66,7 +66,10 @@ impl Constraint {
             "When its reason is gone, create it at the target by hand: {}",
             self.create
         );
-        Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text).remedy(remedy)
+        let finding = Finding::new(code::CONSTRAINT_LEFT_OUT, Severity::Warning, subject, text);
+        finding
+            .meaning_of("an index or foreign key that cannot hold at the target is left out")
+            .remedy(remedy)
     }
 
     /// The record that it is not at the target, and is not to be built again.

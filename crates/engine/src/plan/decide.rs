@@ -192,6 +192,9 @@ fn stop(table: &QualifiedName, code: code::Code, text: String) -> TableStop {
 fn redefined(table: &QualifiedName, difference: &str) -> TableStop {
     let text = format!("its definition at the source is no longer the one that is recorded: {difference}");
     let mut stop = stop(table, code::SCHEMA_MISMATCH, text);
+    stop.finding = stop
+        .finding
+        .meaning_of("its definition at the source is no longer the one that is recorded");
     stop.finding.remedy = Some(Remedy::resync(table));
     stop
 }

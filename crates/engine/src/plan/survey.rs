@@ -250,6 +250,7 @@ fn other_objects(catalog: &Catalog) -> impl Iterator<Item = Finding> {
             object.kind, object.name
         );
         let subject = Subject::Table(QualifiedName::new(&catalog.schema, &object.name));
-        Finding::new(code::LEFT_OUT, Severity::Warning, subject, text)
+        let meaning = format!("the {} is not created at the target", object.kind);
+        Finding::new(code::LEFT_OUT, Severity::Warning, subject, text).meaning_of(meaning)
     })
 }

@@ -26,12 +26,8 @@ pub fn check_empty(plans: &[Arc<TablePlan>], description: &TargetDescription) ->
         };
         if let Some(reason) = reason {
             let text = format!("the target has a table `{name}` already: {reason}");
-            findings.push(Finding::new(
-                code::TARGET_NOT_EMPTY,
-                Severity::Blocking,
-                subject,
-                text,
-            ));
+            let finding = Finding::new(code::TARGET_NOT_EMPTY, Severity::Blocking, subject, text);
+            findings.push(finding.meaning_of(format!("the target has this table already: {reason}")));
         }
     }
     findings

@@ -71,7 +71,8 @@ fn missing_table(plan: &TablePlan) -> TableStop {
     let (table, target) = (plan.name(), &plan.target.name);
     let subject = Subject::table(table);
     let text = format!("its table `{target}` is not at the target any more");
-    let finding = Finding::new(code::TARGET_TABLE_MISSING, Severity::Blocking, subject, text);
+    let finding = Finding::new(code::TARGET_TABLE_MISSING, Severity::Blocking, subject, text)
+        .meaning_of("its table is not at the target any more");
     TableStop {
         table: plan.name().clone(),
         finding: finding.remedy(Remedy::resync(table)),

@@ -1,12 +1,16 @@
 //! Foreign keys whose cascades change migrated rows without a trace in the binary log.
 
 use spanferry_core::report::code;
-use spanferry_core::report::finding::{Severity, Subject};
+use spanferry_core::report::finding::{Finding, Severity, Subject};
 use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::source::{CascadeLog, QualifiedName};
 
 use super::Check;
 use crate::foreign_key;
+
+/// What such a foreign key means, whichever it is.
+const HIDDEN: &str =
+    "it is a foreign key by whose actions the server changes rows without writing that to its binary log";
 
 impl Check<'_> {
     /// A cascade changes the child: it matters when the child is migrated, wherever the parent
@@ -27,14 +31,14 @@ impl Check<'_> {
                 edge.on_delete.words(),
                 edge.on_update.words()
             );
+            let subject = Subject::part(&edge.child, &edge.name);
+            let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text)
+                .meaning_of(HIDDEN);
             let remedy = self.without_actions(&edge.child, &edge.name);
-            self.find(
-                code::SOURCE_TABLE_UNSUPPORTED,
-                Severity::Blocking,
-                Subject::part(&edge.child, &edge.name),
-                text,
-                remedy,
-            );
+            self.findings.push(match remedy {
+                Some(remedy) => finding.remedy(remedy),
+                None => finding,
+            });
         }
     }
 

@@ -9,6 +9,9 @@ use spanferry_core::schema::source::{IndexPart, SourceColumn, SourceTable};
 use super::Check;
 use crate::sql;
 
+/// What a column in an old format means, whichever it is.
+const OLD_TEMPORAL: &str = "a column of it has the date and time format of before MySQL 5.6: the binary log does not show how long its values are";
+
 /// Engines whose rows are in the table itself, so that it can take another engine.
 const OWN_ROWS: [&str; 5] = ["MyISAM", "Aria", "MEMORY", "CSV", "ARCHIVE"];
 
@@ -26,14 +29,18 @@ impl Check<'_> {
 
 fn examine(table: &SourceTable) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut refuse = |text: String, remedy: Remedy| {
+    let mut refuse = |text: String, meaning: Option<&'static str>, remedy: Remedy| {
         let subject = Subject::table(&table.name);
-        let finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
+        let mut finding = Finding::new(code::SOURCE_TABLE_UNSUPPORTED, Severity::Blocking, subject, text);
+        if let Some(meaning) = meaning {
+            finding = finding.meaning_of(meaning);
+        }
         found.push(finding.remedy(remedy));
     };
     let Some(facts) = table.facts.mysql() else {
         refuse(
             "it is a table of another kind of server".to_owned(),
+            None,
             Remedy::exclude(&table.name),
         );
         return found;
@@ -42,7 +49,7 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
     if !engine.eq_ignore_ascii_case("InnoDB") {
         let text =
             format!("its engine is {engine}, which has no transactions: a snapshot of it is not consistent");
-        refuse(text, to_innodb(table, engine));
+        refuse(text, None, to_innodb(table, engine));
     }
     let is_old = |column: &&SourceColumn| column.facts.mysql().is_some_and(|facts| facts.is_old_temporal);
     if let Some(column) = table.columns.iter().find(is_old) {
@@ -51,12 +58,14 @@ fn examine(table: &SourceTable) -> Vec<Finding> {
                 "its column `{}` has the date and time format of before MySQL 5.6: the binary log does not show how long its values are",
                 column.name
             ),
+            Some(OLD_TEMPORAL),
             to_new_temporal(table),
         );
     }
     if facts.system_versioned {
         refuse(
             "it has system versioning, whose hidden columns and history rows are not carried".to_owned(),
+            None,
             Remedy::exclude(&table.name),
         );
     }
