@@ -223,7 +223,8 @@ pub(crate) struct Start {
     pub(crate) dialect: Option<DialectName>,
     /// Accept a blocking finding by name: SF-2008 (the source's retention), SF-2012 (tables hidden
     /// from the account), SF-2027 (sessions that others have taken), SF-5030 (a source that cannot
-    /// show its history); may be repeated.
+    /// show its history), SF-5035 (a table of the migration that the selection leaves out); may be
+    /// repeated. `SF-5035:TABLE` accepts it for one table.
     #[arg(long, value_name = "FINDING", help_heading = SELECTION)]
     pub(crate) accept: Vec<String>,
 }

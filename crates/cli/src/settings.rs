@@ -38,13 +38,14 @@ const LOG_RETENTION_HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Blocking findings that the operator may accept: they are about time, space, sessions, which
-/// tables are meant, and about a fact that only the operator can know (that the source was not
-/// reset). One about exactness itself cannot be waved through.
-pub(crate) const ACCEPTABLE: [Code; 4] = [
+/// tables are meant, and about facts that only the operator can know (that the source was not
+/// reset, that a table is to be left out). One about exactness itself cannot be waved through.
+pub(crate) const ACCEPTABLE: [Code; 5] = [
     code::SOURCE_RETENTION,
     code::SOURCE_PARTLY_VISIBLE,
     code::SOURCE_SESSIONS_TAKEN,
     code::HISTORY_UNPROVED,
+    code::SELECTION_NARROWED,
 ];
 
 /// The configuration file: every name as on the command line, all optional.

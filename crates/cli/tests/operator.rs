@@ -308,7 +308,7 @@ async fn a_start_that_takes_long_shows_its_step() {
     assert_eq!(json[0]["running"], true);
     assert_eq!(migrate.interrupt(), 130);
     let told = [
-        "no migration has begun",
+        "there is no migration in this state directory",
         "the last start ended at 20",
         "by an interrupt",
     ];
@@ -380,7 +380,12 @@ async fn a_finding_is_told_once_and_an_excluded_table_has_ways_that_work() {
         "{text}"
     );
     let drain = |more: &[&str]| said(&world.drain_command().args(more).output().unwrap());
-    let (status, text) = drain(&["--exclude", "bad", "--exclude", "later"]);
+    // A slip in the selection stops nothing.
+    let narrowed = ["--exclude", "bad", "--exclude", "later"];
+    check(drain(&narrowed), 3, &["`later`", "SF-5035", "`--accept SF-5035`"]);
+    check(drain(&["--exclude", "bad"]), 0, &["migrate: ended"]);
+    let accepted = [&narrowed[..], &["--accept", "SF-5035:later"]].concat();
+    let (status, text) = drain(&accepted);
     let directory = format!("--state-dir {}", world.state.display());
     let forget = format!("spanferry resync {directory} --forget later");
     let again = format!("spanferry migrate {directory} --include '*' --stop-when caught-up");

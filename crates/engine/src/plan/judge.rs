@@ -23,19 +23,24 @@ impl Survey {
 
     /// The finding that refuses the start, if one does.
     ///
-    /// On a resume only what concerns the servers as a whole stands in the way: a table's own
-    /// trouble stops its group. What the resume passes becomes a warning here.
+    /// On a resume only what concerns the servers as a whole stands in the way, and a selection that
+    /// would stop a table: a table's own trouble stops its group. What the resume passes becomes a
+    /// warning here.
     pub fn judge(&mut self) -> Option<Finding> {
         let resumes = self.planned.is_recorded();
         if resumes {
             lower(&mut self.findings);
         }
         let blocks: Vec<Finding> = self.blocking().into_iter().cloned().collect();
+        let refuses = |finding: &Finding| {
+            let is_of_start = finding.code == code::SELECTION_NARROWED;
+            !resumes || is_of_start || finding.subject.table_name().is_none()
+        };
+        let (refusing, stopping): (Vec<Finding>, Vec<Finding>) = blocks.into_iter().partition(refuses);
         if resumes {
-            self.planned.stop_blocked(&blocks);
+            self.planned.stop_blocked(&stopping);
         }
-        let refuses = |finding: &Finding| !resumes || finding.subject.table_name().is_none();
-        blocks.into_iter().find(refuses)
+        refusing.into_iter().next()
     }
 }
 

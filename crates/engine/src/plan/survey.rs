@@ -8,15 +8,18 @@ use spanferry_core::mapping::database_limits::{DatabaseContent, check_database};
 use spanferry_core::mapping::options::MappingOptions;
 use spanferry_core::plan::TablePlan;
 use spanferry_core::port::source::{CatalogSource, CheckRequest, PreflightSource, SessionSource};
-use spanferry_core::port::target::{Committer, ControlState, ControlStore, SchemaTarget, TargetDescription};
+use spanferry_core::port::target::{
+    Committer, ControlState, ControlStore, SchemaTarget, TablePhase, TargetDescription,
+};
 use spanferry_core::report::acceptance::{Acceptance, Accepted};
 use spanferry_core::report::code;
 use spanferry_core::report::failure::Failure;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
+use spanferry_core::report::remedy::Remedy;
 use spanferry_core::schema::source::{Catalog, NameCase, QualifiedName};
 use spanferry_core::schema::target::{Dialect, TargetTable};
 
-use super::decide::{Planned, decide};
+use super::decide::{Planned, TableStop, decide};
 use super::today::Today;
 use crate::prepare::check_empty;
 use crate::progress::Progress;
@@ -164,6 +167,7 @@ impl Survey {
         self.findings.append(&mut self.planned.findings);
         let stops = self.planned.stops.iter();
         self.findings.extend(stops.map(|stop| stop.finding.clone()));
+        self.findings.extend(self.narrowed());
         self.findings.extend(other_objects(catalog));
         if self.planned.is_recorded() {
             return;
@@ -177,6 +181,34 @@ impl Survey {
         }));
         self.findings
             .extend(check_empty(&self.planned.plans, &self.description));
+    }
+
+    /// The tables that stop by this start alone, because the selection leaves them out: to take them
+    /// in again, they must be loaded again.
+    fn narrowed(&self) -> Vec<Finding> {
+        let unselected = |stop: &&TableStop| stop.finding.code == code::TABLE_UNSELECTED;
+        let follows = |table: &QualifiedName| {
+            let row = self
+                .control
+                .as_ref()
+                .and_then(|control| control.tables.get(table));
+            row.is_some_and(|row| row.phase != TablePhase::Stopped)
+        };
+        let stops = self.planned.stops.iter().filter(unselected);
+        stops
+            .filter(|stop| follows(&stop.table))
+            .map(|stop| {
+                let text =
+                    "the migration follows it, and the selection of this start leaves it out: it would stop";
+                let subject = Subject::table(&stop.table);
+                let way = format!(
+                    "correct `--include` or `--exclude`; or, if it is to be left out, add `--accept {}`",
+                    code::SELECTION_NARROWED
+                );
+                Finding::new(code::SELECTION_NARROWED, Severity::Blocking, subject, text)
+                    .remedy(Remedy::Words(way))
+            })
+            .collect()
     }
 
     /// Whether a table that the catalog lacks is not there. Where the account may read single

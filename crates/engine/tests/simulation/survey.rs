@@ -1,6 +1,9 @@
 //! What a start decides before it writes anything: at an empty target, and at one that holds a
 //! migration.
 
+use std::collections::BTreeSet;
+
+use spanferry_core::port::target::TablePhase;
 use spanferry_core::report::acceptance::Acceptance;
 use spanferry_core::report::code;
 use spanferry_core::report::finding::{Finding, Severity, Subject};
@@ -159,10 +162,49 @@ fn a_resume_keeps_to_the_record() {
     resumed
         .findings
         .push(found(Subject::table(&QualifiedName::new("shop", "author"))));
+    let refusing = resumed.judge().unwrap();
+    assert_eq!(
+        (refusing.code, refusing.subject.to_string()),
+        (code::SELECTION_NARROWED, "item".to_owned())
+    );
+    resumed.findings.retain(|finding| *finding != refusing);
     assert_eq!(resumed.judge(), None);
     let author = QualifiedName::new("shop", "author");
     assert!(resumed.planned.why_stopped(&author).is_some());
     // What concerns the server refuses it.
     resumed.findings.push(found(Subject::whole()));
     assert_eq!(resumed.judge(), Some(found(Subject::whole())));
+}
+
+/// A slip in `--exclude` must not stop a table: taking it in again means that it is loaded again.
+#[test]
+fn a_selection_that_would_stop_a_table_is_refused_until_it_is_accepted() {
+    let shared = migrated_in(|_| {});
+    shared.lock().bare = true;
+    let judged = |excluded: &[&str], accepted: &[&str]| {
+        let accept = |object: &&str| Acceptance::parse(&format!("{}:{object}", code::SELECTION_NARROWED));
+        let accepts: Vec<Acceptance> = accepted.iter().map(|object| accept(object).unwrap()).collect();
+        let mut found = survey_with(&shared, excluded, &accepts).unwrap();
+        let refusing = found.judge();
+        let named = refusing.map(|finding| (finding.code, finding.subject.to_string()));
+        let stops = found.planned.stops.iter();
+        let unselected = stops.filter(|stop| stop.finding.code == code::TABLE_UNSELECTED);
+        let stopped: BTreeSet<String> = unselected.map(|stop| stop.table.table.clone()).collect();
+        (named, stopped)
+    };
+    let stops = |tables: &[&str]| tables.iter().map(|table| (*table).to_owned()).collect();
+    let refused = |table: &str| Some((code::SELECTION_NARROWED, table.to_owned()));
+    assert_eq!(judged(&[], &[]), (None, stops(&[])));
+    assert_eq!(judged(&["item"], &[]), (refused("item"), stops(&["item"])));
+    assert_eq!(judged(&["item"], &["shop.item"]), (None, stops(&["item"])));
+    let both = ["item", "book"];
+    assert_eq!(judged(&both, &["item"]), (refused("book"), stops(&both)));
+    assert_eq!(judged(&both, &both), (None, stops(&both)));
+    // A table that has stopped already loses nothing.
+    let item = QualifiedName::new("shop", "item");
+    let mut world = shared.lock();
+    let control = world.target.control.as_mut().unwrap();
+    control.tables.get_mut(&item).unwrap().phase = TablePhase::Stopped;
+    drop(world);
+    assert_eq!(judged(&["item"], &[]), (None, stops(&["item"])));
 }
