@@ -181,11 +181,6 @@ impl Progress {
         self.update(|state| state.phase = what.into());
     }
 
-    /// The same of work that has parts: `creating tables, 50 of 900`.
-    pub fn step_of(&self, what: &str, done: usize, of: usize) {
-        self.step(format!("{what}, {done} of {of}"));
-    }
-
     /// Takes in the tables, once they are known. Table ids are places in this list.
     pub fn begin(&self, tables: Vec<TableProgress>) {
         self.update(|state| state.tables = tables);

@@ -237,14 +237,15 @@ async fn create<T: Committer + SchemaTarget>(
     }
     let _quiet = shared.quiet().await;
     let wanted: Vec<Wanted> = constraints.iter().map(Constraint::to_create).collect();
-    let _shown = Building::show(&shared.progress, &constraints);
+    let shown = Building::show(&shared.progress, &constraints);
+    let tell = |step| shown.step(step);
     kill_point("before constraints", "");
     // An index over many rows takes long: after a request to stop, the target continues
     // alone.
     let created = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return Err(interrupted()),
-        created = create_missing(shared.target.as_ref(), &wanted) => created?,
+        created = create_missing(shared.target.as_ref(), "indexes and foreign keys", &wanted, tell) => created?,
     };
     kill_point("after constraints", "");
     Ok((constraints, created))
@@ -273,6 +274,13 @@ impl<'a> Building<'a> {
         );
         progress.update(|state| state.building = Some(text));
         Building(progress)
+    }
+}
+
+impl Building<'_> {
+    /// Shows how far it is instead.
+    fn step(&self, step: String) {
+        self.0.update(|state| state.building = Some(step));
     }
 }
 

@@ -18,9 +18,6 @@ use crate::plan::TableStop;
 use crate::registry::Registry;
 use crate::schema_change::{Object, Wanted, create_missing};
 
-/// Tables that are created before the next are begun: so often the progress is shown.
-const TABLES_AT_ONCE: usize = 50;
-
 /// Creates the tables that are still to be loaded from their beginning. The group of a table that
 /// the target refuses stops for that reason; the others continue.
 pub(super) async fn create_tables<T: Committer + SchemaTarget>(
@@ -32,26 +29,18 @@ pub(super) async fn create_tables<T: Committer + SchemaTarget>(
         row.phase == TablePhase::Pending && row.low.is_none()
     };
     let plans: Vec<&Arc<TablePlan>> = registry.plans().iter().filter(is_new).collect();
-    let mut refused = Vec::new();
+    let wanted = plans.iter().map(|plan| Wanted {
+        object: Object::Table(plan.target.name.clone()),
+        statement: ddl::create_table(&plan.target, load.dialect),
+    });
+    let wanted: Vec<Wanted> = wanted.collect();
     kill_point("before tables", "");
-    for (number, batch) in plans.chunks(TABLES_AT_ONCE).enumerate() {
-        progress.step_of("creating tables", number * TABLES_AT_ONCE, plans.len());
-        let wanted: Vec<Wanted> = batch
-            .iter()
-            .map(|plan| Wanted {
-                object: Object::Table(plan.target.name.clone()),
-                statement: ddl::create_table(&plan.target, load.dialect),
-            })
-            .collect();
-        let failures = create_missing(load.shared.target.as_ref(), &wanted)
-            .await?
-            .refused;
-        refused.extend(
-            failures
-                .iter()
-                .map(|(place, failure)| stop(batch[*place], failure)),
-        );
-    }
+    let target = load.shared.target.as_ref();
+    let created = create_missing(target, "tables", &wanted, |step| progress.step(step)).await?;
+    let refused = created.refused.iter();
+    let refused: Vec<TableStop> = refused
+        .map(|(place, failure)| stop(plans[*place], failure))
+        .collect();
     kill_point("after tables", "");
     record_stops(registry, &load.control, &refused).await
 }
