@@ -29,6 +29,7 @@ use crate::port::target::{
 use crate::position::checkpoint::Checkpoint;
 use crate::position::{Bookmark, Position, Witness};
 use crate::report::code;
+use crate::report::failure::Class;
 use crate::report::finding::{Finding, Severity, Subject};
 
 const SEEDS: u64 = 800;
@@ -786,6 +787,28 @@ fn a_batch_waits_for_a_log_that_holds_what_is_applied() {
     assert!(matches!(action, Action::Read { .. }), "{action:?}");
     let action = asked(1);
     assert!(matches!(action, Action::AskStarts { .. }), "{action:?}");
+}
+
+/// A log that begins behind a table's `low` lacks changes of that table.
+#[test]
+fn a_log_that_begins_behind_a_low_ends_the_run() {
+    let mut world = World::new(0, None);
+    (world.tables[0].phase, world.tables[0].low) = (TablePhase::Loaded, Some(1));
+    world.fence.reached = Some(Checkpoint::whole(bookmark(2)));
+    let mut begins = |before: u64| {
+        let mut machine = opened(&mut world, &[]);
+        let action = machine.poll(Tick(0)).unwrap();
+        assert!(matches!(action, Action::AskReached { .. }), "{action:?}");
+        machine.log_reached(&bookmark(2)).unwrap();
+        let action = machine.poll(Tick(0)).unwrap();
+        assert!(matches!(action, Action::AskStarts { .. }), "{action:?}");
+        let first = Sequence(before + 1);
+        let started = machine.log_starts(vec![(first, bookmark(before))]);
+        started.map_err(|failure| (failure.code, failure.class))
+    };
+    assert_eq!(begins(0), Ok(()));
+    assert_eq!(begins(1), Ok(()));
+    assert_eq!(begins(2), Err((code::LOG_CORRUPT, Class::StopMigration)));
 }
 
 #[test]
