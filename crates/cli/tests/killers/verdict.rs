@@ -94,12 +94,12 @@ async fn a_target_changed_behind_our_back(dialect: &'static str) {
     let keys = found["tables"][0]["keys"].as_array_mut().unwrap();
     keys.sort_by_key(|key| key["key"].to_string());
     let expected = serde_json::json!({"version": 1, "equal": false, "tables": [
-        {"name": "t", "rows_source": 3, "rows_target": 3, "missing": 1, "extra": 1, "different": 1, "keys": [
+        {"schema": world.schema, "name": "t", "rows_source": 3, "rows_target": 3, "missing": 1, "extra": 1, "different": 1, "keys": [
             {"kind": "different", "key": "[\"2\"]", "columns": ["a", "n"]},
             {"kind": "missing", "key": "[\"3\"]", "columns": []},
             {"kind": "extra", "key": "[\"9\"]", "columns": []}], "refused": 0, "refused_rows": [],
             "witness": witness(3, 3, serde_json::json!([]))},
-        {"name": "u", "rows_source": 1, "rows_target": 1, "missing": 0, "extra": 0, "different": 0, "keys": [],
+        {"schema": world.schema, "name": "u", "rows_source": 1, "rows_target": 1, "missing": 0, "extra": 0, "different": 0, "keys": [],
             "refused": 0, "refused_rows": [], "witness": witness(1, 1, serde_json::json!([]))}], "not_compared": []});
     assert_eq!(found, expected);
 
@@ -340,10 +340,10 @@ async fn rows_without_an_exact_form(engine: Engine) {
     let lines = expect_documented("verify", std::str::from_utf8(&output.stdout).unwrap());
     let reason = "a zero or partial date";
     let expected = serde_json::json!({"version": 1, "equal": false, "tables": [
-        {"name": "t", "rows_source": 4, "rows_target": 3, "missing": 0, "extra": 0, "different": 0, "keys": [], "refused": 2,
+        {"schema": world.schema, "name": "t", "rows_source": 4, "rows_target": 3, "missing": 0, "extra": 0, "different": 0, "keys": [], "refused": 2,
             "refused_rows": [{"key": "[\"2\"]", "column": "d", "reason": reason}, {"key": "[\"9\"]", "column": "d", "reason": reason}],
             "witness": witness(4, 3, serde_json::json!([]))},
-        {"name": "u", "rows_source": 2, "rows_target": 2, "missing": 0, "extra": 0, "different": 1,
+        {"schema": world.schema, "name": "u", "rows_source": 2, "rows_target": 2, "missing": 0, "extra": 0, "different": 1,
             "keys": [{"kind": "different", "key": "[\"0x00FF\"]", "columns": ["v"]}], "refused": 0, "refused_rows": [],
             "witness": witness(2, 2, serde_json::json!([]))}], "not_compared": []});
     assert_eq!(lines[0], expected);
