@@ -8,6 +8,7 @@ use spanferry_core::port::source::ChangeDecoder;
 use spanferry_core::report::code;
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source::ForeignKeyAction::{self, Cascade, NoAction, SetDefault, SetNull};
+use spanferry_core::schema::source::NameCase;
 use spanferry_core::value::encode::Encoding;
 
 use super::decoder::BinlogDecoder;
@@ -105,6 +106,23 @@ fn an_unmarked_change_of_a_parent_stops_the_child_and_the_parent() {
         check(&MYSQL_DELETE, UNMARKED, "id", [action, action], none);
         check(&MYSQL_UPDATE, UNMARKED, "id", [action, action], none);
     }
+    check(&MYSQL_DELETE, UNMARKED, "id", [SetDefault, Cascade], none);
+    check(&MYSQL_UPDATE, UNMARKED, "id", [Cascade, SetDefault], none);
+}
+
+/// A parent is found however its name is spelled where the source ignores letter case: an update
+/// that leaves the referenced column as it is stops nothing.
+#[test]
+fn the_name_of_a_parent_is_compared_as_the_source_does() {
+    let stops = |column, names| {
+        let mut child = (*child(1, "c", ("G", "T", column), [NoAction, Cascade])).clone();
+        Arc::make_mut(&mut child.source).names = names;
+        stopped(&MYSQL_UPDATE, UNMARKED, &[golden_plan(true), Arc::new(child)])
+    };
+    assert_eq!(stops("b", NameCase::Insensitive), [""; 0]);
+    assert_eq!(stops("id", NameCase::Insensitive), ["c", "t"]);
+    // Another table, which is not migrated: what stands above it is not known.
+    assert_eq!(stops("b", NameCase::Sensitive), ["c", "t"]);
 }
 
 /// A parent of another schema with the same name is another table.
@@ -142,6 +160,11 @@ fn a_parent_that_is_not_migrated_may_stand_below_any_table() {
     );
     assert_eq!(
         stopped(&MYSQL_UPDATE, UNMARKED, &plans([NoAction, Cascade])),
+        ["c", "t"]
+    );
+    // A delete may change rows elsewhere, by SET NULL.
+    assert_eq!(
+        stopped(&MYSQL_DELETE, UNMARKED, &plans([NoAction, Cascade])),
         ["c", "t"]
     );
     let none: &[&str] = &[];
