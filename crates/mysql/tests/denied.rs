@@ -114,12 +114,13 @@ fn request() -> CheckRequest {
 /// What a check or a snapshot cannot do without. None of it needs a privilege, or more than SELECT
 /// on the schema.
 fn is_needed(statement: &str) -> bool {
-    const BEGINNINGS: [&str; 12] = [
+    const BEGINNINGS: [&str; 13] = [
         "SET @master_binlog_checksum",
         "SET SESSION character_set_results",
         "SET SESSION lock_wait_timeout",
         "SELECT @@",
         "SELECT CONCAT_WS(' ', @@",
+        "SELECT IF(@@",
         "SELECT CURRENT_USER()",
         "SHOW GLOBAL VARIABLES",
         "SHOW STATUS LIKE 'Binlog_snapshot_%'",
