@@ -69,14 +69,14 @@ pub(crate) struct Created {
     pub(crate) unfinished: Vec<usize>,
 }
 
-/// Statements that are run before it is told how far they are. The target takes as many in one
-/// call.
+/// Most statements of one step. The target takes as many in one call.
 const AT_ONCE: usize = 50;
 /// Objects that are named while they are created.
 const NAMED_MAX: usize = 3;
 
-/// Creates the wanted objects that the target lacks, in order. `tell` gets each step in words:
-/// how many of the objects are done, and names of those that are created now. `what` names them all.
+/// Creates the wanted objects that the target lacks, in order. `show` gets each step in words
+/// before it begins: how many of the objects are done, and names of those that are created now.
+/// `what` is the word for all of them.
 ///
 /// The target is looked at before the statements are sent, and again after each refusal: an object
 /// whose creation succeeded although its answer was lost is there, and is not refused for that.
@@ -85,7 +85,7 @@ pub(crate) async fn create_missing<T: SchemaTarget>(
     target: &T,
     what: &str,
     wanted: &[Wanted],
-    tell: impl Fn(String) + Send + Sync,
+    show: impl Fn(String) + Send + Sync,
 ) -> Result<Created, Failure> {
     let mut refused: Vec<(usize, Failure)> = Vec::new();
     loop {
@@ -107,7 +107,7 @@ pub(crate) async fn create_missing<T: SchemaTarget>(
         for (number, step) in missing.chunks(AT_ONCE).enumerate() {
             let step: Vec<&Wanted> = step.iter().map(|place| &wanted[*place]).collect();
             let done = wanted.len() - missing.len() + number * AT_ONCE;
-            tell(words(what, done, wanted.len(), &step));
+            show(words(what, done, wanted.len(), &step));
             let statements: Vec<String> = step.iter().map(|wanted| wanted.statement.clone()).collect();
             match target.run_ddl(&statements).await {
                 Ok(()) => {}

@@ -171,8 +171,8 @@ async fn check_tables(server: &Server, mariadb: bool, odd_names: bool) {
         (table.rows_estimate, table.bytes_estimate) = (0, 0);
     }
     for options in OPTIONS {
-        // In this mode the servers leave out the engine, and MariaDB character sets too. Without quotes,
-        // the tools fail at a name that needs some.
+        // In this mode the servers leave out the engine, and MariaDB character sets too. Without
+        // quotes, the tools fail at a name that needs some.
         let is_unquoted = options.contains(&"--skip-quote-names");
         if options.contains(&"--compatible=ansi") || (odd_names && is_unquoted) {
             continue;

@@ -175,7 +175,8 @@ fn a_stop_takes_all_tables_of_its_group_out_of_the_transaction() {
     assert_eq!((window.stops.len(), window.stops[0].group), (1, GroupId(7)));
 }
 
-/// A table that cannot go on is noticed where its transaction would be cut, and takes no more of it.
+/// A table that cannot go on is noticed where its transaction would be cut, and takes no more of
+/// it.
 #[test]
 fn a_change_that_lacks_values_stops_its_group_at_a_cut() {
     let mut builder = open();
@@ -206,8 +207,8 @@ fn a_move_is_one_change() {
     assert_eq!((shown(&window).len(), window.changes), (2, 1));
 }
 
-/// How many transactions the windows hold that are ready after the last one. Each is one deletion of
-/// 10 bytes that counts so many mutations.
+/// How many transactions the windows hold that are ready after the last one. Each is one deletion
+/// of 10 bytes that counts so many mutations.
 fn windows(limits: WindowLimits, mutations: usize, transactions: u64) -> Vec<u64> {
     let mut builder = builder(&[table(0, 1, mutations)], reached(3));
     builder.set_limits(limits);

@@ -15,7 +15,8 @@ pub struct Component {
     pub tables: BTreeSet<QualifiedName>,
     /// The edges between them, as places in the list that was given.
     pub edges: Vec<usize>,
-    /// The tables in units: those that reach each other by edges are one. Ancestors come first (18).
+    /// The tables in units: those that reach each other by edges are one. Ancestors come first
+    /// (18).
     pub units: Vec<BTreeSet<QualifiedName>>,
     /// What its changes need.
     pub kind: ComponentKind,

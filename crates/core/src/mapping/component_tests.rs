@@ -208,7 +208,8 @@ proptest! {
                 }
             }
             prop_assert_eq!(&joined, &component.tables);
-            // Each table in one unit; two are in one if they reach each other; none behind its child.
+            // Each table in one unit; two are in one if they reach each other; none behind its
+            // child.
             let flat: Vec<&QualifiedName> = component.units.iter().flatten().collect();
             prop_assert_eq!(flat.len(), component.tables.len());
             let unit = |table: &QualifiedName| component.units.iter().position(|unit| unit.contains(table)).unwrap();

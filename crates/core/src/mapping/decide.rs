@@ -62,8 +62,8 @@ fn table_names(tables: &[SourceTable], known: &Known<'_>, names: &mut Names) -> 
     names_by_rule(NameKind::Table, &wishes, names)
 }
 
-/// Columns of foreign keys, on either side: they must have one
-/// type. A foreign key that a person has left out joins none.
+/// Columns of foreign keys, on either side: they must have one type. A foreign key that a person
+/// has left out joins none.
 fn joined_columns(tables: &[TableDecision]) -> BTreeSet<(QualifiedName, usize)> {
     let mut joined = BTreeSet::new();
     for TableDecision { source, parts, .. } in tables {

@@ -1,4 +1,5 @@
-//! Findings about the defaults of columns and their numbering: printed from the decisions, nothing is decided here.
+//! Findings about the defaults of columns and their numbering: printed from the decisions, nothing
+//! is decided here.
 
 use crate::mapping::decision::{ColumnDecision, DefaultOutcome};
 use crate::report::code;

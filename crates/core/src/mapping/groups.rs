@@ -1,6 +1,6 @@
-//! Groups: tables tied by foreign keys go through the migration together. These are the foreign keys
-//! of the target and, where the source's log does not show what actions change, those of the source
-//! with actions (docs/design/cascades.md, 1).
+//! Groups: tables tied by foreign keys go through the migration together. These are the foreign
+//! keys of the target and, where the source's log does not show what actions change, those of the
+//! source with actions (docs/design/cascades.md, 1).
 
 use std::collections::BTreeMap;
 

@@ -95,8 +95,8 @@ fn decide_index(plan: &TablePlan, index: &SourceIndex, dialect: Dialect) -> Resu
     })
 }
 
-/// Whether an index of this kind finds rows by whole values. An index of any other kind, also of one that is
-/// not known, does something that no index of the target does.
+/// Whether an index of this kind finds rows by whole values. An index of any other kind, also of
+/// one that is not known, does something that no index of the target does.
 fn finds_whole_values(kind: &str) -> bool {
     ["BTREE", "HASH"]
         .iter()

@@ -41,7 +41,8 @@ pub enum IndexOutcome {
     Kept(KeptIndex),
     /// The rules leave it out.
     LeftOut(IndexReason),
-    /// A person has left it out; with the reason why the rules would leave it out too, if they would.
+    /// A person has left it out; with the reason why the rules would leave it out too, if they
+    /// would.
     Excluded(Option<IndexReason>),
 }
 

@@ -73,7 +73,8 @@ fn name_refused(table: &SourceTable, part: &str, name: Option<&NameDecision>) ->
     name.map(refused)
 }
 
-/// Prints the name of an index or a foreign key that the target gets, where it is not the usual one.
+/// Prints the name of an index or a foreign key that the target gets, where it is not the usual
+/// one.
 pub(super) fn report_name(table: &SourceTable, part: &str, name: &NameDecision, findings: &mut Vec<Finding>) {
     if name.reason != NameReason::Own {
         let text = named(name);

@@ -365,7 +365,8 @@ fn a_numeric_that_is_asked_for_has_the_form_of_the_dialect() {
     }
 }
 
-/// The control tables keep their names, at the source's side and at the target's, in any letter case.
+/// The control tables keep their names, at the source's side and at the target's, in any letter
+/// case.
 #[test]
 fn names_of_the_control_tables_are_kept() {
     use crate::mapping::check::{Trouble, check};

@@ -41,7 +41,8 @@ impl Severity {
 }
 
 /// The object of a finding. A table of the source is known by its schema and its name: two schemas
-/// may each hold a table of the same name. In a sorted list the parts of a table follow their table.
+/// may each hold a table of the same name. In a sorted list the parts of a table follow their
+/// table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Subject {
     /// The server or migration as a whole.

@@ -37,8 +37,8 @@ pub enum DefaultKind {
     Hidden,
 }
 
-/// What clock the source reads a time from. For a moment (a TIMESTAMP) it makes no difference, for a
-/// date and time without a zone it does.
+/// What clock the source reads a time from. For a moment (a TIMESTAMP) it makes no difference, for
+/// a date and time without a zone it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
     /// UTC, or a session that has the zone UTC unless it chooses another one.

@@ -238,14 +238,14 @@ async fn create<T: Committer + SchemaTarget>(
     let _quiet = shared.quiet().await;
     let wanted: Vec<Wanted> = constraints.iter().map(Constraint::to_create).collect();
     let shown = Building::show(&shared.progress, &constraints);
-    let tell = |step| shown.step(step);
+    let show = |step| shown.step(step);
     kill_point("before constraints", "");
     // An index over many rows takes long: after a request to stop, the target continues
     // alone.
     let created = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return Err(interrupted()),
-        created = create_missing(shared.target.as_ref(), "indexes and foreign keys", &wanted, tell) => created?,
+        created = create_missing(shared.target.as_ref(), "indexes and foreign keys", &wanted, show) => created?,
     };
     kill_point("after constraints", "");
     Ok((constraints, created))

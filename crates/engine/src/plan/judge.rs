@@ -23,9 +23,9 @@ impl Survey {
 
     /// The finding that refuses the start, if one does.
     ///
-    /// On a resume only what concerns the servers as a whole stands in the way, and a selection that
-    /// would stop a table: a table's own trouble stops its group. What the resume passes becomes a
-    /// warning here.
+    /// On a resume only what concerns the servers as a whole stands in the way, and a selection
+    /// that would stop a table: a table's own trouble stops its group. What the resume passes
+    /// becomes a warning here.
     pub fn judge(&mut self) -> Option<Finding> {
         let resumes = self.planned.is_recorded();
         if resumes {

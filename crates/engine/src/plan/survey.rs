@@ -183,8 +183,8 @@ impl Survey {
             .extend(check_empty(&self.planned.plans, &self.description));
     }
 
-    /// The tables that stop by this start alone, because the selection leaves them out: to take them
-    /// in again, they must be loaded again.
+    /// The tables that stop by this start alone, because the selection leaves them out: to take
+    /// them in again, they must be loaded again.
     fn narrowed(&self) -> Vec<Finding> {
         let unselected = |stop: &&TableStop| stop.finding.code == code::TABLE_UNSELECTED;
         let follows = |table: &QualifiedName| {

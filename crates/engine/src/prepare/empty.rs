@@ -33,8 +33,8 @@ pub fn check_empty(plans: &[Arc<TablePlan>], description: &TargetDescription) ->
     findings
 }
 
-/// Whether rows of the plan can be written to a table that was found. Defaults do not matter, unless
-/// the plan leaves a column to them: how the table found fills it is not known.
+/// Whether rows of the plan can be written to a table that was found. Defaults do not matter,
+/// unless the plan leaves a column to them: how the table found fills it is not known.
 fn fits(plan: &TablePlan, existing: &ExistingTable) -> bool {
     let found = existing.table.columns.iter();
     let planned = plan.target.columns.iter().map(|column| TargetColumn {

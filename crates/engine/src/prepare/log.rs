@@ -60,7 +60,7 @@ pub(super) async fn own_log<B: LogStore>(
 }
 
 /// The failure of a log that the target does not know. It may be one of this migration, which has
-/// gone on with another log since; then its changes can still be fetched again.
+/// continued with another log since; then its changes can still be fetched again.
 fn unknown_log(id: &LogId, migration: &str, next: Epoch) -> Failure {
     let refused = |text| {
         let class = Class::StopMigration;
@@ -69,7 +69,7 @@ fn unknown_log(id: &LogId, migration: &str, next: Epoch) -> Failure {
     let mut earlier = (0..=next.0).rev().take(EARLIER_EPOCHS_MAX);
     if earlier.any(|epoch| *id == log_id(migration, Epoch(epoch))) {
         let text = format!(
-            "its change log {} is an old one of this migration, which has gone on with another change log since",
+            "its change log {} is an old one of this migration, which has continued with another change log since",
             id.0
         );
         return refused(text).hint(

@@ -10,8 +10,8 @@ use spanferry_core::value::owned::OwnedScalar;
 
 use super::literal::unquoted;
 
-/// What an expression gives in a column of this type. `local` is the clock of a session that chooses
-/// no time zone.
+/// What an expression gives in a column of this type. `local` is the clock of a session that
+/// chooses no time zone.
 pub(super) fn kind(text: &str, ty: &MysqlType, local: Clock) -> DefaultKind {
     let text = without_parentheses(text);
     let lower = text.to_ascii_lowercase();
@@ -38,8 +38,8 @@ fn today(ty: &MysqlType, clock: Clock) -> Option<DefaultKind> {
     (*ty == MysqlType::Date).then_some(DefaultKind::Today { clock })
 }
 
-/// The time. Where the column has fewer digits than the function, the servers round or cut; where it
-/// has more, MySQL fills them with zeros and MariaDB with the time.
+/// The time. Where the column has fewer digits than the function, the servers round or cut; where
+/// it has more, MySQL fills them with zeros and MariaDB with the time.
 fn now(lower: &str, ty: &MysqlType, local: Clock) -> Option<DefaultKind> {
     let (name, digits) = match lower.split_once('(') {
         Some((name, rest)) => (name, rest.strip_suffix(')')?),

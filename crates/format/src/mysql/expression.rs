@@ -13,7 +13,8 @@ pub fn as_written(stored: &str) -> String {
     without_introducers(&unescaped(stored))
 }
 
-/// An expression as MySQL's SHOW CREATE TABLE prints it, without the character set before each text.
+/// An expression as MySQL's SHOW CREATE TABLE prints it, without the character set before each
+/// text.
 pub fn without_introducers(sql: &str) -> String {
     let mut written = String::with_capacity(sql.len());
     let mut rest = sql.chars();

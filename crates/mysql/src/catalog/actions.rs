@@ -1,5 +1,6 @@
-//! The actions of foreign keys. MariaDB shows them in the information schema only to an account that
-//! may do more to the table than SELECT; SHOW CREATE TABLE shows them to everyone who sees the table.
+//! The actions of foreign keys. MariaDB shows them in the information schema only to an account
+//! that may do more to the table than SELECT; SHOW CREATE TABLE shows them to everyone who sees the
+//! table.
 
 use spanferry_core::schema::source::{ForeignKeyAction, QualifiedName};
 

@@ -1,9 +1,9 @@
 //! Values of defaults that the catalog does not show: the server is asked for them.
 //!
 //! `DEFAULT(column)` gives a value exactly as a row holds it, but only beside a row: of an empty
-//! table both servers tell it of nullable columns only. MySQL's `SHOW CREATE TABLE` is exact for all
-//! but floating point: it writes bytes and texts that it cannot print in hexadecimal digits, and a
-//! TIMESTAMP in the zone of the session.
+//! table both servers give it for nullable columns only. MySQL's `SHOW CREATE TABLE` is exact for
+//! all but floating point: it writes bytes and texts that it cannot print in hexadecimal digits,
+//! and a TIMESTAMP in the zone of the session.
 
 use spanferry_core::schema::mysql::MysqlType;
 use spanferry_core::schema::source::{Catalog, SourceColumn, SourceTable};
@@ -17,7 +17,7 @@ use crate::own_type::own_type;
 use crate::sql;
 
 /// Asks for the hidden values of defaults: one or two queries for a table that has any. What the
-/// server refuses to tell stays hidden.
+/// server refuses to show stays hidden.
 pub(crate) async fn ask_hidden(connection: &mut Connection, catalog: &mut Catalog) -> Result<(), MysqlError> {
     let is_mariadb = connection.server().is_mariadb();
     for table in &mut catalog.tables {
@@ -41,7 +41,7 @@ async fn answer(connection: &mut Connection, question: &str) -> Result<Option<Re
     match connection.query(question).await {
         Ok(answer) => Ok(answer.rows.into_iter().next()),
         Err(MysqlError::Server { code, .. }) => {
-            tracing::warn!(code, "the source does not tell the defaults of a table");
+            tracing::warn!(code, "the source does not show the defaults of a table");
             Ok(None)
         }
         Err(error) => Err(error),
@@ -69,9 +69,10 @@ fn question(table: &mut SourceTable) -> Option<String> {
 /// Floating point as a snapshot reads it (`snapshot::session::selection`).
 fn wanted(column: &SourceColumn) -> String {
     let default = format!("DEFAULT({})", sql::identifier(&column.name));
-    match own_type(column) {
-        MysqlType::Float | MysqlType::Double => format!("{default} * 1e0"),
-        _ => default,
+    if matches!(own_type(column), MysqlType::Float | MysqlType::Double) {
+        format!("{default} * 1e0")
+    } else {
+        default
     }
 }
 

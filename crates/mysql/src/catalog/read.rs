@@ -74,8 +74,8 @@ async fn name_case(connection: &mut Connection) -> Result<NameCase, MysqlError> 
     })
 }
 
-/// The clock of a session that chooses no time zone. The letters of the system's zone are no proof of
-/// UTC but `UTC` itself: London has `GMT` in winter only.
+/// The clock of a session that chooses no time zone. The letters of the system's zone are no proof
+/// of UTC but `UTC` itself: London has `GMT` in winter only.
 async fn clock(connection: &mut Connection) -> Result<Clock, MysqlError> {
     let sql = "SELECT IF(@@GLOBAL.time_zone = 'SYSTEM', @@GLOBAL.system_time_zone, @@GLOBAL.time_zone)";
     let zone = connection.query(sql).await?.first_text();

@@ -206,7 +206,7 @@ impl TableHold {
         // Behind the notice: a call that ends meanwhile no longer gives the connection back.
         let mut state = self.lock();
         let connection = state.connection.take();
-        // The server is told the end of an idle connection, and has no statement of it.
+        // The end of an idle connection is announced to the server, which runs no statement for it.
         if !connection.is_some_and(|connection| connection.is_idle()) {
             state.leaving_since = Some(Instant::now());
         }

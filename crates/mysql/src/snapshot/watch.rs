@@ -10,8 +10,8 @@
 //! is needed for any of it.
 //!
 //! The same holds for a session that is dropped in the middle of a statement. So the watch asks the
-//! server about each ended session until the server has nothing of it any more, and lives until then
-//! itself.
+//! server about each ended session until the server has nothing of it any more, and lives until
+//! then itself.
 //!
 //! Time for a statement to wait for us: `WATCH_INTERVAL`, `PROBE_PATIENCE` and two round trips.
 
@@ -230,7 +230,8 @@ impl Lookout {
         }
     }
 
-    /// Looks after ended sessions, and probes tables that are held, from the one behind the last on.
+    /// Looks after ended sessions, and probes tables that are held, from the one behind the last
+    /// on.
     async fn round(&mut self, watch: &Watch) -> Result<(), MysqlError> {
         if watch.are_all_ended() {
             // Nothing is held. An account may have few connections.

@@ -2,7 +2,8 @@
 
 use crate::mysql::token::{Placed, Token};
 
-/// Whether a value of `time_zone` is UTC. Another value, also one that a variable keeps, is not known.
+/// Whether a value of `time_zone` is UTC. Another value, also one that a variable keeps, is not
+/// known.
 pub(super) fn is_utc(text: &str, value: &[Placed]) -> bool {
     match value {
         [value] if value.token == Token::Literal => {

@@ -212,8 +212,8 @@ impl<'a> Parser<'a> {
         self.accept_any(&["VISIBLE", "INVISIBLE"]).then_some(())
     }
 
-    /// The default of a column: rows that are there keep their values. It is a literal, a function or
-    /// an expression in parentheses.
+    /// The default of a column: rows that are there keep their values. It is a literal, a function
+    /// or an expression in parentheses.
     fn alter_default(&mut self) -> Option<()> {
         self.accept("COLUMN");
         if self.is_mariadb() {
