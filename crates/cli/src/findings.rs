@@ -11,6 +11,9 @@ use crate::wrap::{folded, plain};
 
 /// Objects that are named for one meaning; of what blocks all are named.
 const OBJECTS_MAX: usize = 5;
+/// Findings of one meaning that still stand by themselves, where their texts differ: a text may have
+/// more than the meaning, such as the name at the target.
+const SINGLE_MAX: usize = 3;
 /// Remedies that are shown for one meaning, where they differ.
 const REMEDIES_MAX: usize = 3;
 /// Lines for findings on the smallest screen.
@@ -145,15 +148,18 @@ fn single(finding: &Value) -> String {
     format!("{head}{place}{}{fix}", text(&finding["text"]))
 }
 
-/// The findings of a group as one.
+/// The findings of a group as one, or a few with texts of their own one by one.
 fn together(group: &Group<'_>, rest: &str) -> String {
-    let [finding] = group.members[..] else {
-        let severity = group.members.first().map(|finding| text(&finding["severity"]));
-        let head = render::finding_head(severity.unwrap_or_default(), group.code);
-        let what = group.common_text().unwrap_or(group.meaning);
-        return format!("{head}{what} ({}){}", places(group), fixes(group, rest));
-    };
-    single(finding)
+    let common = group.common_text();
+    let are_few = group.members.len() == 1 || (common.is_none() && group.members.len() <= SINGLE_MAX);
+    if are_few {
+        let members: Vec<String> = group.members.iter().map(|finding| single(finding)).collect();
+        return members.join("\n");
+    }
+    let severity = group.members.first().map(|finding| text(&finding["severity"]));
+    let head = render::finding_head(severity.unwrap_or_default(), group.code);
+    let what = common.unwrap_or(group.meaning);
+    format!("{head}{what} ({}){}", places(group), fixes(group, rest))
 }
 
 /// How often, in how many tables, and the names of some.
@@ -288,6 +294,26 @@ mod tests {
         assert!(told[1].ends_with("\n  fix: ALTER TABLE t;"), "{}", told[1]);
         told.push("2 findings beyond these were only counted".to_owned());
         check(&all, 2, &told);
+    }
+
+    #[test]
+    fn a_few_with_texts_of_their_own_stand_by_themselves() {
+        let renamed = |table: &str| {
+            let subject = Subject::table(&QualifiedName::new("shop", table));
+            let text = format!("it is named `x_{table}` at the target");
+            let finding = Finding::new(code::CONVERTED, Severity::Warning, subject, text);
+            finding.meaning_of("it has another name at the target")
+        };
+        let few = ["a", "b", "c"].map(renamed);
+        check(
+            &few,
+            0,
+            &[few.each_ref().map(|one| render::finding(one, "")).join("\n")],
+        );
+        let many = ["a", "b", "c", "d"].map(renamed);
+        let head = render::finding_head("warning", "SF-4005");
+        let text = "it has another name at the target (4 tables: `a`, `b`, `c`, `d`)";
+        check(&many, 0, &[format!("{head}{text}")]);
     }
 
     #[test]
