@@ -165,9 +165,16 @@ impl Survey {
     /// Adds what follows from the catalog, the decisions and the target.
     fn find(&mut self, catalog: &Catalog, control: &[TargetTable]) {
         self.findings.append(&mut self.planned.findings);
-        let stops = self.planned.stops.iter();
+        let narrowed = self.narrowed();
+        // Nothing stops by a selection that is refused, so its stops have no way out to show.
+        let is_refused = |stop: &&TableStop| {
+            let is_accepted = |finding: &Finding| self.accepted.iter().any(|known| known.covers(finding));
+            let mut refusing = narrowed.iter().filter(|finding| !is_accepted(finding));
+            refusing.any(|finding| finding.subject.source_table() == Some(&stop.table))
+        };
+        let stops = self.planned.stops.iter().filter(|stop| !is_refused(stop));
         self.findings.extend(stops.map(|stop| stop.finding.clone()));
-        self.findings.extend(self.narrowed());
+        self.findings.extend(narrowed);
         self.findings.extend(other_objects(catalog));
         if self.planned.is_recorded() {
             return;
